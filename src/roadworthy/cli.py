@@ -1,0 +1,1 @@
+"""Argument parsing only; each command imports its side inside itself."""

@@ -1,0 +1,53 @@
+"""The input and the output contract as data: how bytes become the model's input, and outputs become answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+PIXEL_LIMIT = 25_000_000
+
+
+@dataclass(frozen=True)
+class Resize:
+    """``size`` is (height, width), or one number for the shorter side with the aspect kept."""
+
+    size: int | tuple[int, int]
+    filter: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear"
+    antialias: bool = True
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """How one image becomes one sample: decode, colours, resize, centre crop, scale, normalise, layout, dtype.
+
+    The pixel value ``p`` (0..255) becomes ``(p * scale - mean) / std`` by channel; ``mean`` and ``std`` hold one
+    number for each channel, or one for all, in the order of ``color``.
+    """
+
+    color: Literal["RGB", "BGR", "L"] = "RGB"
+    resize: Resize | None = None
+    crop: int | tuple[int, int] | None = None
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    layout: Literal["CHW", "HWC"] = "CHW"
+    dtype: Literal["float32", "uint8"] = "float32"
+    pixel_limit: int = PIXEL_LIMIT
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How the first output becomes an answer a person reads."""
+
+    activation: Literal["none", "softmax", "sigmoid"] = "softmax"
+    top_k: int = 5
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Both ends; ``image`` is ``None`` for a model that takes tensors as they are."""
+
+    image: ImageInput | None = None
+    answer: Answer = field(default_factory=Answer)

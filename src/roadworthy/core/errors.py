@@ -1,0 +1,132 @@
+"""Everything that can go wrong, as one tree; each leaf says what happened, to what, and what to do.
+
+::
+
+    RoadworthyError                exit 1
+    ├── UsageError                 exit 2   a wrong option or argument
+    ├── SourceError                exit 3   the model file
+    │   ├── SourceUnreadable                missing, empty, truncated, not a model
+    │   ├── SourceRefused                   would run code from the file; --trust allows it
+    │   ├── ArchitectureMismatch            the weights do not fit the architecture
+    │   ├── NotInference                    the model does not behave as in inference mode
+    │   └── CaptureFailed                   no route gave a usable graph
+    ├── DataError                  exit 4   samples, labels, preprocessing
+    ├── NoCandidate                exit 5   nothing passed within the budget
+    ├── BundleError                exit 6   a bundle that is damaged or that lies
+    ├── EnvironmentFault           exit 7   this machine
+    │   ├── BackendMissing                  an extra is not installed
+    │   └── OutOfSpace                      the disk is full
+    ├── StepFailed                 exit 8   a child process crashed, hung, ran out of memory or raised
+    └── RequestError               (HTTP)   a client's fault, answered as 4xx
+        ├── InvalidRequest
+        ├── UnknownModel
+        └── TooLarge
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RoadworthyError(Exception):
+    """The root of every error that Roadworthy raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+        """What a developer would want beside the message: a traceback, the tail of a log."""
+
+
+class UsageError(RoadworthyError):
+    """The command or call itself is wrong."""
+
+    exit_code = 2
+
+
+class SourceError(RoadworthyError):
+    """Something about the model file or the live model."""
+
+    exit_code = 3
+
+
+class SourceUnreadable(SourceError):
+    """The file is missing, empty, truncated or no model that is known here."""
+
+
+class SourceRefused(SourceError):
+    """Reading the file could run code from it, and nobody said that this is meant."""
+
+
+class ArchitectureMismatch(SourceError):
+    """The weights and the architecture are not of one model."""
+
+
+class NotInference(SourceError):
+    """The model drops, normalises by the batch, or lets one sample see another."""
+
+
+class CaptureFailed(SourceError):
+    """No capture route gave a graph that can be trusted."""
+
+
+class DataError(RoadworthyError):
+    """Samples, labels or preprocessing that cannot be used."""
+
+    exit_code = 4
+
+
+class NoCandidate(RoadworthyError):
+    """Every candidate was rejected."""
+
+    exit_code = 5
+
+
+class BundleError(RoadworthyError):
+    """A bundle that is damaged, incomplete, of a newer format or wrong on this host."""
+
+    exit_code = 6
+
+
+class EnvironmentFault(RoadworthyError):
+    """This machine lacks something."""
+
+    exit_code = 7
+
+
+class BackendMissing(EnvironmentFault):
+    """A backend whose package is not installed."""
+
+
+class OutOfSpace(EnvironmentFault):
+    """The disk is full."""
+
+
+class StepFailed(RoadworthyError):
+    """A step in a child process crashed, hung, ran out of memory or raised a foreign error."""
+
+    exit_code = 8
+
+
+class RequestError(RoadworthyError):
+    """A client's fault."""
+
+    status: ClassVar[int] = 400
+
+
+class InvalidRequest(RequestError):
+    """A request that does not fit the protocol or the model's signature."""
+
+
+class UnknownModel(RequestError):
+    """A model or version that is not served here."""
+
+    status = 404
+
+
+class TooLarge(RequestError):
+    """A body or an image above the stated limit."""
+
+    status = 413

@@ -1,0 +1,92 @@
+"""What was checked and what was timed, as data; nothing is claimed that is not in one of these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far float32 itself is from the truth for one model, and the gate drawn from it.
+
+    All relative to the output's scale (its largest magnitude over the samples). ``float64`` is the distance of
+    the float32 original from the same model in float64 (``None`` where it does not run in float64), ``noise``
+    its answer to input noise of 1e-7, and ``limit`` the largest error at which a float32 candidate still counts
+    as the same function.
+    """
+
+    float64: float | None
+    noise: float
+    limit: float
+
+
+@dataclass(frozen=True)
+class Parity:
+    """A candidate beside the original on the same real samples, worst case over samples and outputs.
+
+    ``max_abs`` is in output units; ``max_rel`` and ``rms_rel`` are relative to the output's scale;
+    ``cosine`` is the smallest cosine of any sample; ``agreement`` the share of samples with the same top class,
+    ``None`` where the first output has no class axis. ``equivalent`` says ``max_rel`` is within the tolerance.
+    """
+
+    samples: int
+    batches: tuple[int, ...]
+    max_abs: float
+    max_rel: float
+    rms_rel: float
+    cosine: float
+    agreement: float | None
+    equivalent: bool
+
+
+@dataclass(frozen=True)
+class Score:
+    """A task metric of a candidate beside the original's on the same samples.
+
+    ``drop`` is original minus candidate, so positive is worse, with a 95 % interval from paired resampling;
+    ``bound`` is its one-sided 95 % upper bound, which the budget is held against. ``needed`` is the number of
+    samples at which the observed drop would have passed, when there were too few.
+    """
+
+    metric: str
+    samples: int
+    value: Interval
+    original: float
+    drop: Interval
+    bound: float
+    budget: float
+    needed: int | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The figures of one contestant in the race, all from the same host and the same rounds.
+
+    ``latency_ms`` is the median of a batch-1 call with an interval over rounds, ``p99_ms`` its 99th percentile;
+    ``speedup`` is the original's latency over this one's, paired by round. ``throughput`` is samples a second at
+    ``best_batch``, ``throughput_gain`` its ratio to the original's best. ``memory_mb`` is the peak resident size of the
+    process, ``cold_ms`` process start to first answer. ``noisy`` counts rounds that were repeated for contention,
+    and ``trusted`` says whether enough quiet ones remained to choose by.
+    """
+
+    latency_ms: Interval
+    p99_ms: float
+    speedup: Interval
+    throughput: float
+    best_batch: int
+    throughput_gain: float
+    memory_mb: float
+    cold_ms: float
+    size_mb: float
+    rounds: int
+    noisy: int
+    trusted: bool

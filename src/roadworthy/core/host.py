@@ -1,0 +1,92 @@
+"""What this machine is: its CPU's features, the cores and the memory that this process may really use."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+NOTABLE = (
+    "sse4_2", "avx", "fma", "f16c", "avx2", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16",
+    "amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16", "sve",
+)  # fmt: skip
+"""CPU flags that decide which kernels an inference runtime may use, by their Linux names."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """One machine as a certificate names it. ``cores`` counts what this process may use, cgroup quota included."""
+
+    cpu: str
+    architecture: str
+    features: tuple[str, ...]
+    cores: int
+    machine_cores: int
+    memory_mb: int
+    system: str
+    python: str
+
+    def has(self, *features: str) -> bool:
+        """Whether the CPU has every one of ``features``."""
+        return all(feature in self.features for feature in features)
+
+
+def this_host() -> Host:
+    """The machine that runs this process."""
+    model, flags = _cpuinfo()
+    return Host(
+        cpu=model,
+        architecture=platform.machine(),
+        features=tuple(name for name in NOTABLE if name in flags),
+        cores=usable_cores(),
+        machine_cores=os.cpu_count() or 1,
+        memory_mb=usable_memory_mb(),
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+    )
+
+
+def usable_cores() -> int:
+    """Whole cores this process may use: its affinity mask, cut by the cgroup's CPU quota (version 2, then 1)."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_quota()
+    return max(1, min(allowed, int(quota)) if quota else allowed)
+
+
+def usable_memory_mb() -> int:
+    """Memory this process may use in MiB: the machine's, cut by the cgroup's limit."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        text = _read(Path("/sys/fs/cgroup") / name).strip()
+        if text.isdigit():
+            total = min(total, int(text))
+    return total // 2**20
+
+
+def _cgroup_quota() -> float | None:
+    quota, _, period = _read(Path("/sys/fs/cgroup/cpu.max")).strip().partition(" ")
+    if quota.isdigit() and period.isdigit():
+        return int(quota) / int(period)
+    quota = _read(Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")).strip()
+    period = _read(Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")).strip()
+    if quota.isdigit() and period.isdigit():
+        return int(quota) / int(period)
+    return None
+
+
+def _cpuinfo() -> tuple[str, frozenset[str]]:
+    fields = dict.fromkeys(("model name", "flags", "Features"), "")
+    for line in _read(Path("/proc/cpuinfo")).splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in fields and not fields[key.strip()]:
+            fields[key.strip()] = value.strip()
+    model = fields["model name"] or platform.processor() or "unknown CPU"
+    return model, frozenset((fields["flags"] or fields["Features"]).split())
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

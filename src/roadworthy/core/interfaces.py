@@ -1,0 +1,51 @@
+"""The doors: what a backend's module must define. A backend is a file in its room, found by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from roadworthy.core.host import Host
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.types import Arrays, Signature
+
+
+class Session(Protocol):
+    """A candidate loaded by its runtime. One call at a time; feeds are C-contiguous and fit the signature."""
+
+    def run(self, feeds: Arrays) -> Arrays: ...
+
+    def close(self) -> None: ...
+
+
+class Runtime(Protocol):
+    """``runtimes/<name>.py``: executes what its namesake in ``build/lower`` made, or a graph as it was captured.
+
+    ``load`` gets the candidate's directory, or a graph's own file when its format is among ``RUNS``: a capture is
+    checked that way, and the original runs that way as the reference. ``signature`` is already fixed to
+    ``plan.batch``. A precision that it cannot honour exactly raises UsageError, never another precision.
+    ``PACKAGES`` lists the distributions a server needs to answer, nothing more; ``FRAMEWORK`` says that one of
+    them is a training framework, which the user must allow at serve time.
+    """
+
+    RUNS: tuple[str, ...]
+    PACKAGES: tuple[str, ...]
+    FRAMEWORK: bool
+
+    def load(self, path: Path, signature: Signature, plan: Plan) -> Session: ...
+
+
+class Lowering(Protocol):
+    """``build/lower/<name>.py``: turns a graph into files for its runtime. Importing it and ``plans`` are cheap.
+
+    ``ACCEPTS`` lists graph formats, best first. ``plans`` gives every plan worth trying on ``host``, simplest
+    first. ``lower`` writes into the existing empty directory ``out``, and raises when it cannot.
+    """
+
+    ACCEPTS: tuple[str, ...]
+
+    def plans(self, graph: Graph, host: Host) -> Iterable[Plan]: ...
+
+    def lower(self, graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None: ...

@@ -1,0 +1,58 @@
+"""Preprocessed samples on disk, mapped and not loaded: what calibration, verification and the race all read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from roadworthy.core.types import Array, Arrays
+
+LABELS = "labels.npy"
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """A directory with ``in.<name>.npy`` for each input, samples first, and ``labels.npy`` (int64 [count]) if labelled."""
+
+    path: Path
+    inputs: tuple[str, ...]
+    count: int
+    labelled: bool = False
+
+    def open(self) -> dict[str, Array]:
+        """Every input, mapped read-only."""
+        return {name: np.load(self.path / f"in.{name}.npy", mmap_mode="r", allow_pickle=False) for name in self.inputs}
+
+    def feeds(self, start: int, stop: int) -> dict[str, Array]:
+        """Samples ``start`` to ``stop`` as C-contiguous arrays in memory, ready for a session."""
+        return {name: np.ascontiguousarray(array[start:stop]) for name, array in self.open().items()}
+
+    def batches(self, size: int) -> Iterator[dict[str, Array]]:
+        """All samples in order, ``size`` at a time; the last batch may be smaller."""
+        mapped = self.open()
+        for start in range(0, self.count, size):
+            yield {name: np.ascontiguousarray(array[start : start + size]) for name, array in mapped.items()}
+
+    def labels(self) -> Array | None:
+        """The class index of each sample, if there are labels."""
+        return np.load(self.path / LABELS, allow_pickle=False) if self.labelled else None
+
+
+def write(path: Path, inputs: Arrays, labels: Array | None = None) -> SampleSet:
+    """A sample set of ``inputs`` (samples first) in the new directory ``path``."""
+    path.mkdir(parents=True)
+    for name, array in inputs.items():
+        np.save(path / f"in.{name}.npy", array, allow_pickle=False)
+    if labels is not None:
+        np.save(path / LABELS, np.asarray(labels, dtype=np.int64), allow_pickle=False)
+    return SampleSet(path, tuple(inputs), len(next(iter(inputs.values()))), labels is not None)
+
+
+def subset(samples: SampleSet, indices: Sequence[int], path: Path) -> SampleSet:
+    """The samples at ``indices``, in that order, as a sample set of their own."""
+    chosen = np.asarray(indices)
+    labels = samples.labels()
+    return write(path, {name: array[chosen] for name, array in samples.open().items()}, None if labels is None else labels[chosen])

@@ -1,0 +1,113 @@
+"""What a model is at each point of its walk through the house: source, graph, candidate, verified, measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from roadworthy.core.evidence import Parity, Score, Timing
+from roadworthy.core.types import Signature
+
+Precision = Literal["fp32", "bf16", "fp16", "int8", "fp64"]
+"""``fp64`` is for the reference alone: the original in double precision, to learn how far float32 is from the truth."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the user handed in, after static inspection. ``kind`` names the loader that reads it.
+
+    ``arch`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` with optional keyword arguments.
+    A source knows how to be loaded again, in any process.
+    """
+
+    path: Path
+    kind: str
+    framework: str
+    sha256: str
+    size: int
+    arch: str | None = None
+    trust: bool = False
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The captured model as files at ``path``; ``route`` is the way that gave it, ``notes`` what it said meanwhile.
+
+    ``doubts`` holds reasons from other routes not to trust this one (a data-dependent branch, say).
+    """
+
+    format: str
+    path: Path
+    signature: Signature
+    route: str
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One way to deploy, as pure data; every choice a runtime would otherwise make in silence is in it.
+
+    ``batch`` is a fixed number of samples a call, ``None`` for a dynamic one. ``flavour`` is the
+    runtime's own word for a variation that the other fields cannot say.
+    """
+
+    runtime: str
+    precision: Precision = "fp32"
+    threads: int = 1
+    batch: int | None = None
+    spin: bool = False
+    flavour: str = ""
+
+    @property
+    def name(self) -> str:
+        """A short name, unique among the plans of one deployment, fit for a file name."""
+        return f"{self.artefact}-t{self.threads}{'-spin' if self.spin else ''}"
+
+    @property
+    def artefact(self) -> str:
+        """The name of the files this plan loads: plans that differ in threads or spinning alone share them."""
+        parts = (self.runtime, self.precision, self.flavour, f"b{self.batch}" if self.batch else "")
+        return "-".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A plan carried out: the directory that its runtime loads."""
+
+    plan: Plan
+    path: Path
+    signature: Signature
+    graph: str
+    size: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A plan that did not get through: where it stopped, and why in one line; ``detail`` is for who digs deeper."""
+
+    plan: Plan
+    stage: Literal["lower", "verify", "measure"]
+    reason: str
+    detail: str = ""
+    parity: Parity | None = None
+    score: Score | None = None
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A candidate that gives the original's answers, or stays within the budget that the user set."""
+
+    candidate: Candidate
+    parity: Parity
+    score: Score | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A verified candidate with its figures from the race."""
+
+    verified: Verified
+    timing: Timing

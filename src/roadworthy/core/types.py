@@ -1,0 +1,75 @@
+"""Names, dtypes and shapes: what flows into a model and out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+Arrays: TypeAlias = Mapping[str, Array]
+
+BATCH = "batch"
+"""The symbolic dimension whose size is the number of samples in one call."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One named tensor: a NumPy dtype name, and a size or a symbol for each dimension."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.dtype}[{','.join(str(size) for size in self.shape)}]"
+
+    @property
+    def batched(self) -> bool:
+        """Whether the first dimension is the number of samples."""
+        return bool(self.shape) and self.shape[0] == BATCH
+
+    def fixed(self, batch: int) -> TensorSpec:
+        """The same tensor with the symbolic batch replaced by a number."""
+        return replace(self, shape=tuple(batch if size == BATCH else size for size in self.shape))
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model takes and gives, in the order of its own call.
+
+    ``max_batch`` is the largest number of samples one call was proven to take;
+    ``None`` says that no limit was found. A model proven at one size only has that
+    size, and no symbol, in its shapes.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch: int | None = None
+
+    @property
+    def batched(self) -> bool:
+        """Whether every input and output carries the symbolic batch first."""
+        return all(spec.batched for spec in self.inputs + self.outputs)
+
+    def fixed(self, batch: int) -> Signature:
+        """The same signature for exactly ``batch`` samples a call."""
+        return Signature(
+            tuple(spec.fixed(batch) for spec in self.inputs),
+            tuple(spec.fixed(batch) for spec in self.outputs),
+            batch,
+        )
+
+
+def zeros(specs: tuple[TensorSpec, ...], batch: int = 1) -> dict[str, Array]:
+    """Arrays of zeros that fit ``specs``; symbols other than the batch become 1."""
+    return {
+        spec.name: np.zeros(
+            [size if isinstance(size, int) else batch if size == BATCH else 1 for size in spec.shape],
+            dtype=spec.dtype,
+        )
+        for spec in specs
+    }

@@ -1,0 +1,92 @@
+"""Path to session, one file a runtime; ``open_session`` is the one door through which every room runs a candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from roadworthy.core import registry
+from roadworthy.core.errors import InvalidRequest
+from roadworthy.core.interfaces import Session
+from roadworthy.core.stages import Plan
+from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
+
+
+def open_session(path: Path, signature: Signature, plan: Plan) -> CheckedSession:
+    """Load ``path`` as ``plan`` says.
+
+    ``signature`` is the model's own, with its symbolic batch; where the plan fixes a batch, larger calls
+    are cut into pieces of that size, and the last one filled up.
+    """
+    inner = signature.fixed(plan.batch) if plan.batch and signature.batched else signature
+    return CheckedSession(registry.runtime(plan.runtime).load(path, inner, plan), signature, plan.batch)
+
+
+class CheckedSession:
+    """A session behind the signature: feeds are checked and laid out C-contiguous here, once, for every room.
+
+    Some runtimes read a strided array as if it were contiguous, without a word; none of them sees one.
+    """
+
+    def __init__(self, session: Session, signature: Signature, batch: int | None) -> None:
+        self.signature = signature
+        self._session = session
+        self._batch = batch if signature.batched else None
+        self._inputs = tuple((spec, np.dtype(spec.dtype)) for spec in signature.inputs)
+        self._run: Callable[[Arrays], Arrays] = session.run
+
+    def run(self, feeds: Arrays) -> Arrays:
+        """The outputs by name; raises InvalidRequest where ``feeds`` do not fit the signature."""
+        ready: dict[str, Array] = {}
+        symbols: dict[str, int] = {}
+        for spec, dtype in self._inputs:
+            array = feeds.get(spec.name)
+            if array is None:
+                raise InvalidRequest(f"input {spec.name!r} is missing; the model takes {', '.join(map(str, self.signature.inputs))}")
+            if array.dtype != dtype or not _fits(array.shape, spec, symbols):
+                raise InvalidRequest(f"input {spec.name!r} has dtype {array.dtype} and shape {list(array.shape)}; the model takes {spec}")
+            ready[spec.name] = array if array.flags.c_contiguous else np.ascontiguousarray(array)
+        if len(feeds) != len(self._inputs):
+            stray = next(name for name in feeds if name not in ready)
+            raise InvalidRequest(f"there is no input {stray!r}; the model takes {', '.join(map(str, self.signature.inputs))}")
+        batch = symbols.get("batch", 1)
+        limit = self.signature.max_batch
+        if limit is not None and batch > limit and self.signature.batched and self._batch is None:
+            return _in_pieces(self._run, ready, batch, limit, pad=False)
+        if self._batch is None or batch == self._batch:
+            return self._run(ready)
+        return _in_pieces(self._run, ready, batch, self._batch, pad=True)
+
+    def close(self) -> None:
+        """Release the runtime's resources."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _fits(shape: tuple[int, ...], spec: TensorSpec, symbols: dict[str, int]) -> bool:
+    if len(shape) != len(spec.shape):
+        return False
+    for size, wanted in zip(shape, spec.shape, strict=True):
+        if size == 0 or (size != wanted if isinstance(wanted, int) else symbols.setdefault(wanted, size) != size):
+            return False
+    return True
+
+
+def _in_pieces(run: Callable[[Arrays], Arrays], feeds: Arrays, batch: int, size: int, *, pad: bool) -> Arrays:
+    pieces = []
+    for start in range(0, batch, size):
+        piece = {name: array[start : start + size] for name, array in feeds.items()}
+        count = min(size, batch - start)
+        if pad and count < size:
+            piece = {name: np.concatenate([array, np.repeat(array[-1:], size - count, axis=0)]) for name, array in piece.items()}
+        pieces.append({name: np.array(array[:count]) for name, array in run(piece).items()})
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

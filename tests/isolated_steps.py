@@ -1,0 +1,75 @@
+"""Functions for children to run: well behaved and not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+from roadworthy.core.errors import SourceRefused
+
+
+@dataclass(frozen=True)
+class Number:
+    value: int
+
+
+def double(number: Number) -> Number:
+    print("a line on standard output is no answer")
+    return Number(number.value * 2)
+
+
+def process_id(number: Number) -> Number:
+    return Number(os.getpid())
+
+
+def die(number: Number) -> Number:
+    os.kill(os.getpid(), number.value)
+    time.sleep(60)
+    return number
+
+
+def leave(number: Number) -> Number:
+    os._exit(number.value)
+
+
+def sleep(number: Number) -> Number:
+    time.sleep(number.value)
+    return number
+
+
+def sleep_in_a_grandchild(number: Number) -> Number:
+    import subprocess
+
+    subprocess.run(["sleep", "600"], check=False)
+    return number
+
+
+def fill(number: Number) -> Number:
+    hoard = []
+    while True:
+        hoard.append(b"x" * 2**24)
+        time.sleep(0.005)
+
+
+def fill_at_once(number: Number) -> Number:
+    return Number(len(b"x" * (number.value * 2**20)))
+
+
+def refuse(number: Number) -> Number:
+    raise SourceRefused("it asks for os.system", detail="deep")
+
+
+def stumble(number: Number) -> Number:
+    raise ZeroDivisionError("by nothing\nat all")
+
+
+def full(number: Number) -> Number:
+    raise OSError(28, "No space left on device")
+
+
+def hang_up_on_signals(number: Number) -> Number:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(number.value)
+    return number
