@@ -1,1 +1,200 @@
 """Argument parsing only; each command imports its side inside itself."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from roadworthy import __version__
+from roadworthy.core.errors import RoadworthyError, UsageError
+
+INTERRUPTED = 130
+EXISTING = click.Path(path_type=Path)
+
+EPILOG = """\b
+Exit codes: 0 done; 1 a fault of Roadworthy's own; 2 wrong usage; 3 the source was refused or cannot be used;
+4 data, labels or preprocessing; 5 no candidate within the budget; 6 a damaged bundle; 7 this machine lacks
+something; 8 a step crashed, hung or ran out of memory; 130 interrupted."""
+
+
+def main() -> NoReturn:
+    """The ``roadworthy`` command; every error becomes one sentence and its exit code."""
+    as_json = "--json" in sys.argv
+    try:
+        sys.exit(commands.main(standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        _fail("interrupted; nothing was written", INTERRUPTED, as_json)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing was written", INTERRUPTED, as_json)
+    except click.ClickException as problem:
+        _fail(problem.format_message(), 2, as_json)
+    except RoadworthyError as problem:
+        _fail(problem.message, problem.exit_code, as_json)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _fail(message: str, code: int, as_json: bool) -> NoReturn:
+    if as_json:
+        from roadworthy.core import codec
+
+        click.echo(codec.to_json({"error": message, "exit_code": code}).decode())
+    else:
+        click.echo(f"error: {message}", err=True)
+    sys.exit(code)
+
+
+def _percent(context: click.Context, option: click.Parameter, value: str) -> float:
+    """``1%`` or ``0.01``."""
+    try:
+        share = float(value[:-1]) / 100 if value.endswith("%") else float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise click.BadParameter(f"{value!r} is neither a percentage such as 1% nor a share such as 0.01")
+    return share
+
+
+def _duration(context: click.Context, option: click.Parameter, value: str) -> float:
+    """``90s``, ``10m``, ``1h`` or plain seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", value)
+    if not match or not float(match[1]):
+        raise click.BadParameter(f"{value!r} is no duration such as 90s, 10m or 1h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
+json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="roadworthy")
+def commands() -> None:
+    """Put a trained model on a CPU server: the same answers, the fastest honest way to get them, and the proof."""
+
+
+@commands.command()
+@click.argument("source", type=EXISTING)
+@click.option("-o", "--output", type=EXISTING, required=True, help="The bundle's directory; an older bundle there is replaced.")
+@click.option(
+    "--arch", help="FILE.py:CALLABLE or package.module:callable that builds the network, with keyword arguments if it needs them."
+)
+@click.option("--input", "inputs", multiple=True, help="An input such as 'x:float32[batch,3,32,32]', when it cannot be inferred.")
+@click.option("--data", help="Samples: a folder with one folder a class, a .npz with x and y, or module:callable.")
+@click.option("--labels", type=EXISTING, help="Class names, one a line, in the order of the model's outputs.")
+@click.option("--preprocess", help="How an image becomes an input: imagenet, cifar10, mnist, unit, or a TOML file.")
+@click.option("--metric", help="top1, top5, agreement, error or module:callable; top1 by default with labels, else agreement.")
+@click.option("--max-drop", default="1%", show_default=True, callback=_percent, help="The largest loss of the metric that is acceptable.")
+@click.option(
+    "--objective",
+    type=click.Choice(["latency", "throughput", "size", "memory"]),
+    default="latency",
+    show_default=True,
+    help="What to win by.",
+)
+@click.option("--runtimes", multiple=True, callback=_names, help="Try these runtimes only (comma-separated).")
+@click.option("--precisions", multiple=True, callback=_names, help="Try these precisions only: fp32, bf16, fp16, int8.")
+@click.option("--samples", type=click.IntRange(min=1), help="Use at most this many samples, classes balanced.")
+@click.option(
+    "--time-budget", "seconds", default="30m", show_default=True, callback=_duration, help="For the whole deployment, e.g. 90s, 10m."
+)
+@click.option("--name", default="", help="The model's name when served; the file's by default.")
+@click.option("--version", "model_version", default="1", show_default=True, help="The model's version when served.")
+@click.option("--trust", is_flag=True, help="The source may run code from its file, in a process with limits.")
+@click.option("--allow-training-behaviour", "allow_training", is_flag=True, help="Random or batch-coupled answers are meant.")
+@click.option("--allow-framework-at-serve", "allow_framework", is_flag=True, help="The winner may need PyTorch on the server.")
+@json_option
+def deploy(source: Path, output: Path, inputs: tuple[str, ...], model_version: str, as_json: bool, **options: Any) -> None:
+    """Turn a trained model into a proven, fast bundle."""
+    from roadworthy import console
+    from roadworthy.build import pipeline
+    from roadworthy.build.job import Job
+    from roadworthy.build.load import parse_input
+
+    job = Job(source, output, inputs=tuple(parse_input(text) for text in inputs), version=model_version, **options)
+    with console.progress(quiet=as_json) as notify:
+        deployment = pipeline.deploy(job, notify)
+    console.show_deployment(deployment.bundle, deployment.certificate, as_json=as_json)
+
+
+@commands.command()
+@click.argument("bundle", type=EXISTING)
+@json_option
+def check(bundle: Path, as_json: bool) -> None:
+    """Integrity, golden samples on this host, and today's figures beside the certificate's."""
+    from roadworthy import console
+    from roadworthy.checkup import checkup
+
+    console.show_checkup(checkup(bundle), as_json=as_json)
+
+
+@commands.command()
+@click.argument("bundle", type=EXISTING)
+@click.argument("files", nargs=-1, required=True, type=EXISTING)
+@json_option
+def predict(bundle: Path, files: tuple[Path, ...], as_json: bool) -> None:
+    """Answer images, .npy or .npz files."""
+    from roadworthy import console
+    from roadworthy.serve.model import Model
+    from roadworthy.serve.predict import predict_file
+
+    with Model.open(bundle) as model:
+        console.show_predictions([predict_file(model, file) for file in files], as_json=as_json)
+
+
+@commands.command()
+@click.argument("bundles", nargs=-1, required=True, type=EXISTING)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 picks a free one.")
+def serve(bundles: tuple[Path, ...], host: str, port: int) -> None:
+    """Answer the Open Inference Protocol over HTTP."""
+    from roadworthy.serve.server import serve as run
+
+    run(bundles, host=host, port=port)
+
+
+@commands.command()
+@click.argument("bundle", type=EXISTING)
+@click.option("-o", "--output", type=EXISTING, help="Write a copy here instead of naming the bundle's own.")
+@json_option
+def report(bundle: Path, output: Path | None, as_json: bool) -> None:
+    """The evidence of a bundle: its table, and where its report is."""
+    from roadworthy import console
+    from roadworthy.bundle import store
+
+    store.read(bundle)
+    if output:
+        store.copy_report(bundle, output)
+    console.show_deployment(bundle, store.read_certificate(bundle), as_json=as_json)
+
+
+@commands.command()
+@click.argument("file", type=EXISTING)
+@json_option
+def inspect(file: Path, as_json: bool) -> None:
+    """What a model file is and what it could execute; runs nothing from it."""
+    from roadworthy import console
+    from roadworthy.build.load import inspect as look
+
+    console.show_inspection(look(file), as_json=as_json)
+
+
+@commands.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """This CPU's features, threads and limits, and which runtimes work here."""
+    from roadworthy import console
+    from roadworthy.doctor import examine
+
+    console.show_doctor(examine(), as_json=as_json)
+
+
+__all__ = ["UsageError", "commands", "main"]

@@ -23,6 +23,8 @@ class Session(Protocol):
 class Runtime(Protocol):
     """``runtimes/<name>.py``: executes what its namesake in ``build/lower`` made, or a graph as it was captured.
 
+    Importing the module imports its packages: an ImportError is how a missing extra shows.
+
     ``load`` gets the candidate's directory, or a graph's own file when its format is among ``RUNS``: a capture is
     checked that way, and the original runs that way as the reference. ``signature`` is already fixed to
     ``plan.batch``. A precision that it cannot honour exactly raises UsageError, never another precision.

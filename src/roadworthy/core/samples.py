@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from roadworthy.core.types import Array, Arrays
+from roadworthy.core.types import Array, Arrays, Signature, zeros
 
 LABELS = "labels.npy"
 
@@ -56,3 +56,23 @@ def subset(samples: SampleSet, indices: Sequence[int], path: Path) -> SampleSet:
     chosen = np.asarray(indices)
     labels = samples.labels()
     return write(path, {name: array[chosen] for name, array in samples.open().items()}, None if labels is None else labels[chosen])
+
+
+def renamed(samples: SampleSet, names: tuple[str, ...]) -> SampleSet:
+    """The same samples under the model's own input names, in order; the files are renamed, not copied."""
+    for old, new in zip(samples.inputs, names, strict=True):
+        if old != new:
+            (samples.path / f"in.{old}.npy").rename(samples.path / f"in.{new}.npy")
+    return SampleSet(samples.path, names, samples.count, samples.labelled)
+
+
+def noise(signature: Signature, count: int, path: Path) -> SampleSet:
+    """``count`` generated samples that fit ``signature``: normal floats, zeros for other dtypes; the same every time."""
+    generator = np.random.default_rng(0)
+    return write(
+        path,
+        {
+            name: generator.standard_normal(array.shape).astype(array.dtype) if array.dtype.kind == "f" else array
+            for name, array in zeros(signature.inputs, count).items()
+        },
+    )

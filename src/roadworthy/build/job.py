@@ -1,0 +1,44 @@
+"""What the user asked for, as data: one deployment can be written down and run again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from roadworthy.core.types import TensorSpec
+
+Objective = Literal["latency", "throughput", "size", "memory"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of ``roadworthy deploy``.
+
+    ``data`` is a folder, an ``.npz`` or ``module:callable``; ``preprocess`` a preset's name or a TOML file; ``metric`` of ``None``
+    is top-1 where there are labels, else agreement with the original. ``max_drop`` is a share (0.01 is one percent, absolute, of the metric).
+    ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty means everything this host can do.
+    ``seconds`` bounds the whole deployment, ``memory_mb`` each step's process.
+    """
+
+    source: Path
+    output: Path
+    arch: str | None = None
+    inputs: tuple[TensorSpec, ...] = ()
+    data: str | None = None
+    labels: Path | None = None
+    preprocess: str | None = None
+    metric: str | None = None
+    max_drop: float = 0.01
+    objective: Objective = "latency"
+    runtimes: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()
+    samples: int | None = None
+    seconds: float = 1800.0
+    memory_mb: int = 0
+    name: str = ""
+    version: str = "1"
+    trust: bool = False
+    allow_training: bool = False
+    allow_framework: bool = False

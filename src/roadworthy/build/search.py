@@ -1,0 +1,106 @@
+"""Carry out every plan and prove it: several at a time, each in processes of its own, none able to hurt another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+
+from roadworthy.build import lower, verify
+from roadworthy.build.workshop import Progress, Workshop
+from roadworthy.core import isolate
+from roadworthy.core.errors import OutOfSpace, RoadworthyError
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Graph, Plan, Rejected, Verified
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What every candidate is tried on. ``reserve`` is the part of the time budget kept for the race, in seconds."""
+
+    calibration: SampleSet | None
+    samples: SampleSet
+    reference: verify.Reference
+    metric: str
+    budget: float
+    reserve: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Every plan ends in one of the two, in the order the plans came."""
+
+    verified: tuple[Verified, ...]
+    rejected: tuple[Rejected, ...]
+
+
+def search(planned: Sequence[tuple[Plan, Graph]], trial: Trial, shop: Workshop) -> Outcome:
+    """Lower each artefact once and verify every plan that loads it.
+
+    Nothing here is timed, so several run side by side. An interrupt stops them all; a full disk ends the search
+    (OutOfSpace), any other failure costs the plans of one artefact.
+    """
+    artefacts: dict[str, list[tuple[Plan, Graph]]] = {}
+    for plan, graph in planned:
+        artefacts.setdefault(plan.artefact, []).append((plan, graph))
+    results: dict[str, Verified | Rejected] = {}
+    stopping = threading.Event()
+    shop.notify(Progress("candidates", 0, len(planned)))
+    with ThreadPoolExecutor(max_workers=shop.host.cores) as pool:
+        try:
+            pending = [pool.submit(_try_artefact, plans, trial, shop, stopping) for plans in artefacts.values()]
+            for finished in as_completed(pending):
+                for result in finished.result():
+                    results[_plan(result).name] = result
+                    shop.notify(Progress("candidates", len(results), len(planned), _line(result)))
+        except BaseException:
+            stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            isolate.stop_all()
+            raise
+    ordered = [results[plan.name] for plan, _ in planned]
+    return Outcome(
+        tuple(result for result in ordered if isinstance(result, Verified)),
+        tuple(result for result in ordered if isinstance(result, Rejected)),
+    )
+
+
+def _try_artefact(planned: list[tuple[Plan, Graph]], trial: Trial, shop: Workshop, stopping: threading.Event) -> list[Verified | Rejected]:
+    plan, graph = planned[0]
+    plans = [plan for plan, _ in planned]
+    if stopping.is_set() or shop.seconds_left < trial.reserve:
+        return [Rejected(plan, "lower", "the time budget was spent before its turn") for plan in plans]
+    out = shop.folder(f"candidates/{plan.artefact}")
+    try:
+        candidate = shop.step(lower.lower, lower.LowerRequest(graph, plan, trial.calibration, out), f"lower-{plan.artefact}")
+    except OutOfSpace:
+        raise
+    except RoadworthyError as problem:
+        return [Rejected(plan, "lower", problem.message, problem.detail) for plan in plans]
+    results: list[Verified | Rejected] = []
+    for plan in plans:
+        request = verify.VerifyRequest(replace(candidate, plan=plan), trial.samples, trial.reference, trial.metric, trial.budget)
+        try:
+            if stopping.is_set():
+                break
+            outcome = shop.step(verify.verify, request, f"verify-{plan.name}")
+        except OutOfSpace:
+            raise
+        except RoadworthyError as problem:
+            results.append(Rejected(plan, "verify", problem.message, problem.detail))
+            continue
+        result = outcome.verified or outcome.rejected
+        assert result is not None
+        results.append(result)
+    return results
+
+
+def _plan(result: Verified | Rejected) -> Plan:
+    return result.candidate.plan if isinstance(result, Verified) else result.plan
+
+
+def _line(result: Verified | Rejected) -> str:
+    if isinstance(result, Rejected):
+        return f"{result.plan.name} rejected: {result.reason}"
+    return f"{result.candidate.plan.name} verified"

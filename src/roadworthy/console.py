@@ -1,0 +1,137 @@
+"""What a person sees in the terminal: live progress, the race table, and plain JSON for whoever asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from roadworthy.build.workshop import Notify, Progress
+from roadworthy.bundle.certificate import Certificate
+from roadworthy.core import codec
+from roadworthy.core.evidence import Score
+from roadworthy.core.stages import Measured, Verified
+from roadworthy.doctor import Examination
+
+output = Console(highlight=False)
+status = Console(stderr=True, highlight=False)
+
+
+def show_json(value: object) -> None:
+    """``value`` on standard output, indented."""
+    print(codec.to_json(value, indent=2).decode())
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Notify]:
+    """A live display on standard error; one plain line a stage where that is no terminal."""
+    if quiet:
+        yield lambda event: None
+        return
+    if not status.is_terminal:
+        seen: list[str] = []
+
+        def line(event: Progress) -> None:
+            if event.stage not in seen:
+                seen.append(event.stage)
+                status.print(f"{event.stage} ...")
+
+        yield line
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description:<12}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, TextColumn("[dim]{task.fields[text]}"), console=status) as bars:
+        tasks: dict[str, object] = {}
+
+        def update(event: Progress) -> None:
+            if event.stage not in tasks:
+                tasks[event.stage] = bars.add_task(event.stage, text="")
+            bars.update(tasks[event.stage], completed=event.done, total=event.total, text=escape(event.text))  # type: ignore[arg-type]
+
+        yield update
+
+
+def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) -> None:
+    """The table of every candidate, the choice and why, and where the bundle is."""
+    if as_json:
+        show_json({"bundle": bundle, "certificate": certificate})
+        return
+    output.print(_race(certificate))
+    for entry in certificate.rejected:
+        output.print(f"[red]rejected[/] {escape(entry.plan.name)} [dim]({entry.stage})[/]: {escape(entry.reason)}")
+    for reason in certificate.unavailable:
+        output.print(f"[dim]not tried: {escape(reason)}[/]")
+    output.print()
+    for reason in certificate.choice.reasons:
+        output.print(escape(reason))
+    output.print(f"\nBundle  {bundle}\nReport  {bundle / 'report.html'}", soft_wrap=True)
+
+
+def _race(certificate: Certificate) -> Table:
+    table = Table(title=f"{certificate.name} on {certificate.host.cpu}, {certificate.host.cores} cores", title_justify="left")
+    table.add_column("candidate", no_wrap=True)
+    for heading in (certificate.goal.metric, "median ms", "p99 ms", "x original", "samples/s", "MB RAM", "cold s", "MB disk"):
+        table.add_column(heading, justify="right")
+    ranked = sorted(certificate.measured, key=lambda entry: entry.timing.latency_ms.value)
+    for entry in (certificate.baseline, *ranked):
+        name = entry.verified.candidate.plan.name
+        label = f"{name} (original)" if entry is certificate.baseline else name
+        table.add_row(label, *_figures(entry), style="bold green" if name == certificate.choice.winner else None)
+    for verified in certificate.unmeasured:
+        table.add_row(verified.candidate.plan.name, _score(verified), *("-",) * 7, style="dim")
+    return table
+
+
+def _figures(entry: Measured) -> tuple[str, ...]:
+    timing = entry.timing
+    doubt = "" if timing.trusted else " ?"
+    return (
+        _score(entry.verified),
+        f"{timing.latency_ms.value:.3g}{doubt}",
+        f"{timing.p99_ms:.3g}",
+        f"{timing.speedup.value:.2f} [{timing.speedup.low:.2f}, {timing.speedup.high:.2f}]",
+        f"{timing.throughput:.0f} (b{timing.best_batch})",
+        f"{timing.memory_mb:.0f}",
+        f"{timing.cold_ms / 1000:.2f}",
+        f"{timing.size_mb:.2f}",
+    )
+
+
+def _score(verified: Verified) -> str:
+    return format_score(verified.score) if verified.score else f"err {verified.parity.max_rel:.1e}"
+
+
+def format_score(score: Score) -> str:
+    """A metric with its interval: shares in percent."""
+    return f"{100 * score.value.value:.2f} % [{100 * score.value.low:.1f}, {100 * score.value.high:.1f}]"
+
+
+def show_doctor(examination: Examination, *, as_json: bool) -> None:
+    """The host, then each runtime: works, or what to do."""
+    if as_json:
+        show_json(examination)
+        return
+    host = examination.host
+    output.print(f"CPU       {escape(host.cpu)} ({host.architecture})")
+    output.print(f"features  {' '.join(host.features)}")
+    output.print(f"cores     {host.cores} usable of {host.machine_cores} (affinity and cgroup quota counted)")
+    output.print(f"memory    {host.memory_mb} MiB usable")
+    output.print(f"system    {host.system}, Python {host.python}\n")
+    table = Table("runtime", "state", "packages or remedy")
+    for health in examination.runtimes:
+        state = "[green]works[/]" if health.works else "[yellow]missing[/]"
+        table.add_row(health.runtime, state, escape(", ".join(health.versions) if health.works else health.remedy))
+    output.print(table)
+
+
+def rows(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+    """A plain table of strings."""
+    table = Table(*headings)
+    for line in lines:
+        table.add_row(*(escape(cell) for cell in line))
+    return table
