@@ -1,0 +1,32 @@
+"""A backend's name stands in its own two files, in ``pyproject.toml`` and in the docs: nowhere else in the source."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from roadworthy.core import registry
+
+SOURCE = Path(__file__).parents[2] / "src" / "roadworthy"
+
+
+def scattered(root: Path) -> list[str]:
+    """Every line below ``root`` that names a backend outside the backend's own files, as ``file:line: name``."""
+    names = {*registry.names(registry.RUNTIMES), *registry.names(registry.LOWERINGS)} - {"null"}
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        others = names - {path.stem}
+        pattern = re.compile(rf"(?<![\w.])({'|'.join(sorted(others))})(?!\w)")
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            found += [f"{path.relative_to(root)}:{number}: {match[1]}" for match in pattern.finditer(line)]
+    return found
+
+
+def test_no_backend_is_named_outside_its_own_files() -> None:
+    assert scattered(SOURCE) == []
+
+
+def test_a_planted_name_is_found(tmp_path: Path) -> None:
+    (tmp_path / "room.py").write_text('"""A room."""\nif runtime == "openvino":\n    pass\n')
+    (tmp_path / "openvino.py").write_text("import openvino\n")
+    assert scattered(tmp_path) == ["room.py:2: openvino"]
