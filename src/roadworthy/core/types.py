@@ -55,6 +55,12 @@ class Signature:
         """Whether every input and output carries the symbolic batch first."""
         return all(spec.batched for spec in self.inputs + self.outputs)
 
+    def call_size(self, wanted: int) -> int:
+        """How many samples one call takes where ``wanted`` are at hand: never more than was proven, or the one size proven."""
+        if any(spec.batched for spec in self.inputs):
+            return min(wanted, self.max_batch or wanted)
+        return self.max_batch or next((spec.shape[0] for spec in self.inputs if spec.shape and isinstance(spec.shape[0], int)), 1)
+
     def fixed(self, batch: int) -> Signature:
         """The same signature for exactly ``batch`` samples a call."""
         return Signature(
