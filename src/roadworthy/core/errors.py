@@ -17,10 +17,11 @@
     │   ├── BackendMissing                  an extra is not installed
     │   └── OutOfSpace                      the disk is full
     ├── StepFailed                 exit 8   a child process crashed, hung, ran out of memory or raised
-    └── RequestError               (HTTP)   a client's fault, answered as 4xx
+    └── RequestError               (HTTP)   a request that is answered with a refusal
         ├── InvalidRequest
         ├── UnknownModel
-        └── TooLarge
+        ├── TooLarge
+        └── Unavailable                     not ready yet, or too many requests wait already
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class StepFailed(RoadworthyError):
 
 
 class RequestError(RoadworthyError):
-    """A client's fault."""
+    """A request that gets a refusal; ``status`` is the refusal's HTTP code."""
 
     status: ClassVar[int] = 400
 
@@ -130,3 +131,9 @@ class TooLarge(RequestError):
     """A body or an image above the stated limit."""
 
     status = 413
+
+
+class Unavailable(RequestError):
+    """The same request may be answered a little later."""
+
+    status = 503
