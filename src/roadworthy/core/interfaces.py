@@ -29,12 +29,14 @@ class Runtime(Protocol):
     checked that way, and the original runs that way as the reference. ``signature`` is already fixed to
     ``plan.batch``. A precision that it cannot honour exactly raises UsageError, never another precision.
     ``PACKAGES`` lists the distributions a server needs to answer, nothing more; ``FRAMEWORK`` says that one of
-    them is a training framework, which the user must allow at serve time.
+    them is a training framework, which the user must allow at serve time. ``NATIVE`` says that its artefacts are
+    machine code for the very CPU that made them, which run on no lesser one.
     """
 
     RUNS: tuple[str, ...]
     PACKAGES: tuple[str, ...]
     FRAMEWORK: bool
+    NATIVE: bool
 
     def load(self, path: Path, signature: Signature, plan: Plan) -> Session: ...
 

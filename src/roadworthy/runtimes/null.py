@@ -13,6 +13,7 @@ from roadworthy.core.types import Array, Arrays, Signature
 RUNS: tuple[str, ...] = ("npz",)
 PACKAGES: tuple[str, ...] = ()
 FRAMEWORK = False
+NATIVE = False
 
 
 def load(path: Path, signature: Signature, plan: Plan) -> NullSession:
