@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from roadworthy.bundle import certificate as certificates
 from roadworthy.core.contract import Contract
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.stages import Plan
@@ -64,3 +65,32 @@ class Manifest:
     golden: Golden
     tolerance: Tolerance
     files: tuple[File, ...]
+
+
+DTYPES = frozenset(
+    ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "str", "bytes")
+)
+"""The NumPy dtypes that a signature may name."""
+
+
+def fault(manifest: Manifest) -> str | None:
+    """What contradicts itself in a manifest whose fields all have the right types, in words; ``None`` when nothing does."""
+    names = [entry.path for entry in manifest.files]
+    if len(set(names)) != len(names):
+        return "a file is listed twice"
+    if not manifest.variants:
+        return "it has no variant"
+    if len({variant.name for variant in manifest.variants}) != len(manifest.variants):
+        return "two variants have one name"
+    for variant in manifest.variants:
+        if not any(name.startswith(f"{variant.path}/") for name in names):
+            return f"variant {variant.name!r} has no files"
+    for needed in (manifest.golden.path, certificates.NAME):
+        if needed not in names:
+            return f"{needed!r} is not among its files"
+    for spec in manifest.signature.inputs + manifest.signature.outputs:
+        if spec.dtype not in DTYPES:
+            return f"tensor {spec.name!r} has the unknown dtype {spec.dtype!r}"
+        if any(size < 1 if isinstance(size, int) else not size for size in spec.shape):
+            return f"tensor {spec.name!r} has the impossible shape {list(spec.shape)}"
+    return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,9 @@ from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import File, Manifest
 from roadworthy.core import codec
 from roadworthy.core.errors import BundleError, OutOfSpace, UsageError
+
+LARGEST = 64 * 2**20
+"""Bytes that a manifest or a certificate may have; real ones have some thousands."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +39,12 @@ def writing(target: Path) -> Iterator[Path]:
     On any failure, an interrupt included, the directory goes away and an older bundle at ``target`` stays. What is
     at ``target`` and is no bundle is never replaced (UsageError). A full disk raises OutOfSpace.
     """
-    target = target.absolute()
     _refuse_strangers(target)
+    target = target.resolve()
+    stage: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-    except OSError as problem:
-        raise _translate(problem, target) from problem
-    try:
         stage.chmod(0o755)
         yield stage
         _sync(stage)
@@ -49,79 +52,134 @@ def writing(target: Path) -> Iterator[Path]:
     except OSError as problem:
         raise _translate(problem, target) from problem
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        if stage is not None:
+            shutil.rmtree(stage, ignore_errors=True)
 
 
 def seal(root: Path, manifest: Manifest) -> Manifest:
     """Hash every file below ``root`` into ``manifest.files`` and write the manifest with its sidecar."""
-    files = tuple(_entry(root, path) for path in sorted(root.rglob("*")) if path.is_file())
+    files = tuple(_entry(root, path) for path in sorted(root.rglob("*")) if not path.is_dir())
     sealed = replace(manifest, files=files)
-    data = codec.to_json(sealed, indent=2)
+    data = _dump(sealed, manifests.NAME)
     (root / manifests.NAME).write_bytes(data)
-    digest = hashlib.sha256(data).hexdigest()
-    (root / manifests.SIDECAR).write_text(f"{digest}  {manifests.NAME}\n")
+    (root / manifests.SIDECAR).write_text(_sidecar(data))
     return sealed
+
+
+def write_certificate(root: Path, certificate: Certificate) -> None:
+    """Write ``certificate.json``; BundleError where it holds a figure that JSON cannot, naming the place."""
+    (root / certificates.NAME).write_bytes(_dump(certificate, certificates.NAME))
 
 
 def read(root: Path) -> Manifest:
     """The manifest of a bundle of which every byte is as it was sealed; BundleError names the file that is not."""
-    manifest = _read_manifest(root)
-    for entry in manifest.files:
-        path = _inside(root, entry.path)
-        if not path.is_file():
-            raise BundleError(f"{root}: {entry.path} is missing; copy the bundle again")
-        if path.stat().st_size != entry.size or _digest(path) != entry.sha256:
-            raise BundleError(f"{root}: {entry.path} is not the file that was packed (its SHA-256 differs); copy the bundle again")
-    listed = {entry.path for entry in manifest.files}
-    for variant in manifest.variants:
-        for path in sorted(_inside(root, variant.path).rglob("*")):
-            if path.is_file() and path.relative_to(root).as_posix() not in listed:
-                raise BundleError(f"{root}: {path.relative_to(root)} was added after packing; remove it")
+    data = _manifest_bytes(root)
+    try:
+        manifest = _parse(root, data)
+        _check(root, manifest)
+    except BundleError:
+        # Another bundle may have taken this one's place while its files were read; that is no damage.
+        if _manifest_bytes(root) != data:
+            return read(root)
+        raise
     return manifest
 
 
 def read_certificate(root: Path) -> Certificate:
     """The certificate of a bundle; the caller has checked the bundle with ``read``."""
-    try:
-        data = (root / certificates.NAME).read_bytes()
-    except OSError as problem:
-        raise BundleError(f"{root}: {certificates.NAME} cannot be read: {problem.strerror}") from problem
+    data = _content(root, certificates.NAME)
     return codec.from_json(Certificate, data, error=BundleError, what=f"{root}/{certificates.NAME}")
 
 
-def _read_manifest(root: Path) -> Manifest:
-    path = root / manifests.NAME
-    try:
-        data = path.read_bytes()
-        sidecar = (root / manifests.SIDECAR).read_bytes()
-    except FileNotFoundError as problem:
-        missing = Path(str(problem.filename)).name
-        raise BundleError(f"{root} is not a bundle: it has no {missing}") from None
-    except OSError as problem:
-        raise BundleError(f"{root} cannot be read: {problem.strerror}") from problem
-    if sidecar != f"{hashlib.sha256(data).hexdigest()}  {manifests.NAME}\n".encode():
+def _dump(value: Manifest | Certificate, name: str) -> bytes:
+    """JSON that was read back once: a non-finite float becomes ``null`` in JSON, and would be a broken bundle later."""
+    data = codec.to_json(value, indent=2)
+    fault = f"{name} cannot be packed, as it would not read back as it was written: a figure in it is not finite"
+    if codec.from_json(type(value), data, error=BundleError, what=fault) != value:
+        raise BundleError(fault)
+    return data
+
+
+def _sidecar(data: bytes) -> str:
+    return f"{hashlib.sha256(data).hexdigest()}  {manifests.NAME}\n"
+
+
+def _manifest_bytes(root: Path) -> bytes:
+    """The manifest's bytes, after they were compared with the sidecar."""
+    data, sidecar = _content(root, manifests.NAME), _content(root, manifests.SIDECAR)
+    if sidecar != _sidecar(data).encode():
+        # Read across the moment in which one bundle replaced another: the second look sees one of them whole.
+        again = _content(root, manifests.NAME)
+        if again != data:
+            return _manifest_bytes(root)
         raise BundleError(f"{root}: {manifests.NAME} and {manifests.SIDECAR} do not belong together; copy the bundle again")
-    version = codec.from_json(_Format, data, error=BundleError, what=str(path)).format
+    return data
+
+
+def _content(root: Path, name: str) -> bytes:
+    path = root / name
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise BundleError(f"{root}: {name} is not a regular file; copy the bundle again")
+        if found.st_size > LARGEST:
+            raise BundleError(f"{root}: {name} has {found.st_size} bytes, far more than any bundle's; copy the bundle again")
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise BundleError(f"{root} is not a bundle: it has no {name}") from None
+    except OSError as problem:
+        raise BundleError(f"{root}: {name} cannot be read: {problem.strerror}") from problem
+
+
+def _parse(root: Path, data: bytes) -> Manifest:
+    what = str(root / manifests.NAME)
+    version = codec.from_json(_Format, data, error=BundleError, what=what).format
     if version != manifests.FORMAT:
         raise BundleError(
             f"{root} has bundle format {version}; this Roadworthy reads format {manifests.FORMAT}: use the version that made it"
         )
-    return codec.from_json(Manifest, data, error=BundleError, what=str(path))
+    return codec.from_json(Manifest, data, error=BundleError, what=what)
 
 
-def _inside(root: Path, name: str) -> Path:
-    """``root/name``, refusing a name (or a link) that leads out of the bundle."""
+def _check(root: Path, manifest: Manifest) -> None:
+    if fault := manifests.fault(manifest):
+        raise BundleError(f"{root}: {manifests.NAME} makes no sense: {fault}")
+    home = root.resolve()
+    try:
+        for entry in manifest.files:
+            _check_file(root, home, entry)
+        listed = {home / entry.path for entry in manifest.files}
+        for variant in manifest.variants:
+            for path in sorted(_inside(root, home, variant.path).rglob("*")):
+                if path not in listed and (path.is_symlink() or not path.is_dir()):
+                    raise BundleError(f"{root}: {path.relative_to(home)} was added after packing; remove it")
+    except OSError as problem:
+        raise BundleError(f"{root}: {problem.filename} cannot be read: {problem.strerror}") from problem
+
+
+def _check_file(root: Path, home: Path, entry: File) -> None:
+    path = _inside(root, home, entry.path)
+    if not path.is_file():
+        raise BundleError(f"{root}: {entry.path} is missing; copy the bundle again")
+    if path.stat().st_size != entry.size or _digest(path) != entry.sha256:
+        raise BundleError(f"{root}: {entry.path} is not the file that was packed (its SHA-256 differs); copy the bundle again")
+
+
+def _inside(root: Path, home: Path, name: str) -> Path:
+    """``home/name``, refusing a name that leads out of the bundle, and any link: a bundle holds files and nothing else."""
     pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or not pure.parts:
+    if pure.is_absolute() or ".." in pure.parts or not pure.parts or not name.isprintable():
         raise BundleError(f"{root}: the manifest names {name!r}, which is outside the bundle")
-    path = root / pure
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise BundleError(f"{root}: {name} leads out of the bundle")
+    path = home / pure
+    if path.resolve() != path:
+        raise BundleError(f"{root}: {name} is a link or leads through one; copy the bundle with its links resolved")
     return path
 
 
 def _entry(root: Path, path: Path) -> File:
-    return File(path.relative_to(root).as_posix(), path.stat().st_size, _digest(path))
+    name = path.relative_to(root).as_posix()
+    _inside(root, root.resolve(), name)
+    return File(name, path.stat().st_size, _digest(path))
 
 
 def _digest(path: Path) -> str:
@@ -132,39 +190,60 @@ def _digest(path: Path) -> str:
 def _refuse_strangers(target: Path) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError(f"{target} exists and is not a directory; choose another output")
-    if target.is_dir() and any(target.iterdir()) and not (target / manifests.NAME).is_file():
+    # manifest.json alone says little: many kinds of program keep a file of that name.
+    if target.is_dir() and any(target.iterdir()) and not (target / manifests.SIDECAR).is_file():
         raise UsageError(f"{target} exists and is not a bundle, so it is not overwritten; choose another output")
 
 
 def _sync(root: Path) -> None:
     for path in (*root.rglob("*"), root):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        _sync_one(path)
 
 
-def _swap(stage: Path, target: Path) -> None:
-    """Put ``stage`` at ``target``; a directory cannot be renamed over a full one, so the old one steps aside first."""
-    old = stage.with_suffix(".old")
-    if target.exists():
-        target.rename(old)
-    try:
-        stage.rename(target)
-    except BaseException:
-        if old.exists():
-            old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-    handle = os.open(target.parent, os.O_RDONLY)
+def _sync_one(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
+def _swap(stage: Path, target: Path) -> None:
+    """Put ``stage`` at ``target``; an older bundle there ends up at ``stage``, or is gone."""
+    if not target.exists() or not any(target.iterdir()):
+        stage.rename(target)
+    elif not _exchange(stage, target):
+        _step_aside(stage, target)
+    _sync_one(target.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two directories in one step; False where the system or the file system cannot (Linux can, renameat2(2))."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    at_cwd, exchange = -100, 2
+    if renameat2 is None:
+        return False
+    if renameat2(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP):
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+def _step_aside(stage: Path, target: Path) -> None:
+    old = stage.with_suffix(".old")
+    try:
+        target.rename(old)
+        stage.rename(target)
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def _translate(problem: OSError, target: Path) -> OutOfSpace | UsageError:
-    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutOfSpace(f"the disk filled up while {target} was written; nothing of it was left behind")
-    return UsageError(f"{target} cannot be written: {problem.strerror or problem}")
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return OutOfSpace(f"the disk filled up while {target} was written; nothing of it was left behind: free some space and run again")
+    where = f" ({problem.filename})" if problem.filename and str(problem.filename) != str(target) else ""
+    return UsageError(f"{target} cannot be written: {problem.strerror or problem}{where}; choose another output")
