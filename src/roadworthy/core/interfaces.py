@@ -45,7 +45,9 @@ class Lowering(Protocol):
     """``build/lower/<name>.py``: turns a graph into files for its runtime. Importing it and ``plans`` are cheap.
 
     ``ACCEPTS`` lists graph formats, best first. ``plans`` gives every plan worth trying on ``host``, simplest
-    first. ``lower`` writes into the existing empty directory ``out``, and raises when it cannot.
+    first. ``lower`` writes into the existing empty directory ``out``, and raises when it cannot. A module that has
+    plans which some hosts cannot carry out also defines ``unavailable(host) -> Mapping[str, str]``: for each such
+    precision the reason in words; its plans then leave that precision out.
     """
 
     ACCEPTS: tuple[str, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -79,3 +79,25 @@ def zeros(specs: tuple[TensorSpec, ...], batch: int = 1) -> dict[str, Array]:
         )
         for spec in specs
     }
+
+
+def difference(found: Iterable[TensorSpec], wanted: Iterable[TensorSpec], *, sizes: bool) -> str | None:
+    """In words, how the tensors of a loaded file differ from a signature's; ``None`` where they fit.
+
+    Order is free. With ``sizes`` a tensor of the file must take every shape that the signature promises: a symbol
+    takes any size, a number only itself.
+    """
+    ours, theirs = {spec.name: spec for spec in wanted}, {spec.name: spec for spec in found}
+    if ours.keys() != theirs.keys():
+        return f"it has {', '.join(theirs) or 'none'} where the signature has {', '.join(ours) or 'none'}"
+    for name, spec in ours.items():
+        other = theirs[name]
+        if other.dtype != spec.dtype:
+            return f"{name} is {other.dtype} where the signature has {spec.dtype}"
+        if sizes and not (len(other.shape) == len(spec.shape) and all(map(_covers, other.shape, spec.shape))):
+            return f"it has {other} where the signature has {spec}"
+    return None
+
+
+def _covers(found: int | str, wanted: int | str) -> bool:
+    return isinstance(found, str) or found == wanted

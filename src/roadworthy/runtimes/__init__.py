@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from roadworthy.core import registry
-from roadworthy.core.errors import InvalidRequest
+from roadworthy.core.errors import InvalidRequest, UsageError
 from roadworthy.core.interfaces import Session
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
@@ -62,7 +62,8 @@ class CheckedSession:
         return _in_pieces(self._run, ready, batch, self._batch, pad=True)
 
     def close(self) -> None:
-        """Release the runtime's resources."""
+        """Release the runtime's resources; a later ``run`` raises UsageError."""
+        self._run = _closed
         self._session.close()
 
     def __enter__(self) -> Self:
@@ -70,6 +71,10 @@ class CheckedSession:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _closed(feeds: Arrays) -> Arrays:
+    raise UsageError("this session is closed; open it again")
 
 
 def _fits(shape: tuple[int, ...], spec: TensorSpec, symbols: dict[str, int]) -> bool:
