@@ -1,0 +1,133 @@
+"""Evaluation data: a folder of images, an ``.npz``, a callable or arrays in memory become one sample set on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from roadworthy.core.contract import Contract
+from roadworthy.core.errors import DataError
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.types import Array, Signature
+from roadworthy.preprocess import sources, store
+from roadworthy.preprocess.image import Preprocessor
+
+CALIBRATION_SHARE = 5
+"""Calibration takes at most one sample in this many."""
+FEWEST_TO_SPLIT = 20
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples with the names of their classes by index (empty where nobody named them).
+
+    ``by_folder`` says that the classes are the folders in sorted order, which is right only where training
+    numbered exactly these folders: ``check_classes`` holds it against the model.
+    """
+
+    samples: SampleSet
+    classes: tuple[str, ...]
+    kind: Literal["labelled", "unlabelled"]
+    by_folder: bool = False
+
+
+def gather(data: Any, signature_names: tuple[str, ...], contract: Contract, out: Path, *, limit: int | None = None) -> Dataset:
+    """Every sample of ``data`` (or ``limit`` of them, classes evenly), preprocessed, as a sample set in the new directory ``out``.
+
+    ``data`` is one of
+
+    - a directory with one folder of images for each class, numbered in sorted order as by torchvision's ImageFolder, or by the
+      line of ``contract.answer.labels`` that holds the folder's name; or a directory of images alone, unlabelled;
+    - an ``.npz`` file (path or string) with ``x`` or with arrays named like the inputs, and optionally the class indices ``y``;
+    - ``module:callable`` or ``FILE.py:callable``, which returns ``x`` or ``(x, y)``; ``x`` may be a dict by input name;
+    - the same in memory: a tuple ``(x, y)``, or ``x`` alone. Anything with ``__array__`` is an array.
+
+    Where the contract has an image part and the model one input, uint8 images [n,h,w,3], [n,h,w,1] or [n,h,w] and
+    lists of images go through it; other arrays are taken as ready samples, first axis samples. The order is shuffled,
+    always alike, so that every beginning of the set holds all classes evenly. Raises DataError in words, OutOfSpace on
+    a full disk; then nothing is left at ``out``.
+    """
+    if limit is not None and limit < 1:
+        raise DataError(f"a limit of {limit} samples leaves none")
+    found = sources.find(data, signature_names, contract)
+    order = store.balanced_order(found.count, found.labels)[:limit]
+    if found.images is not None:
+        samples = _write_images(out, signature_names[0], found.images, found.labels, order, contract)
+    else:
+        samples = store.write(out, found.arrays, found.labels, order)
+    return Dataset(samples, found.classes, "unlabelled" if found.labels is None else "labelled", found.by_folder)
+
+
+def check_inputs(samples: SampleSet, signature: Signature) -> None:
+    """Raises DataError where the samples' dtypes and shapes are not what the model takes; the batch axis aside."""
+    arrays = samples.open()
+    for spec in signature.inputs:
+        if spec.name not in arrays:
+            raise DataError(f"the data has no input {spec.name!r}; the model takes {', '.join(map(str, signature.inputs))}")
+        array = arrays[spec.name]
+        if array.dtype != np.dtype(spec.dtype):
+            raise DataError(
+                f"the data for {spec.name!r} is {array.dtype}; the model takes {spec.dtype}: convert it, or state the preprocessing"
+            )
+        fits = len(array.shape) == len(spec.shape) and all(
+            isinstance(wanted, str) or size == wanted for size, wanted in zip(array.shape[1:], spec.shape[1:], strict=False)
+        )
+        if not fits:
+            raise DataError(f"the data for {spec.name!r} has samples of shape {list(array.shape[1:])}; the model takes {spec}")
+
+
+def check_classes(dataset: Dataset, outputs: int) -> None:
+    """Raises DataError where the classes cannot be those of a model with ``outputs`` outputs; a single one may tell two classes apart."""
+    model = max(outputs, 2)
+    if dataset.by_folder and len(dataset.classes) != model:
+        raise DataError(
+            f"the data has {len(dataset.classes)} class folders, the model has {outputs} outputs: so the folders' order "
+            "is not the model's; give a labels file with one line for each output, in its order, that holds the folder's name"
+        )
+    if len(dataset.classes) > model:
+        raise DataError(f"there are {len(dataset.classes)} class names for a model with {outputs} outputs; give one a line for each output")
+    labels = dataset.samples.labels()
+    if labels is not None and labels.max() >= model:
+        raise DataError(f"the data has a sample of class {labels.max()}; a model with {outputs} outputs knows classes 0 to {model - 1}")
+
+
+def split(samples: SampleSet, calibration: int, out: Path) -> tuple[SampleSet, SampleSet | None]:
+    """``samples`` as two disjoint sets, for evaluation and for calibration, each with the classes evenly; always split alike.
+
+    Calibration gets ``calibration`` samples, at most one fifth of all; ``None``, and evaluation everything, where there
+    are fewer than 20 or none is asked for. They are written to ``out/evaluation`` and ``out/calibration``.
+    """
+    taken = min(calibration, samples.count // CALIBRATION_SHARE)
+    if samples.count < FEWEST_TO_SPLIT or taken < 1:
+        return samples, None
+    labels, arrays = samples.labels(), samples.open()
+    order = store.balanced_order(samples.count, labels)
+    return (
+        store.write(out / "evaluation", arrays, labels, order[taken:]),
+        store.write(out / "calibration", arrays, labels, order[:taken]),
+    )
+
+
+def _write_images(out: Path, name: str, images: Sequence[Any] | Array, labels: Array | None, order: Array, contract: Contract) -> SampleSet:
+    if contract.image is None:
+        raise DataError("the data is images; say how they become the model's input, by a preprocessing preset or file")
+    preprocessor = Preprocessor(contract.image)
+    first = preprocessor.one(images[order[0]], name=_name(order[0]))
+
+    def samples() -> Iterator[Array]:
+        buffer = np.empty_like(first)
+        for index in order.tolist():
+            yield preprocessor.one(images[index], out=buffer, name=_name(index))
+
+    with store.directory(out):
+        store.write_array(out / store.file_of(name), first.dtype, (len(order), *first.shape), samples())
+        store.write_labels(out, labels, order)
+    return SampleSet(out, (name,), len(order), labels is not None)
+
+
+def _name(index: int) -> str:
+    return f"image {index} of the data"

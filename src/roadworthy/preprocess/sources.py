@@ -1,0 +1,214 @@
+"""Where evaluation data comes from: looked up, read and checked, not yet preprocessed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+import traceback
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from roadworthy.core.contract import Contract
+from roadworthy.core.errors import DataError
+from roadworthy.core.types import Array
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+"""What counts as an image in a folder. Those that cannot be read are among them, so that none is passed over in silence."""
+LABEL_NAMES = ("y", "labels")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Data as it was found: ``images`` (paths, Pillow images or uint8 arrays) for the contract, or ``arrays`` of ready samples."""
+
+    count: int
+    labels: Array | None
+    classes: tuple[str, ...]
+    images: Sequence[Any] | Array | None = None
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+    by_folder: bool = False
+
+
+def find(data: Any, names: tuple[str, ...], contract: Contract) -> Found:
+    """The data behind any of the forms that ``dataset.gather`` takes."""
+    if isinstance(data, str | Path):
+        path = Path(data)
+        if path.is_dir():
+            try:
+                return _folder(path, names, contract)
+            except OSError as problem:
+                raise DataError(f"{problem.filename or path} cannot be read: {problem.strerror}") from None
+        if path.is_file():
+            return _npz(path, names, contract)
+        if isinstance(data, str) and (called := re.fullmatch(r"(.+):([A-Za-z_]\w*)", data)):
+            return _memory(_call(data, called[1], called[2]), names, contract, data)
+        raise DataError(f"there is no data at {data}; give a folder of images, an .npz file, or module:callable")
+    return _memory(data, names, contract, "the data")
+
+
+def _folder(root: Path, names: tuple[str, ...], contract: Contract) -> Found:
+    if len(names) != 1:
+        raise DataError(f"{root} is a folder of images, but the model has {len(names)} inputs ({', '.join(names)}); give an .npz file")
+    labels = contract.answer.labels
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not folders:
+        images = [path for path in sorted(root.iterdir()) if _is_image_file(path)]
+        if not images:
+            raise DataError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))}) and no folders of images")
+        return Found(len(images), None, labels, images)
+    members = [[path for path in sorted(folder.rglob("*")) if _is_image_file(path)] for folder in folders]
+    if empty := [folder.name for folder, paths in zip(folders, members, strict=True) if not paths]:
+        raise DataError(f"{root}: the class folder {empty[0]} holds no images; fill it or remove it")
+    classes, indices, by_folder = _class_indices(root, [folder.name for folder in folders], labels)
+    images = [path for paths in members for path in paths]
+    return Found(len(images), np.repeat(indices, [len(paths) for paths in members]), classes, images, by_folder=by_folder)
+
+
+def _class_indices(root: Path, folders: list[str], labels: tuple[str, ...]) -> tuple[tuple[str, ...], list[int], bool]:
+    """Class names by index, the index of each folder, and whether that is only the folders' own order."""
+    known = [folder for folder in folders if folder in labels]
+    if len(known) == len(folders):
+        if twice := [folder for folder in folders if labels.count(folder) > 1]:
+            raise DataError(f"the labels name {twice[0]!r} twice, so the class of that folder cannot be told")
+        return labels, [labels.index(folder) for folder in folders], False
+    if known or (labels and len(labels) != len(folders)):
+        strange = next(folder for folder in folders if folder not in labels)
+        raise DataError(f"{root}: the class folder {strange!r} is not among the {len(labels)} labels; name folders and labels alike")
+    return labels or tuple(folders), list(range(len(folders))), True
+
+
+def _is_image_file(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _npz(path: Path, names: tuple[str, ...], contract: Contract) -> Found:
+    try:
+        if not zipfile.is_zipfile(path):
+            raise DataError(f"{path} is no .npz file, or is cut short; save one with numpy.savez(file, x=..., y=...)")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as problem:
+        raise DataError(
+            f"{path} cannot be read as .npz data: {str(problem).splitlines()[0] if str(problem) else 'it is damaged'}"
+        ) from None
+    except MemoryError:
+        raise DataError(f"{path} does not fit into memory; use fewer samples") from None
+    labels = next((arrays.pop(name) for name in LABEL_NAMES if name in arrays and name not in names), None)
+    return _samples(arrays, labels, names, contract, str(path))
+
+
+def _call(data: str, module: str, name: str) -> Any:
+    """What the user's callable returns; whatever it raises is the user's, and said as such."""
+    if module.endswith(".py") and not Path(module).is_file():
+        raise DataError(f"there is no file {module} to take {name} from")
+    try:
+        with _importable(module):
+            loaded = _load_file(Path(module)) if module.endswith(".py") else importlib.import_module(module)
+            return getattr(loaded, name)()
+    except (Exception, SystemExit) as problem:
+        reason = next(iter(str(problem).splitlines()), "")
+        raise DataError(f"{data} raised {type(problem).__name__}: {reason}", detail=traceback.format_exc()) from None
+
+
+def _load_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"_roadworthy_data_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not Python")
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses and the like look their module up by name while it runs.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _importable(module: str) -> Iterator[None]:
+    """A file's neighbours, or modules of the working directory, can be imported meanwhile, as under ``python FILE.py``."""
+    place = str(Path(module).resolve().parent if module.endswith(".py") else Path.cwd())
+    sys.path.insert(0, place)
+    try:
+        yield
+    finally:
+        if place in sys.path:
+            sys.path.remove(place)
+
+
+def _memory(data: Any, names: tuple[str, ...], contract: Contract, what: str) -> Found:
+    x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+    labels = None if y is None else _array(y, f"{what}: y")
+    if isinstance(x, list | tuple) and len(x) > 0 and _is_image(x[0], contract):
+        if len(names) != 1:
+            raise DataError(f"{what} is a list of images, but the model has {len(names)} inputs ({', '.join(names)})")
+        images = [Path(item) if isinstance(item, str) else item for item in x]
+        return Found(len(images), _checked_labels(labels, len(images), what), contract.answer.labels, images)
+    given = dict(x) if isinstance(x, Mapping) else {"x": x}
+    return _samples({name: _array(value, f"{what}: {name}") for name, value in given.items()}, labels, names, contract, what)
+
+
+def _is_image(item: Any, contract: Contract) -> bool:
+    """Whether a list that starts with ``item`` is one of images; arrays are, where an image contract waits for them."""
+    pixels = contract.image is not None and isinstance(item, np.ndarray) and item.dtype == np.uint8
+    return pixels or isinstance(item, str | bytes | Path | Image.Image)
+
+
+def _samples(arrays: Mapping[str, Array], labels: Array | None, names: tuple[str, ...], contract: Contract, what: str) -> Found:
+    if len(names) == 1 and names[0] not in arrays and "x" in arrays:
+        arrays = {names[0]: arrays["x"]}
+    if missing := [name for name in names if name not in arrays]:
+        raise DataError(f"{what} has no array {missing[0]!r}; it needs {', '.join(names)}, and holds {', '.join(arrays) or 'nothing'}")
+    inputs = {name: arrays[name] for name in names}
+    for name, array in inputs.items():
+        if array.dtype.kind not in "biuf" or array.ndim == 0:
+            raise DataError(f"{what}: {name} is {array.dtype} {list(array.shape)}; it must be an array of numbers, samples first")
+    counts = {name: len(array) for name, array in inputs.items()}
+    count = counts[names[0]]
+    if count == 0:
+        raise DataError(f"{what} holds no samples")
+    if len(set(counts.values())) > 1:
+        raise DataError(f"{what} has a different number of samples for each input: {counts}")
+    labels = _checked_labels(labels, count, what)
+    first = inputs[names[0]]
+    if contract.image is not None and len(names) == 1 and _are_images(first):
+        return Found(count, labels, contract.answer.labels, first)
+    return Found(count, labels, contract.answer.labels, arrays=inputs)
+
+
+def _are_images(array: Array) -> bool:
+    return array.dtype == np.uint8 and (array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3)))
+
+
+def _array(value: Any, what: str) -> Array:
+    # Tensors of other libraries leave their gradient tape and their device first; none of those libraries is imported for it.
+    for step in ("detach", "cpu"):
+        if callable(method := getattr(value, step, None)):
+            value = method()
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as problem:
+        raise DataError(f"{what} cannot be read as an array: {problem}") from None
+
+
+def _checked_labels(labels: Array | None, count: int, what: str) -> Array | None:
+    """Class indices as int64 [count]."""
+    if labels is None:
+        return None
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(f"{what}: y is {labels.dtype} {list(labels.shape)}; it must be one integer class index for each sample")
+    if len(labels) != count:
+        raise DataError(f"{what} has {count} samples and {len(labels)} labels")
+    if labels.min() < 0 or labels.max() > np.iinfo(np.int32).max:
+        raise DataError(f"{what}: y holds {labels.min() if labels.min() < 0 else labels.max()}; class indices start at 0")
+    return labels.astype(np.int64)

@@ -1,0 +1,142 @@
+"""The contract as a person gives it: a preset's name or a TOML file, read strictly and checked for sense."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from roadworthy.core import codec
+from roadworthy.core.contract import Contract, ImageInput, Resize
+from roadworthy.core.errors import DataError
+
+PRESETS: dict[str, Contract] = {
+    # The evaluation transform of torchvision's reference classifiers.
+    "imagenet": Contract(ImageInput(resize=Resize(256), crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))),
+    # Mean and deviation of the training set's pixels.
+    "cifar10": Contract(ImageInput(resize=Resize((32, 32)), mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))),
+    "mnist": Contract(ImageInput(color="L", resize=Resize((28, 28)), mean=(0.1307,), std=(0.3081,))),
+    "unit": Contract(ImageInput()),
+}
+"""By name. ``unit`` is RGB in 0..1 at the size the image has."""
+
+PILLOW_LIMIT = 89_478_485
+"""Pillow's own limit on pixels, above which it warns of a decompression bomb."""
+
+
+def read(spec: str | Path) -> Contract:
+    """The contract of a preset, or of a TOML file with the tables ``[image]``, ``[image.resize]`` and ``[answer]``.
+
+    Raises DataError for a name that is neither, a file that cannot be read, a key that means nothing and values that make no sense.
+    """
+    if isinstance(spec, str) and spec in PRESETS:
+        return PRESETS[spec]
+    path = Path(spec)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(f"{spec} is neither a file nor a preset; the presets are {', '.join(PRESETS)}") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise DataError(f"{path} cannot be read as a preprocessing spec: {_reason(problem)}") from None
+    contract = codec.from_toml(Contract, text, error=DataError, what=str(path))
+    try:
+        return validate(contract)
+    except DataError as problem:
+        raise DataError(f"{path}: {problem.message}") from None
+
+
+def validate(contract: Contract) -> Contract:
+    """The same contract; raises DataError where its values contradict each other or would give nonsense."""
+    if contract.image is not None:
+        _check_image(contract.image)
+    if contract.answer.top_k < 1:
+        raise DataError(f"top_k is {contract.answer.top_k}; it must be at least 1")
+    return contract
+
+
+def with_labels(contract: Contract, labels: str | Path | Sequence[str]) -> Contract:
+    """The contract with class names: from a UTF-8 file with one name a line, in the order of the model's outputs, or as given."""
+    names = _read_labels(Path(labels)) if isinstance(labels, str | Path) else tuple(labels)
+    return replace(contract, answer=replace(contract.answer, labels=names))
+
+
+def sample_spec(image: ImageInput) -> tuple[str, tuple[int | None, ...]]:
+    """NumPy dtype name and shape of one sample, without the batch; ``None`` for a height or width that the image decides."""
+    height, width = _fixed_size(image)
+    channels = channels_of(image)
+    return image.dtype, (channels, height, width) if image.layout == "CHW" else (height, width, channels)
+
+
+def channels_of(image: ImageInput) -> int:
+    """Channels of one sample: 1 for grey, otherwise 3."""
+    return 1 if image.color == "L" else 3
+
+
+def pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a crop, which one number makes a square."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def _fixed_size(image: ImageInput) -> tuple[int | None, int | None]:
+    if image.crop is not None:
+        return pair(image.crop)
+    if image.resize is not None and not isinstance(image.resize.size, int):
+        return image.resize.size
+    return None, None
+
+
+def _check_image(image: ImageInput) -> None:
+    if not 1 <= image.pixel_limit <= PILLOW_LIMIT:
+        raise DataError(f"pixel_limit is {image.pixel_limit}; it must lie between 1 and {PILLOW_LIMIT}")
+    _check_sizes(image)
+    channels = channels_of(image)
+    for name, values in (("mean", image.mean), ("std", image.std)):
+        if len(values) not in (1, channels):
+            raise DataError(f"{name} has {len(values)} numbers; color {image.color} needs 1 or {channels}")
+        if not all(map(math.isfinite, values)):
+            raise DataError(f"{name} holds a number that is not finite")
+    if not all(value > 0 for value in image.std):
+        raise DataError("std must be greater than 0 in every channel")
+    if not (math.isfinite(image.scale) and image.scale != 0):
+        raise DataError(f"scale is {image.scale}; it must be finite and not 0")
+    if image.dtype == "uint8" and (image.scale != 1 or any(image.mean) or any(value != 1 for value in image.std)):
+        raise DataError("dtype uint8 keeps the pixels as they are: set scale = 1 and leave mean and std out, or use float32")
+
+
+def _check_sizes(image: ImageInput) -> None:
+    sizes = [("crop", pair(image.crop))] if image.crop is not None else []
+    if image.resize is not None:
+        sizes.append(("resize.size", pair(image.resize.size)))
+        if not image.resize.antialias and image.resize.filter not in ("nearest", "bilinear", "bicubic"):
+            raise DataError(f"the filter {image.resize.filter} exists only with antialias = true")
+    for name, (height, width) in sizes:
+        if height < 1 or width < 1:
+            raise DataError(f"{name} is {height} x {width}; both must be at least 1")
+        if height * width > image.pixel_limit:
+            raise DataError(f"{name} is {height} x {width}, more than the pixel_limit of {image.pixel_limit}")
+    if len(sizes) == 2:
+        (_, (height, width)), (_, (below, across)) = sizes
+        if height > below or width > across:
+            raise DataError(f"crop {height} x {width} is larger than resize {below} x {across}")
+
+
+def _read_labels(path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise DataError(f"the labels file {path} cannot be read: {_reason(problem)}") from None
+    names = tuple(line.strip() for line in lines)
+    while names and not names[-1]:
+        names = names[:-1]
+    if not names:
+        raise DataError(f"the labels file {path} is empty; it needs one class name a line")
+    if "" in names:
+        raise DataError(
+            f"the labels file {path} has an empty line {names.index('') + 1}; a line's number is the class index, so none may be blank"
+        )
+    return names
+
+
+def _reason(problem: OSError | UnicodeDecodeError) -> str:
+    return "it is not UTF-8 text" if isinstance(problem, UnicodeDecodeError) else str(problem.strerror or problem)

@@ -1,0 +1,93 @@
+"""Sample sets written to disk chunk by chunk, so that a folder of any size needs little memory."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from roadworthy.core.errors import DataError, OutOfSpace
+from roadworthy.core.samples import LABELS, SampleSet
+from roadworthy.core.types import Array
+
+CHUNK_BYTES = 1 << 23
+SEED = 0
+
+
+@contextmanager
+def directory(out: Path) -> Iterator[Path]:
+    """The new directory ``out``, which goes away again when the block fails; a full disk raises OutOfSpace."""
+    try:
+        out.mkdir(parents=True)
+    except OSError as problem:
+        raise _translate(problem, out) from None
+    try:
+        yield out
+    except BaseException as problem:
+        shutil.rmtree(out, ignore_errors=True)
+        if isinstance(problem, OSError):
+            raise _translate(problem, out) from None
+        raise
+
+
+def write(out: Path, inputs: Mapping[str, Array], labels: Array | None, order: Array) -> SampleSet:
+    """The rows ``order`` of every array (which may be mapped) as a sample set in the new directory ``out``."""
+    with directory(out):
+        for name, array in inputs.items():
+            write_array(out / file_of(name), array.dtype.newbyteorder("="), (len(order), *array.shape[1:]), rows(array, order))
+        write_labels(out, labels, order)
+    return SampleSet(out, tuple(inputs), len(order), labels is not None)
+
+
+def write_labels(out: Path, labels: Array | None, order: Array) -> None:
+    """``labels.npy`` of a sample set, where there are labels."""
+    if labels is not None:
+        np.save(out / LABELS, labels[order].astype(np.int64), allow_pickle=False)
+
+
+def write_array(path: Path, dtype: np.dtype[np.generic], shape: tuple[int, ...], chunks: Iterable[Array]) -> None:
+    """An ``.npy`` file of ``shape`` from chunks along the first axis.
+
+    Plain writes and no writable mapping: on a full disk a mapping kills the process (SIGBUS) where a write raises.
+    """
+    with open(path, "wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in chunks:
+            file.write(np.ascontiguousarray(chunk, dtype=dtype).data)
+
+
+def rows(array: Array, order: Array) -> Iterator[Array]:
+    """``array[order]`` in chunks of about ``CHUNK_BYTES``."""
+    step = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(order), step):
+        yield array[order[start : start + step]]
+
+
+def balanced_order(count: int, labels: Array | None) -> Array:
+    """All indices, always the same for the same labels, so that every beginning holds the classes as evenly as they last.
+
+    Within a class the order is a seeded shuffle; without labels all samples are one class.
+    """
+    shuffled = np.random.default_rng(SEED).permutation(count)
+    classes = np.zeros(count, np.int64) if labels is None else labels[shuffled]
+    turn = np.empty(count, np.int64)
+    for label in np.unique(classes):
+        members = np.flatnonzero(classes == label)
+        turn[members] = np.arange(len(members))
+    return np.asarray(shuffled[np.lexsort((classes, turn))])
+
+
+def file_of(name: str) -> str:
+    """The file of one input in a sample set."""
+    return f"in.{name}.npy"
+
+
+def _translate(problem: OSError, out: Path) -> DataError | OutOfSpace:
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutOfSpace(f"the disk filled up while samples were written to {out}; free some space or use fewer samples")
+    return DataError(f"samples cannot be written to {out}: {problem.strerror or problem}")
