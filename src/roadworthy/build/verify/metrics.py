@@ -1,0 +1,132 @@
+"""What an answer is worth, sample by sample: the built-in metrics and the user's own."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roadworthy.build.verify.parity import class_output
+from roadworthy.core.errors import DataError, UsageError
+from roadworthy.core.types import Array
+
+Outputs = dict[str, Array]
+
+AGREEMENT, ERROR = "agreement", "error"
+BUILT_IN = ("top1", "top5", AGREEMENT, ERROR)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """``score(outputs, reference, labels, scales)`` gives one number a sample, float64 [n].
+
+    ``reference`` holds the original's outputs for the same samples; ``span`` is what one sample can lose at most,
+    ``None`` where only the original's scores can tell.
+    ``relative`` says that the score is itself a loss against the original, which has none (0 is best).
+    """
+
+    name: str
+    score: Callable[[Outputs, Outputs, Array | None, dict[str, float]], Array]
+    labelled: bool
+    span: float | None = 1.0
+    relative: bool = False
+
+
+def find(name: str) -> Metric:
+    """The metric of that name: a built-in one, ``module:callable`` or ``FILE.py:callable``.
+
+    A user's callable gets ``(outputs, labels)`` for one batch after another: a dict of arrays with the samples
+    first, and int64 [n] or None; it returns one score a sample, [n], higher is better. Raises UsageError.
+    """
+    if name in ("top1", "top5"):
+        return Metric(name, partial(_top, int(name[3:])), labelled=True)
+    if name == AGREEMENT:
+        return Metric(name, _agreement, labelled=False)
+    if name == ERROR:
+        return Metric(name, _error, labelled=False, relative=True)
+    if ":" not in name:
+        raise UsageError(f"there is no metric {name!r}; there are {', '.join(BUILT_IN)}, module:callable and FILE.py:callable")
+    return Metric(name, partial(_custom, name, _load(name)), labelled=False, span=None)
+
+
+def _top(k: int, outputs: Outputs, reference: Outputs, labels: Array | None, scales: dict[str, float]) -> Array:
+    logits, classes = outputs[_voter(reference, f"top{k}")], np.asarray(labels)
+    if classes.min() < 0 or classes.max() >= logits.shape[1]:
+        raise DataError(f"a label is {classes.max() if classes.min() >= 0 else classes.min()}, but the model has {logits.shape[1]} classes")
+    # A stable sort breaks ties by class index: a model that answers the same for every class earns nothing by it.
+    best = np.argsort(-logits.astype(np.float64), axis=1, kind="stable")[:, :k]
+    return np.asarray(np.any(best == classes[:, None], axis=1), dtype=np.float64)
+
+
+def _agreement(outputs: Outputs, reference: Outputs, labels: Array | None, scales: dict[str, float]) -> Array:
+    name = _voter(reference, AGREEMENT)
+    return np.asarray(np.argmax(outputs[name], axis=1) == np.argmax(reference[name], axis=1), dtype=np.float64)
+
+
+def _error(outputs: Outputs, reference: Outputs, labels: Array | None, scales: dict[str, float]) -> Array:
+    """The relative error of each sample, ||y - y_ref|| / ||y_ref|| over an output's elements; the worst output counts.
+
+    A reference smaller than a millionth of the output's scale is taken as that, so that zeros do not divide. A
+    discrete output counts as the share of its elements that differ.
+    """
+    worst = np.zeros(len(next(iter(reference.values()))))
+    for name, truth in reference.items():
+        mine = outputs[name].reshape(len(truth), -1)
+        truth = np.asarray(truth).reshape(len(truth), -1)
+        if truth.dtype.kind in "fc":
+            floor = 1e-6 * scales[name]
+            error = np.linalg.norm(mine - truth.astype(np.float64), axis=1) / np.maximum(np.linalg.norm(truth, axis=1), floor)
+        else:
+            error = np.mean(mine != truth, axis=1)
+        worst = np.maximum(worst, error)
+    return worst
+
+
+def _custom(
+    name: str, function: Callable[..., Any], outputs: Outputs, reference: Outputs, labels: Array | None, scales: dict[str, float]
+) -> Array:
+    count = len(next(iter(reference.values())))
+    try:
+        scores = np.asarray(function(outputs, labels), dtype=np.float64)
+    except Exception as problem:
+        raise UsageError(f"the metric {name} raised {type(problem).__name__}: {problem}") from problem
+    if scores.shape != (count,):
+        raise UsageError(f"the metric {name} gave shape {list(scores.shape)} for {count} samples; it must give one score a sample")
+    if not np.all(np.isfinite(scores)):
+        raise UsageError(f"the metric {name} gave a score that is not finite")
+    return scores
+
+
+def _voter(reference: Outputs, metric: str) -> str:
+    name = class_output(reference)
+    if name is None:
+        raise UsageError(f"{metric} needs an output of shape [samples, classes], and the model has none; use --metric {ERROR} or your own")
+    return name
+
+
+def _load(name: str) -> Callable[..., Any]:
+    where, _, attribute = name.rpartition(":")
+    try:
+        found = getattr(_from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where), attribute)
+    except Exception as problem:
+        raise UsageError(f"the metric {name} cannot be loaded: {type(problem).__name__}: {problem}") from problem
+    if not callable(found):
+        raise UsageError(f"the metric {name} is not callable")
+    return found  # type: ignore[no-any-return]
+
+
+def _from_file(path: Path) -> object:
+    spec = importlib.util.spec_from_file_location(f"roadworthy_metric_{path.stem}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

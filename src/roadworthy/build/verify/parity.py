@@ -1,0 +1,130 @@
+"""A candidate's outputs beside the original's: the worst case over samples and outputs, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from roadworthy.build.verify.feeding import Piece
+from roadworthy.core.errors import StepFailed
+from roadworthy.core.evidence import Parity
+from roadworthy.core.types import Array
+
+DISCRETE_SLACK = 0.005
+"""The share of samples whose discrete output (a class id, say) may differ in an equivalent candidate: near ties fall either way."""
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Sums that grow batch by batch; ``parity`` closes them.
+
+    ``worst`` and ``worst_abs`` are errors of continuous outputs, relative to the output's scale and in its units.
+    """
+
+    samples: int = 0
+    worst: float = 0.0
+    worst_abs: float = 0.0
+    squares: float = 0.0
+    elements: int = 0
+    cosine: float = 1.0
+    agreeing: int | None = None
+    discrete_misses: int = 0
+    nonfinite: int = 0
+
+    def plus(self, other: Differences) -> Differences:
+        """Both together."""
+        return Differences(
+            self.samples + other.samples,
+            max(self.worst, other.worst),
+            max(self.worst_abs, other.worst_abs),
+            self.squares + other.squares,
+            self.elements + other.elements,
+            min(self.cosine, other.cosine),
+            other.agreeing if self.agreeing is None else self.agreeing + (other.agreeing or 0),
+            self.discrete_misses + other.discrete_misses,
+            self.nonfinite + other.nonfinite,
+        )
+
+    def parity(self, batches: tuple[int, ...], limit: float) -> Parity:
+        """As evidence, judged by ``limit``, the largest relative error of an equivalent candidate."""
+        same = self.discrete_misses <= DISCRETE_SLACK * self.samples
+        return Parity(
+            samples=self.samples,
+            batches=batches,
+            max_abs=self.worst_abs,
+            max_rel=self.worst,
+            rms_rel=float(np.sqrt(self.squares / self.elements)) if self.elements else 0.0,
+            cosine=self.cosine,
+            agreement=None if self.agreeing is None else self.agreeing / self.samples,
+            equivalent=self.nonfinite == 0 and self.worst <= limit and same,
+        )
+
+
+def scale_of(array: Array) -> float:
+    """The largest finite magnitude of a continuous output, 1 where it is zero throughout; 1 for a discrete output."""
+    if array.dtype.kind not in "fc":
+        return 1.0
+    largest = 0.0
+    for start in range(0, len(array), 256):
+        magnitudes = np.abs(np.asarray(array[start : start + 256], dtype=np.float64))
+        largest = max(largest, float(np.max(magnitudes, where=np.isfinite(magnitudes), initial=0.0)))
+    return largest or 1.0
+
+
+def class_output(outputs: dict[str, Array]) -> str | None:
+    """The first continuous output of shape [samples, classes] with at least two classes: the one whose largest value is the answer."""
+    return next((name for name, array in outputs.items() if array.dtype.kind == "f" and array.ndim == 2 and array.shape[1] > 1), None)
+
+
+def compare(pieces: Iterable[Piece], reference: dict[str, Array], scales: dict[str, float]) -> Differences:
+    """All of ``pieces`` beside the same samples of ``reference``; memory holds one piece at a time."""
+    total = Differences()
+    for piece in pieces:
+        total = total.plus(difference(piece, reference, scales))
+    return total
+
+
+def difference(piece: Piece, reference: dict[str, Array], scales: dict[str, float]) -> Differences:
+    """One piece beside the same samples of ``reference``; raises StepFailed where names or shapes differ."""
+    if missing := [name for name in reference if name not in piece.outputs]:
+        raise StepFailed(f"output {missing[0]!r} is missing; the original gives {', '.join(reference)}")
+    total = Differences(samples=piece.stop - piece.start)
+    voter = class_output(reference)
+    for name, mapped in reference.items():
+        mine, truth = piece.outputs[name], np.asarray(mapped[piece.start : piece.stop])
+        if mine.shape != truth.shape:
+            raise StepFailed(f"output {name!r} has shape {list(mine.shape)} where the original gives {list(truth.shape)}")
+        total = total.plus(_continuous(mine, truth, scales[name]) if truth.dtype.kind in "fc" else _discrete(mine, truth))
+        if name == voter:
+            total = total.plus(Differences(agreeing=int(np.sum(np.argmax(mine, axis=1) == np.argmax(truth, axis=1)))))
+    return total
+
+
+def _continuous(mine: Array, truth: Array, scale: float) -> Differences:
+    kind = np.complex128 if truth.dtype.kind == "c" else np.float64
+    mine, truth = mine.astype(kind), truth.astype(kind)
+    finite = np.isfinite(truth)
+    wrong = np.where(finite, ~np.isfinite(mine), ~((mine == truth) | (np.isnan(mine) & np.isnan(truth))))
+    with np.errstate(invalid="ignore"):
+        error = np.where(finite & ~wrong, np.abs(mine - truth), 0.0)
+    rows = max(len(truth), 1)
+    a, b = (np.where(finite & ~wrong, array, 0.0).reshape(rows, -1) for array in (mine, truth))
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    both_zero = ~a.any(axis=1) & ~b.any(axis=1)
+    cosines = np.where(both_zero, 1.0, np.real(np.sum(a * b.conj(), axis=1)) / np.where(norms > 0, norms, 1.0))
+    worst = float(np.max(error, initial=0.0))
+    return Differences(
+        worst=worst / scale,
+        worst_abs=worst,
+        squares=float(np.sum((error / scale) ** 2)),
+        elements=int(np.sum(finite)),
+        cosine=float(np.clip(np.min(cosines, initial=1.0), -1.0, 1.0)),
+        nonfinite=int(np.sum(wrong)),
+    )
+
+
+def _discrete(mine: Array, truth: Array) -> Differences:
+    rows = max(len(truth), 1)
+    return Differences(discrete_misses=int(np.sum(np.any((mine != truth).reshape(rows, -1), axis=1))))
