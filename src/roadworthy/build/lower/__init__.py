@@ -1,0 +1,122 @@
+"""Graph to candidate: which plans are worth trying here, and carrying one of them out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from roadworthy.core import registry
+from roadworthy.core.errors import BackendMissing, StepFailed, UsageError
+from roadworthy.core.host import Host
+from roadworthy.core.interfaces import Lowering
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Candidate, Graph, Plan, Precision
+from roadworthy.core.types import Array, Signature
+from roadworthy.runtimes import open_session
+
+PRECISIONS = tuple(name for name in get_args(Precision) if name != "fp64")
+
+
+@dataclass(frozen=True)
+class LowerRequest:
+    """One plan to carry out into the empty (or new) directory ``out``; ``calibration`` is for int8 alone."""
+
+    graph: Graph
+    plan: Plan
+    calibration: SampleSet | None
+    out: Path
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Every plan worth trying, each with the graph it starts from, and in words what could not be planned."""
+
+    plans: tuple[tuple[Plan, Graph], ...]
+    unavailable: tuple[str, ...]
+
+
+def lower(request: LowerRequest) -> Candidate:
+    """Carry out one plan, in a process of its own; the result was opened once by its runtime.
+
+    Raises StepFailed where nothing was made or what was made does not load, and what the backend raises.
+    """
+    graph, plan, out = request.graph, request.plan, request.out
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()):
+        raise UsageError(f"{out} is not empty; a candidate is made in a directory of its own")
+    started = time.monotonic()
+    registry.lowering(plan.runtime).lower(graph, plan, request.calibration, out)
+    seconds = time.monotonic() - started
+    files = [path for path in out.rglob("*") if path.is_file()]
+    if not files:
+        raise StepFailed(f"lowering to {plan.artefact} ended without an error and left no file")
+    open_session(out, graph.signature, plan).close()
+    return Candidate(plan, out, graph.signature, graph.format, sum(path.stat().st_size for path in files), seconds)
+
+
+def plans_for(
+    graphs: tuple[Graph, ...], host: Host, *, runtimes: tuple[str, ...], precisions: tuple[str, ...], calibrated: bool
+) -> Planned:
+    """Ask every lowering (or those of ``runtimes``) for its plans; empty filters let everything through.
+
+    Each gets the first graph of the format it likes best. ``calibrated`` says that there are samples to calibrate
+    int8 on. Raises UsageError for a runtime or a precision that does not exist.
+    """
+    known = registry.names(registry.LOWERINGS)
+    _refuse_unknown("runtime", runtimes, known)
+    _refuse_unknown("precision", precisions, PRECISIONS)
+    plans: list[tuple[Plan, Graph]] = []
+    unavailable: list[str] = []
+    for name in runtimes or known:
+        try:
+            door = registry.lowering(name)
+            registry.runtime(name)
+        except BackendMissing as problem:
+            unavailable.append(problem.message)
+            continue
+        graph = _best(graphs, door.ACCEPTS)
+        if graph is None:
+            # A backend that takes none of the formats of this source is no loss unless somebody asked for it.
+            if runtimes:
+                unavailable.append(f"{name}: it needs the model as {' or '.join(door.ACCEPTS)}, and no such graph was captured")
+            continue
+        reasons = dict(_lacking(door, host))
+        offered = [plan for plan in door.plans(graph, host) if not precisions or plan.precision in precisions]
+        if not calibrated and any(plan.precision == "int8" for plan in offered):
+            reasons["int8"] = "int8 needs samples to calibrate on"
+        plans += [(plan, graph) for plan in offered if plan.precision not in reasons]
+        unavailable += [f"{name}: {reason}" for precision, reason in reasons.items() if not precisions or precision in precisions]
+    return Planned(tuple(plans), tuple(unavailable))
+
+
+def calibration_batches(samples: SampleSet, signature: Signature, size: int) -> Iterator[dict[str, Array]]:
+    """All of ``samples``, ``size`` at a time; a model that takes one number of samples, or few, gets no more than that."""
+    fixed = None if signature.batched else _first_size(signature)
+    size = fixed or min(size, signature.max_batch or size)
+    for feeds in samples.batches(size):
+        if fixed is None or len(next(iter(feeds.values()))) == fixed:
+            yield feeds
+
+
+def _first_size(signature: Signature) -> int:
+    """The number of samples in a call of a model without a symbolic batch."""
+    shape = signature.inputs[0].shape
+    return shape[0] if shape and isinstance(shape[0], int) else 1
+
+
+def _best(graphs: tuple[Graph, ...], formats: tuple[str, ...]) -> Graph | None:
+    return next((graph for wanted in formats for graph in graphs if graph.format == wanted), None)
+
+
+def _lacking(door: Lowering, host: Host) -> Mapping[str, str]:
+    ask = getattr(door, "unavailable", None)
+    return ask(host) if ask else {}
+
+
+def _refuse_unknown(what: str, asked: tuple[str, ...], known: tuple[str, ...]) -> None:
+    for name in asked:
+        if name not in known:
+            raise UsageError(f"there is no {what} {name!r}; choose from {', '.join(known)}")

@@ -1,0 +1,102 @@
+"""Files for ONNX Runtime: the ONNX graph as one file, in float32 or quantised to int8 with QDQ operators."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from roadworthy.build.lower import calibration_batches
+from roadworthy.core.errors import StepFailed, UsageError
+from roadworthy.core.host import Host
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Graph, Plan
+
+ACCEPTS = ("onnx",)
+MODEL = "model.onnx"
+NARROW = "7bit"
+"""The flavour whose int8 weights keep to 7 bits, for CPUs without VNNI (see ``_narrow``)."""
+CALIBRATION_BATCH = 16
+
+
+def plans(graph: Graph, host: Host) -> Iterable[Plan]:
+    """float32 and int8, on all cores and on one (small models lose more to waking threads than they gain), and spinning."""
+    flavour = NARROW if _narrow(host) else ""
+    yield Plan("onnxruntime", threads=host.cores)
+    if host.cores > 1:
+        yield Plan("onnxruntime", threads=1)
+        yield Plan("onnxruntime", threads=host.cores, spin=True)
+    yield Plan("onnxruntime", "int8", threads=host.cores, flavour=flavour)
+    if host.cores > 1:
+        yield Plan("onnxruntime", "int8", threads=1, flavour=flavour)
+
+
+def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None:
+    """Write ``out/model.onnx``, and its weights beside it where it is too large for one file.
+
+    Raises UsageError for a precision or a batch that is not offered here, StepFailed where quantising fails.
+    """
+    import onnx
+
+    if plan.batch is not None or plan.precision not in ("fp32", "int8"):
+        raise UsageError(f"{plan.name} is no plan of ONNX Runtime's")
+    if plan.precision == "fp32":
+        _save(onnx.load(graph.path), out)
+    elif calibration is None:
+        raise UsageError("int8 needs samples to calibrate on")
+    else:
+        _quantise(graph, calibration, out, narrow=plan.flavour == NARROW)
+
+
+def _narrow(host: Host) -> bool:
+    """Whether int8 products saturate on this CPU.
+
+    Before VNNI, x86 adds two products of unsigned and signed bytes in 16 bits, which overflow; weights of 7 bits do
+    not. Source: ONNX Runtime's guide to quantisation, "When to use reduce-range and per-channel quantization".
+    """
+    return host.architecture == "x86_64" and not (host.has("avx512_vnni") or host.has("avx_vnni"))
+
+
+def _quantise(graph: Graph, calibration: SampleSet, out: Path, *, narrow: bool) -> None:
+    """Static QDQ: unsigned activations, signed weights for each output channel, ranges by MinMax over the samples."""
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
+        prepared = Path(scratch) / MODEL
+        try:
+            # Symbolic shapes are for transformers' fusions, take seconds, and fail on models that quantise well without.
+            quant_pre_process(graph.path, prepared, skip_symbolic_shape=True)
+            quantization.quantize_static(
+                prepared,
+                out / MODEL,
+                _Reader(calibration_batches(calibration, graph.signature, CALIBRATION_BATCH)),
+                quant_format=quantization.QuantFormat.QDQ,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                per_channel=True,
+                reduce_range=narrow,
+                calibrate_method=quantization.CalibrationMethod.MinMax,
+                calibration_providers=["CPUExecutionProvider"],
+            )
+        except Exception as problem:
+            raise StepFailed(f"ONNX Runtime could not quantise {graph.path.name}: {problem}", detail=repr(problem)) from problem
+
+
+class _Reader:
+    """Calibration samples in the one form that the quantiser reads them."""
+
+    def __init__(self, feeds: Iterator[Any]) -> None:
+        self._feeds = feeds
+
+    def get_next(self) -> Any:
+        return next(self._feeds, None)
+
+
+def _save(model: Any, out: Path) -> None:
+    import onnx
+
+    # Protobuf ends at 2 GiB.
+    large = model.ByteSize() >= 2**31
+    onnx.save(model, out / MODEL, save_as_external_data=large, location=f"{MODEL}.data" if large else None)

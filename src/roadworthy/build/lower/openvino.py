@@ -1,0 +1,92 @@
+"""Files for OpenVINO: the ONNX graph as its own format in float32, or quantised to int8 by NNCF."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from roadworthy.build.lower import calibration_batches
+from roadworthy.core.errors import StepFailed, UsageError
+from roadworthy.core.host import Host
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Graph, Plan, Precision
+from roadworthy.core.types import Signature
+
+ACCEPTS = ("onnx",)
+MODEL = "model.xml"
+CALIBRATION_SAMPLES = 300
+"""As many as NNCF looks at by default."""
+NEEDS: dict[Precision, tuple[str, ...]] = {"bf16": ("avx512_bf16", "amx_bf16"), "fp16": ("avx512_fp16", "amx_fp16")}
+"""CPU features of which one is needed for a precision; without it the plugin computes in float32 instead."""
+
+
+def plans(graph: Graph, host: Host) -> Iterable[Plan]:
+    """Every precision of this host, for any batch and, where the model allows it, for exactly one sample a call.
+
+    A fixed batch lets the plugin plan its memory and choose its kernels ahead. One thread is for small models.
+    """
+    lacking = unavailable(host)
+    precisions: tuple[Precision, ...] = ("fp32", "bf16", "fp16", "int8")
+    for precision in precisions:
+        if precision in lacking:
+            continue
+        yield Plan("openvino", precision, threads=host.cores)
+        if graph.signature.batched:
+            yield Plan("openvino", precision, threads=host.cores, batch=1)
+            if host.cores > 1 and precision in ("fp32", "int8"):
+                yield Plan("openvino", precision, threads=1, batch=1)
+
+
+def unavailable(host: Host) -> Mapping[str, str]:
+    """What this host cannot make or run, by precision."""
+    reasons: dict[str, str] = {
+        precision: f"{precision} needs a CPU with {' or '.join(any_of)}"
+        for precision, any_of in NEEDS.items()
+        if not any(map(host.has, any_of))
+    }
+    if importlib.util.find_spec("nncf") is None:
+        reasons["int8"] = "int8 needs the package nncf; install it with: pip install 'roadworthy[int8]'"
+    return reasons
+
+
+def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None:
+    """Write ``out/model.xml`` and ``model.bin``: weights in float32 (the plugin converts them for bf16 and fp16) or int8.
+
+    Raises UsageError for int8 without samples, StepFailed where a conversion fails.
+    """
+    # As in the runtime: nothing is to be reported to anybody.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    if plan.precision == "int8" and calibration is None:
+        raise UsageError("int8 needs samples to calibrate on")
+    try:
+        model = openvino.Core().read_model(graph.path)
+        if calibration is not None and plan.precision == "int8":
+            model = _quantise(model, calibration, graph.signature)
+        if plan.batch is not None:
+            fixed = graph.signature.fixed(plan.batch)
+            model.reshape({spec.name: list(spec.shape) for spec in fixed.inputs})
+        # The default halves the weights to fp16 without a word.
+        openvino.save_model(model, out / MODEL, compress_to_fp16=False)
+    except Exception as problem:
+        raise StepFailed(
+            f"OpenVINO could not convert {graph.path.name} to {plan.artefact}: {_reason(problem)}", detail=str(problem)
+        ) from problem
+
+
+def _quantise(model: Any, calibration: SampleSet, signature: Signature) -> Any:
+    """Post-training int8 by NNCF: weights symmetric, activations asymmetric (preset MIXED), fast bias correction."""
+    import nncf
+
+    samples = list(itertools.islice(calibration_batches(calibration, signature, 1), CALIBRATION_SAMPLES))
+    return nncf.quantize(model, nncf.Dataset(samples), preset=nncf.QuantizationPreset.MIXED, subset_size=len(samples))
+
+
+def _reason(problem: Exception) -> str:
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return lines[-1] if lines else type(problem).__name__

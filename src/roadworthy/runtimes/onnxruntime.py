@@ -1,0 +1,88 @@
+"""ONNX Runtime on the CPU: an ``.onnx`` file in, a session with explicit threads and no telemetry out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from roadworthy.core.errors import StepFailed, UsageError
+from roadworthy.core.stages import Plan
+from roadworthy.core.types import Arrays, Signature, TensorSpec, difference
+
+# The Linux wheel opens a device id and an upload queue below $HOME as soon as it is imported, unless told before.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime as ort
+
+RUNS: tuple[str, ...] = ("onnx",)
+PACKAGES: tuple[str, ...] = ("onnxruntime", "numpy")
+FRAMEWORK = False
+NATIVE = False
+
+MODEL = "model.onnx"
+FATAL = 4
+DTYPES = {
+    "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(bool)": "bool",
+    "tensor(int8)": "int8", "tensor(int16)": "int16", "tensor(int32)": "int32", "tensor(int64)": "int64",
+    "tensor(uint8)": "uint8", "tensor(uint16)": "uint16", "tensor(uint32)": "uint32", "tensor(uint64)": "uint64",
+}  # fmt: skip
+
+
+def load(path: Path, signature: Signature, plan: Plan) -> OnnxRuntimeSession:
+    """The session of ``path/model.onnx``, or of the file itself, on ``plan.threads`` threads.
+
+    An int8 model carries its precision in its own operators. Raises UsageError for a precision that this runtime
+    would only imitate, StepFailed for a file that it cannot load or that is not of ``signature``. Weights outside
+    the model's directory are refused by the runtime itself.
+    """
+    if plan.precision not in ("fp32", "int8"):
+        raise UsageError(f"ONNX Runtime does not compute in {plan.precision} on a CPU; choose fp32 or int8")
+    file = path / MODEL if path.is_dir() else path
+    try:
+        session = ort.InferenceSession(file, _options(plan), providers=["CPUExecutionProvider"])
+    except Exception as problem:
+        raise StepFailed(f"ONNX Runtime cannot load {file}: {_reason(problem)}", detail=str(problem)) from problem
+    wrong = difference(map(_spec, session.get_inputs()), signature.inputs, sizes=True)
+    wrong = wrong or difference(map(_spec, session.get_outputs()), signature.outputs, sizes=False)
+    if wrong:
+        raise StepFailed(f"{file} is not the model of this signature: {wrong}")
+    return OnnxRuntimeSession(session, signature)
+
+
+def _options(plan: Plan) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = plan.threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = FATAL  # what goes wrong is raised as well, and said by us
+    # Waiting threads that spin answer a little sooner and burn a core each; that is the plan's choice.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if plan.spin else "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return options
+
+
+def _spec(port: Any) -> TensorSpec:
+    return TensorSpec(port.name, DTYPES.get(port.type, port.type), tuple(size if isinstance(size, int) else "?" for size in port.shape))
+
+
+def _reason(problem: Exception) -> str:
+    return str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+
+
+class OnnxRuntimeSession:
+    """Passes the arrays through; the runtime reads feeds in place and gives every answer memory of its own."""
+
+    def __init__(self, session: Any, signature: Signature) -> None:
+        self._session = session
+        self._outputs = [spec.name for spec in signature.outputs]
+
+    def run(self, feeds: Arrays) -> Arrays:
+        try:
+            return dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+        except Exception as problem:
+            raise StepFailed(f"ONNX Runtime failed: {_reason(problem)}", detail=str(problem)) from problem
+
+    def close(self) -> None:
+        self._session = None
