@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import bundles
+
 
 @pytest.fixture(scope="session")
 def real() -> Path:
@@ -14,3 +16,9 @@ def real() -> Path:
     if not path.is_dir():
         pytest.skip(f"needs the real models and data at {path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def null_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sealed bundle of a linear map on the null runtime; nobody changes it."""
+    return bundles.write_bundle(tmp_path_factory.mktemp("bundles") / "linear")

@@ -2,4 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from roadworthy.serve.model import Model
+    from roadworthy.serve.server import serve as serve
+
 __version__ = "0.1.0"
+
+
+def load(bundle: Path | str, *, threads: int | None = None) -> Model:
+    """``bundle`` opened on this host, ready to answer: see ``serve.model.Model.open``."""
+    from roadworthy.serve.model import Model
+
+    return Model.open(bundle, threads=threads)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "serve":
+        # The package is callable; see its __init__.
+        return importlib.import_module("roadworthy.serve")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,153 @@
+"""Models by name and their answers; knows no transport, so that every protocol speaks to this one place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from roadworthy.core.errors import DataError, InvalidRequest, RequestError, RoadworthyError, Unavailable, UnknownModel, UsageError
+from roadworthy.core.types import Arrays
+from roadworthy.preprocess.answer import Ranked, read_out
+from roadworthy.serve.model import Model
+
+INLINE_SECONDS = 0.001
+"""Up to this long a call may hold the event loop; a thread would cost a cheap model more than the call itself."""
+
+
+class InferenceFailed(RoadworthyError):
+    """The runtime failed on inputs that fit the signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """``feeds`` that fit the signature, or encoded ``images`` for a model that takes them; ``rank`` asks for the top classes."""
+
+    model: str
+    version: str | None = None
+    feeds: Arrays = field(default_factory=dict)
+    images: tuple[bytes, ...] = ()
+    rank: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InferResponse:
+    """Every output of the signature by name; ``ranked`` holds each sample's top classes where they were asked for."""
+
+    model: str
+    version: str
+    outputs: Arrays
+    ranked: tuple[tuple[Ranked, ...], ...]
+    samples: int
+
+
+class DataPlane:
+    """The models of one server. All methods belong to the event loop's thread.
+
+    Each session answers one call at a time. ``pending`` bounds how many requests may wait for a model; one more
+    is refused at once (Unavailable), because a queue without an end only makes everybody late.
+    """
+
+    def __init__(self, *, pending: int = 64) -> None:
+        self._lanes: dict[str, _Lane] = {}
+        self._pending = pending
+        self._opened = False
+        self.draining = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model passed its checks and the server is not on its way out."""
+        return self._opened and not self.draining
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Every model, in the order given."""
+        return tuple(lane.model for lane in self._lanes.values())
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """Requests in hand by model's name."""
+        return {name: lane.waiting for name, lane in self._lanes.items()}
+
+    def serves(self, name: str) -> bool:
+        """Whether there is a model of that name."""
+        return name in self._lanes
+
+    def open(self, models: Iterable[Model]) -> None:
+        """Take the models in and become ready; raises UsageError where two bear one name."""
+        for model in models:
+            if model.name in self._lanes:
+                raise UsageError(f"two bundles are named {model.name!r}; serve them apart, or pack one under another name")
+            self._lanes[model.name] = _Lane(model)
+        self._opened = True
+
+    def find(self, name: str, version: str | None = None) -> Model:
+        """The model of that name and version; raises UnknownModel, or Unavailable while bundles are still being opened."""
+        return self._lane(name, version).model
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        """The answer to ``request``.
+
+        Raises UnknownModel, InvalidRequest where inputs do not fit the signature or an image cannot be read, TooLarge
+        for an image above its limit, Unavailable when too many wait, and InferenceFailed when the runtime fails.
+        """
+        lane = self._lane(request.model, request.version)
+        if lane.waiting >= self._pending:
+            raise Unavailable(f"{request.model} has {lane.waiting} requests waiting already; try again in a moment")
+        lane.waiting += 1
+        try:
+            if lane.waiting == 1 and lane.cheap(request):
+                return _answer(lane.model, request)
+            return await asyncio.get_running_loop().run_in_executor(lane.worker, _answer, lane.model, request)
+        finally:
+            lane.waiting -= 1
+
+    def close(self) -> None:
+        """Let what runs finish, then release every model."""
+        for lane in self._lanes.values():
+            lane.worker.shutdown()
+            lane.model.close()
+
+    def _lane(self, name: str, version: str | None) -> _Lane:
+        lane = self._lanes.get(name)
+        if lane is None or version not in (None, lane.model.version):
+            if not self._opened:
+                raise Unavailable("the bundles are still being opened and checked; try again in a moment")
+            here = ", ".join(f"{model.name} (version {model.version})" for model in self.models)
+            raise UnknownModel(f"there is no model {name!r}{f' in version {version}' if version else ''} here; served: {here}")
+        return lane
+
+
+class _Lane:
+    """One model with the thread that runs it."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.waiting = 0
+        # The thread starts with the first call that needs it.
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix=f"model-{model.name}")
+
+    def cheap(self, request: InferRequest) -> bool:
+        """Whether the call is over before a thread would have been woken. An image never is: its size shows only on decoding."""
+        return not request.images and self.model.seconds * _samples(request.feeds) < INLINE_SECONDS
+
+
+def _answer(model: Model, request: InferRequest) -> InferResponse:
+    try:
+        feeds = model.images(request.images) if request.images else request.feeds
+        outputs = model.run(feeds)
+        ranked = read_out(model.contract.answer, outputs) if request.rank else ()
+    except RequestError:
+        raise
+    except DataError as problem:
+        raise InvalidRequest(problem.message) from problem
+    except Exception as problem:
+        raise InferenceFailed(f"{model.name} failed on this request ({type(problem).__name__})", detail=str(problem)) from problem
+    return InferResponse(model.name, model.version, outputs, ranked, _samples(feeds))
+
+
+def _samples(feeds: Arrays) -> int:
+    for array in feeds.values():
+        return array.shape[0] if array.ndim else 1
+    return 0

@@ -1,0 +1,286 @@
+"""A bundle opened on this host: intact, in a variant that runs here and still gives its golden answers."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from roadworthy.bundle import store
+from roadworthy.bundle.manifest import Manifest, Variant
+from roadworthy.core.errors import BackendMissing, BundleError, InvalidRequest, RoadworthyError
+from roadworthy.core.host import Host, this_host
+from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
+from roadworthy.preprocess.answer import Ranked, read_out
+from roadworthy.runtimes import CheckedSession, open_session
+
+if TYPE_CHECKING:
+    from roadworthy.preprocess.image import Preprocessor
+
+
+@dataclass(frozen=True)
+class GoldenCheck:
+    """What the golden samples showed on this host. ``error`` and ``gate`` are relative to the output's scale."""
+
+    variant: str
+    samples: int
+    error: float
+    gate: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """``outputs`` by name, samples first, and for each sample its top classes, best first (empty where the first output has none)."""
+
+    outputs: Arrays
+    ranked: tuple[tuple[Ranked, ...], ...]
+
+
+class Model:
+    """A bundle ready to answer. ``notes`` says what differs from what was certified, one sentence each.
+
+    ``seconds`` is the time of a call with one sample, seen while opening. Calls from several threads wait for each other.
+    """
+
+    def __init__(self, manifest: Manifest, variant: Variant, session: CheckedSession, check: GoldenCheck, notes: tuple[str, ...]) -> None:
+        self.name, self.version = manifest.name, manifest.version
+        self.signature, self.contract = manifest.signature, manifest.contract
+        self.variant, self.check, self.notes = variant, check, notes
+        self.seconds = float("inf")
+        self._session = session
+        self._lock = Lock()
+        self._preprocessor: Preprocessor | None = None
+
+    @classmethod
+    def open(cls, path: Path | str, *, threads: int | None = None) -> Model:
+        """The first variant of the bundle at ``path`` that this host can run and that gives its golden answers here.
+
+        ``threads`` overrides what the plan says; without it a plan made for more cores than there are is cut to these.
+        Raises BundleError for a bundle that is damaged or of which no variant passes (each with its reason), and
+        BackendMissing when packages are all that is lacking.
+        """
+        root = Path(path)
+        manifest = store.read(root)
+        host = this_host()
+        golden = _read_golden(root, manifest)
+        notes = _notes_on_host(root, host)
+        failures: list[RoadworthyError] = []
+        for variant in manifest.variants:
+            try:
+                session, check = _open_variant(root, manifest, variant, host, golden, threads)
+            except RoadworthyError as problem:
+                failures.append(problem)
+                notes.append(f"{variant.name} is not used: {problem.message}")
+                continue
+            model = cls(manifest, variant, session, check, (*notes, *_notes_on_packages(variant)))
+            model.seconds = _seconds_a_call(model, golden)
+            return model
+        if all(isinstance(problem, BackendMissing) for problem in failures):
+            raise failures[0]
+        reasons = "; ".join(f"{variant.name}: {problem.message}" for variant, problem in zip(manifest.variants, failures, strict=True))
+        raise BundleError(f"{root}: no variant gives its certified answers on this host ({reasons})")
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether an image has a defined way into the model."""
+        return self.contract.image is not None and len(self.signature.inputs) == 1
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the first output is read as scores of classes."""
+        return len(self.signature.outputs[0].shape) == 2
+
+    def __call__(self, item: Any) -> Prediction:
+        """The answer to ``item``.
+
+        One image (encoded bytes, a path, a PIL image, a uint8 array [H,W,C] or [H,W]) or a list of them, where the bundle
+        says how images become inputs; an array or nested list for a model of one input; a mapping of arrays for any
+        model. A single sample may come without its batch dimension. Raises InvalidRequest where it does not fit,
+        DataError for an image that cannot be used.
+        """
+        outputs = self.run(self.feeds(item))
+        return Prediction(outputs, read_out(self.contract.answer, outputs))
+
+    def run(self, feeds: Arrays) -> Arrays:
+        """The outputs by name; ``feeds`` fit the signature exactly, or InvalidRequest is raised."""
+        with self._lock:
+            return self._session.run(feeds)
+
+    def feeds(self, item: Any) -> dict[str, Array]:
+        """``item`` as the model's inputs; see ``__call__``."""
+        specs = self.signature.inputs
+        if isinstance(item, Mapping):
+            known = {spec.name: spec for spec in specs}
+            return {name: _as_input(array, known[name]) if name in known else np.asarray(array) for name, array in item.items()}
+        if self.takes_images and (images := _images(item)) is not None:
+            return self.images(images)
+        if len(specs) != 1:
+            raise InvalidRequest(f"the model has {len(specs)} inputs; give a mapping of {', '.join(spec.name for spec in specs)} to arrays")
+        return {specs[0].name: _as_input(item, specs[0])}
+
+    def images(self, items: Sequence[Any]) -> dict[str, Array]:
+        """Images as the model's only input, through the bundle's contract."""
+        if self._preprocessor is None:
+            # Pillow is loaded for models that see images, and when the first one comes.
+            from roadworthy.preprocess.image import Preprocessor
+
+            if self.contract.image is None or not self.takes_images:
+                raise InvalidRequest(f"{self.name} does not say how an image becomes its input; it takes {_takes(self.signature)}")
+            self._preprocessor = Preprocessor(self.contract.image)
+        return {self.signature.inputs[0].name: self._preprocessor.many(items)}
+
+    def close(self) -> None:
+        """Release the runtime's resources."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _open_variant(
+    root: Path, manifest: Manifest, variant: Variant, host: Host, golden: Arrays, threads: int | None
+) -> tuple[CheckedSession, GoldenCheck]:
+    if not host.has(*variant.features):
+        lacking = ", ".join(feature for feature in variant.features if not host.has(feature))
+        raise BundleError(f"this CPU ({host.cpu}) lacks {lacking}")
+    plan = replace(variant.plan, threads=threads or min(variant.plan.threads, host.cores))
+    try:
+        session = open_session(root / variant.path, manifest.signature, plan)
+    except RoadworthyError:
+        raise
+    except Exception as problem:
+        # Whatever a runtime says about a file that it cannot load is a reason to try the next variant.
+        raise BundleError(f"it cannot be loaded here ({_one_line(problem)})") from problem
+    try:
+        error = _golden_error(session, manifest.signature, golden)
+        # Written so that a NaN fails.
+        if not error <= variant.gate:
+            raise BundleError(f"its golden answers are off by {error:.3g} of the output's scale here, and {variant.gate:.3g} is allowed")
+    except RoadworthyError:
+        session.close()
+        raise
+    except Exception as problem:
+        session.close()
+        raise BundleError(f"it fails on its golden samples here ({_one_line(problem)})") from problem
+    return session, GoldenCheck(variant.name, manifest.golden.samples, error, variant.gate)
+
+
+def _read_golden(root: Path, manifest: Manifest) -> dict[str, Array]:
+    """``in.<name>`` and ``out.<name>``, each of them finite and with one entry a sample; their file is among the hashed."""
+    path = manifest.golden.path
+    wanted = [f"in.{spec.name}" for spec in manifest.signature.inputs] + [f"out.{spec.name}" for spec in manifest.signature.outputs]
+    try:
+        with np.load(root / path, allow_pickle=False) as file:
+            golden = {name: file[name] for name in wanted}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as problem:
+        raise BundleError(f"{root}: {path} holds no golden samples for this model ({_one_line(problem)})") from problem
+    counts = {array.shape[0] if array.ndim else 0 for array in golden.values()}
+    if counts != {manifest.golden.samples} or not manifest.golden.samples:
+        raise BundleError(f"{root}: {path} should hold {manifest.golden.samples} golden samples of every input and output")
+    if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in golden.values()):
+        raise BundleError(f"{root}: {path} holds golden samples that are not finite")
+    return golden
+
+
+def _golden_error(session: CheckedSession, signature: Signature, golden: Arrays) -> float:
+    """The largest difference from the original's answers over samples, outputs and batch sizes, relative to each output's scale."""
+    worst = 0.0
+    for start, stop in _pieces(signature, len(next(iter(golden.values())))):
+        outputs = session.run({spec.name: golden[f"in.{spec.name}"][start:stop] for spec in signature.inputs})
+        for spec in signature.outputs:
+            whole = golden[f"out.{spec.name}"]
+            want, got = whole[start:stop], outputs.get(spec.name)
+            if got is None or got.shape != want.shape:
+                raise BundleError(f"output {spec.name!r} has shape {None if got is None else list(got.shape)}, not {list(want.shape)}")
+            if not np.isfinite(got).all():
+                raise BundleError(f"output {spec.name!r} is not finite on a golden sample")
+            scale = max(float(np.abs(whole.astype(np.float64)).max()), float(np.finfo(np.float32).tiny))
+            worst = max(worst, float(np.abs(got.astype(np.float64) - want).max()) / scale)
+    return worst
+
+
+def _pieces(signature: Signature, count: int) -> Iterator[tuple[int, int]]:
+    """One sample alone, then all in the largest calls there may be."""
+    one, many = signature.call_size(1), signature.call_size(count)
+    if one > count:
+        raise BundleError(f"{count} golden samples are fewer than the {one} of one call")
+    yield 0, one
+    yield from ((start, start + many) for start in range(0, count - many + 1, many))
+
+
+def _seconds_a_call(model: Model, golden: Arrays) -> float:
+    """The median of up to ten calls with one sample, or the first one's time if that is long."""
+    start, stop = next(_pieces(model.signature, model.check.samples))
+    feeds = {spec.name: golden[f"in.{spec.name}"][start:stop] for spec in model.signature.inputs}
+    times: list[float] = []
+    while len(times) < 10 and sum(times) < 0.02:
+        begun = time.perf_counter()
+        model.run(feeds)
+        times.append(time.perf_counter() - begun)
+    return median(times)
+
+
+def _notes_on_host(root: Path, host: Host) -> list[str]:
+    certified = store.read_certificate(root).host
+    if certified.cpu == host.cpu and certified.features == host.features:
+        return []
+    return [f"certified on {certified.cpu}; the golden samples are checked again here ({host.cpu}), speed is not promised"]
+
+
+def _notes_on_packages(variant: Variant) -> Iterator[str]:
+    for requirement in variant.requires:
+        name, _, pinned = requirement.partition("==")
+        try:
+            here = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        if here != pinned:
+            yield f"certified with {requirement}; here it is {here}, and the golden samples pass"
+
+
+def _images(item: Any) -> list[Any] | None:
+    """``item`` as a list of images, or ``None`` where it is a tensor."""
+    if isinstance(item, np.ndarray):
+        if item.dtype != np.uint8 or item.ndim not in (2, 3, 4):
+            return None
+        return list(item) if item.ndim == 4 else [item]
+    if isinstance(item, str):
+        return [Path(item)]
+    if isinstance(item, (bytes, bytearray, memoryview, Path)) or hasattr(item, "getpixel"):
+        return [item]
+    if isinstance(item, (list, tuple)) and item:
+        each = [_images(one) for one in item]
+        return [images[0] for images in each if images] if all(each) else None
+    return None
+
+
+def _as_input(item: Any, spec: TensorSpec) -> Array:
+    """``item`` with the dtype of ``spec`` where nothing but precision is lost, and with a batch dimension."""
+    try:
+        array = np.asarray(item)
+    except ValueError as problem:
+        raise InvalidRequest(f"input {spec.name!r} is no array ({_one_line(problem)}); the model takes {spec}") from None
+    if array.dtype != spec.dtype and array.dtype.kind in "biuf" and np.can_cast(array.dtype, spec.dtype, "same_kind"):
+        array = array.astype(spec.dtype)
+    return array[None] if spec.batched and array.ndim == len(spec.shape) - 1 else array
+
+
+def _takes(signature: Signature) -> str:
+    return ", ".join(map(str, signature.inputs))
+
+
+def _one_line(problem: BaseException) -> str:
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return f"{type(problem).__name__}: {lines[0][:200]}" if lines else type(problem).__name__

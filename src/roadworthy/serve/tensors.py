@@ -1,0 +1,142 @@
+"""Tensors of the Open Inference Protocol: their JSON and their binary form, to arrays and back.
+
+Texts (datatype BYTES) are object arrays of ``str``. Binary is row-major and little-endian, without padding.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from roadworthy.core.errors import InvalidRequest
+from roadworthy.core.types import Array
+
+BYTES = "BYTES"
+DTYPES = {
+    "BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64",
+    "INT8": "int8", "INT16": "int16", "INT32": "int32", "INT64": "int64", "FP16": "float16", "FP32": "float32", "FP64": "float64",
+}  # fmt: skip
+"""The protocol's datatypes by NumPy's names; BF16 has none there."""
+DATATYPES = {dtype: datatype for datatype, dtype in DTYPES.items()} | {"object": BYTES}
+
+MAX_RANK = 32
+_JSON_TYPES: dict[str, tuple[type, ...]] = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float)}
+
+
+def dtype_of(name: str, datatype: object) -> np.dtype[Any]:
+    """The NumPy dtype of a request's ``datatype``."""
+    if not isinstance(datatype, str) or datatype not in DTYPES:
+        raise InvalidRequest(f"input {name!r} has datatype {datatype!r}; known here: {', '.join(DTYPES)}")
+    return np.dtype(DTYPES[datatype])
+
+
+def shape_of(name: str, shape: object) -> tuple[int, ...]:
+    """A request's ``shape``, checked."""
+    if not isinstance(shape, list) or len(shape) > MAX_RANK or not all(type(size) is int and 0 <= size < 2**63 for size in shape):
+        raise InvalidRequest(f"input {name!r} needs a shape: a list of at most {MAX_RANK} sizes, each a whole number that is not negative")
+    return tuple(shape)
+
+
+def from_json(name: str, datatype: object, shape: tuple[int, ...], data: object) -> Array:
+    """``data``, a list of numbers or booleans, flat or nested as ``shape``, as a new array.
+
+    Raises InvalidRequest for FP16 (it has no JSON form), elements of another type, numbers out of range, another shape.
+    """
+    dtype = dtype_of(name, datatype)
+    if datatype == "FP16":
+        raise InvalidRequest(f"input {name!r} is FP16, which has no JSON form; send it with the binary tensor extension, or as FP32")
+    flat = flatten(name, shape, data)
+    if strangers := set(map(type, flat)).difference(_JSON_TYPES[dtype.kind]):
+        raise InvalidRequest(f"input {name!r} is {datatype}, but its data holds {_json_name(strangers.pop())}")
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(flat, dtype=dtype)
+    except OverflowError:
+        raise InvalidRequest(f"input {name!r} holds a number outside {datatype}") from None
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        raise InvalidRequest(f"input {name!r} holds a number outside {datatype}")
+    return array.reshape(shape)
+
+
+def from_binary(name: str, datatype: object, shape: tuple[int, ...], data: memoryview) -> Array:
+    """``data`` as a new array, aligned and writable, whatever lies around it in the body."""
+    dtype = dtype_of(name, datatype)
+    if len(data) != math.prod(shape) * dtype.itemsize:
+        raise InvalidRequest(
+            f"input {name!r} is {datatype} of shape {list(shape)}, {math.prod(shape) * dtype.itemsize} bytes; {len(data)} came"
+        )
+    if dtype.kind == "b" and len(data) and np.frombuffer(data, np.uint8).max() > 1:
+        raise InvalidRequest(f"input {name!r} is BOOL, but its data holds bytes other than 0 and 1")
+    return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+
+
+def flatten(name: str, shape: tuple[int, ...], data: object) -> list[Any]:
+    """``data``, flat or nested as ``shape``, as one flat list."""
+    if not isinstance(data, list):
+        raise InvalidRequest(f"input {name!r} needs data: a list")
+    flat: list[Any] = data
+    if data and isinstance(data[0], list):
+        sizes = shape[1:]
+        if not shape or len(data) != shape[0]:
+            raise InvalidRequest(f"input {name!r} has shape {list(shape)}, but its data is nested otherwise")
+        for size in sizes:
+            if not all(type(row) is list and len(row) == size for row in flat):
+                raise InvalidRequest(f"input {name!r} has shape {list(shape)}, but its data is nested otherwise")
+            flat = list(chain.from_iterable(flat))
+    if len(flat) != math.prod(shape):
+        raise InvalidRequest(f"input {name!r} has shape {list(shape)}, {math.prod(shape)} elements; its data has {len(flat)}")
+    return flat
+
+
+def split_bytes(name: str, count: int, data: memoryview) -> tuple[bytes, ...]:
+    """``count`` elements of BYTES, each a little-endian u32 length and so many bytes."""
+    elements: list[bytes] = []
+    offset = 0
+    while offset < len(data) and len(elements) < count:
+        if offset + 4 > len(data):
+            break
+        (length,) = struct.unpack_from("<I", data, offset)
+        elements.append(bytes(data[offset + 4 : offset + 4 + length]))
+        offset += 4 + length
+    if offset != len(data) or len(elements) != count:
+        raise InvalidRequest(
+            f"input {name!r} should be {count} BYTES elements, each a u32 length and so many bytes; its data is cut otherwise"
+        )
+    return tuple(elements)
+
+
+def datatype_of(name: str, array: Array) -> str:
+    """The protocol's datatype of an output."""
+    try:
+        return DATATYPES[array.dtype.name]
+    except KeyError:
+        raise InvalidRequest(
+            f"output {name!r} is {array.dtype.name}, which has no form in this protocol; leave it out of the request"
+        ) from None
+
+
+def to_json(name: str, array: Array) -> Array | list[str]:
+    """The elements in row-major order, as orjson takes them. Non-finite numbers become ``null`` there: JSON has none."""
+    if array.dtype == np.float16:
+        raise InvalidRequest(f"output {name!r} is FP16, which has no JSON form; ask for it with binary_data")
+    if array.dtype == object:
+        return [str(text) for text in array.ravel()]
+    return np.ascontiguousarray(array).reshape(-1)
+
+
+def to_binary(array: Array) -> bytes:
+    """The binary form, non-finite numbers included."""
+    if array.dtype == object:
+        texts = (str(text).encode() for text in array.ravel())
+        return b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _json_name(kind: type) -> str:
+    return {str: "text", bool: "booleans", int: "whole numbers", float: "fractions", list: "nested lists", dict: "objects"}.get(
+        kind, "null"
+    )

@@ -1,0 +1,105 @@
+"""Bundles made by hand with the null runtime: small, whole and sealed, for whoever needs one to open, serve or damage."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from roadworthy.bundle import store
+from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Samples
+from roadworthy.bundle.manifest import FORMAT, Golden, Manifest, Variant
+from roadworthy.core.contract import Contract
+from roadworthy.core.evidence import Interval, Parity, Timing, Tolerance
+from roadworthy.core.host import Host, this_host
+from roadworthy.core.stages import Candidate, Measured, Plan, Verified
+from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
+
+FEATURES, CLASSES = 12, 4
+TOLERANCE = Tolerance(1e-7, 1e-7, 1e-5)
+PLAIN = Contract()
+LINEAR = Signature((TensorSpec("x", "float32", ("batch", FEATURES)),), (TensorSpec("y", "float32", ("batch", CLASSES)),))
+NULL = Variant("null-fp32-t1", Plan("null"), "variants/null-fp32-t1", (), (), False, 1e-5)
+
+
+def weights(signature: Signature = LINEAR) -> dict[str, Array]:
+    """``weight`` and ``bias`` of a linear map that fits ``signature``; the same every time."""
+    generator = np.random.default_rng(0)
+    features = int(np.prod([size for size in signature.inputs[0].shape if isinstance(size, int)]))
+    classes = int(signature.outputs[0].shape[-1])
+    return {
+        "weight": generator.standard_normal((features, classes)).astype(np.float32),
+        "bias": generator.standard_normal(classes).astype(np.float32),
+    }
+
+
+def linear_golden(signature: Signature = LINEAR, count: int = 8) -> dict[str, Array]:
+    """Golden samples with the map's own answers."""
+    shape = [count, *signature.inputs[0].shape[1:]]
+    x = np.random.default_rng(1).random(shape).astype(np.float32)
+    held = weights(signature)
+    y = x.reshape(count, -1) @ held["weight"] + held["bias"]
+    return {f"in.{signature.inputs[0].name}": x, f"out.{signature.outputs[0].name}": y}
+
+
+def write_bundle(
+    target: Path,
+    *,
+    name: str = "linear",
+    version: str = "1",
+    signature: Signature = LINEAR,
+    contract: Contract = PLAIN,
+    variants: tuple[Variant, ...] = (NULL,),
+    golden: Arrays | None = None,
+    host: Host | None = None,
+) -> Path:
+    """A sealed bundle at ``target`` whose every variant directory holds the linear map; ``golden`` may lie."""
+    golden = linear_golden(signature) if golden is None else golden
+    with store.writing(target) as stage:
+        for variant in variants:
+            (stage / variant.path).mkdir(parents=True)
+            np.savez(stage / variant.path / "model.npz", **weights(signature))
+        np.savez(stage / "golden.npz", **golden)
+        store.write_certificate(stage, small_certificate(name, signature, variants[0].plan, host or this_host()))
+        count = len(next(iter(golden.values())))
+        created = "2026-11-22T12:00:00Z"
+        store.seal(
+            stage,
+            Manifest(FORMAT, name, version, created, "0.1.0", signature, contract, variants, Golden("golden.npz", count), TOLERANCE, ()),
+        )
+    return target
+
+
+def small_certificate(name: str, signature: Signature, plan: Plan, host: Host) -> Certificate:
+    """The least that a certificate can say."""
+    one = Interval(1.0, 1.0, 1.0)
+    timing = Timing(one, 1.0, one, 1.0, 1, 1.0, 1.0, 1.0, 1.0, 1, 0, True)
+    parity = Parity(8, (1,), 0.0, 0.0, 0.0, 1.0, 1.0, True)
+    winner = Measured(Verified(Candidate(plan, Path("variant"), signature, "npz", 1, 0.1), parity, None), timing)
+    return Certificate(
+        name=name,
+        created="2026-11-22T12:00:00Z",
+        roadworthy="0.1.0",
+        host=host,
+        packages=(Package("numpy", np.__version__),),
+        origin=Origin("linear.npz", "npz", "none", "0" * 64, 1, 1, ()),
+        signature=signature,
+        samples=Samples("unlabelled", 8, 0, ()),
+        goal=Goal("latency", "agreement", 0.01),
+        tolerance=TOLERANCE,
+        original=None,
+        routes=(),
+        baseline=winner,
+        measured=(winner,),
+        unmeasured=(),
+        rejected=(),
+        unavailable=(),
+        choice=Choice(plan.name, None, ("it is the only one",)),
+        seconds=1.0,
+    )
+
+
+def other_host() -> Host:
+    """A host that nobody has."""
+    return replace(this_host(), cpu="Imaginary CPU @ 1 MHz", features=("sse4_2",))
