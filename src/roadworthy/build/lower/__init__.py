@@ -92,6 +92,20 @@ def plans_for(
     return Planned(tuple(plans), tuple(unavailable))
 
 
+NARROW = "7bit"
+"""The flavour of an int8 artefact whose weights keep to 7 bits."""
+
+
+def int8_flavour(host: Host) -> str:
+    """``NARROW`` where products of full 8-bit numbers would saturate, silently, and "" elsewhere.
+
+    Before VNNI, x86 multiplies unsigned by signed bytes and adds the products pairwise in 16 bits, which overflow;
+    with weights of 7 bits they cannot. Sources: ONNX Runtime, "Quantize ONNX models" (reduce_range); NNCF, OverflowFix.
+    """
+    vnni = host.has("avx512_vnni") or host.has("avx_vnni")
+    return NARROW if host.architecture == "x86_64" and not vnni else ""
+
+
 def calibration_batches(samples: SampleSet, signature: Signature, size: int) -> Iterator[dict[str, Array]]:
     """All of ``samples``, ``size`` at a time; a model that takes one number of samples, or few, gets no more than that."""
     fixed = None if signature.batched else _first_size(signature)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.lower import calibration_batches
+from roadworthy.build.lower import NARROW, calibration_batches, int8_flavour
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
@@ -15,14 +15,12 @@ from roadworthy.core.stages import Graph, Plan
 
 ACCEPTS = ("onnx",)
 MODEL = "model.onnx"
-NARROW = "7bit"
-"""The flavour whose int8 weights keep to 7 bits, for CPUs without VNNI (see ``_narrow``)."""
 CALIBRATION_BATCH = 16
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
     """float32 and int8, on all cores and on one (small models lose more to waking threads than they gain), and spinning."""
-    flavour = NARROW if _narrow(host) else ""
+    flavour = int8_flavour(host)
     yield Plan("onnxruntime", threads=host.cores)
     if host.cores > 1:
         yield Plan("onnxruntime", threads=1)
@@ -47,15 +45,6 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         raise UsageError("int8 needs samples to calibrate on")
     else:
         _quantise(graph, calibration, out, narrow=plan.flavour == NARROW)
-
-
-def _narrow(host: Host) -> bool:
-    """Whether int8 products saturate on this CPU.
-
-    Before VNNI, x86 adds two products of unsigned and signed bytes in 16 bits, which overflow; weights of 7 bits do
-    not. Source: ONNX Runtime's guide to quantisation, "When to use reduce-range and per-channel quantization".
-    """
-    return host.architecture == "x86_64" and not (host.has("avx512_vnni") or host.has("avx_vnni"))
 
 
 def _quantise(graph: Graph, calibration: SampleSet, out: Path, *, narrow: bool) -> None:

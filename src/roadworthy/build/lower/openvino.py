@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.lower import calibration_batches
+from roadworthy.build.lower import NARROW, calibration_batches, int8_flavour
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
@@ -18,8 +18,7 @@ from roadworthy.core.types import Signature
 
 ACCEPTS = ("onnx",)
 MODEL = "model.xml"
-CALIBRATION_SAMPLES = 300
-"""As many as NNCF looks at by default."""
+CALIBRATION_BATCH = 16
 NEEDS: dict[Precision, tuple[str, ...]] = {"bf16": ("avx512_bf16", "amx_bf16"), "fp16": ("avx512_fp16", "amx_fp16")}
 """CPU features of which one is needed for a precision; without it the plugin computes in float32 instead."""
 
@@ -34,11 +33,12 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
     for precision in precisions:
         if precision in lacking:
             continue
-        yield Plan("openvino", precision, threads=host.cores)
+        plan = Plan("openvino", precision, host.cores, flavour=int8_flavour(host) if precision == "int8" else "")
+        yield plan
         if graph.signature.batched:
-            yield Plan("openvino", precision, threads=host.cores, batch=1)
+            yield replace(plan, batch=1)
             if host.cores > 1 and precision in ("fp32", "int8"):
-                yield Plan("openvino", precision, threads=1, batch=1)
+                yield replace(plan, batch=1, threads=1)
 
 
 def unavailable(host: Host) -> Mapping[str, str]:
@@ -67,7 +67,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     try:
         model = openvino.Core().read_model(graph.path)
         if calibration is not None and plan.precision == "int8":
-            model = _quantise(model, calibration, graph.signature)
+            model = _quantise(model, calibration, graph.signature, narrow=plan.flavour == NARROW)
         if plan.batch is not None:
             fixed = graph.signature.fixed(plan.batch)
             model.reshape({spec.name: list(spec.shape) for spec in fixed.inputs})
@@ -79,12 +79,20 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         ) from problem
 
 
-def _quantise(model: Any, calibration: SampleSet, signature: Signature) -> Any:
+def _quantise(model: Any, calibration: SampleSet, signature: Signature, *, narrow: bool) -> Any:
     """Post-training int8 by NNCF: weights symmetric, activations asymmetric (preset MIXED), fast bias correction."""
     import nncf
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
 
-    samples = list(itertools.islice(calibration_batches(calibration, signature, 1), CALIBRATION_SAMPLES))
-    return nncf.quantize(model, nncf.Dataset(samples), preset=nncf.QuantizationPreset.MIXED, subset_size=len(samples))
+    samples = list(calibration_batches(calibration, signature, CALIBRATION_BATCH))
+    overflow = nncf.OverflowFix.ENABLE if narrow else nncf.OverflowFix.DISABLE
+    return nncf.quantize(
+        model,
+        nncf.Dataset(samples),
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(samples),
+        advanced_parameters=AdvancedQuantizationParameters(overflow_fix=overflow),
+    )
 
 
 def _reason(problem: Exception) -> str:
