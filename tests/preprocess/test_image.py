@@ -1,0 +1,274 @@
+"""One image in every form gives one sample, by the formula; hostile and odd images give words."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from roadworthy.core.contract import ImageInput, Resize
+from roadworthy.core.errors import DataError
+from roadworthy.preprocess import spec
+from roadworthy.preprocess.image import Preprocessor
+
+rng = np.random.default_rng(3)
+PIXELS = rng.integers(0, 256, (23, 37, 3), np.uint8)
+RAW = ImageInput(scale=1, layout="HWC", dtype="uint8")
+
+
+def encode(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG header that promises ``width`` x ``height`` RGB, then ``chunks``, by default the start of pixels that never come."""
+    header = (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    body = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in (header, *(chunks or [(b"IDAT", b"")]))
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_bytes_path_pillow_and_array_are_one_image(tmp_path: Path, format: str) -> None:
+    data = encode(Image.fromarray(PIXELS), format)
+    path = tmp_path / "named.wrongly.txt"
+    path.write_bytes(data)
+    with Image.open(path) as opened:
+        pixels = np.asarray(opened.convert("RGB"))
+        image = spec.PRESETS["imagenet"].image
+        assert image is not None
+        preprocessor = Preprocessor(image)
+        samples = [preprocessor.one(item) for item in (data, path, opened, pixels)]
+    assert samples[0].shape == (3, 224, 224) and samples[0].dtype == np.float32 and samples[0].flags.c_contiguous
+    for sample in samples[1:]:
+        np.testing.assert_array_equal(sample, samples[0])
+    np.testing.assert_array_equal(preprocessor.many([data, path]), np.stack(samples[:2]))
+
+
+@pytest.mark.parametrize("layout", ["CHW", "HWC"])
+@pytest.mark.parametrize("color", ["RGB", "BGR"])
+def test_the_formula(layout: str, color: str) -> None:
+    mean, std = (0.4, 0.5, 0.6), (0.1, 0.2, 0.3)
+    sample = Preprocessor(ImageInput(color=color, mean=mean, std=std, layout=layout)).one(PIXELS)  # type: ignore[arg-type]
+    ordered = PIXELS if color == "RGB" else PIXELS[:, :, ::-1]
+    expected = (ordered.astype(np.float64) / 255 - mean) / std
+    np.testing.assert_allclose(sample, expected.transpose(2, 0, 1) if layout == "CHW" else expected, atol=2e-6)
+    assert sample.dtype == np.float32 and sample.flags.c_contiguous
+
+
+def test_one_mean_serves_all_channels() -> None:
+    sample = Preprocessor(ImageInput(scale=1, mean=(10.0,), std=(2.0,))).one(PIXELS)
+    np.testing.assert_allclose(sample, (PIXELS.transpose(2, 0, 1) - 10.0) / 2, atol=1e-5)
+
+
+def test_plain_pixels_are_exact() -> None:
+    np.testing.assert_array_equal(Preprocessor(ImageInput(scale=1)).one(PIXELS), PIXELS.transpose(2, 0, 1).astype(np.float32))
+    same = Preprocessor(RAW).one(PIXELS)
+    np.testing.assert_array_equal(same, PIXELS)
+    same[0] = 0
+    assert PIXELS[0].any(), "the sample is the caller's own array"
+
+
+def test_grey_follows_pillow() -> None:
+    expected = np.asarray(Image.fromarray(PIXELS).convert("L"))
+    for layout, axis in (("CHW", 0), ("HWC", 2)):
+        image = ImageInput(color="L", scale=1, layout=layout, dtype="uint8")  # type: ignore[arg-type]
+        np.testing.assert_array_equal(Preprocessor(image).one(PIXELS), np.expand_dims(expected, axis))
+        np.testing.assert_array_equal(Preprocessor(image).one(expected), np.expand_dims(expected, axis))
+        np.testing.assert_array_equal(Preprocessor(image).one(expected[:, :, None]), np.expand_dims(expected, axis))
+    np.testing.assert_array_equal(Preprocessor(RAW).one(expected), np.repeat(expected[:, :, None], 3, axis=2))
+
+
+def transparent_palette() -> Image.Image:
+    image = Image.fromarray(PIXELS).quantize(16)
+    image.info["transparency"] = bytes(range(16))
+    return image
+
+
+@pytest.mark.parametrize(
+    ("make", "lossless"),
+    [
+        (lambda: Image.fromarray(PIXELS).convert("RGBA"), True),
+        (lambda: Image.fromarray(np.dstack([PIXELS, PIXELS[:, :, 0]])), True),
+        (lambda: Image.fromarray(PIXELS).quantize(256), False),
+        (transparent_palette, False),
+        (lambda: Image.fromarray(PIXELS).convert("1"), False),
+        (lambda: Image.fromarray(PIXELS).convert("LA"), False),
+    ],
+    ids=["opaque", "alpha", "palette", "transparent palette", "bits", "grey with alpha"],
+)
+def test_other_modes_become_rgb_as_training_reads_them(make: Callable[[], Image.Image], lossless: bool) -> None:
+    data = encode(make())
+    with Image.open(BytesIO(data)) as image:
+        # Through RGBA, because Pillow warns on the way from a transparent palette to RGB.
+        expected = np.asarray(image.convert("RGBA").convert("RGB") if image.mode == "P" else image.convert("RGB"))
+    np.testing.assert_array_equal(Preprocessor(RAW).one(data), expected)
+    if lossless:
+        np.testing.assert_array_equal(expected, PIXELS)
+
+
+def test_cmyk_jpeg_is_read() -> None:
+    data = encode(Image.fromarray(PIXELS).convert("CMYK"), "JPEG")
+    with Image.open(BytesIO(data)) as image:
+        np.testing.assert_array_equal(Preprocessor(RAW).one(data), np.asarray(image.convert("RGB")))
+        grey = ImageInput(color="L", scale=1, layout="HWC", dtype="uint8")
+        np.testing.assert_array_equal(Preprocessor(grey).one(data)[:, :, 0], np.asarray(image.convert("RGB").convert("L")))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F", "LAB"])
+def test_modes_beyond_8_bits_are_refused_in_words(mode: str) -> None:
+    with pytest.raises(DataError, match=f"the image has the mode {mode}"):
+        Preprocessor(ImageInput()).one(Image.new(mode, (4, 4)))
+
+
+def test_a_16_bit_png_is_refused_and_not_clipped(tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    path.write_bytes(encode(Image.fromarray(np.full((4, 4), 40_000, np.uint16))))
+    with pytest.raises(DataError, match=r"deep\.png has the mode I;16"):
+        Preprocessor(ImageInput()).one(path)
+
+
+def test_exif_orientation_is_not_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = encode(Image.fromarray(PIXELS), "JPEG", exif=exif)
+    np.testing.assert_array_equal(Preprocessor(RAW).one(turned), Preprocessor(RAW).one(encode(Image.fromarray(PIXELS), "JPEG")))
+
+
+def test_the_first_frame_of_an_animation_counts() -> None:
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    for format in ("PNG", "WEBP"):
+        data = encode(frames[0], format, save_all=True, append_images=frames[1:], lossless=True)
+        np.testing.assert_array_equal(Preprocessor(RAW).one(data)[0, 0], [255, 0, 0])
+
+
+ATTACKS: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "is empty"),
+    "text": (b"This is not an image, whatever its name says.\n" * 9, "is not a JPEG, PNG or WebP image"),
+    "gif": (encode(Image.fromarray(PIXELS), "GIF"), "is not a JPEG, PNG or WebP image"),
+    "tiff": (encode(Image.fromarray(PIXELS), "TIFF"), "is not a JPEG, PNG or WebP image"),
+    "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a JPEG, PNG or WebP image"),
+    "bomb": (png(6000, 5000), "6000 x 5000 pixels, more than the limit of 25000000"),
+    "bomb that Pillow warns of": (png(11_000, 10_000), "more pixels than the limit"),
+    "bomb that Pillow refuses": (png(2_000_000_000, 2_000_000_000), "more pixels than the limit"),
+    "no width": (png(0, 10), "the image"),
+    "no pixels": (png(10, 10), "is damaged or truncated"),
+    "broken chunk": (png(10, 10, (b"IDAT", b"garbage")), "is damaged or truncated"),
+    "text bomb": (png(10, 10, (b"zTXt", b"a\0\0" + zlib.compress(bytes(80_000_000)))), "the image"),
+    "cut PNG": (encode(Image.fromarray(PIXELS))[:900], "is damaged or truncated"),
+    "cut JPEG": (encode(Image.fromarray(PIXELS), "JPEG")[:700], "is damaged or truncated"),
+    "cut WebP": (encode(Image.fromarray(PIXELS), "WEBP")[:200], "the image"),
+    "cut header": (encode(Image.fromarray(PIXELS), "JPEG")[:20], "the image"),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attacks_get_words_and_the_file_name(tmp_path: Path, name: str) -> None:
+    data, words = ATTACKS[name]
+    preprocessor = Preprocessor(ImageInput(crop=8))
+    with pytest.raises(DataError) as caught:
+        preprocessor.one(data)
+    assert words in caught.value.message and "\n" not in caught.value.message
+    path = tmp_path / "innocent.png"
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"innocent\.png"):
+        preprocessor.one(path)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_no_flipped_byte_escapes_as_a_foreign_error(format: str) -> None:
+    data = encode(Image.fromarray(PIXELS), format)
+    preprocessor = Preprocessor(ImageInput(crop=8))
+    for at in range(0, min(len(data), 700), 7):
+        broken = bytearray(data)
+        broken[at] ^= 0xFF
+        try:
+            preprocessor.one(bytes(broken))
+        except DataError:
+            pass
+
+
+def test_the_limit_holds_before_decoding() -> None:
+    # Nothing but a header: had it been decoded, the complaint would be about its missing body.
+    with pytest.raises(DataError, match="more than the limit of 99"):
+        Preprocessor(ImageInput(pixel_limit=99)).one(png(10, 10))
+    with pytest.raises(DataError, match="damaged"):
+        Preprocessor(ImageInput(pixel_limit=100)).one(png(10, 10))
+    with pytest.raises(DataError, match="limit"):
+        Preprocessor(ImageInput(pixel_limit=99)).one(PIXELS)
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("size", [224, (224, 224)])
+@pytest.mark.parametrize("shape", [(1, 1_000_000), (1_000_000, 1)])
+def test_a_sliver_cannot_grow_into_a_bomb(shape: tuple[int, int], size: int | tuple[int, int], antialias: bool) -> None:
+    preprocessor = Preprocessor(ImageInput(resize=Resize(size, antialias=antialias)))
+    sliver = encode(Image.new("L", (shape[1], shape[0])))
+    if shape == (1, 1_000_000) and size == (224, 224):
+        assert preprocessor.one(sliver).shape == (3, 224, 224)
+    else:
+        with pytest.raises(DataError, match="takes more than the limit of 25000000 on its way"):
+            preprocessor.one(sliver)
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        (np.zeros((4, 4, 3), np.float32), "an array of float32"),
+        (np.zeros((3, 4, 4), np.uint8), r"uint8 \[3, 4, 4\]"),
+        (np.zeros((1, 4, 4, 3), np.uint8), "no image"),
+        (np.zeros((0, 4, 3), np.uint8), "no pixels"),
+        (Image.new("RGB", (0, 3)), "no pixels"),
+        ("a string", "a str is no image"),
+        (Path("/nowhere/at.all"), "/nowhere/at.all cannot be read"),
+        (Path("/"), "cannot be read"),
+    ],
+)
+def test_what_is_no_image_is_refused(item: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        Preprocessor(ImageInput()).one(item)
+
+
+def test_many_names_the_one_that_does_not_fit() -> None:
+    preprocessor = Preprocessor(ImageInput())
+    with pytest.raises(DataError, match=r"image 1: gives a sample of shape \[3, 5, 5\] where \[3, 4, 4\] is wanted"):
+        preprocessor.many([np.zeros((4, 4, 3), np.uint8), np.zeros((5, 5, 3), np.uint8)])
+    with pytest.raises(DataError, match="image 1 is empty"):
+        preprocessor.many([np.zeros((4, 4, 3), np.uint8), b""])
+    with pytest.raises(DataError, match="no images"):
+        preprocessor.many([])
+
+
+@pytest.mark.parametrize("image", [RAW, ImageInput(), ImageInput(mean=(0.5,)), ImageInput(scale=1, dtype="uint8")])
+def test_out_takes_the_same_sample(image: ImageInput) -> None:
+    preprocessor = Preprocessor(image)
+    sample = preprocessor.one(PIXELS)
+    out = np.zeros_like(sample)
+    assert preprocessor.one(PIXELS, out=out) is out
+    np.testing.assert_array_equal(out, sample)
+
+
+def test_threads_may_share_it() -> None:
+    data = encode(Image.fromarray(PIXELS), "JPEG")
+    preprocessor = Preprocessor(ImageInput(resize=Resize(16), crop=16))
+    expected = preprocessor.one(data)
+    with ThreadPoolExecutor(4) as pool:
+        for sample in pool.map(preprocessor.one, [data] * 64):
+            np.testing.assert_array_equal(sample, expected)
+
+
+def test_a_contract_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(DataError, match="std"):
+        Preprocessor(ImageInput(std=(0.0,)))

@@ -1,0 +1,218 @@
+"""Presets bear the field's numbers; a spec that is wrong in form or in sense is refused in words."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roadworthy.core import codec
+from roadworthy.core.contract import Answer, Contract, ImageInput, Resize
+from roadworthy.core.errors import DataError
+from roadworthy.preprocess import spec
+from roadworthy.preprocess.image import Preprocessor
+
+FULL = """
+[image]
+color = "BGR"
+crop = [200, 220]
+scale = 1
+mean = [103.939, 116.779, 123.68]
+std = [1, 1, 1]
+layout = "HWC"
+pixel_limit = 1000000
+[image.resize]
+size = 256
+filter = "bicubic"
+antialias = false
+[answer]
+activation = "sigmoid"
+top_k = 3
+labels = ["cat", "dog"]
+"""
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_presets_hold_the_numbers_of_the_field() -> None:
+    imagenet = spec.read("imagenet").image
+    assert imagenet == ImageInput(
+        "RGB", Resize(256, "bilinear", True), 224, 1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "CHW", "float32"
+    )
+    cifar = spec.read("cifar10").image
+    assert cifar is not None and cifar.mean == (0.4914, 0.4822, 0.4465) and cifar.std == (0.2470, 0.2435, 0.2616)
+    mnist = spec.read("mnist").image
+    assert mnist is not None and (mnist.color, mnist.mean, mnist.std) == ("L", (0.1307,), (0.3081,))
+    assert spec.read("unit").image == ImageInput(mean=(0.0,), std=(1.0,), scale=1 / 255)
+
+
+@pytest.mark.parametrize("name", spec.PRESETS)
+def test_presets_are_valid_and_softmax(name: str) -> None:
+    contract = spec.validate(spec.PRESETS[name])
+    assert contract.answer == Answer("softmax", 5, ())
+
+
+def test_mnist_numbers_are_those_of_real_digits(real: Path) -> None:
+    (images,) = (real / "mnist").glob("*images*")
+    values = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16) / 255
+    assert values.mean() == pytest.approx(0.1307, abs=0.003) and values.std() == pytest.approx(0.3081, abs=0.003)
+
+
+def test_toml_says_everything(tmp_path: Path) -> None:
+    contract = spec.read(write(tmp_path / "spec.toml", FULL))
+    assert contract == Contract(
+        ImageInput(
+            "BGR", Resize(256, "bicubic", False), (200, 220), 1.0, (103.939, 116.779, 123.68), (1, 1, 1), "HWC", "float32", 1_000_000
+        ),
+        Answer("sigmoid", 3, ("cat", "dog")),
+    )
+    assert spec.read(str(tmp_path / "spec.toml")) == contract
+
+
+def test_a_file_without_an_image_table_is_for_tensors(tmp_path: Path) -> None:
+    assert spec.read(write(tmp_path / "spec.toml", "[answer]\ntop_k = 1\n")) == Contract(None, Answer(top_k=1))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("imge = 1", "unknown key 'imge'"),
+        ("[image]\ncolour = 'RGB'", "unknown key 'image.colour'"),
+        ("[image.resize]\nsize = 3\nantialiased = true", "unknown key 'image.resize.antialiased'"),
+        ("[answer]\ntopk = 3", "unknown key 'answer.topk'"),
+        ("[image]\ncolor = 'GBR'", "color"),
+        ("[image]\nmean = 0.5", "mean"),
+        ("[image.resize]\nfilter = 'box'", "size"),
+        ("[image]\ncrop = [1, 2, 3]", "crop"),
+        ("[image]\ncrop = true", "crop"),
+        ("[image", "spec.toml"),
+        ("[image]\ncrop = 0", "crop is 0 x 0"),
+        ("[image]\ncrop = -3", "at least 1"),
+        ("[image]\ncrop = 99999999999999999999", "pixel_limit"),
+        ("[image]\ncrop = 100000", "pixel_limit"),
+        ("[image]\ncrop = 225\n[image.resize]\nsize = 224", "larger than resize"),
+        ("[image]\ncrop = [10, 30]\n[image.resize]\nsize = [30, 10]", "larger than resize"),
+        ("[image.resize]\nsize = [0, 3]", "at least 1"),
+        ("[image.resize]\nsize = 10\nfilter = 'lanczos'\nantialias = false", "lanczos"),
+        ("[image]\nmean = [1, 2]", "mean has 2 numbers"),
+        ("[image]\ncolor = 'L'\nmean = [1, 2, 3]", "needs 1 or 1"),
+        ("[image]\nmean = []", "mean has 0 numbers"),
+        ("[image]\nmean = [nan]", "not finite"),
+        ("[image]\nstd = [inf]", "not finite"),
+        ("[image]\nstd = [1, 0, 1]", "std"),
+        ("[image]\nstd = [-1]", "std"),
+        ("[image]\nscale = 0", "scale"),
+        ("[image]\nscale = nan", "scale"),
+        ("[image]\ndtype = 'uint8'", "uint8"),
+        ("[image]\ndtype = 'uint8'\nscale = 1\nmean = [1]", "uint8"),
+        ("[image]\nstd = [1e-300]", "float32"),
+        ("[image]\nscale = 1e-300", "float32"),
+        ("[image]\nmean = [1e300]", "float32"),
+        ("[image]\npixel_limit = 0", "pixel_limit"),
+        ("[image]\npixel_limit = 999999999", "pixel_limit"),
+        ("[answer]\ntop_k = 0", "top_k"),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(DataError) as caught:
+        spec.read(write(tmp_path / "spec.toml", text))
+    assert words in caught.value.message and "spec.toml" in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_misspelt_preset_lists_the_presets() -> None:
+    with pytest.raises(DataError, match="imagnet is neither a file nor a preset; the presets are imagenet, cifar10, mnist, unit"):
+        spec.read("imagnet")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="directory"):
+        spec.read(tmp_path)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="UTF-8"):
+        spec.read(tmp_path / "binary")
+
+
+def literals(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(list(value)) if isinstance(value, tuple) else repr(value)
+
+
+resizes = st.builds(
+    Resize,
+    st.integers(-2, 300) | st.tuples(st.integers(-2, 300), st.integers(1, 300)),
+    st.sampled_from(["box", "nearest"]),
+    st.booleans(),
+)
+images = st.builds(
+    ImageInput,
+    color=st.sampled_from(["RGB", "BGR", "L"]),
+    resize=st.none() | resizes,
+    crop=st.none() | st.integers(-2, 300),
+    scale=st.floats(),
+    mean=st.lists(st.floats(), max_size=4).map(tuple),
+    std=st.lists(st.floats(), max_size=4).map(tuple),
+    dtype=st.sampled_from(["float32", "uint8"]),
+    pixel_limit=st.integers(-1, 100_000_000),
+)
+
+
+@given(images)
+def test_what_is_valid_survives_toml_and_what_is_not_is_a_data_error(image: ImageInput) -> None:
+    fields = {name: getattr(image, name) for name in ("color", "crop", "scale", "mean", "std", "dtype", "pixel_limit")}
+    text = "[image]\n" + "".join(f"{name} = {literals(value)}\n" for name, value in fields.items() if value is not None)
+    if image.resize is not None:
+        text += "[image.resize]\n" + "".join(
+            f"{name} = {literals(getattr(image.resize, name))}\n" for name in ("size", "filter", "antialias")
+        )
+    contract = codec.from_toml(Contract, text, error=DataError)
+    assert repr(contract.image) == repr(image)
+    try:
+        spec.validate(contract)
+    except DataError as problem:
+        assert problem.message
+    else:
+        Preprocessor(image)
+
+
+@given(st.text(max_size=60) | st.sampled_from([FULL]).flatmap(lambda text: st.integers(0, len(text)).map(lambda cut: text[:cut])))
+def test_any_text_is_a_contract_or_a_data_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.toml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        assert isinstance(spec.read(path), Contract)
+    except DataError as problem:
+        assert str(path) in problem.message
+
+
+def test_sample_spec_tells_what_is_fixed() -> None:
+    assert spec.sample_spec(ImageInput(resize=Resize(256), crop=224)) == ("float32", (3, 224, 224))
+    assert spec.sample_spec(ImageInput(resize=Resize((28, 30)), color="L")) == ("float32", (1, 28, 30))
+    assert spec.sample_spec(ImageInput(crop=(5, 6), layout="HWC", dtype="uint8", scale=1)) == ("uint8", (5, 6, 3))
+    assert spec.sample_spec(ImageInput(resize=Resize(256))) == ("float32", (3, None, None))
+
+
+def test_labels_from_a_file_or_a_list(tmp_path: Path) -> None:
+    contract = Contract()
+    path = tmp_path / "labels.txt"
+    path.write_bytes("﻿tench\r\n goldfish \r\nFüchschen\n\n".encode())
+    assert spec.with_labels(contract, path).answer.labels == ("tench", "goldfish", "Füchschen")
+    assert spec.with_labels(contract, str(path)).answer.labels == ("tench", "goldfish", "Füchschen")
+    assert spec.with_labels(contract, ["a", "b"]) == replace(contract, answer=Answer(labels=("a", "b")))
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"", "empty"), (b"\n\n", "empty"), (b"a\n\nb\n", "line 2"), (b"\xff\xff", "UTF-8")])
+def test_labels_files_with_faults(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        spec.with_labels(Contract(), path)
+    with pytest.raises(DataError, match="No such file"):
+        spec.with_labels(Contract(), tmp_path / "none.txt")
