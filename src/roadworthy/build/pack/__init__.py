@@ -1,0 +1,178 @@
+"""Measured candidates into one bundle: variants, golden samples, certificate, report, model card, deployment files."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from roadworthy.build.pack import card, deployment, report
+from roadworthy.build.pack.golden import choose
+from roadworthy.bundle import manifest as manifests
+from roadworthy.bundle import store
+from roadworthy.bundle.certificate import Certificate
+from roadworthy.bundle.manifest import Golden, Manifest, Variant
+from roadworthy.core import registry
+from roadworthy.core.contract import Contract
+from roadworthy.core.evidence import Tolerance
+from roadworthy.core.host import Host
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Candidate, Measured, Plan, Rejected, Verified
+from roadworthy.core.types import Arrays
+
+GOLDEN = "golden.npz"
+REPORT = "report.html"
+CARD = "MODEL_CARD.md"
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A rejected plan's name and the Python program that shows its fault again."""
+
+    plan: str
+    script: str
+
+
+@dataclass(frozen=True)
+class PackRequest:
+    """Everything a bundle is made of. ``variants`` are in order of preference, the winner first.
+
+    ``golden`` are the samples to choose the golden ones from (the whole evaluation set will do) and ``answers``
+    the original's outputs for all of them, in their order, samples first.
+    """
+
+    certificate: Certificate
+    contract: Contract
+    version: str
+    variants: tuple[Verified, ...]
+    golden: SampleSet
+    answers: Arrays
+    reproduce: tuple[Reproduction, ...] = ()
+
+
+def pack(request: PackRequest, target: Path) -> Manifest:
+    """Write the bundle at ``target``, whole or not at all.
+
+    Raises OutOfSpace on a full disk, UsageError where ``target`` is no place for a bundle, BundleError for
+    evidence that cannot be written down.
+    """
+    certificate = _portable(request.certificate)
+    variants = tuple(variant(one, certificate) for one in request.variants)
+    with store.writing(target) as root:
+        for one, packed in zip(request.variants, variants, strict=True):
+            _copy(one.candidate.path, root / packed.path)
+        samples = _write_golden(request, root)
+        for item in request.reproduce:
+            script = root / "rejected" / item.plan / "reproduce.py"
+            script.parent.mkdir(parents=True)
+            script.write_text(item.script)
+        manifest = Manifest(
+            format=manifests.FORMAT,
+            name=certificate.name,
+            version=request.version,
+            created=certificate.created,
+            roadworthy=certificate.roadworthy,
+            signature=certificate.signature,
+            contract=request.contract,
+            variants=variants,
+            golden=Golden(GOLDEN, samples),
+            tolerance=certificate.tolerance,
+            files=(),
+        )
+        store.write_certificate(root, certificate)
+        (root / REPORT).write_text(report.render(certificate, request.contract))
+        (root / CARD).write_text(card.render(certificate, manifest))
+        deployment.write(root, manifest, certificate.host)
+        return store.seal(root, manifest)
+
+
+def variant(verified: Verified, certificate: Certificate) -> Variant:
+    """What the manifest says of one packed candidate."""
+    plan = verified.candidate.plan
+    runtime = registry.runtime(plan.runtime)
+    return Variant(
+        name=plan.name,
+        plan=plan,
+        path=f"variants/{plan.name}",
+        requires=deployment.pins(runtime.PACKAGES),
+        features=features(plan, certificate.host, native=runtime.NATIVE),
+        framework=runtime.FRAMEWORK,
+        gate=gate(verified, certificate.tolerance),
+    )
+
+
+def gate(verified: Verified, tolerance: Tolerance) -> float:
+    """How far golden answers may be from the original's on another host, relative to the output's scale; see manifest.Variant."""
+    return max(2 * verified.parity.max_rel, tolerance.limit)
+
+
+HALF_PRECISION = {"bf16": ("avx512_bf16", "amx_bf16", "bf16"), "fp16": ("avx512_fp16",)}
+"""CPU flags by which a precision is native, the least demanding first."""
+
+
+def features(plan: Plan, host: Host, *, native: bool) -> tuple[str, ...]:
+    """The CPU flags without which the plan does not run as it was certified."""
+    if native:
+        return host.features
+    return next(((flag,) for flag in HALF_PRECISION.get(plan.precision, ()) if host.has(flag)), ())
+
+
+def _write_golden(request: PackRequest, root: Path) -> int:
+    rows = choose(request.answers, request.golden.count)
+    inputs = {f"in.{name}": np.ascontiguousarray(array[rows]) for name, array in request.golden.open().items()}
+    outputs = {f"out.{name}": np.ascontiguousarray(array[rows]) for name, array in request.answers.items()}
+    np.savez(root / GOLDEN, allow_pickle=False, **inputs, **outputs)
+    return len(rows)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A candidate's directory (or its single file) with links resolved; an error is an OSError that says which."""
+    target.mkdir(parents=True)
+    if source.is_file():
+        shutil.copyfile(source, target / source.name)
+        return
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+
+
+def _portable(certificate: Certificate) -> Certificate:
+    """The certificate without the build machine's paths, and without what a rejected candidate could not even count.
+
+    A candidate that answers NaN has no finite error; its reason says so in words, and JSON has no NaN.
+    """
+    return replace(
+        certificate,
+        baseline=_relocate_measured(certificate.baseline),
+        measured=tuple(_relocate_measured(one) for one in certificate.measured),
+        unmeasured=tuple(_relocate(one) for one in certificate.unmeasured),
+        rejected=tuple(_countable(one) for one in certificate.rejected),
+    )
+
+
+def _relocate_measured(measured: Measured) -> Measured:
+    return replace(measured, verified=_relocate(measured.verified))
+
+
+def _relocate(verified: Verified) -> Verified:
+    candidate: Candidate = verified.candidate
+    return replace(verified, candidate=replace(candidate, path=Path("variants", candidate.plan.name)))
+
+
+def _countable(rejected: Rejected) -> Rejected:
+    return replace(
+        rejected,
+        parity=rejected.parity if rejected.parity and _finite(astuple(rejected.parity)) else None,
+        score=rejected.score if rejected.score and _finite(astuple(rejected.score)) else None,
+    )
+
+
+def _finite(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(_finite(item) for item in value)
+    return not isinstance(value, float) or math.isfinite(value)

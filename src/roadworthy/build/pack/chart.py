@@ -1,0 +1,208 @@
+"""The latency-against-accuracy chart as geometry: what goes where, so that the template only draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, floor, log10
+
+from roadworthy.build.pack import figures
+from roadworthy.core.evidence import Score
+from roadworthy.core.stages import Measured, Rejected
+
+LEFT, RIGHT, TOP, BOTTOM = 58, 16, 18, 46
+STRIP = 64
+"""Width of the strip at the right where rejected candidates stand: they were never timed."""
+GLYPH, LINE = 6.3, 13
+"""What one letter of the labels takes at most, in units of the drawing, and the height of a line."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing to draw: the plan's name, what it is (winner, original, fallback, passed, rejected), and its evidence."""
+
+    name: str
+    role: str
+    score: Score
+    latency_ms: float | None
+
+
+@dataclass(frozen=True)
+class Point:
+    """A marker at (x, y) with its interval's ends, its label (empty where there was no room) and its tooltip."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    role: str
+    title: str
+    label: str
+    label_x: float
+    label_y: float
+    anchor: str
+    clipped: bool
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A grid line at ``at`` with its text."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing of ``width`` by ``height``; the plot spans ``left`` to ``right`` and ``top`` to ``bottom``.
+
+    ``strip`` is where the strip of untimed candidates begins, ``None`` without any.
+    """
+
+    width: int
+    height: int
+    left: float
+    right: float
+    top: float
+    bottom: float
+    strip: float | None
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    budget: float | None
+    points: tuple[Point, ...]
+
+
+def entries(baseline: Measured, measured: tuple[Measured, ...], rejected: tuple[Rejected, ...], roles: dict[str, str]) -> tuple[Entry, ...]:
+    """Everything with a score, the most telling last so that it is drawn on top."""
+    timed = {one.verified.candidate.plan.name: one for one in (baseline, *measured)}
+    found = [
+        Entry(name, roles.get(name, "passed"), one.verified.score, one.timing.latency_ms.value)
+        for name, one in timed.items()
+        if one.verified.score
+    ]
+    refused = [Entry(one.plan.name, "rejected", one.score, None) for one in rejected if one.score]
+    order = ("rejected", "passed", "fallback", "original", "winner")
+    return tuple(sorted([*refused, *found], key=lambda entry: order.index(entry.role)))
+
+
+def draw(shown: tuple[Entry, ...], budget: float | None, *, width: int, height: int) -> Chart | None:
+    """The chart at that size; ``None`` where no timed candidate has a score.
+
+    Across, the median latency on a logarithmic scale; up, the original's metric minus the paired drop, whose 95 %
+    interval is the bar. A rejected candidate far below the rest is drawn at the lower edge, its figure beside it.
+    """
+    timed = [entry for entry in shown if entry.latency_ms]
+    if not timed:
+        return None
+    untimed = any(entry.latency_ms is None for entry in shown)
+    bottom, inner = height - BOTTOM, width - RIGHT - (STRIP if untimed else 0)
+    across = _log_scale([entry.latency_ms or 1.0 for entry in timed], LEFT + 14, inner - 14)
+    original = timed[0].score.original
+    floor_line = original - budget if budget is not None else None
+    up = _Linear(*_extent(timed, floor_line), bottom - 8, TOP + 8)
+    points: list[Point] = []
+    taken: list[tuple[float, float, float, float]] = []
+    spots = [(across(entry.latency_ms) if entry.latency_ms else inner + STRIP / 2, entry) for entry in shown]
+    taken += [(x - 6, up.clip(_y(entry)) - 6, x + 6, up.clip(_y(entry)) + 6) for x, entry in spots]
+    for x, entry in reversed(spots):
+        points.append(_point(entry, x, up, taken, (LEFT, TOP, width - 2, bottom)))
+    return Chart(
+        width, height, LEFT, inner, TOP, bottom, inner if untimed else None,
+        across.ticks(6 if width > 500 else 3), up.ticks(), up(floor_line) if floor_line is not None else None, tuple(reversed(points)),
+    )  # fmt: skip
+
+
+def _y(entry: Entry) -> float:
+    return entry.score.original - entry.score.drop.value
+
+
+def _extent(timed: list[Entry], floor_line: float | None) -> tuple[float, float]:
+    values = [entry.score.original - edge for entry in timed for edge in (entry.score.drop.low, entry.score.drop.high)]
+    values += [timed[0].score.original] + ([floor_line] if floor_line is not None else [])
+    low, high = min(values), max(values)
+    margin = max((high - low) * 0.06, 1e-4)
+    return low - margin, high + margin
+
+
+def _point(
+    entry: Entry, x: float, up: _Linear, taken: list[tuple[float, float, float, float]], frame: tuple[float, float, float, float]
+) -> Point:
+    y = up.clip(_y(entry))
+    clipped = _y(entry) < up.low
+    label = f"{figures.share(_y(entry))}" if clipped else entry.name
+    place = _place(label, x, y, taken, frame)
+    speed = figures.ms(entry.latency_ms) if entry.latency_ms else "not timed"
+    title = f"{entry.name} ({entry.role}): {figures.share(_y(entry))}, {speed}"
+    low, high = (up.clip(entry.score.original - edge) for edge in (entry.score.drop.high, entry.score.drop.low))
+    label_x, label_y, anchor = place or (x, y, "start")
+    return Point(x, y, low, high, entry.role, title, label if place else "", label_x, label_y, anchor, clipped)
+
+
+def _place(
+    label: str, x: float, y: float, taken: list[tuple[float, float, float, float]], frame: tuple[float, float, float, float]
+) -> tuple[float, float, str] | None:
+    """Where a label fits beside (x, y) without lying on another or outside the frame; its box is then taken."""
+    wide = GLYPH * len(label)
+    for up in (0, -15, 15, -28, 28):
+        for left, anchor in ((x + 10, "start"), (x - 10 - wide, "end"), (x - wide / 2, "middle")):
+            if anchor == "middle" and up == 0:
+                continue
+            box = (left, y + up - LINE / 2, left + wide, y + up + LINE / 2)
+            inside = box[0] >= frame[0] and box[1] >= frame[1] and box[2] <= frame[2] and box[3] <= frame[3]
+            if inside and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                return {"start": left, "end": left + wide, "middle": x}[anchor], y + up + 4, anchor
+    return None
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """``low``..``high`` onto ``start``..``end``."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    def clip(self, value: float) -> float:
+        return self(min(max(value, self.low), self.high))
+
+    def ticks(self) -> tuple[Tick, ...]:
+        rough = (self.high - self.low) / 5
+        power = 10 ** floor(log10(rough))
+        step = next(power * unit for unit in (1, 2, 5, 10) if power * unit >= rough)
+        decimals = max(0, -floor(log10(step * 100)))
+        marks = range(ceil(self.low / step), floor(self.high / step) + 1)
+        return tuple(Tick(self(mark * step), f"{100 * mark * step:.{decimals}f} %".replace("-", figures.MINUS)) for mark in marks)
+
+
+@dataclass(frozen=True)
+class _Log:
+    """A logarithmic scale."""
+
+    linear: _Linear
+
+    def __call__(self, value: float) -> float:
+        return self.linear(log10(value))
+
+    def ticks(self, most: int) -> tuple[Tick, ...]:
+        """1, 2 and 5 of each decade, or the decades alone where that would be more than ``most``."""
+        for units in ((1, 2, 5), (1, 3), (1,)):
+            decades = range(floor(self.linear.low), ceil(self.linear.high) + 1)
+            marks = [unit * 10.0**decade for decade in decades for unit in units]
+            inside = [mark for mark in marks if self.linear.low <= log10(mark) <= self.linear.high]
+            if len(inside) <= most:
+                break
+        return tuple(Tick(self(mark), f"{mark:g}") for mark in inside)
+
+
+def _log_scale(values: list[float], start: float, end: float) -> _Log:
+    low, high = log10(min(values)), log10(max(values))
+    margin = max(0.05, (high - low) * 0.03)
+    return _Log(_Linear(low - margin, high + margin, start, end))
