@@ -98,6 +98,9 @@ def _npz(path: Path, names: tuple[str, ...], contract: Contract) -> Found:
             raise DataError(f"{path} is no .npz file, or is cut short; save one with numpy.savez(file, x=..., y=...)")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        # A member without the magic of an array comes back as its bytes.
+        if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+            raise DataError(f"{path}: {strange[0]} is no NumPy array")
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as problem:
         raise DataError(
             f"{path} cannot be read as .npz data: {str(problem).splitlines()[0] if str(problem) else 'it is damaged'}"

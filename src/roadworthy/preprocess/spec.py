@@ -100,8 +100,8 @@ def _check_image(image: ImageInput) -> None:
         raise DataError("std must be greater than 0 in every channel")
     if not (math.isfinite(image.scale) and image.scale != 0):
         raise DataError(f"scale is {image.scale}; it must be finite and not 0")
-    values = [pixel * image.scale - mean for pixel in (1, 255) for mean in (0.0, *image.mean)]
-    if not all(1e-30 < abs(value) / std < 1e30 or value == 0 for value in values for std in image.std):
+    reached = [pixel * image.scale - mean for pixel in (1, 255) for mean in (0.0, *image.mean)]
+    if not all(1e-30 < abs(value) / std < 1e30 or value == 0 for value in reached for std in image.std):
         raise DataError("scale, mean and std together lead out of the range of float32")
     if image.dtype == "uint8" and (image.scale != 1 or any(image.mean) or any(value != 1 for value in image.std)):
         raise DataError("dtype uint8 keeps the pixels as they are: set scale = 1 and leave mean and std out, or use float32")
