@@ -1,0 +1,113 @@
+"""The bench: every backend with every model that it takes, lowered once for all tests, in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from conformance.gaps import GAPS
+from conformance.models import MODELS, Captured, capture
+from roadworthy.build import lower
+from roadworthy.core import registry, samples
+from roadworthy.core.host import this_host
+from roadworthy.core.isolate import Worker
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Candidate, Graph, Plan
+from roadworthy.runtimes import CheckedSession, open_session
+
+
+class Bench:
+    """``plans`` and ``opened`` for one backend; what is lowered is kept for the session."""
+
+    def __init__(self, folder: Path, worker: Worker) -> None:
+        self._folder, self._worker = folder, worker
+        self.captured = cache(self._capture)
+        self._candidate = cache(self._lower)
+
+    def plans(self, backend: str, model: str) -> list[Plan]:
+        """Every plan that the backend offers here for the model, simplest first."""
+        return list(registry.lowering(backend).plans(self._graph(backend, model), this_host()))
+
+    def opened(self, plan: Plan, model: str, *, threads: int = 1) -> CheckedSession:
+        """A session of the plan, lowered at its first use."""
+        candidate = self._candidate(replace(plan, threads=1, spin=False), model)
+        return open_session(candidate.path, candidate.signature, replace(plan, threads=threads, spin=False))
+
+    def _graph(self, backend: str, model: str) -> Graph:
+        graphs = self.captured(model).graphs
+        return next(graphs[wanted] for wanted in registry.lowering(backend).ACCEPTS if wanted in graphs)
+
+    def _capture(self, model: str) -> Captured:
+        folder = self._folder / model
+        folder.mkdir()
+        return capture(model, folder)
+
+    def _lower(self, plan: Plan, model: str) -> Candidate:
+        request = lower.LowerRequest(self._graph(plan.runtime, model), plan, self._calibration(model), self._folder / model / plan.artefact)
+        return self._worker.ask(lower.lower, request)
+
+    def _calibration(self, model: str) -> SampleSet:
+        path, feeds = self._folder / model / "calibration", MODELS[model].feeds(32, seed=1)
+        return SampleSet(path, tuple(feeds), 32) if path.exists() else samples.write(path, feeds)
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with Worker() as worker:
+        yield Bench(tmp_path_factory.mktemp("conformance"), worker)
+
+
+def models_of(backend: str) -> tuple[str, ...]:
+    """What the backend is tried on; one model where each is compiled to machine code, which takes long."""
+    accepts = set(registry.lowering(backend).ACCEPTS)
+    taken = tuple(name for name, model in MODELS.items() if accepts & set(model.formats))
+    return taken[:1] if registry.runtime(backend).NATIVE else taken
+
+
+@pytest.fixture
+def main(backend: str) -> str:
+    """The model on which a backend shows what does not depend on the model."""
+    return models_of(backend)[0]
+
+
+@pytest.fixture
+def session(bench: Bench, backend: str, main: str) -> Iterator[CheckedSession]:
+    """The simplest plan of the backend, open."""
+    with bench.opened(bench.plans(backend, main)[0], main) as session:
+        yield session
+
+
+@pytest.fixture
+def captured(bench: Bench, main: str) -> Captured:
+    return bench.captured(main)
+
+
+@pytest.fixture
+def again(bench: Bench, backend: str, main: str) -> Callable[..., CheckedSession]:
+    """Another session of the same plan."""
+    return lambda **changes: bench.opened(bench.plans(backend, main)[0], main, **changes)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every backend of the registry, with every model that it takes where the test asks for one."""
+    names = registry.names(registry.LOWERINGS)
+    if "model" in metafunc.fixturenames:
+        metafunc.parametrize(("backend", "model"), [(name, model) for name in names for model in models_of(name)])
+    elif "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", names)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A gap is a test that must fail."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        name = (
+            item.originalname + (f"[{parameters['model']}]" if "model" in parameters else "") if isinstance(item, pytest.Function) else ""
+        )
+        for (backend, test), reason in GAPS.items():
+            if parameters.get("backend") == backend and test in (name, name.partition("[")[0]):
+                item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
