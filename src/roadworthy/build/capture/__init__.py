@@ -1,0 +1,58 @@
+"""The original as a graph: one file a format, several routes each, every result proven against the original."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from roadworthy.bundle.certificate import Route
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Graph
+
+FORMATS = ("pt2", "onnx", "jit")
+
+
+@dataclass(frozen=True)
+class CaptureRequest:
+    """Capture ``graph`` as ``format`` into the directory ``out``, which is made if need be.
+
+    ``samples`` are real ones, named as the signature's inputs; a few are enough. ``doubts`` are what captures in
+    other formats found against trusting a trace; ``exported`` is a ``pt2`` graph's file that another format may
+    start from.
+    """
+
+    graph: Graph
+    format: str
+    samples: SampleSet
+    out: Path
+    doubts: tuple[str, ...] = ()
+    exported: Path | None = None
+
+
+@dataclass(frozen=True)
+class Captured:
+    """The graph, if a route gave one that agrees with the original; every route that was tried, with its outcome in words.
+
+    The graph's signature is what was proven of this graph, which may be less than was asked. ``doubts`` holds
+    the request's own and what was found here.
+    """
+
+    graph: Graph | None
+    routes: tuple[Route, ...]
+    doubts: tuple[str, ...]
+
+
+def formats(graph: Graph) -> tuple[str, ...]:
+    """The formats that ``graph`` can be captured as, in the order to try them; none where it is used as it is."""
+    return FORMATS if graph.format == "module" else ()
+
+
+def capture(request: CaptureRequest) -> Captured:
+    """Try the routes to ``request.format`` until one gives a graph that agrees with the original; for a child process.
+
+    A route that fails is a value. Raises CaptureFailed where no route makes sense: the original does not run on the
+    samples, or is in training mode.
+    """
+    from roadworthy.build.capture import attempts
+
+    return attempts.capture(request)

@@ -1,0 +1,103 @@
+"""Try one route after another until a graph is proven; the side of the step that runs in the child."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from roadworthy.build.capture import FORMATS, Captured, CaptureRequest, check, quiet, watch, words
+from roadworthy.build.capture.routes import Route
+from roadworthy.build.capture.subject import Subject, open_subject
+from roadworthy.bundle import certificate
+from roadworthy.core.errors import UsageError
+from roadworthy.core.stages import Graph
+
+ROOM = __package__
+EXPORT_FOUND = "torch.export found that "
+
+
+@dataclass
+class _Log:
+    """What has been tried so far."""
+
+    format: str
+    rows: list[certificate.Route] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    batch_failed: bool = False
+
+    def failed(self, name: str, problem: Exception) -> None:
+        """Note why a route failed, and what that says about the others."""
+        self.rows.append(certificate.Route(self.format, name, words.reason(problem), ok=False))
+        if words.is_data_dependent(problem) and not any(doubt.startswith(EXPORT_FOUND) for doubt in self.doubts):
+            self.doubts.append(f"{EXPORT_FOUND}{words.reason(problem)}")
+        self.batch_failed = self.batch_failed or words.is_batch(problem)
+
+
+def capture(request: CaptureRequest) -> Captured:
+    """See ``roadworthy.build.capture.capture``."""
+    if request.graph.format != "module" or request.format not in FORMATS:
+        raise UsageError(f"a {request.graph.format} graph cannot be captured as {request.format}")
+    with quiet.listening():
+        subject = open_subject(request.graph, request.samples, request.doubts, request.exported)
+        subject = _with_own_doubts(_with_stated_limit(subject))
+    log = _Log(request.format, doubts=list(subject.doubts))
+    graph = _first_proven(subject, request, log)
+    if graph is None and log.batch_failed and subject.dynamic:
+        # One sample a call is better than nothing, and its signature says so.
+        graph = _first_proven(subject.fixed(), request, log, ", one sample a call")
+    return Captured(graph, tuple(log.rows), tuple(dict.fromkeys(log.doubts)))
+
+
+def _first_proven(subject: Subject, request: CaptureRequest, log: _Log, suffix: str = "") -> Graph | None:
+    for route in _routes(request.format, subject):
+        name = route.name + suffix
+        shutil.rmtree(request.out, ignore_errors=True)
+        request.out.mkdir(parents=True)
+        try:
+            # A doubt that an earlier route raised holds for this one.
+            graph = _attempt(route, name, replace(subject, doubts=tuple(log.doubts)), request)
+        except Exception as problem:
+            if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            log.failed(name, problem)
+            continue
+        log.rows.append(certificate.Route(request.format, name, "used", ok=True))
+        return graph
+    shutil.rmtree(request.out, ignore_errors=True)
+    return None
+
+
+def _attempt(route: Route, name: str, subject: Subject, request: CaptureRequest) -> Graph:
+    with quiet.listening() as said:
+        written = check.prove(route.write(subject, request.out), request.format, subject)
+    return Graph(request.format, written.path, written.signature, name, notes=(*subject.notes, *written.notes, *said))
+
+
+def _routes(format: str, subject: Subject) -> Iterable[Route]:
+    found: Iterable[Route] = importlib.import_module(f"{ROOM}.{format}").routes(subject)
+    return found
+
+
+def _with_stated_limit(subject: Subject) -> Subject:
+    """Take over the limit that a program captured before states, where the original itself keeps to it."""
+    if subject.exported is None or not subject.dynamic:
+        return subject
+    from roadworthy.build.capture import pt2
+
+    limit = pt2.stated_limit(subject.exported, subject.signature)
+    if limit is None or limit >= (subject.signature.max_batch or check.LARGEST_PROVEN) or subject.takes(limit + 1):
+        return subject
+    note = f"the original itself takes at most {limit} samples a call"
+    return replace(subject, signature=replace(subject.signature, max_batch=limit), notes=(*subject.notes, note))
+
+
+def _with_own_doubts(subject: Subject) -> Subject:
+    """Add what one watched run of the original says; a script keeps its branches and needs no watching."""
+    if subject.kind == "script":
+        return subject
+    places = watch.value_reads(subject.module, subject.example())
+    found = tuple(f"the model reads a value that depends on the data ({words.one_line(place)})" for place in places[:3])
+    return replace(subject, doubts=tuple(dict.fromkeys((*subject.doubts, *found))))

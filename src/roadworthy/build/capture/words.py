@@ -1,0 +1,93 @@
+"""What went wrong on a route, in one sentence: the exporters' own messages run over pages."""
+
+from __future__ import annotations
+
+import re
+
+from roadworthy.core.errors import RoadworthyError
+
+LONGEST = 240
+
+_DATA_DEPENDENT = re.compile(r"data-dependent|GuardOnDataDependent|DataDependentOutput", re.IGNORECASE)
+_SPECIALISED = re.compile(r"You marked (\w+) as dynamic but your code specialized it to be a constant \((\d+)\)")
+_SUGGESTED_LIMIT = re.compile(r"batch = Dim\('batch', (?:min=\d+, )?max=(\d+)\)")
+_SOURCE_LINE = re.compile(r"File \"?([^\s\":]+\.py)\"?(?:, line |:)(\d+),? in \w+(?:, code: (.+))?")
+_NO_OPERATOR = re.compile(
+    r"No ONNX function found for <OpOverload\(op='([\w.:]+)'|Exporting the operator '([\w:]+)' to ONNX opset version \d+ is not supported"
+)
+
+
+class Refused(Exception):
+    """A route's result that is not to be used. ``batch`` says that the number of samples alone is to blame."""
+
+    def __init__(self, reason: str, *, batch: bool = False) -> None:
+        super().__init__(reason)
+        self.batch = batch
+
+
+def reason(problem: BaseException) -> str:
+    """One line that says why, for a person who knows the model and not the exporter."""
+    if isinstance(problem, Refused | RoadworthyError):
+        return str(problem)
+    if isinstance(problem, MemoryError):
+        return "ran out of memory"
+    text = _whole(problem)
+    if is_data_dependent(problem):
+        return f"a branch or a size in the model depends on the data{_where(text)}"
+    if match := _SPECIALISED.search(text):
+        return f"the model's code fixes {match[1]} to {match[2]}{_where(text)}"
+    if match := _NO_OPERATOR.search(text):
+        return f"the operator {match[1] or match[2]} has no counterpart in ONNX"
+    return _shortened(f"{type(problem).__name__}: {_telling_line(str(problem))}")
+
+
+def is_data_dependent(problem: BaseException) -> bool:
+    """Whether the exporter stopped because the model's path depends on the values it is given."""
+    return bool(_DATA_DEPENDENT.search(f"{type(problem).__name__} {_whole(problem)}"))
+
+
+def is_batch(problem: BaseException) -> bool:
+    """Whether the route would do for another, or for one fixed, number of samples."""
+    return problem.batch if isinstance(problem, Refused) else "Constraints violated" in _whole(problem)
+
+
+def suggested_limit(problem: BaseException) -> int | None:
+    """The largest batch that the exporter found the model to take, where that was its complaint."""
+    match = _SUGGESTED_LIMIT.search(str(problem))
+    return int(match[1]) if match else None
+
+
+def one_line(text: str) -> str:
+    """``text`` on one line, cut to a readable length."""
+    return _shortened(" ".join(text.split()))
+
+
+def _whole(problem: BaseException) -> str:
+    """The message with those of its causes: the dynamo exporter wraps what really happened."""
+    parts: list[str] = []
+    seen: BaseException | None = problem
+    while seen is not None and len(parts) < 5:
+        parts.append(f"{type(seen).__name__}: {seen}")
+        seen = seen.__cause__
+    return "\n".join(parts)
+
+
+def _where(text: str) -> str:
+    """The model's own line, if the message names one outside the framework."""
+    for file, line, code in _SOURCE_LINE.findall(text):
+        if "/torch/" not in file:
+            return f" ({file.rpartition('/')[2]}:{line}{': ' + code.strip() if code else ''})"
+    return ""
+
+
+def _telling_line(text: str) -> str:
+    """Interpreter errors end with what happened; the others begin with it."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        return "no message"
+    final = [line for line in lines if re.match(r"(\w+Error|Error): ", line)]
+    return final[-1] if final else lines[0]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
