@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from roadworthy.build import measure
+from roadworthy.build.measure import Today
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.core.evidence import Interval
@@ -15,7 +18,7 @@ from roadworthy.serve.model import GoldenCheck, Model
 
 @dataclass(frozen=True)
 class Checkup:
-    """What ``roadworthy check`` found. ``certified_ms`` is the certificate's batch-1 latency, ``today_ms`` this host's."""
+    """What ``roadworthy check`` found. ``certified_ms`` is the certificate's batch-1 latency, ``today`` this host's figures."""
 
     bundle: str
     variant: str
@@ -25,7 +28,7 @@ class Checkup:
     here: Host
     certified_on: Host
     certified_ms: Interval | None
-    today_ms: Interval
+    today: Today
 
 
 def checkup(bundle: Path) -> Checkup:
@@ -34,7 +37,9 @@ def checkup(bundle: Path) -> Checkup:
     certificate = store.read_certificate(bundle)
     with Model.open(bundle) as model:
         variant, golden, notes = model.variant, model.check, model.notes
-    today = measure.time_variant(bundle / variant.path, manifest.signature, variant.plan, bundle / manifest.golden.path)
+    with np.load(bundle / manifest.golden.path, allow_pickle=False) as golden_file:
+        feeds = {spec.name: golden_file[f"in.{spec.name}"] for spec in manifest.signature.inputs}
+    today = measure.time_variant(bundle / variant.path, manifest.signature, variant.plan, feeds)
     return Checkup(
         bundle=str(bundle),
         variant=variant.name,
@@ -44,7 +49,7 @@ def checkup(bundle: Path) -> Checkup:
         here=this_host(),
         certified_on=certificate.host,
         certified_ms=_certified(certificate, variant.name),
-        today_ms=today,
+        today=today,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from roadworthy import __version__
-from roadworthy.core.errors import RoadworthyError, UsageError
+from roadworthy.core.errors import RoadworthyError
 
 INTERRUPTED = 130
 EXISTING = click.Path(path_type=Path)
@@ -117,7 +117,7 @@ def deploy(source: Path, output: Path, inputs: tuple[str, ...], model_version: s
     from roadworthy import console
     from roadworthy.build import pipeline
     from roadworthy.build.job import Job
-    from roadworthy.build.load import parse_input
+    from roadworthy.build.load.spec import parse as parse_input
 
     job = Job(source, output, inputs=tuple(parse_input(text) for text in inputs), version=model_version, **options)
     with console.progress(quiet=as_json) as notify:
@@ -163,16 +163,13 @@ def serve(bundles: tuple[Path, ...], host: str, port: int) -> None:
 
 @commands.command()
 @click.argument("bundle", type=EXISTING)
-@click.option("-o", "--output", type=EXISTING, help="Write a copy here instead of naming the bundle's own.")
 @json_option
-def report(bundle: Path, output: Path | None, as_json: bool) -> None:
+def report(bundle: Path, as_json: bool) -> None:
     """The evidence of a bundle: its table, and where its report is."""
     from roadworthy import console
     from roadworthy.bundle import store
 
     store.read(bundle)
-    if output:
-        store.copy_report(bundle, output)
     console.show_deployment(bundle, store.read_certificate(bundle), as_json=as_json)
 
 
@@ -182,7 +179,7 @@ def report(bundle: Path, output: Path | None, as_json: bool) -> None:
 def inspect(file: Path, as_json: bool) -> None:
     """What a model file is and what it could execute; runs nothing from it."""
     from roadworthy import console
-    from roadworthy.build.load import inspect as look
+    from roadworthy.build.load.inspect import inspect as look
 
     console.show_inspection(look(file), as_json=as_json)
 
@@ -195,6 +192,3 @@ def doctor(as_json: bool) -> None:
     from roadworthy.doctor import examine
 
     console.show_doctor(examine(), as_json=as_json)
-
-
-__all__ = ["UsageError", "commands", "main"]

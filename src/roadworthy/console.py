@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,9 +16,14 @@ from rich.table import Table
 from roadworthy.build.workshop import Notify, Progress
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.core import codec
-from roadworthy.core.evidence import Score
+from roadworthy.core.evidence import Interval, Score
 from roadworthy.core.stages import Measured, Verified
 from roadworthy.doctor import Examination
+
+if TYPE_CHECKING:
+    from roadworthy.build.load.inspect import Inspection
+    from roadworthy.checkup import Checkup
+    from roadworthy.serve.predict import FilePrediction
 
 output = Console(highlight=False)
 status = Console(stderr=True, highlight=False)
@@ -135,3 +141,68 @@ def rows(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
     for line in lines:
         table.add_row(*(escape(cell) for cell in line))
     return table
+
+
+def show_checkup(found: Checkup, *, as_json: bool) -> None:
+    """What held, then today's latency beside the certificate's."""
+    if as_json:
+        show_json(found)
+        return
+    golden = found.golden
+    output.print(f"integrity  {found.files} files as they were packed")
+    output.print(
+        f"golden     {golden.samples} samples answered by {golden.variant}: error {golden.error:.2g}, at most {golden.gate:.2g} allowed"
+    )
+    for note in found.notes:
+        output.print(f"note       {escape(note)}")
+    table = Table("", "certificate", "here, today")
+    table.add_row("CPU", escape(found.certified_on.cpu), escape(found.here.cpu))
+    table.add_row("cores", str(found.certified_on.cores), str(found.here.cores))
+    doubt = "" if found.today.trusted else " (too noisy to trust)"
+    table.add_row("median ms, batch 1", _interval(found.certified_ms), _interval(found.today.latency_ms) + doubt)
+    output.print(table)
+
+
+def _interval(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{interval.value:.3g} [{interval.low:.3g}, {interval.high:.3g}]"
+
+
+def show_predictions(answers: Sequence[FilePrediction], *, as_json: bool) -> None:
+    """For each file its samples, each with its labels and probabilities; outputs without classes as shapes."""
+    if as_json:
+        show_json([_prediction(answer) for answer in answers])
+        return
+    for answer in answers:
+        for number, ranking in enumerate(answer.prediction.ranked):
+            name = str(answer.file) if len(answer.prediction.ranked) == 1 else f"{answer.file}[{number}]"
+            text = ", ".join(f"{one.label} {one.score:.4f}" for one in ranking)
+            output.print(f"{escape(name)}: {escape(text)}", soft_wrap=True)
+        if not any(answer.prediction.ranked):
+            shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in answer.prediction.outputs.items())
+            output.print(f"{escape(str(answer.file))}: {escape(shapes)} (--json prints the numbers)", soft_wrap=True)
+
+
+def _prediction(answer: FilePrediction) -> dict[str, object]:
+    outputs = {name: array.tolist() for name, array in answer.prediction.outputs.items()}
+    return {"file": answer.file, "samples": answer.prediction.ranked, "outputs": outputs}
+
+
+def show_inspection(found: Inspection, *, as_json: bool) -> None:
+    """What the file is, what it could execute, and its tensors."""
+    if as_json:
+        show_json(found)
+        return
+    output.print(f"{escape(str(found.path))}: {found.kind} ({found.framework}), {found.size:,} bytes", soft_wrap=True)
+    output.print(f"sha256    {found.sha256}")
+    if found.unsupported:
+        output.print(f"[yellow]{escape(found.unsupported)}[/]")
+    if found.signature:
+        output.print(f"inputs    {escape(', '.join(map(str, found.signature.inputs)))}")
+        output.print(f"outputs   {escape(', '.join(map(str, found.signature.outputs)))}")
+    could = escape(", ".join(found.executes)) if found.executes else "nothing"
+    output.print(f"reading it the ordinary way could run: {could}", soft_wrap=True)
+    for note in found.notes:
+        output.print(f"note      {escape(note)}", soft_wrap=True)
+    if found.tensors:
+        output.print(f"{len(found.tensors)} tensors, {found.values:,} values")
+        output.print(rows(("tensor", "dtype", "shape"), [(one.name, one.dtype, str(list(one.shape))) for one in found.tensors]))

@@ -15,10 +15,10 @@ Objective = Literal["latency", "throughput", "size", "memory"]
 class Job:
     """One call of ``roadworthy deploy``.
 
-    ``data`` is a folder, an ``.npz`` or ``module:callable``; ``preprocess`` a preset's name or a TOML file; ``metric`` of ``None``
-    is top-1 where there are labels, else agreement with the original. ``max_drop`` is a share (0.01 is one percent, absolute, of the metric).
-    ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty means everything this host can do.
-    ``seconds`` bounds the whole deployment, ``memory_mb`` each step's process.
+    ``data`` is a folder, an ``.npz``, ``module:callable``, or arrays; ``preprocess`` a preset's name or a TOML file; ``metric``
+    of ``None`` is top-1 where there are labels, else agreement with the original. ``max_drop`` is a share of the metric, absolute:
+    0.01 is one percent. ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty means everything this host can do.
+    ``samples`` caps the evaluation data. ``seconds`` bounds the whole deployment, ``memory_mb`` each step's process (0: most of the host).
     """
 
     source: Path

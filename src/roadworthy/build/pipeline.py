@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roadworthy import __version__
 from roadworthy.build import capture, load, lower, measure, pack, verify
+from roadworthy.build.findings import Data, Findings, certificate_of, nothing_left, reproductions
 from roadworthy.build.job import Job
-from roadworthy.build.search import search
+from roadworthy.build.search import Trial, search
 from roadworthy.build.workshop import Notify, Progress, Workshop, workshop
-from roadworthy.bundle.certificate import Certificate, Goal, Origin, Package, Route, Samples
+from roadworthy.bundle import store
+from roadworthy.bundle.certificate import Certificate, Goal, Route
 from roadworthy.core import registry
 from roadworthy.core.contract import Contract
-from roadworthy.core.errors import CaptureFailed, NoCandidate
+from roadworthy.core.errors import NoCandidate
+from roadworthy.core.evidence import Parity
 from roadworthy.core.samples import SampleSet, noise, renamed
 from roadworthy.core.stages import Candidate, Graph, Plan, Source, Verified
-from roadworthy.core.types import TensorSpec
+from roadworthy.core.types import BATCH, Signature, TensorSpec
 from roadworthy.preprocess import dataset, spec
 
 STEP_SECONDS = 600.0
-NOISE_SAMPLES = 64
+NOISE_SAMPLES = 256
 CALIBRATION_SAMPLES = 200
+RACE_SECONDS, RACE_SHARE = 60.0, 0.3
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,145 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     included, no process is left running, and on failure nothing at ``job.output`` that was not there before.
     """
     started = time.monotonic()
+    store.refuse_strangers(job.output)
     with workshop(seconds=job.seconds, step_seconds=STEP_SECONDS, memory_mb=job.memory_mb, notify=notify) as shop:
         source = load.identify(job.source, arch=job.arch, trust=job.trust)
-        contract = spec.contract(job.preprocess, job.labels)
-        ...
+        contract = _contract(job)
+        loaded, data = _load(source, job, contract, shop)
+        graphs, routes = _capture(loaded.graph, data.evaluation, shop)
+        plans, unavailable = _plans(graphs, loaded.signature, data, job, shop)
+        trial, baseline = _reference(loaded, data, job, shop)
+        outcome = search(plans, trial, shop)
+        race = _race((baseline, *outcome.verified), trial.samples, job, shop)
+        rejected = (*outcome.rejected, *race.failed)
+        if not any(job.allow_framework or not registry.runtime(one.verified.candidate.plan.runtime).FRAMEWORK for one in race.measured):
+            raise NoCandidate(nothing_left(rejected, unavailable))
+        goal = Goal(job.objective, trial.metric, trial.budget)
+        choice = measure.choose(race, goal, framework_allowed=job.allow_framework)
+        findings = Findings(source, loaded, data, routes, trial, baseline, goal, race, rejected, unavailable, choice)
+        certificate = certificate_of(findings, job, shop.host, time.monotonic() - started)
+        _pack(findings, certificate, contract, job, shop)
+    return Deployment(job.output, certificate)
+
+
+def _contract(job: Job) -> Contract:
+    contract = spec.read(job.preprocess) if job.preprocess else Contract()
+    return spec.with_labels(contract, job.labels) if job.labels else contract
+
+
+def _load(source: Source, job: Job, contract: Contract, shop: Workshop) -> tuple[load.Loaded, Data]:
+    """The model, proven to be in inference mode on real samples where there are some, and the samples under its input names."""
+    shop.notify(Progress("data", 0, 1))
+    names = tuple(one.name for one in job.inputs) or ("input",)
+    gathered = None if job.data is None else dataset.gather(job.data, names, contract, shop.folder("data/all"), limit=job.samples)
+    samples = gathered.samples if gathered else _noise_images(contract, job, shop)
+    shop.notify(Progress("data", 1, 1, f"{samples.count} samples" if samples else "none given"))
+    shop.notify(Progress("load", 0, 1))
+    request = load.LoadRequest(source, job.inputs, samples, shop.folder("original"), job.allow_training)
+    loaded = shop.step(load.load, request, "load")
+    samples = samples or noise(loaded.signature, job.samples or NOISE_SAMPLES, shop.folder("data/all"))
+    samples = renamed(samples, tuple(one.name for one in loaded.signature.inputs))
+    dataset.check_inputs(samples, loaded.signature)
+    if gathered and (classes := _classes(loaded.signature)):
+        dataset.check_classes(replace(gathered, samples=samples), classes)
+    evaluation, calibration = dataset.split(samples, CALIBRATION_SAMPLES, shop.folder("data/split"))
+    shop.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))
+    return loaded, Data(gathered.kind if gathered else "noise", evaluation, calibration, gathered.classes if gathered else ())
+
+
+def _noise_images(contract: Contract, job: Job, shop: Workshop) -> SampleSet | None:
+    """Without data, samples of the shape that the preprocessing gives, if it says one and nobody else does."""
+    if contract.image is None or job.inputs:
+        return None
+    dtype, shape = spec.sample_spec(contract.image)
+    sizes = tuple(size for size in shape if size is not None)
+    if len(sizes) < len(shape):
+        return None
+    signature = Signature((TensorSpec("input", dtype, (BATCH, *sizes)),), ())
+    return noise(signature, job.samples or NOISE_SAMPLES, shop.folder("data/all"))
+
+
+def _classes(signature: Signature) -> int | None:
+    """How many classes the first output tells apart, where it is one row of numbers a sample."""
+    shape = signature.outputs[0].shape
+    return shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
+
+
+def _capture(original: Graph, samples: SampleSet, shop: Workshop) -> tuple[tuple[Graph, ...], tuple[Route, ...]]:
+    """The original in every format. The first format's doubts reach the others, which do not wait for each other."""
+    formats = capture.formats(original)
+    if not formats:
+        return (original,), ()
+    shop.notify(Progress("capture", 0, len(formats)))
+
+    def one(format: str, doubts: tuple[str, ...], exported: Path | None) -> capture.Captured:
+        request = capture.CaptureRequest(original, format, samples, shop.folder(f"graphs/{format}"), doubts, exported)
+        return shop.step(capture.capture, request, f"capture-{format}")
+
+    first = one(formats[0], (), None)
+    shop.notify(Progress("capture", 1, len(formats)))
+    exported = first.graph.path if first.graph else None
+    with ThreadPoolExecutor(max_workers=shop.host.cores) as pool:
+        rest = [pool.submit(one, format, first.doubts, exported) for format in formats[1:]]
+        captured = [first, *(shop.result(future) for future in rest)]
+    shop.notify(Progress("capture", len(formats), len(formats)))
+    graphs = tuple(one.graph for one in captured if one.graph)
+    return (*graphs, original), tuple(route for one in captured for route in one.routes)
+
+
+def _plans(
+    graphs: tuple[Graph, ...], signature: Signature, data: Data, job: Job, shop: Workshop
+) -> tuple[list[tuple[Plan, Graph]], tuple[str, ...]]:
+    """Every plan to try. A graph that holds for one batch size only gives plans of that size: larger calls are cut for it."""
+    planned = lower.plans_for(graphs, shop.host, runtimes=job.runtimes, precisions=job.precisions, calibrated=data.calibration is not None)
+    plans: list[tuple[Plan, Graph]] = []
+    for plan, graph in planned.plans:
+        narrow = signature.batched and not graph.signature.batched
+        fitted = replace(plan, batch=graph.signature.call_size(1)) if narrow else plan
+        if (not job.plans or fitted.name in job.plans) and fitted not in [other for other, _ in plans]:
+            plans.append((fitted, graph))
+    return plans, planned.unavailable
+
+
+def _reference(loaded: load.Loaded, data: Data, job: Job, shop: Workshop) -> tuple[Trial, Verified]:
+    """The original's own answers, what every candidate is held against, and the original as a contestant of the race."""
+    shop.notify(Progress("original", 0, 1))
+    request = verify.ReferenceRequest(loaded.graph, data.evaluation, shop.host.cores, shop.folder("reference"))
+    reference = shop.step(verify.establish, request, "reference")
+    metric = job.metric or ("top1" if data.evaluation.labelled else "agreement" if _classes(loaded.signature) else "error")
+    trial = Trial(data.calibration, data.evaluation, reference, loaded.signature, metric, job.max_drop, RACE_SHARE * job.seconds)
+    plan = Plan(registry.runtime_for(loaded.graph.format), threads=shop.host.cores)
+    path = loaded.graph.path
+    candidate = Candidate(plan, path, loaded.signature, loaded.graph.format, path.stat().st_size, 0.0)
+    score = verify.score_original(verify.ScoreRequest(data.evaluation, reference, metric, job.max_drop))
+    parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if _classes(loaded.signature) else None, True)
+    shop.notify(Progress("original", 1, 1, f"{score.metric} {score.value.value:.2%}"))
+    return trial, Verified(candidate, parity, score)
+
+
+def _race(contestants: tuple[Verified, ...], samples: SampleSet, job: Job, shop: Workshop) -> measure.Race:
+    seconds = min(RACE_SECONDS, max(shop.seconds_left, RACE_SHARE * job.seconds / 2))
+
+    def tell(text: str, share: float) -> None:
+        shop.notify(Progress("race", round(100 * share), 100, text))
+
+    return measure.race(contestants, samples, budget_seconds=seconds, log_dir=shop.folder("race"), progress=tell)
+
+
+def _pack(findings: Findings, certificate: Certificate, contract: Contract, job: Job, shop: Workshop) -> None:
+    shop.notify(Progress("pack", 0, 1))
+    if findings.data.classes and not contract.answer.labels:
+        contract = spec.with_labels(contract, findings.data.classes)
+    names = (findings.choice.winner, findings.choice.fallback)
+    by_name = {one.verified.candidate.plan.name: one.verified for one in findings.race.measured}
+    request = pack.PackRequest(
+        certificate=certificate,
+        contract=contract,
+        version=job.version,
+        variants=tuple(by_name[name] for name in names if name),
+        golden=findings.data.evaluation,
+        answers=findings.trial.reference.open(),
+        reproduce=reproductions(job, findings.rejected),
+    )
+    pack.pack(request, job.output)
+    shop.notify(Progress("pack", 1, 1))

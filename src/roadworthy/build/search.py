@@ -12,16 +12,20 @@ from roadworthy.build.workshop import Progress, Workshop
 from roadworthy.core import isolate
 from roadworthy.core.errors import OutOfSpace, RoadworthyError
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.stages import Graph, Plan, Rejected, Verified
+from roadworthy.core.stages import Candidate, Graph, Plan, Rejected, Verified
+from roadworthy.core.types import Signature
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What every candidate is tried on. ``reserve`` is the part of the time budget kept for the race, in seconds."""
+    """What every candidate is tried on. ``signature`` is what the deployment promises;
+    ``reserve`` is the part of the time budget kept for the race, in seconds.
+    """
 
     calibration: SampleSet | None
     samples: SampleSet
     reference: verify.Reference
+    signature: Signature
     metric: str
     budget: float
     reserve: float
@@ -78,22 +82,18 @@ def _try_artefact(planned: list[tuple[Plan, Graph]], trial: Trial, shop: Worksho
         raise
     except RoadworthyError as problem:
         return [Rejected(plan, "lower", problem.message, problem.detail) for plan in plans]
-    results: list[Verified | Rejected] = []
-    for plan in plans:
-        request = verify.VerifyRequest(replace(candidate, plan=plan), trial.samples, trial.reference, trial.metric, trial.budget)
-        try:
-            if stopping.is_set():
-                break
-            outcome = shop.step(verify.verify, request, f"verify-{plan.name}")
-        except OutOfSpace:
-            raise
-        except RoadworthyError as problem:
-            results.append(Rejected(plan, "verify", problem.message, problem.detail))
-            continue
-        result = outcome.verified or outcome.rejected
-        assert result is not None
-        results.append(result)
-    return results
+    return [_verify(replace(candidate, plan=plan, signature=trial.signature), trial, shop) for plan in plans if not stopping.is_set()]
+
+
+def _verify(candidate: Candidate, trial: Trial, shop: Workshop) -> Verified | Rejected:
+    request = verify.VerifyRequest(candidate, trial.samples, trial.reference, trial.metric, trial.budget)
+    try:
+        outcome = shop.step(verify.verify, request, f"verify-{candidate.plan.name}")
+    except OutOfSpace:
+        raise
+    except RoadworthyError as problem:
+        return Rejected(candidate.plan, "verify", verify.explained(problem), problem.detail)
+    return outcome.verified or outcome.rejected or Rejected(candidate.plan, "verify", "gave no outcome")
 
 
 def _plan(result: Verified | Rejected) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +46,19 @@ class Workshop:
 
     def step(self, function: Callable[[A], R], argument: A, name: str) -> R:
         """``function(argument)`` in a fresh process; its output goes to a log named after the step."""
-        log = self.path / "logs" / f"{name}.log"
-        log.parent.mkdir(exist_ok=True)
-        return isolate.call(function, argument, limits=self.limits, log=log)
+        return isolate.call(function, argument, limits=self.limits, log=self.log(name))
+
+    def log(self, name: str) -> Path:
+        """The file for what the step ``name`` prints."""
+        return self.folder(f"logs/{name}.log")
+
+    def result(self, future: Future[R]) -> R:
+        """What a step in another thread gave; an interrupt meanwhile stops every step, so that no thread waits on."""
+        try:
+            return future.result()
+        except BaseException:
+            isolate.stop_all()
+            raise
 
     def folder(self, name: str) -> Path:
         """A directory that does not exist yet, below the scratch directory; its parent does."""

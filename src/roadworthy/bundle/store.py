@@ -39,7 +39,7 @@ def writing(target: Path) -> Iterator[Path]:
     On any failure, an interrupt included, the directory goes away and an older bundle at ``target`` stays. What is
     at ``target`` and is no bundle is never replaced (UsageError). A full disk raises OutOfSpace.
     """
-    _refuse_strangers(target)
+    refuse_strangers(target)
     target = target.resolve()
     stage: Path | None = None
     try:
@@ -187,7 +187,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _refuse_strangers(target: Path) -> None:
+def refuse_strangers(target: Path) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError(f"{target} exists and is not a directory; choose another output")
     # manifest.json alone says little: many kinds of program keep a file of that name.

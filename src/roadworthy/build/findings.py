@@ -1,0 +1,138 @@
+"""What a deployment found out, put together as its certificate, and as programs that show its rejections again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from roadworthy import __version__
+from roadworthy.build import load, measure, pack
+from roadworthy.build.job import Job
+from roadworthy.build.search import Trial
+from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Route, Samples
+from roadworthy.core import codec, registry
+from roadworthy.core.errors import BackendMissing
+from roadworthy.core.host import Host
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Rejected, Source, Verified
+
+BUILDERS = ("numpy", "pillow", "torch", "torchao", "onnx", "onnxscript", "nncf")
+"""Distributions beside the runtimes' own that shape a candidate."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The samples of a deployment, and what kind they are: labelled, unlabelled or generated noise."""
+
+    kind: str
+    evaluation: SampleSet
+    calibration: SampleSet | None
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything the rooms gave, in the order of the walk."""
+
+    source: Source
+    loaded: load.Loaded
+    data: Data
+    routes: tuple[Route, ...]
+    trial: Trial
+    baseline: Verified
+    goal: Goal
+    race: measure.Race
+    rejected: tuple[Rejected, ...]
+    unavailable: tuple[str, ...]
+    choice: Choice
+
+
+def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> Certificate:
+    """All the evidence of one deployment that took ``seconds``."""
+    source, loaded, trial, data = findings.source, findings.loaded, findings.trial, findings.data
+    baseline, *others = findings.race.measured
+    return Certificate(
+        name=job.name or source.path.stem,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        roadworthy=__version__,
+        host=host,
+        packages=_packages(),
+        origin=Origin(source.path.name, source.kind, source.framework, source.sha256, source.size, loaded.parameters, loaded.proofs),
+        signature=loaded.signature,
+        samples=Samples(data.kind, data.evaluation.count, data.calibration.count if data.calibration else 0, data.classes),
+        goal=findings.goal,
+        tolerance=trial.reference.tolerance,
+        original=findings.baseline.score,
+        routes=findings.routes,
+        baseline=baseline,
+        measured=tuple(others),
+        unmeasured=(),
+        rejected=findings.rejected,
+        unavailable=findings.unavailable,
+        choice=findings.choice,
+        seconds=seconds,
+    )
+
+
+def nothing_left(rejected: tuple[Rejected, ...], unavailable: tuple[str, ...]) -> str:
+    """Why there is no bundle, with what came nearest and what could be done."""
+    reasons = [f"{one.plan.name}: {one.reason}" for one in rejected[:5]]
+    more = f" (and {len(rejected) - 5} more)" if len(rejected) > 5 else ""
+    tried = "; ".join(reasons) + more if reasons else "nothing could be tried: " + "; ".join(unavailable or ("no runtime is installed",))
+    return (
+        f"no candidate that serves without the training framework passed: {tried}. Allow a larger --max-drop, give more --data, "
+        "or serve the original itself with --allow-framework-at-serve"
+    )
+
+
+def reproductions(job: Job, rejected: tuple[Rejected, ...]) -> tuple[pack.Reproduction, ...]:
+    """For each rejected plan a program that carries out that plan alone."""
+    return tuple(pack.Reproduction(one.plan.name, _script(job, one)) for one in rejected)
+
+
+def _script(job: Job, rejected: Rejected) -> str:
+    alone = replace(job, plans=(rejected.plan.name,), output=Path("reproduced.bundle"))
+    reason = rejected.reason.replace("\\", "\\\\").replace('"', "'")
+    return f'''"""Shows again why {rejected.plan.name} was rejected, at the stage "{rejected.stage}":
+
+{reason}
+
+Usage: python reproduce.py [SOURCE]   (the model file, when it is not where it was)
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+from roadworthy.build.job import Job
+from roadworthy.build.pipeline import deploy
+from roadworthy.core import codec
+
+JOB = {codec.to_json(alone)!r}
+
+if __name__ == "__main__":
+    job = codec.from_json(Job, JOB)
+    if len(sys.argv) > 1:
+        job = dataclasses.replace(job, source=pathlib.Path(sys.argv[1]))
+    deployment = deploy(job, lambda progress: print(progress.stage, progress.text))
+    for rejected in deployment.certificate.rejected:
+        print(rejected.plan.name, rejected.reason, rejected.detail, sep="\\n")
+'''
+
+
+def _packages() -> tuple[Package, ...]:
+    names = set(BUILDERS)
+    for name in registry.names(registry.RUNTIMES):
+        try:
+            names.update(registry.runtime(name).PACKAGES)
+        except BackendMissing:
+            continue
+    found = []
+    for name in sorted(names):
+        try:
+            found.append(Package(name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    return tuple(found)
