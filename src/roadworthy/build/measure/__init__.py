@@ -1,0 +1,9 @@
+"""Verified to Measured: the race of all candidates beside the original, and the choice that its figures allow."""
+
+from __future__ import annotations
+
+from roadworthy.build.measure.choose import OBJECTIVES, choose
+from roadworthy.build.measure.race import Race, race
+from roadworthy.build.measure.recheck import Today, time_variant
+
+__all__ = ["OBJECTIVES", "Race", "Today", "choose", "race", "time_variant"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -12,17 +11,15 @@ from roadworthy.build.verify import feeding, metrics, parity, resample
 from roadworthy.build.verify.feeding import Piece
 from roadworthy.build.verify.metrics import Metric
 from roadworthy.build.verify.reference import Reference, ReferenceRequest, establish
-from roadworthy.core import isolate
 from roadworthy.core.errors import DataError, RoadworthyError, StepFailed
 from roadworthy.core.evidence import Interval, Parity, Score
-from roadworthy.core.isolate import Limits
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Rejected, Verified
 from roadworthy.core.types import Array, Signature
 from roadworthy.runtimes import CheckedSession, open_session
 
 __all__ = [
-    "Outcome", "Reference", "ReferenceRequest", "ScoreRequest", "VerifyRequest", "establish", "examine", "score_original", "verify",
+    "Outcome", "Reference", "ReferenceRequest", "ScoreRequest", "VerifyRequest", "establish", "explained", "score_original", "verify",
 ]  # fmt: skip
 
 BATCH = 32
@@ -62,18 +59,11 @@ class Outcome:
     rejected: Rejected | None = None
 
 
-def examine(request: VerifyRequest, *, limits: Limits, log: Path | None = None) -> Verified | Rejected:
-    """``verify`` in a child of its own; a crash or a hang is a rejection too, and says at which batch size it came.
-
-    Whether the metric and the labels can be used at all is for ``score_original`` to find out, before any candidate.
-    """
-    try:
-        outcome = isolate.call(verify, request, limits=limits, log=log)
-    except RoadworthyError as problem:
-        at = problem.detail.rpartition(_AT)[2].split("\n")[0] if _AT in problem.detail else ""
-        where = f" at a batch of {at}" if at and isinstance(problem, StepFailed) else ""
-        return Rejected(request.candidate.plan, "verify", f"{problem.message}{where}", problem.detail)
-    return outcome.verified or outcome.rejected or Rejected(request.candidate.plan, "verify", "gave no outcome")
+def explained(problem: RoadworthyError) -> str:
+    """Why a child that ran ``verify`` ended without an outcome, with the batch size at which it crashed or hung."""
+    _, found, after = problem.detail.rpartition(_AT)
+    at = after.split("\n")[0]
+    return f"{problem.message} (at a batch of {at})" if found and isinstance(problem, StepFailed) else problem.message
 
 
 def verify(request: VerifyRequest) -> Outcome:
