@@ -7,17 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from roadworthy.build.pipeline import Deployment
     from roadworthy.serve.model import Model
     from roadworthy.serve.server import serve as serve
 
 __version__ = "0.1.0"
 
 
-def load(bundle: Path | str, *, threads: int | None = None) -> Model:
-    """``bundle`` opened on this host, ready to answer: see ``serve.model.Model.open``."""
+def deploy(model: Any, output: Path | str, **options: Any) -> Deployment:
+    """Turn ``model`` (a live ``nn.Module``, or a file's path) into a bundle at ``output``: see ``build.live.deploy_live``."""
+    from roadworthy.build.live import deploy_live
+
+    return deploy_live(model, output, **options)
+
+
+def load(bundle: Any, *, threads: int | None = None) -> Model:
+    """``bundle`` (its path, or what ``deploy`` gave) opened on this host, ready to answer: see ``serve.model.Model.open``."""
     from roadworthy.serve.model import Model
 
-    return Model.open(bundle, threads=threads)
+    return Model.open(getattr(bundle, "bundle", bundle), threads=threads)
 
 
 def __getattr__(name: str) -> Any:

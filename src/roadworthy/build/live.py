@@ -1,0 +1,102 @@
+"""``roadworthy.deploy`` from Python: a live module and arrays in memory become files, and a job like any other."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roadworthy.build import load
+from roadworthy.build.job import Job
+from roadworthy.build.load.spec import parse
+from roadworthy.build.pipeline import Deployment, deploy
+from roadworthy.build.workshop import Notify
+from roadworthy.core.errors import UsageError
+from roadworthy.core.types import BATCH, TensorSpec
+
+
+def deploy_live(
+    model: Any,
+    output: Path | str,
+    *,
+    example_inputs: Any = None,
+    data: Any = None,
+    inputs: Sequence[str] = (),
+    labels: Sequence[str] | Path | str | None = None,
+    preprocess: Path | str | None = None,
+    notify: Notify = lambda progress: None,
+    **options: Any,
+) -> Deployment:
+    """Deploy ``model``: the path of a source, or a live ``nn.Module``, which is left as it is.
+
+    ``example_inputs`` (an array or tensor, several, or a mapping by name; batch first) say what the model takes where ``data``
+    does not. ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. The rest are the fields of ``Job``.
+    """
+    with tempfile.TemporaryDirectory(prefix="roadworthy-") as name:
+        scratch = Path(name)
+        if isinstance(model, str | Path):
+            source, trust = Path(model), bool(options.pop("trust", False))
+        else:
+            source, trust = load.live(model, scratch).path, True
+            options.pop("trust", None)
+            options.setdefault("name", type(model).__name__)
+        job = Job(
+            source,
+            Path(output),
+            inputs=tuple(parse(text) for text in inputs) or _specs(model, example_inputs),
+            data=_data_file(data, scratch),
+            labels=_labels_file(labels, scratch),
+            preprocess=None if preprocess is None else str(preprocess),
+            trust=trust,
+            **options,
+        )
+        return deploy(job, notify)
+
+
+def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
+    """What the examples say of the inputs; positional ones take the names of the model's own parameters."""
+    if examples is None:
+        return ()
+    if not isinstance(examples, Mapping):
+        several = examples if isinstance(examples, tuple | list) else (examples,)
+        names = _parameters(model)
+        if len(names) < len(several):
+            raise UsageError(f"there are {len(several)} example inputs and {len(names)} parameters of {type(model).__name__}.forward")
+        examples = dict(zip(names, several, strict=False))
+    arrays = {name: np.asarray(example) for name, example in examples.items()}
+    for name, array in arrays.items():
+        if array.ndim == 0:
+            raise UsageError(f"the example for {name!r} is a single number; give a batch, samples first")
+    return tuple(TensorSpec(name, str(array.dtype), (BATCH, *array.shape[1:])) for name, array in arrays.items())
+
+
+def _parameters(model: Any) -> list[str]:
+    forward = getattr(model, "forward", None)
+    if forward is None:
+        return ["input"]
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [name for name, parameter in inspect.signature(forward).parameters.items() if parameter.kind in kinds]
+
+
+def _data_file(data: Any, scratch: Path) -> str | None:
+    if data is None or isinstance(data, str | Path):
+        return None if data is None else str(data)
+    x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+    arrays = {name: np.asarray(array) for name, array in x.items()} if isinstance(x, Mapping) else {"x": np.asarray(x)}
+    if y is not None:
+        arrays["y"] = np.asarray(y)
+    path = scratch / "data.npz"
+    np.savez(path, allow_pickle=False, **arrays)
+    return str(path)
+
+
+def _labels_file(labels: Sequence[str] | Path | str | None, scratch: Path) -> Path | None:
+    if labels is None or isinstance(labels, str | Path):
+        return None if labels is None else Path(labels)
+    path = scratch / "labels.txt"
+    path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+    return path
