@@ -143,9 +143,9 @@ class _Trial:
             rows = np.arange(-(-few // size) * size) % few
             truth = {name: np.asarray(array[:few])[rows] for name, array in self._truth.items()}
             total = parity.Differences()
+            self._say(size)
             for start in range(0, len(rows), size):
                 call = {name: array[rows[start : start + size]] for name, array in feeds.items()}
-                self._say(size)
                 try:
                     piece = Piece(start, start + size, dict(self._session.run(call)))
                     total = total.plus(parity.difference(piece, truth, self._scales))
