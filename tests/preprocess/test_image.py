@@ -127,6 +127,13 @@ def test_cmyk_jpeg_is_read() -> None:
         np.testing.assert_array_equal(Preprocessor(grey).one(data)[:, :, 0], np.asarray(image.convert("RGB").convert("L")))
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "CMYK", "YCbCr", "HSV"])
+def test_grey_goes_by_way_of_rgb(mode: str) -> None:
+    image = Image.fromarray(PIXELS).convert(mode)
+    grey = Preprocessor(ImageInput(color="L", scale=1, layout="HWC", dtype="uint8")).one(image)
+    np.testing.assert_array_equal(grey[:, :, 0], np.asarray(image.convert("RGB").convert("L")))
+
+
 @pytest.mark.parametrize("mode", ["I;16", "I", "F", "LAB"])
 def test_modes_beyond_8_bits_are_refused_in_words(mode: str) -> None:
     with pytest.raises(DataError, match=f"the image has the mode {mode}"):

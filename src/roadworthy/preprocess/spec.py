@@ -126,7 +126,7 @@ def _check_sizes(image: ImageInput) -> None:
 
 def _read_labels(path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as problem:
         raise DataError(f"the labels file {path} cannot be read: {_reason(problem)}") from None
     names = tuple(line.strip() for line in lines)
