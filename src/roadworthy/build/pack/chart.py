@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, floor, log10
+from typing import TypeAlias
 
 from roadworthy.build.pack import figures
 from roadworthy.core.evidence import Score
@@ -14,6 +15,9 @@ STRIP = 64
 """Width of the strip at the right where rejected candidates stand: they were never timed."""
 GLYPH, LINE = 6.3, 13
 """What one letter of the labels takes at most, in units of the drawing, and the height of a line."""
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +104,18 @@ def draw(shown: tuple[Entry, ...], budget: float | None, *, width: int, height: 
     floor_line = original - budget if budget is not None else None
     up = _Linear(*_extent(timed, floor_line), bottom - 8, TOP + 8)
     points: list[Point] = []
-    taken: list[tuple[float, float, float, float]] = []
-    spots = [(across(entry.latency_ms) if entry.latency_ms else inner + STRIP / 2, entry) for entry in shown]
-    taken += [(x - 6, up.clip(_y(entry)) - 6, x + 6, up.clip(_y(entry)) + 6) for x, entry in spots]
-    for x, entry in reversed(spots):
-        points.append(_point(entry, x, up, taken, (LEFT, TOP, width - 2, bottom)))
+    gaps = iter(range(1, len(shown)))
+    untimed_count = len(shown) - len(timed)
+    spots = [
+        (across(entry.latency_ms) if entry.latency_ms else inner + STRIP * next(gaps) / (untimed_count + 1), up.clip(_y(entry)), entry)
+        for entry in shown
+    ]
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y, _ in spots]
+    for x, _, entry in spots:
+        low, high = _bar(entry, up)
+        taken.append((x - 2, high, x + 2, low))
+    for x, y, entry in reversed(spots):
+        points.append(_point(entry, x, y, up, taken, (LEFT, TOP, inner if entry.latency_ms else width - 2, bottom)))
     return Chart(
         width, height, LEFT, inner, TOP, bottom, inner if untimed else None,
         across.ticks(6 if width > 500 else 3), up.ticks(), up(floor_line) if floor_line is not None else None, tuple(reversed(points)),
@@ -123,38 +134,46 @@ def _extent(timed: list[Entry], floor_line: float | None) -> tuple[float, float]
     return low - margin, high + margin
 
 
-def _point(
-    entry: Entry, x: float, up: _Linear, taken: list[tuple[float, float, float, float]], frame: tuple[float, float, float, float]
-) -> Point:
-    y = up.clip(_y(entry))
+def _bar(entry: Entry, up: _Linear) -> tuple[float, float]:
+    """Where the interval's lower and upper end are drawn; an upper end is the smaller number."""
+    return up.clip(entry.score.original - entry.score.drop.high), up.clip(entry.score.original - entry.score.drop.low)
+
+
+def _point(entry: Entry, x: float, y: float, up: _Linear, taken: list[Box], frame: Box) -> Point:
     clipped = _y(entry) < up.low
-    label = f"{figures.share(_y(entry))}" if clipped else entry.name
-    place = _place(label, x, y, taken, frame)
+    value = figures.share(_y(entry))
+    label = value if clipped else entry.name
+    place = _place(label, x, y, _bar(entry, up), taken, frame)
+    if place is None and entry.role == "winner":
+        place = _place(label, x, y, _bar(entry, up), [], frame)
     speed = figures.ms(entry.latency_ms) if entry.latency_ms else "not timed"
-    title = f"{entry.name} ({entry.role}): {figures.share(_y(entry))}, {speed}"
-    low, high = (up.clip(entry.score.original - edge) for edge in (entry.score.drop.high, entry.score.drop.low))
     label_x, label_y, anchor = place or (x, y, "start")
-    return Point(x, y, low, high, entry.role, title, label if place else "", label_x, label_y, anchor, clipped)
+    return Point(
+        x, y, *_bar(entry, up), entry.role, f"{entry.name} ({entry.role}): {value}, {speed}", label if place else "",
+        label_x, label_y, anchor, clipped,
+    )  # fmt: skip
 
 
-def _place(
-    label: str, x: float, y: float, taken: list[tuple[float, float, float, float]], frame: tuple[float, float, float, float]
-) -> tuple[float, float, str] | None:
-    """Where a label fits beside (x, y) without lying on another or outside the frame; its box is then taken."""
+def _place(label: str, x: float, y: float, bar: tuple[float, float], taken: list[Box], frame: Box) -> tuple[float, float, str] | None:
+    """Where a label fits near (x, y) and its ``bar`` without lying on another thing or outside the frame; its box is then taken."""
     wide = GLYPH * len(label)
-    for up in (0, -15, 15, -28, 28):
-        for left, anchor in ((x + 10, "start"), (x - 10 - wide, "end"), (x - wide / 2, "middle")):
-            if anchor == "middle" and up == 0:
-                continue
-            box = (left, y + up - LINE / 2, left + wide, y + up + LINE / 2)
-            inside = box[0] >= frame[0] and box[1] >= frame[1] and box[2] <= frame[2] and box[3] <= frame[3]
-            if inside and not any(_overlap(box, other) for other in taken):
-                taken.append(box)
-                return {"start": left, "end": left + wide, "middle": x}[anchor], y + up + 4, anchor
+    beside = [(x + 11, y + up, "start") for up in (0, -15, 15)] + [(x - 11 - wide, y + up, "end") for up in (0, -15, 15)]
+    clear = [
+        (x - wide / 2, bar[1] - 10, "middle"),
+        (x - 6, bar[1] - 10, "start"),
+        (x + 6 - wide, bar[1] - 10, "end"),
+        (x - wide / 2, bar[0] + 11, "middle"),
+    ]
+    for left, middle, anchor in (*beside, *clear):
+        box = (left, middle - LINE / 2, left + wide, middle + LINE / 2)
+        inside = box[0] >= frame[0] and box[1] >= frame[1] and box[2] <= frame[2] and box[3] <= frame[3]
+        if inside and not any(_overlap(box, other) for other in taken):
+            taken.append(box)
+            return {"start": left, "end": left + wide, "middle": x}[anchor], middle + 4, anchor
     return None
 
 
-def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 

@@ -28,7 +28,7 @@ def ms(value: float) -> str:
 
 
 def mb(value: float) -> str:
-    return f"{number(value)} MB"
+    return f"{value:,.0f} MB" if value >= 10 else f"{number(value)} MB"
 
 
 def times(value: float) -> str:
