@@ -35,4 +35,6 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
             frozen = torch.jit.freeze(module.eval()) if hasattr(module, "training") else module
             torch.jit.save(frozen, str(out / MODEL))
     except RuntimeError as problem:
-        raise StepFailed(f"TorchScript could not freeze {graph.path.name}: {problem!s:.300}".splitlines()[0], detail=repr(problem)) from problem
+        raise StepFailed(
+            f"TorchScript could not freeze {graph.path.name}: {problem!s:.300}".splitlines()[0], detail=repr(problem)
+        ) from problem

@@ -1,0 +1,204 @@
+"""A native library by AOTInductor: the exported program compiled with g++, in float32, bf16 or int8."""
+
+from __future__ import annotations
+
+import importlib.util
+import operator
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from roadworthy.build.lower import calibration_batches
+from roadworthy.core.errors import BackendMissing, RoadworthyError, StepFailed, UsageError
+from roadworthy.core.host import Host, this_host
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.types import BATCH, Signature
+from roadworthy.runtimes import _native
+
+ACCEPTS = ("pt2",)
+MEMBERS = "data/aotinductor/model"
+PORTABLE, PORTABLE_MARCH = ("avx2", "fma", "f16c"), "x86-64-v3"
+"""Code made on a CPU of this level, and no higher one, runs on every CPU that has it."""
+VNNI = ("avx512_vnni", "avx_vnni")
+CALIBRATION_SAMPLES, CALIBRATION_BATCH = 256, 32
+NO_COMPILER = "it needs a C++ compiler, and there is no g++ on this machine; install it with your system's packages (apt install g++)"
+
+
+def plans(graph: Graph, host: Host) -> Iterable[Plan]:
+    """One plan for each precision, for any batch: a compilation takes a good part of a minute, and a fixed batch gained nothing."""
+    yield Plan("aotinductor", "fp32", threads=host.cores)
+    if "bf16" not in unavailable(host):
+        yield Plan("aotinductor", "bf16", threads=host.cores)
+    yield Plan("aotinductor", "int8", threads=host.cores)
+
+
+def unavailable(host: Host) -> Mapping[str, str]:
+    """What this host cannot make or run, by precision."""
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        return dict.fromkeys(("fp32", "bf16", "int8"), NO_COMPILER)
+    reasons = {}
+    if not (host.has("avx512_bf16") or host.has("amx_bf16")):
+        reasons["bf16"] = "bf16 needs a CPU with avx512_bf16 or amx_bf16"
+    if importlib.util.find_spec("torchao") is None:
+        reasons["int8"] = "int8 needs the package torchao; install it with: pip install 'roadworthy[aotinductor]'"
+    return reasons
+
+
+def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None:
+    """Write the compiled library below ``out/data`` and the CPU features it uses beside it.
+
+    Raises UsageError for int8 without samples, BackendMissing without a compiler, StepFailed where the model cannot
+    be exported again, quantised or compiled.
+    """
+    import torch
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    if plan.precision == "int8" and calibration is None:
+        raise UsageError("int8 needs samples to calibrate on")
+    host = this_host()
+    portable = host.has(*PORTABLE) and not host.has("avx512f")
+    try:
+        program = _prepared(torch.export.load(graph.path), graph.signature, plan, calibration, host)
+        _compile(program, {"cpp.march": PORTABLE_MARCH} if portable else {}, out)
+    except (RoadworthyError, OSError):
+        raise
+    except InvalidCxxCompiler as problem:
+        raise BackendMissing(f"AOTInductor cannot compile: {NO_COMPILER}", detail=str(problem)) from problem
+    except Exception as problem:
+        raise StepFailed(f"AOTInductor could not make {plan.artefact}: {_reason(problem)}", detail=str(problem)) from problem
+    _native.write(out, PORTABLE if portable else host.features)
+
+
+def _prepared(program: Any, signature: Signature, plan: Plan, calibration: SampleSet | None, host: Host) -> Any:
+    """The program to compile. Its example is contiguous: compiled code takes the strides of the example on trust."""
+    given = program.example_inputs[0]
+    if len(given) != len(signature.inputs):
+        raise StepFailed(f"the exported program has {len(given)} inputs where the signature has {len(signature.inputs)}")
+    examples = tuple(tensor.contiguous() for tensor in given)
+    if plan.precision == "int8" and calibration is not None:
+        return _quantised(program, examples, signature, calibration, host)
+    if plan.precision == "bf16":
+        return _export(_narrowed(program.module(check_guards=False)), examples, signature, packed=True)
+    if not all(tensor.is_contiguous() for tensor in given):
+        return _export(program.module(check_guards=False), examples, signature)
+    return program
+
+
+def _export(module: Any, examples: tuple[Any, ...], signature: Signature, *, packed: bool = False) -> Any:
+    """``module`` exported from contiguous examples, each symbol of the signature a dynamic dimension; ``packed``: it takes ``*tensors``."""
+    import torch
+
+    batch = torch.export.Dim(BATCH, min=1)
+    dynamic = tuple(
+        {axis: batch if size == BATCH else torch.export.Dim.DYNAMIC for axis, size in enumerate(spec.shape) if isinstance(size, str)}
+        for spec in signature.inputs
+    )
+    with torch.no_grad():
+        return torch.export.export(module, examples, dynamic_shapes=(dynamic,) if packed else dynamic)
+
+
+def _narrowed(module: Any) -> Any:
+    """``module`` in bf16 behind float32 inputs and outputs."""
+    import torch
+
+    def cast(tensors: Iterable[Any], dtype: Any) -> list[Any]:
+        return [tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in tensors]
+
+    class Narrow(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module.to(torch.bfloat16)
+
+        def forward(self, *tensors: Any) -> Any:
+            answer = self.module(*cast(tensors, torch.bfloat16))
+            return tuple(cast((answer,) if isinstance(answer, torch.Tensor) else answer, torch.float32))
+
+    return Narrow()
+
+
+def _quantised(program: Any, examples: tuple[Any, ...], signature: Signature, calibration: SampleSet, host: Host) -> Any:
+    """``program`` with int8 weights and activations, calibrated; after PyTorch's "PT2E" recipe for x86 CPUs.
+
+    Without VNNI the CPU adds products of 8-bit numbers in 16 bits, which saturate: activations then keep to 7 bits.
+    """
+    import torch
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+
+    quantizer = x86.X86InductorQuantizer()
+    quantizer.set_global(x86.get_default_x86_inductor_quantization_config(reduce_range=not any(map(host.has, VNNI))))
+    prepared = prepare_pt2e(_with_sources(program.module(check_guards=False)), quantizer)
+    with torch.no_grad():
+        seen = 0
+        for feeds in calibration_batches(calibration, signature, CALIBRATION_BATCH):
+            prepared(*[torch.from_numpy(feeds[spec.name].copy()) for spec in signature.inputs])
+            seen += len(feeds[signature.inputs[0].name])
+            if seen >= CALIBRATION_SAMPLES:
+                break
+    converted = convert_pt2e(prepared)
+    if not any("quantize_per_tensor" in str(node.target) for node in converted.graph.nodes):
+        raise StepFailed("int8 found nothing to quantise: the quantiser knows two-dimensional convolutions and linear layers")
+    return _export(converted, examples, signature)
+
+
+def _with_sources(module: Any) -> Any:
+    """``module`` with every operator marked as if it came from its layer class.
+
+    The quantiser looks for layers, and by marks that only a strict export of the original leaves. Without them it
+    fails ("Input partition has more than one output node"), and on a strict export of an export it quantises
+    nothing and says nothing. An operator says just as well what it is.
+    """
+    import torch
+
+    aten, nn = torch.ops.aten, torch.nn
+    layers = {
+        aten.conv2d: nn.Conv2d,
+        aten.conv1d: nn.Conv1d,
+        aten.linear: nn.Linear,
+        aten.add: operator.add,
+        aten.add_: operator.add,
+        aten.relu: nn.ReLU,
+        aten.relu_: nn.ReLU,
+        aten.hardtanh: nn.Hardtanh,
+        aten.hardtanh_: nn.Hardtanh,
+        aten.hardswish: nn.Hardswish,
+        aten.hardswish_: nn.Hardswish,
+        aten.silu: nn.SiLU,
+        aten.silu_: nn.SiLU,
+        aten.gelu: nn.GELU,
+        aten.tanh: nn.Tanh,
+        aten.leaky_relu: nn.LeakyReLU,
+    }
+    for node in module.graph.nodes:
+        if node.op == "call_function":
+            packet = getattr(node.target, "overloadpacket", None)
+            node.meta["source_fn_stack"] = [(node.name, layers.get(packet, node.target))]
+    return module
+
+
+def _compile(program: Any, settings: dict[str, Any], out: Path) -> None:
+    """Compile into ``out`` and keep the library with its description; the compiler's own files go with the temporary directory."""
+    import torch
+    from torch._inductor.utils import fresh_cache
+
+    # Precompiled headers are kept below /tmp for ever, and making them costs more than one model saves.
+    settings = {"freezing": True, "aot_inductor.precompile_headers": False} | settings
+    with tempfile.TemporaryDirectory(dir=out) as scratch, fresh_cache(dir=scratch):
+        package = Path(scratch) / "package.pt2"
+        torch._inductor.aoti_compile_and_package(program, package_path=str(package), inductor_configs=settings)
+        with zipfile.ZipFile(package) as archive:
+            library = next(name for name in archive.namelist() if name.endswith(".so"))
+            target = out / MEMBERS
+            target.mkdir(parents=True)
+            for name, member in (("model.so", library), ("model_metadata.json", library.removesuffix(".so") + "_metadata.json")):
+                (target / name).write_bytes(archive.read(member))
+
+
+def _reason(problem: Exception) -> str:
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return f"{type(problem).__name__}: {lines[0][:300]}" if lines else type(problem).__name__

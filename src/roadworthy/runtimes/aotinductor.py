@@ -1,0 +1,39 @@
+"""AOTInductor: the model compiled ahead to a native library that libtorch calls; made for one kind of CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from roadworthy.core.errors import StepFailed, UsageError
+from roadworthy.core.host import this_host
+from roadworthy.core.stages import Plan
+from roadworthy.core.types import Signature
+from roadworthy.runtimes import _native
+from roadworthy.runtimes._torch import TensorSession, exact_float32, first_line
+
+RUNS: tuple[str, ...] = ()
+PACKAGES: tuple[str, ...] = ("torch", "numpy")
+FRAMEWORK = True
+NATIVE = True
+
+PRECISIONS = ("fp32", "bf16", "int8")
+
+
+def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
+    """The session of a candidate directory: a package that lies there unpacked, so that a start unpacks nothing.
+
+    Raises UsageError for a precision or flavour that is none of its own, EnvironmentFault where this CPU lacks what
+    the machine code uses, StepFailed where the library does not load.
+    """
+    if plan.precision not in PRECISIONS or plan.flavour:
+        raise UsageError(f"AOTInductor has no {plan.precision} {plan.flavour}".rstrip())
+    exact_float32()
+    _native.check(path, this_host())
+    try:
+        # One call at a time is the rule of sessions, so the loader needs no locks and no second runner.
+        loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", True, 1, -1)
+    except RuntimeError as problem:
+        raise StepFailed(f"the compiled library in {path.name} does not load: {first_line(problem)}", detail=repr(problem)) from problem
+    return TensorSession(loader.boxed_run, signature, plan)

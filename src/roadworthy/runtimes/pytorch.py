@@ -1,0 +1,65 @@
+"""Eager PyTorch: the original itself, which is the reference for every answer and the baseline of every race."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from roadworthy.core.errors import StepFailed, UsageError
+from roadworthy.core.stages import Plan
+from roadworthy.core.types import Signature
+from roadworthy.runtimes import _module
+from roadworthy.runtimes._torch import COMPUTE, Call, TensorSession, exact_float32, first_line
+
+RUNS: tuple[str, ...] = ("module", "pt2")
+PACKAGES: tuple[str, ...] = ("torch", "cloudpickle", "numpy")
+FRAMEWORK = True
+NATIVE = False
+
+FLAVOURS = ("", "channels_last")
+MODULES = (_module.PICKLE, _module.SCRIPT, _module.EXPORTED)
+
+
+def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
+    """The session of a module's own file, of a captured ``.pt2``, or of a candidate directory that holds the former.
+
+    ``fp32`` is exactly that; ``fp64`` and ``bf16`` cast the whole module and its floating-point inputs. The flavour
+    ``channels_last`` lays out images and kernels that way. Raises UsageError for another precision or flavour,
+    StepFailed where the file does not load.
+    """
+    if plan.precision not in COMPUTE or plan.flavour not in FLAVOURS:
+        raise UsageError(f"eager PyTorch has no {plan.precision} {plan.flavour}".rstrip())
+    exact_float32()
+    try:
+        module = _open(path)
+        if plan.precision != "fp32":
+            module.to(COMPUTE[plan.precision])
+        if plan.flavour == "channels_last":
+            module.to(memory_format=torch.channels_last)
+    except Exception as problem:
+        raise StepFailed(f"{path.name} does not load as a PyTorch module: {first_line(problem)}", detail=repr(problem)) from problem
+    return TensorSession(
+        _channels_last(module) if plan.flavour else lambda tensors: module(*tensors), signature, plan, COMPUTE[plan.precision]
+    )
+
+
+def _open(path: Path) -> torch.nn.Module:
+    if path.is_dir():
+        path = next(path / name for name in MODULES if (path / name).is_file())
+    if path.suffix == ".pt2" and path.name not in MODULES:
+        return torch.export.load(path).module()
+    module = _module.load(path)
+    try:
+        return module.eval()
+    except NotImplementedError:
+        # An exported program has one mode, the one that it was exported in.
+        return module
+
+
+def _channels_last(module: torch.nn.Module) -> Call:
+    def call(tensors: list[Tensor]) -> object:
+        return module(*[tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor for tensor in tensors])
+
+    return call
