@@ -1,0 +1,85 @@
+"""From an untrusted file to the original itself, live and proven to be in inference mode; static inspection comes first."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from roadworthy.build.load.identify import identify
+from roadworthy.build.load.inspect import Inspection, inspect
+from roadworthy.build.load.spec import parse as parse_input
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Graph, Source
+from roadworthy.core.types import Signature, TensorSpec
+
+if TYPE_CHECKING:
+    from roadworthy.build.load.opened import Opened
+
+__all__ = ["Inspection", "LoadRequest", "Loaded", "identify", "inspect", "live", "load", "parse_input"]
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """``inputs`` as the user said them, maybe none; ``samples`` to infer them from and to prove with; ``out`` an existing directory.
+
+    ``allow_training`` says that what looks like training mode is meant: it is recorded, and not refused.
+    """
+
+    source: Source
+    inputs: tuple[TensorSpec, ...]
+    samples: SampleSet | None
+    out: Path
+    allow_training: bool = False
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The original as a graph of format "module" (or "npz"). ``proofs`` and ``notes`` are sentences for the certificate."""
+
+    graph: Graph
+    parameters: int
+    proofs: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def signature(self) -> Signature:
+        """What the original takes and gives."""
+        return self.graph.signature
+
+
+def load(request: LoadRequest) -> Loaded:
+    """A step for ``isolate.call``: read the source, prove inference mode, learn the signature, keep the original as a file.
+
+    Raises the leaves of SourceError, and UsageError for an ``arch`` or an input that does not fit.
+    """
+    source = request.source
+    request.out.mkdir(parents=True, exist_ok=True)
+    if source.kind == "npz":
+        return _load_npz(request)
+    opened: Opened = importlib.import_module(f"{__name__}.{source.kind}").read(source)
+    from roadworthy.build.load import original
+
+    return original.settle_and_save(opened, request.inputs, request.samples, request.out, allow=request.allow_training)
+
+
+def live(module: Any, out: Path) -> Source:
+    """Keep a live nn.Module of the caller's process as a file in ``out``: the Source that ``load`` reads in another.
+
+    The object itself is left as it is: its mode, its device and its weights.
+    """
+    from roadworthy.build.load import original
+
+    return original.from_live(module, out)
+
+
+def _load_npz(request: LoadRequest) -> Loaded:
+    from roadworthy.build.load import npz
+
+    inputs = request.inputs
+    if not inputs and request.samples is not None:
+        arrays = request.samples.open()
+        inputs = tuple(TensorSpec(name, str(array.dtype), ("batch", *array.shape[1:])) for name, array in arrays.items())
+    graph, parameters = npz.read(request.source, inputs, request.out)
+    return Loaded(graph, parameters, (npz.PROOF,), ())

@@ -1,0 +1,159 @@
+"""``FILE.py:CALLABLE`` or ``package.module:callable``, with optional keyword arguments, to the module that it builds."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import importlib.util
+import re
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from roadworthy.core.errors import UsageError
+
+FORM = "FILE.py:CALLABLE or package.module:callable, with keyword arguments if need be: net.py:build(num_classes=10)"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """``where`` is a file (it ends in .py) or a dotted module, ``name`` what it defines, ``arguments`` Python literals by keyword."""
+
+    where: str
+    name: str
+    arguments: tuple[tuple[str, Any], ...]
+
+    @property
+    def file(self) -> Path | None:
+        """The file, if it is one."""
+        return Path(self.where) if self.where.endswith(".py") else None
+
+
+def parse(text: str) -> Architecture:
+    """What ``text`` says; UsageError when it says nothing, or names a file that is not there. Imports nothing."""
+    where, _, what = text.partition(":")
+    try:
+        call = ast.parse(what.strip(), mode="eval").body
+        name = ast.unparse(call.func if isinstance(call, ast.Call) else call)
+        if isinstance(call, ast.Call) and (call.args or any(keyword.arg is None for keyword in call.keywords)):
+            raise ValueError("arguments go by keyword")
+        keywords = call.keywords if isinstance(call, ast.Call) else []
+        arguments = tuple((str(keyword.arg), ast.literal_eval(keyword.value)) for keyword in keywords)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
+        why = "its arguments must be Python literals by keyword" if isinstance(problem, ValueError) else "that is no callable's name"
+        raise UsageError(f"--arch {text!r}: {why}; write {FORM}") from None
+    architecture = Architecture(where, name, arguments)
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name) or not where:
+        raise UsageError(f"--arch {text!r} is not of the form {FORM}")
+    if architecture.file is not None and not architecture.file.is_file():
+        raise UsageError(f"--arch {text!r}: there is no file {architecture.file.absolute()}")
+    if architecture.file is None and not re.fullmatch(r"\w+(\.\w+)*", where):
+        raise UsageError(f"--arch {text!r}: {where!r} is neither a .py file nor a module's name")
+    return architecture
+
+
+def build(text: str) -> Any:
+    """The nn.Module that ``text`` builds. Runs the user's own code; UsageError with its message and line when that fails."""
+    import torch
+
+    architecture = parse(text)
+    target = find(text)
+    if isinstance(target, torch.nn.Module):
+        return target
+    if not callable(target):
+        raise UsageError(f"--arch {text}: {architecture.name} is a {type(target).__name__} and cannot be called")
+    try:
+        module = target(**dict(architecture.arguments))
+    except (Exception, SystemExit) as problem:
+        raise _translated(text, problem) from problem
+    if not isinstance(module, torch.nn.Module):
+        raise UsageError(f"--arch {text}: {architecture.name}() gave a {type(module).__name__} and not a torch.nn.Module")
+    return module
+
+
+def find(text: str) -> Any:
+    """What ``text`` names, before it is called."""
+    architecture = parse(text)
+    found: Any = module(text)
+    for part in architecture.name.split("."):
+        if not hasattr(found, part):
+            own = [name for name in vars(found) if not name.startswith("_")]
+            near = difflib.get_close_matches(part, own, 3) or [name for name in own if callable(getattr(found, name))][:8]
+            raise UsageError(f"--arch {text}: {architecture.where} has no {part}" + (f"; it has {', '.join(near)}" if near else ""))
+        found = getattr(found, part)
+    return found
+
+
+def module(text: str) -> ModuleType:
+    """The imported module of ``text``; what lies beside it can be imported by it, as when Python runs the file."""
+    architecture = parse(text)
+    try:
+        if architecture.file is None:
+            search_here()
+            return importlib.import_module(architecture.where)
+        return _import_file(architecture.file.resolve())
+    except (Exception, SystemExit) as problem:
+        raise _translated(text, problem) from problem
+
+
+def _import_file(file: Path) -> ModuleType:
+    # A file inside a package imports its siblings relatively, which needs the package's own name.
+    top = file.parent
+    while (top / "__init__.py").is_file():
+        top = top.parent
+    _search(file.parent)
+    if top != file.parent:
+        _search(top)
+        return importlib.import_module(".".join(file.relative_to(top).with_suffix("").parts))
+    name = (
+        file.stem
+        if file.stem.isidentifier() and file.stem not in sys.modules and file.stem not in sys.stdlib_module_names
+        else "roadworthy_arch"
+    )
+    already = sys.modules.get(file.stem)
+    if already is not None and getattr(already, "__file__", None) == str(file):
+        return already
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[name] = loaded
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def search_here() -> None:
+    """Let modules in the working directory be imported, as ``python -m`` does."""
+    _search(Path.cwd())
+
+
+def _search(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _translated(text: str, problem: BaseException) -> UsageError:
+    """One sentence with the line of the user's code where it happened."""
+    if isinstance(problem, UsageError):
+        return problem
+    detail = "".join(traceback.format_exception(problem))
+    where = parse(text).where
+    if isinstance(problem, SyntaxError):
+        return UsageError(f"--arch {text}: {Path(problem.filename or where).name}, line {problem.lineno}: {problem.msg}", detail=detail)
+    inside = [frame for frame in traceback.extract_tb(problem.__traceback__) if _is_users(frame.filename)]
+    at = f"{Path(inside[-1].filename).name}, line {inside[-1].lineno}: " if inside else ""
+    said = (str(problem).strip().splitlines() or ["no message"])[0][:300]
+    hint = "; install it, or run where it can be imported" if isinstance(problem, ModuleNotFoundError) else ""
+    return UsageError(f"--arch {text}: {at}{type(problem).__name__}: {said}{hint}", detail=detail)
+
+
+def _is_users(filename: str) -> bool:
+    return (
+        filename != __file__
+        and not filename.startswith("<frozen")
+        and "site-packages" not in filename
+        and not filename.startswith(sys.base_prefix + "/lib")
+    )

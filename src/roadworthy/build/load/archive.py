@@ -1,0 +1,77 @@
+"""Zip archives from strangers: members are read by name, within limits, and nothing is ever unpacked to disk."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Self
+
+from roadworthy.core.errors import SourceUnreadable
+
+MEMBERS = 200_000
+EXPANSION = 200
+"""What is left of a model's archive after the weights is text of at most this ratio; a bomb is a thousand and more."""
+READ = 64 * 2**20
+BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError, KeyError)
+
+
+class Archive:
+    """An open archive. ``names`` lists members without the folder that torch puts around all of them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except BROKEN as problem:
+            raise SourceUnreadable(f"{path} is a zip archive that is cut short or damaged ({problem}); fetch it again") from None
+        try:
+            self._check()
+        except BaseException:
+            self._zip.close()
+            raise
+        files = [info.filename for info in self._zip.infolist()]
+        roots = {name.partition("/")[0] for name in files if "/" in name}
+        wrapped = len(roots) == 1 and all("/" in name for name in files)
+        self._prefix = f"{roots.pop()}/" if wrapped else ""
+        self.names = tuple(name.removeprefix(self._prefix) for name in files)
+
+    def _check(self) -> None:
+        infos = self._zip.infolist()
+        if len(infos) > MEMBERS:
+            raise SourceUnreadable(f"{self._path} holds {len(infos)} members, which no model file does")
+        if len({info.filename for info in infos}) != len(infos):
+            raise SourceUnreadable(f"{self._path} holds two members of one name, so what it means depends on who reads it")
+        for info in infos:
+            pure = PurePosixPath(info.filename)
+            if pure.is_absolute() or ".." in pure.parts or "\\" in info.filename:
+                raise SourceUnreadable(f"{self._path} holds a member named {info.filename!r}, which leads out of the archive")
+        size = self._path.stat().st_size
+        if sum(info.compress_size for info in infos) > size or sum(info.file_size for info in infos) > EXPANSION * size:
+            raise SourceUnreadable(f"{self._path} would unpack to far more than a file of {size} bytes can hold: a zip bomb")
+
+    def size(self, name: str) -> int:
+        """The member's size in bytes once unpacked."""
+        return self._zip.getinfo(self._prefix + name).file_size
+
+    def read(self, name: str, limit: int = READ) -> bytes:
+        """The member's bytes; SourceUnreadable when it is larger than ``limit``, or damaged."""
+        try:
+            with self._zip.open(self._prefix + name) as file:
+                data = file.read(limit + 1)
+        except BROKEN as problem:
+            raise SourceUnreadable(f"{self._path}: {name} is damaged ({problem}); fetch the file again") from None
+        if len(data) > limit:
+            raise SourceUnreadable(f"{self._path}: {name} is larger than {limit} bytes, which is not looked into")
+        return data
+
+    def close(self) -> None:
+        self._zip.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,258 @@
+"""What a pickle says, without doing it: its opcodes are followed, and everything it asks for becomes an inert record."""
+
+from __future__ import annotations
+
+import pickletools
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from roadworthy.core.errors import SourceUnreadable
+from roadworthy.core.types import TensorSpec
+
+MAGIC = 0x1950A86A20F9469CFC6C
+"""The first pickle of a file that ``torch.save`` wrote before it wrote zip archives."""
+STEPS = 5_000_000
+DEEP = 200
+STORAGES = {
+    "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64", "Int": "int32", "Short": "int16",
+    "Char": "int8", "Byte": "uint8", "Bool": "bool", "ComplexFloat": "complex64", "ComplexDouble": "complex128", "QInt8": "qint8",
+    "QUInt8": "quint8", "QInt32": "qint32",
+}  # fmt: skip
+WEIGHTS_ONLY = frozenset({
+    "collections.OrderedDict", "collections.Counter", "torch.nn.parameter.Parameter", "torch.serialization._get_layout", "torch.Size",
+    "torch.Tensor", "torch.device", "_codecs.encode", "builtins.bytearray", "__builtin__.bytearray", "builtins.set", "__builtin__.set",
+    "builtins.complex", "__builtin__.complex", "torch._tensor._rebuild_from_type_v2", "torch.storage.UntypedStorage",
+    "torch.storage.TypedStorage",
+})  # fmt: skip
+DTYPES = (
+    "torch.float", "torch.bfloat", "torch.int", "torch.uint", "torch.bool", "torch.complex", "torch.qint", "torch.quint",
+    "torch.per_tensor_", "torch.per_channel_", "torch._utils._rebuild_",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Global:
+    """A class or function that the pickle asks for by name."""
+
+    name: str
+
+
+@dataclass(eq=False)
+class Made:
+    """What a call would have given. ``state``, ``pairs`` and ``items`` are what was put into it afterwards."""
+
+    function: Any
+    arguments: Any
+    state: Any = None
+    pairs: list[tuple[Any, Any]] = field(default_factory=list)
+    items: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A reference to something kept outside the pickle: for torch, a tensor's bytes."""
+
+    key: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Walked:
+    """A whole pickle: its root, and each global it asks for, in order."""
+
+    root: Any
+    globals: tuple[str, ...]
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The globals that weights alone never need."""
+        return tuple(name for name in self.globals if not harmless(name))
+
+
+def harmless(name: str) -> bool:
+    """Whether torch's weights-only reader knows ``name`` as part of plain weights."""
+    return name in WEIGHTS_ONLY or name.startswith(DTYPES) or (name.startswith("torch.") and name.removesuffix("Storage")[6:] in STORAGES)
+
+
+_MARK = object()
+_BROKEN = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, EOFError, struct.error, RecursionError)
+
+
+def walk(file: IO[bytes], what: str) -> Walked:
+    """Follow one pickle from where ``file`` stands to just behind it; SourceUnreadable, naming ``what``, when it is broken."""
+    machine = _Machine()
+    try:
+        for step, (code, argument, _) in enumerate(pickletools.genops(file)):
+            if step > STEPS:
+                raise SourceUnreadable(f"{what} is a pickle of more than {STEPS} steps, which is not looked into")
+            machine.step(code.name, argument)
+        return Walked(machine.stack[-1], tuple(machine.globals))
+    except _BROKEN as problem:
+        raise SourceUnreadable(f"{what} is a pickle that is cut short or damaged ({_first_line(problem)}); fetch it again") from None
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).splitlines() or [type(problem).__name__])[0][:120]
+
+
+class _Machine:
+    """The pickle machine with every power taken away."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self.globals: dict[str, None] = {}
+
+    def step(self, op: str, argument: Any) -> None:
+        stack = self.stack
+        if op in _NOTHING:
+            return
+        if op in _CONSTANTS:
+            stack.append(_CONSTANTS[op]())
+        elif op == "MARK":
+            stack.append(_MARK)
+        elif op in ("POP", "POP_MARK"):
+            self._marked() if op == "POP_MARK" else stack.pop()
+        elif op == "DUP":
+            stack.append(stack[-1])
+        elif op in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(self.memo[int(argument)])
+        elif op in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            self.memo[len(self.memo) if op == "MEMOIZE" else int(argument)] = stack[-1]
+        elif op in _BUILD:
+            self._collect(op)
+        elif op in _CALLS:
+            self._call(op, argument)
+        elif op in ("PERSID", "BINPERSID"):
+            stack.append(Stored(argument if op == "PERSID" else stack.pop()))
+        elif op.startswith("EXT"):
+            stack.append(self._global(f"extension {argument}"))
+        else:
+            stack.append(argument)
+
+    def _collect(self, op: str) -> None:
+        stack = self.stack
+        if op.startswith("TUPLE") and op != "TUPLE":
+            count = int(op[-1])
+            stack[-count:] = [tuple(stack[-count:])]
+            return
+        single = {"APPEND": 1, "SETITEM": 2}.get(op)
+        items = self._marked() if single is None else [stack.pop(-number) for number in range(single, 0, -1)]
+        if op in ("TUPLE", "LIST", "FROZENSET"):
+            stack.append(tuple(items) if op == "TUPLE" else items)
+        elif op == "DICT":
+            stack.append(Made(Global("builtins.dict"), (), pairs=_pairs(items)))
+        elif isinstance(stack[-1], Made):
+            target = stack[-1].pairs if op.startswith("SETITEM") else stack[-1].items
+            target.extend(_pairs(items) if op.startswith("SETITEM") else items)
+        else:
+            stack[-1].extend(items)
+
+    def _call(self, op: str, argument: Any) -> None:
+        stack = self.stack
+        if op == "GLOBAL":
+            stack.append(self._global(str(argument).replace(" ", ".", 1)))
+        elif op == "STACK_GLOBAL":
+            name, module = stack.pop(), stack.pop()
+            known = isinstance(name, str) and isinstance(module, str)
+            stack.append(self._global(f"{module}.{name}" if known else "a name that is computed while it is read"))
+        elif op == "INST":
+            arguments = tuple(self._marked())
+            stack.append(Made(self._global(str(argument).replace(" ", ".", 1)), arguments))
+        elif op == "OBJ":
+            function, *rest = self._marked()
+            stack.append(Made(function, tuple(rest)))
+        elif op == "BUILD":
+            state = stack.pop()
+            if isinstance(stack[-1], Made):
+                stack[-1].state = state
+        else:
+            if op == "NEWOBJ_EX":
+                stack.pop()
+            arguments = stack.pop()
+            stack.append(Made(stack.pop(), arguments))
+
+    def _global(self, name: str) -> Global:
+        module, dot, rest = name.partition(".")
+        name = f"os.{rest}" if dot and module in ("posix", "nt") else name
+        self.globals[name] = None
+        return Global(name)
+
+    def _marked(self) -> list[Any]:
+        at = len(self.stack) - 1
+        while self.stack[at] is not _MARK:
+            at -= 1
+            if at < 0:
+                raise ValueError("no mark on the stack")
+        items = self.stack[at + 1 :]
+        del self.stack[at:]
+        return items
+
+
+_NOTHING = frozenset({"PROTO", "FRAME", "STOP", "READONLY_BUFFER"})
+_CONSTANTS: dict[str, Any] = {
+    "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple,
+    "EMPTY_SET": list, "EMPTY_DICT": lambda: Made(Global("builtins.dict"), ()),
+}  # fmt: skip
+_BUILD = frozenset({
+    "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "LIST", "DICT", "FROZENSET", "APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS",
+})  # fmt: skip
+_CALLS = frozenset({"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "REDUCE", "BUILD"})
+
+
+def _pairs(items: list[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(items[::2], items[1::2], strict=True))
+
+
+def tensors(root: Any) -> Iterator[tuple[TensorSpec, bool]]:
+    """Every torch tensor below ``root`` with its dotted name; True says that it lies in plain dicts and lists alone."""
+    waiting: list[tuple[str, Any, bool, int]] = [("", root, True, 0)]
+    seen: set[int] = set()
+    while waiting:
+        name, value, plain, depth = waiting.pop()
+        if isinstance(value, Made) and (spec := _tensor(name, value)):
+            yield spec, plain
+            continue
+        if not isinstance(value, Made | list | tuple) or id(value) in seen or depth > DEEP:
+            continue
+        seen.add(id(value))
+        waiting.extend((_join(name, key), inner, plain and still, depth + 1) for key, inner, still in reversed(list(_inside(value))))
+
+
+def _inside(value: Any) -> Iterator[tuple[Any, Any, bool]]:
+    if not isinstance(value, Made):
+        yield from ((number, item, True) for number, item in enumerate(value))
+        return
+    yield from ((key, item, True) for key, item in value.pairs)
+    yield from ((number, item, True) for number, item in enumerate(value.items))
+    # OrderedDict's state is its metadata; any other object's is its attributes.
+    states = value.state if isinstance(value.state, tuple) else (value.state,)
+    for state in states if value.function != Global("collections.OrderedDict") else ():
+        if isinstance(state, Made):
+            yield from (("" if key in ("_parameters", "_buffers", "_modules") else key, item, False) for key, item in state.pairs)
+
+
+def _join(name: str, key: Any) -> str:
+    # Any other key could be a structure whose text is exponentially longer than the pickle.
+    said = str(key)[:200] if isinstance(key, str | int) else "?"
+    return f"{name}.{said}" if name and said else name or said
+
+
+def _tensor(name: str, value: Made) -> TensorSpec | None:
+    function = value.function.name if isinstance(value.function, Global) else ""
+    arguments = value.arguments if isinstance(value.arguments, tuple) else ()
+    if function in ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state") and arguments:
+        return _tensor(name, arguments[0]) if isinstance(arguments[0], Made) else None
+    if function not in ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3"):
+        return None
+    if len(arguments) < 4 or not isinstance(arguments[0], Stored) or not isinstance(arguments[2], tuple):
+        return None
+    key, shape = arguments[0].key, arguments[2]
+    storage = key[1].name.rpartition(".")[2] if isinstance(key, tuple) and len(key) > 1 and isinstance(key[1], Global) else ""
+    dtype = STORAGES.get(storage.removesuffix("Storage"), "unknown")
+    if function.endswith("v3") and len(arguments) > 6 and isinstance(arguments[6], Global):
+        dtype = arguments[6].name.removeprefix("torch.")
+    if not all(isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in shape):
+        return None
+    return TensorSpec(name, dtype, shape)
