@@ -32,6 +32,17 @@ class Bench:
         """Every plan that the backend offers here for the model, simplest first."""
         return list(registry.lowering(backend).plans(self._graph(backend, model), this_host()))
 
+    def simplest(self, backend: str, model: str, *, threads: int = 1) -> CheckedSession:
+        """A session of the first plan; where there is none, of the graph as it was captured."""
+        plans = self.plans(backend, model)
+        return self.opened(plans[0], model, threads=threads) if plans else self.as_captured(backend, model, threads=threads)[0]
+
+    def as_captured(self, backend: str, model: str, *, threads: int = 1) -> list[CheckedSession]:
+        """A session for each captured graph that the runtime takes as it is."""
+        graphs = self.captured(model).graphs
+        plan = Plan(backend, threads=threads)
+        return [open_session(graphs[form].path, graphs[form].signature, plan) for form in registry.runtime(backend).RUNS if form in graphs]
+
     def opened(self, plan: Plan, model: str, *, threads: int = 1) -> CheckedSession:
         """A session of the plan, lowered at its first use."""
         candidate = self._candidate(replace(plan, threads=1, spin=False), model)
@@ -76,8 +87,8 @@ def main(backend: str) -> str:
 
 @pytest.fixture
 def session(bench: Bench, backend: str, main: str) -> Iterator[CheckedSession]:
-    """The simplest plan of the backend, open."""
-    with bench.opened(bench.plans(backend, main)[0], main) as session:
+    """The simplest that the backend offers, open."""
+    with bench.simplest(backend, main) as session:
         yield session
 
 
@@ -89,7 +100,7 @@ def captured(bench: Bench, main: str) -> Captured:
 @pytest.fixture
 def again(bench: Bench, backend: str, main: str) -> Callable[..., CheckedSession]:
     """Another session of the same plan."""
-    return lambda **changes: bench.opened(bench.plans(backend, main)[0], main, **changes)
+    return lambda **changes: bench.simplest(backend, main, **changes)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

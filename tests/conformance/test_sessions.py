@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from conformance.gaps import GAPS
 from conformance.models import BATCHES, MODELS, Captured
 from roadworthy.core import registry
 from roadworthy.core.errors import InvalidRequest, RoadworthyError, UsageError
+from roadworthy.core.stages import Plan
 from roadworthy.core.types import Array, Arrays
-from roadworthy.runtimes import CheckedSession
+from roadworthy.runtimes import CheckedSession, open_session
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 5e-2, "int8": 1.5e-1}
 """Largest error relative to the output's scale. Whether that is good enough for a user is verify's to say."""
@@ -30,10 +32,11 @@ def test_every_gap_is_of_a_test_and_a_backend_that_exist() -> None:
 
 def test_answers_are_the_originals(bench: Bench, backend: str, model: str) -> None:
     captured = bench.captured(model)
-    with bench.opened(bench.plans(backend, model)[0], model) as session:
-        for batch in captured.model.batches:
-            feeds = captured.model.feeds(batch)
-            _assert_close(session.run(feeds), captured.answers(feeds), TOLERANCE["fp32"])
+    for session in (bench.simplest(backend, model), *bench.as_captured(backend, model)):
+        with session:
+            for batch in captured.model.batches:
+                feeds = captured.model.feeds(batch)
+                _assert_close(session.run(feeds), captured.answers(feeds), TOLERANCE["fp32"])
 
 
 def test_every_artefact_that_is_offered_answers(bench: Bench, backend: str, main: str) -> None:
@@ -133,11 +136,10 @@ def test_a_closed_session_says_so(session: CheckedSession, captured: Captured) -
         session.run(captured.model.feeds(1))
 
 
-def test_a_file_of_another_kind_is_refused_in_words(backend: str, main: str, bench: Bench, tmp_path: object) -> None:
-    """An empty directory where a candidate should be: one of our errors, or the system's word for a missing file."""
-    plan = bench.plans(backend, main)[0]
+def test_a_directory_without_a_model_is_refused(backend: str, main: str, tmp_path: Path) -> None:
+    """By one of our errors, or by the system's word for a missing file."""
     with pytest.raises((RoadworthyError, OSError)):
-        registry.runtime(backend).load(tmp_path, MODELS[main].signature, plan)
+        open_session(tmp_path, MODELS[main].signature, Plan(backend))
 
 
 def _assert_close(found: Arrays, wanted: Arrays, tolerance: float) -> None:
