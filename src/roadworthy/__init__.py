@@ -6,26 +6,27 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from roadworthy.core.version import __version__
+
 if TYPE_CHECKING:
     from roadworthy.build.pipeline import Deployment
     from roadworthy.serve.model import Model
     from roadworthy.serve.server import serve as serve
 
-__version__ = "0.1.0"
-
 
 def deploy(model: Any, output: Path | str, **options: Any) -> Deployment:
     """Turn ``model`` (a live ``nn.Module``, or a file's path) into a bundle at ``output``: see ``build.live.deploy_live``."""
-    from roadworthy.build.live import deploy_live
-
-    return deploy_live(model, output, **options)
+    deployment: Deployment = importlib.import_module("roadworthy.build.live").deploy_live(model, output, **options)
+    return deployment
 
 
 def load(bundle: Any, *, threads: int | None = None) -> Model:
     """``bundle`` (its path, or what ``deploy`` gave) opened on this host, ready to answer: see ``serve.model.Model.open``."""
-    from roadworthy.serve.model import Model
+    model: Model = importlib.import_module("roadworthy.serve.model").Model.open(getattr(bundle, "bundle", bundle), threads=threads)
+    return model
 
-    return Model.open(getattr(bundle, "bundle", bundle), threads=threads)
+
+__all__ = ["__version__", "deploy", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
-from roadworthy import __version__
 from roadworthy.core.errors import RoadworthyError
+from roadworthy.core.version import __version__
 
 INTERRUPTED = 130
 EXISTING = click.Path(path_type=Path)

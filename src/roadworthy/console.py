@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -16,7 +17,7 @@ from rich.table import Table
 from roadworthy.build.workshop import Notify, Progress
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.core import codec
-from roadworthy.core.evidence import Interval, Score
+from roadworthy.core.evidence import Interval
 from roadworthy.core.stages import Measured, Verified
 from roadworthy.doctor import Examination
 
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
     from roadworthy.checkup import Checkup
     from roadworthy.serve.predict import FilePrediction
 
+WIDE = 160
+"""Columns where the output goes to a file or a pipe, which have no width of their own."""
+
 output = Console(highlight=False)
+if not output.is_terminal:
+    output = Console(highlight=False, width=WIDE)
 status = Console(stderr=True, highlight=False)
 
 
@@ -79,10 +85,10 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
 
 
 def _race(certificate: Certificate) -> Table:
-    table = Table(title=f"{certificate.name} on {certificate.host.cpu}, {certificate.host.cores} cores", title_justify="left")
+    table = Table(title=f"{certificate.name} on {certificate.host.cpu}, {certificate.host.cores} cores", title_justify="left", box=SIMPLE)
     table.add_column("candidate", no_wrap=True)
-    for heading in (certificate.goal.metric, "median ms", "p99 ms", "x original", "samples/s", "MB RAM", "cold s", "MB disk"):
-        table.add_column(heading, justify="right")
+    for heading in (certificate.goal.metric, "median ms", "p99 ms", "x original", "samples/s", "RAM MB", "cold s", "disk MB"):
+        table.add_column(heading, justify="right", no_wrap=True)
     ranked = sorted(certificate.measured, key=lambda entry: entry.timing.latency_ms.value)
     for entry in (certificate.baseline, *ranked):
         name = entry.verified.candidate.plan.name
@@ -90,31 +96,35 @@ def _race(certificate: Certificate) -> Table:
         table.add_row(label, *_figures(entry), style="bold green" if name == certificate.choice.winner else None)
     for verified in certificate.unmeasured:
         table.add_row(verified.candidate.plan.name, _score(verified), *("-",) * 7, style="dim")
+    if not all(entry.timing.trusted for entry in (certificate.baseline, *certificate.measured)):
+        table.caption = "? too few undisturbed rounds: this figure decided nothing"
     return table
 
 
 def _figures(entry: Measured) -> tuple[str, ...]:
     timing = entry.timing
-    doubt = "" if timing.trusted else " ?"
     return (
         _score(entry.verified),
-        f"{timing.latency_ms.value:.3g}{doubt}",
-        f"{timing.p99_ms:.3g}",
+        f"{'' if timing.trusted else '? '}{_short(timing.latency_ms.value)}",
+        _short(timing.p99_ms),
         f"{timing.speedup.value:.2f} [{timing.speedup.low:.2f}, {timing.speedup.high:.2f}]",
-        f"{timing.throughput:.0f} (b{timing.best_batch})",
+        f"{timing.throughput:.0f} at {timing.best_batch}",
         f"{timing.memory_mb:.0f}",
         f"{timing.cold_ms / 1000:.2f}",
-        f"{timing.size_mb:.2f}",
+        _short(timing.size_mb),
     )
 
 
+def _short(value: float) -> str:
+    """Three digits that count, and never an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _score(verified: Verified) -> str:
-    return format_score(verified.score) if verified.score else f"err {verified.parity.max_rel:.1e}"
-
-
-def format_score(score: Score) -> str:
-    """A metric with its interval: shares in percent."""
-    return f"{100 * score.value.value:.2f} % [{100 * score.value.low:.1f}, {100 * score.value.high:.1f}]"
+    if verified.score is None:
+        return f"error {verified.parity.max_rel:.1e}"
+    value = verified.score.value
+    return f"{100 * value.value:.2f} % [{100 * value.low:.1f}, {100 * value.high:.1f}]"
 
 
 def show_doctor(examination: Examination, *, as_json: bool) -> None:

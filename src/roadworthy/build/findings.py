@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from roadworthy import __version__
+from roadworthy.core.version import __version__
 from roadworthy.build import load, measure, pack
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
