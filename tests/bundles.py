@@ -26,7 +26,7 @@ NULL = Variant("null-fp32-t1", Plan("null"), "variants/null-fp32-t1", (), (), Fa
 def weights(signature: Signature = LINEAR) -> dict[str, Array]:
     """``weight`` and ``bias`` of a linear map that fits ``signature``; the same every time."""
     generator = np.random.default_rng(0)
-    features = int(np.prod([size for size in signature.inputs[0].shape if isinstance(size, int)]))
+    features = int(np.prod([size for size in signature.inputs[0].shape[1:] if isinstance(size, int)]))
     classes = int(signature.outputs[0].shape[-1])
     return {
         "weight": generator.standard_normal((features, classes)).astype(np.float32),

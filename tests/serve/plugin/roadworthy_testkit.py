@@ -1,0 +1,54 @@
+"""A third party's runtime, found by entry point, that misbehaves on request.
+
+Flavour ``echo``: y is x, but x[0, 1] seconds late, and where x[0, 0] is 13 it raises, where it is -1 it answers NaN and
+infinity. ``lying`` is off by one, ``silent`` leaves the output out, ``late`` takes a second to load, ``many`` has
+several inputs and outputs. Two calls at a time are an error.
+"""
+
+import time
+
+import numpy as np
+
+RUNS = ()
+PACKAGES = ()
+FRAMEWORK = False
+NATIVE = False
+
+
+def load(path, signature, plan):
+    if plan.flavour == "late":
+        time.sleep(1)
+    return Session(plan.flavour)
+
+
+class Session:
+    def __init__(self, flavour):
+        self.flavour = flavour
+        self.busy = False
+
+    def run(self, feeds):
+        if self.busy:
+            raise RuntimeError("two calls at a time")
+        self.busy = True
+        try:
+            return self.answer(feeds)
+        finally:
+            self.busy = False
+
+    def answer(self, feeds):
+        if self.flavour == "many":
+            a, b = feeds["a"], feeds["b"]
+            return {"sum": a + b[:, None].astype(a.dtype), "flag": b > 0, "half": a.astype(np.float16), "count": b * 2}
+        x = feeds["x"]
+        if x[0, 0] == 13:
+            raise RuntimeError("thirteen is more than this runtime\ncan bear")
+        if x[0, 1] > 0:
+            time.sleep(float(x[0, 1]))
+        if x[0, 0] == -1:
+            return {"y": np.array([[np.nan, np.inf]] * len(x), np.float32)}
+        if self.flavour == "silent":
+            return {}
+        return {"y": x + 1 if self.flavour == "lying" else x.copy()}
+
+    def close(self):
+        pass

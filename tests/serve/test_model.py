@@ -1,0 +1,199 @@
+"""A bundle opens in the first variant that runs here and gives its golden answers, and answers what people hand it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bundles
+import roadworthy as rw
+from roadworthy.core.errors import BackendMissing, BundleError, DataError, InvalidRequest
+from roadworthy.core.types import Signature, TensorSpec
+from roadworthy.serve.model import Model
+from roadworthy.serve.predict import predict_file
+from serving import ECHO, LABELS, echo_golden, variant, write_echo
+
+LINEAR = bundles.weights()
+
+
+def linear(x: np.ndarray) -> np.ndarray:
+    return x @ LINEAR["weight"] + LINEAR["bias"]
+
+
+def test_a_bundle_answers_arrays_of_every_form(null_bundle: Path) -> None:
+    x = np.random.default_rng(5).random((3, 12)).astype(np.float32)
+    with rw.load(null_bundle) as model:
+        assert model.check.error <= model.check.gate and model.check.samples == 8
+        assert model.notes == ()
+        for item in (x, x.astype(np.float64).tolist(), {"x": x}):
+            assert np.allclose(model(item).outputs["y"], linear(x), atol=1e-6)
+        assert np.allclose(model(x[0]).outputs["y"], linear(x[:1]), atol=1e-6)
+        best = model(x).ranked[1][0]
+        assert best.index == linear(x)[1].argmax() and best.label == str(best.index)
+
+
+@pytest.mark.parametrize(
+    ("item", "says"),
+    [
+        ({"z": np.zeros((1, 12), np.float32)}, "'x' is missing"),
+        ({"x": np.zeros((1, 12), np.float32), "z": np.zeros(1)}, "no input 'z'"),
+        (np.zeros((1, 13), np.float32), "shape"),
+        (np.zeros((0, 12), np.float32), "shape"),
+        (["a"] * 12, "dtype"),
+        ([[1, 2], [3]], "no array"),
+        (np.zeros((1, 12), np.complex64), "dtype"),
+    ],
+)
+def test_what_does_not_fit_is_an_invalid_request(null_bundle: Path, item: object, says: str) -> None:
+    with Model.open(null_bundle) as model, pytest.raises(InvalidRequest, match=says):
+        model(item)
+
+
+def test_an_image_is_one_whatever_it_comes_as(picture_bundle: Path, png: bytes, pixels: np.ndarray, tmp_path: Path) -> None:
+    file = tmp_path / "digit.png"
+    file.write_bytes(png)
+    with Model.open(picture_bundle) as model:
+        first = model(png)
+        assert [ranked.label for ranked in first.ranked[0]] == [LABELS[ranked.index] for ranked in first.ranked[0]]
+        for item in (file, str(file), Image.open(BytesIO(png)), pixels):
+            assert np.array_equal(model(item).outputs["logits"], first.outputs["logits"])
+        for batch in ([png, file, pixels], np.stack([pixels] * 3)):
+            assert np.allclose(model(batch).outputs["logits"], np.repeat(first.outputs["logits"], 3, axis=0))
+        ready = ((pixels / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.25, 0.3]).astype(np.float32).transpose(2, 0, 1)
+        assert np.allclose(model(ready).outputs["logits"], first.outputs["logits"], atol=1e-5)
+        with pytest.raises(DataError, match="not a JPEG"):
+            model(b"no image")
+
+
+def test_files_are_answered(picture_bundle: Path, null_bundle: Path, many_bundle: Path, png: bytes, tmp_path: Path) -> None:
+    x = np.ones((2, 12), np.float32)
+    (tmp_path / "a.png").write_bytes(png)
+    (tmp_path / "text.npy").write_text("no array")
+    np.save(tmp_path / "a.npy", x)
+    np.savez(tmp_path / "one.npz", anything=x)
+    np.savez(tmp_path / "two.npz", a=np.ones((1, 2), np.float32), b=np.ones(1, np.int64))
+    with Model.open(picture_bundle) as model:
+        assert predict_file(model, tmp_path / "a.png").prediction.ranked[0]
+        with pytest.raises(DataError, match=r"missing\.png"):
+            predict_file(model, tmp_path / "missing.png")
+    with Model.open(many_bundle) as model:
+        assert predict_file(model, tmp_path / "two.npz").prediction.outputs["count"] == [2]
+    with Model.open(null_bundle) as model:
+        for name in ("a.npy", "one.npz"):
+            assert np.allclose(predict_file(model, tmp_path / name).prediction.outputs["y"], linear(x))
+        for name in ("text.npy", "missing.npz", "two.npz", "a.png"):
+            with pytest.raises(DataError, match=name):
+                predict_file(model, tmp_path / name)
+
+
+def test_golden_answers_that_lie_are_refused(tmp_path: Path) -> None:
+    golden = bundles.linear_golden()
+    golden["out.y"] = golden["out.y"] + 0.01
+    bundle = bundles.write_bundle(tmp_path / "lie", golden=golden)
+    with pytest.raises(BundleError, match=r"null-fp32-t1: its golden answers are off by 0\.00\d+ .* 1e-05 is allowed"):
+        Model.open(bundle)
+
+
+def test_the_gate_is_the_variants_own(tmp_path: Path) -> None:
+    golden = bundles.linear_golden()
+    golden["out.y"] = golden["out.y"] + 0.01
+    bundle = bundles.write_bundle(tmp_path / "wide", golden=golden, variants=(replace(bundles.NULL, gate=0.1),))
+    with Model.open(bundle) as model:
+        assert 1e-3 < model.check.error <= 0.1
+
+
+@pytest.mark.parametrize(
+    ("first", "says"),
+    [
+        (variant("lying"), "golden answers are off"),
+        (variant("silent"), "output 'y' has shape None"),
+        (variant("echo", "absent"), r"pip install 'roadworthy\[absent\]'"),
+        (variant("echo", "unheard_of"), "no backend 'unheard_of'"),
+        (variant("echo", features=("amx_from_the_future",)), "lacks amx_from_the_future"),
+    ],
+)
+def test_the_next_variant_takes_over_and_the_reason_is_kept(tmp_path: Path, first: bundles.Variant, says: str) -> None:
+    fallback = replace(variant("echo"), name="fallback", path="variants/fallback")
+    bundle = bundles.write_bundle(tmp_path / "two", signature=ECHO, variants=(first, fallback), golden=echo_golden())
+    with Model.open(bundle) as model:
+        assert model.variant.name == model.check.variant == "fallback"
+        (note,) = model.notes
+        assert note.startswith(f"{first.name} is not used: ")
+    assert re.search(says, note)
+
+
+def test_when_packages_are_all_that_is_lacking_the_remedy_is_said(tmp_path: Path) -> None:
+    bundle = bundles.write_bundle(tmp_path / "absent", signature=ECHO, variants=(variant("echo", "absent"),), golden=echo_golden())
+    with pytest.raises(BackendMissing, match="pip install"):
+        Model.open(bundle)
+
+
+def test_every_reason_is_named_when_nothing_passes(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"testkit-fp32-lying-t1: .*off by.*; testkit-fp32-silent-t1: output 'y'"):
+        Model.open(write_echo(tmp_path / "none", "lying", "silent"))
+
+
+def test_a_runtime_that_raises_on_a_golden_sample_is_refused(tmp_path: Path) -> None:
+    x = np.array([[13, 0]], np.float32)
+    bundle = bundles.write_bundle(tmp_path / "raises", signature=ECHO, variants=(variant("echo"),), golden={"in.x": x, "out.y": x})
+    with pytest.raises(BundleError, match=r"fails on its golden samples here .RuntimeError: thirteen"):
+        Model.open(bundle)
+
+
+def test_answers_that_are_not_finite_never_pass(tmp_path: Path) -> None:
+    x = np.array([[-1, 0]], np.float32)
+    wide = replace(variant("echo"), gate=1e30)
+    bundle = bundles.write_bundle(tmp_path / "nan", signature=ECHO, variants=(wide,), golden={"in.x": x, "out.y": x})
+    with pytest.raises(BundleError, match="not finite"):
+        Model.open(bundle)
+
+
+@pytest.mark.parametrize(
+    ("golden", "says"),
+    [
+        ({"in.x": np.zeros((2, 12), np.float32)}, r"golden\.npz holds no golden samples"),
+        ({"in.x": np.zeros((2, 12), np.float32), "out.y": np.zeros((3, 4), np.float32)}, "should hold 2"),
+        ({"in.x": np.zeros((0, 12), np.float32), "out.y": np.zeros((0, 4), np.float32)}, "should hold 0"),
+        ({"in.x": np.zeros((1, 12), np.float32), "out.y": np.full((1, 4), np.nan, np.float32)}, "not finite"),
+        ({"in.x": np.zeros((1, 12), np.float32), "out.y": np.array([[{}] * 4])}, r"golden\.npz holds no golden"),
+        ({"in.x": np.zeros((1, 12), np.float64), "out.y": np.zeros((1, 4), np.float32)}, "dtype float64"),
+        ({"in.x": np.zeros((1, 12), np.float32), "out.y": np.zeros((1, 5), np.float32)}, r"shape \[1, 4\], not \[1, 5\]"),
+    ],
+)
+def test_golden_samples_that_are_none(tmp_path: Path, golden: dict[str, np.ndarray], says: str) -> None:
+    with pytest.raises((BundleError, InvalidRequest), match=says):
+        Model.open(bundles.write_bundle(tmp_path / "b", golden=golden))
+
+
+def test_a_flipped_byte_is_refused_with_the_files_name(tmp_path: Path) -> None:
+    bundle = bundles.write_bundle(tmp_path / "b")
+    file = bundle / "variants" / "null-fp32-t1" / "model.npz"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(BundleError, match=r"variants/null-fp32-t1/model\.npz"):
+        Model.open(bundle)
+
+
+def test_another_host_and_other_packages_are_said(tmp_path: Path) -> None:
+    other = replace(bundles.NULL, requires=(f"numpy=={np.__version__}", "msgspec==0.0.1", "no-such-thing==1"))
+    with Model.open(bundles.write_bundle(tmp_path / "b", host=bundles.other_host(), variants=(other,))) as model:
+        host, package = model.notes
+        assert "certified on Imaginary CPU" in host and "speed is not promised" in host
+        assert package.startswith("certified with msgspec==0.0.1")
+
+
+def test_a_model_of_one_fixed_size_is_checked_at_that_size(tmp_path: Path) -> None:
+    fixed = Signature((TensorSpec("x", "float32", (2, 12)),), (TensorSpec("y", "float32", (2, 4)),))
+    with Model.open(bundles.write_bundle(tmp_path / "b", signature=fixed, golden=bundles.linear_golden())) as model:
+        assert model.check.samples == 8
+        with pytest.raises(InvalidRequest):
+            model(np.zeros((1, 12), np.float32))
+    with pytest.raises(BundleError, match="1 golden samples are fewer"):
+        Model.open(bundles.write_bundle(tmp_path / "c", signature=fixed, golden=bundles.linear_golden(count=1)))

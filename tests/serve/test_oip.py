@@ -1,0 +1,440 @@
+"""The Open Inference Protocol, driven in this process through the ASGI door: its paths, its forms, its refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from roadworthy.serve.dataplane import DataPlane
+from roadworthy.serve.http import App
+from roadworthy.serve.limits import Limits
+from roadworthy.serve.metrics import Metrics
+from roadworthy.serve.model import Model
+from roadworthy.serve.protocols.oip import OpenInference
+from serving import LABELS, binary_request, json_request, outputs_of
+
+X = np.arange(24, dtype=np.float32).reshape(2, 12) / 24
+A, B = np.array([[1, 2], [3, 4]], np.float32), np.array([-7, 2**40])
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The outputs by name, in whatever form they came."""
+        assert self.status == 200, self.body
+        return outputs_of(self.body, self.headers)
+
+
+Ask = Callable[..., Answered]
+
+
+@pytest.fixture(scope="module")
+def ask(null_bundle: Path, many_bundle: Path, picture_bundle: Path, echo_bundle: Path) -> Iterator[Ask]:
+    """``ask(method, path, body, headers)`` to a server of four models that has no socket."""
+    plane = DataPlane()
+    app = App(plane, (OpenInference(plane, "0"),), Metrics(plane, "0"), Limits(body=1 << 16))
+    plane.open(map(Model.open, (null_bundle, many_bundle, picture_bundle, echo_bundle)))
+    with asyncio.Runner() as runner:
+        yield lambda *request, **more: runner.run(_asgi(app, *request, **more))
+    plane.close()
+
+
+async def _asgi(app: App, method: str, path: str, body: object = b"", headers: Mapping[str, str] | None = None) -> Answered:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": data, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app({"type": "http", "method": method, "path": path, "headers": lines}, receive, send)
+    start, content = sent
+    answered = Answered(start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, content["body"])
+    assert int(answered.headers["content-length"]) == len(answered.body)
+    return answered
+
+
+def infer(ask: Ask, model: str, body: object, headers: Mapping[str, str] | None = None) -> Answered:
+    return ask("POST", f"/v2/models/{model}/infer", body, headers)
+
+
+def assert_refused(answered: Answered, status: int = 400, says: str = "") -> None:
+    assert answered.status == status, answered.body
+    assert list(answered.json) == ["error"]
+    sentence = answered.json["error"]
+    assert sentence and "\n" not in sentence and "Traceback" not in sentence and says in sentence, sentence
+
+
+# Paths
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/"])
+def test_the_server_says_what_it_is(ask: Ask, path: str) -> None:
+    assert ask("GET", path).json == {"name": "roadworthy", "version": "0", "extensions": ["binary_tensor_data"]}
+
+
+def test_health(ask: Ask) -> None:
+    assert ask("GET", "/v2/health/live").json == {"live": True}
+    assert ask("GET", "/v2/health/ready").json == {"ready": True}
+    assert ask("GET", "/v2/models/picture/versions/7/ready").json == {"name": "picture", "ready": True}
+
+
+def test_a_model_says_what_it_takes_and_gives(ask: Ask) -> None:
+    answered = ask("GET", "/v2/models/many").json
+    assert answered == ask("GET", "/v2/models/many/versions/1").json
+    assert answered["name"] == "many" and answered["versions"] == ["1"]
+    assert answered["inputs"] == [{"name": "a", "datatype": "FP32", "shape": [-1, 2]}, {"name": "b", "datatype": "INT64", "shape": [-1]}]
+    assert [output["datatype"] for output in answered["outputs"]] == ["FP32", "BOOL", "FP16", "INT64"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/nope", "/v2/nope", "/v2x", "/v2/health", "/v2/models", "/v2/models/", "/v2/models/linear/nope", "/v2/models/linear/infer/x",
+     "/v2/models//infer", "/v2/models/linear/versions", "/v2/models/linear/versions//infer", "/v1/models/linear"],
+)  # fmt: skip
+def test_unknown_paths(ask: Ask, path: str) -> None:
+    assert_refused(ask("GET", path), 404)
+
+
+@pytest.mark.parametrize("path", ["/v2/models/none", "/v2/models/none/ready", "/v2/models/picture/versions/1"])
+def test_unknown_models(ask: Ask, path: str) -> None:
+    assert_refused(ask("GET", path), 404, "there is no model")
+    assert_refused(ask("POST", f"{path.removesuffix('/ready')}/infer", {}), 404, "there is no model")
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"), [("POST", "/v2"), ("PUT", "/v2/health/live"), ("DELETE", "/v2/models/linear"), ("POST", "/metrics")]
+)
+def test_wrong_verbs(ask: Ask, verb: str, path: str) -> None:
+    assert_refused(ask(verb, path), 405)
+    answered = ask("GET", "/v2/models/linear/infer")
+    assert_refused(answered, 405)
+    assert answered.headers["allow"] == "POST"
+
+
+# Tensors
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_json_inference(ask: Ask, nested: bool, null_bundle: Path) -> None:
+    request = {"inputs": [{"name": "x", "shape": [2, 12], "datatype": "FP32", "data": X.tolist() if nested else X.ravel().tolist()}]}
+    answered = infer(ask, "linear", request)
+    assert answered.headers["content-type"] == "application/json"
+    assert answered.json.keys() == {"model_name", "model_version", "outputs"}
+    with Model.open(null_bundle) as model:
+        assert np.array_equal(answered.outputs["y"], model(X).outputs["y"])
+
+
+def test_the_id_comes_back_only_if_sent(ask: Ask) -> None:
+    assert infer(ask, "linear", json_request({"x": X}, id="")).json["id"] == ""
+    assert infer(ask, "linear", json_request({"x": X}, id="42")).json["id"] == "42"
+
+
+def test_several_inputs_and_outputs_in_either_form(ask: Ask) -> None:
+    asked = [{"name": name} for name in ("count", "flag", "sum")]
+    want = {"count": B * 2, "flag": B > 0, "sum": A + B[:, None].astype(np.float32)}
+    plain = infer(ask, "many", json_request({"a": A, "b": B}, outputs=asked))
+    mixed = binary_request({"a": A, "b": B}, outputs=[{"name": "count", "parameters": {"binary_data": True}}, *asked[1:]])
+    for answered in (plain, infer(ask, "many", *mixed)):
+        assert list(answered.outputs) == ["count", "flag", "sum"]
+        assert all(np.array_equal(answered.outputs[name], want[name]) for name in want)
+    assert "inference-header-content-length" not in plain.headers
+
+
+def test_all_in_binary(ask: Ask) -> None:
+    answered = infer(ask, "many", *binary_request({"b": B, "a": A}, parameters={"binary_data_output": True}))
+    assert answered.headers["content-type"] == "application/octet-stream"
+    assert np.array_equal(answered.outputs["half"], A.astype(np.float16))
+    assert list(answered.outputs) == ["sum", "flag", "half", "count"]
+
+
+def test_an_output_may_differ_from_the_requests_default(ask: Ask) -> None:
+    own = [{"name": "count", "parameters": {"binary_data": False}}, {"name": "flag"}]
+    body, headers = binary_request({"a": A, "b": B}, outputs=own, parameters={"binary_data_output": True})
+    answered = infer(ask, "many", body, headers)
+    count, flag = json.loads(answered.body[: int(answered.headers["inference-header-content-length"])])["outputs"]
+    assert "data" in count and "data" not in flag
+
+
+def test_json_and_binary_inputs_mixed(ask: Ask) -> None:
+    body, headers = binary_request({"b": B})
+    size = int(headers["Inference-Header-Content-Length"])
+    request = json.loads(body[:size])
+    request["inputs"].insert(0, {"name": "a", "shape": [2, 2], "datatype": "FP32", "data": A.ravel().tolist()})
+    request["outputs"] = [{"name": "sum"}]
+    head = json.dumps(request).encode()
+    answered = infer(ask, "many", head + body[size:], {"Inference-Header-Content-Length": str(len(head))})
+    assert np.array_equal(answered.outputs["sum"], A + B[:, None].astype(np.float32))
+
+
+def test_a_raw_binary_request(ask: Ask) -> None:
+    want = infer(ask, "linear", json_request({"x": X})).outputs["y"]
+    answered = infer(ask, "linear", X.tobytes(), {"Inference-Header-Content-Length": "0"})
+    assert answered.headers["content-type"] == "application/octet-stream"
+    assert np.array_equal(answered.outputs["y"], want)
+    for body, model in ((X.tobytes()[:-1], "linear"), (b"", "linear"), (bytes(8), "many")):
+        assert_refused(infer(ask, model, body, {"Inference-Header-Content-Length": "0"}), says="raw binary request")
+
+
+def test_outputs_that_are_not_finite(ask: Ask) -> None:
+    x = {"x": np.array([[-1, 0]], np.float32)}
+    assert infer(ask, "echo", json_request(x)).json["outputs"][0]["data"] == [None, None]
+    exact = infer(ask, "echo", *binary_request(x, parameters={"binary_data_output": True})).outputs["y"]
+    assert np.isnan(exact[0, 0]) and np.isposinf(exact[0, 1])
+
+
+def test_fp16_has_no_json_form(ask: Ask) -> None:
+    assert_refused(infer(ask, "many", json_request({"a": A, "b": B})), says="output 'half' is FP16")
+
+
+def test_a_failing_model_is_a_500_of_one_sentence_and_no_more(ask: Ask) -> None:
+    answered = infer(ask, "echo", json_request({"x": np.array([[13, 0]], np.float32)}))
+    assert_refused(answered, 500, "echo failed on this request (RuntimeError)")
+    assert "thirteen" not in answered.json["error"]
+    assert infer(ask, "echo", json_request({"x": np.zeros((1, 2), np.float32)})).status == 200
+
+
+# Images
+
+
+def test_an_image_in_every_way_it_may_come(ask: Ask, png: bytes, pixels: np.ndarray, picture_bundle: Path) -> None:
+    with Model.open(picture_bundle) as model:
+        want = model(pixels)
+    text = base64.b64encode(png).decode()
+    item = {"name": "image", "shape": [1], "datatype": "BYTES"}
+    head = json.dumps({"inputs": [{**item, "parameters": {"binary_data_size": len(png) + 4}}]}).encode()
+    for answered in (
+        infer(ask, "picture", png, {"Content-Type": "image/png"}),
+        infer(ask, "picture", {"inputs": [{**item, "data": [text]}]}),
+        infer(ask, "picture", {"inputs": [{**item, "shape": [1, 1], "data": [[text]]}]}),
+        infer(ask, "picture", head + len(png).to_bytes(4, "little") + png, {"Inference-Header-Content-Length": str(len(head))}),
+    ):
+        assert list(answered.outputs) == ["logits", "label", "probability"]
+        assert np.array_equal(answered.outputs["logits"], want.outputs["logits"])
+        assert answered.outputs["label"] == [ranked.label for ranked in want.ranked[0]]
+        assert np.allclose(answered.outputs["probability"], [[ranked.score for ranked in want.ranked[0]]])
+        assert answered.json["outputs"][1]["shape"] == [1, 2]
+
+
+def test_a_batch_of_images(ask: Ask, png: bytes) -> None:
+    texts = [base64.b64encode(png).decode()] * 3
+    answered = infer(ask, "picture", {"inputs": [{"name": "image", "shape": [3], "datatype": "BYTES", "data": texts}]})
+    assert answered.outputs["logits"].shape == (3, 4) and len(answered.outputs["label"]) == 6
+
+
+def test_the_top_classes_are_given_to_who_asks(ask: Ask) -> None:
+    asked = [{"name": "label", "parameters": {"binary_data": True}}, {"name": "probability"}]
+    x = {"image": np.ones((2, 3, 8, 8), np.float32)}
+    answered = infer(ask, "picture", *binary_request(x, outputs=asked))
+    assert list(answered.outputs) == ["label", "probability"]
+    assert set(answered.outputs["label"]) <= set(LABELS)
+    assert "label" not in infer(ask, "picture", json_request(x)).outputs
+
+
+@pytest.mark.parametrize("body", [b"", b"no image", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
+def test_bodies_that_are_no_image(ask: Ask, body: bytes) -> None:
+    assert_refused(infer(ask, "picture", body, {"Content-Type": "image/png"}))
+
+
+def test_an_image_for_a_model_that_sees_none(ask: Ask, png: bytes) -> None:
+    assert_refused(infer(ask, "linear", png, {"Content-Type": "image/png"}), says="it takes x:float32[batch,12]")
+    request = {"inputs": [{"name": "x", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(png).decode()]}]}
+    assert_refused(infer(ask, "linear", request), says="is BYTES")
+
+
+@pytest.mark.parametrize(
+    ("shape", "data"),
+    [
+        ([1], ["not base64!"]),
+        ([1], [3]),
+        ([1], ["grün"]),
+        ([2], ["aGk="]),
+        ([0], []),
+        ([], ["aGk="]),
+        ([1, 2], ["aGk=", "aGk="]),
+        ([1], None),
+    ],
+)
+def test_images_in_json_that_are_none(ask: Ask, shape: list[int], data: object) -> None:
+    assert_refused(infer(ask, "picture", {"inputs": [{"name": "image", "shape": shape, "datatype": "BYTES", "data": data}]}))
+
+
+# Refusals
+
+GOOD = json_request({"x": X})
+
+
+def with_input(**changes: object) -> dict[str, Any]:
+    return {"inputs": [{**GOOD["inputs"][0], **changes}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b'{"inputs": [NaN]}', "is not JSON"),
+        (b"[" * 5000, "is not JSON"),
+        ([], "JSON object"),
+        ({}, "list of inputs"),
+        ({"inputs": {}}, "list of inputs"),
+        ({"inputs": []}, "no inputs"),
+        ({"inputs": [1]}, "a JSON object with a name"),
+        ({"inputs": [{"name": 1}]}, "a JSON object with a name"),
+        (with_input(name="z"), "'x' is missing"),
+        (with_input(datatype="FP64"), "float64"),
+        (with_input(datatype="INT3"), "datatype 'INT3'"),
+        (with_input(shape=[24]), "shape [24]"),
+        (with_input(shape=[2, 13]), "26 elements"),
+        (with_input(shape=[0, 12], data=[]), "shape [0, 12]"),
+        (with_input(parameters=[]), "parameters"),
+        (with_input(parameters={"binary_data_size": 4}), "0 bytes are left"),
+        (with_input(parameters={"binary_data_size": 0}), "both data and"),
+        ({**GOOD, "inputs": GOOD["inputs"] * 2}, "twice"),
+        ({**GOOD, "id": 3}, "id should be text"),
+        ({**GOOD, "parameters": 3}, "parameters"),
+        ({**GOOD, "parameters": {"binary_data_output": 1}}, "true or false"),
+        ({**GOOD, "outputs": {}}, "outputs should be a list"),
+        ({**GOOD, "outputs": [{"name": "z"}]}, "there is no output 'z'"),
+        ({**GOOD, "outputs": [{"name": "y", "parameters": {"classification": 3}}]}, "not offered"),
+        ({**GOOD, "outputs": [{"name": "y", "parameters": {"binary_data": "yes"}}]}, "true or false"),
+    ],
+)
+def test_requests_that_are_none(ask: Ask, body: object, says: str) -> None:
+    assert_refused(infer(ask, "linear", body), says=says)
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "", "1e3", "99999", "9" * 5000, "١"])
+def test_header_lengths_that_are_none(ask: Ask, length: str) -> None:
+    assert_refused(infer(ask, "linear", b"{}", {"Inference-Header-Content-Length": length}), says="Inference-Header-Content-Length")
+
+
+def test_binary_data_too_long_and_too_short(ask: Ask) -> None:
+    body, headers = binary_request({"x": X})
+    assert_refused(infer(ask, "linear", body + b"\0", headers), says="goes on for 1 bytes")
+    assert_refused(infer(ask, "linear", body[:-1], headers), says="95 bytes are left")
+
+
+def test_a_body_that_is_too_large_or_compressed(ask: Ask) -> None:
+    assert_refused(infer(ask, "linear", bytes(1 << 17)), 413, "65536")
+    assert_refused(infer(ask, "linear", b"{}", {"Content-Length": "999999"}), 413, "65536")
+    assert_refused(infer(ask, "linear", b"\x1f\x8b", {"Content-Encoding": "gzip"}), 415, "compressed")
+
+
+def test_metrics_count_by_model_and_code_and_never_by_a_clients_words(ask: Ask) -> None:
+    infer(ask, "linear", GOOD)
+    infer(ask, "linear", {})
+    infer(ask, "a-name-of-the-clients-own", {})
+    text = ask("GET", "/metrics").body.decode()
+    assert 'roadworthy_requests_total{code="200",model="linear"}' in text
+    assert 'roadworthy_requests_total{code="400",model="linear"}' in text
+    assert "a-name-of-the-clients-own" not in text
+    for line in ("roadworthy_ready 1.0", 'roadworthy_in_flight{model="linear"} 0.0', 'roadworthy_build_info{version="0"} 1.0'):
+        assert line in text
+    assert 'roadworthy_request_samples_bucket{le="2.0",model="linear"}' in text
+    assert 'roadworthy_golden_error{model="linear",variant="null-fp32-t1"}' in text
+
+
+# Whatever a client may think of
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "shape", "data", "parameters"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+FIELDS = ("name", "shape", "datatype", "data", "parameters")
+VALUES = st.one_of(
+    JSON,
+    st.sampled_from(
+        [
+            "x",
+            "y",
+            "label",
+            "FP32",
+            "FP16",
+            "BYTES",
+            "BOOL",
+            [1, 12],
+            [12],
+            [[0] * 12],
+            [0] * 12,
+            {"binary_data_size": 48},
+            {"binary_data": True},
+        ]
+    ),
+)
+TENSOR = st.dictionaries(st.sampled_from(FIELDS), VALUES) | st.builds(
+    lambda changes: {**with_input(shape=[1, 12], data=[0] * 12)["inputs"][0], **changes},
+    st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=2),
+)
+REQUEST = st.fixed_dictionaries(
+    {"inputs": st.lists(TENSOR, max_size=3) | JSON},
+    optional={"id": JSON, "parameters": VALUES, "outputs": st.lists(TENSOR, max_size=3) | JSON},
+)
+ANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+
+
+def assert_answered(answered: Answered) -> None:
+    if answered.status == 200:
+        assert answered.outputs
+    else:
+        assert 400 <= answered.status < 500
+        assert_refused(answered, answered.status)
+
+
+@ANY
+@given(REQUEST | JSON, st.sampled_from(["linear", "picture", "many"]))
+def test_any_json_gets_an_answer_or_one_sentence(ask: Ask, request_: object, model: str) -> None:
+    assert_answered(infer(ask, model, request_))
+
+
+@ANY
+@given(st.binary(max_size=64), st.sampled_from(["linear", "picture", "many"]), st.sampled_from(["", "image/png", "application/json"]))
+def test_any_bytes_get_an_answer_or_one_sentence(ask: Ask, body: bytes, model: str, kind: str) -> None:
+    assert_answered(infer(ask, model, body, {"Content-Type": kind}))
+
+
+@ANY
+@given(REQUEST, st.binary(max_size=64) | st.just(bytes(48)), st.integers(-3, 3), st.none() | st.text("0123456789-+ xé", max_size=6))
+def test_any_binary_request_gets_an_answer_or_one_sentence(ask: Ask, request_: object, tail: bytes, off: int, length: str | None) -> None:
+    head = json.dumps(request_).encode()
+    size = str(len(head) + off) if length is None else length
+    assert_answered(infer(ask, "linear", head + tail, {"Inference-Header-Content-Length": size}))
+
+
+@ANY
+@given(
+    st.text(max_size=30)
+    | st.lists(st.sampled_from(["v2", "models", "linear", "versions", "1", "infer", "ready", "", ".."]), max_size=7).map("/".join)
+)
+def test_any_path_gets_an_answer(ask: Ask, path: str) -> None:
+    for method in ("GET", "POST", "PATCH"):
+        assert ask(method, f"/{path}").status < 500
