@@ -1,0 +1,38 @@
+"""ONNX files written by hand: no framework, ready in milliseconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from roadworthy.core.types import BATCH, Signature, TensorSpec
+
+SIGNATURE = Signature((TensorSpec("x", "float32", (BATCH, 8)),), (TensorSpec("y", "float32", (BATCH, 4)),))
+
+
+def linear(path: Path, *, batch: str | int = BATCH, weights: str | None = None, width: int = 4) -> Path:
+    """``y = x @ w``; ``weights`` names a file for ``w`` outside the model, wherever it may be."""
+    weight = numpy_helper.from_array(np.random.default_rng(0).standard_normal((8, width), dtype=np.float32), "w")
+    if weights is not None:
+        weight.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", weights), ("offset", "0"), ("length", str(len(weight.raw_data)))):
+            weight.external_data.add(key=key, value=value)
+        weight.ClearField("raw_data")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "linear",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, width])],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def weight(path: Path) -> np.ndarray:
+    """The matrix in a file that ``linear`` wrote."""
+    return numpy_helper.to_array(onnx.load(path).graph.initializer[0])

@@ -1,0 +1,56 @@
+"""OpenVINO's side of the door: what it is told, read back, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onnx_files
+from roadworthy.core.errors import StepFailed, UsageError
+from roadworthy.core.stages import Plan
+from roadworthy.core.types import BATCH, Signature, TensorSpec
+from roadworthy.runtimes import openvino
+
+SIGNATURE = onnx_files.SIGNATURE
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_the_plan_says_is_what_was_compiled(tmp_path: Path, threads: int) -> None:
+    session = openvino.load(onnx_files.linear(tmp_path / "model.onnx"), SIGNATURE, Plan("openvino", threads=threads))
+    compiled = session._request.get_compiled_model()
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
+    assert compiled.get_property("NUM_STREAMS") == 1
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
+def test_a_plan_that_it_cannot_honour_is_refused(tmp_path: Path) -> None:
+    path = onnx_files.linear(tmp_path / "model.onnx")
+    with pytest.raises(UsageError, match="fp64"):
+        openvino.load(path, SIGNATURE, Plan("openvino", "fp64"))
+    with pytest.raises(UsageError, match="spin"):
+        openvino.load(path, SIGNATURE, Plan("openvino", spin=True))
+
+
+def test_a_file_that_is_no_model_is_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "model.xml").write_text("not a model")
+    with pytest.raises(StepFailed, match=r"cannot load .*model\.xml") as caught:
+        openvino.load(tmp_path, SIGNATURE, Plan("openvino"))
+    assert "\n" not in caught.value.message
+
+
+def test_a_model_of_another_signature_is_refused(tmp_path: Path) -> None:
+    path = onnx_files.linear(tmp_path / "model.onnx", batch=1)
+    with pytest.raises(StepFailed, match=r"x:float32\[1,8\] where the signature has x:float32\[batch,8\]"):
+        openvino.load(path, SIGNATURE, Plan("openvino"))
+    other = Signature(SIGNATURE.inputs, (TensorSpec("z", "float32", (BATCH, 4)),))
+    with pytest.raises(StepFailed, match="it has y where the signature has z"):
+        openvino.load(onnx_files.linear(path), other, Plan("openvino"))
+
+
+def test_a_failing_call_is_one_line_of_ours(tmp_path: Path) -> None:
+    session = openvino.load(onnx_files.linear(tmp_path / "model.onnx"), SIGNATURE, Plan("openvino"))
+    with pytest.raises(StepFailed, match="OpenVINO failed") as caught:
+        session.run({"x": np.zeros((1, 9), np.float32)})
+    assert "\n" not in caught.value.message
