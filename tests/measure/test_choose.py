@@ -140,6 +140,19 @@ def test_other_objectives() -> None:
         chosen(race, "beauty")
 
 
+def test_a_throughput_without_quiet_rounds_chooses_nothing() -> None:
+    race = raced(one(Plan("a", "int8"), 1.0, rate=900.0), one(Plan("b"), 1.0))
+    assert chosen(race, "throughput").winner == "a-int8-t1"
+    noisy = replace(race, rates=tuple({} for _ in race.rates))
+    assert chosen(noisy, "throughput").winner == "b-fp32-t1"
+
+
+def test_the_fallback_is_of_the_winners_runtime_and_quick() -> None:
+    slow, quick = one(Plan("b", threads=1), 5.0), one(Plan("b", threads=2), 3.0)
+    choice = chosen(raced(one(Plan("a"), 2.0), slow, quick, one(Plan("b", "int8"), 1.0)))
+    assert (choice.winner, choice.fallback) == ("b-int8-t1", "b-fp32-t2")
+
+
 def test_size_needs_no_trusted_timing() -> None:
     race = raced(one(Plan("a", "int8"), 5.0, size=2.0, trusted=False), one(Plan("b"), 1.0, size=9.0, trusted=False))
     assert chosen(race, "size").winner == "a-int8-t1"

@@ -49,13 +49,12 @@ class _Choosing:
         return Choice(_name(winner), _name(fallback) if fallback else None, tuple(reasons))
 
     def _winner(self, entrants: list[Measured]) -> tuple[Measured, list[str]]:
-        timed = self._objective in ("latency", "throughput")
-        trusted = [one for one in entrants if one.timing.trusted or not timed]
+        trusted = [one for one in entrants if self._trusted(one)]
         if not trusted:
             winner = min(self._equivalent(entrants) or entrants, key=self._simplicity)
             return winner, [
-                f"The machine was too noisy to choose by speed: fewer than enough of the rounds were undisturbed "
-                f"({winner.timing.rounds} quiet, {winner.timing.noisy} disturbed), so no timing decided.",
+                f"The machine was too noisy to choose by speed: {_name(winner)} had {winner.timing.rounds} undisturbed rounds and "
+                f"{winner.timing.noisy} disturbed ones, and no other fared well enough; no timing decided.",
                 f"{_name(winner)} is the simplest candidate that gives the original's answers.",
             ]
         leader = min(trusted, key=self._cost)
@@ -64,20 +63,21 @@ class _Choosing:
         return winner, self._reasons(winner, leader, level, len(entrants) - len(trusted))
 
     def _reasons(self, winner: Measured, leader: Measured, level: list[Measured], untrusted: int) -> list[str]:
-        reasons = [f"{_name(winner)} has {_ARTICLE[self._objective]}: {self._figure(winner)}."]
+        timed = self._objective in ("latency", "throughput")
         if winner is self._original:
             reasons = [f"Nothing beat the original beyond the noise, so it stays as it is: {self._figure(winner)}."]
-        elif self._objective in ("latency", "throughput"):
+        elif winner is leader:
+            reasons = [f"{_name(winner)} has {_SUPERLATIVE[self._objective]}: {self._figure(winner)}."]
+        else:
+            reasons = [
+                f"{_name(winner)}, at {self._figure(winner)}, is level with the best ({_name(leader)}: {self._figure(leader)}).",
+                f"Of {len(level)} that are level within the noise or within {MARGIN[self._objective]:.0%}, it is the simplest.",
+            ]
+        if timed and winner is not self._original:
             reasons.append(self._beside_original(winner))
-        if winner is not leader:
-            reasons[0] = (
-                f"{_name(winner)} is level with the best ({_name(leader)}: {self._figure(leader)}) at {self._figure(winner)}."
-                if (winner is not self._original)
-                else reasons[0]
-            )
-            reasons.append(f"Of {len(level)} that are level within the noise or within {MARGIN[self._objective]:.0%}, it is the simplest.")
         if untrusted:
-            reasons.append(f"{untrusted} other{'s' if untrusted > 1 else ''} had too few undisturbed rounds to take part in the choice.")
+            others = "1 other" if untrusted == 1 else f"{untrusted} others"
+            reasons.append(f"{others} took no part in the choice, for too few undisturbed rounds or too restless ones.")
         return reasons
 
     def _beside_original(self, winner: Measured) -> str:
@@ -93,9 +93,8 @@ class _Choosing:
         """What was better and could not be taken, because of what it needs at serve time."""
         if self._allowed:
             return []
-        better = [one for one in self._race.measured if self._framework(one) and self._beats(one, winner)]
-        timed = self._objective in ("latency", "throughput")
-        better = [one for one in better if one.timing.trusted or not timed]
+        barred = [one for one in self._race.measured if self._framework(one) and self._trusted(one)]
+        better = [one for one in barred if self._beats(one, winner)]
         if not better:
             return []
         best = min(better, key=self._cost)
@@ -103,6 +102,12 @@ class _Choosing:
             f"{_name(best)} was better still ({self._figure(best)}) but needs the training framework to answer; "
             "--allow-framework-at-serve lets it take part."
         ]
+
+    def _trusted(self, one: Measured) -> bool:
+        """Whether the figure of the objective may decide: sizes always, speeds after enough quiet rounds."""
+        if self._objective == "throughput":
+            return self._race.paired(one, one, "throughput") is not None
+        return one.timing.trusted or self._objective != "latency"
 
     def _beats(self, a: Measured, b: Measured) -> bool:
         """Whether ``a`` is better than ``b`` beyond the noise and by more than the margin."""
@@ -142,11 +147,19 @@ class _Choosing:
         )
 
     def _fallback(self, entrants: list[Measured], winner: Measured) -> Measured | None:
-        """The simplest that runs on any such CPU, without a framework; none where the winner itself is one."""
+        """One that runs on any such CPU without a framework, of the winner's runtime if possible: an image then holds one runtime.
+
+        None where the winner itself is such a one.
+        """
         fit = [one for one in self._equivalent(entrants) if self._universal(one)]
         if not fit or self._universal(winner):
             return None
-        return min(fit, key=self._simplicity)
+
+        def worth(one: Measured) -> tuple[object, ...]:
+            plan = one.verified.candidate.plan
+            return plan.runtime != winner.verified.candidate.plan.runtime, bool(plan.flavour), plan.spin, one.timing.latency_ms.value
+
+        return min(fit, key=worth)
 
     def _universal(self, one: Measured) -> bool:
         plan = one.verified.candidate.plan
@@ -160,7 +173,7 @@ class _Choosing:
         return self._runtimes[one.verified.candidate.plan.runtime].FRAMEWORK
 
 
-_ARTICLE = {
+_SUPERLATIVE = {
     "latency": "the shortest latency",
     "throughput": "the highest throughput",
     "size": "the smallest size",

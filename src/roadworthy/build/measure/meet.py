@@ -23,7 +23,7 @@ ROUNDS, MOST_ROUNDS, LEAST_ROUNDS = 20, 60, 6
 FAR_BEHIND = 1.5
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 WORTH_GROWING, LONGEST_CALL = 1.05, 1.0
-THROUGHPUT_ROUNDS, BURST_TRIES, FEW_CALLS = 5, 3, 3
+MOST_THROUGHPUT_ROUNDS, BURST_TRIES, FEW_CALLS = 8, 3, 3
 MEMORY_SHARE = 0.5
 LATENCY_SHARE, THROUGHPUT_SHARE = 0.6, 0.9
 FINALISTS, COLD_STARTS = 3, 3
@@ -127,8 +127,9 @@ class Meet:
         for index in [0, *heat]:
             if not self.lanes[index].best_batch:
                 self._attempt(index, lambda runner, lane: self._grow(runner, lane, deadline))
-        for number in range(THROUGHPUT_ROUNDS):
-            if number and time.monotonic() > deadline:
+        for number in range(MOST_THROUGHPUT_ROUNDS):
+            enough = all(len(self.lanes[index].rates) >= figures.ENOUGH for index in heat or [0])
+            if number >= figures.ENOUGH and (enough or time.monotonic() > deadline):
                 break
             self._say(f"throughput, round {number + 1}")
             everybody = [0, *heat]
