@@ -76,7 +76,7 @@ class Workshop:
 def workshop(*, seconds: float, step_seconds: float, memory_mb: int, notify: Notify) -> Iterator[Workshop]:
     """A workshop that is cleared however the block ends, with every process it started."""
     host = this_host()
-    limits = Limits(min(step_seconds, seconds), memory_mb or int(host.memory_mb * MEMORY_SHARE))
+    limits = Limits(step_seconds, memory_mb or int(host.memory_mb * MEMORY_SHARE))
     with tempfile.TemporaryDirectory(prefix="roadworthy-") as name:
         try:
             yield Workshop(Path(name), host, limits, time.monotonic() + seconds, notify)

@@ -11,7 +11,7 @@ import numpy as np
 
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError
-from roadworthy.core.samples import SampleSet
+from roadworthy.core.samples import SampleSet, file_of
 from roadworthy.core.types import Array, Signature
 from roadworthy.preprocess import sources, store
 from roadworthy.preprocess.image import Preprocessor
@@ -124,7 +124,7 @@ def _write_images(out: Path, name: str, images: Sequence[Any] | Array, labels: A
             yield preprocessor.one(images[index], out=buffer, name=_name(index))
 
     with store.directory(out):
-        store.write_array(out / store.file_of(name), first.dtype, (len(order), *first.shape), samples())
+        store.write_array(out / file_of(name), first.dtype, (len(order), *first.shape), samples())
         store.write_labels(out, labels, order)
     return SampleSet(out, (name,), len(order), labels is not None)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from roadworthy.core.errors import DataError, OutOfSpace
-from roadworthy.core.samples import LABELS, SampleSet
+from roadworthy.core.samples import LABELS, SampleSet, file_of
 from roadworthy.core.types import Array
 
 CHUNK_BYTES = 1 << 23
@@ -80,11 +80,6 @@ def balanced_order(count: int, labels: Array | None) -> Array:
         members = np.flatnonzero(classes == label)
         turn[members] = np.arange(len(members))
     return np.asarray(shuffled[np.lexsort((classes, turn))])
-
-
-def file_of(name: str) -> str:
-    """The file of one input in a sample set."""
-    return f"in.{name}.npy"
 
 
 def _translate(problem: OSError, out: Path) -> DataError | OutOfSpace:

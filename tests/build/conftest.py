@@ -1,0 +1,29 @@
+"""A linear classifier and its data as files, for deployments that take no framework and little time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from linear import planted
+
+FEATURES, CLASSES, SAMPLES = 12, 4, 400
+
+
+@pytest.fixture
+def linear(tmp_path: Path) -> Path:
+    """A folder with ``model.npz`` and ``data.npz``, whose labels are the model's own answers but for one in ten."""
+    generator = np.random.default_rng(0)
+    weight = generator.standard_normal((FEATURES, CLASSES)).astype(np.float32)
+    bias = np.zeros(CLASSES, np.float32)
+    x = generator.standard_normal((SAMPLES, FEATURES)).astype(np.float32)
+    y = np.argmax(x @ weight + bias, axis=1)
+    y[::10] = (y[::10] + 1) % CLASSES
+    np.savez(tmp_path / "model.npz", weight=weight, bias=bias)
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    return tmp_path
+
+
+__all__ = ["linear", "planted"]

@@ -1,0 +1,125 @@
+"""A source walks through the whole house on the runtime that needs nothing; whatever fails leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import roadworthy as rw
+from roadworthy.build import pipeline
+from roadworthy.build.job import Job
+from roadworthy.build.workshop import Progress
+from roadworthy.bundle import store
+from roadworthy.core.errors import DataError, NoCandidate, OutOfSpace, UsageError
+from roadworthy.core.isolate import Worker
+
+
+@pytest.fixture
+def job(linear: Path) -> Job:
+    return Job(linear / "model.npz", linear / "bundle", data=str(linear / "data.npz"), seconds=120)
+
+
+def test_a_source_becomes_a_bundle_that_answers(job: Job) -> None:
+    seen: list[Progress] = []
+    deployment = pipeline.deploy(job, seen.append)
+    certificate = deployment.certificate
+    assert list(dict.fromkeys(progress.stage for progress in seen)) == ["data", "load", "original", "candidates", "race", "pack"]
+    assert certificate.samples.evaluated + certificate.samples.calibrated == 400
+    assert certificate.original is not None
+    assert certificate.original.value.value == pytest.approx(0.9, abs=0.03)
+    assert not certificate.rejected
+    assert store.read(deployment.bundle).name == "model"
+    with (
+        np.load(job.data or "", allow_pickle=False) as data,
+        np.load(job.source, allow_pickle=False) as model,
+        rw.load(deployment) as session,
+    ):
+        answer = session(data["x"][:3]).outputs["output"]
+        assert np.allclose(answer, data["x"][:3] @ model["weight"], atol=1e-5)
+
+
+def test_without_data_the_certificate_says_that_noise_was_used(job: Job) -> None:
+    certificate = pipeline.deploy(replace(job, data=None)).certificate
+    assert certificate.samples.kind == "noise"
+    assert certificate.goal.metric == "agreement"
+
+
+def test_a_bundle_is_replaced_whole(job: Job) -> None:
+    first = pipeline.deploy(job)
+    again = pipeline.deploy(replace(job, version="2"))
+    assert first.bundle == again.bundle
+    assert store.read(again.bundle).version == "2"
+    assert sorted(path.name for path in job.output.parent.iterdir()) == ["bundle", "data.npz", "model.npz"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"runtimes": ("nul",)}, UsageError, "there is no runtime 'nul'"),
+        ({"data": "nowhere"}, DataError, "nowhere"),
+        ({"metric": "top9000"}, UsageError, "top9000"),
+        ({"preprocess": "imagenett"}, DataError, "imagenet"),
+        ({"labels": Path("no-labels.txt")}, DataError, "no-labels.txt"),
+    ],
+)
+def test_what_cannot_work_is_said_in_words_and_leaves_nothing(
+    job: Job, change: dict[str, object], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        pipeline.deploy(replace(job, **change))  # type: ignore[arg-type]
+    assert not job.output.exists()
+    assert not Worker.running
+
+
+def test_what_is_no_bundle_is_not_replaced_and_this_is_said_at_once(job: Job) -> None:
+    job.output.mkdir()
+    (job.output / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="not a bundle"):
+        pipeline.deploy(job, lambda progress: pytest.fail("it began to work"))
+    assert (job.output / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_time_budget_that_is_spent_rejects_in_words(job: Job) -> None:
+    with pytest.raises(NoCandidate, match="time budget"):
+        pipeline.deploy(replace(job, plans=("null-fp32-t1",), runtimes=("null",), seconds=0.5))
+
+
+def test_an_interrupt_leaves_nothing(job: Job) -> None:
+    for stage in ("load", "original", "candidates", "race", "pack"):
+
+        def interrupt(progress: Progress, at: str = stage) -> None:
+            if progress.stage == at:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.deploy(job, interrupt)
+        assert not job.output.exists() or stage == "pack"
+        assert not [path for path in job.output.parent.iterdir() if path.name.startswith(".")]
+        assert not Worker.running
+
+
+def test_a_disk_that_fills_while_packing(job: Job, small_disk: Path) -> None:
+    (small_disk / "ballast").write_bytes(b"x" * (1_040_000))
+    with pytest.raises(OutOfSpace, match="disk filled up"):
+        pipeline.deploy(replace(job, output=small_disk / "bundle"))
+    assert [path.name for path in small_disk.iterdir()] == ["ballast"]
+
+
+def test_what_errs_and_what_dies_is_rejected_with_a_program_that_shows_it_again(job: Job, planted: None) -> None:
+    certificate = pipeline.deploy(job).certificate
+    errs, dies = certificate.rejected
+    assert (errs.stage, dies.stage) == ("verify", "lower")
+    assert "not the same function" in errs.reason
+    assert dies.reason == "crashed with SIGSEGV"
+    assert certificate.choice.winner.startswith("null")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "planted")}
+    for rejected in (errs, dies):
+        script = job.output / "rejected" / rejected.plan.name / "reproduce.py"
+        run = subprocess.run([sys.executable, script], cwd=job.output.parent, env=environment, capture_output=True, text=True)
+        assert rejected.reason in run.stdout, run.stderr
