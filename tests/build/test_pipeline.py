@@ -16,7 +16,7 @@ from roadworthy.build import pipeline
 from roadworthy.build.job import Job
 from roadworthy.build.workshop import Progress
 from roadworthy.bundle import store
-from roadworthy.core.errors import DataError, NoCandidate, OutOfSpace, UsageError
+from roadworthy.core.errors import DataError, OutOfSpace, UsageError
 from roadworthy.core.isolate import Worker
 
 
@@ -85,9 +85,10 @@ def test_what_is_no_bundle_is_not_replaced_and_this_is_said_at_once(job: Job) ->
     assert (job.output / "thesis.tex").read_text() == "years of work"
 
 
-def test_a_time_budget_that_is_spent_rejects_in_words(job: Job) -> None:
-    with pytest.raises(NoCandidate, match="time budget"):
-        pipeline.deploy(replace(job, plans=("null-fp32-t1",), runtimes=("null",), seconds=0.5))
+def test_candidates_that_come_after_the_time_budget_are_rejected_in_words_and_the_original_is_packed(job: Job) -> None:
+    certificate = pipeline.deploy(replace(job, seconds=0.5)).certificate
+    assert [rejected.reason for rejected in certificate.rejected] == ["the time budget was spent before its turn"]
+    assert certificate.choice.winner == certificate.baseline.verified.candidate.plan.name
 
 
 def test_an_interrupt_leaves_nothing(job: Job) -> None:

@@ -289,6 +289,7 @@ def test_lists_of_images_in_memory(tmp_path: Path) -> None:
 def test_a_full_disk_is_said_and_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # /dev/full is a real device on which every write fails for want of space.
     monkeypatch.setattr(store, "file_of", lambda name: Path("/dev/full"))
+    monkeypatch.setattr("roadworthy.preprocess.dataset.file_of", lambda name: Path("/dev/full"))
     for data, contract in ((np.zeros((5, 100_000), np.float32), TENSORS), (folder(tmp_path / "data", {"ant": 3}), IMAGES)):
         with pytest.raises(OutOfSpace, match="the disk filled up"):
             gather(data, ("x",), contract, tmp_path / "out")
