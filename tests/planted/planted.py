@@ -50,8 +50,8 @@ class PlantedSession:
             case "raises from":
                 if n >= self._number:
                     raise ValueError("only one sample fits\nsomething deeper")
-            case "is not a number":
-                y[0, 0] = np.nan
+            case "is not a number above":
+                y[x.reshape(n, -1)[:, 0] > self._number, 0] = np.nan
             case "errs by":
                 y += self._number * np.abs(y).max() * np.sign(np.sin(37 * y))
             case "sleeps":

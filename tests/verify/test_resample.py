@@ -25,12 +25,12 @@ def test_a_drop_just_beyond_the_budget_passes_about_once_in_twenty_runs(samples:
 
 
 def test_skewed_continuous_losses_do_not_fool_the_bound() -> None:
-    random = np.random.default_rng(2)
-    runs = 200
+    random = np.random.default_rng(1)
+    runs = 400
     passed = sum(
         resample.drop_interval(random.lognormal(0, 1, 100) * 0.051 / np.exp(0.5), 1.0)[1] <= 0.05 for _ in range(runs)
     )  # fmt: skip
-    assert passed / runs <= 0.11  # the plain percentile bootstrap lets 0.135 through
+    assert passed / runs <= 0.10  # the plain percentile bootstrap lets 0.135 through
 
 
 def test_samples_that_never_changed_prove_only_so_much() -> None:

@@ -64,7 +64,11 @@ def test_the_same_error_is_within_the_budget_of_another_precision(linear: Linear
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_value_that_is_no_number_is_refused(linear: Linear, precision: str) -> None:
-    assert "NaN or infinite" in rejected(linear, linear.candidate("is not a number", precision), budget=1.0).reason
+    """One sample of the thousand is enough."""
+    assert (
+        rejected(linear, linear.candidate("is not a number above=0.999", precision), budget=1.0).reason
+        == "1 of its output values is NaN or infinite where the original's is not"
+    )
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

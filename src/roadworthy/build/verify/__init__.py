@@ -81,7 +81,7 @@ def verify(request: VerifyRequest) -> Outcome:
         sizes = tuple(sorted({size, *(candidate.signature.call_size(batch) for batch in request.batches)}))
         seen = found.parity(sizes, reference.tolerance.limit)
         if found.nonfinite:
-            return _rejected(request, f"{found.nonfinite} values of its outputs are NaN or infinite where the original's are not", seen)
+            return _rejected(request, f"gives NaN or infinite values where the original's are finite ({found.nonfinite} seen)", seen)
         if fault := trial.batch_fault(sizes):
             return _rejected(request, fault, seen)
     score = _score(metric, scores, losses, request.budget)
