@@ -65,10 +65,8 @@ def test_the_same_error_is_within_the_budget_of_another_precision(linear: Linear
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_value_that_is_no_number_is_refused(linear: Linear, precision: str) -> None:
     """One sample of the thousand is enough."""
-    assert (
-        rejected(linear, linear.candidate("is not a number above=0.999", precision), budget=1.0).reason
-        == "1 of its output values is NaN or infinite where the original's is not"
-    )
+    reason = rejected(linear, linear.candidate("is not a number above=0.999", precision), budget=1.0).reason
+    assert "NaN or infinite" in reason and reason.endswith("(1 seen)")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
