@@ -57,7 +57,8 @@ def progress(*, quiet: bool = False) -> Iterator[Notify]:
         yield line
         return
     columns = (SpinnerColumn(), TextColumn("{task.description:<12}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, TextColumn("[dim]{task.fields[text]}"), console=status) as bars:
+    # Redrawn seldom: a busy display would be a neighbour that the race has to wait for.
+    with Bars(*columns, TextColumn("[dim]{task.fields[text]}"), console=status, refresh_per_second=2) as bars:
         tasks: dict[str, object] = {}
 
         def update(event: Progress) -> None:

@@ -154,7 +154,7 @@ def _reference(loaded: load.Loaded, data: Data, job: Job, shop: Workshop) -> tup
     plan = Plan(registry.runtime_for(loaded.graph.format), threads=shop.host.cores)
     path = loaded.graph.path
     candidate = Candidate(plan, path, loaded.signature, loaded.graph.format, path.stat().st_size, 0.0)
-    score = verify.score_original(verify.ScoreRequest(data.evaluation, reference, metric, job.max_drop))
+    score = shop.step(verify.score_original, verify.ScoreRequest(data.evaluation, reference, metric, job.max_drop), "score")
     parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if _classes(loaded.signature) else None, True)
     shop.notify(Progress("original", 1, 1, f"{score.metric} {score.value.value:.2%}"))
     return trial, Verified(candidate, parity, score)

@@ -1,0 +1,91 @@
+"""The commands as real processes on bundles of the null runtime: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def linear(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    weight = generator.standard_normal((12, 4)).astype(np.float32)
+    x = generator.standard_normal((200, 12)).astype(np.float32)
+    np.savez(tmp_path / "model.npz", weight=weight, bias=np.zeros(4, np.float32))
+    np.savez(tmp_path / "data.npz", x=x, y=np.argmax(x @ weight, axis=1))
+    np.save(tmp_path / "two.npy", x[:2])
+    return tmp_path
+
+
+def test_deploy_report_check_predict_and_inspect(cli: Cli, linear: Path) -> None:
+    deploy = cli("deploy", "model.npz", "--data", "data.npz", "-o", "bundle", cwd=linear)
+    assert deploy.returncode == 0, deploy.stderr
+    assert "Report  bundle/report.html" in deploy.stdout
+    assert "null-fp32-t1" in deploy.stdout
+    report = json.loads(cli("report", "bundle", "--json", cwd=linear).stdout)
+    assert report["certificate"]["original"]["value"]["value"] == 1.0
+    check = json.loads(cli("check", "bundle", "--json", cwd=linear).stdout)
+    assert check["golden"]["error"] <= check["golden"]["gate"]
+    assert check["today"]["latency_ms"]["value"] > 0
+    predict = json.loads(cli("predict", "bundle", "two.npy", "--json", cwd=linear).stdout)
+    with np.load(linear / "model.npz") as model:
+        expected = np.argmax(np.load(linear / "two.npy") @ model["weight"], axis=1)
+    assert [sample[0]["index"] for sample in predict[0]["samples"]] == expected.tolist()
+    inspect = json.loads(cli("inspect", "model.npz", "--json", cwd=linear).stdout)
+    assert {tensor["name"] for tensor in inspect["tensors"]} == {"weight", "bias"}
+
+
+def test_a_flipped_byte_is_a_damaged_bundle(cli: Cli, null_bundle: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(null_bundle, bundle)
+    weights = next(bundle.glob("variants/*/model.npz"))
+    data = bytearray(weights.read_bytes())
+    data[100] ^= 1
+    weights.write_bytes(data)
+    for command in (("check", "bundle"), ("predict", "bundle", "x.npy"), ("report", "bundle"), ("serve", "bundle", "--port", "0")):
+        run = cli(*command, cwd=tmp_path)
+        assert run.returncode == 6, command
+        assert "model.npz" in run.stderr
+        assert "Traceback" not in run.stderr
+
+
+def test_errors_are_json_for_whoever_asks_for_json(cli: Cli, tmp_path: Path) -> None:
+    run = cli("inspect", "nothing.pt", "--json", cwd=tmp_path)
+    assert run.returncode == 3
+    assert "nothing.pt" in json.loads(run.stdout)["error"]
+
+
+def test_doctor_names_every_runtime(cli: Cli, tmp_path: Path) -> None:
+    examination = json.loads(cli("doctor", "--json", cwd=tmp_path).stdout)
+    assert {health["runtime"] for health in examination["runtimes"] if health["works"]} >= {"null"}
+    assert examination["host"]["cores"] >= 1
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.8, 1.5, 2.5, 4.0])
+def test_ctrl_c_at_any_point_leaves_nothing(linear: Path, seconds: float) -> None:
+    before = sorted(path.name for path in linear.iterdir())
+    scratch = linear / "tmp"
+    scratch.mkdir()
+    command = [str(Path(sys.executable).with_name("roadworthy")), "deploy", "model.npz", "--data", "data.npz", "-o", "bundle"]
+    with subprocess.Popen(command, cwd=linear, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(scratch)}) as process:
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode in (130, 0 if (linear / "bundle").exists() else 130)
+    assert "Traceback" not in errors
+    assert not list(scratch.iterdir())
+    scratch.rmdir()
+    if process.returncode:
+        assert sorted(path.name for path in linear.iterdir()) == before
