@@ -13,7 +13,7 @@ from roadworthy.serve.model import Model
 import roadworthy.serve.server
 with Model.open(__import__("pathlib").Path(sys.argv[1])) as model:
     pass
-heavy = [name for name in ("torch", "tensorflow", "roadworthy.build", "rich", "click") if name in sys.modules]
+heavy = [name for name in ("torch", "tensorflow", "roadworthy.build", "rich") if name in sys.modules]
 print(",".join(heavy))
 """
 
