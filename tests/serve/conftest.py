@@ -33,6 +33,12 @@ def echo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def steady_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, slow enough to have a thread of its own."""
+    return write_echo(tmp_path_factory.mktemp("bundles") / "steady", "steady")
+
+
+@pytest.fixture(scope="session")
 def many_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two inputs, four outputs, as many dtypes."""
     a, b = np.arange(6, dtype=np.float32).reshape(3, 2), np.array([-1, 0, 5])

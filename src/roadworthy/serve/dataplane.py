@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,7 +14,10 @@ from roadworthy.preprocess.answer import Ranked, read_out
 from roadworthy.serve.model import Model
 
 INLINE_SECONDS = 0.001
-"""Up to this long a call may hold the event loop; a thread would cost a cheap model more than the call itself."""
+"""Calls expected to take less hold the event loop: a thread would cost them more than they cost everybody else."""
+
+SURPRISE_SECONDS = 0.02
+"""A model that once held the loop for longer has its thread from then on; its time depends on more than the input's size."""
 
 
 class InferenceFailed(RoadworthyError):
@@ -98,7 +102,7 @@ class DataPlane:
         lane.waiting += 1
         try:
             if lane.waiting == 1 and lane.cheap(request):
-                return _answer(lane.model, request)
+                return lane.inline(request)
             return await asyncio.get_running_loop().run_in_executor(lane.worker, _answer, lane.model, request)
         finally:
             lane.waiting -= 1
@@ -125,12 +129,23 @@ class _Lane:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.waiting = 0
+        self._surprised = False
         # The thread starts with the first call that needs it.
         self.worker = ThreadPoolExecutor(1, thread_name_prefix=f"model-{model.name}")
 
     def cheap(self, request: InferRequest) -> bool:
-        """Whether the call is over before a thread would have been woken. An image never is: its size shows only on decoding."""
-        return not request.images and self.model.seconds * _samples(request.feeds) < INLINE_SECONDS
+        """Whether the call is expected to be short. An image never is: how large it is shows only on decoding."""
+        if self._surprised or request.images:
+            return False
+        return self.model.pace * sum(array.size for array in request.feeds.values()) < INLINE_SECONDS
+
+    def inline(self, request: InferRequest) -> InferResponse:
+        """The answer, on the event loop's own thread."""
+        begun = time.perf_counter()
+        try:
+            return _answer(self.model, request)
+        finally:
+            self._surprised = time.perf_counter() - begun > SURPRISE_SECONDS
 
 
 def _answer(model: Model, request: InferRequest) -> InferResponse:

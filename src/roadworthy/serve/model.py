@@ -48,14 +48,14 @@ class Prediction:
 class Model:
     """A bundle ready to answer. ``notes`` says what differs from what was certified, one sentence each.
 
-    ``seconds`` is the time of a call with one sample, seen while opening. Calls from several threads wait for each other.
+    ``pace`` is seconds for each element of the inputs, seen while opening on one sample. Calls from several threads wait for each other.
     """
 
     def __init__(self, manifest: Manifest, variant: Variant, session: CheckedSession, check: GoldenCheck, notes: tuple[str, ...]) -> None:
         self.name, self.version = manifest.name, manifest.version
         self.signature, self.contract = manifest.signature, manifest.contract
         self.variant, self.check, self.notes = variant, check, notes
-        self.seconds = float("inf")
+        self.pace = float("inf")
         self._session = session
         self._lock = Lock()
         self._preprocessor: Preprocessor | None = None
@@ -82,7 +82,7 @@ class Model:
                 notes.append(f"{variant.name} is not used: {problem.message}")
                 continue
             model = cls(manifest, variant, session, check, (*notes, *_notes_on_packages(variant)))
-            model.seconds = _seconds_a_call(model, golden)
+            model.pace = _pace(model, golden)
             return model
         if all(isinstance(problem, BackendMissing) for problem in failures):
             raise failures[0]
@@ -220,8 +220,8 @@ def _pieces(signature: Signature, count: int) -> Iterator[tuple[int, int]]:
     yield from ((start, start + many) for start in range(0, count - many + 1, many))
 
 
-def _seconds_a_call(model: Model, golden: Arrays) -> float:
-    """The median of up to ten calls with one sample, or the first one's time if that is long."""
+def _pace(model: Model, golden: Arrays) -> float:
+    """Seconds for each element of the inputs: the median of up to ten calls with one sample, of one if that is long."""
     start, stop = next(_pieces(model.signature, model.check.samples))
     feeds = {spec.name: golden[f"in.{spec.name}"][start:stop] for spec in model.signature.inputs}
     times: list[float] = []
@@ -229,7 +229,7 @@ def _seconds_a_call(model: Model, golden: Arrays) -> float:
         begun = time.perf_counter()
         model.run(feeds)
         times.append(time.perf_counter() - begun)
-    return median(times)
+    return median(times) / sum(array.size for array in feeds.values())
 
 
 def _notes_on_host(root: Path, host: Host) -> list[str]:

@@ -26,7 +26,8 @@ from roadworthy.serve.model import Model
 from roadworthy.serve.protocols.oip import OpenInference
 
 PARTING = 0.2
-"""Seconds between "not ready" and the closed door: clients with an open connection are told to leave, not cut off."""
+"""Seconds between "not ready" and the closed door, and again before silent connections are cut: clients are told to
+leave with every answer, and a request that was on its way when the door closed still gets one."""
 
 
 def serve(
@@ -60,6 +61,8 @@ async def _serve(bundles: list[Path], listener: socket.socket, threads: int | No
                 _announce(models, listener)
             await stop.wait()
             plane.draining = True
+            await asyncio.sleep(PARTING)
+            server.close_door()
             await asyncio.sleep(PARTING)
         finally:
             server.should_exit = True
@@ -121,7 +124,7 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-def _server(app: App, limits: Limits) -> uvicorn.Server:
+def _server(app: App, limits: Limits) -> _Server:
     class BoundedHead(_BoundedHead):
         head_limit = limits.head
 
@@ -145,6 +148,11 @@ def _server(app: App, limits: Limits) -> uvicorn.Server:
 
 class _Server(uvicorn.Server):
     """Signals are this module's: readiness has to go before the listening socket does, and a drained server ends well."""
+
+    def close_door(self) -> None:
+        """Accept nobody new; whoever is in stays."""
+        for door in getattr(self, "servers", ()):
+            door.close()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

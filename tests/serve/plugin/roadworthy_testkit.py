@@ -1,8 +1,8 @@
 """A third party's runtime, found by entry point, that misbehaves on request.
 
 Flavour ``echo``: y is x, but x[0, 1] seconds late, and where x[0, 0] is 13 it raises, where it is -1 it answers NaN and
-infinity. ``lying`` is off by one, ``silent`` leaves the output out, ``late`` takes a second to load, ``many`` has
-several inputs and outputs. Two calls at a time are an error.
+infinity. ``steady`` is never faster than two milliseconds. ``lying`` is off by one, ``silent`` leaves the output out,
+``late`` takes a second to load, ``many`` has several inputs and outputs. Two calls at a time are an error.
 """
 
 import time
@@ -40,6 +40,8 @@ class Session:
             a, b = feeds["a"], feeds["b"]
             return {"sum": a + b[:, None].astype(a.dtype), "flag": b > 0, "half": a.astype(np.float16), "count": b * 2}
         x = feeds["x"]
+        if self.flavour == "steady":
+            time.sleep(0.002)
         if x[0, 0] == 13:
             raise RuntimeError("thirteen is more than this runtime\ncan bear")
         if x[0, 1] > 0:
