@@ -13,9 +13,10 @@ from roadworthy.core.types import BATCH, Signature, TensorSpec
 SIGNATURE = Signature((TensorSpec("x", "float32", (BATCH, 8)),), (TensorSpec("y", "float32", (BATCH, 4)),))
 
 
-def linear(path: Path, *, batch: str | int = BATCH, weights: str | None = None, width: int = 4) -> Path:
+def linear(path: Path, *, batch: str | int = BATCH, weights: str | None = None, width: int = 4, ones: bool = False) -> Path:
     """``y = x @ w``; ``weights`` names a file for ``w`` outside the model, wherever it may be."""
-    weight = numpy_helper.from_array(np.random.default_rng(0).standard_normal((8, width), dtype=np.float32), "w")
+    values = np.ones((8, width), np.float32) if ones else np.random.default_rng(0).standard_normal((8, width), dtype=np.float32)
+    weight = numpy_helper.from_array(values, "w")
     if weights is not None:
         weight.data_location = TensorProto.EXTERNAL
         for key, value in (("location", weights), ("offset", "0"), ("length", str(len(weight.raw_data)))):
