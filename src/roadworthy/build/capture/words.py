@@ -7,6 +7,7 @@ import re
 from roadworthy.core.errors import RoadworthyError
 
 LONGEST = 240
+DEEPEST = 6
 
 _DATA_DEPENDENT = re.compile(r"data-dependent|GuardOnDataDependent|DataDependentOutput", re.IGNORECASE)
 _SPECIALISED = re.compile(r"You marked (\w+) as dynamic but your code specialized it to be a constant \((\d+)\)")
@@ -15,6 +16,7 @@ _SOURCE_LINE = re.compile(r"File \"?([^\s\":]+\.py)\"?(?:, line |:)(\d+),? in \w
 _NO_OPERATOR = re.compile(
     r"No ONNX function found for <OpOverload\(op='([\w.:]+)'|Exporting the operator '([\w:]+)' to ONNX opset version \d+ is not supported"
 )
+_OPERATOR = re.compile(r"Error when translating node .*?target=torch\.ops\.(\w+\.\w+)")
 
 
 class Refused(Exception):
@@ -38,7 +40,10 @@ def reason(problem: BaseException) -> str:
         return f"the model's code fixes {match[1]} to {match[2]}{_where(text)}"
     if match := _NO_OPERATOR.search(text):
         return f"the operator {match[1] or match[2]} has no counterpart in ONNX"
-    return _shortened(f"{type(problem).__name__}: {_telling_line(str(problem))}")
+    deepest = _chain(problem)[-1]
+    said = _shortened(f"{type(deepest).__name__}: {_telling_line(str(deepest))}")
+    operator = _OPERATOR.search(text)
+    return f"the operator {operator[1]} cannot be converted: {said}" if operator else said
 
 
 def is_data_dependent(problem: BaseException) -> bool:
@@ -63,13 +68,16 @@ def one_line(text: str) -> str:
 
 
 def _whole(problem: BaseException) -> str:
-    """The message with those of its causes: the dynamo exporter wraps what really happened."""
-    parts: list[str] = []
-    seen: BaseException | None = problem
-    while seen is not None and len(parts) < 5:
-        parts.append(f"{type(seen).__name__}: {seen}")
-        seen = seen.__cause__
-    return "\n".join(parts)
+    """The message with those of its causes."""
+    return "\n".join(f"{type(link).__name__}: {link}" for link in _chain(problem))
+
+
+def _chain(problem: BaseException) -> list[BaseException]:
+    """The exception and its causes: exporters wrap what really happened, up to three times."""
+    chain = [problem]
+    while chain[-1].__cause__ is not None and len(chain) < DEEPEST:
+        chain.append(chain[-1].__cause__)
+    return chain
 
 
 def _where(text: str) -> str:
