@@ -67,7 +67,7 @@ def pack(request: PackRequest, target: Path) -> Manifest:
         samples = _write_golden(request, root)
         for item in request.reproduce:
             script = root / "rejected" / item.plan / "reproduce.py"
-            script.parent.mkdir(parents=True)
+            script.parent.mkdir(parents=True, exist_ok=True)
             script.write_text(item.script)
         manifest = Manifest(
             format=manifests.FORMAT,

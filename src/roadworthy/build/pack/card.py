@@ -79,7 +79,9 @@ def _evidence(certificate: Certificate) -> str:
 def _accuracy(verified: Verified) -> str:
     score, parity = verified.score, verified.parity
     if score:
-        values = f"{figures.share(score.value.value)} on {score.samples:,} samples, the original {figures.share(score.original)}"
+        values = (
+            f"{figures.metric(score, score.value.value)} on {score.samples:,} samples, the original {figures.metric(score, score.original)}"
+        )
         return f"- {_text(score.metric)} {values}: {figures.change(score)} (95 % interval {figures.change_span(score)})"
     return f"- largest error {figures.number(parity.max_rel)} of the output's scale on {parity.samples:,} samples"
 

@@ -59,7 +59,8 @@ class Tick:
 class Chart:
     """A drawing of ``width`` by ``height``; the plot spans ``left`` to ``right`` and ``top`` to ``bottom``.
 
-    ``strip`` is where the strip of untimed candidates begins, ``None`` without any.
+    ``strip`` is where the strip of untimed candidates begins, ``None`` without any. ``scale`` is 100 where the metric's
+    change is drawn in points of a hundred, 1 where the metric is no share.
     """
 
     width: int
@@ -69,9 +70,10 @@ class Chart:
     top: float
     bottom: float
     strip: float | None
+    scale: int
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
-    budget: float | None
+    budget: float
     points: tuple[Point, ...]
 
 
@@ -88,21 +90,20 @@ def entries(baseline: Measured, measured: tuple[Measured, ...], rejected: tuple[
     return tuple(sorted([*refused, *found], key=lambda entry: order.index(entry.role)))
 
 
-def draw(shown: tuple[Entry, ...], budget: float | None, *, width: int, height: int) -> Chart | None:
+def draw(shown: tuple[Entry, ...], budget: float, *, width: int, height: int) -> Chart | None:
     """The chart at that size; ``None`` where no timed candidate has a score.
 
-    Across, the median latency on a logarithmic scale; up, the original's metric minus the paired drop, whose 95 %
-    interval is the bar. A rejected candidate far below the rest is drawn at the lower edge, its figure beside it.
+    Across, the median latency on a logarithmic scale; up, the paired change of the metric against the original (zero),
+    whose 95 % interval is the bar. A rejected candidate far below the rest is drawn at the lower edge, its figure beside it.
     """
     timed = [entry for entry in shown if entry.latency_ms]
     if not timed:
         return None
+    scale = 100 if all(figures.is_share(entry.score) for entry in timed) else 1
     untimed = any(entry.latency_ms is None for entry in shown)
     bottom, inner = height - BOTTOM, width - RIGHT - (STRIP if untimed else 0)
     across = _log_scale([entry.latency_ms or 1.0 for entry in timed], LEFT + 14, inner - 14)
-    original = timed[0].score.original
-    floor_line = original - budget if budget is not None else None
-    up = _Linear(*_extent(timed, floor_line), bottom - 8, TOP + 8)
+    up = _Linear(*_extent(timed, budget), bottom - 8, TOP + 8)
     points: list[Point] = []
     gaps = iter(range(1, len(shown)))
     untimed_count = len(shown) - len(timed)
@@ -117,39 +118,38 @@ def draw(shown: tuple[Entry, ...], budget: float | None, *, width: int, height: 
     for x, y, entry in reversed(spots):
         points.append(_point(entry, x, y, up, taken, (LEFT, TOP, inner if entry.latency_ms else width - 2, bottom)))
     return Chart(
-        width, height, LEFT, inner, TOP, bottom, inner if untimed else None,
-        across.ticks(6 if width > 500 else 3), up.ticks(), up(floor_line) if floor_line is not None else None, tuple(reversed(points)),
+        width, height, LEFT, inner, TOP, bottom, inner if untimed else None, scale,
+        across.ticks(6 if width > 500 else 3), up.ticks(scale), up(-budget), tuple(reversed(points)),
     )  # fmt: skip
 
 
 def _y(entry: Entry) -> float:
-    return entry.score.original - entry.score.drop.value
+    return -entry.score.drop.value
 
 
-def _extent(timed: list[Entry], floor_line: float | None) -> tuple[float, float]:
-    values = [entry.score.original - edge for entry in timed for edge in (entry.score.drop.low, entry.score.drop.high)]
-    values += [timed[0].score.original] + ([floor_line] if floor_line is not None else [])
-    low, high = min(values), max(values)
+def _extent(timed: list[Entry], budget: float) -> tuple[float, float]:
+    values = [-edge for entry in timed for edge in (entry.score.drop.low, entry.score.drop.high)]
+    low, high = min(*values, -budget, 0.0), max(*values, 0.0)
     margin = max((high - low) * 0.06, 1e-4)
     return low - margin, high + margin
 
 
 def _bar(entry: Entry, up: _Linear) -> tuple[float, float]:
     """Where the interval's lower and upper end are drawn; an upper end is the smaller number."""
-    return up.clip(entry.score.original - entry.score.drop.high), up.clip(entry.score.original - entry.score.drop.low)
+    return up.clip(-entry.score.drop.high), up.clip(-entry.score.drop.low)
 
 
 def _point(entry: Entry, x: float, y: float, up: _Linear, taken: list[Box], frame: Box) -> Point:
     clipped = _y(entry) < up.low
-    value = figures.share(_y(entry))
-    label = value if clipped else entry.name
+    change = figures.change(entry.score)
+    label = change if clipped else entry.name
     place = _place(label, x, y, _bar(entry, up), taken, frame)
     if place is None and entry.role == "winner":
         place = _place(label, x, y, _bar(entry, up), [], frame)
     speed = figures.ms(entry.latency_ms) if entry.latency_ms else "not timed"
     label_x, label_y, anchor = place or (x, y, "start")
     return Point(
-        x, y, *_bar(entry, up), entry.role, f"{entry.name} ({entry.role}): {value}, {speed}", label if place else "",
+        x, y, *_bar(entry, up), entry.role, f"{entry.name} ({entry.role}): {change}, {speed}", label if place else "",
         label_x, label_y, anchor, clipped,
     )  # fmt: skip
 
@@ -192,13 +192,17 @@ class _Linear:
     def clip(self, value: float) -> float:
         return self(min(max(value, self.low), self.high))
 
-    def ticks(self) -> tuple[Tick, ...]:
+    def ticks(self, scale: int) -> tuple[Tick, ...]:
         rough = (self.high - self.low) / 5
         power = 10 ** floor(log10(rough))
         step = next(power * unit for unit in (1, 2, 5, 10) if power * unit >= rough)
-        decimals = max(0, -floor(log10(step * 100)))
+        decimals = max(0, -floor(log10(step * scale)))
         marks = range(ceil(self.low / step), floor(self.high / step) + 1)
-        return tuple(Tick(self(mark * step), f"{100 * mark * step:.{decimals}f} %".replace("-", figures.MINUS)) for mark in marks)
+        return tuple(Tick(self(mark * step), _signed(scale * mark * step, decimals)) for mark in marks)
+
+
+def _signed(value: float, decimals: int) -> str:
+    return "0" if value == 0 else f"{value:+.{decimals}f}".replace("-", figures.MINUS)
 
 
 @dataclass(frozen=True)

@@ -41,26 +41,44 @@ def span(interval: Interval) -> str:
 
 
 def share(value: float) -> str:
-    """A metric between 0 and 1 as a percentage with two decimals below 10 points of resolution."""
+    """A part of one as a percentage."""
     return f"{100 * value:.2f} %".replace("-", MINUS)
 
 
-def share_span(interval: Interval) -> str:
-    return f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %".replace("-", MINUS)
+def metric(score: Score, value: float) -> str:
+    """A value of the metric: a percentage where its values lie between 0 and 1, a plain number otherwise."""
+    return share(value) if is_share(score) else number(value)
+
+
+def metric_span(score: Score, interval: Interval) -> str:
+    """An interval of the metric, the unit once."""
+    return f"{metric(score, interval.low).removesuffix(' %')} to {metric(score, interval.high)}"
 
 
 def change(score: Score) -> str:
-    """The change of the metric against the original; a loss bears a minus sign."""
-    drop = 100 * score.drop.value
-    if abs(drop) < 0.005:
-        return "no change"
-    return f"{MINUS if drop > 0 else '+'}{abs(drop):.2f} points"
+    """The change of the metric against the original; a minus sign says worse."""
+    text = _signed(score, -score.drop.value)
+    return "no change" if text == "0.00" else f"{text} points" if is_share(score) else text
 
 
 def change_span(score: Score) -> str:
-    """The interval of ``change``, in points."""
-    ends = [f"{-100 * end:+.2f}" for end in (score.drop.high, score.drop.low)]
-    return " to ".join("0.00" if float(end) == 0 else end for end in ends).replace("-", MINUS)
+    """The interval of ``change``, worst first."""
+    return f"{_signed(score, -score.drop.high)} to {_signed(score, -score.drop.low)}"
+
+
+def loss(score: Score, value: float) -> str:
+    """A bound or a budget on the drop, in the units of ``change``."""
+    return f"{100 * value:.2f} points".replace("-", MINUS) if is_share(score) else number(value)
+
+
+def is_share(score: Score) -> bool:
+    """Whether the metric's values read as parts of one."""
+    return max(abs(score.original), abs(score.value.value)) <= 1
+
+
+def _signed(score: Score, value: float) -> str:
+    text = f"{100 * value:+.2f}" if is_share(score) else f"{value:+.4g}"
+    return "0.00" if float(text) == 0 else text.replace("-", MINUS)
 
 
 def plan(plan: Plan) -> str:
