@@ -93,7 +93,7 @@ def _export(module: Any, examples: tuple[Any, ...], signature: Signature, *, pac
     """``module`` exported from contiguous examples, each symbol of the signature a dynamic dimension; ``packed``: it takes ``*tensors``."""
     import torch
 
-    batch = torch.export.Dim(BATCH, min=1)
+    batch = torch.export.Dim(BATCH, min=1, max=signature.max_batch)
     dynamic = tuple(
         {axis: batch if size == BATCH else torch.export.Dim.DYNAMIC for axis, size in enumerate(spec.shape) if isinstance(size, str)}
         for spec in signature.inputs
@@ -188,7 +188,8 @@ def _compile(program: Any, settings: dict[str, Any], out: Path) -> None:
 
     # Precompiled headers are kept below /tmp for ever, and making them costs more than one model saves.
     settings = {"freezing": True, "aot_inductor.precompile_headers": False} | settings
-    with tempfile.TemporaryDirectory(dir=out) as scratch, fresh_cache(dir=scratch):
+    # Freezing, without which neither layouts nor int8 kernels are chosen, happens only where no gradient could be asked for.
+    with tempfile.TemporaryDirectory(dir=out) as scratch, fresh_cache(dir=scratch), torch.no_grad():
         package = Path(scratch) / "package.pt2"
         torch._inductor.aoti_compile_and_package(program, package_path=str(package), inductor_configs=settings)
         with zipfile.ZipFile(package) as archive:

@@ -33,18 +33,25 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
 def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None:
     """Write ``out/model.onnx``, and its weights beside it where it is too large for one file.
 
-    Raises UsageError for a precision or a batch that is not offered here, StepFailed where quantising fails.
+    Raises UsageError for a plan that is not offered here, StepFailed where quantising fails.
     """
     import onnx
 
     if plan.batch is not None or plan.precision not in ("fp32", "int8"):
         raise UsageError(f"{plan.name} is no plan of ONNX Runtime's")
-    if plan.precision == "fp32":
-        _save(onnx.load(graph.path), out)
-    elif calibration is None:
+    if plan.precision == "int8" and calibration is None:
         raise UsageError("int8 needs samples to calibrate on")
-    else:
-        _quantise(graph, calibration, out, narrow=plan.flavour == NARROW)
+    try:
+        if calibration is not None and plan.precision == "int8":
+            _quantise(graph, calibration, out, narrow=plan.flavour == NARROW)
+        else:
+            _save(onnx.load(graph.path), out)
+    except OSError:
+        raise
+    except Exception as problem:
+        raise StepFailed(
+            f"ONNX Runtime could not make {plan.artefact} of {graph.path.name}: {_reason(problem)}", detail=str(problem)
+        ) from problem
 
 
 def _quantise(graph: Graph, calibration: SampleSet, out: Path, *, narrow: bool) -> None:
@@ -54,23 +61,20 @@ def _quantise(graph: Graph, calibration: SampleSet, out: Path, *, narrow: bool) 
 
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         prepared = Path(scratch) / MODEL
-        try:
-            # Symbolic shapes are for transformers' fusions, take seconds, and fail on models that quantise well without.
-            quant_pre_process(graph.path, prepared, skip_symbolic_shape=True)
-            quantization.quantize_static(
-                prepared,
-                out / MODEL,
-                _Reader(calibration_batches(calibration, graph.signature, CALIBRATION_BATCH)),
-                quant_format=quantization.QuantFormat.QDQ,
-                activation_type=quantization.QuantType.QUInt8,
-                weight_type=quantization.QuantType.QInt8,
-                per_channel=True,
-                reduce_range=narrow,
-                calibrate_method=quantization.CalibrationMethod.MinMax,
-                calibration_providers=["CPUExecutionProvider"],
-            )
-        except Exception as problem:
-            raise StepFailed(f"ONNX Runtime could not quantise {graph.path.name}: {problem}", detail=repr(problem)) from problem
+        # Symbolic shapes are for transformers' fusions, take seconds, and fail on models that quantise well without.
+        quant_pre_process(graph.path, prepared, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            prepared,
+            out / MODEL,
+            _Reader(calibration_batches(calibration, graph.signature, CALIBRATION_BATCH)),
+            quant_format=quantization.QuantFormat.QDQ,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=True,
+            reduce_range=narrow,
+            calibrate_method=quantization.CalibrationMethod.MinMax,
+            calibration_providers=["CPUExecutionProvider"],
+        )
 
 
 class _Reader:
@@ -89,3 +93,7 @@ def _save(model: Any, out: Path) -> None:
     # Protobuf ends at 2 GiB.
     large = model.ByteSize() >= 2**31
     onnx.save(model, out / MODEL, save_as_external_data=large, location=f"{MODEL}.data" if large else None)
+
+
+def _reason(problem: Exception) -> str:
+    return str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__

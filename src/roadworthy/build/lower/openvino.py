@@ -73,9 +73,11 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
             model.reshape({spec.name: list(spec.shape) for spec in fixed.inputs})
         # The default halves the weights to fp16 without a word.
         openvino.save_model(model, out / MODEL, compress_to_fp16=False)
+    except OSError:
+        raise
     except Exception as problem:
         raise StepFailed(
-            f"OpenVINO could not convert {graph.path.name} to {plan.artefact}: {_reason(problem)}", detail=str(problem)
+            f"OpenVINO could not make {plan.artefact} of {graph.path.name}: {_reason(problem)}", detail=str(problem)
         ) from problem
 
 
