@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from roadworthy.core.errors import StepFailed
+from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Array, Arrays, Signature
 
@@ -17,6 +17,14 @@ Call = Callable[[list[Tensor]], Tensor | Sequence[Tensor]]
 
 COMPUTE = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.bfloat16}
 """The dtype that a plan's precision computes in, where the module itself is cast to it."""
+
+
+def check_plan(plan: Plan, precisions: Collection[str], flavours: Collection[str]) -> None:
+    """Raise UsageError for a plan that would have to be carried out as another one."""
+    if plan.precision not in precisions or plan.flavour not in flavours:
+        raise UsageError(f"{plan.runtime} has no {plan.precision} {plan.flavour}".rstrip())
+    if plan.spin:
+        raise UsageError(f"{plan.runtime} cannot be told to spin: its threads wait as their library does")
 
 
 def exact_float32() -> None:
@@ -46,10 +54,10 @@ class TensorSession:
 
     def run(self, feeds: Arrays) -> Arrays:
         """The outputs by name, in memory of their own; raises StepFailed where the model fails."""
+        if self._call is None:
+            raise UsageError("this session is closed; open it again")
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
-        if self._call is None:
-            raise StepFailed("the session is closed")
         try:
             with torch.inference_mode():
                 answer = self._call([self._tensor(feeds[name]) for name in self._inputs])

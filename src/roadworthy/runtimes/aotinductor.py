@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from roadworthy.core.errors import StepFailed, UsageError
+from roadworthy.core.errors import StepFailed
 from roadworthy.core.host import this_host
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Signature
 from roadworthy.runtimes import _native
-from roadworthy.runtimes._torch import TensorSession, exact_float32, first_line
+from roadworthy.runtimes._torch import TensorSession, check_plan, exact_float32, first_line
 
 RUNS: tuple[str, ...] = ()
 PACKAGES: tuple[str, ...] = ("torch", "numpy")
@@ -27,8 +27,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
     Raises UsageError for a precision or flavour that is none of its own, EnvironmentFault where this CPU lacks what
     the machine code uses, StepFailed where the library does not load.
     """
-    if plan.precision not in PRECISIONS or plan.flavour:
-        raise UsageError(f"AOTInductor has no {plan.precision} {plan.flavour}".rstrip())
+    check_plan(plan, PRECISIONS, ("",))
     exact_float32()
     _native.check(path, this_host())
     try:

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from roadworthy.core.errors import StepFailed, UsageError
+from roadworthy.core.errors import StepFailed
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Signature
 from roadworthy.runtimes import _module
-from roadworthy.runtimes._torch import COMPUTE, Call, TensorSession, exact_float32, first_line
+from roadworthy.runtimes._torch import COMPUTE, Call, TensorSession, check_plan, exact_float32, first_line
 
 RUNS: tuple[str, ...] = ("module", "pt2")
 PACKAGES: tuple[str, ...] = ("torch", "cloudpickle", "numpy")
@@ -29,8 +29,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
     ``channels_last`` lays out images and kernels that way. Raises UsageError for another precision or flavour,
     StepFailed where the file does not load.
     """
-    if plan.precision not in COMPUTE or plan.flavour not in FLAVOURS:
-        raise UsageError(f"eager PyTorch has no {plan.precision} {plan.flavour}".rstrip())
+    check_plan(plan, COMPUTE, FLAVOURS)
     exact_float32()
     try:
         module = _open(path)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from roadworthy.core.errors import StepFailed, UsageError
+from roadworthy.core.errors import StepFailed
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Signature, zeros
-from roadworthy.runtimes._torch import TensorSession, exact_float32, first_line
+from roadworthy.runtimes._torch import TensorSession, check_plan, exact_float32, first_line
 
 RUNS: tuple[str, ...] = ("jit",)
 PACKAGES: tuple[str, ...] = ("torch", "numpy")
@@ -31,8 +31,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
     The flavour ``optimized`` fuses and packs weights for this very CPU, here and not in the file: what that makes
     cannot be saved. Raises UsageError for a precision other than fp32, StepFailed where the archive does not load.
     """
-    if plan.precision != "fp32" or plan.flavour not in FLAVOURS:
-        raise UsageError(f"TorchScript has no {plan.precision} {plan.flavour}".rstrip())
+    check_plan(plan, ("fp32",), FLAVOURS)
     exact_float32()
     file = path / MODEL if path.is_dir() else path
     try:
