@@ -161,7 +161,8 @@ def test_a_metric_that_is_no_share_reads_as_a_number() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.4896, "0.490"), (9.236, "9.24"), (3878.2, "3,878"), (0, "0"), (-1.5, "−1.50"), (2.1e-5, "2.1e−05"), (1e9, "1e+09"), (float("nan"), "not finite")],
+    [(0.4896, "0.490"), (9.236, "9.24"), (3878.2, "3,878"), (0, "0"), (-1.5, "−1.50"), (2.1e-5, "2.1e−05"), (1e9, "1e+09"),
+     (float("nan"), "not finite")],
 )  # fmt: skip
 def test_numbers_keep_three_digits(value: float, text: str) -> None:
     assert figures.number(value) == text
