@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
+
+# As in the runtime: told before the first import, the library reports nothing to anybody.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 ACCEPTS = ("onnx",)
 MODEL = "model.onnx"
