@@ -31,14 +31,23 @@ class Metrics:
         )
         Info("roadworthy_build", "The version that serves.", registry=self._registry).info({"version": version})
         self._registry.register(_State(plane))
+        self._counts: dict[tuple[str, int], Counter] = {}
+        self._timers: dict[str, tuple[Histogram, Histogram]] = {}
 
     def count(self, model: str, status: int, seconds: float, samples: int) -> None:
         """One answered request; ``model`` is empty where it was about none."""
-        self._requests.labels(model, status).inc()
+        # Finding a labelled child costs more than counting on it.
+        count = self._counts.get((model, status))
+        if count is None:
+            count = self._counts[model, status] = self._requests.labels(model, status)
+        count.inc()
         if model:
-            self._seconds.labels(model).observe(seconds)
-        if samples:
-            self._samples.labels(model).observe(samples)
+            timers = self._timers.get(model)
+            if timers is None:
+                timers = self._timers[model] = self._seconds.labels(model), self._samples.labels(model)
+            timers[0].observe(seconds)
+            if samples:
+                timers[1].observe(samples)
 
     def text(self) -> bytes:
         """The exposition, format 0.0.4."""

@@ -24,6 +24,9 @@ DTYPES = {
 DATATYPES = {dtype: datatype for datatype, dtype in DTYPES.items()} | {"object": BYTES}
 
 MAX_RANK = 32
+# Looked up by dtype and not by its name, which NumPy puts together anew each time.
+_DTYPES = {datatype: np.dtype(name) for datatype, name in DTYPES.items()}
+_DATATYPES = {np.dtype(name): datatype for name, datatype in DATATYPES.items()}
 _JSON_TYPES: dict[str, tuple[type, ...]] = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float)}
 
 
@@ -31,7 +34,7 @@ def dtype_of(name: str, datatype: object) -> np.dtype[Any]:
     """The NumPy dtype of a request's ``datatype``."""
     if not isinstance(datatype, str) or datatype not in DTYPES:
         raise InvalidRequest(f"input {name!r} has datatype {datatype!r}; known here: {', '.join(DTYPES)}")
-    return np.dtype(DTYPES[datatype])
+    return _DTYPES[datatype]
 
 
 def shape_of(name: str, shape: object) -> tuple[int, ...]:
@@ -112,7 +115,7 @@ def split_bytes(name: str, count: int, data: memoryview) -> tuple[bytes, ...]:
 def datatype_of(name: str, array: Array) -> str:
     """The protocol's datatype of an output."""
     try:
-        return DATATYPES[array.dtype.name]
+        return _DATATYPES[array.dtype.newbyteorder("=")]
     except KeyError:
         raise InvalidRequest(
             f"output {name!r} is {array.dtype.name}, which has no form in this protocol; leave it out of the request"
