@@ -17,6 +17,7 @@ import pytest
 
 import bundles
 from roadworthy.bundle import store
+from roadworthy.bundle.manifest import Manifest
 from roadworthy.core.errors import BundleError, OutOfSpace, RoadworthyError, UsageError
 
 
@@ -154,12 +155,33 @@ def test_readers_see_one_bundle_whole_while_others_take_its_place(tmp_path: Path
     for reader in readers:
         reader.start()
     for version in range(1, 30):
-        bundles.write_bundle(target, version=str(version))
+        bundles.write_bundle(target, version=str(version), golden=bundles.linear_golden(count=1 + version % 7))
     done.set()
     for reader in readers:
         reader.join()
     assert not wrong
     assert len(set(seen)) > 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges two directories in one step")
+def test_on_linux_the_old_bundle_never_steps_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_step_aside", lambda stage, target: pytest.fail("there was a moment without a bundle"))
+    for version in ("1", "2"):
+        bundles.write_bundle(tmp_path / "bundle", version=version)
+    assert store.read(tmp_path / "bundle").version == "2"
+
+
+def test_a_bundle_replaced_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = bundles.write_bundle(tmp_path / "bundle", version="1")
+    real, looks = store._check, iter(range(10))
+
+    def check(root: Path, manifest: Manifest) -> None:
+        if next(looks) == 0:
+            bundles.write_bundle(target, version="2", golden=bundles.linear_golden(count=3))
+        real(root, manifest)
+
+    monkeypatch.setattr(store, "_check", check)
+    assert store.read(target).version == "2"
 
 
 def test_what_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
@@ -184,7 +206,7 @@ def test_an_empty_directory_and_missing_parents_are_fine(tmp_path: Path) -> None
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
-    with pytest.raises(UsageError, match="cannot be written: .*; choose another output"), store.writing(tmp_path / "file" / "bundle"):
+    with pytest.raises(UsageError, match=r"cannot be written: .*; choose another output"), store.writing(tmp_path / "file" / "bundle"):
         pytest.fail("the block must not run")
 
 
