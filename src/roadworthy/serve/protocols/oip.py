@@ -128,7 +128,7 @@ def _only(call: Call, verb: str) -> None:
 def _metadata(model: Model) -> dict[str, Any]:
     def tensor(spec: TensorSpec) -> dict[str, Any]:
         shape = [size if isinstance(size, int) else -1 for size in spec.shape]
-        return {"name": spec.name, "datatype": tensors.DATATYPES[spec.dtype], "shape": shape}
+        return {"name": spec.name, "datatype": tensors.DATATYPES.get(spec.dtype, tensors.BYTES), "shape": shape}
 
     return {
         "name": model.name,
@@ -166,9 +166,9 @@ def _read(call: Call, model: Model) -> tuple[dict[str, Array], tuple[bytes, ...]
 
 
 def _read_raw(body: memoryview, model: Model) -> dict[str, Array]:
-    if len(model.signature.inputs) != 1:
-        raise InvalidRequest(f"a raw binary request is for models of one input; {model.name} takes {_takes(model)}")
-    (spec,) = model.signature.inputs
+    spec = model.signature.inputs[0]
+    if len(model.signature.inputs) != 1 or spec.dtype not in tensors.DATATYPES:
+        raise InvalidRequest(f"a raw binary request is for models of one input of numbers; {model.name} takes {_takes(model)}")
     known = math.prod(size for size in spec.shape if isinstance(size, int)) * np.dtype(spec.dtype).itemsize
     free = sum(isinstance(size, str) for size in spec.shape)
     if free > 1 or not len(body) or len(body) % known:
