@@ -20,6 +20,7 @@ from roadworthy.core.stages import Rejected, Source, Verified
 
 BUILDERS = ("numpy", "pillow", "torch", "torchao", "onnx", "onnxscript", "nncf")
 """Distributions beside the runtimes' own that shape a candidate."""
+SAID = 6
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,16 @@ def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> 
     )
 
 
-def nothing_left(rejected: tuple[Rejected, ...], unavailable: tuple[str, ...]) -> str:
+def nothing_left(routes: tuple[Route, ...], rejected: tuple[Rejected, ...], unavailable: tuple[str, ...]) -> str:
     """Why there is no bundle, with what came nearest and what could be done."""
-    reasons = [f"{one.plan.name}: {one.reason}" for one in rejected[:5]]
-    more = f" (and {len(rejected) - 5} more)" if len(rejected) > 5 else ""
-    tried = "; ".join(reasons) + more if reasons else "nothing could be tried: " + "; ".join(unavailable or ("no runtime is installed",))
+    uncaptured = {route.format for route in routes} - {route.format for route in routes if route.ok}
+    reasons = [f"{one.plan.name}: {one.reason}" for one in rejected]
+    reasons += [f"{route.format} by {route.route}: {route.outcome}" for route in routes if route.format in uncaptured]
+    reasons += unavailable if not reasons else ()
+    said = "; ".join(reasons[:SAID]) + (f"; and {len(reasons) - SAID} more" if len(reasons) > SAID else "")
     return (
-        f"no candidate that serves without the training framework passed: {tried}. Allow a larger --max-drop, give more --data, "
-        "or serve the original itself with --allow-framework-at-serve"
+        f"no candidate that serves without the training framework passed: {said or 'no runtime is installed'}. Allow a larger --max-drop, "
+        "give more --data, or serve the original itself with --allow-framework-at-serve"
     )
 
 

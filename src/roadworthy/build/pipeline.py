@@ -16,7 +16,7 @@ from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Certificate, Goal, Route
 from roadworthy.core import registry
 from roadworthy.core.contract import Contract
-from roadworthy.core.errors import NoCandidate
+from roadworthy.core.errors import NoCandidate, StepFailed
 from roadworthy.core.evidence import Parity
 from roadworthy.core.samples import SampleSet, noise, renamed
 from roadworthy.core.stages import Candidate, Graph, Plan, Source, Verified
@@ -56,7 +56,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         race = _race((baseline, *outcome.verified), trial.samples, job, shop)
         rejected = (*outcome.rejected, *race.failed)
         if not any(job.allow_framework or not registry.runtime(one.verified.candidate.plan.runtime).FRAMEWORK for one in race.measured):
-            raise NoCandidate(nothing_left(rejected, unavailable))
+            raise NoCandidate(nothing_left(routes, rejected, unavailable))
         goal = Goal(job.objective, trial.metric, trial.budget)
         choice = measure.choose(race, goal, framework_allowed=job.allow_framework)
         findings = Findings(source, loaded, data, routes, trial, baseline, goal, race, rejected, unavailable, choice)
@@ -117,7 +117,10 @@ def _capture(original: Graph, samples: SampleSet, shop: Workshop) -> tuple[tuple
 
     def one(format: str, doubts: tuple[str, ...], exported: Path | None) -> capture.Captured:
         request = capture.CaptureRequest(original, format, samples, shop.folder(f"graphs/{format}"), doubts, exported)
-        return shop.step(capture.capture, request, f"capture-{format}")
+        try:
+            return shop.step(capture.capture, request, f"capture-{format}")
+        except StepFailed as problem:
+            return capture.Captured(None, (Route(format, "every route", problem.message, False),), doubts)
 
     first = one(formats[0], (), None)
     shop.notify(Progress("capture", 1, len(formats)))

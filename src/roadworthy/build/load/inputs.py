@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,6 +28,8 @@ def resolve(opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | N
         raise UsageError(f"what the model takes cannot be known from its file; say it, for example {example(opened.module)}")
     if len(given) > MOST_INPUTS:
         raise UsageError(f"the model takes {len(given)} inputs; {MOST_INPUTS} are supported")
+    if not said and samples and len(given) == 1:
+        given = tuple(replace(spec, name=name) for spec, name in zip(given, parameters(opened.module) or (given[0].name,), strict=False))
     if opened.inputs:
         given = _agree(opened.inputs, given)
     elif said and samples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickletools
 import struct
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ def walk(file: IO[bytes], what: str) -> Walked:
     """Follow one pickle from where ``file`` stands to just behind it; SourceUnreadable, naming ``what``, when it is broken."""
     machine = _Machine()
     try:
-        for step, (code, argument, _) in enumerate(pickletools.genops(file)):
+        for step, (code, argument, _) in enumerate(pickletools.genops(_Bounded(file))):
             if step > STEPS:
                 raise SourceUnreadable(f"{what} is a pickle of more than {STEPS} steps, which is not looked into")
             machine.step(code.name, argument)
@@ -94,6 +95,19 @@ def walk(file: IO[bytes], what: str) -> Walked:
 
 def _first_line(problem: Exception) -> str:
     return (str(problem).splitlines() or [type(problem).__name__])[0][:120]
+
+
+class _Bounded:
+    """A file that never makes room for more bytes than it has, whatever length a pickle claims."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.tell, self.readline, self._read = file.tell, file.readline, file.read
+        at = file.tell()
+        self._end = file.seek(0, io.SEEK_END)
+        file.seek(at)
+
+    def read(self, count: int) -> bytes:
+        return self._read(min(count, self._end - self.tell()))
 
 
 class _Machine:

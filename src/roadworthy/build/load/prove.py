@@ -24,7 +24,7 @@ from roadworthy.core.types import TensorSpec
 SAME = 1e-6
 """Relative to the scale: what a sum in another order makes of float32."""
 FLOOR, NOISE, FACTOR = 1e-5, 1e-7, 10.0
-MEANT = "If that is meant, say so with --allow-training"
+MEANT = "If that is meant, say so with --allow-training-behaviour"
 
 
 @dataclass(frozen=True)

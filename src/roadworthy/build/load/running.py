@@ -151,7 +151,7 @@ def blame(
             if one.entering:
                 return f"the forward of {_named(one.parent, module)}, before it calls {one.path!r}"
             return f"{one.path!r} ({one.kind})" if one.path else f"the forward of {_named('', module)}, after its last layer"
-    return "the model, at a place that could not be found"
+    return f"the forward of {_named('', module)}"
 
 
 def _named(path: str, module: Any) -> str:

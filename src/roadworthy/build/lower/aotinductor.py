@@ -39,7 +39,7 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
 
 def unavailable(host: Host) -> Mapping[str, str]:
     """What this host cannot make or run, by precision."""
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
+    if not _compiler():
         return dict.fromkeys(("fp32", "bf16", "int8"), NO_COMPILER)
     reasons = {}
     if not (host.has("avx512_bf16") or host.has("amx_bf16")):
@@ -49,6 +49,11 @@ def unavailable(host: Host) -> Mapping[str, str]:
     return reasons
 
 
+def _compiler() -> str | None:
+    """The compiler that torch will call."""
+    return shutil.which(os.environ.get("CXX", "g++"))
+
+
 def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None:
     """Write the compiled library below ``out/data`` and the CPU features it uses beside it.
 
@@ -56,10 +61,11 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     be exported again, quantised or compiled.
     """
     import torch
-    from torch._inductor.exc import InvalidCxxCompiler
 
     if plan.precision == "int8" and calibration is None:
         raise UsageError("int8 needs samples to calibrate on")
+    if not _compiler():
+        raise BackendMissing(f"AOTInductor cannot compile: {NO_COMPILER}")
     host = this_host()
     portable = host.has(*PORTABLE) and not host.has("avx512f")
     try:
@@ -67,8 +73,6 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         _compile(program, {"cpp.march": PORTABLE_MARCH} if portable else {}, out)
     except (RoadworthyError, OSError):
         raise
-    except InvalidCxxCompiler as problem:
-        raise BackendMissing(f"AOTInductor cannot compile: {NO_COMPILER}", detail=str(problem)) from problem
     except Exception as problem:
         raise StepFailed(f"AOTInductor could not make {plan.artefact}: {_reason(problem)}", detail=str(problem)) from problem
     _native.write(out, PORTABLE if portable else host.features)
