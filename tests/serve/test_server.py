@@ -104,6 +104,20 @@ def test_a_model_that_surprises_gets_its_thread(serve: Serve, echo_bundle: Path)
         assert answer.result().status_code == 200
 
 
+def test_a_cheap_request_waits_for_a_long_one_without_holding_the_server_up(serve: Serve, echo_bundle: Path) -> None:
+    server = serve(echo_bundle)
+    url = f"{server.wait_ready()}/v2/models/echo/infer"
+    many = np.zeros((20_000, 2), np.float32)
+    many[0, 1] = 1.0
+    with server.client() as client, ThreadPoolExecutor(2) as pool:
+        long = pool.submit(httpx.post, url, json=json_request({"x": many}), timeout=30)
+        wait_in_flight(client, 1)
+        short = pool.submit(httpx.post, url, json=slow(0), timeout=30)
+        wait_in_flight(client, 2)
+        assert not long.done()
+        assert [answer.result().status_code for answer in (long, short)] == [200, 200]
+
+
 def test_one_call_at_a_time_and_no_queue_without_an_end(serve: Serve, steady_bundle: Path) -> None:
     """The runtime raises when two calls overlap; beyond four in hand the next is refused at once."""
     server = serve(steady_bundle, limits={"pending": 4})
