@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from roadworthy.core.version import __version__
 from roadworthy.build import load, measure, pack
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
@@ -17,6 +16,7 @@ from roadworthy.core.errors import BackendMissing
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Rejected, Source, Verified
+from roadworthy.core.version import __version__
 
 BUILDERS = ("numpy", "pillow", "torch", "torchao", "onnx", "onnxscript", "nncf")
 """Distributions beside the runtimes' own that shape a candidate."""
