@@ -9,6 +9,7 @@ its tensors by position, in the signature's order, and gives a flat tuple of ten
 from __future__ import annotations
 
 import dataclasses
+import os
 import site
 import sys
 import sysconfig
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
@@ -144,7 +145,9 @@ def load(path: Path) -> torch.nn.Module:
         with _quiet():
             module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
     else:
-        return torch.load(path, map_location="cpu", weights_only=False)
+        module = torch.load(path, map_location="cpu", weights_only=False)
+        _name_modules(module)
+        return module
     if not extra[CALL]:
         return module
     said = extra[CALL]
@@ -161,10 +164,19 @@ def _quiet() -> Iterator[None]:
 @contextmanager
 def _by_value() -> Iterator[None]:
     """Pickle by value what lives in the user's own modules: the process that reads the file need not find them."""
+    paths = sysconfig.get_paths()
+    installed = [
+        *(paths[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
+        *site.getsitepackages(),
+        site.getusersitepackages(),
+    ]
+    folders = tuple(f"{folder}/" for folder in {*installed, *map(os.path.realpath, installed)})
     registered = []
     try:
-        for module in [*sys.modules.values()]:
-            if isinstance(module, ModuleType) and _is_users(module):
+        for name, module in [*sys.modules.items()]:
+            file = getattr(module, "__file__", None)
+            ours = name.partition(".")[0] == "roadworthy"
+            if isinstance(module, ModuleType) and file and not ours and not file.startswith(folders) and module.__name__ == name:
                 cloudpickle.register_pickle_by_value(module)
                 registered.append(module)
         yield
@@ -173,14 +185,27 @@ def _by_value() -> Iterator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def _is_users(module: ModuleType) -> bool:
-    name, file = module.__name__, getattr(module, "__file__", None)
-    if not file or name == "__main__" or name.partition(".")[0] == "roadworthy" or sys.modules.get(name) is not module:
-        return False
-    paths = sysconfig.get_paths()
-    installed = {
-        *(paths[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
-        *site.getsitepackages(),
-        site.getusersitepackages(),
-    }
-    return not any(Path(file).resolve().is_relative_to(Path(folder).resolve()) for folder in installed)
+def _name_modules(module: torch.nn.Module) -> None:
+    """Give functions that came by value a module to live in: torch.export looks globals up by the module's name, and imports it.
+
+    ``__main__`` is another program here than the one that wrote the file, so what came from it is renamed.
+    """
+    waiting: list[Any] = list({type(part) for part in module.modules()})
+    seen: set[int] = set()
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, type):
+            waiting += [*vars(thing).values(), *thing.__bases__]
+        elif isinstance(thing, staticmethod | classmethod):
+            waiting.append(thing.__func__)
+        elif isinstance(thing, FunctionType):
+            owner = sys.modules.get(thing.__globals__.get("__name__", ""))
+            if owner is not None and (owner.__name__ != "__main__" or vars(owner) is thing.__globals__):
+                continue
+            name = thing.__globals__["__name__"] = thing.__globals__.get("__name__", "__main__").replace("__main__", "__original__")
+            home = sys.modules.setdefault(name, ModuleType(name))
+            vars(home).update({"__file__": thing.__code__.co_filename} | thing.__globals__)
+            waiting += [value for value in thing.__globals__.values() if isinstance(value, type | FunctionType)]

@@ -7,7 +7,7 @@ import pickletools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from roadworthy.core.errors import SourceUnreadable
 from roadworthy.core.types import TensorSpec
@@ -84,7 +84,7 @@ def walk(file: IO[bytes], what: str) -> Walked:
     """Follow one pickle from where ``file`` stands to just behind it; SourceUnreadable, naming ``what``, when it is broken."""
     machine = _Machine()
     try:
-        for step, (code, argument, _) in enumerate(pickletools.genops(_Bounded(file))):
+        for step, (code, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], _Bounded(file)))):
             if step > STEPS:
                 raise SourceUnreadable(f"{what} is a pickle of more than {STEPS} steps, which is not looked into")
             machine.step(code.name, argument)
