@@ -198,10 +198,13 @@ def _compile(program: Any, settings: dict[str, Any], out: Path) -> None:
         torch._inductor.aoti_compile_and_package(program, package_path=str(package), inductor_configs=settings)
         with zipfile.ZipFile(package) as archive:
             library = next(name for name in archive.namelist() if name.endswith(".so"))
+            stem = library.removesuffix(".so")
             target = out / MEMBERS
             target.mkdir(parents=True)
-            for name, member in (("model.so", library), ("model_metadata.json", library.removesuffix(".so") + "_metadata.json")):
-                (target / name).write_bytes(archive.read(member))
+            # Beside the library: what it was compiled for, and a list of the operators that it calls back into torch for.
+            for member in archive.namelist():
+                if member.startswith(stem) and not member.endswith(".cpp"):
+                    (target / f"model{member.removeprefix(stem)}").write_bytes(archive.read(member))
 
 
 def _reason(problem: Exception) -> str:

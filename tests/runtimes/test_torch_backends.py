@@ -1,0 +1,266 @@
+"""The runtimes that answer with torch: exact where they say so, honest where they do not, and without traces."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import torch_side
+from roadworthy.build.lower import LowerRequest, lower
+from roadworthy.core import codec, isolate, registry, samples
+from roadworthy.core.errors import BackendMissing, EnvironmentFault, StepFailed, UsageError
+from roadworthy.core.host import Host, this_host
+from roadworthy.core.stages import Candidate, Graph, Plan, Precision
+from roadworthy.core.types import Signature, TensorSpec
+from roadworthy.runtimes import _native, open_session
+from torch_side import SIGNATURE, Opening, as_module, as_program, as_script, by_hand, colour, images
+
+EAGER, SCRIPT, COMPILED = Plan("pytorch"), Plan("torchscript", flavour="frozen"), Plan("aotinductor")
+
+
+def host(*features: str) -> Host:
+    return replace(this_host(), features=features, cores=2)
+
+
+# Eager PyTorch
+
+
+def test_the_reference_is_the_module_to_the_last_bit(tmp_path: Path) -> None:
+    module, x = colour(), images(5)
+    with open_session(as_module(module, tmp_path).path, SIGNATURE, EAGER) as session:
+        torch.set_num_threads(1)
+        assert np.array_equal(session.run({"image": x})["logits"], by_hand(module, x))
+
+
+def test_the_reference_runs_a_captured_program(tmp_path: Path) -> None:
+    module, x = colour(), images(3)
+    with open_session(as_program(module, tmp_path).path, SIGNATURE, EAGER) as session:
+        assert np.allclose(session.run({"image": x})["logits"], by_hand(module, x), atol=1e-6)
+
+
+def test_read_only_feeds_are_taken_and_answers_keep_their_values(tmp_path: Path) -> None:
+    x = images(2)
+    x.flags.writeable = False
+    with open_session(as_module(colour(), tmp_path).path, SIGNATURE, EAGER) as session:
+        first = session.run({"image": x})["logits"]
+        kept = first.copy()
+        session.run({"image": images(2, seed=1)})
+        assert np.array_equal(first, kept)
+
+
+class InPlace(nn.Module):
+    def forward(self, image: Tensor) -> Tensor:
+        return image.mul_(0).flatten(1)[:, :5] + 1
+
+
+def test_a_model_that_works_in_place_leaves_the_callers_array_alone(tmp_path: Path) -> None:
+    x = images(2)
+    kept = x.copy()
+    with open_session(as_module(InPlace(), tmp_path).path, SIGNATURE, EAGER) as session:
+        session.run({"image": x})
+    assert np.array_equal(x, kept)
+
+
+def test_double_precision_is_for_the_tolerance(tmp_path: Path) -> None:
+    module, x = colour(), images(4)
+    graph = as_module(module, tmp_path)
+    with open_session(graph.path, SIGNATURE, replace(EAGER, precision="fp64")) as session:
+        found = session.run({"image": x})["logits"]
+    assert found.dtype == np.float64
+    assert 0 < np.abs(found - by_hand(module, x)).max() < 1e-5
+
+
+def test_bf16_is_not_float32_and_float32_is_never_bf16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = colour(), images(4)
+    graph, expected = as_module(module, tmp_path), by_hand(module, x)
+    with open_session(graph.path, SIGNATURE, replace(EAGER, precision="bf16")) as session:
+        found = session.run({"image": x})["logits"]
+    assert found.dtype == np.float32
+    assert 1e-4 < np.abs(found - expected).max() < 5e-2
+    monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
+    for kind in (torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv):
+        kind.fp32_precision = "bf16"
+    torch.set_float32_matmul_precision("medium")
+    open_session(graph.path, SIGNATURE, EAGER).close()
+    assert "ONEDNN_DEFAULT_FPMATH_MODE" not in os.environ
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.backends.mkldnn.matmul.fp32_precision == torch.backends.mkldnn.conv.fp32_precision == "ieee"
+
+
+def test_another_layout_gives_the_same_answers(tmp_path: Path) -> None:
+    module, x = colour(), images(3)
+    plan = replace(EAGER, flavour="channels_last")
+    candidate = lower(LowerRequest(as_module(module, tmp_path), plan, None, tmp_path / "out"))
+    with open_session(candidate.path, SIGNATURE, plan) as session:
+        assert np.allclose(session.run({"image": x})["logits"], by_hand(module, x), atol=1e-6)
+
+
+def test_a_failure_of_the_model_is_one_sentence(tmp_path: Path) -> None:
+    narrow = Signature((TensorSpec("image", "float32", ("batch", 1, 8, 8)),), SIGNATURE.outputs)
+    with open_session(as_module(colour(), tmp_path).path, narrow, EAGER) as session:
+        with pytest.raises(StepFailed, match="the model failed on this input") as caught:
+            session.run({"image": images(2)[:, :1]})
+        assert "\n" not in caught.value.message
+
+
+def test_outputs_that_the_signature_does_not_know_are_named(tmp_path: Path) -> None:
+    two = Signature(SIGNATURE.inputs, (*SIGNATURE.outputs, TensorSpec("more", "float32", ("batch", 5))))
+    with open_session(as_module(colour(), tmp_path).path, two, EAGER) as session, pytest.raises(StepFailed, match="1 outputs where"):
+        session.run({"image": images(2)})
+
+
+# TorchScript
+
+
+@pytest.mark.parametrize("flavour", ["frozen", "optimized"])
+def test_a_frozen_script_gives_the_same_answers(tmp_path: Path, flavour: str) -> None:
+    module, plan = colour(), replace(SCRIPT, flavour=flavour)
+    candidate = lower(LowerRequest(as_script(module, tmp_path), plan, None, tmp_path / "out"))
+    with open_session(candidate.path, SIGNATURE, plan) as session:
+        for count in (1, 4, 2):
+            x = images(count)
+            assert np.allclose(session.run({"image": x})["logits"], by_hand(module, x), atol=1e-5)
+
+
+class Counting(nn.Module):
+    """Answers with the number of its calls, and fails on zeros where it is told to."""
+
+    def __init__(self, strict: bool) -> None:
+        super().__init__()
+        self.strict = strict
+        self.calls: Tensor
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        if self.strict and bool((image == 0).all()):
+            raise ValueError("an empty image")
+        self.calls += 1
+        return image.flatten(1)[:, :5] * 0 + self.calls
+
+
+@pytest.mark.parametrize(("strict", "calls"), [(False, 4), (True, 1)])
+def test_the_slow_first_calls_are_not_left_to_a_request(tmp_path: Path, strict: bool, calls: int) -> None:
+    graph = as_script(Counting(strict), tmp_path)
+    with open_session(graph.path, SIGNATURE, Plan("torchscript")) as session:
+        assert session.run({"image": images(1)})["logits"][0, 0] == calls
+
+
+# AOTInductor
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Candidate:
+    folder = tmp_path_factory.mktemp("compiled")
+    return isolate.call(lower, LowerRequest(as_program(colour(), folder), COMPILED, None, folder / "out"))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_compiled_code_gives_the_same_answers(compiled: Candidate, count: int) -> None:
+    x = images(count)
+    with open_session(compiled.path, SIGNATURE, COMPILED) as session:
+        found = session.run({"image": x})["logits"]
+        kept = found.copy()
+        session.run({"image": images(count, seed=1)})
+    assert np.array_equal(found, kept)
+    assert np.allclose(found, by_hand(colour(), x), atol=1e-5)
+
+
+def test_a_candidate_is_the_library_and_nothing_of_the_compiler(compiled: Candidate) -> None:
+    found = {path.relative_to(compiled.path).as_posix() for path in compiled.path.rglob("*") if path.is_file()}
+    model = "data/aotinductor/model/model"
+    assert found == {f"{model}.so", f"{model}_metadata.json", "needs.json"}
+
+
+def test_a_session_unpacks_nothing(compiled: Candidate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The loader of a packed .pt2 leaves a copy of the library in the temporary directory of a process that is killed.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    found = isolate.call(torch_side.answer, Opening(compiled.path, COMPILED))
+    assert found.temporary == ()
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_lesser_cpu_is_told_and_does_not_crash(compiled: Candidate, tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(compiled.path / "data")
+    _native.write(tmp_path, ("avx2", "avx4096"))
+    with pytest.raises(EnvironmentFault, match="avx4096"):
+        open_session(tmp_path, SIGNATURE, COMPILED)
+    (tmp_path / _native.NAME).unlink()
+    with pytest.raises(StepFailed, match=r"needs\.json"):
+        open_session(tmp_path, SIGNATURE, COMPILED)
+
+
+def test_what_a_candidate_needs_is_what_this_cpu_has(compiled: Candidate) -> None:
+    needs = codec.from_json(_native.Needs, (compiled.path / _native.NAME).read_bytes())
+    assert needs.features
+    assert this_host().has(*needs.features)
+
+
+def test_without_a_compiler_the_sentence_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "/nowhere/g++")
+    door = registry.lowering("aotinductor")
+    assert "g++" in door.unavailable(host())["fp32"]  # type: ignore[attr-defined]
+    with pytest.raises(BackendMissing, match=r"g\+\+"):
+        lower(LowerRequest(Graph("pt2", tmp_path / "graph.pt2", SIGNATURE, "export"), COMPILED, None, tmp_path / "out"))
+    assert not any((tmp_path / "out").iterdir())
+
+
+class Nothing(nn.Module):
+    def forward(self, image: Tensor) -> Tensor:
+        return image.flatten(1)[:, :5].tanh()
+
+
+def test_int8_that_would_be_float32_is_refused(tmp_path: Path) -> None:
+    plan = replace(COMPILED, precision="int8")
+    calibration = samples.write(tmp_path / "samples", {"image": images(8)})
+    with pytest.raises(StepFailed, match="nothing to quantise"):
+        isolate.call(lower, LowerRequest(as_program(Nothing(), tmp_path), plan, calibration, tmp_path / "out"))
+
+
+# All of them
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "flavour", "spin"),
+    [
+        ("pytorch", "int8", "", False),
+        ("pytorch", "fp32", "frozen", False),
+        ("pytorch", "fp32", "", True),
+        ("torchscript", "bf16", "frozen", False),
+        ("torchscript", "fp32", "channels_last", False),
+        ("aotinductor", "fp64", "", False),
+        ("aotinductor", "fp32", "b1", False),
+    ],
+)
+def test_a_plan_that_would_become_another_is_refused(tmp_path: Path, runtime: str, precision: Precision, flavour: str, spin: bool) -> None:
+    with pytest.raises(UsageError, match=f"{runtime} (has no|cannot be told)"):
+        open_session(tmp_path, SIGNATURE, Plan(runtime, precision, flavour=flavour, spin=spin))
+
+
+@pytest.mark.parametrize("plan", [EAGER, SCRIPT])
+def test_a_file_that_is_no_model_is_one_sentence(tmp_path: Path, plan: Plan) -> None:
+    path = tmp_path / "module.pt"
+    path.write_bytes(b"not a model")
+    with pytest.raises(StepFailed, match=r"module\.pt does not load as") as caught:
+        open_session(path, SIGNATURE, plan)
+    assert "\n" not in caught.value.message
+
+
+def test_plans_hold_what_the_cpu_can_do() -> None:
+    graph = Graph("module", Path("module.pt"), SIGNATURE, "as it is")
+
+    def offered(runtime: str, *features: str) -> list[str]:
+        return [plan.name for plan in registry.lowering(runtime).plans(graph, host(*features))]
+
+    assert offered("pytorch", "avx2") == ["pytorch-fp32-channels_last-t2"]
+    assert offered("pytorch", "avx512_bf16") == ["pytorch-fp32-channels_last-t2", "pytorch-bf16-channels_last-t2"]
+    assert offered("torchscript") == ["torchscript-fp32-frozen-t2", "torchscript-fp32-optimized-t2"]
+    assert offered("aotinductor", "avx2") == ["aotinductor-fp32-t2", "aotinductor-int8-t2"]
+    assert offered("aotinductor", "amx_bf16") == ["aotinductor-fp32-t2", "aotinductor-bf16-t2", "aotinductor-int8-t2"]
