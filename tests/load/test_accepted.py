@@ -19,6 +19,7 @@ from networks import SmallCNN
 from roadworthy.build import load
 from roadworthy.build.load import Loaded, LoadRequest
 from roadworthy.core import isolate, samples
+from roadworthy.core.errors import UsageError
 from roadworthy.core.types import BATCH, TensorSpec
 from roadworthy.runtimes import _module
 
@@ -189,6 +190,20 @@ def test_the_batch_that_a_program_was_exported_with_is_recorded(net: Any, tmp_pa
     assert result.signature.max_batch == 3
 
 
+def test_sizes_that_a_program_leaves_open_are_asked_for(net: Any, tmp_path: Path, loaded: Load) -> None:
+    dims = {0: torch.export.Dim("n"), 2: torch.export.Dim("h"), 3: torch.export.Dim("w")}
+    torch.export.save(torch.export.export(net.eval(), (torch.randn(2, 1, 6, 7),), dynamic_shapes=(dims,)), tmp_path / "open.pt2")
+    with pytest.raises(UsageError, match=r"leaves .* open; say the sizes"):
+        loaded(tmp_path / "open.pt2", trust=True)
+    assert loaded(tmp_path / "open.pt2", "image:float32[batch,1,9,8]", trust=True).signature.inputs[0].shape == (BATCH, 1, 9, 8)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated.*:DeprecationWarning")
+def test_a_frozen_torchscript_archive(net: Any, tmp_path: Path, loaded: Load) -> None:
+    torch.jit.save(torch.jit.freeze(torch.jit.script(net.eval())), str(tmp_path / "frozen.pt"))
+    assert answers_like(loaded(tmp_path / "frozen.pt", IMAGE, trust=True), net)
+
+
 def test_a_batch_baked_into_the_model_is_recorded(from_module: Load) -> None:
     class One(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -307,6 +322,34 @@ def test_samples_say_what_the_model_takes(from_module: Load, tmp_path: Path) -> 
     images = samples.write(tmp_path / "s", {"input": np.random.default_rng(0).random((7, 1, 8, 8), dtype=np.float32)})
     result = from_module(SmallCNN(), samples=images)
     assert result.signature.inputs == (TensorSpec("image", "float32", (BATCH, 1, 8, 8)),)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated.*:DeprecationWarning")
+def test_what_training_put_around_a_live_model_comes_off(from_module: Load) -> None:
+    layer = nn.Linear(4, 2)
+    for around in (nn.DataParallel(layer), torch.compile(layer)):
+        assert type(_module.load(from_module(around, "x:float32[batch,4]").graph.path).module) is nn.Linear
+    normed = nn.utils.parametrizations.weight_norm(nn.Linear(4, 2))
+    result = from_module(normed, "x:float32[batch,4]")
+    assert nn.utils.parametrize.is_parametrized(normed)
+    assert answers_like(result, normed, 4)
+
+
+def test_a_parametrized_architecture_is_filled_and_folded(tmp_path: Path, loaded: Load) -> None:
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\ndef build():\n    return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 2)))\n"
+    )
+    normed = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 2)))
+    torch.save(normed.state_dict(), tmp_path / "model.pt")
+    result = loaded(tmp_path / "model.pt", "x:float32[batch,4]", arch=f"{tmp_path / 'net.py'}:build")
+    assert "1 parametrized weights (weight_norm and its kin) were replaced by their values" in result.notes
+    assert answers_like(result, normed, 4)
+
+
+def test_shapes_without_a_batch(from_module: Load) -> None:
+    result = from_module(nn.Linear(4, 2), "x:float32[4]")
+    assert (result.signature.inputs[0].shape, result.signature.outputs[0].shape) == ((4,), (2,))
+    assert "was not tested" in result.proofs[-1]
 
 
 def test_a_linear_map_for_the_runtime_that_needs_nothing(tmp_path: Path, loaded: Load) -> None:

@@ -126,8 +126,8 @@ def save(module: Any, directory: Path, *, program: Any = None, call: Call | None
         raise
     except Exception as problem:
         raise SourceError(
-            f"{type(module).__name__} cannot be written to a file: {problem}; an attribute of it holds something that "
-            "only lives in its own process (a lambda's closure, a lock, an open file)",
+            f"{type(module).__name__} cannot be written to a file: {str(problem).partition(chr(10))[0]}; an attribute of it "
+            "holds something that only lives in its own process (a lock, an open file, a connection)",
             detail=repr(problem),
         ) from problem
     return directory / PICKLE

@@ -34,6 +34,9 @@ def resolve(opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | N
         given = _agree(opened.inputs, given)
     elif said and samples:
         _agree(_of_samples(samples), said)
+    for spec in given:
+        if open_sizes := [str(size) for size in spec.shape[1:] if isinstance(size, str)]:
+            raise UsageError(f"the model leaves {', '.join(open_sizes)} of {spec} open; say the sizes it is to be deployed with: --input")
     return _ordered(given, parameters(opened.module))
 
 
@@ -95,7 +98,12 @@ def _agree(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...]) -> tuple
     matched = len(known) == len(said) and all(_same(own, other) for own, other in zip(known, said, strict=True))
     if not matched:
         raise UsageError(f"the inputs were said to be {_list(said)}, and are {_list(known)}")
-    return tuple(TensorSpec(other.name, own.dtype, own.shape) for own, other in zip(known, said, strict=True))
+    return tuple(TensorSpec(other.name, own.dtype, _closed(own.shape, other.shape)) for own, other in zip(known, said, strict=True))
+
+
+def _closed(own: tuple[int | str, ...], said: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The file's sizes, with what it leaves open, apart from the batch, as it was said."""
+    return tuple(b if isinstance(a, str) and (axis or isinstance(b, int)) else a for axis, (a, b) in enumerate(zip(own, said, strict=True)))
 
 
 def _same(own: TensorSpec, other: TensorSpec) -> bool:

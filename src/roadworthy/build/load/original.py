@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
-from roadworthy.build.load import Loaded, inputs, prove, running, weights
+from roadworthy.build.load import Loaded, inputs, pickled, prove, running, weights
 from roadworthy.build.load.opened import Opened
 from roadworthy.core.errors import NotInference, SourceError, UsageError
 from roadworthy.core.samples import SampleSet
@@ -28,10 +30,10 @@ OTHER_SIZES = (8, 16, 32, 64, 128, 256)
 
 def settle_and_save(opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | None, out: Path, *, allow: bool) -> Loaded:
     """The module of ``opened`` in inference mode, proven, and kept in ``out``."""
-    module = opened.module
-    notes = [*opened.notes, *(weights.to_float32(module) if opened.program is None else ())]
+    module = _unwrapped(opened.module)
+    notes = [*opened.notes, *(weights.to_float32(module) if opened.program is None else ()), *_fold(module)]
     proofs = [*opened.proofs, *prove.settle(module, graph=opened.program is not None, allow=allow)]
-    specs = inputs.resolve(opened, said, samples)
+    specs = inputs.resolve(replace(opened, module=module), said, samples)
     keywords = inputs.keywords(module, specs)
 
     def call(feeds: list[Tensor]) -> Any:
@@ -42,7 +44,9 @@ def settle_and_save(opened: Opened, said: tuple[TensorSpec, ...], samples: Sampl
     outputs = tuple(
         _output(name, {size: answer[name] for size, answer in answers.items() if name in answer}, sizes) for name in answers[sizes[0]]
     )
-    subject = prove.Subject(call, module, specs, max(sizes), len(sizes) > 1)
+    symbolic, batch = len(sizes) > 1, max(sizes)
+    rows = symbolic or all(len(spec.shape) > 1 and spec.shape[0] == batch for spec in (*specs, *outputs))
+    subject = prove.Subject(call, module, specs, batch, symbolic, rows)
     proofs += prove.prove(subject, samples, allow=allow)
     if limit is not None:
         notes.append(f"the model takes at most {limit} {'sample' if limit == 1 else 'samples'} a call")
@@ -60,15 +64,48 @@ def from_live(module: Any, out: Path) -> Source:
         kind, path = "exported", _module.save(None, out, program=module)
     elif isinstance(module, torch.nn.Module):
         kind = "jit" if isinstance(module, torch.jit.ScriptModule) else "pickled"
-        try:
-            twin = module if all(tensor.device.type == "cpu" for tensor in module.parameters()) else copy.deepcopy(module).to("cpu")
-        except RuntimeError as problem:
-            raise SourceError(f"{type(module).__name__} cannot be copied to the CPU: {problem}") from problem
-        path = _module.save(twin, out)
+        path = _module.save(_ready(_unwrapped(module)), out)
     else:
         raise UsageError(f"{type(module).__name__} is neither a torch.nn.Module nor an ExportedProgram; pass the model itself")
     data = path.read_bytes()
     return Source(path, kind, "torch", hashlib.sha256(data).hexdigest(), len(data), trust=True)
+
+
+def _ready(module: Any) -> Any:
+    """``module`` itself where it can be written as it is, else a copy that can: on the CPU, without parametrizations."""
+    parametrized = any(parametrize.is_parametrized(part) for part in module.modules())
+    if not parametrized and all(tensor.device.type == "cpu" for tensor in (*module.parameters(), *module.buffers())):
+        return module
+    try:
+        twin = copy.deepcopy(module).to("cpu")
+    except RuntimeError as problem:
+        raise SourceError(f"{type(module).__name__} cannot be copied: {pickled.first_line(problem)}", detail=str(problem)) from problem
+    _fold(twin)
+    return twin
+
+
+def _unwrapped(module: Any) -> Any:
+    """Without what training put around the model: torch.compile, DataParallel and its kin."""
+    while True:
+        if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
+            module = module.module
+        elif isinstance(inner := dict(module.named_children()).get("_orig_mod"), torch.nn.Module):
+            module = inner
+        else:
+            return module
+
+
+def _fold(module: Any) -> tuple[str, ...]:
+    """Put the value of each parametrized weight in its place: such a module cannot be pickled, and computes it anew at each call."""
+    folded = 0
+    for part in [part for part in module.modules() if parametrize.is_parametrized(part)]:
+        # A copy shares the class that torch made for the original, and removing takes attributes off that class.
+        made = type(part)
+        part.__class__ = type(made.__name__, made.__bases__, {k: v for k, v in vars(made).items() if k not in ("__dict__", "__weakref__")})
+        for name in list(part.parametrizations):
+            parametrize.remove_parametrizations(part, name, leave_parametrized=True)
+            folded += 1
+    return (f"{folded} parametrized weights (weight_norm and its kin) were replaced by their values",) if folded else ()
 
 
 def _sizes(

@@ -24,19 +24,24 @@ from roadworthy.core.types import TensorSpec
 SAME = 1e-6
 """Relative to the scale: what a sum in another order makes of float32."""
 FLOOR, NOISE, FACTOR = 1e-5, 1e-7, 10.0
+TELLING = 0.05
+"""A limit above this is no proof, and the sentence says so."""
 MEANT = "If that is meant, say so with --allow-training-behaviour"
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model under proof: ``call`` runs ``module`` on tensors in the order of ``specs``; ``batch`` samples at once, ``symbolic``
-    where it also takes fewer."""
+    """A model under proof: ``call`` runs ``module`` on tensors in the order of ``specs``, ``batch`` samples at once.
+
+    ``symbolic`` says that it also takes fewer, ``rows`` that the first dimension of its inputs and outputs is the samples.
+    """
 
     call: Callable[[list[Tensor]], Any]
     module: Any
     specs: tuple[TensorSpec, ...]
     batch: int
     symbolic: bool
+    rows: bool
 
 
 def settle(module: Any, *, graph: bool, allow: bool) -> tuple[str, ...]:
@@ -79,8 +84,10 @@ def _steady(subject: Subject, samples: SampleSet | None, allow: bool) -> str:
 
 
 def _alone(subject: Subject, samples: SampleSet | None, allow: bool) -> tuple[str, ...]:
-    if subject.batch < 2 or not all(spec.shape for spec in subject.specs):
-        return ("the model takes one sample a call, so no sample can see another",) if subject.batch < 2 else ()
+    if subject.batch < 2:
+        return ("the model takes one sample a call, so no sample can see another",)
+    if not subject.rows:
+        return ("whether samples see each other was not tested: the model's shapes name no batch",)
     feeds = running.draw(subject.specs, subject.batch, samples)
     mates = [
         torch.cat([feed[:1], _louder(other[1:])])
@@ -95,7 +102,9 @@ def _alone(subject: Subject, samples: SampleSet | None, allow: bool) -> tuple[st
         sentence = (
             f"the answer for a sample changes with the others in its batch (by {coupled:.1e} of the output's scale), beginning at {place}"
         )
-        return (_found(f"{sentence}: a BatchNorm that uses the batch's own statistics, or another sum over the batch", allow),)
+        return (
+            _found(f"{sentence}: a BatchNorm that uses the batch's own statistics, or something else taken over the whole batch", allow),
+        )
     proof = f"a sample's answer stayed the same when the {subject.batch - 1} others in its batch were replaced"
     return (proof, _by_itself(subject, feeds, here, allow)) if subject.symbolic else (proof,)
 
@@ -119,6 +128,8 @@ def _by_itself(subject: Subject, feeds: list[Tensor], batch: dict[str, Tensor], 
             allow,
         )
     found = f"within {worst:.1e} of the output's scale (limit {limit:.1e})"
+    if limit > TELLING:
+        found += f", which says little: rounding alone moves these answers by {noise:.1e} of their scale"
     return f"each of {subject.batch} samples alone gave what it gave in a batch of {subject.batch}, {found}"
 
 
