@@ -13,7 +13,7 @@ from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Array, Arrays, Signature
 
-Call = Callable[[list[Tensor]], Tensor | Sequence[Tensor]]
+Call = Callable[..., Tensor | Sequence[Tensor]]
 
 COMPUTE = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.bfloat16}
 """The dtype that a plan's precision computes in, where the module itself is cast to it."""
@@ -60,7 +60,7 @@ class TensorSession:
             torch.set_num_threads(self._threads)
         try:
             with torch.inference_mode():
-                answer = self._call([self._tensor(feeds[name]) for name in self._inputs])
+                answer = self._call(*[self._tensor(feeds[name]) for name in self._inputs])
                 return self._named(answer)
         except StepFailed:
             raise
@@ -79,8 +79,17 @@ class TensorSession:
         tensors = (answer,) if isinstance(answer, Tensor) else answer
         if len(tensors) != len(self._outputs):
             raise StepFailed(f"the model gave {len(tensors)} outputs where its signature has {len(self._outputs)}")
-        # numpy(force=True) takes parameters too, which a model may give as they are.
-        return {name: tensor.to(dtype).contiguous().numpy(force=True) for (name, dtype), tensor in zip(self._outputs, tensors, strict=True)}
+        return {name: _array(tensor, dtype) for (name, dtype), tensor in zip(self._outputs, tensors, strict=True)}
+
+
+def _array(tensor: Tensor, dtype: torch.dtype) -> Array:
+    if tensor.dtype is not dtype:
+        tensor = tensor.to(dtype)
+    if tensor.requires_grad:
+        # A parameter, which a model may give as it is.
+        tensor = tensor.detach()
+    array: Array = tensor.contiguous().numpy()
+    return array
 
 
 def first_line(problem: BaseException) -> str:

@@ -35,4 +35,4 @@ def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
         loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", True, 1, -1)
     except RuntimeError as problem:
         raise StepFailed(f"the compiled library in {path.name} does not load: {first_line(problem)}", detail=repr(problem)) from problem
-    return TensorSession(loader.boxed_run, signature, plan)
+    return TensorSession(lambda *tensors: loader.boxed_run(list(tensors)), signature, plan)

@@ -39,9 +39,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
             module.to(memory_format=torch.channels_last)
     except Exception as problem:
         raise StepFailed(f"{path.name} does not load as a PyTorch module: {first_line(problem)}", detail=repr(problem)) from problem
-    return TensorSession(
-        _channels_last(module) if plan.flavour else lambda tensors: module(*tensors), signature, plan, COMPUTE[plan.precision]
-    )
+    return TensorSession(_channels_last(module) if plan.flavour else module, signature, plan, COMPUTE[plan.precision])
 
 
 def _open(path: Path) -> torch.nn.Module:
@@ -58,7 +56,7 @@ def _open(path: Path) -> torch.nn.Module:
 
 
 def _channels_last(module: torch.nn.Module) -> Call:
-    def call(tensors: list[Tensor]) -> object:
+    def call(*tensors: Tensor) -> object:
         return module(*[tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor for tensor in tensors])
 
     return call

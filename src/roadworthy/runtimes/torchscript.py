@@ -42,7 +42,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
             module = torch.jit.optimize_for_inference(module) if plan.flavour == "optimized" else module
     except Exception as problem:
         raise StepFailed(f"{file.name} does not load as TorchScript: {first_line(problem)}", detail=repr(problem)) from problem
-    session = TensorSession(lambda tensors: module(*tensors), signature, plan)
+    session = TensorSession(module, signature, plan)
     _warm_up(session, signature)
     return session
 
