@@ -42,12 +42,6 @@ def ratio(a: Rounds, b: Rounds, bridge: Rounds | None = None) -> Interval | None
     return Interval(float(np.exp(np.median(first) - np.median(second))), float(low), float(high))
 
 
-def spread(values: Array) -> float:
-    """The distance between the quartiles over the median: how restless the rounds were."""
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return float((high - low) / middle)
-
-
 def _logs(a: Rounds, b: Rounds) -> Array:
     return np.asarray(np.log([a[number] / b[number] for number in sorted(a.keys() & b.keys())]))
 
