@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import torch
+
 from networks import mobilenet_v3_small, resnet18
 
 HERE = Path(__file__).resolve().parent

@@ -133,15 +133,15 @@ class _Choosing:
         }[self._objective]
 
     def _simplicity(self, one: Measured) -> tuple[object, ...]:
-        """Smaller is simpler: the original, plain float32, no framework, no special options, any batch, no spinning, fewer threads."""
+        """Smaller is simpler: the original, float32, no framework, plain options, no spinning between calls, any batch, few threads."""
         plan = one.verified.candidate.plan
         return (
             one is not self._original,
             _PRECISIONS[plan.precision],
             self._framework(one),
             bool(plan.flavour),
-            plan.batch is not None,
             plan.spin,
+            plan.batch is not None,
             plan.threads,
             self._cost(one),
         )

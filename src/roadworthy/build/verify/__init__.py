@@ -86,7 +86,7 @@ def verify(request: VerifyRequest) -> Outcome:
             return _rejected(request, fault, seen)
     score = _score(metric, scores, losses, request.budget)
     if candidate.plan.precision != "fp32":
-        return _rejected(request, _beyond(score), seen, score) if score.bound > request.budget else _passed(request, seen, score)
+        return _rejected(request, _beyond(score, metric), seen, score) if score.bound > request.budget else _passed(request, seen, score)
     # A float32 candidate is either the same function, whatever the samples could prove about the metric, or a wrong one.
     score = replace(score, needed=None)
     if not seen.equivalent:
@@ -204,11 +204,10 @@ def _not_the_same(seen: Parity, reference: Reference) -> str:
     )
 
 
-def _beyond(score: Score) -> str:
-    said = (
-        f"{score.metric} drops by {score.drop.value:.2%} and may drop by {score.bound:.2%} (95 % confidence, {score.samples} samples) "
-        f"where {score.budget:.2%} is allowed"
-    )
+def _beyond(score: Score, metric: Metric) -> str:
+    found = f"{score.metric} is {score.drop.value:.2%}" if metric.relative else f"{score.metric} drops by {score.drop.value:.2%}"
+    may = "be" if metric.relative else "drop by"
+    said = f"{found} and may {may} {score.bound:.2%} (95 % confidence, {score.samples} samples) where {score.budget:.2%} is allowed"
     return f"{said}; with about {score.needed} samples like these it would have passed" if score.needed else said
 
 
