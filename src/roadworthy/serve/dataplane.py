@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ from roadworthy.core.errors import DataError, InvalidRequest, RequestError, Road
 from roadworthy.core.types import Arrays
 from roadworthy.preprocess.answer import Ranked, read_out
 from roadworthy.serve.model import Model
+
+LOG = logging.getLogger(__name__)
 
 INLINE_SECONDS = 0.001
 """Calls expected to take less hold the event loop: a thread would cost them more than they cost everybody else."""
@@ -158,6 +161,8 @@ def _answer(model: Model, request: InferRequest) -> InferResponse:
     except DataError as problem:
         raise InvalidRequest(problem.message) from problem
     except Exception as problem:
+        # The client gets a sentence; whoever is called at night needs the rest.
+        LOG.exception("%s failed on inputs that fit its signature", model.name)
         raise InferenceFailed(f"{model.name} failed on this request ({type(problem).__name__})", detail=str(problem)) from problem
     return InferResponse(model.name, model.version, outputs, ranked, _samples(feeds))
 
