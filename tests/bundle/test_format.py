@@ -8,7 +8,7 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 
 import certificates
 from roadworthy.bundle import store
@@ -24,7 +24,8 @@ st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False
 st.register_type_strategy(int, st.integers(-(2**63), 2**63 - 1))
 st.register_type_strategy(Path, st.just(Path("variants/one")))
 
-ROUND = settings(max_examples=60, deadline=None)
+# A certificate is a large thing; generating one takes many choices, and that is no fault of the test.
+ROUND = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow])
 
 
 @given(st.builds(Manifest))

@@ -66,7 +66,7 @@ class Bench:
         return SampleSet(path, tuple(feeds), 32) if path.exists() else samples.write(path, feeds)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with Worker() as worker:
         yield Bench(tmp_path_factory.mktemp("conformance"), worker)

@@ -54,10 +54,16 @@ def one_thread() -> None:
 def clean_imports(tmp_path: Path) -> Iterator[None]:
     """An architecture file puts its folder on the path and its module into ``sys.modules``: one test's is not the next one's."""
     path = list(sys.path)
+    _forget(tmp_path.parent)
     yield
     sys.path[:] = path
+    _forget(tmp_path.parent)
+
+
+def _forget(folder: Path) -> None:
+    """Modules of this folder leave ``sys.modules``; other rooms' tests import theirs from beside it."""
     for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+        if str(getattr(module, "__file__", None)).startswith(str(folder)):
             del sys.modules[name]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickletools
 import struct
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
@@ -84,10 +85,13 @@ def walk(file: IO[bytes], what: str) -> Walked:
     """Follow one pickle from where ``file`` stands to just behind it; SourceUnreadable, naming ``what``, when it is broken."""
     machine = _Machine()
     try:
-        for step, (code, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], _Bounded(file)))):
-            if step > STEPS:
-                raise SourceUnreadable(f"{what} is a pickle of more than {STEPS} steps, which is not looked into")
-            machine.step(code.name, argument)
+        with warnings.catch_warnings():
+            # Old text opcodes with escapes that mean nothing are the file's affair, and no advice to the user.
+            warnings.simplefilter("ignore")
+            for step, (code, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], _Bounded(file)))):
+                if step > STEPS:
+                    raise SourceUnreadable(f"{what} is a pickle of more than {STEPS} steps, which is not looked into")
+                machine.step(code.name, argument)
         return Walked(machine.stack[-1], tuple(machine.globals))
     except _BROKEN as problem:
         raise SourceUnreadable(f"{what} is a pickle that is cut short or damaged ({_first_line(problem)}); fetch it again") from None
