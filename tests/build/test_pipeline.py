@@ -16,7 +16,7 @@ from roadworthy.build import pipeline
 from roadworthy.build.job import Job
 from roadworthy.build.workshop import Progress
 from roadworthy.bundle import store
-from roadworthy.core.errors import DataError, OutOfSpace, UsageError
+from roadworthy.core.errors import DataError, NoCandidate, OutOfSpace, UsageError
 from roadworthy.core.isolate import Worker
 
 
@@ -89,6 +89,13 @@ def test_candidates_that_come_after_the_time_budget_are_rejected_in_words_and_th
     certificate = pipeline.deploy(replace(job, seconds=0.5)).certificate
     assert [rejected.reason for rejected in certificate.rejected] == ["the time budget was spent before its turn"]
     assert certificate.choice.winner == certificate.baseline.verified.candidate.plan.name
+
+
+def test_when_only_the_framework_passes_the_error_names_what_would_help(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roadworthy.runtimes.null.FRAMEWORK", True)
+    with pytest.raises(NoCandidate, match=r"Those that need it \(null-fp32-.*--allow-framework-at-serve"):
+        pipeline.deploy(job)
+    assert pipeline.deploy(replace(job, allow_framework=True)).certificate.choice.winner.startswith("null")
 
 
 def test_an_interrupt_leaves_nothing(job: Job) -> None:

@@ -15,7 +15,7 @@ from roadworthy.core import codec, registry
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.stages import Rejected, Source, Verified
+from roadworthy.core.stages import Measured, Rejected, Source, Verified
 from roadworthy.core.version import __version__
 
 BUILDERS = ("numpy", "pillow", "torch", "torchao", "onnx", "onnxscript", "nncf")
@@ -77,16 +77,20 @@ def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> 
     )
 
 
-def nothing_left(routes: tuple[Route, ...], rejected: tuple[Rejected, ...], unavailable: tuple[str, ...]) -> str:
-    """Why there is no bundle, with what came nearest and what could be done."""
+def nothing_left(
+    passed: tuple[Measured, ...], routes: tuple[Route, ...], rejected: tuple[Rejected, ...], unavailable: tuple[str, ...]
+) -> str:
+    """Why there is no bundle, with what came nearest and what could be done; ``passed`` all need the training framework."""
     uncaptured = {route.format for route in routes} - {route.format for route in routes if route.ok}
+    names = ", ".join(one.verified.candidate.plan.name for one in passed)
     reasons = [f"{one.plan.name}: {one.reason}" for one in rejected]
     reasons += [f"{route.format} by {route.route}: {route.outcome}" for route in routes if route.format in uncaptured]
     reasons += unavailable if not reasons else ()
     said = "; ".join(reasons[:SAID]) + (f"; and {len(reasons) - SAID} more" if len(reasons) > SAID else "")
+    why = f": {said}" if said else ""
     return (
-        f"no candidate that serves without the training framework passed: {said or 'no runtime is installed'}. Allow a larger --max-drop, "
-        "give more --data, or serve the original itself with --allow-framework-at-serve"
+        f"no candidate that serves without the training framework passed{why}. Those that need it ({names}) take part with "
+        "--allow-framework-at-serve; or widen the search with --runtimes, --precisions, a larger --max-drop or more --data"
     )
 
 

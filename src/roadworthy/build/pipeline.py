@@ -56,7 +56,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         race = _race((baseline, *outcome.verified), trial.samples, job, shop)
         rejected = (*outcome.rejected, *race.failed)
         if not any(job.allow_framework or not registry.runtime(one.verified.candidate.plan.runtime).FRAMEWORK for one in race.measured):
-            raise NoCandidate(nothing_left(routes, rejected, unavailable))
+            raise NoCandidate(nothing_left(race.measured, routes, rejected, unavailable))
         goal = Goal(job.objective, trial.metric, trial.budget)
         choice = measure.choose(race, goal, framework_allowed=job.allow_framework)
         findings = Findings(source, loaded, data, routes, trial, baseline, goal, race, rejected, unavailable, choice)

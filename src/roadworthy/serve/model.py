@@ -246,7 +246,8 @@ def _notes_on_packages(variant: Variant) -> Iterator[str]:
             here = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-        if here != pinned:
+        # A local suffix such as +cpu says which build it is, not which version; the pin leaves it out.
+        if here.partition("+")[0] != pinned:
             yield f"certified with {requirement}; here it is {here}, and the golden samples pass"
 
 
