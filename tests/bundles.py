@@ -92,7 +92,6 @@ def small_certificate(name: str, signature: Signature, plan: Plan, host: Host) -
         routes=(),
         baseline=winner,
         measured=(winner,),
-        unmeasured=(),
         rejected=(),
         unavailable=(),
         choice=Choice(plan.name, None, ("it is the only one",)),

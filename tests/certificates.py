@@ -116,7 +116,6 @@ def realistic() -> Certificate:
             measured(Plan("aotinductor", "bf16", 2), 0.001, 0.0072, 3.02, "pt2", memory=322.0),
             measured(Plan("pytorch", threads=2, flavour="channels_last"), 0.0, 9e-7, 4.9, "module", memory=312.0),
         ),
-        unmeasured=(verified(Plan("pytorch", "bf16", 2), 0.0012, 0.0081, "module"),),
         rejected=REJECTED,
         unavailable=("openvino fp16: this CPU has no avx512_fp16",),
         choice=Choice(
@@ -159,7 +158,6 @@ def null_request(folder: Path, *, weight: float = 1.0, version: str = "1") -> Pa
         samples=Samples("labelled", 40, 0, tuple("0123456789")),
         baseline=baseline,
         measured=(first, Measured(candidates[1], timing(0.013, original=0.02))),
-        unmeasured=(),
         rejected=(rejected,),
         choice=Choice(plans[0].name, plans[1].name, ("It is the only one.",)),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +35,8 @@ class Linear:
 
     def with_samples(self, path: Path, count: int, *, labelled: bool = True) -> Linear:
         """The first ``count`` samples, with a reference of their own."""
-        few = samples.subset(self.samples, range(count), path / "samples")
-        if not labelled:
-            few = replace(few, labelled=False)
+        labels = self.samples.labels() if labelled else None
+        few = samples.write(path / "samples", self.samples.feeds(0, count), None if labels is None else labels[:count])
         return Linear(self.path, few, reference_of(self.path, few, path / "reference"))
 
 

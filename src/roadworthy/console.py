@@ -95,8 +95,6 @@ def _race(certificate: Certificate) -> Table:
         name = entry.verified.candidate.plan.name
         label = f"{name} (original)" if entry is certificate.baseline else name
         table.add_row(label, *_figures(entry), style="bold green" if name == certificate.choice.winner else None)
-    for verified in certificate.unmeasured:
-        table.add_row(verified.candidate.plan.name, _score(verified), *("-",) * 7, style="dim")
     if not all(entry.timing.trusted for entry in (certificate.baseline, *certificate.measured)):
         table.caption = "? too few undisturbed rounds: this figure decided nothing"
     return table

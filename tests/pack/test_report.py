@@ -142,7 +142,6 @@ def test_untrusted_times_unlabelled_data_and_missing_scores_are_said() -> None:
         baseline=doubted(REALISTIC.baseline),
         measured=tuple(map(doubted, REALISTIC.measured)),
         rejected=(),
-        unmeasured=(),
         original=None,
         samples=replace(REALISTIC.samples, kind="generated noise", classes=()),
         signature=replace(REALISTIC.signature, max_batch=5),

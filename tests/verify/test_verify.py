@@ -12,7 +12,7 @@ import linear as linears
 from linear import SIGNATURE, Linear, graph_of, reference_of
 from roadworthy.build import verify
 from roadworthy.build.verify import ReferenceRequest, ScoreRequest, VerifyRequest
-from roadworthy.core import isolate, samples
+from roadworthy.core import isolate
 from roadworthy.core.errors import DataError, StepFailed
 from roadworthy.core.stages import Candidate, Graph, Rejected, Verified
 from roadworthy.core.types import Signature, TensorSpec
@@ -134,7 +134,7 @@ def test_a_model_of_one_proven_size_is_fed_at_that_size(linear: Linear, tmp_path
     fixed = Signature(
         (TensorSpec("x", "float32", (3, linears.FEATURES)),), (TensorSpec("logits", "float32", (3, linears.CLASSES)),), max_batch=3
     )
-    few = samples.subset(linear.samples, range(10), tmp_path / "samples")
+    few = linear.with_samples(tmp_path / "few", 10).samples
     reference = reference_of(linear.path, few, tmp_path / "reference", fixed)
     assert np.array_equal(reference.open()["logits"], linear.reference.open()["logits"][:10])
     candidate = linear.candidate(signature=fixed)

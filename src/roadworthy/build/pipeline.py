@@ -50,8 +50,9 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         contract = _contract(job)
         loaded, data = _load(source, job, contract, shop)
         graphs, routes = _capture(loaded.graph, data.evaluation, shop)
-        plans, unavailable = _plans(graphs, loaded.signature, data, job, shop)
-        trial, baseline = _reference(loaded, data, job, shop)
+        signature = _promised(loaded.signature, graphs)
+        plans, unavailable = _plans(graphs, signature, data, job, shop)
+        trial, baseline = _reference(loaded.graph, signature, data, job, shop)
         outcome = search(plans, trial, shop)
         race = _race((baseline, *outcome.verified), trial.samples, job, shop)
         rejected = (*outcome.rejected, *race.failed)
@@ -133,6 +134,12 @@ def _capture(original: Graph, samples: SampleSet, shop: Workshop) -> tuple[tuple
     return (*graphs, original), tuple(route for one in captured for route in one.routes)
 
 
+def _promised(signature: Signature, graphs: tuple[Graph, ...]) -> Signature:
+    """The signature that every graph keeps: the least of their proven limits. Larger calls are cut, for whichever wins."""
+    limits = [graph.signature.max_batch for graph in graphs if graph.signature.batched and graph.signature.max_batch]
+    return replace(signature, max_batch=min(limits)) if signature.batched and limits else signature
+
+
 def _plans(
     graphs: tuple[Graph, ...], signature: Signature, data: Data, job: Job, shop: Workshop
 ) -> tuple[list[tuple[Plan, Graph]], tuple[str, ...]]:
@@ -147,18 +154,17 @@ def _plans(
     return plans, planned.unavailable
 
 
-def _reference(loaded: load.Loaded, data: Data, job: Job, shop: Workshop) -> tuple[Trial, Verified]:
+def _reference(original: Graph, signature: Signature, data: Data, job: Job, shop: Workshop) -> tuple[Trial, Verified]:
     """The original's own answers, what every candidate is held against, and the original as a contestant of the race."""
     shop.notify(Progress("original", 0, 1))
-    request = verify.ReferenceRequest(loaded.graph, data.evaluation, shop.host.cores, shop.folder("reference"))
+    request = verify.ReferenceRequest(original, data.evaluation, shop.host.cores, shop.folder("reference"))
     reference = shop.step(verify.establish, request, "reference")
-    metric = job.metric or ("top1" if data.evaluation.labelled else "agreement" if _classes(loaded.signature) else "error")
-    trial = Trial(data.calibration, data.evaluation, reference, loaded.signature, metric, job.max_drop, RACE_SHARE * job.seconds)
-    plan = Plan(registry.runtime_for(loaded.graph.format), threads=shop.host.cores)
-    path = loaded.graph.path
-    candidate = Candidate(plan, path, loaded.signature, loaded.graph.format, path.stat().st_size, 0.0)
+    metric = job.metric or ("top1" if data.evaluation.labelled else "agreement" if _classes(signature) else "error")
+    trial = Trial(data.calibration, data.evaluation, reference, signature, metric, job.max_drop, RACE_SHARE * job.seconds)
+    plan = Plan(registry.runtime_for(original.format), threads=shop.host.cores)
+    candidate = Candidate(plan, original.path, signature, original.format, original.path.stat().st_size, 0.0)
     score = shop.step(verify.score_original, verify.ScoreRequest(data.evaluation, reference, metric, job.max_drop), "score")
-    parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if _classes(loaded.signature) else None, True)
+    parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if _classes(signature) else None, True)
     shop.notify(Progress("original", 1, 1, f"{score.metric} {score.value.value:.2%}"))
     return trial, Verified(candidate, parity, score)
 

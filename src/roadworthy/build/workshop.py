@@ -46,11 +46,7 @@ class Workshop:
 
     def step(self, function: Callable[[A], R], argument: A, name: str) -> R:
         """``function(argument)`` in a fresh process; its output goes to a log named after the step."""
-        return isolate.call(function, argument, limits=self.limits, log=self.log(name))
-
-    def log(self, name: str) -> Path:
-        """The file for what the step ``name`` prints."""
-        return self.folder(f"logs/{name}.log")
+        return isolate.call(function, argument, limits=self.limits, log=self.folder(f"logs/{name}.log"))
 
     def result(self, future: Future[R]) -> R:
         """What a step in another thread gave; an interrupt meanwhile stops every step, so that no thread waits on."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from roadworthy.core.evidence import Score, Tolerance
 from roadworthy.core.host import Host
-from roadworthy.core.stages import Measured, Rejected, Verified
+from roadworthy.core.stages import Measured, Rejected
 from roadworthy.core.types import Signature
 
 NAME = "certificate.json"
@@ -92,7 +92,6 @@ class Certificate:
     routes: tuple[Route, ...]
     baseline: Measured
     measured: tuple[Measured, ...]
-    unmeasured: tuple[Verified, ...]
     rejected: tuple[Rejected, ...]
     unavailable: tuple[str, ...]
     choice: Choice

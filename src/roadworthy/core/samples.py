@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -55,13 +55,6 @@ def write(path: Path, inputs: Arrays, labels: Array | None = None) -> SampleSet:
     if labels is not None:
         np.save(path / LABELS, np.asarray(labels, dtype=np.int64), allow_pickle=False)
     return SampleSet(path, tuple(inputs), len(next(iter(inputs.values()))), labels is not None)
-
-
-def subset(samples: SampleSet, indices: Sequence[int], path: Path) -> SampleSet:
-    """The samples at ``indices``, in that order, as a sample set of their own."""
-    chosen = np.asarray(indices)
-    labels = samples.labels()
-    return write(path, {name: array[chosen] for name, array in samples.open().items()}, None if labels is None else labels[chosen])
 
 
 def renamed(samples: SampleSet, names: tuple[str, ...]) -> SampleSet:

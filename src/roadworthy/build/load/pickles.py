@@ -13,7 +13,6 @@ from typing import IO, Any, cast
 from roadworthy.core.errors import SourceUnreadable
 from roadworthy.core.types import TensorSpec
 
-MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a file that ``torch.save`` wrote before it wrote zip archives."""
 STEPS = 5_000_000
 DEEP = 200

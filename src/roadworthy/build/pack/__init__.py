@@ -150,7 +150,6 @@ def _portable(certificate: Certificate) -> Certificate:
         certificate,
         baseline=_relocate_measured(certificate.baseline),
         measured=tuple(_relocate_measured(one) for one in certificate.measured),
-        unmeasured=tuple(_relocate(one) for one in certificate.unmeasured),
         rejected=tuple(_countable(one) for one in certificate.rejected),
     )
 

@@ -61,7 +61,7 @@ def render(certificate: Certificate, contract: Contract) -> str:
 
 
 def table(certificate: Certificate) -> tuple[Row, ...]:
-    """Every candidate: the winner, the fallback, the original, the others by latency, the untimed, the rejected."""
+    """Every candidate: the winner, the fallback, the original, the others by latency, the rejected."""
     roles = _roles(certificate)
     names: set[str] = set()
     timed = []
@@ -71,8 +71,7 @@ def table(certificate: Certificate) -> tuple[Row, ...]:
             timed.append(_measured(one, roles))
     order = ("winner", "fallback", "original", "passed")
     timed.sort(key=lambda row: (order.index(row.role), row.timing.latency_ms.value if row.timing else 0.0))
-    untimed = [_verified(one, roles) for one in certificate.unmeasured]
-    return (*timed, *untimed, *map(_rejected, certificate.rejected))
+    return (*timed, *map(_rejected, certificate.rejected))
 
 
 def _chart(certificate: Certificate, name: str, size: tuple[int, int]) -> tuple[str, Chart] | None:
