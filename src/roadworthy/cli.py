@@ -88,6 +88,8 @@ def commands() -> None:
     "--arch", help="FILE.py:CALLABLE or package.module:callable that builds the network, with keyword arguments if it needs them."
 )
 @click.option("--input", "inputs", multiple=True, help="An input such as 'x:float32[batch,3,32,32]', when it cannot be inferred.")
+@click.option("--signature", default="", help="Which signature of a SavedModel; the serving one by default.")
+@click.option("--outputs", multiple=True, callback=_names, help="The tensors a frozen graph answers with, when it does not say.")
 @click.option("--data", help="Samples: a folder with one folder a class, a .npz with x and y, or module:callable.")
 @click.option("--labels", type=EXISTING, help="Class names, one a line, in the order of the model's outputs.")
 @click.option("--preprocess", help="How an image becomes an input: imagenet, cifar10, mnist, unit, or a TOML file.")
@@ -110,7 +112,9 @@ def commands() -> None:
 @click.option("--version", "model_version", default="1", show_default=True, help="The model's version when served.")
 @click.option("--trust", is_flag=True, help="The source may run code from its file, in a process with limits.")
 @click.option("--allow-training-behaviour", "allow_training", is_flag=True, help="Random or batch-coupled answers are meant.")
-@click.option("--allow-framework-at-serve", "allow_framework", is_flag=True, help="The winner may need PyTorch on the server.")
+@click.option(
+    "--allow-framework-at-serve", "allow_framework", is_flag=True, help="The winner may need the training framework on the server."
+)
 @json_option
 def deploy(source: Path, output: Path, inputs: tuple[str, ...], model_version: str, as_json: bool, **options: Any) -> None:
     """Turn a trained model into a proven, fast bundle."""

@@ -15,6 +15,7 @@ Objective = Literal["latency", "throughput", "size", "memory"]
 class Job:
     """One call of ``roadworthy deploy``.
 
+    ``signature`` names one of several that the source offers, ``outputs`` the tensors to answer with where it does not say.
     ``data`` is a folder, an ``.npz``, ``module:callable``, or arrays; ``preprocess`` a preset's name or a TOML file; ``metric``
     of ``None`` is top-1 where there are labels, else agreement with the original. ``max_drop`` is a share of the metric, absolute:
     0.01 is one percent. ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty means everything this host can do.
@@ -24,6 +25,8 @@ class Job:
     source: Path
     output: Path
     arch: str | None = None
+    signature: str = ""
+    outputs: tuple[str, ...] = ()
     inputs: tuple[TensorSpec, ...] = ()
     data: str | None = None
     labels: Path | None = None

@@ -39,8 +39,8 @@ class Outcome:
     rejected: tuple[Rejected, ...]
 
 
-def search(planned: Sequence[tuple[Plan, Graph]], trial: Trial, shop: Workshop) -> Outcome:
-    """Lower each artefact once and verify every plan that loads it.
+def search(planned: Sequence[tuple[Plan, Graph]], graphs: tuple[Graph, ...], trial: Trial, shop: Workshop) -> Outcome:
+    """Lower each artefact once and verify every plan that loads it; where its graph fails, from the next of ``graphs`` that will do.
 
     Nothing here is timed, so several run side by side. An interrupt stops them all; a full disk ends the search
     (OutOfSpace), any other failure costs the plans of one artefact.
@@ -53,7 +53,7 @@ def search(planned: Sequence[tuple[Plan, Graph]], trial: Trial, shop: Workshop) 
     shop.notify(Progress("candidates", 0, len(planned)))
     with ThreadPoolExecutor(max_workers=shop.host.cores) as pool:
         try:
-            pending = [pool.submit(_try_artefact, plans, trial, shop, stopping) for plans in artefacts.values()]
+            pending = [pool.submit(_try_artefact, plans, graphs, trial, shop, stopping) for plans in artefacts.values()]
             for finished in as_completed(pending):
                 for result in finished.result():
                     results[_plan(result).name] = result
@@ -70,19 +70,40 @@ def search(planned: Sequence[tuple[Plan, Graph]], trial: Trial, shop: Workshop) 
     )
 
 
-def _try_artefact(planned: list[tuple[Plan, Graph]], trial: Trial, shop: Workshop, stopping: threading.Event) -> list[Verified | Rejected]:
+def _try_artefact(
+    planned: list[tuple[Plan, Graph]], graphs: tuple[Graph, ...], trial: Trial, shop: Workshop, stopping: threading.Event
+) -> list[Verified | Rejected]:
+    """Every plan of one artefact: those that fail from one graph are tried from the next, and say so when that fails too."""
     plan, graph = planned[0]
-    plans = [plan for plan, _ in planned]
+    results = _try_graph([plan for plan, _ in planned], graph, trial, shop, stopping)
+    for other in lower.others(plan, graph, graphs):
+        failed = [result for result in results if isinstance(result, Rejected)]
+        if not failed or stopping.is_set():
+            break
+        again = {_plan(result).name: result for result in _try_graph([result.plan for result in failed], other, trial, shop, stopping)}
+        results = [_second(result, again, other) if isinstance(result, Rejected) else result for result in results]
+    return results
+
+
+def _second(first: Rejected, again: dict[str, Verified | Rejected], graph: Graph) -> Verified | Rejected:
+    result = again[first.plan.name]
+    if isinstance(result, Verified):
+        return result
+    return replace(first, reason=f"{first.reason}; and made from the {graph.format} graph: {result.reason}")
+
+
+def _try_graph(plans: list[Plan], graph: Graph, trial: Trial, shop: Workshop, stopping: threading.Event) -> list[Verified | Rejected]:
+    plan = plans[0]
     if stopping.is_set() or shop.seconds_left < trial.reserve:
         return [Rejected(plan, "lower", "the time budget was spent before its turn") for plan in plans]
-    out = shop.folder(f"candidates/{plan.artefact}")
+    out = shop.folder(f"candidates/{graph.format}/{plan.artefact}")
     try:
-        candidate = shop.step(lower.lower, lower.LowerRequest(graph, plan, trial.calibration, out), f"lower-{plan.artefact}")
+        candidate = shop.step(lower.lower, lower.LowerRequest(graph, plan, trial.calibration, out), f"lower-{graph.format}-{plan.artefact}")
     except OutOfSpace:
         raise
     except RoadworthyError as problem:
         return [Rejected(plan, "lower", problem.message, problem.detail) for plan in plans]
-    return [_verify(replace(candidate, plan=plan, signature=trial.signature), trial, shop) for plan in plans if not stopping.is_set()]
+    return [_verify(replace(candidate, plan=plan, signature=trial.signature), trial, shop) for plan in plans]
 
 
 def _verify(candidate: Candidate, trial: Trial, shop: Workshop) -> Verified | Rejected:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from roadworthy.core.types import Array, Arrays, Signature, zeros
+from roadworthy.core.types import BYTES, Array, Arrays, Signature, zeros
 
 LABELS = "labels.npy"
 
@@ -19,9 +19,17 @@ def file_of(name: str) -> str:
     return f"in.{quote(name, safe='')}.npy"
 
 
+def ends_of(name: str) -> str:
+    """The file beside it for byte strings: where each one ends in the first file, int64 [count]."""
+    return f"ends.{quote(name, safe='')}.npy"
+
+
 @dataclass(frozen=True)
 class SampleSet:
-    """A directory with an ``.npy`` for each input (``file_of``), samples first, and ``labels.npy`` (int64 [count]) if labelled."""
+    """A directory with an ``.npy`` for each input (``file_of``), samples first, and ``labels.npy`` (int64 [count]) if labelled.
+
+    Byte strings [count] lie one behind the other as uint8, with a second file that says where each ends: nothing here is pickled.
+    """
 
     path: Path
     inputs: tuple[str, ...]
@@ -29,8 +37,8 @@ class SampleSet:
     labelled: bool = False
 
     def open(self) -> dict[str, Array]:
-        """Every input, mapped read-only."""
-        return {name: np.load(self.path / file_of(name), mmap_mode="r", allow_pickle=False) for name in self.inputs}
+        """Every input, mapped read-only; byte strings are read into memory."""
+        return {name: read_array(self.path, name) for name in self.inputs}
 
     def feeds(self, start: int, stop: int) -> dict[str, Array]:
         """Samples ``start`` to ``stop`` as C-contiguous arrays of their own in memory, ready for a session."""
@@ -47,11 +55,30 @@ class SampleSet:
         return np.load(self.path / LABELS, allow_pickle=False) if self.labelled else None
 
 
+def read_array(folder: Path, name: str) -> Array:
+    """The input ``name`` of the sample set in ``folder``."""
+    array: Array = np.load(folder / file_of(name), mmap_mode="r", allow_pickle=False)
+    if not (folder / ends_of(name)).is_file():
+        return array
+    ends = [0, *np.load(folder / ends_of(name), allow_pickle=False).tolist()]
+    strings = np.empty(len(ends) - 1, BYTES)
+    strings[:] = [array[start:end].tobytes() for start, end in zip(ends, ends[1:], strict=False)]
+    return strings
+
+
+def write_array(folder: Path, name: str, array: Array) -> None:
+    """Put ``array``, samples first, into the sample set in ``folder``; byte strings have one axis."""
+    if array.dtype == np.dtype(BYTES):
+        np.save(folder / ends_of(name), np.cumsum([len(string) for string in array], dtype=np.int64), allow_pickle=False)
+        array = np.frombuffer(b"".join(array), np.uint8)
+    np.save(folder / file_of(name), array, allow_pickle=False)
+
+
 def write(path: Path, inputs: Arrays, labels: Array | None = None) -> SampleSet:
     """A sample set of ``inputs`` (samples first) in the new directory ``path``."""
     path.mkdir(parents=True)
     for name, array in inputs.items():
-        np.save(path / file_of(name), array, allow_pickle=False)
+        write_array(path, name, array)
     if labels is not None:
         np.save(path / LABELS, np.asarray(labels, dtype=np.int64), allow_pickle=False)
     return SampleSet(path, tuple(inputs), len(next(iter(inputs.values()))), labels is not None)
@@ -62,16 +89,18 @@ def renamed(samples: SampleSet, names: tuple[str, ...]) -> SampleSet:
     for old, new in zip(samples.inputs, names, strict=True):
         if old != new:
             (samples.path / file_of(old)).rename(samples.path / file_of(new))
+            if (samples.path / ends_of(old)).is_file():
+                (samples.path / ends_of(old)).rename(samples.path / ends_of(new))
     return SampleSet(samples.path, names, samples.count, samples.labelled)
 
 
 def noise(signature: Signature, count: int, path: Path) -> SampleSet:
-    """``count`` generated samples that fit ``signature``: normal floats, zeros for other dtypes; the same every time."""
+    """``count`` generated samples that fit ``signature``: normal floats, all values for uint8, zeros for other dtypes; always the same."""
     generator = np.random.default_rng(0)
-    return write(
-        path,
-        {
-            name: generator.standard_normal(array.shape).astype(array.dtype) if array.dtype.kind == "f" else array
-            for name, array in zeros(signature.inputs, count).items()
-        },
-    )
+
+    def made(array: Array) -> Array:
+        if array.dtype.kind == "f":
+            return generator.standard_normal(array.shape).astype(array.dtype)
+        return generator.integers(0, 256, array.shape, np.uint8) if array.dtype == np.uint8 else array
+
+    return write(path, {name: made(array) for name, array in zeros(signature.inputs, count).items()})

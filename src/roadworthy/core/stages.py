@@ -17,7 +17,8 @@ Precision = Literal["fp32", "bf16", "fp16", "int8", "fp64"]
 class Source:
     """What the user handed in, after static inspection. ``kind`` names the loader that reads it.
 
-    ``arch`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` with optional keyword arguments.
+    ``arch`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` with optional keyword arguments. ``signature`` names one
+    of several that the file offers, ``outputs`` the tensors to answer with where the file does not say; both may be empty.
     A source knows how to be loaded again, in any process.
     """
 
@@ -28,13 +29,16 @@ class Source:
     size: int
     arch: str | None = None
     trust: bool = False
+    signature: str = ""
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Graph:
     """The captured model as files at ``path``; ``route`` is the way that gave it, ``notes`` what it said meanwhile.
 
-    ``doubts`` holds reasons from other routes not to trust this one (a data-dependent branch, say).
+    ``doubts`` holds reasons from other routes not to trust this one (a data-dependent branch, say). ``precision`` is what the
+    file itself computes in: a model that came quantised is ``int8`` from the start.
     """
 
     format: str
@@ -43,6 +47,13 @@ class Graph:
     route: str
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    precision: Precision = "fp32"
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        files = self.path.rglob("*") if self.path.is_dir() else (self.path,)
+        return sum(file.stat().st_size for file in files if file.is_file())
 
 
 @dataclass(frozen=True)

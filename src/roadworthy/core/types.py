@@ -16,6 +16,18 @@ BATCH = "batch"
 """The symbolic dimension whose size is the number of samples in one call."""
 
 
+BYTES = "object"
+"""The dtype of byte strings (an encoded file, say): NumPy arrays of ``bytes`` objects, each of its own length."""
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """What the whole numbers of a quantised tensor stand for: ``(q - zero_point) * scale``, one pair for the whole tensor."""
+
+    scale: float
+    zero_point: int
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """One named tensor: a NumPy dtype name, and a size or a symbol for each dimension."""
@@ -23,6 +35,7 @@ class TensorSpec:
     name: str
     dtype: str
     shape: tuple[int | str, ...]
+    quantization: Quantization | None = None
 
     def __str__(self) -> str:
         return f"{self.name}:{self.dtype}[{','.join(str(size) for size in self.shape)}]"
@@ -71,10 +84,11 @@ class Signature:
 
 
 def zeros(specs: tuple[TensorSpec, ...], batch: int = 1) -> dict[str, Array]:
-    """Arrays of zeros that fit ``specs``; symbols other than the batch become 1."""
+    """Arrays of zeros (of empty byte strings) that fit ``specs``; symbols other than the batch become 1."""
     return {
-        spec.name: np.zeros(
+        spec.name: np.full(
             [size if isinstance(size, int) else batch if size == BATCH else 1 for size in spec.shape],
+            b"" if spec.dtype == BYTES else 0,
             dtype=spec.dtype,
         )
         for spec in specs

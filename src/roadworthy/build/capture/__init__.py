@@ -9,7 +9,14 @@ from roadworthy.bundle.certificate import Route
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph
 
-FORMATS = ("pt2", "onnx", "jit")
+FORMATS: dict[str, tuple[str, ...]] = {
+    "module": ("pt2", "onnx", "jit"),
+    "keras": ("graphdef", "onnx", "saved_model"),
+    "saved_model": ("graphdef", "onnx"),
+    "graphdef": ("onnx",),
+    "tflite": ("onnx",),
+}
+"""For each format that an original comes in, those it is captured as, in the order to try them."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +24,8 @@ class CaptureRequest:
     """Capture ``graph`` as ``format`` into the directory ``out``, which is made if need be.
 
     ``samples`` are real ones, named as the signature's inputs; a few are enough. ``doubts`` are what captures in
-    other formats found against trusting a trace; ``exported`` is a ``pt2`` graph's file that another format may
-    start from.
+    other formats found against trusting a trace; ``exported`` is where the graph of the first format lies, which another
+    format may start from.
     """
 
     graph: Graph
@@ -44,7 +51,7 @@ class Captured:
 
 def formats(graph: Graph) -> tuple[str, ...]:
     """The formats that ``graph`` can be captured as, in the order to try them; none where it is used as it is."""
-    return FORMATS if graph.format == "module" else ()
+    return FORMATS.get(graph.format, ())
 
 
 def capture(request: CaptureRequest) -> Captured:

@@ -38,7 +38,7 @@ class _Log:
 
 def capture(request: CaptureRequest) -> Captured:
     """See ``roadworthy.build.capture.capture``."""
-    if request.graph.format != "module" or request.format not in FORMATS:
+    if request.format not in FORMATS.get(request.graph.format, ()):
         raise UsageError(f"a {request.graph.format} graph cannot be captured as {request.format}")
     with quiet.listening():
         subject = open_subject(request.graph, request.samples, request.doubts, request.exported)

@@ -13,7 +13,7 @@ NAMED = 4
 WEIGHTS = ("checkpoint", "safetensors")
 
 
-def identify(path: Path, *, arch: str | None = None, trust: bool = False) -> Source:
+def identify(path: Path, *, arch: str | None = None, trust: bool = False, signature: str = "", outputs: tuple[str, ...] = ()) -> Source:
     """The source at ``path``, for ``load`` to read; nothing in it is run and no framework is imported.
 
     Raises SourceUnreadable (missing, empty, damaged, no model), SourceError (a kind that is not supported),
@@ -31,7 +31,7 @@ def identify(path: Path, *, arch: str | None = None, trust: bool = False) -> Sou
         raise UsageError(f"{path} holds weights and not the model they belong to; name the code that builds it: --arch FILE.py:CALLABLE")
     if seen.kind in ("jit", "exported", "npz") and arch is not None:
         raise UsageError(f"{path} brings its own architecture; leave --arch {arch} out")
-    return Source(path.absolute(), seen.kind, seen.framework, seen.sha256, seen.size, arch, trust)
+    return Source(path.absolute(), seen.kind, seen.framework, seen.sha256, seen.size, arch, trust, signature, outputs)
 
 
 def _refuse_code(seen: Inspection) -> None:

@@ -92,6 +92,17 @@ def plans_for(
     return Planned(tuple(plans), tuple(unavailable))
 
 
+def others(plan: Plan, graph: Graph, graphs: tuple[Graph, ...]) -> tuple[Graph, ...]:
+    """The graphs that ``plan`` could be made from as well, should ``graph`` fail it: the backend takes them, and they hold as many samples."""
+    formats = registry.lowering(plan.runtime).ACCEPTS
+    return tuple(
+        other
+        for wanted in formats[formats.index(graph.format) + 1 :]
+        for other in graphs
+        if other.format == wanted and (other.signature.batched, other.precision) == (graph.signature.batched, graph.precision)
+    )
+
+
 NARROW = "7bit"
 """The flavour of an int8 artefact whose weights keep to 7 bits."""
 

@@ -78,7 +78,7 @@ def establish(request: ReferenceRequest) -> Reference:
     if samples.count == 0:
         raise DataError("there are no samples to verify with")
     request.out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(registry.runtime_for(graph.format), threads=request.threads)
+    plan = Plan(registry.runtime_for(graph.format), graph.precision, threads=request.threads)
     with open_session(graph.path, graph.signature, plan) as session:
         names = _record(feeding.answers(session, graph.signature, samples, BATCH), samples.count, request.out)
         draft = Reference(
