@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
@@ -62,7 +63,7 @@ def read_array(folder: Path, name: str) -> Array:
         return array
     ends = [0, *np.load(folder / ends_of(name), allow_pickle=False).tolist()]
     strings = np.empty(len(ends) - 1, BYTES)
-    strings[:] = [array[start:end].tobytes() for start, end in zip(ends, ends[1:], strict=False)]
+    strings[:] = [array[start:end].tobytes() for start, end in pairwise(ends)]
     return strings
 
 

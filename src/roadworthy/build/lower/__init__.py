@@ -93,7 +93,7 @@ def plans_for(
 
 
 def others(plan: Plan, graph: Graph, graphs: tuple[Graph, ...]) -> tuple[Graph, ...]:
-    """The graphs that ``plan`` could be made from as well, should ``graph`` fail it: the backend takes them, and they hold as many samples."""
+    """The graphs that ``plan`` could be made from as well, should ``graph`` fail it: the backend takes them, for as many samples."""
     formats = registry.lowering(plan.runtime).ACCEPTS
     return tuple(
         other
