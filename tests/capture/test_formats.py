@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from networks import SmallCNN
 from originals import COUNT, Original, images, original, output
 from roadworthy.build import capture
-from roadworthy.build.capture import FORMATS, attempts, check
-from roadworthy.build.capture import onnx as onnx_routes
+from roadworthy.build.capture import FORMATS, attempts, check, onnx_torch
+from roadworthy.build.capture import onnx as onnx_format
 from roadworthy.build.capture.routes import Written
 from roadworthy.core import isolate, registry
 from roadworthy.core.errors import BackendMissing, CaptureFailed, UsageError
@@ -114,7 +114,7 @@ def test_the_onnx_file_is_what_was_asked_for(cnn: Original, tmp_path: Path) -> N
     assert graph is not None and graph.route == "dynamo exporter"
     assert [path.name for path in graph.path.parent.iterdir()] == ["model.onnx"]
     model = onnx.load(str(graph.path))
-    assert onnx_routes.opset(model) == onnx_routes.OPSET
+    assert onnx_format.opset(model) == onnx_torch.OPSET
     for value, name, sizes in ((model.graph.input[0], "image", [1, 8, 8]), (model.graph.output[0], "output", [10])):
         assert value.name == name
         first, *others = value.type.tensor_type.shape.dim
@@ -221,8 +221,8 @@ def test_a_file_that_is_not_of_the_signature_is_refused(tmp_path: Path, spoil, s
     signature = Signature((TensorSpec("image", "float32", (BATCH, 4)),), (TensorSpec("output", "float32", (BATCH, 4)),))
     path = tmp_path / "model.onnx"
     onnx.save(model, str(path))
-    assert onnx_routes.settle(path, signature, 20) == ("opset 20",)
+    assert onnx_format.settle(path, signature, 20) == ("opset 20",)
     spoil(model)
     onnx.save(model, str(path))
     with pytest.raises(Exception, match=says):
-        onnx_routes.settle(path, signature, 20)
+        onnx_format.settle(path, signature, 20)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from originals import images, original, output, quietly
-from roadworthy.build.capture import check, pt2
-from roadworthy.build.capture import onnx as onnx_routes
-from roadworthy.build.capture.subject import open_subject
+from roadworthy.build.capture import check, onnx_torch, pt2
+from roadworthy.build.capture import onnx as onnx_format
+from roadworthy.build.capture.subject_torch import open_subject
 from roadworthy.build.capture.words import Refused
 from roadworthy.core.errors import CaptureFailed
 from roadworthy.core.stages import Plan
@@ -104,9 +104,9 @@ def test_an_opset_that_was_not_written_is_named(tmp_path: Path, monkeypatch: pyt
     quietly(
         torch.onnx.export, network, (torch.ones(3, 1, 8, 8),), str(tmp_path / "bare.onnx"), dynamo=True, opset_version=13, verbose=False
     )
-    assert onnx_routes.opset(onnx.load(str(tmp_path / "bare.onnx"))) == 18
+    assert onnx_format.opset(onnx.load(str(tmp_path / "bare.onnx"))) == 18
 
-    monkeypatch.setattr(onnx_routes, "OPSET", 13)
+    monkeypatch.setattr(onnx_torch, "OPSET", 13)
     graph = original(tmp_path, network, images(), output(4)).capture("onnx", tmp_path).graph
     assert graph is not None
     assert "opset 13 was asked for and the exporter wrote opset 18" in graph.notes
@@ -178,7 +178,7 @@ def test_a_baked_batch_size_is_refused_and_what_is_left_promises_one_sample(tmp_
 def test_the_older_exporter_bakes_it_in_too_and_is_refused(tmp_path: Path) -> None:
     model = original(tmp_path, BakedScale().eval(), images(), output(64))
     subject = open_subject(model.graph, model.samples, (), None)
-    route = next(route for route in onnx_routes.routes(subject) if route.name == "older exporter, traced")
+    route = next(route for route in onnx_format.routes(subject) if route.name == "older exporter, traced")
     written = quietly(route.write, subject, tmp_path)
     with pytest.raises(Refused, match="the batch size was baked in"):
         check.prove(written, "onnx", subject)

@@ -8,15 +8,16 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from roadworthy.build.capture import FORMATS, Captured, CaptureRequest, check, quiet, watch, words
+from roadworthy.build.capture import FORMATS, Captured, CaptureRequest, check, quiet, words
 from roadworthy.build.capture.routes import Route
-from roadworthy.build.capture.subject import Subject, open_subject
+from roadworthy.build.capture.subject import Subject
 from roadworthy.bundle import certificate
 from roadworthy.core.errors import UsageError
 from roadworthy.core.stages import Graph
 
 ROOM = __package__
-EXPORT_FOUND = "torch.export found that "
+FRAMEWORKS = {"module": "torch"}
+"""Whose tools capture an original of that format; all others are TensorFlow's."""
 
 
 @dataclass
@@ -24,6 +25,7 @@ class _Log:
     """What has been tried so far."""
 
     format: str
+    tracer: str
     rows: list[certificate.Route] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     batch_failed: bool = False
@@ -31,8 +33,9 @@ class _Log:
     def failed(self, name: str, problem: Exception) -> None:
         """Note why a route failed, and what that says about the others."""
         self.rows.append(certificate.Route(self.format, name, words.reason(problem), ok=False))
-        if words.is_data_dependent(problem) and not any(doubt.startswith(EXPORT_FOUND) for doubt in self.doubts):
-            self.doubts.append(f"{EXPORT_FOUND}{words.reason(problem)}")
+        found = f"{self.tracer} found that "
+        if words.is_data_dependent(problem) and not any(doubt.startswith(found) for doubt in self.doubts):
+            self.doubts.append(f"{found}{words.reason(problem)}")
         self.batch_failed = self.batch_failed or words.is_batch(problem)
 
 
@@ -41,14 +44,19 @@ def capture(request: CaptureRequest) -> Captured:
     if request.format not in FORMATS.get(request.graph.format, ()):
         raise UsageError(f"a {request.graph.format} graph cannot be captured as {request.format}")
     with quiet.listening():
-        subject = open_subject(request.graph, request.samples, request.doubts, request.exported)
-        subject = _with_own_doubts(_with_stated_limit(subject))
-    log = _Log(request.format, doubts=list(subject.doubts))
+        subject = _opened(request)
+    log = _Log(request.format, subject.TRACER, doubts=list(subject.doubts))
     graph = _first_proven(subject, request, log)
     if graph is None and log.batch_failed and subject.dynamic:
         # One sample a call is better than nothing, and its signature says so.
         graph = _first_proven(subject.fixed(), request, log, ", one sample a call")
     return Captured(graph, tuple(log.rows), tuple(dict.fromkeys(log.doubts)))
+
+
+def _opened(request: CaptureRequest) -> Subject:
+    side = importlib.import_module(f"{ROOM}.subject_{FRAMEWORKS.get(request.graph.format, 'tensorflow')}")
+    subject: Subject = side.open_subject(request.graph, request.samples, request.doubts, request.exported)
+    return subject
 
 
 def _first_proven(subject: Subject, request: CaptureRequest, log: _Log, suffix: str = "") -> Graph | None:
@@ -73,31 +81,10 @@ def _first_proven(subject: Subject, request: CaptureRequest, log: _Log, suffix: 
 def _attempt(route: Route, name: str, subject: Subject, request: CaptureRequest) -> Graph:
     with quiet.listening() as said:
         written = check.prove(route.write(subject, request.out), request.format, subject)
-    return Graph(request.format, written.path, written.signature, name, notes=(*subject.notes, *written.notes, *said))
+    notes = (*subject.notes, *written.notes, *said)
+    return Graph(request.format, written.path, written.signature, name, notes, precision=request.graph.precision)
 
 
 def _routes(format: str, subject: Subject) -> Iterable[Route]:
     found: Iterable[Route] = importlib.import_module(f"{ROOM}.{format}").routes(subject)
     return found
-
-
-def _with_stated_limit(subject: Subject) -> Subject:
-    """Take over the limit that a program captured before states, where the original itself keeps to it."""
-    if subject.exported is None or not subject.dynamic:
-        return subject
-    from roadworthy.build.capture import pt2
-
-    limit = pt2.stated_limit(subject.exported, subject.signature)
-    if limit is None or limit >= (subject.signature.max_batch or check.LARGEST_PROVEN) or subject.takes(limit + 1):
-        return subject
-    note = f"the original itself takes at most {limit} samples a call"
-    return replace(subject, signature=replace(subject.signature, max_batch=limit), notes=(*subject.notes, note))
-
-
-def _with_own_doubts(subject: Subject) -> Subject:
-    """Add what one watched run of the original says; a script keeps its branches and needs no watching."""
-    if subject.kind == "script":
-        return subject
-    places = watch.value_reads(subject.module, subject.example())
-    found = tuple(f"the model reads a value that depends on the data ({words.one_line(place)})" for place in places[:3])
-    return replace(subject, doubts=tuple(dict.fromkeys((*subject.doubts, *found))))

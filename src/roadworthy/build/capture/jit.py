@@ -9,14 +9,14 @@ from typing import Any
 import torch
 
 from roadworthy.build.capture.routes import Route, Written
-from roadworthy.build.capture.subject import Subject
+from roadworthy.build.capture.subject_torch import TorchSubject
 from roadworthy.build.capture.words import Refused
 from roadworthy.runtimes import _module
 
 NAME = "model.ts"
 
 
-def routes(subject: Subject) -> Iterator[Route]:
+def routes(subject: TorchSubject) -> Iterator[Route]:
     """Scripting keeps branches and comes first; a program from torch.export has no source to script."""
     if subject.kind == "script":
         yield Route("as it came", lambda subject, out: _save(script(subject), subject, out))
@@ -26,7 +26,7 @@ def routes(subject: Subject) -> Iterator[Route]:
     yield Route("traced", lambda subject, out: _save(trace(subject), subject, out))
 
 
-def script(subject: Subject) -> Any:
+def script(subject: TorchSubject) -> Any:
     """``subject`` with all its branches. What merely flattens its answer is traced around it: that part has none."""
     module = subject.module
     if isinstance(module, torch.jit.ScriptModule):
@@ -37,18 +37,18 @@ def script(subject: Subject) -> Any:
     return torch.jit.trace(_module.Adapted(inner, module.call), subject.example(), check_trace=False)
 
 
-def trace(subject: Subject) -> Any:
+def trace(subject: TorchSubject) -> Any:
     """``subject`` traced on its example; raises Refused where anything says that a trace would not be the whole model."""
     refuse_if_in_doubt(subject)
     return torch.jit.trace(subject.module, subject.example(), check_trace=False)
 
 
-def refuse_if_in_doubt(subject: Subject) -> None:
+def refuse_if_in_doubt(subject: TorchSubject) -> None:
     """A trace that ran is no evidence against another route's complaint."""
     if subject.doubts:
         raise Refused(f"not used: a trace records only what its example led to, and {subject.doubts[0]}")
 
 
-def _save(archive: Any, subject: Subject, out: Path) -> Written:
+def _save(archive: Any, subject: TorchSubject, out: Path) -> Written:
     torch.jit.save(archive, str(out / NAME))
     return Written(out / NAME, subject.signature)

@@ -1,76 +1,31 @@
-"""The original as ONNX: by the dynamo exporter from an ExportedProgram, then by the older exporter, traced or scripted.
+"""The original as ONNX, by the routes of its framework.
 
 Whatever the exporter was asked for, the file is read back: names, dtypes, shapes, opset, and no input beyond the signature's.
 """
 
 from __future__ import annotations
 
+import importlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import torch
 
-from roadworthy.build.capture import jit, pt2
-from roadworthy.build.capture.routes import Route, Written
+from roadworthy.build.capture.routes import Route
 from roadworthy.build.capture.subject import Subject
 from roadworthy.build.capture.words import Refused
 from roadworthy.core.types import BATCH, Signature, TensorSpec
 
-OPSET = 20
-OLDER_OPSET = 17
 NAME = "model.onnx"
 
 
-def routes(subject: Subject) -> Iterator[Route]:
-    """The dynamo exporter first; the older one does some operators that it lacks, and scripts keep their branches there."""
-    yield Route("dynamo exporter", _dynamo)
-    if subject.kind == "script":
-        yield Route("older exporter, from the script", lambda subject, out: _older(jit.script(subject), subject, out))
-        return
-    yield Route("older exporter, traced", lambda subject, out: _older(_traceable(subject), subject, out))
-    if subject.kind == "module":
-        yield Route("older exporter, scripted", lambda subject, out: _older(jit.script(subject), subject, out))
-
-
-def _dynamo(subject: Subject, out: Path) -> Written:
-    start = pt2.program(subject)
-    made = torch.onnx.export(
-        start.exported,
-        (),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=subject.inputs,
-        output_names=subject.outputs,
-        optimize=True,
-        verbose=False,
-    )
-    made.save(out / NAME)  # weights stay inside the file unless they pass protobuf's 2 GB
-    return Written(out / NAME, start.signature, settle(out / NAME, start.signature, OPSET))
-
-
-def _older(source: Any, subject: Subject, out: Path) -> Written:
-    named = {spec.name: {i: size for i, size in enumerate(spec.shape) if isinstance(size, str)} for spec in _tensors(subject.signature)}
-    torch.onnx.export(
-        source,
-        subject.example(),
-        str(out / NAME),
-        dynamo=False,
-        opset_version=OLDER_OPSET,
-        input_names=subject.inputs,
-        output_names=subject.outputs,
-        dynamic_axes={name: axes for name, axes in named.items() if axes},
-    )
-    return Written(out / NAME, subject.signature, settle(out / NAME, subject.signature, OLDER_OPSET))
-
-
-def _traceable(subject: Subject) -> Any:
-    """The older exporter traces a module itself, but cannot handle what torch.export gives back."""
-    jit.refuse_if_in_doubt(subject)
-    return subject.module if subject.kind == "module" else jit.trace(subject)
+def routes(subject: Subject) -> Iterable[Route]:
+    """The routes that the subject's framework has."""
+    found: Iterable[Route] = importlib.import_module(f"{__package__}.onnx_{subject.FRAMEWORK}").routes(subject)
+    return found
 
 
 def settle(path: Path, signature: Signature, asked: int) -> tuple[str, ...]:
@@ -138,7 +93,3 @@ def _settle_shape(value: Any, spec: TensorSpec, renamed: dict[str, str]) -> None
 def _rename(expression: str, renamed: dict[str, str]) -> str:
     """``2*s6`` becomes ``2*batch``."""
     return re.sub(r"[A-Za-z_]\w*", lambda match: renamed.get(match[0], match[0]), expression)
-
-
-def _tensors(signature: Signature) -> Iterable[TensorSpec]:
-    return signature.inputs + signature.outputs

@@ -11,7 +11,7 @@ import torch
 
 from roadworthy.build.capture import jit, words
 from roadworthy.build.capture.routes import Route, Written
-from roadworthy.build.capture.subject import Subject
+from roadworthy.build.capture.subject_torch import TorchSubject
 from roadworthy.build.capture.words import Refused
 from roadworthy.core.types import BATCH, Signature
 from roadworthy.runtimes import _module
@@ -30,7 +30,7 @@ class Program:
     signature: Signature
 
 
-def routes(subject: Subject) -> Iterator[Route]:
+def routes(subject: TorchSubject) -> Iterator[Route]:
     """The routes that make sense for the form the original came in."""
     if subject.kind == "exported" and not isinstance(subject.module, _module.Adapted):
         yield Route("as it came", lambda subject, out: _save(checked(torch.export.load(subject.path), subject.signature), out))
@@ -41,12 +41,12 @@ def routes(subject: Subject) -> Iterator[Route]:
     yield Route("strict export", lambda subject, out: _save(export(subject, strict=True), out))
 
 
-def export(subject: Subject, *, strict: bool) -> Program:
+def export(subject: TorchSubject, *, strict: bool) -> Program:
     """``subject`` exported with a named batch dimension, within the limit the exporter finds. Raises Refused and what torch raises."""
     return _export(subject.module, subject, strict=strict)
 
 
-def program(subject: Subject) -> Program:
+def program(subject: TorchSubject) -> Program:
     """The program another format starts from: the one captured before, or the first that an own route gives."""
     if subject.exported:
         return checked(torch.export.load(subject.exported), subject.signature)
@@ -74,7 +74,7 @@ def checked(exported: Any, signature: Signature) -> Program:
     return Program(exported, _stated(exported, signature))
 
 
-def _export(module: torch.nn.Module, subject: Subject, *, strict: bool) -> Program:
+def _export(module: torch.nn.Module, subject: TorchSubject, *, strict: bool) -> Program:
     try:
         exported = torch.export.export(module, subject.example(), dynamic_shapes=subject.dynamic_shapes(), strict=strict)
     except Exception as problem:
@@ -85,7 +85,7 @@ def _export(module: torch.nn.Module, subject: Subject, *, strict: bool) -> Progr
     return checked(exported, subject.signature)
 
 
-def _converted(subject: Subject) -> Program:
+def _converted(subject: TorchSubject) -> Program:
     """torch.export takes no scripted module; the converter makes every dimension dynamic, a second export sets that right."""
     from torch._export.converter import TS2EPConverter
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from roadworthy.build.capture.subject import Subject
 from roadworthy.core.types import Signature
 
 
@@ -21,7 +21,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Route:
-    """One way to a graph. ``write`` puts it into an empty directory, or raises: Refused, or whatever the exporter raises."""
+    """One way to a graph. ``write`` puts its framework's subject into an empty directory, or raises: Refused, or what the exporter raises."""
 
     name: str
-    write: Callable[[Subject, Path], Written]
+    write: Callable[[Any, Path], Written]
