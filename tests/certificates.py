@@ -11,7 +11,7 @@ from roadworthy.build.pack import PackRequest, Reproduction
 from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Route, Samples
 from roadworthy.core import samples
 from roadworthy.core.contract import Answer, Contract, ImageInput, Resize
-from roadworthy.core.evidence import Interval, Parity, Score, Timing, Tolerance
+from roadworthy.core.evidence import FirstCall, Interval, Parity, Score, Timing, Tolerance
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.stages import Candidate, Measured, Plan, Rejected, Verified
 from roadworthy.core.types import Signature, TensorSpec
@@ -48,7 +48,7 @@ def timing(latency: float, *, original: float = 4.53, size: float = 1.1, memory:
     ratio = original / latency
     return Timing(
         Interval(latency, 0.97 * latency, 1.05 * latency), 1.6 * latency, Interval(ratio, 0.95 * ratio, 1.04 * ratio), 1900 / latency, 16,
-        0.7 * ratio, memory, 420.0, size, rounds, 3, True,
+        0.7 * ratio, memory, 420.0, size, rounds, 3, True, (FirstCall(1, 40 * latency), FirstCall(2, 9 * latency)),
     )  # fmt: skip
 
 

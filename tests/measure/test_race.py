@@ -49,6 +49,15 @@ def test_everybody_is_measured_beside_the_original(linear: Linear, tmp_path: Pat
     assert not Worker.running
 
 
+def test_what_is_compiled_for_each_batch_size_is_shown_and_is_not_latency(linear: Linear, tmp_path: Path) -> None:
+    result = raced(linear, tmp_path, linear.candidate(), linear.candidate("compiles for=0.3"), seconds=3)
+    plain, compiling = (one.timing for one in result.measured)
+    assert [first.batch for first in compiling.first_calls][:2] == [1, 2]
+    assert all(first.ms >= 300 for first in compiling.first_calls)
+    assert compiling.latency_ms.value < 100
+    assert plain.first_calls and sum(first.ms >= 300 for first in plain.first_calls) < len(plain.first_calls)
+
+
 def test_one_that_dies_on_the_way_costs_only_itself(linear: Linear, tmp_path: Path) -> None:
     result = raced(linear, tmp_path, linear.candidate(), linear.candidate("dies after=40"), linear.candidate("crashes from=1"), seconds=1)
     assert [one.verified.candidate.plan.runtime for one in result.measured] == ["null"]

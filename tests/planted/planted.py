@@ -36,6 +36,7 @@ class PlantedSession:
         self._input, self._output = signature.inputs[0].name, signature.outputs[0].name
         self._fault, _, number = plan.flavour.partition("=")
         self._number = float(number or 0)
+        self._sizes: set[int] = set()
 
     def run(self, feeds: Arrays) -> Arrays:
         x = feeds[self._input]
@@ -56,6 +57,10 @@ class PlantedSession:
                 y += self._number * np.abs(y).max() * np.sign(np.sin(37 * y))
             case "sleeps":
                 time.sleep(self._number)
+            case "compiles for":
+                if n not in self._sizes:
+                    self._sizes.add(n)
+                    time.sleep(self._number)
             case "swaps":  # the best class becomes the worst where the first feature says so
                 rows = np.flatnonzero(x.reshape(n, -1)[:, 0] < self._number)
                 y[rows, np.argmax(y[rows], axis=1)] = -1e3

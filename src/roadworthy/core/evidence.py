@@ -68,6 +68,16 @@ class Score:
 
 
 @dataclass(frozen=True)
+class FirstCall:
+    """What the first call of ``batch`` samples took in ms, in a process that had answered other sizes before: a runtime that
+    traces or compiles for each size pays for it here.
+    """
+
+    batch: int
+    ms: float
+
+
+@dataclass(frozen=True)
 class Timing:
     """The figures of one contestant in the race, all from the same host and the same rounds.
 
@@ -75,7 +85,8 @@ class Timing:
     ``speedup`` is the original's latency over this one's, paired by round. ``throughput`` is samples a second at
     ``best_batch``, ``throughput_gain`` its ratio to the original's best. ``memory_mb`` is the peak resident size of the
     process, ``cold_ms`` process start to first answer. ``noisy`` counts rounds that were repeated for contention,
-    and ``trusted`` says whether enough quiet ones remained to choose by.
+    and ``trusted`` says whether enough quiet ones remained to choose by. ``first_calls`` has every batch size that was tried,
+    ascending.
     """
 
     latency_ms: Interval
@@ -90,3 +101,4 @@ class Timing:
     rounds: int
     noisy: int
     trusted: bool
+    first_calls: tuple[FirstCall, ...] = ()

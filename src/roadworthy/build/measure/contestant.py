@@ -12,6 +12,7 @@ import numpy as np
 
 from roadworthy.build.measure import contention
 from roadworthy.build.measure.contention import Disturbance
+from roadworthy.core import registry
 from roadworthy.core.errors import UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Plan
@@ -40,6 +41,19 @@ class Footprint:
 
     resident_mb: float
     peak_mb: float
+
+
+@dataclass(frozen=True)
+class Entered:
+    """A contestant that has answered once: what each step took in ms, and the resident memory in MiB.
+
+    ``import_ms`` is for the runtime's packages, ``load_ms`` for the candidate, ``first_ms`` for the first answer.
+    """
+
+    import_ms: float
+    load_ms: float
+    first_ms: float
+    resident_mb: float
 
 
 @dataclass(frozen=True)
@@ -81,12 +95,19 @@ class _Track:
 _track: _Track | None = None
 
 
-def enter(entry: Entry) -> Footprint:
+def enter(entry: Entry) -> Entered:
     """A step: load the candidate and give the first answer."""
     global _track
+    started = time.perf_counter()
+    registry.runtime(entry.plan.runtime)
+    imported = time.perf_counter()
     _track = _Track(entry, open_session(entry.path, entry.signature, entry.plan))
-    _track.session.run(_track.feeds(entry.signature.call_size(1))[0])
-    return _footprint()
+    feeds = _track.feeds(entry.signature.call_size(1))[0]
+    loaded = time.perf_counter()
+    _track.session.run(feeds)
+    answered = time.perf_counter()
+    spans = (imported - started, loaded - imported, answered - loaded)
+    return Entered(*(1e3 * seconds for seconds in spans), _footprint().resident_mb)
 
 
 def warm_up(request: BurstRequest) -> Footprint:

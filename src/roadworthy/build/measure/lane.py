@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from roadworthy.build.measure import figures
-from roadworthy.core.evidence import Interval, Timing
+from roadworthy.core.evidence import FirstCall, Interval, Timing
 from roadworthy.core.stages import Rejected, Verified
 
 RESTLESS = 0.25
@@ -33,6 +33,7 @@ class Lane:
     rate_calls: int = 3
     memory_mb: float = 0.0
     cold_ms: list[float] = field(default_factory=list)
+    first_ms: dict[int, float] = field(default_factory=dict)
     failed: Rejected | None = None
 
     def paired_rounds(self, baseline: Lane) -> set[int]:
@@ -63,6 +64,7 @@ def timing(lane: Lane, baseline: Lane) -> Timing:
         rounds=len(lane.quiet),
         noisy=len(lane.noisy),
         trusted=len(common) >= figures.ENOUGH and (latency.high - latency.low) <= RESTLESS * latency.value,
+        first_calls=tuple(FirstCall(batch, ms) for batch, ms in sorted(lane.first_ms.items())),
     )
 
 

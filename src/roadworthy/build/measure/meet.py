@@ -173,6 +173,7 @@ class Meet:
     def _retire(self, index: int) -> None:
         runner = self._runners.pop(index, None)
         if runner is not None:
+            self.lanes[index].first_ms = runner.first_ms
             runner.close()
 
     def _attempt(self, index: int, step: Callable[[Runner, Lane], None]) -> None:

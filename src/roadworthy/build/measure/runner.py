@@ -32,14 +32,18 @@ class Runner:
         self._started = time.perf_counter()
         self._worker = Worker(limits=LIMITS, log=log)
         self.single = candidate.signature.call_size(1)
-        self.resident_mb = 0.0
+        self.resident_mb = self.import_ms = self.load_ms = 0.0
+        self.first_ms: dict[int, float] = {}
         self.calls = 1
 
     def enter(self) -> float:
         """Load and answer once: milliseconds since the process was started."""
         with self._awake():
-            self.resident_mb = self._worker.ask(contestant.enter, self._entry).resident_mb
-            return (time.perf_counter() - self._started) * 1e3
+            entered = self._worker.ask(contestant.enter, self._entry)
+            cold = (time.perf_counter() - self._started) * 1e3
+        self.import_ms, self.load_ms, self.resident_mb = entered.import_ms, entered.load_ms, entered.resident_mb
+        self.first_ms[self.single] = entered.first_ms
+        return cold
 
     def warm_up(self) -> None:
         """Get over the first slow calls, and learn how many calls at batch 1 make a burst."""
@@ -48,8 +52,10 @@ class Runner:
         self.calls = burst_calls(self.burst(self.single, FEWEST_CALLS), FEWEST_CALLS)
 
     def burst(self, batch: int, calls: int) -> Burst:
-        """``calls`` timed calls of ``batch`` samples, after a few that bring the caches back."""
+        """``calls`` timed calls of ``batch`` samples, after a few that bring the caches back; the first of a size is kept in ``first_ms``."""
         with self._awake():
+            if batch not in self.first_ms:
+                self.first_ms[batch] = self._worker.ask(contestant.burst, BurstRequest(batch, 1, 0)).calls[0] / 1e6
             return self._worker.ask(contestant.burst, BurstRequest(batch, calls, WARM_CALLS + calls // WARM_SHARE))
 
     def peak_mb(self) -> float:
