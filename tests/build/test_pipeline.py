@@ -16,6 +16,7 @@ from roadworthy.build import pipeline
 from roadworthy.build.job import Job
 from roadworthy.build.workshop import Progress
 from roadworthy.bundle import store
+from roadworthy.core import registry
 from roadworthy.core.errors import DataError, NoCandidate, OutOfSpace, UsageError
 from roadworthy.core.isolate import Worker
 
@@ -92,7 +93,8 @@ def test_candidates_that_come_after_the_time_budget_are_rejected_in_words_and_th
 
 
 def test_when_only_the_framework_passes_the_error_names_what_would_help(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("roadworthy.runtimes.null.FRAMEWORK", True)
+    facts = registry.facts
+    monkeypatch.setattr(registry, "facts", lambda name: replace(facts(name), framework=True))
     with pytest.raises(NoCandidate, match=r"Those that need it \(null-fp32-.*--allow-framework-at-serve"):
         pipeline.deploy(job)
     assert pipeline.deploy(replace(job, allow_framework=True)).certificate.choice.winner.startswith("null")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from roadworthy.build.measure import Race, choose
 from roadworthy.bundle.certificate import Choice, Goal
 from roadworthy.core.errors import NoCandidate, UsageError
 from roadworthy.core.evidence import Interval, Parity, Timing
+from roadworthy.core.registry import Facts
 from roadworthy.core.stages import Candidate, Measured, Plan, Verified
 
 ROUNDS = 20
@@ -45,12 +44,12 @@ def raced(*others: Measured, noise: float = 0.005) -> Race:
     return Race(measured, (), latencies, rates)
 
 
-def runtime_of(name: str) -> Any:
-    return SimpleNamespace(FRAMEWORK=name.startswith("framework"), NATIVE=name == "framework-native")
+def facts_of(name: str) -> Facts:
+    return Facts((), (), framework=name.startswith("framework"), native=name == "framework-native")
 
 
 def chosen(race: Race, objective: str = "latency", *, allowed: bool = False) -> Choice:
-    return choose(race, Goal(objective, "top1", 0.01), framework_allowed=allowed, runtime_of=runtime_of)
+    return choose(race, Goal(objective, "top1", 0.01), framework_allowed=allowed, facts_of=facts_of)
 
 
 def test_the_fastest_within_the_budget_wins_and_a_float32_one_stands_by() -> None:

@@ -12,13 +12,12 @@ from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
 from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Route, Samples
 from roadworthy.core import codec, registry
-from roadworthy.core.errors import BackendMissing
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Measured, Rejected, Source, Verified
 from roadworthy.core.version import __version__
 
-BUILDERS = ("numpy", "pillow", "torch", "torchao", "onnx", "onnxscript", "nncf")
+BUILDERS = ("numpy", "pillow", "torch", "torchao", "keras", "tf-keras", "tf2onnx", "onnx", "onnxscript", "nncf")
 """Distributions beside the runtimes' own that shape a candidate."""
 SAID = 6
 
@@ -131,10 +130,7 @@ if __name__ == "__main__":
 def _packages() -> tuple[Package, ...]:
     names = set(BUILDERS)
     for name in registry.names(registry.RUNTIMES):
-        try:
-            names.update(registry.runtime(name).PACKAGES)
-        except BackendMissing:
-            continue
+        names.update(registry.facts(name).packages)
     found = []
     for name in sorted(names):
         try:

@@ -56,7 +56,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         outcome = search(plans, graphs, trial, shop)
         race = _race((baseline, *outcome.verified), trial.samples, job, shop)
         rejected = (*outcome.rejected, *race.failed)
-        if not any(job.allow_framework or not registry.runtime(one.verified.candidate.plan.runtime).FRAMEWORK for one in race.measured):
+        if not any(job.allow_framework or not registry.facts(one.verified.candidate.plan.runtime).framework for one in race.measured):
             raise NoCandidate(nothing_left(race.measured, routes, rejected, unavailable))
         goal = Goal(job.objective, trial.metric, trial.budget)
         choice = measure.choose(race, goal, framework_allowed=job.allow_framework)

@@ -22,7 +22,8 @@ class ImageInput:
     """How one image becomes one sample: decode, colours, resize, centre crop, scale, normalise, layout, dtype.
 
     The pixel value ``p`` (0..255) becomes ``(p * scale - mean) / std`` by channel; ``mean`` and ``std`` hold one
-    number for each channel, or one for all, in the order of ``color``.
+    number for each channel, or one for all, in the order of ``color``. ``uint8`` keeps the pixel as it is; ``int8``, for
+    quantised models, is the nearest whole number to that, from -128 to 127.
     """
 
     color: Literal["RGB", "BGR", "L"] = "RGB"
@@ -32,15 +33,19 @@ class ImageInput:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     layout: Literal["CHW", "HWC"] = "CHW"
-    dtype: Literal["float32", "uint8"] = "float32"
+    dtype: Literal["float32", "uint8", "int8"] = "float32"
     pixel_limit: int = PIXEL_LIMIT
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How the first output becomes an answer a person reads."""
+    """How the first output becomes an answer a person reads.
 
-    activation: Literal["none", "softmax", "sigmoid"] = "softmax"
+    ``applied`` says that the outputs are probabilities already, ``none`` that they are scores of no unit. ``auto`` is settled
+    when the bundle is packed: ``applied`` where the original's own answers all lie in 0..1, else ``softmax``.
+    """
+
+    activation: Literal["auto", "none", "applied", "softmax", "sigmoid"] = "auto"
     top_k: int = 5
     labels: tuple[str, ...] = ()
 

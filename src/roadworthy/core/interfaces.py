@@ -31,6 +31,7 @@ class Runtime(Protocol):
     ``PACKAGES`` lists the distributions a server needs to answer, nothing more; ``FRAMEWORK`` says that one of
     them is a training framework, which the user must allow at serve time. ``NATIVE`` says that its artefacts are
     machine code for the very CPU that made them, which run on no lesser one.
+    The four are literals: ``registry.facts`` reads them without importing the module.
     """
 
     RUNS: tuple[str, ...]
@@ -47,7 +48,8 @@ class Lowering(Protocol):
     ``ACCEPTS`` lists graph formats, best first. ``plans`` gives every plan worth trying on ``host``, simplest
     first. ``lower`` writes into the existing empty directory ``out``, and raises when it cannot. A module that has
     plans which some hosts cannot carry out also defines ``unavailable(host) -> Mapping[str, str]``: for each such
-    precision the reason in words; its plans then leave that precision out.
+    precision the reason in words; its plans then leave that precision out. One that has ways to run a graph which nobody would
+    deploy, and which are worth a comparison, also defines ``forms(graph, host) -> Iterable[Plan]``.
     """
 
     ACCEPTS: tuple[str, ...]

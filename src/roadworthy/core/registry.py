@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import pkgutil
+from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
 from types import ModuleType
 from typing import cast
 
@@ -50,13 +53,59 @@ def lowering(name: str) -> Lowering:
     return cast(Lowering, backend(LOWERINGS, name))
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What a runtime says of itself; see ``interfaces.Runtime``."""
+
+    runs: tuple[str, ...]
+    packages: tuple[str, ...]
+    framework: bool
+    native: bool
+
+
+@cache
+def facts(name: str) -> Facts:
+    """What the runtime's module states as literals, read without importing it: a framework takes seconds and a gigabyte to import.
+
+    Raises UsageError for an unknown name.
+    """
+    tree = ast.parse(_file(name).read_text(encoding="utf-8"))
+    stated = {
+        target.id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name) and target.id in ("RUNS", "PACKAGES", "FRAMEWORK", "NATIVE")
+    }
+    return Facts(stated["RUNS"], stated["PACKAGES"], stated["FRAMEWORK"], stated["NATIVE"])
+
+
+def require(name: str) -> None:
+    """Raise BackendMissing where a package of the runtime is not installed; nothing is imported."""
+    for package in facts(name).packages:
+        try:
+            version(package)
+        except PackageNotFoundError:
+            raise BackendMissing(
+                f"{name} cannot be used: the package {package} is not installed. Install it with: pip install 'roadworthy[{name}]'"
+            ) from None
+
+
 def runtime_for(format: str) -> str:
     """The name of the runtime that takes a graph of ``format`` as it is; raises BackendMissing when none here does."""
-    missing: BackendMissing | None = None
     for name in names(RUNTIMES):
-        try:
-            if format in runtime(name).RUNS:
-                return name
-        except BackendMissing as problem:
-            missing = problem
-    raise missing or BackendMissing(f"no runtime here takes a {format} graph as it is")
+        if format in facts(name).runs:
+            require(name)
+            return name
+    raise BackendMissing(f"no runtime here takes a {format} graph as it is")
+
+
+def _file(name: str) -> Path:
+    """The file of the runtime's module."""
+    if name not in names(RUNTIMES):
+        raise UsageError(f"there is no backend {name!r}; known here: {', '.join(names(RUNTIMES))}")
+    own = importlib.util.find_spec(f"{RUNTIMES}.{name}")
+    found = own or importlib.util.find_spec(next(iter(entry_points(group=RUNTIMES, name=name))).module)
+    if found is None or found.origin is None:
+        raise UsageError(f"the backend {name!r} has no Python file of its own")
+    return Path(found.origin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,7 +30,7 @@ def ends_of(name: str) -> str:
 class SampleSet:
     """A directory with an ``.npy`` for each input (``file_of``), samples first, and ``labels.npy`` (int64 [count]) if labelled.
 
-    Byte strings [count] lie one behind the other as uint8, with a second file that says where each ends: nothing here is pickled.
+    Byte strings lie one behind the other as uint8, with a second file that says where each ends: nothing here is pickled.
     """
 
     path: Path
@@ -43,7 +44,7 @@ class SampleSet:
 
     def feeds(self, start: int, stop: int) -> dict[str, Array]:
         """Samples ``start`` to ``stop`` as C-contiguous arrays of their own in memory, ready for a session."""
-        return {name: np.array(array[start:stop]) for name, array in self.open().items()}
+        return {name: np.array(read_array(self.path, name, start, stop)) for name in self.inputs}
 
     def batches(self, size: int) -> Iterator[dict[str, Array]]:
         """All samples in order, ``size`` at a time; the last batch may be smaller."""
@@ -56,22 +57,37 @@ class SampleSet:
         return np.load(self.path / LABELS, allow_pickle=False) if self.labelled else None
 
 
-def read_array(folder: Path, name: str) -> Array:
-    """The input ``name`` of the sample set in ``folder``."""
+def read_array(folder: Path, name: str, start: int = 0, stop: int | None = None) -> Array:
+    """Samples ``start`` to ``stop`` (all by default) of the input ``name`` of the sample set in ``folder``."""
     array: Array = np.load(folder / file_of(name), mmap_mode="r", allow_pickle=False)
     if not (folder / ends_of(name)).is_file():
-        return array
-    ends = [0, *np.load(folder / ends_of(name), allow_pickle=False).tolist()]
-    strings = np.empty(len(ends) - 1, BYTES)
-    strings[:] = [array[start:end].tobytes() for start, end in pairwise(ends)]
+        return array[start:stop]
+    return cut(array, np.load(folder / ends_of(name), allow_pickle=False), start, stop)
+
+
+def joined(strings: Array) -> tuple[Array, Array]:
+    """Byte strings of any shape, one behind the other as uint8, and where each ends, int64 of the same shape."""
+    ends = np.cumsum([len(string) for string in strings.flat], dtype=np.int64)
+    return np.frombuffer(b"".join(strings.flat), np.uint8), ends.reshape(strings.shape)
+
+
+def cut(whole: Array, ends: Array, start: int = 0, stop: int | None = None) -> Array:
+    """What ``joined`` was given, rows ``start`` to ``stop``; ValueError where ``ends`` do not rise inside ``whole``."""
+    bounds = np.concatenate([[0], ends.reshape(-1)])
+    if whole.dtype != np.uint8 or whole.ndim != 1 or ends.dtype != np.int64 or (np.diff(bounds) < 0).any() or bounds[-1] > len(whole):
+        raise ValueError("the ends of the byte strings do not fit their bytes")
+    width = math.prod(ends.shape[1:])
+    first, last, _ = slice(start, stop).indices(len(ends))
+    strings = np.empty((max(0, last - first), *ends.shape[1:]), BYTES)
+    strings.flat[:] = [whole[begin:end].tobytes() for begin, end in pairwise(bounds[first * width : last * width + 1].tolist())]
     return strings
 
 
 def write_array(folder: Path, name: str, array: Array) -> None:
-    """Put ``array``, samples first, into the sample set in ``folder``; byte strings have one axis."""
+    """Put ``array``, samples first, into the sample set in ``folder``."""
     if array.dtype == np.dtype(BYTES):
-        np.save(folder / ends_of(name), np.cumsum([len(string) for string in array], dtype=np.int64), allow_pickle=False)
-        array = np.frombuffer(b"".join(array), np.uint8)
+        array, ends = joined(array)
+        np.save(folder / ends_of(name), ends, allow_pickle=False)
     np.save(folder / file_of(name), array, allow_pickle=False)
 
 

@@ -71,17 +71,17 @@ def plans_for(
     plans: list[tuple[Plan, Graph]] = []
     unavailable: list[str] = []
     for name in runtimes or known:
-        try:
-            door = registry.lowering(name)
-            registry.runtime(name)
-        except BackendMissing as problem:
-            unavailable.append(problem.message)
-            continue
+        door = registry.lowering(name)
         graph = _best(graphs, door.ACCEPTS)
         if graph is None:
             # A backend that takes none of the formats of this source is no loss unless somebody asked for it.
             if runtimes:
                 unavailable.append(f"{name}: it needs the model as {' or '.join(door.ACCEPTS)}, and no such graph was captured")
+            continue
+        try:
+            registry.require(name)
+        except BackendMissing as problem:
+            unavailable.append(problem.message)
             continue
         reasons = dict(_lacking(door, host))
         offered = [plan for plan in door.plans(graph, host) if not precisions or plan.precision in precisions]
@@ -90,6 +90,22 @@ def plans_for(
         plans += [(plan, graph) for plan in offered if plan.precision not in reasons]
         unavailable += [f"{name}: {reason}" for precision, reason in reasons.items() if not precisions or precision in precisions]
     return Planned(tuple(plans), tuple(unavailable))
+
+
+def forms_for(graphs: tuple[Graph, ...], host: Host, precision: Precision) -> Planned:
+    """Every way to run a model that computes in ``precision``, for any batch: the plans of a deployment, and what is only worth a comparison.
+
+    Those that need the training framework use all cores, as it does by itself.
+    """
+    planned = plans_for(graphs, host, runtimes=(), precisions=(precision,), calibrated=precision != "int8")
+    found = [(plan, graph) for plan, graph in planned.plans if plan.batch is None and not plan.spin]
+    found = [(plan, graph) for plan, graph in found if plan.threads == host.cores or not registry.facts(plan.runtime).framework]
+    for name in registry.names(registry.LOWERINGS):
+        door = registry.lowering(name)
+        graph, offer = _best(graphs, door.ACCEPTS), getattr(door, "forms", None)
+        if graph is not None and offer is not None:
+            found += [(plan, graph) for plan in offer(graph, host) if plan.precision == precision]
+    return Planned(tuple(found), planned.unavailable)
 
 
 def others(plan: Plan, graph: Graph, graphs: tuple[Graph, ...]) -> tuple[Graph, ...]:

@@ -8,7 +8,7 @@ from roadworthy.build.measure.race import Race
 from roadworthy.bundle.certificate import Choice, Goal
 from roadworthy.core import registry
 from roadworthy.core.errors import NoCandidate, UsageError
-from roadworthy.core.interfaces import Runtime
+from roadworthy.core.registry import Facts
 from roadworthy.core.stages import Measured, Plan
 
 OBJECTIVES = ("latency", "throughput", "size", "memory")
@@ -18,7 +18,7 @@ MARGIN = {"latency": 0.02, "throughput": 0.02, "size": 0.01, "memory": 0.05}
 _PRECISIONS = {"fp64": 0, "fp32": 0, "bf16": 1, "fp16": 1, "int8": 2}
 
 
-def choose(race: Race, goal: Goal, *, framework_allowed: bool, runtime_of: Callable[[str], Runtime] = registry.runtime) -> Choice:
+def choose(race: Race, goal: Goal, *, framework_allowed: bool, facts_of: Callable[[str], Facts] = registry.facts) -> Choice:
     """The winner and a float32 fallback that runs on any CPU of this architecture, with the reasons in sentences.
 
     Those that need a training framework to answer take part only where the user allows it at serve time. Timings
@@ -26,13 +26,13 @@ def choose(race: Race, goal: Goal, *, framework_allowed: bool, runtime_of: Calla
     """
     if goal.objective not in OBJECTIVES:
         raise UsageError(f"there is no objective {goal.objective!r}; there are {', '.join(OBJECTIVES)}")
-    return _Choosing(race, goal, framework_allowed, runtime_of).choice()
+    return _Choosing(race, goal, framework_allowed, facts_of).choice()
 
 
 class _Choosing:
-    def __init__(self, race: Race, goal: Goal, framework_allowed: bool, runtime_of: Callable[[str], Runtime]) -> None:
+    def __init__(self, race: Race, goal: Goal, framework_allowed: bool, facts_of: Callable[[str], Facts]) -> None:
         self._race, self._objective, self._allowed = race, goal.objective, framework_allowed
-        self._runtimes = {one.verified.candidate.plan.runtime: runtime_of(one.verified.candidate.plan.runtime) for one in race.measured}
+        self._facts = {one.verified.candidate.plan.runtime: facts_of(one.verified.candidate.plan.runtime) for one in race.measured}
         self._original = race.measured[0]
 
     def choice(self) -> Choice:
@@ -163,14 +163,14 @@ class _Choosing:
 
     def _universal(self, one: Measured) -> bool:
         plan = one.verified.candidate.plan
-        native = self._runtimes[plan.runtime].NATIVE
+        native = self._facts[plan.runtime].native
         return plan.precision == "fp32" and plan.batch is None and not native and not self._framework(one)
 
     def _equivalent(self, entrants: list[Measured]) -> list[Measured]:
         return [one for one in entrants if one.verified.parity.equivalent and one.verified.candidate.plan.precision == "fp32"]
 
     def _framework(self, one: Measured) -> bool:
-        return self._runtimes[one.verified.candidate.plan.runtime].FRAMEWORK
+        return self._facts[one.verified.candidate.plan.runtime].framework
 
 
 _SUPERLATIVE = {

@@ -7,10 +7,9 @@ import shutil
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from roadworthy.build.pack import card, deployment, report
 from roadworthy.build.pack.golden import choose
+from roadworthy.bundle import golden as goldens
 from roadworthy.bundle import manifest as manifests
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Certificate
@@ -21,7 +20,8 @@ from roadworthy.core.evidence import Tolerance
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Measured, Plan, Rejected, Verified
-from roadworthy.core.types import Arrays
+from roadworthy.core.types import Arrays, Signature
+from roadworthy.preprocess import answer
 
 GOLDEN = "golden.npz"
 REPORT = "report.html"
@@ -60,6 +60,7 @@ def pack(request: PackRequest, target: Path) -> Manifest:
     evidence that cannot be written down.
     """
     certificate = _portable(request.certificate)
+    contract = _settled(request.contract, request.answers, certificate.signature)
     variants = tuple(variant(one, certificate) for one in request.variants)
     with store.writing(target) as root:
         for one, packed in zip(request.variants, variants, strict=True):
@@ -76,14 +77,14 @@ def pack(request: PackRequest, target: Path) -> Manifest:
             created=certificate.created,
             roadworthy=certificate.roadworthy,
             signature=certificate.signature,
-            contract=request.contract,
+            contract=contract,
             variants=variants,
             golden=Golden(GOLDEN, samples),
             tolerance=certificate.tolerance,
             files=(),
         )
         store.write_certificate(root, certificate)
-        (root / REPORT).write_text(report.render(certificate, request.contract))
+        (root / REPORT).write_text(report.render(certificate, contract))
         (root / CARD).write_text(card.render(certificate, manifest))
         deployment.write(root, manifest, certificate.host)
         return store.seal(root, manifest)
@@ -92,14 +93,14 @@ def pack(request: PackRequest, target: Path) -> Manifest:
 def variant(verified: Verified, certificate: Certificate) -> Variant:
     """What the manifest says of one packed candidate."""
     plan = verified.candidate.plan
-    runtime = registry.runtime(plan.runtime)
+    runtime = registry.facts(plan.runtime)
     return Variant(
         name=plan.name,
         plan=plan,
         path=f"variants/{plan.name}",
-        requires=deployment.pins(runtime.PACKAGES),
-        features=features(plan, certificate.host, native=runtime.NATIVE),
-        framework=runtime.FRAMEWORK,
+        requires=deployment.pins(runtime.packages),
+        features=features(plan, certificate.host, native=runtime.native),
+        framework=runtime.framework,
         gate=gate(verified, certificate.tolerance),
     )
 
@@ -122,10 +123,13 @@ def features(plan: Plan, host: Host, *, native: bool) -> tuple[str, ...]:
 
 def _write_golden(request: PackRequest, root: Path) -> int:
     rows = choose(request.answers, request.golden.count)
-    inputs = {f"in.{name}": np.ascontiguousarray(array[rows]) for name, array in request.golden.open().items()}
-    outputs = {f"out.{name}": np.ascontiguousarray(array[rows]) for name, array in request.answers.items()}
-    np.savez(root / GOLDEN, allow_pickle=False, **inputs, **outputs)
+    inputs = {name: array[rows] for name, array in request.golden.open().items()}
+    goldens.write(root / GOLDEN, goldens.Golden(inputs, {name: array[rows] for name, array in request.answers.items()}))
     return len(rows)
+
+
+def _settled(contract: Contract, answers: Arrays, signature: Signature) -> Contract:
+    return replace(contract, answer=answer.settled(contract.answer, answers, signature.outputs[0].quantization))
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,0 +1,52 @@
+"""What a runtime says of itself is read without importing it, and is what the module holds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from linear import planted
+from roadworthy.core import registry
+from roadworthy.core.errors import BackendMissing, UsageError
+from roadworthy.core.registry import RUNTIMES, Facts
+
+__all__ = ["planted"]
+
+PROGRAM = """
+import sys
+from roadworthy.core import registry
+for name in registry.names(registry.RUNTIMES):
+    registry.facts(name)
+    registry.require(name)
+registry.runtime_for("onnx")
+print([name for name in ("torch", "tensorflow", "onnxruntime", "openvino", "ai_edge_litert") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("name", registry.names(RUNTIMES))
+def test_the_facts_are_the_modules_own(name: str) -> None:
+    module = registry.runtime(name)
+    assert registry.facts(name) == Facts(module.RUNS, module.PACKAGES, module.FRAMEWORK, module.NATIVE)
+
+
+def test_reading_them_imports_no_backend() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_runtime_of_a_third_party_is_read_too(planted: None) -> None:
+    assert registry.facts("planted-framework") == Facts((), (), framework=True, native=True)
+
+
+def test_a_missing_package_and_an_unknown_name_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(package: str) -> str:
+        raise registry.PackageNotFoundError(package)
+
+    monkeypatch.setattr(registry, "version", absent)
+    with pytest.raises(BackendMissing, match=r"pip install 'roadworthy\[openvino\]'"):
+        registry.require("openvino")
+    registry.require("null")
+    with pytest.raises(UsageError, match="there is no backend 'onyx'"):
+        registry.require("onyx")
