@@ -5,17 +5,15 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from roadworthy.build.load.identify import identify
 from roadworthy.build.load.inspect import Inspection, inspect
+from roadworthy.build.load.opened import Model, Opened
 from roadworthy.build.load.spec import parse as parse_input
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Source
 from roadworthy.core.types import Signature, TensorSpec
-
-if TYPE_CHECKING:
-    from roadworthy.build.load.opened import Opened
 
 __all__ = ["Inspection", "LoadRequest", "Loaded", "identify", "inspect", "live", "load", "parse_input"]
 
@@ -36,7 +34,7 @@ class LoadRequest:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The original as a graph of format "module" (or "npz"). ``proofs`` and ``notes`` are sentences for the certificate."""
+    """The original as a graph, in the format that its reader keeps it in. ``proofs`` and ``notes`` are sentences for the certificate."""
 
     graph: Graph
     parameters: int
@@ -58,7 +56,11 @@ def load(request: LoadRequest) -> Loaded:
     request.out.mkdir(parents=True, exist_ok=True)
     if source.kind == "npz":
         return _load_npz(request)
-    opened: Opened = importlib.import_module(f"{__name__}.{source.kind}").read(source)
+    opened: Opened | Model = importlib.import_module(f"{__name__}.{source.kind}").read(source)
+    if isinstance(opened, Model):
+        from roadworthy.build.load import settle
+
+        return settle.settle_and_keep(opened, request.inputs, request.samples, request.out, allow=request.allow_training)
     from roadworthy.build.load import original
 
     return original.settle_and_save(opened, request.inputs, request.samples, request.out, allow=request.allow_training)

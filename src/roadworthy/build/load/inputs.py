@@ -1,104 +1,79 @@
-"""What the model takes: as the user, the samples, the file itself or its first layer says, in that order."""
+"""What the model takes: as the user, the samples or the file itself says, in that order."""
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
-from typing import Any
 
-import torch
-
-from roadworthy.build.load.opened import Opened
 from roadworthy.core.errors import UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import BATCH, TensorSpec
-from roadworthy.runtimes._module import MOST_INPUTS
-
-GUESSES = {
-    "Conv1d": ("1000", "your own length"),
-    "Conv2d": ("224,224", "your own height and width"),
-    "Conv3d": ("16,112,112", "your own depth, height and width"),
-}
 
 
-def resolve(opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | None) -> tuple[TensorSpec, ...]:
-    """The inputs in the order the model is called with; UsageError, with an example filled in as far as known, when nothing says."""
-    given = said or _of_samples(samples) or opened.inputs or _of_first_linear(opened.module)
-    if not given:
-        raise UsageError(f"what the model takes cannot be known from its file; say it, for example {example(opened.module)}")
-    if len(given) > MOST_INPUTS:
-        raise UsageError(f"the model takes {len(given)} inputs; {MOST_INPUTS} are supported")
-    if not said and samples and len(given) == 1:
-        given = tuple(replace(spec, name=name) for spec, name in zip(given, parameters(opened.module) or (given[0].name,), strict=False))
-    if opened.inputs:
-        given = _agree(opened.inputs, given)
-    elif said and samples:
-        _agree(_of_samples(samples), said)
-    for spec in given:
-        if open_sizes := [str(size) for size in spec.shape[1:] if isinstance(size, str)]:
-            raise UsageError(f"the model leaves {', '.join(open_sizes)} of {spec} open; say the sizes it is to be deployed with: --input")
-    return _ordered(given, parameters(opened.module))
+def resolve(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...], samples: SampleSet | None) -> tuple[TensorSpec, ...]:
+    """The inputs of a model whose file says ``known``, in the file's order and under its names; of one whose file says nothing, as given.
+
+    What the user or the samples say closes the sizes that the file leaves open, and may not contradict it. ``said`` may
+    leave inputs out that are known. Raises UsageError where they do not fit, or nothing says a size.
+    """
+    given = of_samples(samples)
+    if not (known or said or given):
+        raise UsageError("what the model takes cannot be known from its file; say it, for example --input 'x:float32[batch,224,224,3]'")
+    if not known:
+        if said and given:
+            agree(given, said)
+        specs = said or given
+    else:
+        if stray := [spec.name for spec in said if spec.name not in {own.name for own in known}]:
+            raise UsageError(f"the model has no input {stray[0]!r}; it takes {listed(known)}")
+        specs = _closed_by(_closed_by(known, said, "said to be"), _named(given, known), "given as")
+    refuse_open(specs)
+    return specs
 
 
-def parameters(module: Any) -> tuple[str, ...]:
-    """The names of the parameters of ``forward`` that have no default; empty where it takes any number."""
-    if isinstance(module, torch.jit.ScriptModule):
-        return tuple(argument.name for argument in module.forward.schema.arguments[1:] if not argument.has_default_value())
-    found = inspect.signature(module.forward).parameters.values()
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in found):
-        return ()
-    return tuple(
-        parameter.name for parameter in found if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
-    )
-
-
-def keywords(module: Any, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
-    """The parameters that the inputs go to by name; empty when they can go by position."""
-    names = tuple(spec.name for spec in specs)
-    if isinstance(module, torch.jit.ScriptModule | torch.fx.GraphModule):
-        return ()
-    known = tuple(inspect.signature(module.forward).parameters)
-    return names if set(names) <= set(known) and names != known[: len(names)] else ()
-
-
-def example(module: Any) -> str:
-    """``--input 'name:dtype[...]'`` with what the first layer knows, and words where the user must say the rest."""
-    name = (parameters(module) or ("x",))[0]
-    for layer in module.modules():
-        kind, channels = type(layer).__name__, getattr(layer, "in_channels", 0)
-        if kind in GUESSES:
-            sizes, words = GUESSES[kind]
-            return f"--input '{name}:float32[batch,{channels},{sizes}]' with {words} in place of {sizes}"
-        if isinstance(layer, torch.nn.Embedding):
-            return f"--input '{name}:int64[batch,128]' with your own length in place of 128"
-        if isinstance(layer, torch.nn.Linear):
-            return f"--input '{name}:float32[batch,{layer.in_features}]'"
-    return f"--input '{name}:float32[batch,3,224,224]' with your own sizes"
-
-
-def _of_samples(samples: SampleSet | None) -> tuple[TensorSpec, ...]:
+def of_samples(samples: SampleSet | None) -> tuple[TensorSpec, ...]:
+    """What the samples are, under their own names; nothing where there are none."""
     if samples is None:
         return ()
     return tuple(TensorSpec(name, str(array.dtype), (BATCH, *array.shape[1:])) for name, array in samples.open().items())
 
 
-def _of_first_linear(module: Any) -> tuple[TensorSpec, ...]:
-    names = parameters(module)
-    first = next((layer for layer in module.modules() if next(layer.parameters(recurse=False), None) is not None), None)
-    if len(names) == 1 and isinstance(first, torch.nn.Linear):
-        return (TensorSpec(names[0], "float32", (BATCH, first.in_features)),)
-    return ()
+def refuse_open(specs: tuple[TensorSpec, ...]) -> None:
+    """UsageError where a size other than the batch is still open."""
+    for spec in specs:
+        if open_sizes := [str(size) for size in spec.shape[1:] if isinstance(size, str)]:
+            raise UsageError(f"the model leaves {', '.join(open_sizes)} of {spec} open; say the sizes it is to be deployed with: --input")
 
 
-def _agree(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+def agree(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     """The names of ``said`` with the shapes of ``known``; UsageError where the two do not speak of the same tensors."""
     by_name = {spec.name: spec for spec in known}
     if len(said) > 1 and {spec.name for spec in said} == set(by_name):
         known = tuple(by_name[spec.name] for spec in said)
     matched = len(known) == len(said) and all(_same(own, other) for own, other in zip(known, said, strict=True))
     if not matched:
-        raise UsageError(f"the inputs were said to be {_list(said)}, and are {_list(known)}")
-    return tuple(TensorSpec(other.name, own.dtype, _closed(own.shape, other.shape)) for own, other in zip(known, said, strict=True))
+        raise UsageError(f"the inputs were said to be {listed(said)}, and are {listed(known)}")
+    return tuple(replace(own, name=other.name, shape=_closed(own.shape, other.shape)) for own, other in zip(known, said, strict=True))
+
+
+def listed(specs: tuple[TensorSpec, ...]) -> str:
+    """In words."""
+    return ", ".join(map(str, specs))
+
+
+def _named(given: tuple[TensorSpec, ...], known: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    """The samples under the model's names: their own, or by place where those are not the model's."""
+    if {spec.name for spec in given} <= {spec.name for spec in known}:
+        return given
+    if len(given) != len(known):
+        raise UsageError(f"the data holds {listed(given)}, and the model takes {listed(known)}")
+    return tuple(replace(spec, name=own.name) for spec, own in zip(given, known, strict=True))
+
+
+def _closed_by(known: tuple[TensorSpec, ...], given: tuple[TensorSpec, ...], words: str) -> tuple[TensorSpec, ...]:
+    by_name = {spec.name: spec for spec in given}
+    if wrong := [own for own in known if own.name in by_name and not _same(own, by_name[own.name])]:
+        raise UsageError(f"{wrong[0].name!r} was {words} {by_name[wrong[0].name]}, and the model takes {wrong[0]}")
+    return tuple(replace(own, shape=_closed(own.shape, by_name[own.name].shape)) if own.name in by_name else own for own in known)
 
 
 def _closed(own: tuple[int | str, ...], said: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -112,17 +87,3 @@ def _same(own: TensorSpec, other: TensorSpec) -> bool:
     return all(
         a == b or isinstance(a, str) or (axis == 0 and b == BATCH) for axis, (a, b) in enumerate(zip(own.shape, other.shape, strict=True))
     )
-
-
-def _ordered(given: tuple[TensorSpec, ...], names: tuple[str, ...]) -> tuple[TensorSpec, ...]:
-    """In the order of ``forward``'s own parameters, where the names are those; otherwise as they came."""
-    by_name = {spec.name: spec for spec in given}
-    if len(by_name) != len(given):
-        raise UsageError(f"two inputs have one name: {_list(given)}")
-    if names and len(given) < len(names):
-        raise UsageError(f"the model's forward takes {', '.join(names)}; only {_list(given)} was given, say each with its own --input")
-    return tuple(by_name[name] for name in names) if set(names) == set(by_name) else given
-
-
-def _list(specs: tuple[TensorSpec, ...]) -> str:
-    return ", ".join(map(str, specs))

@@ -34,7 +34,8 @@ class Model:
     takes: BATCH first where the number of samples is free, another symbol where it leaves a size open; empty where it makes
     none. ``keep`` writes the original into a directory as a graph of the signature that was proven. ``seed`` sets every
     random generator that the model could draw from. ``blame`` names, in words, the layer whose answers begin to differ
-    between two feeds (the same feed twice: between two runs); ``None`` where the framework shows no layers.
+    between two feeds (the same feed twice: between two runs; see ``prove.alike``); ``None`` where the framework shows no layers.
+    ``outputs`` is what the file says of its quantised outputs; what it gives else is learnt by running it.
     """
 
     call: Callable[[Arrays], dict[str, Array]]
@@ -45,3 +46,4 @@ class Model:
     blame: Callable[[Arrays, Arrays], str] | None = None
     proofs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()

@@ -1,10 +1,9 @@
-"""The original, from a live module to a file of its own with a proven signature."""
+"""A PyTorch original, from a live module to a file of its own with a proven signature."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,49 +12,88 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from roadworthy.build.load import Loaded, inputs, pickled, prove, running, weights
-from roadworthy.build.load.opened import Opened
-from roadworthy.core.errors import NotInference, SourceError, UsageError
+from roadworthy.build.load import Loaded, forward, hooks, pickled, prove, running, settle, weights
+from roadworthy.build.load.opened import Model, Opened
+from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Source
-from roadworthy.core.types import BATCH, Signature, TensorSpec
+from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 from roadworthy.runtimes import _module
 from roadworthy.runtimes._module import Call
-
-SIZES = (2, 1, 3, 4, 5)
-"""Batch sizes that the model is tried at; two first, since one alone hides what depends on the batch."""
-OTHER_SIZES = (8, 16, 32, 64, 128, 256)
-"""Where none of those runs, a size may have been baked in when the model was traced."""
 
 
 def settle_and_save(opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | None, out: Path, *, allow: bool) -> Loaded:
     """The module of ``opened`` in inference mode, proven, and kept in ``out``."""
     module = _unwrapped(opened.module)
-    notes = [*opened.notes, *(weights.to_float32(module) if opened.program is None else ()), *_fold(module)]
-    proofs = [*opened.proofs, *prove.settle(module, graph=opened.program is not None, allow=allow)]
-    specs = inputs.resolve(replace(opened, module=module), said, samples)
-    keywords = inputs.keywords(module, specs)
+    notes = (*opened.notes, *(weights.to_float32(module) if opened.program is None else ()), *_fold(module))
+    proofs = (*opened.proofs, _to_inference(module, graph=opened.program is not None, allow=allow))
+    specs = forward.resolve(replace(opened, module=module), said, samples)
+    live = _Live(module, specs, forward.keywords(module, specs))
 
-    def call(feeds: list[Tensor]) -> Any:
-        return module(**dict(zip(keywords, feeds, strict=True))) if keywords else module(*feeds)
+    def keep(signature: Signature, directory: Path) -> Graph:
+        plain = isinstance(live.forward(live.tensors(running.draw(specs, signature.call_size(2), samples))), Tensor) and len(specs) == 1
+        convention = Call(live.keywords, tuple(spec.name for spec in signature.outputs), plain and not live.keywords)
+        path = _module.save(module, directory, program=opened.program, call=convention)
+        return Graph("module", path, signature, route="the original")
 
-    specs, sizes, limit = _sizes(call, module, specs, samples)
-    answers = {size: running.answer(call, running.draw(specs, size, samples), module, specs) for size in sizes}
-    outputs = tuple(
-        _output(name, {size: answer[name] for size, answer in answers.items() if name in answer}, sizes) for name in answers[sizes[0]]
-    )
-    symbolic, batch = len(sizes) > 1, max(sizes)
-    rows = symbolic or all(len(spec.shape) > 1 and spec.shape[0] == batch for spec in (*specs, *outputs))
-    subject = prove.Subject(call, module, specs, batch, symbolic, rows)
-    proofs += prove.prove(subject, samples, allow=allow)
-    if limit is not None:
-        notes.append(f"the model takes at most {limit} {'sample' if limit == 1 else 'samples'} a call")
-    with torch.no_grad():
-        plain = isinstance(call(running.draw(specs, sizes[0], samples)), Tensor) and len(specs) == 1 and not keywords
-    convention = Call(keywords, tuple(spec.name for spec in outputs), plain)
-    path = _module.save(module, out, program=opened.program, call=convention)
-    graph = Graph("module", path, Signature(specs, outputs, limit), route="the original")
-    return Loaded(graph, sum(parameter.numel() for parameter in module.parameters()), tuple(proofs), tuple(notes))
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    model = Model(live.call, specs, keep, parameters, _seed, live.blame, proofs, notes)
+    with torch.random.fork_rng(devices=[]):
+        return settle.settle_and_keep(model, specs, samples, out, allow=allow)
+
+
+class _Live:
+    """A module with arrays by name at its door. Its outputs bear the names that ``flatten`` gives them."""
+
+    def __init__(self, module: Any, specs: tuple[TensorSpec, ...], keywords: tuple[str, ...]) -> None:
+        self.module, self.specs, self.keywords = module, specs, keywords
+
+    def tensors(self, feeds: Arrays) -> list[Tensor]:
+        return [torch.from_numpy(feeds[spec.name].copy()) for spec in self.specs]
+
+    def forward(self, tensors: list[Tensor]) -> Any:
+        with torch.no_grad():
+            return self.module(**dict(zip(self.keywords, tensors, strict=True))) if self.keywords else self.module(*tensors)
+
+    def call(self, feeds: Arrays) -> dict[str, Array]:
+        """Every tensor of the module's answer by name; SourceError naming the layer and the shapes when it raises."""
+        try:
+            found = list(_module.flatten(self.forward(self.tensors(feeds))))
+        except Exception as problem:
+            words = hooks.explain(self.forward, self.tensors(feeds), self.module, self.specs, problem)
+            raise SourceError(words, detail=str(problem)) from problem
+        if len(dict(found)) != len(found):
+            raise SourceError(f"the model gives two outputs of one name: {', '.join(name for name, _ in found)}")
+        if not found:
+            raise SourceError("the model's answer holds no tensor")
+        if odd := [f"{name!r} ({tensor.dtype})" for name, tensor in found if tensor.dtype == torch.bfloat16]:
+            raise SourceError(f"the model gives {', '.join(odd)}, a type that arrays do not have; make it float32 in forward")
+        return {name: hooks.array(tensor) for name, tensor in found}
+
+    def blame(self, first: Arrays, second: Arrays) -> str:
+        """The part of the module whose answers begin to differ."""
+        return hooks.blame(self.forward, self.module, self.tensors(first), self.tensors(second), prove.alike(first, second))
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+
+
+def _to_inference(module: Any, *, graph: bool, allow: bool) -> str:
+    """Put ``module`` into inference mode; NotInference names the parts that stay in training mode."""
+    if graph:
+        return "a captured graph has no modes of its own: what it does was tested"
+    module.eval()
+    stuck = [
+        f"{path or 'the model itself'!r} ({type(part).__name__})"
+        for path, part in module.named_modules()
+        if getattr(part, "training", False)
+    ]
+    if stuck:
+        more = f" and {len(stuck) - 4} more" if len(stuck) > 4 else ""
+        sentence = f"{', '.join(stuck[:4])}{more} {'stays' if len(stuck) == 1 else 'stay'} in training mode after eval()"
+        return prove.found(sentence, allow)
+    return "after eval() no part of the model is in training mode"
 
 
 def from_live(module: Any, out: Path) -> Source:
@@ -106,50 +144,3 @@ def _fold(module: Any) -> tuple[str, ...]:
             parametrize.remove_parametrizations(part, name, leave_parametrized=True)
             folded += 1
     return (f"{folded} parametrized weights (weight_norm and its kin) were replaced by their values",) if folded else ()
-
-
-def _sizes(
-    call: Callable[[list[Tensor]], Any], module: Any, specs: tuple[TensorSpec, ...], samples: SampleSet | None
-) -> tuple[tuple[TensorSpec, ...], tuple[int, ...], int | None]:
-    """The specs, the batch sizes the model was seen to take (ascending), and the largest when there is one."""
-    if not all(spec.batched for spec in specs):
-        size = next((size for spec in specs for size in spec.shape[:1] if isinstance(size, int)), 1)
-        return tuple(spec.fixed(size) for spec in specs), (size,), size
-    taken = [size for size in SIZES if _takes(call, module, specs, samples, size)]
-    if {1, 2} <= set(taken):
-        limit = next((size - 1 for size in sorted(SIZES) if size not in taken), None)
-        taken = [size for size in sorted(taken) if limit is None or size <= limit]
-        return specs, tuple(taken), max(taken) if limit is not None else None
-    only = taken or [size for size in OTHER_SIZES if _takes(call, module, specs, samples, size)]
-    if not only:
-        running.answer(call, running.draw(specs, 2, samples), module, specs)
-    if len(only) > 1:
-        try:
-            running.answer(call, running.draw(specs, 1, samples), module, specs)
-        except SourceError as problem:
-            raise NotInference(
-                f"the model takes several samples and not a single one: {problem.message}", detail=problem.detail
-            ) from problem
-    return tuple(spec.fixed(only[0]) for spec in specs), (only[0],), only[0]
-
-
-def _takes(call: Callable[[list[Tensor]], Any], module: Any, specs: tuple[TensorSpec, ...], samples: SampleSet | None, size: int) -> bool:
-    try:
-        with torch.no_grad():
-            call(running.draw(specs, size, samples))
-    except Exception:
-        return False
-    return True
-
-
-def _output(name: str, tensors: dict[int, Tensor], sizes: tuple[int, ...]) -> TensorSpec:
-    if len(tensors) != len(sizes):
-        raise SourceError(f"the model gives the output {name!r} at some batch sizes only")
-    shapes = {size: tuple(tensor.shape) for size, tensor in tensors.items()}
-    first = shapes[sizes[0]]
-    follows = len(sizes) > 1 and bool(first) and all(shape and shape[0] == size for size, shape in shapes.items())
-    if len({shape[1:] if follows else shape for shape in shapes.values()}) > 1:
-        said = ", ".join(f"{list(shape)} for {size}" for size, shape in shapes.items())
-        raise SourceError(f"output {name!r} has the shape {said} samples; only its first dimension may follow the batch")
-    dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
-    return TensorSpec(name, dtype, (BATCH, *first[1:]) if follows else first)

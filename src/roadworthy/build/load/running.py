@@ -1,162 +1,72 @@
-"""Running the model under watch: samples to run it on, its answers, and which layer is to blame when it raises or wavers."""
+"""Running a model of any framework: samples to run it on, and its answers or, in words, why there are none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from roadworthy.core.errors import SourceError
+from roadworthy.build.load.opened import Model
+from roadworthy.core.errors import DataError, RoadworthyError, SourceError
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.types import TensorSpec
-from roadworthy.runtimes._module import flatten
-
-WANTS = {
-    "Linear": "in_features", "Conv1d": "in_channels", "Conv2d": "in_channels", "Conv3d": "in_channels", "ConvTranspose2d": "in_channels",
-    "BatchNorm1d": "num_features", "BatchNorm2d": "num_features", "BatchNorm3d": "num_features", "LayerNorm": "normalized_shape",
-    "GroupNorm": "num_channels", "LSTM": "input_size", "GRU": "input_size", "MultiheadAttention": "embed_dim",
-}  # fmt: skip
+from roadworthy.core.types import BYTES, Array, Arrays, TensorSpec
 
 
-def draw(specs: tuple[TensorSpec, ...], count: int, samples: SampleSet | None, *, seed: int = 0) -> list[Tensor]:
-    """``count`` samples of each input: real ones first, then made ones (normal; integers of 0 and 1; bytes); seeded."""
+def draw(specs: tuple[TensorSpec, ...], count: int, samples: SampleSet | None, *, seed: int = 0) -> dict[str, Array]:
+    """``count`` samples of each input: real ones first, then made ones (normal; integers of 0 and 1; bytes); seeded.
+
+    Another seed than 0 gives made ones alone. Byte strings cannot be made up: they are always real ones, from another
+    place for another seed; DataError where there are none.
+    """
     generator = np.random.default_rng(seed)
-    real = list(samples.feeds(0, min(count, samples.count)).values()) if samples is not None else []
-    named = dict(zip(samples.inputs, real, strict=True)) if samples is not None else {}
-    feeds = []
+    feeds = {}
     for number, spec in enumerate(specs):
-        rest = spec.shape[1:] if spec.shape else ()
-        made = _made(spec, (count, *(int(size) for size in rest)), generator)
-        own = named.get(spec.name, real[number] if number < len(real) else None)
-        if own is not None and own.shape[1:] == made.shape[1:]:
-            made[: len(own)] = own[:count]
-        feeds.append(torch.from_numpy(made) if spec.shape else torch.from_numpy(made)[0])
+        real = _real(spec, number, samples)
+        if spec.dtype == BYTES:
+            array = _strings(spec, count, real, seed)
+        else:
+            array = _made(spec, (count, *(int(size) for size in spec.shape[1:])), generator)
+            if real is not None and not seed and real.shape[1:] == array.shape[1:]:
+                array[: len(real)] = real[:count]
+        feeds[spec.name] = array if spec.shape else np.asarray(array[0])
     return feeds
 
 
-def _made(spec: TensorSpec, shape: tuple[int, ...], generator: np.random.Generator) -> Any:
+def _real(spec: TensorSpec, number: int, samples: SampleSet | None) -> Array | None:
+    """The samples of an input: by its name, or by its place where the names are not the model's."""
+    if samples is None:
+        return None
+    name = spec.name if spec.name in samples.inputs else samples.inputs[number] if number < len(samples.inputs) else None
+    return None if name is None else samples.open()[name]
+
+
+def _strings(spec: TensorSpec, count: int, real: Array | None, seed: int) -> Array:
+    if real is None or not len(real) or real.dtype != np.dtype(BYTES):
+        raise DataError(f"the model takes byte strings ({spec}), and those cannot be made up; give real ones: --data")
+    return real[(np.arange(count) + seed * count) % len(real)]
+
+
+def _made(spec: TensorSpec, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
     kind = np.dtype(spec.dtype)
     if kind.kind == "f":
         return generator.standard_normal(shape).astype(kind)
-    return generator.integers(0, 256 if kind == np.uint8 else 2, shape).astype(kind)
+    if kind.itemsize == 1 and kind.kind in "iu" and (kind == np.uint8 or spec.quantization):
+        return generator.integers(0, 256, shape, np.uint8).view(kind)
+    return generator.integers(0, 2, shape).astype(kind)
 
 
-def answer(call: Callable[[list[Tensor]], Any], feeds: list[Tensor], module: Any, specs: tuple[TensorSpec, ...]) -> dict[str, Tensor]:
-    """Every tensor of the model's answer by name; SourceError naming the layer and the shapes when it raises."""
+def answer(model: Model, feeds: Arrays) -> dict[str, Array]:
+    """Every output by name, in memory of its own; SourceError saying what was given when the model raises."""
     try:
-        with torch.no_grad():
-            found = list(flatten(call([feed.clone() for feed in feeds])))
+        given: Any = model.call({name: array.copy() for name, array in feeds.items()})
+        return {name: np.array(array) for name, array in given.items()}
+    except SourceError:
+        raise
     except Exception as problem:
-        raise SourceError(_explain(call, feeds, module, specs, problem), detail=str(problem)) from problem
-    named = dict(found)
-    if len(named) != len(found):
-        raise SourceError(f"the model gives two outputs of one name: {', '.join(name for name, _ in found)}")
-    if not named:
-        raise SourceError("the model's answer holds no tensor")
-    return named
+        shapes = ", ".join(f"{name}:{array.dtype}{list(array.shape)}" for name, array in feeds.items())
+        raise SourceError(f"the model does not take {shapes}: {_first_line(problem)}", detail=str(problem)) from problem
 
 
-def _explain(
-    call: Callable[[list[Tensor]], Any], feeds: list[Tensor], module: Any, specs: tuple[TensorSpec, ...], problem: Exception
-) -> str:
-    said = [line.strip() for line in str(problem).splitlines() if line.strip()] or [type(problem).__name__]
-    # TorchScript puts its own traceback first and the reason last.
-    reason = said[-1] if "TorchScript" in str(problem) else said[0]
-    given = ", ".join(f"{spec.name}:{spec.dtype}{list(feed.shape)}" for spec, feed in zip(specs, feeds, strict=True))
-    with watched(module) as events:
-        try:
-            with torch.no_grad():
-                call(feeds)
-        except Exception:
-            pass
-    entered: list[Event] = []
-    for event in events:
-        if event.entering:
-            entered.append(event)
-        elif entered:
-            entered.pop()
-    where = ""
-    if entered and entered[-1].path:
-        last = entered[-1]
-        attribute = WANTS.get(last.kind)
-        wants = f" and wants {attribute} = {getattr(module.get_submodule(last.path), attribute)}" if attribute else ""
-        where = f"layer {last.path!r} ({last.kind}) got {', '.join(str(list(tensor.shape)) for tensor in last.tensors)}{wants}: "
-    return f"the model does not take {given}: {where}{reason[:300]}"
-
-
-@dataclass(frozen=True)
-class Event:
-    """A submodule was entered or left, with these tensors; ``parent`` is whose forward was running."""
-
-    path: str
-    kind: str
-    parent: str
-    entering: bool
-    tensors: tuple[Tensor, ...]
-
-
-@contextmanager
-def watched(module: Any) -> Iterator[list[Event]]:
-    """The events of every forward inside the block, in order. A captured graph or a TorchScript module has none."""
-    events: list[Event] = []
-    stack: list[str] = []
-    handles: list[Any] = []
-
-    def enter(path: str, kind: str) -> Callable[..., None]:
-        def hook(_: Any, arguments: Any, options: Any) -> None:
-            events.append(Event(path, kind, stack[-1] if stack else "", True, _tensors((arguments, options))))
-            stack.append(path)
-
-        return hook
-
-    def leave(path: str, kind: str) -> Callable[..., None]:
-        def hook(_: Any, arguments: Any, given: Any) -> None:
-            stack.pop()
-            events.append(Event(path, kind, stack[-1] if stack else "", False, _tensors(given)))
-
-        return hook
-
-    opaque = isinstance(module, torch.jit.ScriptModule | torch.fx.GraphModule)
-    for path, part in () if opaque else module.named_modules():
-        if not isinstance(part, torch.jit.ScriptModule):
-            handles.append(part.register_forward_pre_hook(enter(path, type(part).__name__), with_kwargs=True))
-            handles.append(part.register_forward_hook(leave(path, type(part).__name__)))
-    try:
-        yield events
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def blame(
-    call: Callable[[list[Tensor]], Any], module: Any, first: list[Tensor], second: list[Tensor], rows: Callable[[Tensor, Tensor], bool]
-) -> str:
-    """The part whose answers begin to differ between two runs, in words; ``rows`` says whether two tensors are alike."""
-    runs = []
-    for feeds in (first, second):
-        with watched(module) as events, torch.no_grad():
-            call([feed.clone() for feed in feeds])
-        runs.append(list(events))
-    for one, other in zip(*runs, strict=False):
-        if one.path != other.path or len(one.tensors) != len(other.tensors):
-            return f"the forward of {_named(one.parent, module)}, which runs another way the second time"
-        if one.entering and not one.path:
-            continue
-        if not all(rows(a, b) for a, b in zip(one.tensors, other.tensors, strict=True)):
-            if one.entering:
-                return f"the forward of {_named(one.parent, module)}, before it calls {one.path!r}"
-            return f"{one.path!r} ({one.kind})" if one.path else f"the forward of {_named('', module)}, after its last layer"
-    return f"the forward of {_named('', module)}"
-
-
-def _named(path: str, module: Any) -> str:
-    return f"{path!r} ({type(module.get_submodule(path)).__name__})" if path else f"the model itself ({type(module).__name__})"
-
-
-def _tensors(value: Any) -> tuple[Tensor, ...]:
-    return tuple(tensor.detach().clone() for _, tensor in flatten(value))
+def _first_line(problem: Exception) -> str:
+    said = problem.message if isinstance(problem, RoadworthyError) else str(problem)
+    return next((line.strip()[:300] for line in said.splitlines() if line.strip()), type(problem).__name__)
