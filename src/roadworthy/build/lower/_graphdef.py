@@ -1,0 +1,61 @@
+"""A frozen GraphDef made ready for a converter: constants in place of placeholders that are fed none, and batches of a known size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from roadworthy.core.errors import StepFailed
+from roadworthy.core.types import Signature
+from roadworthy.runtimes import _tensorflow
+from roadworthy.runtimes._tensorflow import Entry
+
+
+def read(directory: Path, signature: Signature) -> tuple[Any, Entry]:
+    """The GraphDef of a "graphdef" directory and its entry, with the sizes that ``signature`` fixes.
+
+    Raises StepFailed where an input or output is a single value, which only TensorFlow itself is given.
+    """
+    import tensorflow as tf
+
+    entry = _tensorflow.read_entry(directory)
+    if single := [port.name for port in entry.inputs + entry.outputs if port.scalar]:
+        raise StepFailed(f"{', '.join(single)} is a single value and no batch of them, which is for TensorFlow itself")
+    graph = tf.compat.v1.GraphDef()
+    graph.ParseFromString((directory / _tensorflow.GRAPHDEF).read_bytes())
+    nodes = {node.name: node for node in graph.node}
+    for constant in entry.constants:
+        node = nodes[_node(constant.tensor)]
+        value = tf.make_tensor_proto(constant.value, dtype=tf.as_dtype(constant.dtype))
+        dtype = value.dtype
+        node.Clear()
+        node.name, node.op = _node(constant.tensor), "Const"
+        node.attr["dtype"].type = dtype
+        node.attr["value"].tensor.CopyFrom(value)
+    specs = {spec.name: spec for spec in signature.inputs}
+    for port in entry.inputs:
+        sizes = [size if isinstance(size, int) else None for size in specs[port.name].shape]
+        nodes[_node(port.tensor)].attr["shape"].shape.CopyFrom(tf.TensorShape(sizes).as_proto())
+    return graph, entry
+
+
+def as_saved_model(graph: Any, entry: Entry, directory: Path) -> None:
+    """Write ``graph`` as a SavedModel whose signature has the ports' own names: any names, where a function's must be identifiers."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as live:
+        v1.import_graph_def(graph, name="")
+        inputs, outputs = (
+            {port.name: v1.saved_model.build_tensor_info(live.get_tensor_by_name(port.tensor)) for port in ports}
+            for ports in (entry.inputs, entry.outputs)
+        )
+        definition = v1.saved_model.build_signature_def(inputs, outputs, v1.saved_model.PREDICT_METHOD_NAME)
+        builder = v1.saved_model.Builder(str(directory))
+        with v1.Session(graph=live) as session:
+            builder.add_meta_graph_and_variables(session, [v1.saved_model.SERVING], {"serving_default": definition})
+        builder.save()
+
+
+def _node(tensor: str) -> str:
+    return tensor.partition(":")[0]

@@ -1,0 +1,117 @@
+"""Files for LiteRT: float32, weights alone in int8, or all of it in int8 with calibration; a ``.tflite`` source as it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from roadworthy.build.lower import calibration_batches
+from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
+from roadworthy.core.host import Host
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.types import Array, Signature
+from roadworthy.runtimes import _tensorflow
+
+ACCEPTS = ("graphdef", "saved_model", "tflite")
+MODEL = "model.tflite"
+DYNAMIC = "dynamic"
+"""int8 weights; activations are float between the layers, each of which rounds what it is given by the range seen in that very call."""
+CALIBRATION_SAMPLES = 100
+
+
+def plans(graph: Graph, host: Host) -> Iterable[Plan]:
+    """float32, int8 weights, int8 throughout; for any batch and, where the model allows it, for exactly one sample a call.
+
+    A file that is for LiteRT already keeps the precision that it came in.
+    """
+    if graph.format == "tflite":
+        yield Plan("litert", graph.precision, host.cores)
+        if host.cores > 1:
+            yield Plan("litert", graph.precision, threads=1)
+        return
+    for plan in (
+        Plan("litert", "fp32", host.cores),
+        Plan("litert", "int8", host.cores, flavour=DYNAMIC),
+        Plan("litert", "int8", host.cores),
+    ):
+        yield plan
+        if graph.signature.batched:
+            yield replace(plan, batch=1)
+            if host.cores > 1:
+                yield replace(plan, batch=1, threads=1)
+
+
+def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None:
+    """Write ``out/model.tflite``, whose signature definition has the names of the graph's own signature.
+
+    Raises UsageError for int8 throughout without samples, StepFailed where the conversion fails.
+    """
+    if graph.format == "tflite":
+        shutil.copyfile(graph.path, out / MODEL)
+        return
+    if plan.precision == "int8" and not plan.flavour and calibration is None:
+        raise UsageError("int8 needs samples to calibrate on")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    signature = graph.signature.fixed(plan.batch) if plan.batch else graph.signature
+    try:
+        # The calibrator is built on TensorFlow's own interpreter, which says at each use that it is deprecated.
+        with tempfile.TemporaryDirectory(dir=out) as scratch, warnings.catch_warnings(action="ignore"):
+            converter = _converter(graph, signature, Path(scratch) / "model")
+            if plan.precision == "int8":
+                _quantise(converter, None if plan.flavour == DYNAMIC else calibration, graph.signature)
+            content = converter.convert()
+        (out / MODEL).write_bytes(content)
+    except (RoadworthyError, OSError):
+        raise
+    except Exception as problem:
+        raise StepFailed(
+            f"LiteRT's converter could not make {plan.artefact} of the {graph.format} graph: {_reason(problem)}", detail=str(problem)
+        ) from problem
+
+
+def _converter(graph: Graph, signature: Signature, scratch: Path) -> Any:
+    """A converter of a model without variables where that can be had: with them, it may write a file that answers NaN."""
+    import tensorflow as tf
+
+    from roadworthy.build.lower import _graphdef
+
+    if graph.format == "graphdef":
+        _graphdef.as_saved_model(*_graphdef.read(graph.path, signature), scratch)
+        return tf.lite.TFLiteConverter.from_saved_model(str(scratch))
+    entry = _tensorflow.read_entry(graph.path)
+    if signature != graph.signature or entry.constants:
+        raise StepFailed("a SavedModel is converted for any batch and with no input fed beforehand, or not at all")
+    return tf.lite.TFLiteConverter.from_saved_model(str(graph.path / _tensorflow.SAVED_MODEL), signature_keys=[entry.signature])
+
+
+def _quantise(converter: Any, calibration: SampleSet | None, signature: Signature) -> None:
+    """Post-training int8; with samples, activations too, by the range each has over them. Inputs and outputs keep their dtypes.
+
+    What has no int8 kernel stays in float32.
+    """
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if calibration is not None:
+        converter.representative_dataset = lambda: _samples(calibration, signature)
+
+
+def _samples(calibration: SampleSet, signature: Signature) -> Iterator[dict[str, Array]]:
+    """One sample a call: the calibrator runs unoptimised kernels, and keeps the shapes of the first one."""
+    for number, feeds in enumerate(calibration_batches(calibration, signature, 1)):
+        if number == CALIBRATION_SAMPLES:
+            break
+        yield feeds
+
+
+def _reason(problem: Exception) -> str:
+    """The first line that says what; the ones around it are places in the converter's own source."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return next((line for line in lines if "error:" in line), lines[0] if lines else type(problem).__name__)[:300]
