@@ -9,10 +9,7 @@ its tensors by position, in the signature's order, and gives a flat tuple of ten
 from __future__ import annotations
 
 import dataclasses
-import os
-import site
 import sys
-import sysconfig
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +24,7 @@ from torch import Tensor
 
 from roadworthy.core import codec
 from roadworthy.core.errors import SourceError
+from roadworthy.runtimes._by_value import by_value
 
 PICKLE, SCRIPT, EXPORTED = "module.pt", "module.ts", "module.pt2"
 CALL = "call.json"
@@ -120,7 +118,7 @@ def save(module: Any, directory: Path, *, program: Any = None, call: Call | None
             torch.jit.save(module, str(directory / SCRIPT), _extra_files=extra)
         return directory / SCRIPT
     try:
-        with _by_value():
+        with by_value():
             torch.save(adapt(module, call) if call else module, directory / PICKLE, pickle_module=cloudpickle)
     except OSError:
         raise
@@ -159,30 +157,6 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated.*", category=DeprecationWarning)
         yield
-
-
-@contextmanager
-def _by_value() -> Iterator[None]:
-    """Pickle by value what lives in the user's own modules: the process that reads the file need not find them."""
-    paths = sysconfig.get_paths()
-    installed = [
-        *(paths[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
-        *site.getsitepackages(),
-        site.getusersitepackages(),
-    ]
-    folders = tuple(f"{folder}/" for folder in {*installed, *map(os.path.realpath, installed)})
-    registered = []
-    try:
-        for name, module in [*sys.modules.items()]:
-            file = getattr(module, "__file__", None)
-            ours = name.partition(".")[0] == "roadworthy"
-            if isinstance(module, ModuleType) and file and not ours and not file.startswith(folders) and module.__name__ == name:
-                cloudpickle.register_pickle_by_value(module)
-                registered.append(module)
-        yield
-    finally:
-        for module in registered:
-            cloudpickle.unregister_pickle_by_value(module)
 
 
 def _name_modules(module: torch.nn.Module) -> None:
