@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import torch
@@ -18,7 +20,7 @@ PACKAGES: tuple[str, ...] = ("torch", "cloudpickle", "numpy")
 FRAMEWORK = True
 NATIVE = False
 
-FLAVOURS = ("", "channels_last")
+FLAVOURS = ("", "channels_last", "compile")
 MODULES = (_module.PICKLE, _module.SCRIPT, _module.EXPORTED)
 
 
@@ -26,8 +28,9 @@ def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
     """The session of a module's own file, of a captured ``.pt2``, or of a candidate directory that holds the former.
 
     ``fp32`` is exactly that; ``fp64`` and ``bf16`` cast the whole module and its floating-point inputs. The flavour
-    ``channels_last`` lays out images and kernels that way. Raises UsageError for another precision or flavour,
-    StepFailed where the file does not load.
+    ``channels_last`` lays out images and kernels that way; ``compile`` is torch.compile, which compiles at the first call
+    and again where a new batch size needs it, from nothing each time a candidate is loaded. Raises UsageError for another
+    precision or flavour, StepFailed where the file does not load.
     """
     check_plan(plan, COMPUTE, FLAVOURS)
     exact_float32()
@@ -39,7 +42,12 @@ def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
             module.to(memory_format=torch.channels_last)
     except Exception as problem:
         raise StepFailed(f"{path.name} does not load as a PyTorch module: {first_line(problem)}", detail=repr(problem)) from problem
-    return TensorSession(_channels_last(module) if plan.flavour else module, signature, plan, COMPUTE[plan.precision])
+    call: Call = module
+    if plan.flavour == "channels_last":
+        call = _channels_last(module)
+    elif plan.flavour == "compile":
+        call = _compiled(module, path)
+    return TensorSession(call, signature, plan, COMPUTE[plan.precision])
 
 
 def _open(path: Path) -> torch.nn.Module:
@@ -53,6 +61,14 @@ def _open(path: Path) -> torch.nn.Module:
     except NotImplementedError:
         # An exported program has one mode, the one that it was exported in.
         return module
+
+
+def _compiled(module: torch.nn.Module, path: Path) -> Call:
+    # What an earlier process compiled would be found in the cache, and the first call would seem to cost nothing.
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp(prefix="compiled-", dir=path if path.is_dir() else path.parent)
+    torch._inductor.config.force_disable_caches = True
+    compiled: Call = torch.compile(module)
+    return compiled
 
 
 def _channels_last(module: torch.nn.Module) -> Call:

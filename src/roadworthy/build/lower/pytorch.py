@@ -22,6 +22,11 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
         yield Plan("pytorch", "bf16", threads=host.cores, flavour=layout)
 
 
+def forms(graph: Graph, host: Host) -> Iterable[Plan]:
+    """torch.compile, worth a comparison and no deployment: each process compiles anew at its first request, with a C++ compiler."""
+    yield Plan("pytorch", threads=host.cores, flavour="compile")
+
+
 def unavailable(host: Host) -> Mapping[str, str]:
     """bf16 without instructions for it is slower than float32."""
     return {} if host.has("avx512_bf16") or host.has("amx_bf16") else {"bf16": "bf16 needs a CPU with avx512_bf16 or amx_bf16"}

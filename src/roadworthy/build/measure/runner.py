@@ -52,7 +52,7 @@ class Runner:
         self.calls = burst_calls(self.burst(self.single, FEWEST_CALLS), FEWEST_CALLS)
 
     def burst(self, batch: int, calls: int) -> Burst:
-        """``calls`` timed calls of ``batch`` samples, after a few that bring the caches back; the first of a size is kept in ``first_ms``."""
+        """``calls`` timed calls of ``batch`` samples, after a few that bring the caches back; ``first_ms`` keeps the first of a size."""
         with self._awake():
             if batch not in self.first_ms:
                 self.first_ms[batch] = self._worker.ask(contestant.burst, BurstRequest(batch, 1, 0)).calls[0] / 1e6
