@@ -2,19 +2,31 @@
 
 ``saved_model``: ``model/`` holds the SavedModel, and a port's tensor is an argument or a result of its signature.
 ``graphdef``: ``model.pb`` holds a frozen GraphDef, and a port's tensor is one of its tensors, ``x:0`` say.
+
+What a directory says can be read without TensorFlow, which is imported only where a model runs.
 """
 
 from __future__ import annotations
 
+import functools
+import logging
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from roadworthy.core import codec
-from roadworthy.core.errors import StepFailed
+from roadworthy.core.errors import BackendMissing, RoadworthyError, StepFailed, UsageError
+from roadworthy.core.types import Array, Arrays
 
 ENTRY = "entry.json"
 SAVED_MODEL = "model"
 GRAPHDEF = "model.pb"
+CALL = "__call__"
+"""Stands for a signature's key where a SavedModel has none and is called itself."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +52,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Entry:
-    """How a model is called. ``signature`` is the SavedModel's key, empty for a GraphDef."""
+    """How a model is called. ``signature`` is the SavedModel's key (or ``CALL``), empty for a GraphDef."""
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
@@ -57,5 +69,303 @@ def read_entry(directory: Path) -> Entry:
     """How the model in ``directory`` is called; StepFailed where that is not said."""
     try:
         return codec.from_json(Entry, (directory / ENTRY).read_bytes())
-    except OSError as problem:
+    except (OSError, RoadworthyError) as problem:
         raise StepFailed(f"{directory} is no model of ours: {problem}") from None
+
+
+@functools.cache
+def framework() -> Any:
+    """The module ``tensorflow``, imported without its chatter and kept to exact float32; BackendMissing where there is none."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    # oneDNN reads these at its first use and would compute float32 in bfloat16.
+    os.environ.pop("ONEDNN_DEFAULT_FPMATH_MODE", None)
+    os.environ.pop("DNNL_DEFAULT_FPMATH_MODE", None)
+    try:
+        import tensorflow as tf
+    except ImportError as problem:
+        raise BackendMissing(
+            f"this model needs TensorFlow, which is not installed ({problem}); install it with: pip install 'roadworthy[tensorflow]'"
+        ) from problem
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    return tf
+
+
+def old_keras() -> None:
+    """Import tf-keras, with which TensorFlow can restore what Keras 2 saved; BackendMissing, with the remedy, where there is none."""
+    try:
+        import tf_keras  # noqa: F401
+    except ImportError as problem:
+        raise BackendMissing(
+            f"this model was saved by Keras 2 and needs tf-keras ({problem}); install it with: pip install --no-deps tf-keras"
+        ) from problem
+
+
+def set_threads(threads: int) -> None:
+    """Compute on ``threads`` threads in this process; UsageError where TensorFlow has started with another number."""
+    tf = framework()
+    threading = tf.config.threading
+    if (threading.get_intra_op_parallelism_threads(), threading.get_inter_op_parallelism_threads()) == (threads, 1):
+        return
+    try:
+        threading.set_intra_op_parallelism_threads(threads)
+        threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        has = threading.get_intra_op_parallelism_threads() or "as many threads as there are cores"
+        raise UsageError(f"TensorFlow already runs in this process with {has}; {threads} threads need a process of their own") from None
+
+
+class Function:
+    """A loaded model as a plain function: arrays by input name in, arrays by output name out, each in memory of its own.
+
+    ``call`` takes tensors in the order of the entry's inputs and gives tensors in the order of its outputs.
+    """
+
+    def __init__(self, call: Callable[..., Sequence[Any]], entry: Entry) -> None:
+        self.entry = entry
+        self._call = call
+        self._tensor = framework().convert_to_tensor
+        self._inputs = tuple(port.name for port in entry.inputs)
+        self._outputs = tuple(port.name for port in entry.outputs)
+
+    def __call__(self, feeds: Arrays) -> dict[str, Array]:
+        """The outputs for ``feeds``; StepFailed, in one line, where the model fails on them."""
+        try:
+            answers = self._call(*[self._tensor(feeds[name]) for name in self._inputs])
+            return {name: np.asarray(tensor.numpy()) for name, tensor in zip(self._outputs, answers, strict=True)}
+        except Exception as problem:
+            raise StepFailed(f"the model failed on this input: {first_line(problem)}", detail=str(problem)) from problem
+
+
+def open_function(path: Path, *, double: bool = False) -> Function:
+    """The model of a ``saved_model`` or ``graphdef`` directory, ready to call; a SavedModel by its own signature.
+
+    ``double`` computes in float64 from the first operation to the last (see ``_double``), and floating-point inputs are
+    then cast on the way in. StepFailed where the model does not load, or has operations without a double precision.
+    """
+    entry = read_entry(path)
+    if double:
+        return Function(_in_double(concrete(path), entry), entry)
+    if (path / GRAPHDEF).is_file():
+        return Function(concrete(path), entry)
+    return Function(saved_call(path / SAVED_MODEL, entry), entry)
+
+
+def concrete(path: Path) -> Any:
+    """The model of a directory as a ``tf.ConcreteFunction`` that can be frozen, converted or compiled.
+
+    It takes the signature's tensors in the order of the entry's inputs, under their names, and gives a list in the order of
+    its outputs; scalars are reshaped and constants fed inside. StepFailed where the model does not load.
+    """
+    entry = read_entry(path)
+    if (path / GRAPHDEF).is_file():
+        return graph_function(read_graph(path / GRAPHDEF), entry)
+    tf = framework()
+    signature = saved_signature(path / SAVED_MODEL, entry)
+    specs = arguments_of(signature)
+    arguments = [_argument(specs[port.tensor].shape, specs[port.tensor].dtype, port) for port in entry.inputs]
+    with _explained(path):
+        function = tf.function(_calling(signature, entry), input_signature=arguments, autograph=False).get_concrete_function()
+    function.signature = signature  # its variables live as long as it does
+    return function
+
+
+def graph_function(graph: Any, entry: Entry) -> Any:
+    """``concrete`` for a GraphDef in memory."""
+    tf = framework()
+    wanted = sorted({port.tensor for port in entry.outputs})
+    with _explained("the graph"):
+        graph = tf.compat.v1.graph_util.extract_sub_graph(graph, [name.partition(":")[0] for name in wanted])
+        known = tf.Graph()
+        with known.as_default():
+            tf.graph_util.import_graph_def(graph, name="")
+    present = {node.name for node in graph.node}
+    inputs = [known.get_tensor_by_name(port.tensor) for port in entry.inputs if port.tensor.partition(":")[0] in present]
+    if len(inputs) < len(entry.inputs):
+        raise StepFailed(f"the outputs do not depend on the inputs {', '.join(port.name for port in entry.inputs)}, all of them")
+
+    def call(*arguments: Any) -> list[Any]:
+        fed = {port.tensor: _inward(argument, port) for port, argument in zip(entry.inputs, arguments, strict=True)}
+        fed |= {one.tensor: tf.constant(one.value, one.dtype) for one in entry.constants if one.tensor.partition(":")[0] in present}
+        found = dict(zip(wanted, tf.graph_util.import_graph_def(graph, input_map=fed, return_elements=wanted, name=""), strict=True))
+        return [_outward(found[port.tensor], port) for port in entry.outputs]
+
+    arguments = [_argument(tensor.shape, tensor.dtype, port) for tensor, port in zip(inputs, entry.inputs, strict=True)]
+    with _explained("the graph"):
+        return tf.function(call, input_signature=arguments, autograph=False).get_concrete_function()
+
+
+def read_graph(file: Path) -> Any:
+    """The ``tf.compat.v1.GraphDef`` in ``file``; StepFailed where there is none."""
+    tf = framework()
+    graph = tf.compat.v1.GraphDef()
+    try:
+        graph.ParseFromString(file.read_bytes())
+    except Exception as problem:
+        raise StepFailed(f"{file} is no TensorFlow graph: {first_line(problem)}", detail=str(problem)) from problem
+    return graph
+
+
+def saved_call(directory: Path, entry: Entry) -> Callable[..., list[Any]]:
+    """The SavedModel in ``directory`` as a function of tensors in the order of the entry: its signature itself, called eagerly."""
+    return _calling(saved_signature(directory, entry), entry)
+
+
+def saved_signature(directory: Path, entry: Entry) -> Any:
+    """The ``tf.ConcreteFunction`` that ``entry`` names in the SavedModel at ``directory``: arguments by name, results by name.
+
+    StepFailed where it does not load, BackendMissing where it needs tf-keras.
+    """
+    loaded = load_saved(directory)
+    if entry.signature == CALL:
+        found = bare_calls(loaded)
+        if len(found) != 1:
+            raise StepFailed(f"{directory} can be called in {len(found)} ways, and its entry names none")
+        signature = found[0]
+    elif entry.signature not in loaded.signatures:
+        raise StepFailed(f"{directory} has no signature {entry.signature!r}")
+    else:
+        signature = loaded.signatures[entry.signature]
+    signature.model = loaded  # a model that nobody holds loses its variables
+    return signature
+
+
+def load_saved(directory: Path) -> Any:
+    """The object that ``tf.saved_model.load`` restores; with tf-keras where only that can (an optimizer that Keras 2 saved)."""
+    tf = framework()
+    with _explained(directory):
+        tags = _tags(directory)
+        try:
+            return tf.saved_model.load(str(directory), tags)
+        except AttributeError as problem:
+            if "add_slot" not in str(problem):
+                raise
+        old_keras()
+        return tf.saved_model.load(str(directory), tags)
+
+
+def bare_calls(loaded: Any) -> tuple[Any, ...]:
+    """The ways to call a restored object itself that are not for training, one for each distinct set of tensors taken."""
+    functions = getattr(getattr(loaded, CALL, None), "concrete_functions", None) or ()
+    calm = [one for one in functions if True not in _plain(one)]
+    return tuple(one for number, one in enumerate(calm) if all(_taken(one) != _taken(other) for other in calm[:number]))
+
+
+def frozen(function: Any) -> tuple[Any, Entry]:
+    """A concrete function as a GraphDef without variables, and how it is called: its arguments and results in order."""
+    tf = framework()
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    with _explained("the function"):
+        fixed = convert_variables_to_constants_v2(function, lower_control_flow=False)
+        inputs = tuple(Port(tensor.op.name, tensor.name) for tensor in fixed.inputs)
+        outputs = tuple(Port(f"output_{number}", tensor.name) for number, tensor in enumerate(fixed.outputs))
+        graph = tf.compat.v1.GraphDef.FromString(fixed.graph.as_graph_def().SerializeToString())
+    return graph, Entry(inputs, outputs)
+
+
+def doubled(graph: Any) -> Any:
+    """A frozen GraphDef in which every float32 is a float64; StepFailed naming an operation that has no such thing."""
+    # Not at the top: it asks this module for TensorFlow itself.
+    from roadworthy.runtimes._double import doubled as in_double
+
+    return in_double(graph)
+
+
+def doubled_function(function: Any) -> Any:
+    """The concrete function ``function`` in double precision; its floating-point arguments are float64."""
+    graph, entry = frozen(function)
+    return graph_function(doubled(graph), entry)
+
+
+def first_line(problem: BaseException) -> str:
+    """What a foreign exception says, on one line, without the call stack that TensorFlow puts around it."""
+    for line in str(problem).splitlines():
+        line = line.strip()
+        if line and not line.endswith(("error:", "error(s):")) and not line.startswith(("Graph execution error", "Detected at node")):
+            return line[:300]
+    return type(problem).__name__
+
+
+class _explained:
+    """Translates whatever TensorFlow raises inside the block into StepFailed about ``what``; our own errors pass."""
+
+    def __init__(self, what: object) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
+        if isinstance(problem, Exception) and not isinstance(problem, RoadworthyError):
+            raise StepFailed(f"{self._what} does not load in TensorFlow: {first_line(problem)}", detail=str(problem)) from problem
+
+
+def _in_double(function: Any, entry: Entry) -> Callable[..., Sequence[Any]]:
+    tf = framework()
+    wide = doubled_function(function)
+    return lambda *tensors: wide(*[tf.cast(one, tf.float64) if one.dtype == tf.float32 else one for one in tensors])
+
+
+def _calling(signature: Any, entry: Entry) -> Callable[..., list[Any]]:
+    """``signature``, which goes by names, as a function of tensors in the order of ``entry``."""
+    tf = framework()
+    constants = {one.tensor: tf.constant(one.value, one.dtype) for one in entry.constants}
+
+    def call(*arguments: Any) -> list[Any]:
+        fed = {port.tensor: _inward(argument, port) for port, argument in zip(entry.inputs, arguments, strict=True)}
+        found = named(signature(**fed, **constants))
+        return [_outward(found[port.tensor], port) for port in entry.outputs]
+
+    return call
+
+
+def arguments_of(signature: Any) -> dict[str, Any]:
+    """The ``tf.TensorSpec`` of every tensor that a restored function takes, by the name to call it with."""
+    tf = framework()
+    positional, keywords = signature.structured_input_signature
+    flat = [one for one in tf.nest.flatten(positional) if isinstance(one, tf.TensorSpec)]
+    return {one.name: one for one in flat} | {name: one for name, one in keywords.items() if isinstance(one, tf.TensorSpec)}
+
+
+def named(answer: Any) -> dict[str, Any]:
+    """What a restored function gave, or its structured outputs, by name: a dict's keys, else ``output_0``, ``output_1``, ..."""
+    if isinstance(answer, dict):
+        return {str(name): value for name, value in answer.items()}
+    if isinstance(answer, list | tuple):
+        return {f"output_{number}": value for number, value in enumerate(answer)}
+    return {"output_0": answer}
+
+
+def _inward(tensor: Any, port: Port) -> Any:
+    return framework().reshape(tensor, []) if port.scalar else tensor
+
+
+def _outward(tensor: Any, port: Port) -> Any:
+    return framework().reshape(tensor, [1]) if port.scalar else tensor
+
+
+def _argument(shape: Any, dtype: Any, port: Port) -> Any:
+    """What a concrete function says it takes: a name that TensorFlow allows, and one axis where the model has a single value."""
+    tf = framework()
+    allowed = "".join(letter if letter.isascii() and (letter.isalnum() or letter == "_") else "_" for letter in port.name)
+    return tf.TensorSpec([1] if port.scalar else shape, dtype, allowed if allowed[:1].isalpha() else f"x{allowed}")
+
+
+def _tags(directory: Path) -> list[str] | None:
+    """The tags of the graph for serving, or of the only one there is."""
+    from tensorflow.python.saved_model import loader_impl
+
+    found = [list(graph.meta_info_def.tags) for graph in loader_impl.parse_saved_model(str(directory)).meta_graphs]
+    return next((tags for tags in found if tags == ["serve"]), next((tags for tags in found if "serve" in tags), found[0] or None))
+
+
+def _plain(function: Any) -> list[Any]:
+    """The arguments of a concrete function that are no tensors: the ``training`` that it was traced with."""
+    flat = framework().nest.flatten(function.structured_input_signature)
+    return [one for one in flat if isinstance(one, bool)]
+
+
+def _taken(function: Any) -> list[str]:
+    return [str(spec) for spec in arguments_of(function).values()]
