@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from roadworthy.build import measure
 from roadworthy.build.measure import Today
+from roadworthy.bundle import golden as goldens
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.core.evidence import Interval
@@ -37,8 +36,7 @@ def checkup(bundle: Path) -> Checkup:
     certificate = store.read_certificate(bundle)
     with Model.open(bundle) as model:
         variant, golden, notes = model.variant, model.check, model.notes
-    with np.load(bundle / manifest.golden.path, allow_pickle=False) as golden_file:
-        feeds = {spec.name: golden_file[f"in.{spec.name}"] for spec in manifest.signature.inputs}
+    feeds = goldens.read(bundle / manifest.golden.path, manifest.signature).inputs
     today = measure.time_variant(bundle / variant.path, manifest.signature, variant.plan, feeds)
     return Checkup(
         bundle=str(bundle),

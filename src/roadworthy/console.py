@@ -192,8 +192,15 @@ def show_predictions(answers: Sequence[FilePrediction], *, as_json: bool) -> Non
 
 
 def _prediction(answer: FilePrediction) -> dict[str, object]:
-    outputs = {name: array.tolist() for name, array in answer.prediction.outputs.items()}
+    outputs = {name: _readable(array.tolist()) for name, array in answer.prediction.outputs.items()}
     return {"file": answer.file, "samples": answer.prediction.ranked, "outputs": outputs}
+
+
+def _readable(value: object) -> object:
+    """Byte strings, nested as they may be, as the text that they mostly are."""
+    if isinstance(value, list):
+        return [_readable(one) for one in value]
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
 
 
 def show_inspection(found: Inspection, *, as_json: bool) -> None:

@@ -55,9 +55,9 @@ def test_presets_hold_the_numbers_of_the_field() -> None:
 
 
 @pytest.mark.parametrize("name", spec.PRESETS)
-def test_presets_are_valid_and_softmax(name: str) -> None:
+def test_presets_are_valid_and_leave_the_activation_to_the_outputs(name: str) -> None:
     contract = spec.validate(spec.PRESETS[name])
-    assert contract.answer == Answer("softmax", 5, ())
+    assert contract.answer == Answer("auto", 5, ())
 
 
 def test_mnist_numbers_are_those_of_real_digits(real: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from roadworthy.bundle import certificate as certificates
 from roadworthy.core.contract import Contract
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.stages import Plan
-from roadworthy.core.types import Signature
+from roadworthy.core.types import BYTES, Quantization, Signature
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -44,7 +45,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Golden:
-    """Samples with the original's answers: an ``.npz`` with ``in.<name>`` and ``out.<name>``, samples first."""
+    """Samples with the original's answers: an ``.npz`` with ``in.<name>`` and ``out.<name>``, samples first; see ``bundle.golden``."""
 
     path: str
     samples: int
@@ -69,8 +70,10 @@ class Manifest:
 
 DTYPES = frozenset(
     ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "str", "bytes")
-)
-"""The NumPy dtypes that a signature may name."""
+) | {BYTES}
+"""The NumPy dtypes that a signature may name; ``object`` stands for byte strings."""
+QUANTIZED = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "uint16": (0, 65535), "int32": (-(2**31), 2**31 - 1)}
+"""The dtypes that a quantised tensor may have, with the zero points that they can hold."""
 
 
 def fault(manifest: Manifest) -> str | None:
@@ -93,4 +96,11 @@ def fault(manifest: Manifest) -> str | None:
             return f"tensor {spec.name!r} has the unknown dtype {spec.dtype!r}"
         if any(size < 1 if isinstance(size, int) else not size for size in spec.shape):
             return f"tensor {spec.name!r} has the impossible shape {list(spec.shape)}"
+        if spec.quantization and not _possible(spec.dtype, spec.quantization):
+            return f"tensor {spec.name!r} is {spec.dtype} with the impossible quantization {spec.quantization}"
     return None
+
+
+def _possible(dtype: str, quantization: Quantization) -> bool:
+    low, high = QUANTIZED.get(dtype, (1, 0))
+    return math.isfinite(quantization.scale) and quantization.scale > 0 and low <= quantization.zero_point <= high

@@ -1,4 +1,4 @@
-"""Evaluation data: a folder of images, an ``.npz``, a callable or arrays in memory become one sample set on disk."""
+"""Evaluation data: a folder of images or other files, an ``.npz``, a callable or arrays in memory become one sample set on disk."""
 
 from __future__ import annotations
 
@@ -42,9 +42,11 @@ def gather(data: Any, signature_names: tuple[str, ...], contract: Contract, out:
 
     - a directory with one folder of images for each class, numbered in sorted order as by torchvision's ImageFolder, or by the
       line of ``contract.answer.labels`` that holds the folder's name; or a directory of images alone, unlabelled;
+    - the same with files of any other kind, where the contract has no image part: the bytes of each file are one sample;
     - an ``.npz`` file (path or string) with ``x`` or with arrays named like the inputs, and optionally the class indices ``y``;
     - ``module:callable`` or ``FILE.py:callable``, which returns ``x`` or ``(x, y)``; ``x`` may be a dict by input name;
-    - the same in memory: a tuple ``(x, y)``, or ``x`` alone. Anything with ``__array__`` is an array.
+    - the same in memory: a tuple ``(x, y)``, or ``x`` alone. Anything with ``__array__`` is an array. Byte strings are a list of
+      ``bytes`` or an object array of them; text counts as UTF-8. No ``.npz`` can hold byte strings.
 
     Where the contract has an image part and the model one input, uint8 images [n,h,w,3], [n,h,w,1] or [n,h,w] and
     lists of images go through it; other arrays are taken as ready samples, first axis samples. The order is shuffled,
@@ -57,6 +59,8 @@ def gather(data: Any, signature_names: tuple[str, ...], contract: Contract, out:
     order = store.balanced_order(found.count, found.labels)[:limit]
     if found.images is not None:
         samples = _write_images(out, signature_names[0], found.images, found.labels, order, contract)
+    elif found.files is not None:
+        samples = _write_files(out, signature_names[0], found.files, found.labels, order)
     else:
         samples = store.write(out, found.arrays, found.labels, order)
     return Dataset(samples, found.classes, "unlabelled" if found.labels is None else "labelled", found.by_folder)
@@ -114,7 +118,10 @@ def split(samples: SampleSet, calibration: int, out: Path) -> tuple[SampleSet, S
 
 def _write_images(out: Path, name: str, images: Sequence[Any] | Array, labels: Array | None, order: Array, contract: Contract) -> SampleSet:
     if contract.image is None:
-        raise DataError("the data is images; say how they become the model's input, by a preprocessing preset or file")
+        raise DataError(
+            "the data is images; say how they become the model's input, by a preprocessing preset or file; to a model that decodes "
+            "them itself give their bytes, by a callable"
+        )
     preprocessor = Preprocessor(contract.image)
     first = preprocessor.one(images[order[0]], name=_name(order[0]))
 
@@ -127,6 +134,20 @@ def _write_images(out: Path, name: str, images: Sequence[Any] | Array, labels: A
         store.write_array(out / file_of(name), first.dtype, (len(order), *first.shape), samples())
         store.write_labels(out, labels, order)
     return SampleSet(out, (name,), len(order), labels is not None)
+
+
+def _write_files(out: Path, name: str, files: Sequence[Path], labels: Array | None, order: Array) -> SampleSet:
+    with store.directory(out):
+        store.write_strings(out, name, (len(order),), map(_content, (files[index] for index in order.tolist())))
+        store.write_labels(out, labels, order)
+    return SampleSet(out, (name,), len(order), labels is not None)
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as problem:
+        raise DataError(f"{file} cannot be read: {problem.strerror or problem}") from None
 
 
 def _name(index: int) -> str:

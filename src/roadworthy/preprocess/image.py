@@ -44,7 +44,7 @@ class Preprocessor:
         self._offset = (-mean / std).astype(np.float32) if any(image.mean) else None
 
     def one(self, item: ImageLike, *, out: Array | None = None, name: str = "the image") -> Array:
-        """One sample, [C,H,W] or [H,W,C] as the layout says, C-contiguous, float32 or uint8; into ``out`` where given.
+        """One sample, [C,H,W] or [H,W,C] as the layout says, C-contiguous, in the contract's dtype; into ``out`` where given.
 
         ``item`` is the bytes or the path of a JPEG, PNG or WebP file (told by content), a Pillow image, or uint8
         pixels [H,W,3] in RGB order, [H,W,1] or [H,W]. Raises DataError, naming the path or ``name``, for anything else, for an
@@ -60,10 +60,12 @@ class Preprocessor:
             )
         pixels = np.ascontiguousarray(pixels)
         if self.image.dtype == "uint8":
-            if out is None:
-                return pixels if pixels.flags.writeable else pixels.copy()
-            out[...] = pixels
-            return out
+            if out is not None:
+                return _filled(out, pixels)
+            return pixels if pixels.flags.writeable else pixels.copy()
+        if self.image.dtype == "int8":
+            whole = np.rint(pixels * self._factor + (0 if self._offset is None else self._offset)).clip(-128, 127).astype(np.int8)
+            return whole if out is None else _filled(out, whole)
         sample = np.multiply(pixels, self._factor, out=out)
         if self._offset is not None:
             sample += self._offset
@@ -153,6 +155,11 @@ class Preprocessor:
         if self._crop is not None and self._crop != (image.height, image.width):
             image = image.crop(geometry.crop_box((image.height, image.width), self._crop))
         return image
+
+
+def _filled(out: Array, values: Array) -> Array:
+    out[...] = values
+    return out
 
 
 def _from_array(pixels: Array, name: str) -> Image.Image:

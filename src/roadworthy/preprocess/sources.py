@@ -9,7 +9,7 @@ import sys
 import traceback
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,21 +21,25 @@ from PIL import Image
 
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError
-from roadworthy.core.types import Array
+from roadworthy.core.types import BYTES, Array
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 """What counts as an image in a folder. Those that cannot be read are among them, so that none is passed over in silence."""
 LABEL_NAMES = ("y", "labels")
+BY_FOLDER = "give byte strings as a folder of files, or by a callable that returns an object array of bytes"
 
 
 @dataclass(frozen=True)
 class Found:
-    """Data as it was found: ``images`` (paths, Pillow images or uint8 arrays) for the contract, or ``arrays`` of ready samples."""
+    """Data as it was found: ``images`` (paths, Pillow images or uint8 arrays) for the contract, ``files`` whose bytes are the
+    samples, or ``arrays`` of ready samples.
+    """
 
     count: int
     labels: Array | None
     classes: tuple[str, ...]
     images: Sequence[Any] | Array | None = None
+    files: Sequence[Path] | None = None
     arrays: Mapping[str, Array] = field(default_factory=dict)
     by_folder: bool = False
 
@@ -53,26 +57,34 @@ def find(data: Any, names: tuple[str, ...], contract: Contract) -> Found:
             return _npz(path, names, contract)
         if isinstance(data, str) and (called := re.fullmatch(r"(.+):([A-Za-z_]\w*)", data)):
             return _memory(_call(data, called[1], called[2]), names, contract, data)
-        raise DataError(f"there is no data at {data}; give a folder of images, an .npz file, or module:callable")
+        raise DataError(f"there is no data at {data}; give a folder of images or other files, an .npz file, or module:callable")
     return _memory(data, names, contract, "the data")
 
 
 def _folder(root: Path, names: tuple[str, ...], contract: Contract) -> Found:
     if len(names) != 1:
-        raise DataError(f"{root} is a folder of images, but the model has {len(names)} inputs ({', '.join(names)}); give an .npz file")
+        raise DataError(f"{root} is a folder of samples, but the model has {len(names)} inputs ({', '.join(names)}); give an .npz file")
     labels = contract.answer.labels
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    members = [sorted(path for path in folder.rglob("*") if _is_sample(path)) for folder in folders]
     if not folders:
-        images = [path for path in sorted(root.iterdir()) if _is_image_file(path)]
-        if not images:
-            raise DataError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))}) and no folders of images")
-        return Found(len(images), None, labels, images)
-    members = [[path for path in sorted(folder.rglob("*")) if _is_image_file(path)] for folder in folders]
-    if empty := [folder.name for folder, paths in zip(folders, members, strict=True) if not paths]:
-        raise DataError(f"{root}: the class folder {empty[0]} holds no images; fill it or remove it")
+        members = [sorted(path for path in root.iterdir() if _is_sample(path))]
+    # Where the model takes images nothing else in the folder counts; where it takes files as they are, every file does.
+    as_files = contract.image is None and not any(_is_image_file(path) for paths in members for path in paths)
+    kind = "files" if as_files else "images"
+    if not as_files:
+        members = [[path for path in paths if _is_image_file(path)] for paths in members]
+    if not folders and not members[0]:
+        known = "" if as_files else f" ({', '.join(sorted(SUFFIXES))})"
+        raise DataError(f"{root} holds no {kind}{known} and no folders of {kind}")
+    if empty := [folder.name for folder, paths in zip(folders, members, strict=False) if not paths]:
+        raise DataError(f"{root}: the class folder {empty[0]} holds no {kind}; fill it or remove it")
+    found = [path for paths in members for path in paths]
+    images, files = (None, found) if as_files else (found, None)
+    if not folders:
+        return Found(len(found), None, labels, images, files)
     classes, indices, by_folder = _class_indices(root, [folder.name for folder in folders], labels)
-    images = [path for paths in members for path in paths]
-    return Found(len(images), np.repeat(indices, [len(paths) for paths in members]), classes, images, by_folder=by_folder)
+    return Found(len(found), np.repeat(indices, [len(paths) for paths in members]), classes, images, files, by_folder=by_folder)
 
 
 def _class_indices(root: Path, folders: list[str], labels: tuple[str, ...]) -> tuple[tuple[str, ...], list[int], bool]:
@@ -88,8 +100,12 @@ def _class_indices(root: Path, folders: list[str], labels: tuple[str, ...]) -> t
     return labels or tuple(folders), list(range(len(folders))), True
 
 
+def _is_sample(path: Path) -> bool:
+    return not path.name.startswith(".") and path.is_file()
+
+
 def _is_image_file(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in SUFFIXES
 
 
 def _npz(path: Path, names: tuple[str, ...], contract: Contract) -> Found:
@@ -102,6 +118,8 @@ def _npz(path: Path, names: tuple[str, ...], contract: Contract) -> Found:
         if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
             raise DataError(f"{path}: {strange[0]} is no NumPy array")
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as problem:
+        if "allow_pickle" in str(problem):
+            raise DataError(f"{path} holds Python objects, which would have to be unpickled: {BY_FOLDER}") from None
         raise DataError(
             f"{path} cannot be read as .npz data: {str(problem).splitlines()[0] if str(problem) else 'it is damaged'}"
         ) from None
@@ -156,13 +174,28 @@ def _memory(data: Any, names: tuple[str, ...], contract: Contract, what: str) ->
         images = [Path(item) if isinstance(item, str) else item for item in x]
         return Found(len(images), _checked_labels(labels, len(images), what), contract.answer.labels, images)
     given = dict(x) if isinstance(x, Mapping) else {"x": x}
-    return _samples({name: _array(value, f"{what}: {name}") for name, value in given.items()}, labels, names, contract, what)
+    arrays = {name: _strings(value) if _are_bytes(value) else _array(value, f"{what}: {name}") for name, value in given.items()}
+    return _samples(arrays, labels, names, contract, what)
+
+
+def _are_bytes(value: Any) -> bool:
+    """Whether ``value`` is a list of byte strings. NumPy would make of it an array that drops the zeros at their ends."""
+    return isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(item, bytes) for item in value)
+
+
+def _strings(values: Iterable[Any]) -> Array:
+    """Byte strings, texts as UTF-8, as an object array [n]."""
+    strings = [value.encode() if isinstance(value, str) else value for value in values]
+    array = np.empty(len(strings), BYTES)
+    array[:] = strings
+    return array
 
 
 def _is_image(item: Any, contract: Contract) -> bool:
-    """Whether a list that starts with ``item`` is one of images; arrays are, where an image contract waits for them."""
-    pixels = contract.image is not None and isinstance(item, np.ndarray) and item.dtype == np.uint8
-    return pixels or isinstance(item, str | bytes | Path | Image.Image)
+    """Whether a list that starts with ``item`` is one of images; bytes and arrays are, where an image contract waits for them."""
+    if isinstance(item, bytes | np.ndarray):
+        return contract.image is not None and (isinstance(item, bytes) or item.dtype == np.uint8)
+    return isinstance(item, str | Path | Image.Image)
 
 
 def _samples(arrays: Mapping[str, Array], labels: Array | None, names: tuple[str, ...], contract: Contract, what: str) -> Found:
@@ -172,7 +205,11 @@ def _samples(arrays: Mapping[str, Array], labels: Array | None, names: tuple[str
         raise DataError(f"{what} has no array {missing[0]!r}; it needs {', '.join(names)}, and holds {', '.join(arrays) or 'nothing'}")
     inputs = {name: arrays[name] for name in names}
     for name, array in inputs.items():
-        if array.dtype.kind not in "biuf" or array.ndim == 0:
+        if array.dtype.kind == "S":
+            raise DataError(f"{what}: {name} is {array.dtype}, which has lost the zeros at the ends of its byte strings: {BY_FOLDER}")
+        if array.dtype.kind in "OU" and array.ndim == 1 and all(isinstance(value, str | bytes) for value in array.tolist()):
+            inputs[name] = _strings(array.tolist())
+        elif array.dtype.kind not in "biuf" or array.ndim == 0:
             raise DataError(f"{what}: {name} is {array.dtype} {list(array.shape)}; it must be an array of numbers, samples first")
     counts = {name: len(array) for name, array in inputs.items()}
     count = counts[names[0]]

@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from roadworthy.core.errors import DataError, OutOfSpace
-from roadworthy.core.samples import LABELS, SampleSet, file_of
-from roadworthy.core.types import Array
+from roadworthy.core.samples import LABELS, SampleSet, ends_of, file_of
+from roadworthy.core.types import BYTES, Array
 
 CHUNK_BYTES = 1 << 23
 SEED = 0
@@ -38,6 +39,9 @@ def write(out: Path, inputs: Mapping[str, Array], labels: Array | None, order: A
     """The rows ``order`` of every array (which may be mapped) as a sample set in the new directory ``out``."""
     with directory(out):
         for name, array in inputs.items():
+            if array.dtype == np.dtype(BYTES):
+                write_strings(out, name, (len(order), *array.shape[1:]), array[order].flat)
+                continue
             write_array(out / file_of(name), array.dtype.newbyteorder("="), (len(order), *array.shape[1:]), rows(array, order))
         write_labels(out, labels, order)
     return SampleSet(out, tuple(inputs), len(order), labels is not None)
@@ -59,6 +63,24 @@ def write_array(path: Path, dtype: np.dtype[np.generic], shape: tuple[int, ...],
         np.lib.format.write_array_header_1_0(file, header)
         for chunk in chunks:
             file.write(np.ascontiguousarray(chunk, dtype=dtype).data)
+
+
+def write_strings(folder: Path, name: str, shape: tuple[int, ...], strings: Iterable[bytes]) -> None:
+    """Byte strings of ``shape`` as the two files of the sample set in ``folder``, one string in memory at a time."""
+    ends: list[int] = []
+    with open(folder / file_of(name), "wb") as file:
+        _header(file, 0)
+        for string in strings:
+            file.write(string)
+            ends.append(len(string) + (ends[-1] if ends else 0))
+        file.seek(0)
+        _header(file, ends[-1] if ends else 0)
+    np.save(folder / ends_of(name), np.array(ends, np.int64).reshape(shape), allow_pickle=False)
+
+
+def _header(file: BinaryIO, count: int) -> None:
+    # NumPy leaves room for the first axis to grow, so that the header of any length of bytes has one size.
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (count,)})
 
 
 def rows(array: Array, order: Array) -> Iterator[Array]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from roadworthy.core.errors import DataError, InvalidRequest, RequestError, RoadworthyError, Unavailable, UnknownModel, UsageError
 from roadworthy.core.types import Arrays
-from roadworthy.preprocess.answer import Ranked, read_out
+from roadworthy.preprocess.answer import Ranked
 from roadworthy.serve.model import Model
 
 LOG = logging.getLogger(__name__)
@@ -137,8 +137,8 @@ class _Lane:
         self.worker = ThreadPoolExecutor(1, thread_name_prefix=f"model-{model.name}")
 
     def cheap(self, request: InferRequest) -> bool:
-        """Whether the call is expected to be short. An image never is: how large it is shows only on decoding."""
-        if self._surprised or request.images:
+        """Whether the call is expected to be short. An image or a byte string never is: how large it is shows only on decoding."""
+        if self._surprised or request.images or any(array.dtype.hasobject for array in request.feeds.values()):
             return False
         return self.model.pace * sum(array.size for array in request.feeds.values()) < INLINE_SECONDS
 
@@ -155,7 +155,7 @@ def _answer(model: Model, request: InferRequest) -> InferResponse:
     try:
         feeds = model.images(request.images) if request.images else request.feeds
         outputs = model.run(feeds)
-        ranked = read_out(model.contract.answer, outputs) if request.rank else ()
+        ranked = model.rank(outputs) if request.rank else ()
     except RequestError:
         raise
     except DataError as problem:

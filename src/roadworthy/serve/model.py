@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -15,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from roadworthy.bundle import golden as goldens
 from roadworthy.bundle import store
+from roadworthy.bundle.golden import Golden
 from roadworthy.bundle.manifest import Manifest, Variant
-from roadworthy.core.errors import BackendMissing, BundleError, InvalidRequest, RoadworthyError
+from roadworthy.core.errors import BackendMissing, BundleError, DataError, InvalidRequest, RoadworthyError
 from roadworthy.core.host import Host, this_host
-from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
+from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
 from roadworthy.preprocess.answer import Ranked, read_out
 from roadworthy.runtimes import CheckedSession, open_session
 
@@ -95,20 +96,31 @@ class Model:
         return self.contract.image is not None and len(self.signature.inputs) == 1
 
     @property
+    def takes_files(self) -> bool:
+        """Whether a sample is one byte string, so that any file is a sample as it is."""
+        (first, *rest) = self.signature.inputs
+        return not rest and first.dtype == BYTES and len(first.shape) == 1 and not self.takes_images
+
+    @property
     def ranks(self) -> bool:
         """Whether the first output is read as scores of classes."""
-        return len(self.signature.outputs[0].shape) == 2
+        return len(self.signature.outputs[0].shape) == 2 and self.signature.outputs[0].dtype != BYTES
 
     def __call__(self, item: Any) -> Prediction:
         """The answer to ``item``.
 
         One image (encoded bytes, a path, a PIL image, a uint8 array [H,W,C] or [H,W]) or a list of them, where the bundle
         says how images become inputs; an array or nested list for a model of one input; a mapping of arrays for any
-        model. A single sample may come without its batch dimension. Raises InvalidRequest where it does not fit,
-        DataError for an image that cannot be used.
+        model. For byte strings: bytes, a path (the file's bytes are the sample), text (as UTF-8), or a list of them. A single
+        sample may come without its batch dimension. Raises InvalidRequest where it does not fit, DataError for an image or
+        a file that cannot be used.
         """
         outputs = self.run(self.feeds(item))
-        return Prediction(outputs, read_out(self.contract.answer, outputs))
+        return Prediction(outputs, self.rank(outputs))
+
+    def rank(self, outputs: Arrays) -> tuple[tuple[Ranked, ...], ...]:
+        """For each sample its top classes, best first; empty where the first output has none."""
+        return read_out(self.contract.answer, outputs, self.signature.outputs[0].quantization)
 
     def run(self, feeds: Arrays) -> Arrays:
         """The outputs by name; ``feeds`` fit the signature exactly, or InvalidRequest is raised."""
@@ -150,7 +162,7 @@ class Model:
 
 
 def _open_variant(
-    root: Path, manifest: Manifest, variant: Variant, host: Host, golden: Arrays, threads: int | None
+    root: Path, manifest: Manifest, variant: Variant, host: Host, golden: Golden, threads: int | None
 ) -> tuple[CheckedSession, GoldenCheck]:
     if not host.has(*variant.features):
         lacking = ", ".join(feature for feature in variant.features if not host.has(feature))
@@ -177,38 +189,41 @@ def _open_variant(
     return session, GoldenCheck(variant.name, manifest.golden.samples, error, variant.gate)
 
 
-def _read_golden(root: Path, manifest: Manifest) -> dict[str, Array]:
-    """``in.<name>`` and ``out.<name>``, each of them finite and with one entry a sample; their file is among the hashed."""
+def _read_golden(root: Path, manifest: Manifest) -> Golden:
+    """Golden samples of which there are as many as the manifest says, each of them finite; their file is among the hashed."""
     path = manifest.golden.path
-    wanted = [f"in.{spec.name}" for spec in manifest.signature.inputs] + [f"out.{spec.name}" for spec in manifest.signature.outputs]
-    try:
-        with np.load(root / path, allow_pickle=False) as file:
-            golden = {name: file[name] for name in wanted}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as problem:
-        raise BundleError(f"{root}: {path} holds no golden samples for this model ({_one_line(problem)})") from problem
-    counts = {array.shape[0] if array.ndim else 0 for array in golden.values()}
+    golden = goldens.read(root / path, manifest.signature)
+    arrays = (*golden.inputs.values(), *golden.outputs.values())
+    counts = {array.shape[0] if array.ndim else 0 for array in arrays}
     if counts != {manifest.golden.samples} or not manifest.golden.samples:
         raise BundleError(f"{root}: {path} should hold {manifest.golden.samples} golden samples of every input and output")
-    if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in golden.values()):
+    if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in arrays):
         raise BundleError(f"{root}: {path} holds golden samples that are not finite")
     return golden
 
 
-def _golden_error(session: CheckedSession, signature: Signature, golden: Arrays) -> float:
+def _golden_error(session: CheckedSession, signature: Signature, golden: Golden) -> float:
     """The largest difference from the original's answers over samples, outputs and batch sizes, relative to each output's scale."""
     worst = 0.0
-    for start, stop in _pieces(signature, len(next(iter(golden.values())))):
-        outputs = session.run({spec.name: golden[f"in.{spec.name}"][start:stop] for spec in signature.inputs})
+    for start, stop in _pieces(signature, len(next(iter(golden.inputs.values())))):
+        outputs = session.run({name: array[start:stop] for name, array in golden.inputs.items()})
         for spec in signature.outputs:
-            whole = golden[f"out.{spec.name}"]
+            whole = golden.outputs[spec.name]
             want, got = whole[start:stop], outputs.get(spec.name)
             if got is None or got.shape != want.shape:
                 raise BundleError(f"output {spec.name!r} has shape {None if got is None else list(got.shape)}, not {list(want.shape)}")
-            if not np.isfinite(got).all():
-                raise BundleError(f"output {spec.name!r} is not finite on a golden sample")
-            scale = max(float(np.abs(whole.astype(np.float64)).max()), float(np.finfo(np.float32).tiny))
-            worst = max(worst, float(np.abs(got.astype(np.float64) - want).max()) / scale)
+            worst = max(worst, _error(spec, got, want, whole))
     return worst
+
+
+def _error(spec: TensorSpec, got: Array, want: Array, whole: Array) -> float:
+    """The largest difference relative to the magnitude of the ``whole`` golden output; byte strings are equal (0) or not (1)."""
+    if spec.dtype == BYTES:
+        return float((got != want).any())
+    if not np.isfinite(got).all():
+        raise BundleError(f"output {spec.name!r} is not finite on a golden sample")
+    scale = max(float(np.abs(whole.astype(np.float64)).max()), float(np.finfo(np.float32).tiny))
+    return float(np.abs(got.astype(np.float64) - want).max()) / scale
 
 
 def _pieces(signature: Signature, count: int) -> Iterator[tuple[int, int]]:
@@ -220,10 +235,10 @@ def _pieces(signature: Signature, count: int) -> Iterator[tuple[int, int]]:
     yield from ((start, start + many) for start in range(0, count - many + 1, many))
 
 
-def _pace(model: Model, golden: Arrays) -> float:
+def _pace(model: Model, golden: Golden) -> float:
     """Seconds for each element of the inputs: the median of up to ten calls with one sample, of one if that is long."""
     start, stop = next(_pieces(model.signature, model.check.samples))
-    feeds = {spec.name: golden[f"in.{spec.name}"][start:stop] for spec in model.signature.inputs}
+    feeds = {name: array[start:stop] for name, array in golden.inputs.items()}
     times: list[float] = []
     while len(times) < 10 and sum(times) < 0.02:
         begun = time.perf_counter()
@@ -269,6 +284,9 @@ def _images(item: Any) -> list[Any] | None:
 
 def _as_input(item: Any, spec: TensorSpec) -> Array:
     """``item`` with the dtype of ``spec`` where nothing but precision is lost, and with a batch dimension."""
+    if spec.dtype == BYTES:
+        array = _strings(item, spec)
+        return array[None] if spec.batched and array.ndim == len(spec.shape) - 1 else array
     try:
         array = np.asarray(item)
     except ValueError as problem:
@@ -276,6 +294,36 @@ def _as_input(item: Any, spec: TensorSpec) -> Array:
     if array.dtype != spec.dtype and array.dtype.kind in "biuf" and np.can_cast(array.dtype, spec.dtype, "same_kind"):
         array = array.astype(spec.dtype)
     return array[None] if spec.batched and array.ndim == len(spec.shape) - 1 else array
+
+
+def _strings(item: Any, spec: TensorSpec) -> Array:
+    """``item``, nested as it may be, as byte strings. NumPy is not asked to: of ``bytes`` it drops the zeros at the end."""
+    if isinstance(item, np.ndarray):
+        item = item.tolist()
+    if isinstance(item, (list, tuple)):
+        rows = [_strings(one, spec) for one in item]
+        if len({row.shape for row in rows}) > 1:
+            raise InvalidRequest(f"input {spec.name!r} holds rows of different shapes; the model takes {spec}")
+        array = np.empty((len(rows), *(rows[0].shape if rows else ())), BYTES)
+        for index, row in enumerate(rows):
+            array[index] = row if row.ndim else row[()]
+        return array
+    array = np.empty((), BYTES)
+    array[()] = _string(item, spec)
+    return array
+
+
+def _string(item: Any, spec: TensorSpec) -> bytes:
+    if isinstance(item, Path):
+        try:
+            return item.read_bytes()
+        except OSError as problem:
+            raise DataError(f"{item} cannot be read: {problem.strerror or problem}") from None
+    if isinstance(item, str):
+        return item.encode()
+    if isinstance(item, (bytes, bytearray, memoryview)):
+        return bytes(item)
+    raise InvalidRequest(f"input {spec.name!r} holds {type(item).__name__} where the model takes byte strings ({spec})")
 
 
 def _takes(signature: Signature) -> str:

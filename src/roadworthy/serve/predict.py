@@ -1,4 +1,4 @@
-"""Files to predictions: images, ``.npy`` and ``.npz``."""
+"""Files to predictions: images, ``.npy`` and ``.npz``, and any file where a sample is a byte string."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ class FilePrediction:
 def predict_file(model: Model, file: Path) -> FilePrediction:
     """The answer to an image, to an ``.npy`` for a model of one input, or to an ``.npz`` of arrays named like the inputs.
 
-    An ``.npz`` with a single array under another name will do for a model of one input. Raises DataError, naming the file.
+    An ``.npz`` with a single array under another name will do for a model of one input; where the model takes byte strings,
+    the bytes of any file are one sample. Raises DataError, naming the file.
     """
     try:
+        if model.takes_files:
+            return FilePrediction(file, model(file))
         match file.suffix.lower():
             case ".npy":
                 return FilePrediction(file, model(_numpy(file)["x"]))

@@ -1,18 +1,21 @@
 """Tensors of the Open Inference Protocol: their JSON and their binary form, to arrays and back.
 
-Texts (datatype BYTES) are object arrays of ``str``. Binary is row-major and little-endian, without padding.
+BYTES are object arrays of ``bytes``: in JSON they are text, UTF-8, and only in binary anything else. Binary is row-major and
+little-endian, without padding.
 """
 
 from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from roadworthy.core.errors import InvalidRequest
+from roadworthy.core.types import BYTES as OBJECT
 from roadworthy.core.types import Array
 
 BYTES = "BYTES"
@@ -21,7 +24,7 @@ DTYPES = {
     "INT8": "int8", "INT16": "int16", "INT32": "int32", "INT64": "int64", "FP16": "float16", "FP32": "float32", "FP64": "float64",
 }  # fmt: skip
 """The protocol's datatypes by NumPy's names; BF16 has none there."""
-DATATYPES = {dtype: datatype for datatype, dtype in DTYPES.items()} | {"object": BYTES}
+DATATYPES = {dtype: datatype for datatype, dtype in DTYPES.items()} | {OBJECT: BYTES}
 
 MAX_RANK = 32
 # Looked up by dtype and not by its name, which NumPy puts together anew each time.
@@ -112,6 +115,28 @@ def split_bytes(name: str, count: int, data: memoryview) -> tuple[bytes, ...]:
     return tuple(elements)
 
 
+def strings_from_json(name: str, shape: tuple[int, ...], data: object) -> Array:
+    """BYTES in JSON, a list of texts, flat or nested as ``shape``, as their UTF-8 bytes."""
+    flat = flatten(name, shape, data)
+    if strangers := set(map(type, flat)).difference((str,)):
+        raise InvalidRequest(f"input {name!r} is BYTES, which are text in JSON, but its data holds {_json_name(strangers.pop())}")
+    try:
+        return _strings([text.encode() for text in flat], shape)
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"input {name!r} holds text that is not Unicode; send bytes with the binary tensor extension") from None
+
+
+def strings_from_binary(name: str, shape: tuple[int, ...], data: memoryview) -> Array:
+    """BYTES in binary, see ``split_bytes``."""
+    return _strings(split_bytes(name, math.prod(shape), data), shape)
+
+
+def _strings(strings: Sequence[bytes], shape: tuple[int, ...]) -> Array:
+    array = np.empty(len(strings), OBJECT)
+    array[:] = strings
+    return array.reshape(shape)
+
+
 def datatype_of(name: str, array: Array) -> str:
     """The protocol's datatype of an output."""
     try:
@@ -127,15 +152,17 @@ def to_json(name: str, array: Array) -> Array | list[str]:
     if array.dtype == np.float16:
         raise InvalidRequest(f"output {name!r} is FP16, which has no JSON form; ask for it with binary_data")
     if array.dtype == object:
-        return [str(text) for text in array.ravel()]
+        try:
+            return [bytes(element).decode() for element in array.flat]
+        except UnicodeDecodeError:
+            raise InvalidRequest(f"output {name!r} holds bytes that are no UTF-8 text; ask for it with binary_data") from None
     return np.ascontiguousarray(array).reshape(-1)
 
 
 def to_binary(array: Array) -> bytes:
     """The binary form, non-finite numbers included."""
     if array.dtype == object:
-        texts = (str(text).encode() for text in array.ravel())
-        return b"".join(struct.pack("<I", len(text)) + text for text in texts)
+        return b"".join(struct.pack("<I", len(element)) + element for element in array.flat)
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 

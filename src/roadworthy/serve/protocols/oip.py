@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2, over HTTP: JSON, the binary tensor extension, and images.
+"""The Open Inference Protocol, version 2, over HTTP: JSON, the binary tensor extension, images and other files.
 
 An image reaches a model whose bundle says how images become its input in one of two ways: as the whole body of
 ``POST .../infer`` with a Content-Type of ``image/...``, or as BYTES elements where the model's input is expected
@@ -6,8 +6,12 @@ An image reaches a model whose bundle says how images become its input in one of
 beside the model's own: ``label`` (BYTES) and ``probability`` (FP32), both [samples, k], best first; any other
 request may ask for them by name. Where no activation is applied the second is called ``score``.
 
+A model that takes byte strings gets BYTES as the protocol has them: UTF-8 text in JSON, anything in binary; and where one string is
+a sample, a whole body of a Content-Type in ``FILES`` is one, ranked as an image is. The metadata of a quantised tensor
+has the parameters ``scale`` and ``zero_point``; its whole numbers go over the wire as they are.
+
 Non-finite outputs are ``null`` in JSON, which has no word for them, and exact in binary. A raw binary request
-(Inference-Header-Content-Length: 0) is the only input's bytes and is answered in binary.
+(Inference-Header-Content-Length: 0) is the only input's bytes (one sample, where that takes byte strings) and is answered in binary.
 """
 
 from __future__ import annotations
@@ -23,13 +27,14 @@ import numpy as np
 import orjson
 
 from roadworthy.core.errors import InvalidRequest, RequestError, Unavailable
-from roadworthy.core.types import Array, TensorSpec
+from roadworthy.core.types import BYTES, Array, TensorSpec
 from roadworthy.serve import tensors
 from roadworthy.serve.dataplane import DataPlane, InferenceFailed, InferRequest, InferResponse
 from roadworthy.serve.model import Model
 from roadworthy.serve.protocols import Call, NoSuchPath, Reply, WrongVerb
 
 HEADER_LENGTH = b"inference-header-content-length"
+FILES = (b"application/octet-stream", b"audio/", b"image/", b"video/")
 LABEL, PROBABILITY, SCORE = "label", "probability", "score"
 
 
@@ -111,11 +116,12 @@ class OpenInference:
 
     async def _infer(self, call: Call, model: Model, version: str | None) -> Reply:
         feeds, images, wanted = _read(call, model)
+        whole = bool(images) or _is_file(call, model)
         extra = _ranking_names(model)
         known = {spec.name for spec in model.signature.outputs}
         if wanted.outputs is not None and (strangers := [name for name in wanted.outputs if name not in known and name not in extra]):
             raise InvalidRequest(f"there is no output {strangers[0]!r}; the model gives {', '.join((*sorted(known), *extra))}")
-        rank = bool(images) if wanted.outputs is None else any(name in extra for name in wanted.outputs)
+        rank = whole if wanted.outputs is None else any(name in extra for name in wanted.outputs)
         response = await self._plane.infer(InferRequest(model.name, version, feeds, images, rank and bool(extra)))
         return _write(response, model, wanted, extra)
 
@@ -128,7 +134,10 @@ def _only(call: Call, verb: str) -> None:
 def _metadata(model: Model) -> dict[str, Any]:
     def tensor(spec: TensorSpec) -> dict[str, Any]:
         shape = [size if isinstance(size, int) else -1 for size in spec.shape]
-        return {"name": spec.name, "datatype": tensors.DATATYPES.get(spec.dtype, tensors.BYTES), "shape": shape}
+        found: dict[str, Any] = {"name": spec.name, "datatype": tensors.DATATYPES.get(spec.dtype, tensors.BYTES), "shape": shape}
+        if spec.quantization:
+            found["parameters"] = {"scale": spec.quantization.scale, "zero_point": spec.quantization.zero_point}
+        return found
 
     return {
         "name": model.name,
@@ -150,6 +159,8 @@ def _ranking_names(model: Model) -> tuple[str, ...]:
 
 
 def _read(call: Call, model: Model) -> tuple[dict[str, Array], tuple[bytes, ...], Wanted]:
+    if _is_file(call, model):
+        return {model.signature.inputs[0].name: _one(call.body)}, (), Wanted()
     if call.headers.get(b"content-type", b"").startswith(b"image/"):
         if not model.takes_images:
             raise InvalidRequest(f"{model.name} does not say how an image becomes its input; it takes {_takes(model)}")
@@ -165,9 +176,22 @@ def _read(call: Call, model: Model) -> tuple[dict[str, Array], tuple[bytes, ...]
     return _read_request(call.body[:size], memoryview(call.body)[size:], model)
 
 
+def _is_file(call: Call, model: Model) -> bool:
+    """Whether the body is one sample as it is: a file for a model that takes byte strings."""
+    return model.takes_files and HEADER_LENGTH not in call.headers and call.headers.get(b"content-type", b"").startswith(FILES)
+
+
+def _one(body: bytes) -> Array:
+    array = np.empty(1, BYTES)
+    array[0] = body
+    return array
+
+
 def _read_raw(body: memoryview, model: Model) -> dict[str, Array]:
     spec = model.signature.inputs[0]
-    if len(model.signature.inputs) != 1 or spec.dtype not in tensors.DATATYPES:
+    if model.takes_files:
+        return {spec.name: _one(bytes(body))}
+    if len(model.signature.inputs) != 1 or spec.dtype not in tensors.DTYPES.values():
         raise InvalidRequest(f"a raw binary request is for models of one input of numbers; {model.name} takes {_takes(model)}")
     known = math.prod(size for size in spec.shape if isinstance(size, int)) * np.dtype(spec.dtype).itemsize
     free = sum(isinstance(size, str) for size in spec.shape)
@@ -186,6 +210,7 @@ def _read_request(head: bytes, tail: memoryview, model: Model) -> tuple[dict[str
         raise InvalidRequest("the request should be a JSON object with a list of inputs")
     feeds: dict[str, Array] = {}
     images: tuple[bytes, ...] = ()
+    strings = {spec.name for spec in model.signature.inputs if spec.dtype == BYTES}
     for item in inputs:
         name = _name(item, "input")
         if name in feeds or images:
@@ -198,7 +223,12 @@ def _read_request(head: bytes, tail: memoryview, model: Model) -> tuple[dict[str
             if "data" in item:
                 raise InvalidRequest(f"input {name!r} has both data and binary_data_size")
             piece, tail = tail[:size], tail[size:]
-        if item.get("datatype") == tensors.BYTES:
+        if item.get("datatype") == tensors.BYTES and name in strings:
+            if piece is None:
+                feeds[name] = tensors.strings_from_json(name, shape, item.get("data"))
+            else:
+                feeds[name] = tensors.strings_from_binary(name, shape, piece)
+        elif item.get("datatype") == tensors.BYTES:
             images = _read_images(name, shape, item.get("data"), piece, model)
         elif piece is not None:
             feeds[name] = tensors.from_binary(name, item.get("datatype"), shape, piece)
@@ -279,7 +309,7 @@ def _write(response: InferResponse, model: Model, wanted: Wanted, extra: tuple[s
     given: dict[str, Array] = dict(response.outputs)
     if response.ranked:
         labels, probabilities = extra
-        given[labels] = np.array([[ranked.label for ranked in row] for row in response.ranked], dtype=object)
+        given[labels] = np.array([[ranked.label.encode() for ranked in row] for row in response.ranked], dtype=object)
         given[probabilities] = np.array([[ranked.score for ranked in row] for row in response.ranked], dtype=np.float32)
     names = [spec.name for spec in model.signature.outputs] + [name for name in extra if name in given]
     outputs: list[dict[str, Any]] = []

@@ -1,0 +1,54 @@
+"""``golden.npz``: a few samples with the original's answers, byte strings among them without a pickle."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from roadworthy.core.errors import BundleError
+from roadworthy.core.samples import cut, joined
+from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Inputs and the original's outputs by name, samples first."""
+
+    inputs: Arrays
+    outputs: Arrays
+
+
+def write(path: Path, golden: Golden) -> None:
+    """``in.<name>`` and ``out.<name>`` for each tensor; one of byte strings lies there as uint8, beside ``ends.in.<name>`` or
+    ``ends.out.<name>``, where each of them ends (int64)."""
+    arrays: dict[str, Array] = {}
+    for place, tensors in (("in", golden.inputs), ("out", golden.outputs)):
+        for name, array in tensors.items():
+            key = f"{place}.{name}"
+            if array.dtype == np.dtype(BYTES):
+                arrays[key], arrays[f"ends.{key}"] = joined(array)
+            else:
+                arrays[key] = np.ascontiguousarray(array)
+    np.savez(path, allow_pickle=False, **arrays)
+
+
+def read(path: Path, signature: Signature) -> Golden:
+    """The golden samples of a model of that ``signature``; BundleError where the file does not hold them, each with all samples."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+
+            def array(place: str, spec: TensorSpec) -> Array:
+                key = f"{place}.{spec.name}"
+                return cut(file[key], file[f"ends.{key}"]) if spec.dtype == BYTES else file[key]
+
+            inputs = {spec.name: array("in", spec) for spec in signature.inputs}
+            outputs = {spec.name: array("out", spec) for spec in signature.outputs}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as problem:
+        words = str(problem).splitlines()
+        raise BundleError(
+            f"{path} holds no golden samples for this model ({type(problem).__name__}: {words[0][:200] if words else ''})"
+        ) from problem
+    return Golden(inputs, outputs)
