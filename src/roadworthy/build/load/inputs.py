@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from roadworthy.core.errors import UsageError
+import numpy as np
+
+from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.types import BATCH, TensorSpec
+from roadworthy.core.types import BATCH, BYTES, TensorSpec
 
 
 def resolve(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...], samples: SampleSet | None) -> tuple[TensorSpec, ...]:
@@ -42,6 +45,12 @@ def refuse_open(specs: tuple[TensorSpec, ...]) -> None:
     for spec in specs:
         if open_sizes := [str(size) for size in spec.shape[1:] if isinstance(size, str)]:
             raise UsageError(f"the model leaves {', '.join(open_sizes)} of {spec} open; say the sizes it is to be deployed with: --input")
+
+
+def refuse_type(spec: TensorSpec, path: Path) -> None:
+    """SourceError for a tensor of the file at ``path`` that cannot cross the door as an array."""
+    if spec.dtype != BYTES and not hasattr(np, spec.dtype):
+        raise SourceError(f"{path}: {spec.name!r} is {spec.dtype}, a type that arrays do not have; export the model with float32 there")
 
 
 def agree(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from roadworthy.build.load import onnx_files, wire
+from roadworthy.build.load import inputs, onnx_files, wire
 from roadworthy.build.load.onnx_files import Onnx
 from roadworthy.build.load.opened import Model
 from roadworthy.core import registry
@@ -64,8 +64,7 @@ def _check(spec: TensorSpec, path: Path) -> None:
         raise SourceError(f"{where} is no tensor (a sequence, a map or an optional value); export the model with tensors alone")
     if spec.dtype == BYTES:
         raise SourceError(f"{where} holds text, which is not supported in ONNX models; give it numbers")
-    if not hasattr(np, spec.dtype):
-        raise SourceError(f"{where} is {spec.dtype}, a type that arrays do not have; export it as float32")
+    inputs.refuse_type(spec, path)
     if "..." in spec.shape:
         raise SourceError(f"{where} has no shape, so not even its number of axes is known; export the model with the shapes of its inputs")
 

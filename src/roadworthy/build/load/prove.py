@@ -9,7 +9,7 @@ its answer to input noise of 1e-7, and never less than 1e-5 of the output's scal
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +92,7 @@ def _alone(subject: Subject, samples: SampleSet | None, allow: bool) -> tuple[st
 def _by_itself(subject: Subject, feeds: Arrays, batch: Arrays, allow: bool) -> str:
     noise = difference(batch, _rows(running.answer(subject.model, _noisy(feeds)), subject.batch))
     limit = max(FLOOR, FACTOR * noise, FACTOR * max(_epsilon(rows) for rows in batch.values()))
-    steps = {spec.name: 1.0 for spec in subject.outputs if spec.quantization}
+    steps = _steps(subject.outputs)
     worst = 0.0
     for row in range(subject.batch):
         single = _rows(running.answer(subject.model, {name: feed[row : row + 1] for name, feed in feeds.items()}), 1)
@@ -134,6 +134,20 @@ def _gap(a: Array, b: Array | None, whole: Array, step: float) -> float:
 
 def _wide(array: Array) -> Array:
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+
+
+def same_rows(batch: Arrays, singles: Sequence[Arrays], outputs: tuple[TensorSpec, ...]) -> bool:
+    """Whether every output of a call has a row for each sample, and each is what the sample gave alone, but for rounding."""
+    if not all(_has_rows(array, len(singles)) for array in batch.values()):
+        return False
+    rows = [{name: array[row : row + 1] for name, array in batch.items()} for row in range(len(singles))]
+    gaps = [difference(row, single, scales=batch, steps=_steps(outputs)) for row, single in zip(rows, singles, strict=True)]
+    return max(gaps) <= FLOOR
+
+
+def _steps(outputs: tuple[TensorSpec, ...]) -> dict[str, float]:
+    """A number just between two steps of a quantised output may fall to either."""
+    return {spec.name: 1.0 for spec in outputs if spec.quantization and np.dtype(spec.dtype).kind in "iu"}
 
 
 def alike(first: Arrays, second: Arrays) -> Callable[[Array, Array], bool]:
