@@ -52,6 +52,7 @@ def write_bundle(
     contract: Contract = PLAIN,
     variants: tuple[Variant, ...] = (NULL,),
     golden: Arrays | None = None,
+    samples: int | None = None,
     host: Host | None = None,
 ) -> Path:
     """A sealed bundle at ``target`` whose every variant directory holds the linear map; ``golden`` may lie."""
@@ -62,7 +63,7 @@ def write_bundle(
             np.savez(stage / variant.path / "model.npz", **weights(signature))
         np.savez(stage / "golden.npz", **golden)
         store.write_certificate(stage, small_certificate(name, signature, variants[0].plan, host or this_host()))
-        count = len(next(iter(golden.values())))
+        count = samples or len(next(iter(golden.values())))
         created = "2026-11-22T12:00:00Z"
         store.seal(
             stage,

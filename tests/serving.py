@@ -18,8 +18,9 @@ import numpy as np
 
 import bundles
 from roadworthy.core.contract import Answer, Contract, ImageInput
+from roadworthy.core.samples import joined
 from roadworthy.core.stages import Plan
-from roadworthy.core.types import Arrays, Signature, TensorSpec
+from roadworthy.core.types import BYTES, Array, Arrays, Quantization, Signature, TensorSpec
 
 PLUGIN = Path(__file__).parent / "serve" / "plugin"
 SCRIPT = """
@@ -48,6 +49,12 @@ MANY = Signature(
     ),
 )
 PICTURE = Signature((TensorSpec("image", "float32", ("batch", 3, 8, 8)),), (TensorSpec("logits", "float32", ("batch", 4)),))
+FILES = Signature(
+    (TensorSpec("file", BYTES, ("batch",)),), (TensorSpec("scores", "float32", ("batch", 2)), TensorSpec("same", BYTES, ("batch",)))
+)
+QUANTISED = Signature(
+    (TensorSpec("x", "uint8", ("batch", 2), Quantization(0.25, 0)),), (TensorSpec("y", "uint8", ("batch", 2), Quantization(0.125, 128)),)
+)
 LABELS = ("tench", "goldfish", "grün", "hammerhead")
 SEES = Contract(ImageInput(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3)), Answer("softmax", 2, LABELS))
 
@@ -67,6 +74,26 @@ def echo_golden() -> Arrays:
 def write_echo(target: Path, *flavours: str, name: str = "echo") -> Path:
     """A bundle of the third party's runtime."""
     return bundles.write_bundle(target, name=name, signature=ECHO, variants=tuple(map(variant, flavours)), golden=echo_golden())
+
+
+def strings(*values: bytes) -> Array:
+    """Byte strings as a session takes them."""
+    array = np.empty(len(values), BYTES)
+    array[:] = values
+    return array
+
+
+def write_files(target: Path, *, lie: bytes = b"") -> Path:
+    """A bundle of the third party's runtime that takes byte strings; ``lie`` in place of its first golden output."""
+    given = strings(b"RIFF\0\0", b"two\0", b"\xff")
+    flat, ends = joined(given)
+    same, same_ends = joined(strings(lie, *given[1:]) if lie else given)
+    scores = np.array([[len(one), one[0]] for one in given], np.float32)
+    golden = {"in.file": flat, "ends.in.file": ends, "out.scores": scores, "out.same": same, "ends.out.same": same_ends}
+    return bundles.write_bundle(
+        target, name="files", signature=FILES, contract=Contract(None, Answer("none", 2, ("length", "first"))),
+        variants=(variant("files"),), golden=golden, samples=len(given),
+    )  # fmt: skip
 
 
 class Server:

@@ -13,7 +13,8 @@ from PIL import Image
 
 import bundles
 from roadworthy.core import registry
-from serving import MANY, PICTURE, PLUGIN, SEES, Server, variant, write_echo
+from roadworthy.core.contract import Answer, Contract
+from serving import MANY, PICTURE, PLUGIN, QUANTISED, SEES, Server, variant, write_echo, write_files
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -60,6 +61,25 @@ def picture_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A linear map over 8 x 8 colour images, with labels."""
     return bundles.write_bundle(
         tmp_path_factory.mktemp("bundles") / "picture", name="picture", version="7", signature=PICTURE, contract=SEES
+    )
+
+
+@pytest.fixture(scope="session")
+def files_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that takes byte strings, of the very form that a bundle has on disk: no pickle."""
+    return write_files(tmp_path_factory.mktemp("bundles") / "files")
+
+
+@pytest.fixture(scope="session")
+def quantised_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """uint8 in and out, each whole number standing for another one."""
+    return bundles.write_bundle(
+        tmp_path_factory.mktemp("bundles") / "quantised",
+        name="quantised",
+        signature=QUANTISED,
+        contract=Contract(None, Answer("applied", 2)),
+        variants=(variant("echo"),),
+        golden={"in.x": np.zeros((2, 2), np.uint8), "out.y": np.zeros((2, 2), np.uint8)},
     )
 
 

@@ -17,7 +17,7 @@ from roadworthy.core.errors import BackendMissing, BundleError, DataError, Inval
 from roadworthy.core.types import Signature, TensorSpec
 from roadworthy.serve.model import Model
 from roadworthy.serve.predict import predict_file
-from serving import ECHO, LABELS, echo_golden, variant, write_echo
+from serving import ECHO, LABELS, echo_golden, strings, variant, write_echo, write_files
 
 LINEAR = bundles.weights()
 
@@ -197,3 +197,34 @@ def test_a_model_of_one_fixed_size_is_checked_at_that_size(tmp_path: Path) -> No
             model(np.zeros((1, 12), np.float32))
     with pytest.raises(BundleError, match="1 golden samples are fewer"):
         Model.open(bundles.write_bundle(tmp_path / "c", signature=fixed, golden=bundles.linear_golden(count=1)))
+
+
+def test_byte_strings_in_every_way_they_may_come(files_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"RIFF\0")
+    (tmp_path / "b.npz").write_bytes(b"PK no archive at all")
+    with Model.open(files_bundle) as model:
+        assert model.takes_files and not model.takes_images and model.check.error == 0
+        for item in (b"RIFF\0", bytearray(b"RIFF\0"), tmp_path / "a.wav", [b"RIFF\0"], strings(b"RIFF\0"), {"file": [b"RIFF\0"]}):
+            answer = model(item)
+            assert answer.outputs["same"].tolist() == [b"RIFF\0"], item
+            assert [one.label for one in answer.ranked[0]] == ["first", "length"]
+        assert model(["grün", b"\0"]).outputs["same"].tolist() == ["grün".encode(), b"\0"]
+        for file, content in (("a.wav", b"RIFF\0"), ("b.npz", b"PK no archive at all")):
+            assert predict_file(model, tmp_path / file).prediction.outputs["same"].tolist() == [content]
+        for item in ([1.5], {"file": [b"a", [b"b"]]}, {"file": [[b"a"]]}, None):
+            with pytest.raises(InvalidRequest, match="file"):
+                model(item)
+        with pytest.raises(DataError, match=r"gone\.wav cannot be read"):
+            predict_file(model, tmp_path / "gone.wav")
+
+
+def test_golden_byte_strings_that_differ_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="golden answers are off by 1 "):
+        Model.open(write_files(tmp_path / "lie", lie=b"RIFF\0\1"))
+
+
+def test_a_quantised_output_is_ranked_by_what_it_stands_for(quantised_bundle: Path) -> None:
+    with Model.open(quantised_bundle) as model:
+        answer = model(np.array([[130, 0]], np.uint8))
+    assert answer.outputs["y"].dtype == np.uint8
+    assert [(one.index, one.score) for one in answer.ranked[0]] == [(0, 0.25), (1, -16.0)]

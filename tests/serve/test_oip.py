@@ -51,11 +51,13 @@ Ask = Callable[..., Answered]
 
 
 @pytest.fixture(scope="module")
-def ask(null_bundle: Path, many_bundle: Path, picture_bundle: Path, echo_bundle: Path) -> Iterator[Ask]:
-    """``ask(method, path, body, headers)`` to a server of four models that has no socket."""
+def ask(
+    null_bundle: Path, many_bundle: Path, picture_bundle: Path, echo_bundle: Path, files_bundle: Path, quantised_bundle: Path
+) -> Iterator[Ask]:
+    """``ask(method, path, body, headers)`` to a server of six models that has no socket."""
     plane = DataPlane()
     app = App(plane, (OpenInference(plane, "0"),), Metrics(plane, "0"), Limits(body=1 << 16))
-    plane.open(map(Model.open, (null_bundle, many_bundle, picture_bundle, echo_bundle)))
+    plane.open(map(Model.open, (null_bundle, many_bundle, picture_bundle, echo_bundle, files_bundle, quantised_bundle)))
     with asyncio.Runner() as runner:
         yield lambda *request, **more: runner.run(_asgi(app, *request, **more))
     plane.close()
@@ -284,6 +286,71 @@ def test_images_in_json_that_are_none(ask: Ask, shape: list[int], data: object) 
     assert_refused(infer(ask, "picture", {"inputs": [{"name": "image", "shape": shape, "datatype": "BYTES", "data": data}]}))
 
 
+# Byte strings and quantised tensors
+
+WAV = b"RIFF\x24\0\0\0WAVE\xff\0"
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "audio/wav", "image/png", "video/mp4"])
+def test_a_file_as_the_whole_body(ask: Ask, kind: str) -> None:
+    answered = infer(ask, "files", {"inputs": [], "id": "no JSON is read here"}, {"Content-Type": kind})
+    assert answered.outputs["same"] == ['{"inputs": [], "id": "no JSON is read here"}']
+    assert answered.outputs["label"] == ["first", "length"] and answered.outputs["score"].tolist() == [[ord("{"), 44]]
+
+
+def test_byte_strings_in_binary_and_text_in_json(ask: Ask) -> None:
+    body = b"".join(len(one).to_bytes(4, "little") + one for one in (WAV, b"", "grün".encode()))
+    wanted = {"outputs": [{"name": "same", "parameters": {"binary_data": True}}]}
+    item = {"name": "file", "shape": [3], "datatype": "BYTES"}
+    head = json.dumps({"inputs": [{**item, "parameters": {"binary_data_size": len(body)}}], **wanted}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(head)), "Content-Type": "application/octet-stream"}
+    answered = infer(ask, "files", head + body, headers)
+    assert answered.status == 200 and answered.body.endswith(body)
+    assert infer(ask, "files", {"inputs": [{**item, "shape": [2], "data": ["grün", "x"]}]}).outputs["same"] == ["grün", "x"]
+
+
+def test_a_raw_binary_request_is_one_byte_string(ask: Ask) -> None:
+    answered = infer(ask, "files", WAV, {"Inference-Header-Content-Length": "0"})
+    assert answered.status == 200 and answered.body.endswith(len(WAV).to_bytes(4, "little") + WAV)
+
+
+def test_bytes_that_are_no_text_have_no_json_form(ask: Ask) -> None:
+    assert_refused(infer(ask, "files", WAV, {"Content-Type": "audio/wav"}), says="ask for it with binary_data")
+
+
+@pytest.mark.parametrize(
+    ("shape", "data", "says"),
+    [
+        ([1], [3], "text in JSON, but its data holds whole numbers"),
+        ([1], [{"b64": "aGk="}], "holds objects"),
+        ([2], ["a"], "2 elements"),
+        ([0], [], "shape [0]"),
+        ([1, 1], ["a"], "shape [1, 1]"),
+        ([0, 2**62], [], "'file'"),
+        ([1], None, "needs data"),
+    ],
+)
+def test_byte_strings_in_json_that_are_none(ask: Ask, shape: list[int], data: object, says: str) -> None:
+    assert_refused(infer(ask, "files", {"inputs": [{"name": "file", "shape": shape, "datatype": "BYTES", "data": data}]}), says=says)
+
+
+def test_a_file_for_a_model_that_takes_numbers(ask: Ask) -> None:
+    assert_refused(infer(ask, "linear", WAV, {"Content-Type": "audio/wav"}), says="not JSON")
+
+
+def test_metadata_of_byte_strings_and_quantised_tensors(ask: Ask) -> None:
+    assert ask("GET", "/v2/models/files").json["inputs"] == [{"name": "file", "datatype": "BYTES", "shape": [-1]}]
+    quantised = ask("GET", "/v2/models/quantised").json
+    assert quantised["inputs"] == [{"name": "x", "datatype": "UINT8", "shape": [-1, 2], "parameters": {"scale": 0.25, "zero_point": 0}}]
+    assert quantised["outputs"][0]["parameters"] == {"scale": 0.125, "zero_point": 128}
+
+
+def test_a_quantised_answer_goes_as_it_is_and_is_ranked_by_what_it_stands_for(ask: Ask) -> None:
+    item = {"name": "x", "datatype": "UINT8", "shape": [1, 2], "data": [130, 0]}
+    outputs = infer(ask, "quantised", {"inputs": [item], "outputs": [{"name": "y"}, {"name": "probability"}]}).json["outputs"]
+    assert [output["data"] for output in outputs] == [[130, 0], [0.25, -16.0]]
+
+
 # Refusals
 
 GOOD = json_request({"x": X})
@@ -313,6 +380,7 @@ def with_input(**changes: object) -> dict[str, Any]:
         (with_input(shape=[24]), "shape [24]"),
         (with_input(shape=[2, 13]), "26 elements"),
         (with_input(shape=[0, 12], data=[]), "shape [0, 12]"),
+        (with_input(shape=[0, 2**62], data=[]), "elements"),
         (with_input(parameters=[]), "parameters"),
         (with_input(parameters={"binary_data_size": 4}), "0 bytes are left"),
         (with_input(parameters={"binary_data_size": 0}), "both data and"),
@@ -411,13 +479,15 @@ def assert_answered(answered: Answered) -> None:
 
 
 @ANY
-@given(REQUEST | JSON, st.sampled_from(["linear", "picture", "many"]))
+@given(REQUEST | JSON, st.sampled_from(["linear", "picture", "many", "files"]))
 def test_any_json_gets_an_answer_or_one_sentence(ask: Ask, request_: object, model: str) -> None:
     assert_answered(infer(ask, model, request_))
 
 
 @ANY
-@given(st.binary(max_size=64), st.sampled_from(["linear", "picture", "many"]), st.sampled_from(["", "image/png", "application/json"]))
+@given(
+    st.binary(max_size=64), st.sampled_from(["linear", "picture", "many", "files"]), st.sampled_from(["", "image/png", "application/json"])
+)
 def test_any_bytes_get_an_answer_or_one_sentence(ask: Ask, body: bytes, model: str, kind: str) -> None:
     assert_answered(infer(ask, model, body, {"Content-Type": kind}))
 

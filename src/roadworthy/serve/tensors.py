@@ -26,7 +26,7 @@ DTYPES = {
 """The protocol's datatypes by NumPy's names; BF16 has none there."""
 DATATYPES = {dtype: datatype for datatype, dtype in DTYPES.items()} | {OBJECT: BYTES}
 
-MAX_RANK = 32
+MAX_RANK, MAX_ELEMENTS = 32, 2**32
 # Looked up by dtype and not by its name, which NumPy puts together anew each time.
 _DTYPES = {datatype: np.dtype(name) for datatype, name in DTYPES.items()}
 _DATATYPES = {np.dtype(name): datatype for name, datatype in DATATYPES.items()}
@@ -44,6 +44,9 @@ def shape_of(name: str, shape: object) -> tuple[int, ...]:
     """A request's ``shape``, checked."""
     if not isinstance(shape, list) or len(shape) > MAX_RANK or not all(type(size) is int and 0 <= size < 2**63 for size in shape):
         raise InvalidRequest(f"input {name!r} needs a shape: a list of at most {MAX_RANK} sizes, each a whole number that is not negative")
+    # Zeros aside: NumPy refuses a size that nobody could send, even where there is nothing of it.
+    if math.prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
+        raise InvalidRequest(f"input {name!r} has shape {shape}, more than {MAX_ELEMENTS} elements")
     return tuple(shape)
 
 
@@ -153,7 +156,7 @@ def to_json(name: str, array: Array) -> Array | list[str]:
         raise InvalidRequest(f"output {name!r} is FP16, which has no JSON form; ask for it with binary_data")
     if array.dtype == object:
         try:
-            return [bytes(element).decode() for element in array.flat]
+            return [element if isinstance(element, str) else element.decode() for element in array.flat]
         except UnicodeDecodeError:
             raise InvalidRequest(f"output {name!r} holds bytes that are no UTF-8 text; ask for it with binary_data") from None
     return np.ascontiguousarray(array).reshape(-1)
@@ -162,7 +165,8 @@ def to_json(name: str, array: Array) -> Array | list[str]:
 def to_binary(array: Array) -> bytes:
     """The binary form, non-finite numbers included."""
     if array.dtype == object:
-        return b"".join(struct.pack("<I", len(element)) + element for element in array.flat)
+        elements = (element.encode() if isinstance(element, str) else element for element in array.flat)
+        return b"".join(struct.pack("<I", len(element)) + element for element in elements)
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 

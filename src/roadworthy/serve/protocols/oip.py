@@ -309,7 +309,7 @@ def _write(response: InferResponse, model: Model, wanted: Wanted, extra: tuple[s
     given: dict[str, Array] = dict(response.outputs)
     if response.ranked:
         labels, probabilities = extra
-        given[labels] = np.array([[ranked.label.encode() for ranked in row] for row in response.ranked], dtype=object)
+        given[labels] = np.array([[ranked.label for ranked in row] for row in response.ranked], dtype=object)
         given[probabilities] = np.array([[ranked.score for ranked in row] for row in response.ranked], dtype=np.float32)
     names = [spec.name for spec in model.signature.outputs] + [name for name in extra if name in given]
     outputs: list[dict[str, Any]] = []
