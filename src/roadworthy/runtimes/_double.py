@@ -23,41 +23,36 @@ def doubled(graph: Any) -> Any:
     compute in float32, or one that has no kernel in double precision.
     """
     tf = framework()
+    wider = {tf.float32.as_datatype_enum: tf.float64.as_datatype_enum, tf.complex64.as_datatype_enum: tf.complex128.as_datatype_enum}
+    functions = {function.signature.name for function in graph.library.function}
     wide = tf.compat.v1.GraphDef(versions=graph.versions)
     wide.library.CopyFrom(graph.library)
     for function in wide.library.function:
         for argument in (*function.signature.input_arg, *function.signature.output_arg):
-            argument.type = _wider().get(argument.type, argument.type)
+            argument.type = wider.get(argument.type, argument.type)
         for node in function.node_def:
             if node.op in NORMALISATIONS:
                 raise StepFailed(f"{node.name} ({node.op}) stands inside a loop or a branch, and has no kernel in double precision")
-            _widen(node, {one.signature.name for one in graph.library.function})
+            _widen(node, wider, functions)
     for node in graph.node:
         if node.op in NORMALISATIONS:
             wide.node.extend(_written_out(node, graph))
         else:
             copy = wide.node.add()
             copy.CopyFrom(node)
-            _widen(copy, {one.signature.name for one in graph.library.function})
+            _widen(copy, wider, functions)
     return wide
 
 
-def _wider() -> dict[int, int]:
-    tf = framework()
-    return {tf.float32.as_datatype_enum: tf.float64.as_datatype_enum, tf.complex64.as_datatype_enum: tf.complex128.as_datatype_enum}
-
-
-def _widen(node: Any, functions: set[str]) -> None:
+def _widen(node: Any, wider: dict[int, int], functions: set[str]) -> None:
     """Every type attribute and every constant of ``node`` in place, those left at their defaults included."""
     from tensorflow.python.framework import op_def_registry
 
-    wider = _wider()
     if node.op not in functions:
         definition = op_def_registry.get(node.op)
         if definition is None:
             raise StepFailed(f"{node.name} ({node.op}) is an operation that this TensorFlow does not have")
-        fixed = [one for one in (*definition.input_arg, *definition.output_arg) if one.type in wider]
-        if fixed:
+        if any(one.type in wider for one in (*definition.input_arg, *definition.output_arg)):
             raise StepFailed(f"{node.name} ({node.op}) computes in single precision, whatever it is given")
         for attribute in definition.attr:
             if attribute.name not in node.attr and attribute.HasField("default_value"):

@@ -9,6 +9,7 @@ What a directory says can be read without TensorFlow, which is imported only whe
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -177,6 +178,7 @@ def graph_function(graph: Any, entry: Entry) -> Any:
     wanted = sorted({port.tensor for port in entry.outputs})
     with _explained("the graph"):
         graph = tf.compat.v1.graph_util.extract_sub_graph(graph, [name.partition(":")[0] for name in wanted])
+        graph = _with_functions(graph)
         known = tf.Graph()
         with known.as_default():
             tf.graph_util.import_graph_def(graph, name="")
@@ -194,6 +196,36 @@ def graph_function(graph: Any, entry: Entry) -> Any:
     arguments = [_argument(tensor.shape, tensor.dtype, port) for tensor, port in zip(inputs, entry.inputs, strict=True)]
     with _explained("the graph"):
         return tf.function(call, input_signature=arguments, autograph=False).get_concrete_function()
+
+
+def _with_functions(graph: Any) -> Any:
+    """A copy of ``graph`` whose functions are known to TensorFlow, under names that no other graph of this process has.
+
+    Otherwise it would not find them, or find those of another model.
+    """
+    from tensorflow.python.eager import context
+
+    if not graph.library.function:
+        return graph
+    mark = hashlib.sha256(graph.SerializeToString(deterministic=True)).hexdigest()[:16]
+    names = {function.signature.name: f"{function.signature.name}_{mark}" for function in graph.library.function}
+    own = type(graph)()
+    own.CopyFrom(graph)
+    for function in own.library.function:
+        function.signature.name = names[function.signature.name]
+    for gradient in own.library.gradient:
+        gradient.function_name, gradient.gradient_func = (names.get(one, one) for one in (gradient.function_name, gradient.gradient_func))
+    for node in (*own.node, *(node for function in own.library.function for node in function.node_def)):
+        node.op = names.get(node.op, node.op)
+        for value in node.attr.values():
+            kind = value.WhichOneof("value")
+            for called in (value.func,) if kind == "func" else value.list.func if kind == "list" else ():
+                called.name = names.get(called.name, called.name)
+    known = context.context()
+    for function in own.library.function:
+        if not known.has_function(function.signature.name):
+            known.add_function_def(function)
+    return own
 
 
 def read_graph(file: Path) -> Any:
