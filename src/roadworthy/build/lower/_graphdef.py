@@ -1,14 +1,56 @@
-"""A frozen GraphDef made ready for a converter: constants in place of placeholders that are fed none, and batches of a known size."""
+"""Frozen GraphDefs: made of any TensorFlow graph, and made ready for a converter."""
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from roadworthy.core.errors import StepFailed
+from roadworthy.core.errors import RoadworthyError, StepFailed
+from roadworthy.core.stages import Graph
 from roadworthy.core.types import Signature
-from roadworthy.runtimes import _tensorflow
-from roadworthy.runtimes._tensorflow import Entry
+from roadworthy.runtimes import _functions, _tensorflow
+from roadworthy.runtimes._tensorflow import Entry, Port
+
+
+def freeze(graph: Graph, out: Path) -> None:
+    """Write ``graph`` ("keras", "saved_model" or "graphdef") into the directory ``out`` as a "graphdef" one.
+
+    Raises StepFailed where it does not load or its variables cannot be made constants.
+    """
+    if graph.format == "graphdef":
+        shutil.copytree(graph.path, out, dirs_exist_ok=True)
+        return
+    if graph.format == "keras":
+        function = _functions.of_keras(graph.path, graph.signature)
+        inputs, outputs = ([spec.name for spec in specs] for specs in (graph.signature.inputs, graph.signature.outputs))
+    else:
+        function, entry = _tensorflow.concrete(graph.path), _tensorflow.read_entry(graph.path)
+        inputs, outputs = ([port.name for port in ports] for ports in (entry.inputs, entry.outputs))
+    # Freezing keeps the order of a function's arguments and results, and none of their names.
+    frozen, entry = _tensorflow.frozen(function)
+    entry = Entry(_named(entry.inputs, inputs), _named(entry.outputs, outputs))
+    (out / _tensorflow.GRAPHDEF).write_bytes(frozen.SerializeToString())
+    _tensorflow.write_entry(out, entry)
+
+
+def _named(ports: tuple[Port, ...], names: list[str]) -> tuple[Port, ...]:
+    return tuple(replace(port, name=name) for port, name in zip(ports, names, strict=True))
+
+
+def export(graph: Graph, out: Path) -> None:
+    """Write a "keras" graph into the directory ``out`` as a "saved_model" one; StepFailed where it cannot be traced."""
+    from roadworthy.runtimes import _keras
+
+    model = _keras.load(graph.path)
+    try:
+        _keras.export(model, graph.signature, out)
+    except (RoadworthyError, OSError):
+        raise
+    except Exception as problem:
+        words = f"TensorFlow cannot save {graph.path.name} as a SavedModel: {_tensorflow.first_line(problem)}"
+        raise StepFailed(words, detail=str(problem)) from problem
 
 
 def read(directory: Path, signature: Signature) -> tuple[Any, Entry]:

@@ -1,0 +1,39 @@
+"""XLA: a frozen TensorFlow graph compiled for each batch size that comes, while the process runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from roadworthy.core.errors import RoadworthyError, StepFailed
+from roadworthy.core.stages import Plan
+from roadworthy.core.types import Signature, zeros
+from roadworthy.runtimes import _functions, _tensorflow
+from roadworthy.runtimes._functions import FunctionSession
+
+RUNS: tuple[str, ...] = ()
+PACKAGES: tuple[str, ...] = ("tensorflow-cpu", "numpy")
+FRAMEWORK = True
+NATIVE = False
+
+
+def load(path: Path, signature: Signature, plan: Plan) -> FunctionSession:
+    """The session of a "graphdef" directory, compiled with ``jit_compile=True``.
+
+    Each batch size is compiled at its first call, which takes from a quarter of a second to many seconds; a fixed one is
+    compiled here, so that no request waits for it. Raises UsageError for another precision or flavour and for threads that
+    come too late, StepFailed where the graph does not load or does not compile.
+    """
+    _functions.prepare(plan, ("fp32",), ("",))
+    tf = _tensorflow.framework()
+    try:
+        graph, entry = _tensorflow.concrete(path), _tensorflow.read_entry(path)
+        specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in graph.inputs[: len(entry.inputs)]]
+        compiled = tf.function(lambda *tensors: graph(*tensors), input_signature=specs, jit_compile=True, autograph=False)
+        session = FunctionSession(_tensorflow.Function(compiled, entry), signature)
+        if plan.batch is not None:
+            session.run(zeros(signature.inputs, plan.batch))
+        return session
+    except RoadworthyError:
+        raise
+    except Exception as problem:
+        raise StepFailed(f"XLA cannot load {path.name}: {_tensorflow.first_line(problem)}", detail=str(problem)) from problem
