@@ -58,8 +58,7 @@ def read(directory: Path, signature: Signature) -> tuple[Any, Entry]:
 
     Raises StepFailed where an input or output is a single value, which only TensorFlow itself is given.
     """
-    import tensorflow as tf
-
+    tf = _tensorflow.framework()
     entry = _tensorflow.read_entry(directory)
     if single := [port.name for port in entry.inputs + entry.outputs if port.scalar]:
         raise StepFailed(f"{', '.join(single)} is a single value and no batch of them, which is for TensorFlow itself")
@@ -83,8 +82,7 @@ def read(directory: Path, signature: Signature) -> tuple[Any, Entry]:
 
 def as_saved_model(graph: Any, entry: Entry, directory: Path) -> None:
     """Write ``graph`` as a SavedModel whose signature has the ports' own names: any names, where a function's must be identifiers."""
-    import tensorflow as tf
-
+    tf = _tensorflow.framework()
     v1 = tf.compat.v1
     with tf.Graph().as_default() as live:
         v1.import_graph_def(graph, name="")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import warnings
@@ -58,7 +57,6 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         return
     if plan.precision == "int8" and not plan.flavour and calibration is None:
         raise UsageError("int8 needs samples to calibrate on")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     signature = graph.signature.fixed(plan.batch) if plan.batch else graph.signature
     try:
         # The calibrator is built on TensorFlow's own interpreter, which says at each use that it is deprecated.
@@ -78,10 +76,9 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
 
 def _converter(graph: Graph, signature: Signature, scratch: Path) -> Any:
     """A converter of a model without variables where that can be had: with them, it may write a file that answers NaN."""
-    import tensorflow as tf
-
     from roadworthy.build.lower import _graphdef
 
+    tf = _tensorflow.framework()
     if graph.format == "graphdef":
         _graphdef.as_saved_model(*_graphdef.read(graph.path, signature), scratch)
         return tf.lite.TFLiteConverter.from_saved_model(str(scratch))
@@ -96,8 +93,7 @@ def _quantise(converter: Any, calibration: SampleSet | None, signature: Signatur
 
     What has no int8 kernel stays in float32.
     """
-    import tensorflow as tf
-
+    tf = _tensorflow.framework()
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if calibration is not None:
         converter.representative_dataset = lambda: _samples(calibration, signature)

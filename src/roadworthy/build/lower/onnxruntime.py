@@ -1,4 +1,4 @@
-"""Files for ONNX Runtime: the ONNX graph as one file, in float32 or quantised to int8 with QDQ operators."""
+"""Files for ONNX Runtime: the ONNX graph as one file, in float32 or quantised to int8 with QDQ operators; or as it came, quantised."""
 
 from __future__ import annotations
 
@@ -23,12 +23,17 @@ CALIBRATION_BATCH = 16
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
-    """float32 and int8, on all cores and on one (small models lose more to waking threads than they gain), and spinning."""
+    """float32 and int8, on all cores and on one (small models lose more to waking threads than they gain), and spinning.
+
+    What came quantised keeps its precision.
+    """
     flavour = int8_flavour(host)
-    yield Plan("onnxruntime", threads=host.cores)
+    yield Plan("onnxruntime", graph.precision, threads=host.cores)
     if host.cores > 1:
-        yield Plan("onnxruntime", threads=1)
-        yield Plan("onnxruntime", threads=host.cores, spin=True)
+        yield Plan("onnxruntime", graph.precision, threads=1)
+        yield Plan("onnxruntime", graph.precision, threads=host.cores, spin=True)
+    if graph.precision == "int8":
+        return
     yield Plan("onnxruntime", "int8", threads=host.cores, flavour=flavour)
     if host.cores > 1:
         yield Plan("onnxruntime", "int8", threads=1, flavour=flavour)
@@ -43,10 +48,11 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
 
     if plan.batch is not None or plan.precision not in ("fp32", "int8"):
         raise UsageError(f"{plan.name} is no plan of ONNX Runtime's")
-    if plan.precision == "int8" and calibration is None:
+    to_quantise = plan.precision == "int8" and graph.precision != "int8"
+    if to_quantise and calibration is None:
         raise UsageError("int8 needs samples to calibrate on")
     try:
-        if calibration is not None and plan.precision == "int8":
+        if calibration is not None and to_quantise:
             _quantise(graph, calibration, out, narrow=plan.flavour == NARROW)
         else:
             _save(onnx.load(graph.path), out)
