@@ -45,7 +45,7 @@ def prove(written: Written, format: str, subject: Subject) -> Written:
     except BackendMissing as problem:
         return replace(written, notes=(*written.notes, f"unchecked at capture: {problem}"))
     try:
-        session = open_session(written.path, written.signature, Plan(runtime, threads=usable_cores()))
+        session = open_session(written.path, written.signature, Plan(runtime, subject.graph.precision, threads=usable_cores()))
     except Exception as problem:
         raise Refused(f"the graph does not load: {words.reason(problem)}") from problem
     with session:

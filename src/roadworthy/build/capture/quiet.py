@@ -10,7 +10,10 @@ from contextlib import contextmanager
 
 from roadworthy.build.capture import words
 
-_LOGGERS = ("torch.onnx", "torch.export", "torch._export", "torch._dynamo", "torch._guards", "torch.fx", "onnxscript", "onnx_ir")
+_LOGGERS = (
+    *("torch.onnx", "torch.export", "torch._export", "torch._dynamo", "torch._guards", "torch.fx", "onnxscript", "onnx_ir"),
+    *("tensorflow", "tf2onnx", "absl"),
+)
 # The older routes are deprecated as a whole, which is known; the other lines are about the exporters' own insides.
 _KNOWN = re.compile(
     r"deprecated|legacy .*ONNX export|torchvision is not installed|never used by the ExportedProgram|isinstance\(treespec"

@@ -21,7 +21,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Route:
-    """One way to a graph. ``write`` puts its framework's subject into an empty directory, or raises: Refused, or what the exporter raises."""
+    """One way to a graph. ``write`` puts its framework's subject into an empty directory, or raises Refused or what the exporter raises."""
 
     name: str
     write: Callable[[Any, Path], Written]

@@ -1,0 +1,45 @@
+"""A Keras original as a SavedModel with one signature, called with ``training=False`` under the names users know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from roadworthy.build.capture.routes import Route, Written
+from roadworthy.build.capture.subject_tensorflow import TensorFlowSubject
+from roadworthy.runtimes import _keras, _tensorflow
+from roadworthy.runtimes._tensorflow import Entry, Port
+
+KEY = "serving_default"
+
+
+def routes(subject: TensorFlowSubject) -> Iterator[Route]:
+    """Keras's own export first: other tools read it better than what TensorFlow saves of a Keras model by itself."""
+    yield Route("Keras's export", export)
+    yield Route("saved as a module", _as_module)
+
+
+def export(subject: TensorFlowSubject, out: Path) -> Written:
+    """By Keras's ``ExportArchive``, with an endpoint of our own that keeps names."""
+    tf = _tensorflow.framework()
+    model = _keras.load(subject.graph.path)
+    specs = [_keras.tensor_spec(spec) for spec in subject.signature.inputs]
+    inputs = tuple(Port(name, spec.name) for name, spec in zip(subject.inputs, specs, strict=True))
+    outputs = tuple(Port(name, f"output_{number}") for number, name in enumerate(subject.outputs))
+
+    def serve(*tensors: Any) -> dict[str, Any]:
+        answers = model(dict(zip(subject.inputs, tensors, strict=True)))
+        return {port.tensor: tf.identity(answers[port.name]) for port in outputs}
+
+    archive = _keras.package(model.reader).export.ExportArchive()
+    archive.track(model.model)
+    archive.add_endpoint(KEY, serve, input_signature=specs)
+    archive.write_out(str(out / _tensorflow.SAVED_MODEL), verbose=False)
+    _tensorflow.write_entry(out, Entry(inputs, outputs, KEY))
+    return Written(out, subject.signature)
+
+
+def _as_module(subject: TensorFlowSubject, out: Path) -> Written:
+    _keras.export(_keras.load(subject.graph.path), subject.signature, out)
+    return Written(out, subject.signature)
