@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from roadworthy.core.contract import Answer
-from roadworthy.preprocess.answer import Ranked, read_out, scores
+from roadworthy.core.types import Quantization
+from roadworthy.preprocess.answer import Ranked, read_out, scores, settled
 
 
 def test_the_best_classes_come_first_with_their_names() -> None:
@@ -60,3 +61,48 @@ def test_softmax_is_a_distribution_in_the_order_of_the_logits(values: np.ndarray
         assert all(0 <= one.score <= 1 for one in ranked)
         assert [one.score for one in ranked] == sorted((one.score for one in ranked), reverse=True)
         assert row[ranked[0].index] == pytest.approx(row.max(), rel=1e-6)
+
+
+SHARES = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]], np.float32)
+
+
+def test_a_second_softmax_is_not_applied_to_probabilities() -> None:
+    answer = settled(Answer(), {"y": SHARES})
+    assert answer.activation == "applied"
+    assert [one.score for one in read_out(answer, {"y": SHARES})[0]] == pytest.approx([0.7, 0.2, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("values", "activation"),
+    [
+        (SHARES, "applied"),
+        (SHARES > 0.4, "softmax"),
+        (np.array([[0.9, 0.8], [0.1, 0.0]]), "applied"),
+        (np.array([[0.9], [0.2]]), "applied"),
+        (SHARES - 0.11, "softmax"),
+        (SHARES * 9, "softmax"),
+        (np.array([[np.nan, 0.2]]), "softmax"),
+        (np.zeros((0, 3)), "softmax"),
+        (np.zeros((2, 3, 3)), "softmax"),
+        (np.array(["a"]), "softmax"),
+    ],
+)
+def test_what_auto_settles_to(values: np.ndarray, activation: str) -> None:
+    assert settled(Answer(), {"y": values}).activation == activation
+    assert settled(Answer("sigmoid"), {"y": values}).activation == "sigmoid", "what a person said is changed"
+
+
+def test_a_quantised_output_is_read_as_what_it_stands_for() -> None:
+    """uint8 with scale 1/256, as TFLite writes every softmax: a softmax over the raw numbers would be certain of anything."""
+    raw, quantization = np.array([[230, 20, 6]], np.uint8), Quantization(1 / 256, 0)
+    answer = settled(Answer(), {"y": raw}, quantization)
+    assert answer.activation == "applied"
+    assert scores(answer, {"y": raw}, quantization) == pytest.approx(np.array([[230, 20, 6]]) / 256)
+    signed = np.array([[102, -108, -122]], np.int8)
+    assert scores(answer, {"y": signed}, Quantization(1 / 256, -128)) == pytest.approx(np.array([[230, 20, 6]]) / 256)
+
+
+def test_a_softmax_over_quantised_logits_is_over_what_they_stand_for() -> None:
+    raw, quantization = np.array([[200, 100]], np.uint8), Quantization(0.02, 128)
+    assert settled(Answer(), {"y": raw}, quantization).activation == "softmax"
+    np.testing.assert_allclose(scores(Answer("softmax"), {"y": raw}, quantization), [[1 / (1 + np.exp(-2)), 1 / (1 + np.exp(2))]])

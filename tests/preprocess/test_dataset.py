@@ -418,3 +418,71 @@ def test_real_imagenet_folders_find_their_place_by_labels(real: Path, tmp_path: 
     dataset = gather(real / "imagenette", ("x",), spec.with_labels(spec.read("imagenet"), names), tmp_path / "out", limit=20)
     check_classes(dataset, 1000)
     assert sorted(set(labels_of(dataset.samples).tolist())) == sorted(indices.values())
+
+
+def files(root: Path, classes: dict[str, int]) -> Path:
+    """Files of different lengths that begin with their class and number, zeros at their ends."""
+    for number, (name, count) in enumerate(classes.items()):
+        (root / name).mkdir(parents=True)
+        for index in range(count):
+            (root / name / f"{index:02}.wav").write_bytes(bytes([number, index]) + b"x" * index + b"\0\0")
+    return root
+
+
+def test_a_folder_of_other_files_is_byte_strings(tmp_path: Path) -> None:
+    root = files(tmp_path / "data", {"yes": 3, "no": 4})
+    (root / "no" / ".hidden").write_bytes(b"no sample")
+    dataset = gather(root, ("wav",), spec.with_labels(TENSORS, ["silence", "yes", "no"]), tmp_path / "out")
+    assert (dataset.samples, dataset.kind) == (SampleSet(tmp_path / "out", ("wav",), 7, True), "labelled")
+    strings = dataset.samples.open()["wav"]
+    assert strings.dtype == object and strings.shape == (7,)
+    for string, label in zip(strings, labels_of(dataset.samples), strict=True):
+        assert string == bytes([label - 1, string[1]]) + b"x" * string[1] + b"\0\0"
+    assert len(set(strings)) == 7
+    assert dataset.samples.feeds(2, 5)["wav"].tolist() == strings[2:5].tolist()
+    assert [len(batch["wav"]) for batch in dataset.samples.batches(3)] == [3, 3, 1]
+    check_inputs(dataset.samples, Signature((TensorSpec("wav", "object", ("batch",)),), ()))
+    with pytest.raises(DataError, match="is object; the model takes float32"):
+        check_inputs(dataset.samples, Signature((TensorSpec("wav", "float32", ("batch", 2)),), ()))
+
+
+def test_files_alone_are_unlabelled_and_limited(tmp_path: Path) -> None:
+    root = files(tmp_path / "data", {"all": 5}) / "all"
+    dataset = gather(root, ("wav",), TENSORS, tmp_path / "out", limit=2)
+    assert (dataset.kind, dataset.samples.count) == ("unlabelled", 2)
+
+
+def test_byte_strings_split_without_a_loss(tmp_path: Path) -> None:
+    samples = gather(files(tmp_path / "data", {"a": 20, "b": 20}), ("wav",), TENSORS, tmp_path / "out").samples
+    evaluation, calibration = split(samples, 8, tmp_path / "split")
+    assert calibration is not None and (evaluation.count, calibration.count) == (32, 8)
+    parts = [*evaluation.open()["wav"], *calibration.open()["wav"]]
+    assert sorted(parts) == sorted(samples.open()["wav"])
+    assert sorted(labels_of(calibration).tolist()) == [0] * 4 + [1] * 4
+
+
+@pytest.mark.parametrize("code", ["[b'a\\0', b'', b'bc']", "np.array([b'a\\0', b'', b'bc'], object)"])
+def test_a_callable_gives_byte_strings(tmp_path: Path, code: str) -> None:
+    (tmp_path / "mine.py").write_text(f"import numpy as np\ndef load(): return {code}, [0, 1, 2]\n")
+    samples = gather(f"{tmp_path}/mine.py:load", ("x",), TENSORS, tmp_path / "out").samples
+    assert sorted(samples.open()["x"].tolist()) == [b"", b"a\0", b"bc"]
+
+
+def test_text_is_utf8(tmp_path: Path) -> None:
+    samples = gather(npz(tmp_path / "text.npz", x=np.array(["grün", "x"])), ("x",), TENSORS, tmp_path / "out").samples
+    assert sorted(samples.open()["x"].tolist()) == ["grün".encode(), b"x"]
+
+
+def test_a_folder_with_images_still_asks_for_the_preprocessing(tmp_path: Path) -> None:
+    root = folder(tmp_path / "data", {"a": 2})
+    (root / "a" / "notes.txt").write_text("beside images, no sample")
+    with pytest.raises(DataError, match="by a preprocessing preset or file; to a model that decodes them itself give their bytes"):
+        gather(root, ("x",), TENSORS, tmp_path / "out")
+
+
+def test_a_disk_that_fills_up_with_byte_strings_leaves_nothing(tmp_path: Path, small_disk: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "large.wav").write_bytes(bytes(3_000_000))
+    with pytest.raises(OutOfSpace):
+        gather(tmp_path / "data", ("x",), TENSORS, small_disk / "out")
+    assert not (small_disk / "out").exists()

@@ -216,3 +216,55 @@ def test_labels_files_with_faults(tmp_path: Path, content: bytes, words: str) ->
         spec.with_labels(Contract(), path)
     with pytest.raises(DataError, match="No such file"):
         spec.with_labels(Contract(), tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize("name", spec.PRESETS)
+def test_a_preset_takes_the_layout_of_the_framework(name: str) -> None:
+    image = spec.read(name).image
+    assert image is not None and image.layout == "CHW"
+    assert spec.read(name, "HWC").image == replace(image, layout="HWC")
+
+
+def test_a_file_has_its_own_layout_or_the_frameworks(tmp_path: Path) -> None:
+    silent = write(tmp_path / "silent.toml", "[image]\ncolor = 'L'\n")
+    says = write(tmp_path / "says.toml", "[image]\nlayout = 'CHW'\n")
+    answers = write(tmp_path / "answers.toml", "[answer]\ntop_k = 2\n")
+    for layout in ("CHW", "HWC"):
+        assert spec.read(silent, layout).image == ImageInput("L", layout=layout)
+        assert spec.read(says, layout).image == ImageInput(layout="CHW")
+        assert spec.read(answers, layout).image is None
+
+
+def test_a_size_behind_a_preset_resizes_as_the_framework_does() -> None:
+    small = spec.read("tf:96", "HWC").image
+    assert small == ImageInput(resize=Resize((96, 96), antialias=False), scale=1 / 127.5, mean=(1.0,), layout="HWC")
+    assert spec.read("unit:64").image == ImageInput(resize=Resize((64, 64), antialias=True))
+    with pytest.raises(DataError, match="imagenet has a size of its own"):
+        spec.read("imagenet:64")
+    for strange in ("tf:0", "tf:-1", "tf:x", "tf:99999999", "nothing:3"):
+        with pytest.raises(DataError, match=f"{strange} is neither a file nor a preset"):
+            spec.read(strange)
+    with pytest.raises(DataError, match="more than the pixel_limit"):
+        spec.read("tf:50000")
+
+
+def test_the_values_of_keras_applications() -> None:
+    """By hand from the conventions: -1..1; BGR less ImageNet's mean colour; as they are. One pixel, R=255 G=128 B=0."""
+    pixel = np.array([[[255, 128, 0]]], np.uint8)
+    for name, wanted in (("tf", [1, 128 / 127.5 - 1, -1]), ("caffe", [-103.939, 128 - 116.779, 255 - 123.68]), ("raw", [255, 128, 0])):
+        image = spec.read(name, "HWC").image
+        assert image is not None
+        np.testing.assert_allclose(Preprocessor(image).one(pixel)[0, 0], wanted, rtol=0, atol=2e-5)
+
+
+def test_int8_is_the_nearest_whole_number() -> None:
+    image = ImageInput(scale=1.0, mean=(128.0,), layout="HWC", dtype="int8")
+    pixels = np.array([[[255, 128, 0]], [[127, 129, 1]]], np.uint8)
+    sample = Preprocessor(image).one(pixels)
+    assert sample.dtype == np.int8 and sample.tolist() == [[[127, 0, -128]], [[-1, 1, -127]]]
+    assert Preprocessor(image).many([pixels, pixels]).dtype == np.int8
+    halved = replace(image, scale=0.5, mean=(64.0,))
+    assert Preprocessor(halved).one(pixels).tolist() == [[[64, 0, -64]], [[0, 0, -64]]], "rounding is not to the nearest even number"
+    for wrong in (replace(image, mean=(0.0,)), replace(image, scale=1 / 255, mean=(0.5,))):
+        with pytest.raises(DataError, match="dtype int8 holds -128 to 127"):
+            spec.validate(Contract(wrong))

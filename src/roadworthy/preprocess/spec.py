@@ -146,7 +146,7 @@ def _check_int8(image: ImageInput) -> None:
     means, stds = (values * channels_of(image) if len(values) == 1 else values for values in (image.mean, image.std))
     for mean, std in zip(means, stds, strict=True):
         low, high = sorted((pixel * image.scale - mean) / std for pixel in (0, 255))
-        if low < -128.5 or high > 127.5 or high - low < 1:
+        if low < -128.5 or high > 127.5 or high - low < 2:
             raise DataError(f"dtype int8 holds -128 to 127, and scale, mean and std lead from {low:.4g} to {high:.4g}")
 
 
