@@ -85,7 +85,10 @@ def plans_for(
             continue
         reasons = dict(_lacking(door, host))
         offered = [plan for plan in door.plans(graph, host) if not precisions or plan.precision in precisions]
-        if not calibrated and any(plan.precision == "int8" for plan in offered):
+        if graph.precision == "int8":
+            # It came that way: nothing is left to calibrate, nor to quantise with.
+            reasons.pop("int8", None)
+        elif not calibrated and any(plan.precision == "int8" for plan in offered):
             reasons["int8"] = "int8 needs samples to calibrate on"
         plans += [(plan, graph) for plan in offered if plan.precision not in reasons]
         unavailable += [f"{name}: {reason}" for precision, reason in reasons.items() if not precisions or precision in precisions]
@@ -93,7 +96,7 @@ def plans_for(
 
 
 def forms_for(graphs: tuple[Graph, ...], host: Host, precision: Precision) -> Planned:
-    """Every way to run a model that computes in ``precision``, for any batch: the plans of a deployment, and what is only worth a comparison.
+    """Every way to run a model in ``precision``, for any batch: the plans of a deployment, and what is only worth a comparison.
 
     Those that need the training framework use all cores, as it does by itself.
     """

@@ -35,7 +35,7 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
     came_quantised = graph.precision == "int8"
     precisions: tuple[Precision, ...] = ("int8",) if came_quantised else ("fp32", "bf16", "fp16", "int8")
     for precision in precisions:
-        if precision in lacking:
+        if precision in lacking and not came_quantised:
             continue
         narrow = precision == "int8" and not came_quantised
         plan = Plan("openvino", precision, host.cores, flavour=int8_flavour(host) if narrow else "")
