@@ -102,7 +102,12 @@ def write(path: Path, inputs: Arrays, labels: Array | None = None) -> SampleSet:
 
 
 def renamed(samples: SampleSet, names: tuple[str, ...]) -> SampleSet:
-    """The same samples under the model's own input names, in order; the files are renamed, not copied."""
+    """The same samples under the model's own input names, in order; the files are renamed, not copied.
+
+    Names go by place, but for names that are the model's own already, in whatever order.
+    """
+    if set(names) == set(samples.inputs):
+        return SampleSet(samples.path, names, samples.count, samples.labelled)
     for old, new in zip(samples.inputs, names, strict=True):
         if old != new:
             (samples.path / file_of(old)).rename(samples.path / file_of(new))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roadworthy.build.verify import feeding, metrics, parity, resample
+from roadworthy.build.verify.beside import Beside, beside
 from roadworthy.build.verify.feeding import Piece
 from roadworthy.build.verify.metrics import Metric
 from roadworthy.build.verify.reference import Reference, ReferenceRequest, establish
@@ -19,7 +20,7 @@ from roadworthy.core.types import Array, Signature
 from roadworthy.runtimes import CheckedSession, open_session
 
 __all__ = [
-    "Outcome", "Reference", "ReferenceRequest", "ScoreRequest", "VerifyRequest", "establish", "explained", "score_original", "verify",
+    "Beside", "Outcome", "Reference", "ReferenceRequest", "ScoreRequest", "VerifyRequest", "beside", "establish", "explained", "score_original", "verify",
 ]  # fmt: skip
 
 BATCH = 32
@@ -97,7 +98,7 @@ def verify(request: VerifyRequest) -> Outcome:
 def score_original(request: ScoreRequest) -> Score:
     """The original's own score: a step, or a plain call. Raises UsageError for the metric, DataError for the labels."""
     metric = _metric(request.metric, request.samples)
-    outputs, scales = request.reference.open(), request.reference.scale()
+    outputs, scales = request.reference.values(), request.reference.scale()
     labels = request.samples.labels()
     scores = []
     for start in range(0, request.reference.samples, 256):
@@ -114,7 +115,7 @@ class _Trial:
 
     def __init__(self, session: CheckedSession, signature: Signature, samples: SampleSet, reference: Reference) -> None:
         self._session, self._signature, self._samples = session, signature, samples
-        self._truth, self._scales, self._limit = reference.open(), reference.scale(), reference.tolerance.limit
+        self._truth, self._scales, self._limit = reference.values(), reference.scale(), reference.tolerance.limit
         self._labels = samples.labels()
 
     def everything(self, metric: Metric) -> tuple[parity.Differences, Array, Array]:
@@ -147,7 +148,7 @@ class _Trial:
             for start in range(0, len(rows), size):
                 call = {name: array[rows[start : start + size]] for name, array in feeds.items()}
                 try:
-                    piece = Piece(start, start + size, dict(self._session.run(call)))
+                    piece = Piece(start, start + size, feeding.values(self._session.run(call), self._signature))
                     total = total.plus(parity.difference(piece, truth, self._scales))
                 except Exception as problem:
                     return f"fails at a batch of {size}: {_first_line(problem)}"
@@ -164,7 +165,7 @@ class _Trial:
 
     def _answers(self, size: int) -> Iterator[Piece]:
         self._say(size)
-        return feeding.answers(self._session, self._signature, self._samples, size)
+        return feeding.valued(feeding.answers(self._session, self._signature, self._samples, size), self._signature)
 
     def _say(self, size: int) -> None:
         """For the log: a crash leaves nothing else behind."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,11 +15,26 @@ from roadworthy.core.types import Array, Arrays, Signature
 
 @dataclass(frozen=True)
 class Piece:
-    """The answers to samples ``start`` to ``stop``; outputs have the samples first."""
+    """The answers to samples ``start`` to ``stop``; outputs have the samples first, as the session gave them."""
 
     start: int
     stop: int
     outputs: dict[str, Array]
+
+
+def values(outputs: Arrays, signature: Signature) -> dict[str, Array]:
+    """``outputs`` as what they stand for: the whole numbers of a quantised tensor become the values that they count."""
+    by_name = {spec.name: spec.quantization for spec in signature.outputs}
+    found = {}
+    for name, array in outputs.items():
+        quantization = by_name.get(name)
+        found[name] = quantization.values(array) if quantization and array.dtype.kind in "iu" else array
+    return found
+
+
+def valued(pieces: Iterable[Piece], signature: Signature) -> Iterator[Piece]:
+    """``pieces`` with what their outputs stand for."""
+    return (replace(piece, outputs=values(piece.outputs, signature)) for piece in pieces)
 
 
 def answers(session: Session, signature: Signature, samples: SampleSet, size: int, count: int | None = None) -> Iterator[Piece]:

@@ -14,9 +14,9 @@ from roadworthy.core import registry
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.interfaces import Session
-from roadworthy.core.samples import SampleSet
+from roadworthy.core.samples import SampleSet, file_of, read_array, write_array
 from roadworthy.core.stages import Graph, Plan
-from roadworthy.core.types import Array, Arrays
+from roadworthy.core.types import BYTES, Array, Arrays, Signature
 from roadworthy.runtimes import open_session
 
 BATCH = 32
@@ -32,7 +32,14 @@ correct float32 conversion was 1.1e-7 to 6.7e-7 away, never more than 2.6 times 
 which other CPUs get, lose about one decimal digit more. The nearest silent fault, weights rounded to float16, was 2.1e-4 to
 8.7e-4 away, and bfloat16 3e-3 to 9e-3. These figures leave about twenty times room on either side.
 Above ``CEILING`` "the same function" would say nothing.
+
+Where neither distance can be had (whole numbers or byte strings go in, and the original does not run in float64), one
+rounding of the coarsest output type stands for it. A quantised output cannot say less than one step, and rounding alone may
+tip a value to the next one: the gate is never below one step, with a little room for the step itself being rounded.
 """
+STEP = 1.001
+VALUES = "values"
+"""The folder beside a reference's outputs for what quantised ones stand for."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class ReferenceRequest:
 
 @dataclass(frozen=True)
 class Reference:
-    """The original's outputs in ``path``, one ``out.<index>.npy`` for each name, samples first.
+    """The original's outputs in ``path``, one array for each name, samples first; beside a quantised one, what it stands for.
 
     ``scales`` holds each output's largest finite magnitude, ``batch`` the samples in one call of the run.
     """
@@ -60,9 +67,13 @@ class Reference:
     tolerance: Tolerance
 
     def open(self) -> dict[str, Array]:
-        """Every output, mapped read-only."""
-        files = (self.path / f"out.{index}.npy" for index in range(len(self.outputs)))
-        return {name: np.load(file, mmap_mode="r", allow_pickle=False) for name, file in zip(self.outputs, files, strict=True)}
+        """Every output as the original gave it, mapped read-only; byte strings are read into memory."""
+        return {name: read_array(self.path, name) for name in self.outputs}
+
+    def values(self) -> dict[str, Array]:
+        """The same with quantised outputs as what they stand for: what answers are held against."""
+        stand = self.path / VALUES
+        return {name: read_array(stand if (stand / file_of(name)).is_file() else self.path, name) for name in self.outputs}
 
     def scale(self) -> dict[str, float]:
         """Each output's scale by name."""
@@ -80,36 +91,57 @@ def establish(request: ReferenceRequest) -> Reference:
     request.out.mkdir(parents=True, exist_ok=True)
     plan = Plan(registry.runtime_for(graph.format), graph.precision, threads=request.threads)
     with open_session(graph.path, graph.signature, plan) as session:
-        names = _record(feeding.answers(session, graph.signature, samples, BATCH), samples.count, request.out)
+        names = _record(feeding.answers(session, graph.signature, samples, BATCH), graph.signature, samples.count, request.out)
         draft = Reference(
             request.out, names, (1.0,) * len(names), samples.count, graph.signature.call_size(BATCH), Tolerance(None, 0.0, 0.0)
         )
-        outputs = draft.open()
+        outputs = draft.values()
         scales = {name: parity.scale_of(array) for name, array in outputs.items()}
         for name, array in outputs.items():
             if array.dtype.kind == "f" and not any(np.isfinite(array[start : start + 256]).any() for start in range(0, len(array), 256)):
                 raise DataError(
                     f"the original itself gives no finite number in {name!r} on these samples: check the preprocessing and weights"
                 )
-        noisy = _Noisy(session, samples)
-        noise = parity.compare(feeding.answers(noisy, graph.signature, samples, BATCH, NOISE_SAMPLES), outputs, scales).worst
+        pieces = feeding.answers(_Noisy(session, samples), graph.signature, samples, BATCH, NOISE_SAMPLES)
+        noise = parity.compare(feeding.valued(pieces, graph.signature), outputs, scales).worst
     double = _double(request, plan, outputs, scales)
-    limit = MULTIPLE * max(noise, double or 0.0) + EPSILONS * float(np.finfo(np.float32).eps)
-    tolerance = Tolerance(double, noise, min(limit, CEILING))
+    tolerance = Tolerance(double, noise, _limit(graph.signature, noise, double, outputs, scales))
     return Reference(request.out, names, tuple(scales.values()), samples.count, draft.batch, tolerance)
 
 
-def _record(pieces: Iterator[Piece], count: int, out: Path) -> tuple[str, ...]:
-    files: dict[str, Array] = {}
+def _limit(signature: Signature, noise: float, double: float | None, outputs: dict[str, Array], scales: dict[str, float]) -> float:
+    rounding = max([float(np.finfo(np.float32).eps), *map(_grain, outputs.values())])
+    distance = max(noise, double or 0.0) or (rounding if double is None else 0.0)
+    steps = [STEP * spec.quantization.scale / scales[spec.name] for spec in signature.outputs if spec.quantization]
+    return min(max(MULTIPLE * distance + EPSILONS * rounding, *steps, 0.0), CEILING)
+
+
+def _record(pieces: Iterator[Piece], signature: Signature, count: int, out: Path) -> tuple[str, ...]:
+    """Write the outputs, and the values of quantised ones, as they come; byte strings when all are there."""
+    (out / VALUES).mkdir(exist_ok=True)
+    files: dict[Path, Array] = {}
+    names: dict[str, None] = {}
     for piece in pieces:
-        for index, (name, array) in enumerate(piece.outputs.items()):
-            if name not in files:
-                shape = (count, *array.shape[1:])
-                files[name] = np.lib.format.open_memmap(out / f"out.{index}.npy", "w+", dtype=array.dtype, shape=shape)
-            files[name][piece.start : piece.stop] = array
+        stand = feeding.values(piece.outputs, signature)
+        for name, array in piece.outputs.items():
+            names[name] = None
+            _put(files, out / file_of(name), array, piece, count)
+            if stand[name] is not array:
+                _put(files, out / VALUES / file_of(name), stand[name], piece, count)
     for file in files.values():
         getattr(file, "flush", lambda: None)()
-    return tuple(files)
+    for name in names:
+        if (strings := files[out / file_of(name)]).dtype == np.dtype(BYTES):
+            write_array(out, name, strings)
+    return tuple(names)
+
+
+def _put(files: dict[Path, Array], path: Path, array: Array, piece: Piece, count: int) -> None:
+    if path not in files:
+        shape = (count, *array.shape[1:])
+        strings = array.dtype == np.dtype(BYTES)
+        files[path] = np.empty(shape, BYTES) if strings else np.lib.format.open_memmap(path, "w+", dtype=array.dtype, shape=shape)
+    files[path][piece.start : piece.stop] = array
 
 
 class _Noisy:
@@ -118,7 +150,9 @@ class _Noisy:
     def __init__(self, session: Session, samples: SampleSet) -> None:
         self._session = session
         self._random = np.random.default_rng(NOISE_SEED)
-        self._reach = {name: NOISE * parity.scale_of(array) for name, array in samples.open().items() if array.dtype.kind == "f"}
+        self._reach = {
+            name: max(NOISE, _grain(array)) * parity.scale_of(array) for name, array in samples.open().items() if array.dtype.kind == "f"
+        }
 
     def run(self, feeds: Arrays) -> Arrays:
         return self._session.run({name: self._shaken(name, array) for name, array in feeds.items()})
@@ -132,12 +166,17 @@ class _Noisy:
         return (array + self._reach[name] * self._random.standard_normal(array.shape)).astype(array.dtype)
 
 
+def _grain(array: Array) -> float:
+    """What a float type coarser than float32 can tell apart: smaller noise than that would vanish in it."""
+    return float(np.finfo(array.dtype).eps) if array.dtype == np.float16 else 0.0
+
+
 def _double(request: ReferenceRequest, plan: Plan, outputs: dict[str, Array], scales: dict[str, float]) -> float | None:
     """The distance from the same model in float64; ``None`` where it does not run so."""
     graph = request.graph
     try:
         with open_session(graph.path, graph.signature, Plan(plan.runtime, "fp64", plan.threads)) as session:
             pieces = feeding.answers(session, graph.signature, request.samples, BATCH, DOUBLE_SAMPLES)
-            return parity.compare(pieces, outputs, scales).worst
+            return parity.compare(feeding.valued(pieces, graph.signature), outputs, scales).worst
     except Exception:  # a framework refuses an operator in float64 in whatever way it likes
         return None
