@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.load.identify import identify
-from roadworthy.build.load.inspect import Inspection, inspect
+from roadworthy.build.load.identify import IdentifyRequest, identify, identify_step
+from roadworthy.build.load.inspect import Inspection, InspectRequest, inspect, inspect_step
 from roadworthy.build.load.opened import Model, Opened
 from roadworthy.build.load.spec import parse as parse_input
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Source
 from roadworthy.core.types import Signature, TensorSpec
 
-__all__ = ["Inspection", "LoadRequest", "Loaded", "identify", "inspect", "live", "load", "parse_input"]
+__all__ = [
+    "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "identify", "identify_step", "inspect", "inspect_step",
+    "live", "load", "parse_input",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

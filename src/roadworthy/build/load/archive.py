@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import struct
 import zipfile
 import zlib
@@ -66,6 +68,16 @@ class Archive:
         if len(data) > limit:
             raise SourceUnreadable(f"{self._path}: {name} is larger than {limit} bytes, which is not looked into")
         return data
+
+    def copy(self, name: str, to: Path) -> None:
+        """The member as a file of its own; for readers that need one. What all members hold together was checked before."""
+        try:
+            with self._zip.open(self._prefix + name) as file, open(to, "xb") as copied:
+                shutil.copyfileobj(file, copied, 2**20)
+        except BROKEN as problem:
+            if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+                raise
+            raise SourceUnreadable(f"{self._path}: {name} is damaged ({problem}); fetch the file again") from None
 
     def close(self) -> None:
         self._zip.close()

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roadworthy.build.load import headers, kinds, pickles, programs
+from roadworthy.build.load import headers, kinds, pickles, programs, tensorflow_files
 from roadworthy.build.load.archive import Archive
+from roadworthy.build.load.facts import Facts
 from roadworthy.core.errors import SourceUnreadable
 from roadworthy.core.types import Signature, TensorSpec
 
@@ -18,9 +19,11 @@ from roadworthy.core.types import Signature, TensorSpec
 class Inspection:
     """One model file as it lies there.
 
-    ``kind`` names the loader that would read it; ``unsupported`` says why there is none, empty when there is one.
+    ``path`` is where the model lies: of a TF1 checkpoint the ``.meta`` file, whatever named it; ``size`` and ``sha256`` are
+    over all its files. ``kind`` names the loader that would read it; ``unsupported`` says why there is none, empty when there is one.
     ``executes`` lists what reading it the ordinary way could run: globals of its pickles, operators, native code.
-    ``signature`` is the file's own statement, where its format makes one.
+    ``signature`` is the file's own statement, where its format makes one (a Keras model states its inputs alone),
+    ``signatures`` the keys to choose one by, and ``needs`` the classes that are not in the file and not the framework's.
     """
 
     path: Path
@@ -33,6 +36,8 @@ class Inspection:
     executes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     unsupported: str = ""
+    signatures: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
     @property
     def values(self) -> int:
@@ -47,58 +52,68 @@ class Inspection:
 
 
 @dataclass(frozen=True)
-class _Facts:
-    kind: str
-    tensors: tuple[TensorSpec, ...] = ()
-    signature: Signature | None = None
-    executes: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+class InspectRequest:
+    """``path`` as the user named it."""
+
+    path: Path
+
+
+def inspect_step(request: InspectRequest) -> Inspection:
+    """``inspect`` as a step for ``isolate.call``: a file that brings a parser down costs a child process."""
+    return inspect(request.path)
 
 
 def inspect(path: Path) -> Inspection:
-    """What is at ``path``; SourceUnreadable when it is missing, empty, damaged or no model that is known here."""
+    """What is at ``path``; SourceUnreadable when it is missing, empty, damaged or no model that is known here.
+
+    Raises SourceRefused as well, for a file that reaches for others outside its own directory.
+    """
+    path = kinds.locate(path)
     kind = kinds.of(path)
     facts = _facts(kind, path)
+    files = kinds.checkpoint_files(path) if kind == "tf1" else _others(path, facts)
     return Inspection(
-        path, facts.kind, _framework(facts.kind), *_measure(path), facts.tensors, facts.signature, facts.executes, facts.notes,
-        kinds.UNSUPPORTED.get(facts.kind, ""),
+        path, facts.kind, _framework(facts.kind), *_measure(path, files), facts.tensors, facts.signature, facts.executes, facts.notes,
+        facts.unsupported or kinds.UNSUPPORTED.get(facts.kind, ""), facts.signatures, facts.needs,
     )  # fmt: skip
 
 
-def _facts(kind: str, path: Path) -> _Facts:
+def _facts(kind: str, path: Path) -> Facts:
+    if kind in tensorflow_files.READERS:
+        return tensorflow_files.READERS[kind](path)
     if kind == "safetensors":
-        return _Facts(kind, headers.safetensors(path))
+        return Facts(kind, headers.safetensors(path))
     if kind in ("legacy", "pickle"):
         with open(path, "rb") as file:
             return _legacy(file, path) if kind == "legacy" else replace(_pickled(pickles.walk(file, str(path))), kind="pickled")
     if kind not in ("torch", "jit", "exported", "npz", "compiled"):
-        return _Facts(kind)
+        return Facts(kind)
     with Archive(path) as archive:
         if kind == "torch":
             return _pickled(pickles.walk(io.BytesIO(archive.read("data.pkl")), f"{path}: data.pkl"))
         if kind == "jit":
-            return _Facts(kind, _specs(pickles.tensors(pickles.walk(io.BytesIO(archive.read("data.pkl")), f"{path}: data.pkl").root)),
+            return Facts(kind, _specs(pickles.tensors(pickles.walk(io.BytesIO(archive.read("data.pkl")), f"{path}: data.pkl").root)),
                           executes=_script(archive))  # fmt: skip
         if kind == "exported":
-            return _Facts(kind, programs.tensors(archive), programs.signature(archive), programs.executes(archive))
+            return Facts(kind, programs.tensors(archive), programs.signature(archive), programs.executes(archive))
         if kind == "compiled":
-            return _Facts(kind, executes=("native code (shared libraries in data/aotinductor)",))
-        return _Facts(kind, tuple(headers.npy(archive.read(name, 2**32), name, path) for name in archive.names))
+            return Facts(kind, executes=("native code (shared libraries in data/aotinductor)",))
+        return Facts(kind, tuple(headers.npy(archive.read(name, 2**32), name, path) for name in archive.names))
 
 
-def _legacy(file: io.BufferedReader, path: Path) -> _Facts:
+def _legacy(file: io.BufferedReader, path: Path) -> Facts:
     # Magic number, protocol and a description of the machine come first, each a pickle of its own.
     first = [pickles.walk(file, str(path)) for _ in range(3)]
     facts = _pickled(pickles.walk(file, str(path)))
     code = tuple(name for walked in first for name in walked.code)
-    return _Facts(facts.kind, facts.tensors, None, (*code, *facts.executes), ("torch.save's format from before version 1.6",))
+    return Facts(facts.kind, facts.tensors, None, (*code, *facts.executes), ("torch.save's format from before version 1.6",))
 
 
-def _pickled(walked: pickles.Walked) -> _Facts:
+def _pickled(walked: pickles.Walked) -> Facts:
     """Weights in plain dicts and nowhere else are a checkpoint, whatever lies beside them; else there is a pickled model in it."""
     found = list(pickles.tensors(walked.root))
     kind = "checkpoint" if all(plain for _, plain in found) and (found or not walked.code) else "pickled"
-    return _Facts(kind, _specs(found), executes=walked.code)
+    return Facts(kind, _specs(found), executes=walked.code)
 
 
 def _specs(found: Iterable[tuple[TensorSpec, bool]]) -> tuple[TensorSpec, ...]:
@@ -111,21 +126,27 @@ def _script(archive: Archive) -> tuple[str, ...]:
 
 
 def _framework(kind: str) -> str:
-    if kind in ("saved_model", "keras", "hdf5", "graphdef", "tflite"):
+    if kind in ("saved_model", "keras", "hdf5", "keras_weights", "graphdef", "tf1", "tflite"):
         return "tensorflow"
     return {"npz": "numpy", "onnx": "onnx"}.get(kind, "torch")
 
 
-def _measure(path: Path) -> tuple[int, str]:
-    """Size in bytes and SHA-256; of a directory, all files in order of their names."""
+def _others(path: Path, facts: Facts) -> tuple[Path, ...]:
+    """The files of one source, in order of their names: itself, or all in its directory, and those its weights lie in."""
+    if not path.is_dir():
+        return (path, *facts.files)
+    return tuple(file for file in sorted(path.rglob("*")) if file.is_file())
+
+
+def _measure(path: Path, files: tuple[Path, ...]) -> tuple[int, str]:
+    """Size in bytes and SHA-256; of several files with their names, relative to where they lie."""
     size, digest = 0, hashlib.sha256()
+    home = path if path.is_dir() else path.parent
     try:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if not file.is_file():
-                continue
+        for file in files:
             size += file.stat().st_size
-            if path.is_dir():
-                digest.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
+            if files != (path,):
+                digest.update(f"{file.relative_to(home).as_posix()}\0{file.stat().st_size}\0".encode())
             with open(file, "rb") as data:
                 while chunk := data.read(2**20):
                     digest.update(chunk)

@@ -1,0 +1,82 @@
+"""FlatBuffers from strangers, read in place: every offset is checked before it is followed, and nothing is copied or built ahead.
+
+The layout is flatbuffers.dev/internals: a table begins with the way back to its vtable, which says where each field lies.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+_UINT32, _INT32, _UINT16 = struct.Struct("<I"), struct.Struct("<i"), struct.Struct("<H")
+MOST = 2**24
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table at ``at`` in ``data``; ValueError or struct.error from any method where the bytes make no sense."""
+
+    data: memoryview
+    at: int
+
+    def scalar(self, field: int, form: str, otherwise: float = 0) -> int | float:
+        """The number in ``field``, in struct's notation."""
+        found = self._field(field)
+        value: int | float = struct.unpack_from(f"<{form}", self.data, found)[0] if found else otherwise
+        return value
+
+    def table(self, field: int) -> Table | None:
+        """The table that ``field`` leads to."""
+        found = self._field(field)
+        return Table(self.data, self._follow(found)) if found else None
+
+    def tables(self, field: int) -> tuple[Table, ...]:
+        """The tables of the list in ``field``."""
+        start, count = self._list(field, 4)
+        return tuple(Table(self.data, self._follow(start + 4 * number)) for number in range(count))
+
+    def numbers(self, field: int, form: str) -> tuple[int | float, ...]:
+        """The numbers of the list in ``field``."""
+        start, count = self._list(field, struct.calcsize(f"<{form}"))
+        return struct.unpack_from(f"<{count}{form}", self.data, start) if count else ()
+
+    def length(self, field: int) -> int:
+        """How many bytes the list in ``field`` holds."""
+        return self._list(field, 1, most=len(self.data))[1]
+
+    def text(self, field: int) -> str:
+        """The string in ``field``, empty where there is none."""
+        start, count = self._list(field, 1)
+        return bytes(self.data[start : start + count]).decode(errors="replace")
+
+    def _field(self, number: int) -> int:
+        vtable = self.at - _INT32.unpack_from(self.data, self._checked(self.at))[0]
+        size = _UINT16.unpack_from(self.data, self._checked(vtable))[0]
+        if 4 + 2 * number + 2 > size:
+            return 0
+        offset = _UINT16.unpack_from(self.data, self._checked(vtable + 4 + 2 * number))[0]
+        return self._checked(self.at + offset) if offset else 0
+
+    def _list(self, field: int, width: int, most: int = MOST) -> tuple[int, int]:
+        found = self._field(field)
+        if not found:
+            return 0, 0
+        start = self._follow(found)
+        count = _UINT32.unpack_from(self.data, start)[0]
+        if count > most or start + 4 + count * width > len(self.data):
+            raise ValueError(f"a list claims {count} entries")
+        return start + 4, count
+
+    def _follow(self, at: int) -> int:
+        return self._checked(at + _UINT32.unpack_from(self.data, self._checked(at))[0])
+
+    def _checked(self, at: int) -> int:
+        # unpack_from counts a negative offset from the end, which no offset in a file means.
+        if not 0 <= at < len(self.data):
+            raise ValueError(f"an offset leads to {at} of {len(self.data)} bytes")
+        return at
+
+
+def root(data: memoryview) -> Table:
+    """The table that the file begins with."""
+    return Table(data, Table(data, 0)._follow(0))
