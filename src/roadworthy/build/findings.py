@@ -58,7 +58,7 @@ def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> 
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         roadworthy=__version__,
         host=host,
-        packages=_packages(),
+        packages=packages(),
         origin=Origin(source.path.name, source.kind, source.framework, source.sha256, source.size, loaded.parameters, loaded.proofs),
         signature=trial.signature,
         samples=Samples(data.kind, data.evaluation.count, data.calibration.count if data.calibration else 0, data.classes),
@@ -127,7 +127,8 @@ if __name__ == "__main__":
 '''
 
 
-def _packages() -> tuple[Package, ...]:
+def packages() -> tuple[Package, ...]:
+    """The distributions that took part or could have, with their versions."""
     names = set(BUILDERS)
     for name in registry.names(registry.RUNTIMES):
         names.update(registry.facts(name).packages)

@@ -47,12 +47,12 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     store.refuse_strangers(job.output)
     with workshop(seconds=job.seconds, step_seconds=STEP_SECONDS, memory_mb=job.memory_mb, notify=notify) as shop:
         source = load.identify(job.source, arch=job.arch, trust=job.trust, signature=job.signature, outputs=job.outputs)
-        contract = _contract(job)
-        loaded, data = _load(source, job, contract, shop)
-        graphs, routes = _capture(loaded.graph, data.evaluation, shop)
-        signature = _promised(loaded.signature, graphs)
+        contract = contract_of(job)
+        loaded, data = load_original(source, job, contract, shop)
+        graphs, routes = capture_all(loaded.graph, data.evaluation, shop)
+        signature = promised(loaded.signature, graphs)
         plans, unavailable = _plans(graphs, signature, data, job, shop)
-        trial, baseline = _reference(loaded.graph, signature, data, job, shop)
+        trial, baseline = reference_of(loaded.graph, signature, data, job, shop)
         outcome = search(plans, graphs, trial, shop)
         race = _race((baseline, *outcome.verified), trial.samples, job, shop)
         rejected = (*outcome.rejected, *race.failed)
@@ -66,13 +66,19 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     return Deployment(job.output, certificate)
 
 
-def _contract(job: Job) -> Contract:
+def contract_of(job: Job) -> Contract:
+    """What the job says of its inputs and answers."""
     contract = spec.read(job.preprocess) if job.preprocess else Contract()
     return spec.with_labels(contract, job.labels) if job.labels else contract
 
 
-def _load(source: Source, job: Job, contract: Contract, shop: Workshop) -> tuple[load.Loaded, Data]:
-    """The model, proven to be in inference mode on real samples where there are some, and the samples under its input names."""
+def load_original(
+    source: Source, job: Job, contract: Contract, shop: Workshop, *, calibrate: int = CALIBRATION_SAMPLES
+) -> tuple[load.Loaded, Data]:
+    """The model, proven to be in inference mode on real samples where there are some, and the samples under its input names.
+
+    At most ``calibrate`` of them are put aside to calibrate with.
+    """
     shop.notify(Progress("data", 0, 1))
     names = tuple(one.name for one in job.inputs) or ("input",)
     gathered = None if job.data is None else dataset.gather(job.data, names, contract, shop.folder("data/all"), limit=job.samples)
@@ -86,7 +92,7 @@ def _load(source: Source, job: Job, contract: Contract, shop: Workshop) -> tuple
     dataset.check_inputs(samples, loaded.signature)
     if gathered and (classes := _classes(loaded.signature)):
         dataset.check_classes(replace(gathered, samples=samples), classes)
-    evaluation, calibration = dataset.split(samples, CALIBRATION_SAMPLES, shop.folder("data/split"))
+    evaluation, calibration = dataset.split(samples, calibrate, shop.folder("data/split"))
     shop.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))
     return loaded, Data(gathered.kind if gathered else "noise", evaluation, calibration, gathered.classes if gathered else ())
 
@@ -109,7 +115,7 @@ def _classes(signature: Signature) -> int | None:
     return shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
 
 
-def _capture(original: Graph, samples: SampleSet, shop: Workshop) -> tuple[tuple[Graph, ...], tuple[Route, ...]]:
+def capture_all(original: Graph, samples: SampleSet, shop: Workshop) -> tuple[tuple[Graph, ...], tuple[Route, ...]]:
     """The original in every format. The first format's doubts reach the others, which do not wait for each other."""
     formats = capture.formats(original)
     if not formats:
@@ -134,7 +140,7 @@ def _capture(original: Graph, samples: SampleSet, shop: Workshop) -> tuple[tuple
     return (*graphs, original), tuple(route for one in captured for route in one.routes)
 
 
-def _promised(signature: Signature, graphs: tuple[Graph, ...]) -> Signature:
+def promised(signature: Signature, graphs: tuple[Graph, ...]) -> Signature:
     """The signature that every graph keeps: the least of their proven limits. Larger calls are cut, for whichever wins."""
     limits = [graph.signature.max_batch for graph in graphs if graph.signature.batched and graph.signature.max_batch]
     return replace(signature, max_batch=min(limits)) if signature.batched and limits else signature
@@ -154,7 +160,7 @@ def _plans(
     return plans, planned.unavailable
 
 
-def _reference(original: Graph, signature: Signature, data: Data, job: Job, shop: Workshop) -> tuple[Trial, Verified]:
+def reference_of(original: Graph, signature: Signature, data: Data, job: Job, shop: Workshop) -> tuple[Trial, Verified]:
     """The original's own answers, what every candidate is held against, and the original as a contestant of the race."""
     shop.notify(Progress("original", 0, 1))
     request = verify.ReferenceRequest(original, data.evaluation, shop.host.cores, shop.folder("reference"))
