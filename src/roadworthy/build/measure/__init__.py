@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from roadworthy.build.measure.choose import OBJECTIVES, choose
+from roadworthy.build.measure.forms import Entrant, measure_forms
 from roadworthy.build.measure.race import Race, race
 from roadworthy.build.measure.recheck import Today, time_variant
 
-__all__ = ["OBJECTIVES", "Race", "Today", "choose", "race", "time_variant"]
+__all__ = ["OBJECTIVES", "Entrant", "Race", "Today", "choose", "measure_forms", "race", "time_variant"]

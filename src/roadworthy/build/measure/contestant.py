@@ -106,8 +106,8 @@ def enter(entry: Entry) -> Entered:
     loaded = time.perf_counter()
     _track.session.run(feeds)
     answered = time.perf_counter()
-    spans = (imported - started, loaded - imported, answered - loaded)
-    return Entered(*(1e3 * seconds for seconds in spans), _footprint().resident_mb)
+    resident = _footprint().resident_mb
+    return Entered(1e3 * (imported - started), 1e3 * (loaded - imported), 1e3 * (answered - loaded), resident)
 
 
 def warm_up(request: BurstRequest) -> Footprint:

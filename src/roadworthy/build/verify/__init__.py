@@ -20,7 +20,8 @@ from roadworthy.core.types import Array, Signature
 from roadworthy.runtimes import CheckedSession, open_session
 
 __all__ = [
-    "Beside", "Outcome", "Reference", "ReferenceRequest", "ScoreRequest", "VerifyRequest", "beside", "establish", "explained", "score_original", "verify",
+    "Beside", "Outcome", "Reference", "ReferenceRequest", "ScoreRequest", "VerifyRequest", "beside", "establish", "explained",
+    "score_original", "verify",
 ]  # fmt: skip
 
 BATCH = 32

@@ -1,0 +1,283 @@
+"""The second conductor: two or more sources, side by side. Are they the same function, and what does each way to run them cost?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from roadworthy.build import layers, load, lower, measure, verify
+from roadworthy.build.findings import Data, packages
+from roadworthy.build.job import Job
+from roadworthy.build.pipeline import STEP_SECONDS, capture_all, contract_of, load_original, promised, reference_of
+from roadworthy.build.search import Trial, search
+from roadworthy.build.workshop import Notify, Progress, Workshop, workshop
+from roadworthy.core import registry
+from roadworthy.core.comparison import Comparison, Family, Form, Pairing, Side
+from roadworthy.core.contract import Contract
+from roadworthy.core.errors import DataError, RoadworthyError, SourceError, UsageError
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Rejected, Source, Verified
+from roadworthy.core.types import Array
+from roadworthy.core.version import __version__
+
+ROUNDS_SECONDS = 60.0
+LAYER_SAMPLES, LAYER_MB = 8, 8
+"""Layers are looked at on so many samples, fewer where one sample is large."""
+CHANNELS_LAST, CHANNELS_FIRST = "height, width, channels", "channels, height, width"
+
+
+@dataclass(frozen=True)
+class _Model:
+    """One source on its way: loaded, with its samples, and all that was found out of it."""
+
+    name: str
+    source: Source
+    loaded: load.Loaded
+    data: Data
+    shop: Workshop
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A model with its reference and every form of it that gives its answers."""
+
+    model: _Model
+    trial: Trial
+    original: Verified
+    forms: tuple[Verified, ...]
+    failed: tuple[Rejected, ...]
+    notes: tuple[str, ...]
+
+
+def compare(jobs: Sequence[Job], notify: Notify = lambda progress: None) -> Comparison:
+    """Hold the sources of ``jobs`` side by side; the first is what the others are held against.
+
+    Each job says how to read its own source; all have the same data, budget and metric. Samples that are arrays are
+    transposed for a source that wants its channels elsewhere, and the result says so. Raises SourceError, DataError and their
+    kin where a source cannot be read or run at all; whatever else fails is in the result.
+    """
+    if len(jobs) < 2:
+        raise UsageError("there is nothing to compare: give two sources at least")
+    started = time.monotonic()
+    first = jobs[0]
+    with workshop(seconds=first.seconds, step_seconds=STEP_SECONDS, memory_mb=first.memory_mb, notify=notify) as shop:
+        models = _load_all(jobs, shop)
+        runs = [_run(model, job) for model, job in zip(models, jobs, strict=True)]
+        pairings = tuple(_pairing(runs[0], other, shop) for other in runs[1:])
+        sides = _measured(runs, shop)
+        return Comparison(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            roadworthy=__version__,
+            host=shop.host,
+            packages=tuple(f"{one.name} {one.version}" for one in packages()),
+            data=models[0].data.kind,
+            samples=models[0].data.evaluation.count,
+            sides=sides,
+            pairings=pairings,
+            seconds=time.monotonic() - started,
+        )
+
+
+def _load_all(jobs: Sequence[Job], shop: Workshop) -> list[_Model]:
+    """Every source, on the same samples: those of the data where they fit as they are, else those of the first that took them."""
+    names = _names(jobs)
+    sources = [load.identify(job.source, arch=job.arch, trust=job.trust, signature=job.signature, outputs=job.outputs) for job in jobs]
+    models: dict[int, _Model] = {}
+    problems: dict[int, RoadworthyError] = {}
+    for index, job in enumerate(jobs):
+        if models and job.data is None:
+            continue
+        here = replace(shop, path=shop.path / f"side-{index}")
+        try:
+            loaded, data = load_original(sources[index], job, contract_of(job), here, calibrate=0)
+            models[index] = _Model(names[index], sources[index], loaded, data, here, ())
+        except (DataError, SourceError, UsageError) as problem:
+            problems[index] = problem
+    if not models:
+        raise problems[0]
+    taken = next(iter(models.values()))
+    for index, job in enumerate(jobs):
+        if index not in models:
+            models[index] = _load_from(taken, names[index], sources[index], job, shop, problems.get(index))
+    return [models[index] for index in range(len(jobs))]
+
+
+def _load_from(taken: _Model, name: str, source: Source, job: Job, shop: Workshop, problem: RoadworthyError | None) -> _Model:
+    """``source`` on the samples that ``taken`` was loaded with, their channels moved where that is what it wants."""
+    samples = taken.data.evaluation
+    images = any(array.ndim > 2 for array in samples.open().values())
+    arrangements = [""] if not images else [CHANNELS_LAST, CHANNELS_FIRST, ""]
+    if taken.source.framework == source.framework:
+        arrangements.remove("")
+        arrangements.insert(0, "")
+    elif source.framework == "torch" and images:
+        arrangements = [CHANNELS_FIRST, ""]
+    for number, arrangement in enumerate(arrangements):
+        here = replace(shop, path=shop.path / f"side-{name}-{number}")
+        given = replace(job, data=_arranged(samples, arrangement, here), samples=None)
+        try:
+            loaded, data = load_original(source, given, Contract(None, contract_of(job).answer), here, calibrate=0)
+        except (DataError, SourceError, UsageError) as failure:
+            problem = problem or failure
+            continue
+        note = (f"the samples of {taken.name} were transposed to {arrangement} for {name}",) if arrangement else ()
+        return _Model(name, source, loaded, replace(data, kind=taken.data.kind, classes=taken.data.classes), here, note)
+    raise problem or DataError(f"the samples of {taken.name} do not fit {name}")
+
+
+def _arranged(samples: SampleSet, arrangement: str, shop: Workshop) -> str:
+    """The samples as an ``.npz`` file, in the order they have."""
+
+    def moved(array: Array) -> Array:
+        if not arrangement or array.ndim < 3:
+            return array
+        return np.moveaxis(array, 1, -1) if arrangement == CHANNELS_LAST else np.moveaxis(array, -1, 1)
+
+    arrays = {name: moved(array) for name, array in samples.open().items()}
+    if len(arrays) == 1:
+        arrays = {"x": next(iter(arrays.values()))}
+    labels = samples.labels()
+    path = shop.folder("given.npz")
+    np.savez(path, allow_pickle=False, **arrays, **({} if labels is None else {"y": labels}))
+    return str(path)
+
+
+def _names(jobs: Sequence[Job]) -> list[str]:
+    """What each side is called: its file, with its folder where two files have one name, with its number where that is not enough."""
+    names = [job.source.name for job in jobs]
+    if len(set(names)) < len(names):
+        names = [f"{job.source.resolve().parent.name}/{job.source.name}" for job in jobs]
+    return names if len(set(names)) == len(names) else [f"{name} ({number})" for number, name in enumerate(names, 1)]
+
+
+def _run(model: _Model, job: Job) -> _Run:
+    """Every form of one model, proven against its original."""
+    shop = model.shop
+    original = model.loaded.graph
+    graphs, routes = capture_all(original, model.data.evaluation, shop)
+    signature = promised(model.loaded.signature, graphs)
+    trial, baseline = reference_of(original, signature, model.data, job, shop)
+    planned = lower.forms_for(graphs, shop.host, original.precision)
+    plans = [(plan, graph) for plan, graph in planned.plans if graph.signature.batched == signature.batched]
+    outcome = search(plans, graphs, trial, shop)
+    formats = {route.format for route in routes if route.ok}
+    missed = tuple(f"no {route.format} by {route.route}: {route.outcome}" for route in routes if route.format not in formats)
+    return _Run(model, trial, baseline, outcome.verified, outcome.rejected, (*model.notes, *missed, *planned.unavailable))
+
+
+def _pairing(a: _Run, b: _Run, shop: Workshop) -> Pairing:
+    """``b`` beside ``a``: the outputs on all samples, the layers on a few."""
+    shop.notify(Progress("layers", 0, 1))
+    beside = verify.beside(a.trial.reference, b.trial.reference)
+    recorded = (_layers(a), _layers(b))
+    request = layers.MatchRequest(recorded[0], recorded[1], a.model.name, b.model.name, beside.limit)
+    matched = shop.step(layers.match, request, f"layers-{b.model.name.replace('/', '-')}")
+    shop.notify(Progress("layers", 1, 1, f"{len(matched.layers)} pairs"))
+    same = beside.parity is not None and beside.parity.equivalent
+    notes = [*matched.notes, *(f"{run.model.name}: {one.why}" for run, one in zip((a, b), recorded, strict=True) if one.why)]
+    notes += _inputs(a, b)
+    return Pairing(
+        a=a.model.name,
+        b=b.model.name,
+        same=same,
+        verdict=_verdict(a, b, beside),
+        limit=beside.limit,
+        parity=beside.parity,
+        layers=matched.layers,
+        first=matched.first,
+        explanations=matched.explanations,
+        notes=tuple(notes),
+    )
+
+
+def _layers(run: _Run) -> layers.Recorded:
+    graph, samples = run.model.loaded.graph, run.model.data.evaluation
+    each = sum(array[:1].nbytes for array in samples.open().values()) / 2**20
+    count = max(1, min(LAYER_SAMPLES, int(LAYER_MB / max(each, 1e-6)), samples.count))
+    request = layers.LayersRequest(graph, samples, count, run.model.shop.folder("layers"))
+    try:
+        return run.model.shop.step(layers.record, request, "layers")
+    except RoadworthyError as problem:
+        return layers.Recorded(request.out, (), f"its layers could not be looked at: {problem.message}")
+
+
+def _inputs(a: _Run, b: _Run) -> list[str]:
+    """Whether both really saw the same numbers: each may have a preprocessing of its own."""
+    mine, its = (list(run.model.data.evaluation.feeds(0, 8).values()) for run in (a, b))
+    if len(mine) != len(its) or any(one.dtype.kind == "O" for one in (*mine, *its)):
+        return []
+    apart = [layers.difference(one, other) for one, other in zip(mine, its, strict=True)]
+    worst = max((value for value in apart if value is not None), default=0.0)
+    if None in apart:
+        return [f"{a.model.name} and {b.model.name} take inputs of different shapes, each from its own preprocessing"]
+    return [f"the inputs differ by {worst:.2g} of their scale: each side has its own preprocessing"] if worst > 1e-6 else []
+
+
+def _verdict(a: _Run, b: _Run, beside: verify.Beside) -> str:
+    one, other = a.model.name, b.model.name
+    if beside.parity is None:
+        return f"{other} cannot be laid onto {one}: {beside.relation}"
+    seen = beside.parity
+    agreed = "" if seen.agreement is None else f", and {seen.agreement:.2%} of {seen.samples} samples have the same top class"
+    if not seen.equivalent:
+        return (
+            f"{other} is not the same function as {one}: it differs by {seen.max_rel:.2g} of the output's scale, where float32 explains "
+            f"{beside.limit:.2g}{agreed}"
+        )
+    behind = ""
+    if beside.relation:
+        extra = other if beside.extra == "b" else one
+        behind = f", but for {beside.relation} that {extra} has at its end"
+    return (
+        f"{other} is the same function as {one}{behind}: it differs by {seen.max_rel:.2g} of the output's scale at most, where float32 "
+        f"explains {beside.limit:.2g}{agreed}"
+    )
+
+
+def _measured(runs: Sequence[_Run], shop: Workshop) -> tuple[Side, ...]:
+    """Every form of every side on the clock, in the same rounds."""
+    entrants = [measure.Entrant(one, run.trial.samples, family) for run in runs for one, family in _families(run)]
+
+    def tell(text: str, share: float) -> None:
+        shop.notify(Progress("forms", round(100 * share), 100, text))
+
+    seconds = min(ROUNDS_SECONDS * len(runs) / 2, max(shop.seconds_left, 1.0))
+    results = list(measure.measure_forms(entrants, seconds=seconds, log_dir=shop.folder("forms"), progress=tell))
+    shop.notify(Progress("forms", 100, 100))
+    sides = []
+    for run in runs:
+        mine = [results.pop(0) for _ in _families(run)]
+        sides.append(_side(run, [one for one in mine if isinstance(one, Form)], [one for one in mine if isinstance(one, Rejected)]))
+    return tuple(sides)
+
+
+def _families(run: _Run) -> list[tuple[Verified, Family]]:
+    found: list[tuple[Verified, Family]] = [(run.original, "original")]
+    for one in run.forms:
+        found.append((one, "own" if registry.facts(one.candidate.plan.runtime).framework else "shared"))
+    return found
+
+
+def _side(run: _Run, forms: list[Form], failed: list[Rejected]) -> Side:
+    score = run.original.score
+    if score is None:
+        raise DataError(f"the original of {run.model.name} has no score")
+    return Side(
+        name=run.model.name,
+        file=run.model.source.path.name,
+        framework=run.model.source.framework,
+        kind=run.model.source.kind,
+        parameters=run.model.loaded.parameters,
+        signature=run.trial.signature,
+        metric=score.metric,
+        score=score.value,
+        tolerance=run.trial.reference.tolerance,
+        forms=tuple(forms),
+        failed=(*run.failed, *failed),
+        notes=run.notes,
+    )
