@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import io
 import pickle
-import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -195,11 +194,6 @@ def save(directory: Path, original: Original, objects: Mapping[str, Any], write:
     (directory / ORIGINAL).write_bytes(codec.to_json(original))
     if objects:
         (directory / OBJECTS).write_bytes(pickled(objects))
-
-
-def copier(path: Path) -> Callable[[Path], object]:
-    """What writes a model's file by copying the one at ``path``."""
-    return lambda target: shutil.copyfile(path, target)
 
 
 def pickled(objects: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,7 @@
-"""``FILE.py:CALLABLE`` or ``package.module:callable``, with optional keyword arguments, to the module that it builds."""
+"""``FILE.py:CALLABLE`` or ``package.module:callable``, with optional keyword arguments, to the model that it builds.
+
+For a Keras file that brings its own architecture the callable is any class or function the file asks for: ``layers.py:Scale``.
+"""
 
 from __future__ import annotations
 
@@ -60,9 +63,14 @@ def build(text: str) -> Any:
     """The nn.Module that ``text`` builds. Runs the user's own code; UsageError with its message and line when that fails."""
     import torch
 
+    return construct(text, (torch.nn.Module,), "torch.nn.Module")
+
+
+def construct(text: str, kinds: tuple[type, ...], called: str) -> Any:
+    """The model that ``text`` builds, an instance of one of ``kinds``, which are ``called`` so in messages; as ``build``."""
     architecture = parse(text)
     target = find(text)
-    if isinstance(target, torch.nn.Module):
+    if isinstance(target, kinds):
         return target
     if not callable(target):
         raise UsageError(f"--arch {text}: {architecture.name} is a {type(target).__name__} and cannot be called")
@@ -70,9 +78,18 @@ def build(text: str) -> Any:
         module = target(**dict(architecture.arguments))
     except (Exception, SystemExit) as problem:
         raise _translated(text, problem) from problem
-    if not isinstance(module, torch.nn.Module):
-        raise UsageError(f"--arch {text}: {architecture.name}() gave a {type(module).__name__} and not a torch.nn.Module")
+    if not isinstance(module, kinds):
+        raise UsageError(f"--arch {text}: {architecture.name}() gave a {type(module).__name__} and not a {called}")
     return module
+
+
+def objects(text: str) -> dict[str, Any]:
+    """What a model file may ask for by name, where ``text`` names any one of them (``layers.py:Scale``): the classes and functions
+    that its module defines itself, and the named one wherever it comes from. Runs the user's own code, as ``build`` does.
+    """
+    named, home = find(text), module(text)
+    own = {name: thing for name, thing in vars(home).items() if getattr(thing, "__module__", None) == home.__name__ and callable(thing)}
+    return {**own, parse(text).name.rpartition(".")[2]: named}
 
 
 def find(text: str) -> Any:
@@ -114,9 +131,9 @@ def _import_file(file: Path) -> ModuleType:
         if file.stem.isidentifier() and file.stem not in sys.modules and file.stem not in sys.stdlib_module_names
         else "roadworthy_arch"
     )
-    already = sys.modules.get(file.stem)
-    if already is not None and getattr(already, "__file__", None) == str(file):
-        return already
+    for already in (sys.modules.get(file.stem), sys.modules.get(name)):
+        if already is not None and getattr(already, "__file__", None) == str(file):
+            return already
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)

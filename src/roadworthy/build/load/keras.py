@@ -1,0 +1,15 @@
+"""A ``.keras`` archive, of Keras 3 or of the last Keras 2: read in safe mode, without running anything of its own."""
+
+from __future__ import annotations
+
+from roadworthy.build.load import keras_config, keras_file
+from roadworthy.build.load.opened import Model
+from roadworthy.core.stages import Source
+
+
+def read(source: Source) -> Model:
+    """The model of the archive; see ``keras_file.read`` for what it raises."""
+    if keras_config.of(source.path).version.startswith("2."):
+        # Each Keras knows its own layers best; the other one is asked where it cannot.
+        return keras_file.read(source, ("tf_keras", "keras"))
+    return keras_file.read(source, ("keras",))

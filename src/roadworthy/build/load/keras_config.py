@@ -1,0 +1,133 @@
+"""What a Keras file says of its model, as plain JSON: nothing in it becomes a class or a function here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from roadworthy.core.errors import SourceRefused, SourceUnreadable
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+HALF = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+POLICIES = ("DTypePolicy", "Policy", "FloatDTypePolicy")
+QUANTISED = ("QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy")
+PLAIN_CALLS = ("math", "nn", "linalg", "signal", "image", "strings", "bitwise", "random", "__operators__", "keras", "compat")
+"""Where the TensorFlow functions live that a graph of layers may call by name; those outside a module of theirs are in PLAIN."""
+PLAIN = (
+    "abs", "add", "argmax", "argmin", "argsort", "boolean_mask", "broadcast_to", "cast", "clip_by_value", "concat", "cos", "cumsum",
+    "divide", "einsum", "equal", "exp", "expand_dims", "eye", "fill", "floor", "gather", "gather_nd", "greater", "greater_equal",
+    "identity", "less", "less_equal", "logical_and", "logical_not", "logical_or", "matmul", "maximum", "minimum", "multiply", "negative",
+    "norm", "not_equal", "one_hot", "ones", "ones_like", "pad", "pow", "range", "rank", "reduce_all", "reduce_any", "reduce_max",
+    "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum", "repeat", "reshape", "reverse", "roll", "round", "scan", "shape", "sigmoid",
+    "sign", "sin", "size", "slice", "sort", "space_to_batch", "split", "sqrt", "square", "squeeze", "stack", "stop_gradient",
+    "strided_slice", "subtract", "tan", "tanh", "tensordot", "tile", "transpose", "truediv", "unstack", "where", "zeros", "zeros_like",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Config:
+    """``model`` is the configuration as the file has it, ``version`` the Keras that wrote it (empty where it does not say)."""
+
+    model: Any
+    version: str
+
+
+def of(path: Path) -> Config:
+    """The configuration in a ``.keras`` archive or a whole-model HDF5 file; SourceUnreadable where there is none."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                metadata = json.loads(archive.read(METADATA))
+                return Config(json.loads(archive.read(CONFIG)), str(metadata.get("keras_version", "")))
+        with h5py.File(path, "r") as file:
+            return Config(json.loads(_text(file.attrs["model_config"])), _text(file.attrs.get("keras_version", "")))
+    except (OSError, KeyError, ValueError, AttributeError, RecursionError, zipfile.BadZipFile) as problem:
+        raise SourceUnreadable(f"{path} has no Keras configuration that can be read: {problem}", detail=repr(problem)) from problem
+
+
+def write(path: Path, config: Any, target: Path) -> None:
+    """The file at ``path`` with another configuration, at ``target``."""
+    text = json.dumps(config)
+    if not zipfile.is_zipfile(path):
+        shutil.copyfile(path, target)
+        with h5py.File(target, "r+") as file:
+            file.attrs["model_config"] = text.encode()
+        return
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w") as new:
+        for member in old.infolist():
+            if member.filename == CONFIG:
+                new.writestr(member, text)
+            else:
+                with old.open(member) as data, new.open(member, "w") as copy:
+                    shutil.copyfileobj(data, copy, 2**20)
+
+
+def entries(part: Any) -> Iterator[dict[str, Any]]:
+    """Every object of the configuration, outer ones first."""
+    waiting = [part]
+    while waiting:
+        part = waiting.pop(0)
+        if isinstance(part, dict):
+            yield part
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+
+
+def half(config: Any) -> tuple[str, ...]:
+    """The reduced precisions that layers of the model compute in."""
+    found = [name for part in entries(config) for name in (_policy(part), part.get("dtype")) if isinstance(name, str) and name in HALF]
+    return tuple(dict.fromkeys(found))
+
+
+def to_float32(part: Any) -> Any:
+    """The same configuration with every reduced precision made float32."""
+    if isinstance(part, list):
+        return [to_float32(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if _policy(part) in HALF:
+        return {**part, "config": {**part["config"], "source_name" if part["class_name"] in QUANTISED else "name": "float32"}}
+    return {key: "float32" if key == "dtype" and value in HALF else to_float32(value) for key, value in part.items()}
+
+
+def quantised(config: Any) -> int:
+    """How many layers hold weights that were quantised by Keras itself."""
+    return sum(part.get("class_name") in QUANTISED for part in entries(config))
+
+
+def refuse_code(config: Any, path: Path) -> None:
+    """SourceRefused where a layer holds code, or calls a TensorFlow function that is none of plain computation.
+
+    Keras 3 looks for itself; tf-keras runs what an HDF5 file holds without asking.
+    """
+    for part in entries(config):
+        kind, inner = part.get("class_name"), part.get("config")
+        inner = inner if isinstance(inner, dict) else {}
+        name, function = inner.get("name", kind), str(inner.get("function", ""))
+        if kind in ("Lambda", "__lambda__", "TensorFlowOpLayer", "TFSMLayer") or part.get("function_type") == "lambda":
+            raise SourceRefused(f"layer {name!r} of {path} ({kind}) holds code; pass --trust if you know where the file comes from")
+        first, _, rest = function.partition(".")
+        if kind in ("TFOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty") and "py_func" in function:
+            raise SourceRefused(f"layer {name!r} of {path} calls {function}; pass --trust if you know where the file comes from")
+        if kind == "TFOpLambda" and not (first in PLAIN_CALLS if rest else first in PLAIN):
+            raise SourceRefused(f"layer {name!r} of {path} calls tf.{function}; pass --trust if you know where the file comes from")
+
+
+def _policy(part: dict[str, Any]) -> str | None:
+    config = part.get("config")
+    if part.get("class_name") not in (*POLICIES, *QUANTISED) or not isinstance(config, dict):
+        return None
+    name = config.get("source_name") if part["class_name"] in QUANTISED else config.get("name")
+    return name if isinstance(name, str) else None
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
