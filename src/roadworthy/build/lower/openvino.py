@@ -91,8 +91,10 @@ def _read(graph: Graph) -> Any:
     """The graph as OpenVINO's model, its inputs and outputs those of the signature, under the signature's names."""
     import openvino
 
-    if graph.format not in ("graphdef", "saved_model"):
+    if graph.format == "onnx":
         return openvino.Core().read_model(graph.path)
+    if graph.format == "tflite":
+        return _only_ones_named(openvino.Core().read_model(graph.path), graph.signature)
     entry = _tensorflow.read_entry(graph.path)
     if graph.format == "graphdef":
         # Left to find the outputs, it takes every tensor that nothing reads.
@@ -105,6 +107,14 @@ def _read(graph: Graph) -> Any:
         _settle(model, constant)
     for port in (*entry.inputs, *entry.outputs):
         _rename(model, port)
+    return model
+
+
+def _only_ones_named(model: Any, signature: Signature) -> Any:
+    """Of a ``.tflite`` file OpenVINO knows the tensors' names, and not those of its signature: clear where there is one of each."""
+    for found, specs in ((model.inputs, signature.inputs), (model.outputs, signature.outputs)):
+        if len(found) == len(specs) == 1:
+            found[0].get_tensor().set_names({specs[0].name})
     return model
 
 
