@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from roadworthy.core.evidence import Parity, Score, Timing
-from roadworthy.core.types import Signature
+from roadworthy.core.types import Signature, TensorSpec
 
 Precision = Literal["fp32", "bf16", "fp16", "int8", "fp64"]
 """``fp64`` is for the reference alone: the original in double precision, to learn how far float32 is from the truth."""
@@ -18,7 +18,8 @@ class Source:
     """What the user handed in, after static inspection. ``kind`` names the loader that reads it.
 
     ``arch`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` with optional keyword arguments. ``signature`` names one
-    of several that the file offers, ``outputs`` the tensors to answer with where the file does not say; both may be empty.
+    of several that the file offers, ``outputs`` the tensors to answer with where the file does not say, and ``inputs`` are the
+    inputs in the user's words, for a file that does not say where it is fed; all may be empty.
     A source knows how to be loaded again, in any process.
     """
 
@@ -31,6 +32,7 @@ class Source:
     trust: bool = False
     signature: str = ""
     outputs: tuple[str, ...] = ()
+    inputs: tuple[TensorSpec, ...] = ()
 
 
 @dataclass(frozen=True)

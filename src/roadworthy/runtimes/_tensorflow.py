@@ -28,6 +28,8 @@ SAVED_MODEL = "model"
 GRAPHDEF = "model.pb"
 CALL = "__call__"
 """Stands for a signature's key where a SavedModel has none and is called itself."""
+AROUND = ("Graph execution error", "Detected at node", "Node:", "<stack traces")
+"""How the lines begin that TensorFlow puts before what went wrong."""
 
 
 @dataclass(frozen=True)
@@ -313,9 +315,8 @@ def doubled_function(function: Any) -> Any:
 
 def first_line(problem: BaseException) -> str:
     """What a foreign exception says, on one line, without the call stack that TensorFlow puts around it."""
-    for line in str(problem).splitlines():
-        line = line.strip()
-        if line and not line.endswith(("error:", "error(s):")) and not line.startswith(("Graph execution error", "Detected at node")):
+    for line in map(str.strip, str(problem).splitlines()):
+        if line and not line.endswith(("error:", "error(s):")) and not line.startswith(AROUND):
             return line[:300]
     return type(problem).__name__
 

@@ -11,6 +11,9 @@ from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import BATCH, BYTES, TensorSpec
 
+ANY_RANK = "..."
+"""The only size of a tensor of which the file does not say how many there are."""
+
 
 def resolve(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...], samples: SampleSet | None) -> tuple[TensorSpec, ...]:
     """The inputs of a model whose file says ``known``, in the file's order and under its names; of one whose file says nothing, as given.
@@ -43,6 +46,10 @@ def of_samples(samples: SampleSet | None) -> tuple[TensorSpec, ...]:
 def refuse_open(specs: tuple[TensorSpec, ...]) -> None:
     """UsageError where a size other than the batch is still open."""
     for spec in specs:
+        if ANY_RANK in spec.shape:
+            raise UsageError(
+                f"the model leaves the shape of {spec.name!r} open; say it, for example --input '{spec.name}:{spec.dtype}[batch,224,224,3]'"
+            )
         if open_sizes := [str(size) for size in spec.shape[1:] if isinstance(size, str)]:
             raise UsageError(f"the model leaves {', '.join(open_sizes)} of {spec} open; say the sizes it is to be deployed with: --input")
 
@@ -87,12 +94,16 @@ def _closed_by(known: tuple[TensorSpec, ...], given: tuple[TensorSpec, ...], wor
 
 def _closed(own: tuple[int | str, ...], said: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """The file's sizes, with what it leaves open, apart from the batch, as it was said."""
+    if ANY_RANK in own:
+        return said
     return tuple(b if isinstance(a, str) and (axis or isinstance(b, int)) else a for axis, (a, b) in enumerate(zip(own, said, strict=True)))
 
 
 def _same(own: TensorSpec, other: TensorSpec) -> bool:
-    if own.dtype != other.dtype or len(own.shape) != len(other.shape):
+    if own.dtype != other.dtype or (len(own.shape) != len(other.shape) and ANY_RANK not in own.shape):
         return False
+    if ANY_RANK in own.shape:
+        return True
     return all(
         a == b or isinstance(a, str) or (axis == 0 and b == BATCH) for axis, (a, b) in enumerate(zip(own.shape, other.shape, strict=True))
     )

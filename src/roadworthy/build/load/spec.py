@@ -6,16 +6,18 @@ import difflib
 import re
 
 from roadworthy.core.errors import UsageError
-from roadworthy.core.types import BATCH, TensorSpec
+from roadworthy.core.types import BATCH, BYTES, TensorSpec
 
-DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
+STRING = "string"
+"""How a person says byte strings, an encoded file say."""
+DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool", STRING)
 FORM = "name:dtype[batch,3,32,32]"
 
 
 def parse(text: str) -> TensorSpec:
     """The spec that ``text`` says; UsageError points at the place where it stops making sense."""
     name, colon, rest = text.partition(":")
-    if not colon or not re.fullmatch(r"\s*[A-Za-z_][\w.]*\s*", name):
+    if not colon or not re.fullmatch(r"\s*[A-Za-z_][\w./-]*\s*", name):
         raise _wrong(text, 0, f"{name.strip()!r} is no name followed by ':'" if name.strip() else "a name is missing")
     dtype, bracket, shape = rest.partition("[")
     at = len(name) + 1
@@ -30,7 +32,7 @@ def parse(text: str) -> TensorSpec:
     for axis, part in enumerate(inside.split(",") if inside.strip() else []):
         sizes.append(_size(text, at, axis, part.strip()))
         at += len(part) + 1
-    return TensorSpec(name.strip(), dtype.strip(), tuple(sizes))
+    return TensorSpec(name.strip(), BYTES if dtype.strip() == STRING else dtype.strip(), tuple(sizes))
 
 
 def _size(text: str, at: int, axis: int, part: str) -> int | str:

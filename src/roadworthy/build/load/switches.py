@@ -1,0 +1,57 @@
+"""Placeholders that say whether a model trains, known by their names: each is fed what inference means, in every call."""
+
+from __future__ import annotations
+
+import re
+
+from roadworthy.runtimes._tensorflow import Constant
+
+TRAINING = frozenset({
+    "istraining", "istrain", "training", "train", "trainmode", "trainingmode", "modetrain", "trainphase", "trainingphase", "phasetrain",
+    "phase", "istrainingphase", "istrainphase", "trainflag", "trainingflag", "traintime", "learningphase", "keraslearningphase",
+    "bntraining", "bntrain", "bnistraining", "intraining", "usedropout", "applydropout",
+})  # fmt: skip
+"""False means inference. Written without case, digits and punctuation."""
+INFERENCE = frozenset(
+    {"istest", "istesting", "testing", "testmode", "testphase", "isinference", "inference", "isinfer", "iseval", "evalmode"}
+)
+UNNAMED = "placeholder"
+"""What TensorFlow calls a placeholder that its author did not name: a single truth value among them can be nothing else."""
+
+
+def constant(tensor: str, dtype: str, shape: tuple[int | str, ...] | None, *, divides: bool = False) -> Constant | None:
+    """What the placeholder ``tensor`` (``scope/is_training:0``) is fed in inference; ``None`` where it is an input like any other.
+
+    ``shape`` is ``None`` where the file does not say one; a switch is a single value. ``divides`` says that the model divides
+    by it, as it does by the share of values that a dropout keeps.
+    """
+    if shape:
+        return None
+    name = re.sub(r"[^a-z]", "", tensor.partition(":")[0].rpartition("/")[2].lower())
+    value = _truth(name, dtype) if dtype == "bool" or dtype.startswith("int") else _share(name, divides) if "float" in dtype else None
+    return None if value is None else Constant(tensor, dtype, value)
+
+
+def said(constants: tuple[Constant, ...]) -> tuple[str, ...]:
+    """One sentence about them for the certificate, if there are any."""
+    if not constants:
+        return ()
+    fed = ", ".join(f"{one.tensor.removesuffix(':0')} = {str(one.value).lower()}" for one in constants)
+    return (f"in inference mode by its own switches: {fed} in every call",)
+
+
+def _truth(name: str, dtype: str) -> bool | int | None:
+    if name in INFERENCE:
+        return True if dtype == "bool" else 1
+    if name in TRAINING or (name == UNNAMED and dtype == "bool"):
+        return False if dtype == "bool" else 0
+    return None
+
+
+def _share(name: str, divides: bool) -> float | None:
+    if "keep" in name:
+        return 1.0
+    if "drop" in name:
+        # Called the same, one meaning in 2016 and the other today.
+        return 1.0 if divides else 0.0
+    return None
