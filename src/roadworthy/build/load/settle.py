@@ -31,7 +31,7 @@ def settle_and_keep(model: Model, said: tuple[TensorSpec, ...], samples: SampleS
     quantised = {spec.name: spec.quantization for spec in model.outputs}
     outputs = tuple(
         _output(name, {size: answer[name] for size, answer in answers.items() if name in answer}, sizes, quantised.get(name))
-        for name in answers[sizes[0]]
+        for name in dict.fromkeys(name for answer in answers.values() for name in answer)
     )
     symbolic, batch = len(sizes) > 1, max(sizes)
     rows = symbolic or all(len(spec.shape) > 1 and spec.shape[0] == batch for spec in (*specs, *outputs))
