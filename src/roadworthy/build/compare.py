@@ -12,17 +12,18 @@ import numpy as np
 from roadworthy.build import layers, load, lower, measure, verify
 from roadworthy.build.findings import Data, packages
 from roadworthy.build.job import Job
-from roadworthy.build.pipeline import STEP_SECONDS, capture_all, contract_of, load_original, promised, reference_of
+from roadworthy.build.pipeline import STEP_SECONDS, capture_all, contract_of, identified, load_original, promised, reference_of
 from roadworthy.build.search import Trial, search
 from roadworthy.build.workshop import Notify, Progress, Workshop, workshop
 from roadworthy.core import registry
 from roadworthy.core.comparison import Comparison, Family, Form, Pairing, Side
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError, RoadworthyError, SourceError, UsageError
-from roadworthy.core.samples import SampleSet
+from roadworthy.core.samples import write
 from roadworthy.core.stages import Rejected, Source, Verified
 from roadworthy.core.types import Array
 from roadworthy.core.version import __version__
+from roadworthy.preprocess import dataset
 
 ROUNDS_SECONDS = 60.0
 LAYER_SAMPLES, LAYER_MB = 8, 8
@@ -86,7 +87,7 @@ def compare(jobs: Sequence[Job], notify: Notify = lambda progress: None) -> Comp
 def _load_all(jobs: Sequence[Job], shop: Workshop) -> list[_Model]:
     """Every source, on the same samples: those of the data where they fit as they are, else those of the first that took them."""
     names = _names(jobs)
-    sources = [load.identify(job.source, arch=job.arch, trust=job.trust, signature=job.signature, outputs=job.outputs) for job in jobs]
+    sources = [identified(job, shop) for job in jobs]
     models: dict[int, _Model] = {}
     problems: dict[int, RoadworthyError] = {}
     for index, job in enumerate(jobs):
@@ -94,7 +95,7 @@ def _load_all(jobs: Sequence[Job], shop: Workshop) -> list[_Model]:
             continue
         here = replace(shop, path=shop.path / f"side-{index}")
         try:
-            loaded, data = load_original(sources[index], job, contract_of(job), here, calibrate=0)
+            loaded, data = load_original(sources[index], job, contract_of(job, sources[index]), here, calibrate=0)
             models[index] = _Model(names[index], sources[index], loaded, data, here, ())
         except (DataError, SourceError, UsageError) as problem:
             problems[index] = problem
@@ -109,42 +110,34 @@ def _load_all(jobs: Sequence[Job], shop: Workshop) -> list[_Model]:
 
 def _load_from(taken: _Model, name: str, source: Source, job: Job, shop: Workshop, problem: RoadworthyError | None) -> _Model:
     """``source`` on the samples that ``taken`` was loaded with, their channels moved where that is what it wants."""
-    samples = taken.data.evaluation
-    images = any(array.ndim > 2 for array in samples.open().values())
-    arrangements = [""] if not images else [CHANNELS_LAST, CHANNELS_FIRST, ""]
-    if taken.source.framework == source.framework:
-        arrangements.remove("")
-        arrangements.insert(0, "")
-    elif source.framework == "torch" and images:
-        arrangements = [CHANNELS_FIRST, ""]
-    for number, arrangement in enumerate(arrangements):
-        here = replace(shop, path=shop.path / f"side-{name}-{number}")
-        given = replace(job, data=_arranged(samples, arrangement, here), samples=None)
+    images = any(array.ndim > 2 for array in taken.data.evaluation.open().values())
+    wanted = CHANNELS_FIRST if source.framework == "torch" else CHANNELS_LAST
+    moves = (wanted, "", CHANNELS_FIRST) if images and source.framework != taken.source.framework else ("", wanted) if images else ("",)
+    for number, move in enumerate(dict.fromkeys(moves)):
+        here = replace(shop, path=shop.path / f"side-{name.replace('/', '-')}-{number}")
         try:
-            loaded, data = load_original(source, given, Contract(None, contract_of(job).answer), here, calibrate=0)
+            given = _moved(taken.data, move, here)
+            loaded, data = load_original(source, job, Contract(), here, given=given, calibrate=0)
         except (DataError, SourceError, UsageError) as failure:
             problem = problem or failure
             continue
-        note = (f"the samples of {taken.name} were transposed to {arrangement} for {name}",) if arrangement else ()
-        return _Model(name, source, loaded, replace(data, kind=taken.data.kind, classes=taken.data.classes), here, note)
+        note = (f"the samples of {taken.name} were transposed to {move} for {name}",) if move else ()
+        return _Model(name, source, loaded, replace(data, kind=taken.data.kind), here, note)
     raise problem or DataError(f"the samples of {taken.name} do not fit {name}")
 
 
-def _arranged(samples: SampleSet, arrangement: str, shop: Workshop) -> str:
-    """The samples as an ``.npz`` file, in the order they have."""
+def _moved(data: Data, move: str, shop: Workshop) -> dataset.Dataset:
+    """The samples of ``data`` in a place of their own, with their channels where ``move`` says."""
 
     def moved(array: Array) -> Array:
-        if not arrangement or array.ndim < 3:
+        if not move or array.ndim < 3:
             return array
-        return np.moveaxis(array, 1, -1) if arrangement == CHANNELS_LAST else np.moveaxis(array, -1, 1)
+        return np.moveaxis(array, 1, -1) if move == CHANNELS_LAST else np.moveaxis(array, -1, 1)
 
-    arrays = {name: moved(array) for name, array in samples.open().items()}
-    if len(arrays) == 1:
-        arrays = {"x": next(iter(arrays.values()))}
-    labels = samples.labels()
-    path = shop.folder("given.npz")
-    np.savez(path, allow_pickle=False, **arrays, **({} if labels is None else {"y": labels}))
-    return str(path)
+    samples = data.evaluation
+    arrays = {name: np.ascontiguousarray(moved(array)) for name, array in samples.open().items()}
+    copied = write(shop.folder("data/all"), arrays, samples.labels())
+    return dataset.Dataset(copied, data.classes, "labelled" if samples.labelled else "unlabelled")
 
 
 def _names(jobs: Sequence[Job]) -> list[str]:

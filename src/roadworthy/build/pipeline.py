@@ -46,8 +46,8 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     started = time.monotonic()
     store.refuse_strangers(job.output)
     with workshop(seconds=job.seconds, step_seconds=STEP_SECONDS, memory_mb=job.memory_mb, notify=notify) as shop:
-        source = load.identify(job.source, arch=job.arch, trust=job.trust, signature=job.signature, outputs=job.outputs)
-        contract = contract_of(job)
+        source = identified(job, shop)
+        contract = contract_of(job, source)
         loaded, data = load_original(source, job, contract, shop)
         graphs, routes = capture_all(loaded.graph, data.evaluation, shop)
         signature = promised(loaded.signature, graphs)
@@ -66,22 +66,37 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     return Deployment(job.output, certificate)
 
 
-def contract_of(job: Job) -> Contract:
+def identified(job: Job, shop: Workshop) -> Source:
+    """The source, looked at in a child: a file that brings a parser down costs nobody else anything."""
+    request = load.IdentifyRequest(job.source, job.arch, job.trust, job.signature, job.outputs)
+    return shop.step(load.identify_step, request, "identify")
+
+
+def contract_of(job: Job, source: Source) -> Contract:
+    """Both ends of the model; presets, and files that leave the layout open, take that of the source's framework."""
     """What the job says of its inputs and answers."""
-    contract = spec.read(job.preprocess) if job.preprocess else Contract()
+    contract = spec.read(job.preprocess, load.layout(source)) if job.preprocess else Contract()
     return spec.with_labels(contract, job.labels) if job.labels else contract
 
 
 def load_original(
-    source: Source, job: Job, contract: Contract, shop: Workshop, *, calibrate: int = CALIBRATION_SAMPLES
+    source: Source,
+    job: Job,
+    contract: Contract,
+    shop: Workshop,
+    *,
+    given: dataset.Dataset | None = None,
+    calibrate: int = CALIBRATION_SAMPLES,
 ) -> tuple[load.Loaded, Data]:
     """The model, proven to be in inference mode on real samples where there are some, and the samples under its input names.
 
-    At most ``calibrate`` of them are put aside to calibrate with.
+    ``given`` are samples that are there already, in place of the job's data; at most ``calibrate`` are put aside to calibrate with.
     """
     shop.notify(Progress("data", 0, 1))
     names = tuple(one.name for one in job.inputs) or ("input",)
-    gathered = None if job.data is None else dataset.gather(job.data, names, contract, shop.folder("data/all"), limit=job.samples)
+    gathered = given
+    if gathered is None and job.data is not None:
+        gathered = dataset.gather(job.data, names, contract, shop.folder("data/all"), limit=job.samples)
     samples = gathered.samples if gathered else _noise_images(contract, job, shop)
     shop.notify(Progress("data", 1, 1, f"{samples.count} samples" if samples else "none given"))
     shop.notify(Progress("load", 0, 1))

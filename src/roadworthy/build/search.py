@@ -78,7 +78,7 @@ def _try_artefact(
     results = _try_graph([plan for plan, _ in planned], graph, trial, shop, stopping)
     for other in lower.others(plan, graph, graphs):
         failed = [result for result in results if isinstance(result, Rejected)]
-        if not failed or stopping.is_set():
+        if not failed or stopping.is_set() or shop.seconds_left < trial.reserve:
             break
         again = {_plan(result).name: result for result in _try_graph([result.plan for result in failed], other, trial, shop, stopping)}
         results = [_second(result, again, other) if isinstance(result, Rejected) else result for result in results]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.load.identify import IdentifyRequest, identify, identify_step
+from roadworthy.build.load.identify import IdentifyRequest, identify, identify_step, layout
 from roadworthy.build.load.inspect import Inspection, InspectRequest, inspect, inspect_step
 from roadworthy.build.load.opened import Model, Opened
 from roadworthy.build.load.spec import parse as parse_input
@@ -17,7 +17,7 @@ from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
     "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "identify", "identify_step", "inspect", "inspect_step",
-    "live", "load", "parse_input",
+    "layout", "live", "load", "parameters", "parse_input",
 ]  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def load(request: LoadRequest) -> Loaded:
 
     Raises the leaves of SourceError, and UsageError for an ``arch`` or an input that does not fit.
     """
-    source = request.source
+    source = replace(request.source, inputs=request.inputs)
     request.out.mkdir(parents=True, exist_ok=True)
     if source.kind == "npz":
         return _load_npz(request)
@@ -69,14 +69,22 @@ def load(request: LoadRequest) -> Loaded:
     return original.settle_and_save(opened, request.inputs, request.samples, request.out, allow=request.allow_training)
 
 
-def live(module: Any, out: Path) -> Source:
-    """Keep a live nn.Module of the caller's process as a file in ``out``: the Source that ``load`` reads in another.
+def live(model: Any, out: Path, inputs: tuple[TensorSpec, ...] = ()) -> Source:
+    """Keep a live model of the caller's process as a file in ``out``: the Source that ``load`` reads in another.
 
-    The object itself is left as it is: its mode, its device and its weights.
+    ``model`` is an nn.Module, an ExportedProgram, a Keras model or a tf.Module; the object itself is left as it is: its mode, its
+    device and its weights. ``inputs`` is what is known of its inputs. Raises UsageError for anything else.
     """
-    from roadworthy.build.load import original
+    from roadworthy.build.load import living
 
-    return original.from_live(module, out)
+    return living.save(model, out, inputs)
+
+
+def parameters(model: Any) -> tuple[str, ...]:
+    """The names that a live model's inputs are known by, in the order of its call."""
+    from roadworthy.build.load import living
+
+    return living.parameters(model)
 
 
 def _load_npz(request: LoadRequest) -> Loaded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from roadworthy.build.load import arch as architectures
 from roadworthy.build.load.inspect import Inspection, inspect
@@ -52,6 +53,11 @@ def identify(path: Path, *, arch: str | None = None, trust: bool = False, signat
     _check_arch(seen, arch)
     _check_ends(seen, signature, outputs)
     return Source(seen.path.absolute(), seen.kind, seen.framework, seen.sha256, seen.size, arch, trust, signature, outputs)
+
+
+def layout(source: Source) -> Literal["CHW", "HWC"]:
+    """Where images have their channels by the custom of the source's framework."""
+    return "HWC" if source.framework == "tensorflow" else "CHW"
 
 
 def _check_arch(seen: Inspection, arch: str | None) -> None:
