@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,23 +30,28 @@ def deploy_live(
     notify: Notify = lambda progress: None,
     **options: Any,
 ) -> Deployment:
-    """Deploy ``model``: the path of a source, or a live ``nn.Module``, which is left as it is.
+    """Deploy ``model``: the path of a source, or a live model of PyTorch, Keras or TensorFlow, which is left as it is.
 
     ``example_inputs`` (an array or tensor, several, or a mapping by name; batch first) say what the model takes where ``data``
     does not. ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. The rest are the fields of ``Job``.
     """
     with tempfile.TemporaryDirectory(prefix="roadworthy-") as name:
         scratch = Path(name)
+        specs = tuple(parse(text) for text in inputs)
         if isinstance(model, str | Path):
             source, trust = Path(model), bool(options.pop("trust", False))
+            if example_inputs is not None and not isinstance(example_inputs, Mapping):
+                raise UsageError("example inputs of a file go by name: example_inputs={'image': array}")
+            specs = specs or _specs(None, example_inputs)
         else:
-            source, trust = load.live(model, scratch).path, True
+            specs = specs or _specs(model, example_inputs)
+            source, trust = load.live(model, scratch, specs or _specs(model, _inputs_of(data))).path, True
             options.pop("trust", None)
             options.setdefault("name", type(model).__name__)
         job = Job(
             source,
             Path(output),
-            inputs=tuple(parse(text) for text in inputs) or _specs(model, example_inputs),
+            inputs=specs,
             data=_data_file(data, scratch),
             labels=_labels_file(labels, scratch),
             preprocess=None if preprocess is None else str(preprocess),
@@ -63,9 +67,9 @@ def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
         return ()
     if not isinstance(examples, Mapping):
         several = examples if isinstance(examples, tuple | list) else (examples,)
-        names = _parameters(model)
+        names = load.parameters(model)
         if len(names) < len(several):
-            raise UsageError(f"there are {len(several)} example inputs and {len(names)} parameters of {type(model).__name__}.forward")
+            raise UsageError(f"there are {len(several)} example inputs, and {type(model).__name__} takes {len(names)}: {', '.join(names)}")
         examples = dict(zip(names, several, strict=False))
     arrays = {name: np.asarray(example) for name, example in examples.items()}
     for name, array in arrays.items():
@@ -74,12 +78,10 @@ def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(name, str(array.dtype), (BATCH, *array.shape[1:])) for name, array in arrays.items())
 
 
-def _parameters(model: Any) -> list[str]:
-    forward = getattr(model, "forward", None)
-    if forward is None:
-        return ["input"]
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [name for name, parameter in inspect.signature(forward).parameters.items() if parameter.kind in kinds]
+def _inputs_of(data: Any) -> Any:
+    """The samples in memory, with which a model that says nothing of its inputs can be saved; nothing where they lie in a file."""
+    x = data[0] if isinstance(data, tuple) and len(data) == 2 else data
+    return None if isinstance(x, str | Path) else x
 
 
 def _data_file(data: Any, scratch: Path) -> str | None:

@@ -12,7 +12,7 @@ import io
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -229,9 +229,9 @@ def export(model: KerasModel, signature: Signature, directory: Path) -> None:
 
     Raises whatever tracing or writing does.
     """
-    tf = _tensorflow.framework()
-    module = tf.Module()
-    module.model = model.model
+    # Keras's own archive tracks what it keeps out of TensorFlow's sight: random generators, tables of words.
+    archive = package(model.reader).export.ExportArchive()
+    archive.track(model.model)
     specs = signature.inputs
     outputs = tuple(Port(spec.name, _plain(spec.name)) for spec in signature.outputs)
 
@@ -239,9 +239,9 @@ def export(model: KerasModel, signature: Signature, directory: Path) -> None:
         answers = model({spec.name: tensor for spec, tensor in zip(specs, tensors, strict=True)})
         return {port.tensor: answers[port.name] for port in outputs}
 
-    module.serve = tf.function(serve, input_signature=[tensor_spec(spec) for spec in specs], autograph=False)
-    with _quiet():
-        tf.saved_model.save(module, str(directory / _tensorflow.SAVED_MODEL), signatures={SIGNATURE_KEY: module.serve})
+    archive.add_endpoint(SIGNATURE_KEY, serve, input_signature=[tensor_spec(spec) for spec in specs])
+    with _quiet(), redirect_stdout(io.StringIO()):
+        archive.write_out(str(directory / _tensorflow.SAVED_MODEL))
     inputs = tuple(Port(spec.name, _plain(spec.name)) for spec in specs)
     _tensorflow.write_entry(directory, Entry(inputs, outputs, SIGNATURE_KEY))
 

@@ -12,23 +12,13 @@ from typing import Any
 
 import h5py
 
+from roadworthy.build.load import keras_files
 from roadworthy.core.errors import SourceRefused, SourceUnreadable
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 HALF = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 POLICIES = ("DTypePolicy", "Policy", "FloatDTypePolicy")
 QUANTISED = ("QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy")
-PLAIN_CALLS = ("math", "nn", "linalg", "signal", "image", "strings", "bitwise", "random", "__operators__", "keras", "compat")
-"""Where the TensorFlow functions live that a graph of layers may call by name; those outside a module of theirs are in PLAIN."""
-PLAIN = (
-    "abs", "add", "argmax", "argmin", "argsort", "boolean_mask", "broadcast_to", "cast", "clip_by_value", "concat", "cos", "cumsum",
-    "divide", "einsum", "equal", "exp", "expand_dims", "eye", "fill", "floor", "gather", "gather_nd", "greater", "greater_equal",
-    "identity", "less", "less_equal", "logical_and", "logical_not", "logical_or", "matmul", "maximum", "minimum", "multiply", "negative",
-    "norm", "not_equal", "one_hot", "ones", "ones_like", "pad", "pow", "range", "rank", "reduce_all", "reduce_any", "reduce_max",
-    "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum", "repeat", "reshape", "reverse", "roll", "round", "scan", "shape", "sigmoid",
-    "sign", "sin", "size", "slice", "sort", "space_to_batch", "split", "sqrt", "square", "squeeze", "stack", "stop_gradient",
-    "strided_slice", "subtract", "tan", "tanh", "tensordot", "tile", "transpose", "truediv", "unstack", "where", "zeros", "zeros_like",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,21 +94,9 @@ def quantised(config: Any) -> int:
 
 
 def refuse_code(config: Any, path: Path) -> None:
-    """SourceRefused where a layer holds code, or calls a TensorFlow function that is none of plain computation.
-
-    Keras 3 looks for itself; tf-keras runs what an HDF5 file holds without asking.
-    """
-    for part in entries(config):
-        kind, inner = part.get("class_name"), part.get("config")
-        inner = inner if isinstance(inner, dict) else {}
-        name, function = inner.get("name", kind), str(inner.get("function", ""))
-        if kind in ("Lambda", "__lambda__", "TensorFlowOpLayer", "TFSMLayer") or part.get("function_type") == "lambda":
-            raise SourceRefused(f"layer {name!r} of {path} ({kind}) holds code; pass --trust if you know where the file comes from")
-        first, _, rest = function.partition(".")
-        if kind in ("TFOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty") and "py_func" in function:
-            raise SourceRefused(f"layer {name!r} of {path} calls {function}; pass --trust if you know where the file comes from")
-        if kind == "TFOpLambda" and not (first in PLAIN_CALLS if rest else first in PLAIN):
-            raise SourceRefused(f"layer {name!r} of {path} calls tf.{function}; pass --trust if you know where the file comes from")
+    """SourceRefused where reading the model could run code: tf-keras runs what an HDF5 file holds without asking."""
+    if executes := keras_files.walk(config).executes:
+        raise SourceRefused(f"{path} asks for more than computing: {executes[0]}; pass --trust if you know where it comes from")
 
 
 def _policy(part: dict[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.load import arch, keras_config, keras_model, keras_tensors
+from roadworthy.build.load import arch, keras_config, keras_files, keras_model, keras_objects, keras_tensors
 from roadworthy.build.load.keras_model import Live
 from roadworthy.build.load.keras_names import CLASSES
 from roadworthy.build.load.opened import Model
@@ -20,8 +20,6 @@ from roadworthy.core.stages import Source
 from roadworthy.runtimes import _keras
 from roadworthy.runtimes._keras import Reader
 
-EMBEDDED = "roadworthy.pkl"
-"""The member of an archive of ours that holds a live model's own classes by value; read from trusted files alone."""
 NAMES: dict[Reader, str] = {"keras": "Keras 3", "tf_keras": "tf-keras"}
 UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown (?:layer|object|\w+ function)|Unknown layer):? '?\"?([\w>.]+)")
 UNSAFE = re.compile(r"unsafe deserialization|safe_mode|not a modeling function|is disallowed|not allowed|potentially unsafe", re.IGNORECASE)
@@ -83,21 +81,12 @@ def _first(
 
 def custom_objects(source: Source, reader: Reader) -> dict[str, Any]:
     """The user's own classes and functions by every name that a file may have for them: the bare one, and the registered one."""
-    keras = _keras.package(reader)
-    found = arch.objects(source.arch) if source.arch else _embedded(source)
-    named = {}
-    for name, thing in found.items():
-        named[name] = thing
-        try:
-            named[keras.saving.get_registered_name(thing)] = thing
-        except (TypeError, ValueError, AttributeError):
-            continue
-    return named
+    return keras_objects.named(_keras.package(reader), arch.objects(source.arch) if source.arch else _embedded(source))
 
 
 def reason(problem: Exception) -> str:
     """What a reader says, in one line, without the configurations that Keras prints with it."""
-    said = str(problem)
+    said = str(problem).strip() or type(problem).__name__
     if deep := re.findall(r"Exception encountered: (.+)", said):
         said = deep[-1]
     return re.sub(r"\s+", " ", re.split(r"\. (?:Full object config|Please ensure|Make sure)|using config=", said)[0]).strip()[:300]
@@ -107,9 +96,9 @@ def _embedded(source: Source) -> dict[str, Any]:
     if not source.trust or not zipfile.is_zipfile(source.path):
         return {}
     with zipfile.ZipFile(source.path) as archive:
-        if EMBEDDED not in archive.namelist():
+        if keras_files.EMBEDDED not in archive.namelist():
             return {}
-        found: dict[str, Any] = pickle.loads(archive.read(EMBEDDED))
+        found: dict[str, Any] = pickle.loads(archive.read(keras_files.EMBEDDED))
         return found
 
 

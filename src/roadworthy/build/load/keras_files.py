@@ -28,6 +28,8 @@ MODELING = frozenset({
 """Parts of Keras that a model is made of. The others (utils, saving, config, preprocessing, ...) read files and change settings."""
 TOP = frozenset({"DTypePolicy", "FloatDTypePolicy", "QuantizedDTypePolicy", "Sequential", "Model", "Functional", "Layer", "InputSpec"})
 KERAS = ("keras", "tf_keras")
+EMBEDDED = "roadworthy.pkl"
+"""The member of an archive of ours that holds a live model's own classes by value; read from trusted files alone."""
 LOOKUPS = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
 COMPUTES = (
     "math.", "nn.", "image.", "linalg.", "strings.", "signal.", "sparse.", "ragged.", "sets.", "bitwise.", "audio.", "random.",

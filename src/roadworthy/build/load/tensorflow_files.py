@@ -14,6 +14,7 @@ from roadworthy.build.load import graphs, hdf5_files, keras_files, onnx_files, o
 from roadworthy.build.load.archive import Archive
 from roadworthy.build.load.facts import Facts
 from roadworthy.build.load.graphs import MetaGraph
+from roadworthy.build.load.keras_files import EMBEDDED
 from roadworthy.core.errors import SourceRefused, SourceUnreadable
 from roadworthy.core.types import Signature
 
@@ -70,6 +71,9 @@ def keras(path: Path) -> Facts:
         metadata = _json(archive.read("metadata.json"), f"{path}: metadata.json")
         version = metadata.get("keras_version") if isinstance(metadata, dict) else None
         weights = [hdf5_files.read_member(archive, name, path) for name in archive.names if name.endswith((".h5", ".hdf5"))]
+        if EMBEDDED in archive.names:
+            # A live model of ours: its classes came along.
+            model = replace(model, needs=(), executes=(*model.executes, f"the pickled classes in {EMBEDDED}"))
     return _model("keras", model, tuple(spec for one in weights for spec in one.tensors), str(version or ""))
 
 

@@ -1,0 +1,94 @@
+"""Keras weights without an architecture: into the model that the user's own code builds, layer by layer and shape by shape."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from roadworthy.build.load import arch, keras_model, keras_objects, keras_tensors
+from roadworthy.build.load.keras_file import reason
+from roadworthy.build.load.keras_model import Live
+from roadworthy.build.load.keras_tensors import Tensor
+from roadworthy.build.load.opened import Model
+from roadworthy.core.errors import ArchitectureMismatch, SourceError, UsageError
+from roadworthy.core.stages import Source
+from roadworthy.runtimes import _keras
+from roadworthy.runtimes._keras import Reader
+
+
+def read(source: Source) -> Model:
+    """The model of ``source.arch`` with the file's weights in it; UsageError for an architecture that is not built yet,
+    ArchitectureMismatch where the two do not fit.
+    """
+    if source.arch is None:
+        raise UsageError(
+            f"{source.path} holds weights and not the model they belong to; name the code that builds it: --arch FILE.py:CALLABLE"
+        )
+    kinds = [_keras.package("keras").Model]
+    arch.module(source.arch)
+    if "tf_keras" in sys.modules:
+        kinds.append(_keras.package("tf_keras").Model)
+    model = arch.construct(source.arch, tuple(kinds), "Keras model")
+    reader: Reader = "keras" if isinstance(model, kinds[0]) else "tf_keras"
+    if not model.weights:
+        raise UsageError(f"--arch {source.arch}: the model has no weights yet; call it on a batch, or build() it, before it is returned")
+    _fill(model, source.path)
+    proof = keras_tensors.all_there(model, source.path)
+    objects = keras_objects.own(_keras.package(reader), model)
+    return keras_model.of_memory(Live(model, reader, trusted=True), objects, (proof,), (f"the architecture is {source.arch}",))
+
+
+def _fill(model: Any, path: Path) -> None:
+    """Load the weights; the reader looks at a file's name to know its kind, so it gets one that fits."""
+    legacy = _is_legacy(path)
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / ("model.h5" if legacy else "model.weights.h5")
+        link.symlink_to(path.absolute())
+        try:
+            model.load_weights(str(link))
+        except Exception as problem:
+            words = f"the weights in {path} do not fit the architecture: {reason(problem)}"
+            expected = _legacy_of(model) if legacy else _saved(model, Path(folder))
+            found = _legacy(path) if legacy else keras_tensors.of_file(path)
+            raise keras_tensors.mismatch(expected, found, path) or ArchitectureMismatch(words, detail=str(problem)) from problem
+
+
+def _is_legacy(path: Path) -> bool:
+    try:
+        with h5py.File(path, "r") as file:
+            return "layer_names" in file.attrs
+    except OSError as problem:
+        raise SourceError(f"{path} cannot be read as an HDF5 file: {problem}", detail=repr(problem)) from problem
+
+
+def _saved(model: Any, folder: Path) -> tuple[Tensor, ...]:
+    """The places and shapes that a file of this architecture has."""
+    model.save_weights(str(folder / "own.weights.h5"))
+    return keras_tensors.of_file(folder / "own.weights.h5")
+
+
+def _legacy(path: Path) -> tuple[Tensor, ...]:
+    """A file of Keras 2 lists its layers, and each layer its weights: "dense/0" is the first of ``dense``."""
+    with h5py.File(path, "r") as file:
+        found = []
+        for layer in map(_text, file.attrs["layer_names"]):
+            for number, name in enumerate(map(_text, file[layer].attrs["weight_names"])):
+                found.append(Tensor(f"{layer}/{number}", tuple(file[layer][name].shape), ""))
+        return tuple(found)
+
+
+def _legacy_of(model: Any) -> tuple[Tensor, ...]:
+    return tuple(
+        Tensor(f"{layer.name}/{number}", tuple(int(size) for size in np.shape(weight.numpy())), "")
+        for layer in model.layers
+        for number, weight in enumerate([*layer.trainable_weights, *layer.non_trainable_weights])
+    )
+
+
+def _text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
