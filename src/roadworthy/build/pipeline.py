@@ -74,7 +74,6 @@ def identified(job: Job, shop: Workshop) -> Source:
 
 def contract_of(job: Job, source: Source) -> Contract:
     """Both ends of the model; presets, and files that leave the layout open, take that of the source's framework."""
-    """What the job says of its inputs and answers."""
     contract = spec.read(job.preprocess, load.layout(source)) if job.preprocess else Contract()
     return spec.with_labels(contract, job.labels) if job.labels else contract
 
