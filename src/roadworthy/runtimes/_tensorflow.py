@@ -152,7 +152,7 @@ def open_function(path: Path, *, double: bool = False) -> Function:
         return Function(_in_double(concrete(path), entry), entry)
     if (path / GRAPHDEF).is_file():
         return Function(concrete(path), entry)
-    return Function(saved_call(path / SAVED_MODEL, entry), entry)
+    return Function(calling(saved_signature(path / SAVED_MODEL, entry), entry), entry)
 
 
 def concrete(path: Path) -> Any:
@@ -164,12 +164,15 @@ def concrete(path: Path) -> Any:
     entry = read_entry(path)
     if (path / GRAPHDEF).is_file():
         return graph_function(read_graph(path / GRAPHDEF), entry)
-    tf = framework()
-    signature = saved_signature(path / SAVED_MODEL, entry)
+    return traced(saved_signature(path / SAVED_MODEL, entry), entry)
+
+
+def traced(signature: Any, entry: Entry) -> Any:
+    """``concrete`` for a restored function that goes by names."""
     specs = arguments_of(signature)
     arguments = [_argument(specs[port.tensor].shape, specs[port.tensor].dtype, port) for port in entry.inputs]
-    with _explained(path):
-        function = tf.function(_calling(signature, entry), input_signature=arguments, autograph=False).get_concrete_function()
+    with _explained("the signature"):
+        function = framework().function(calling(signature, entry), input_signature=arguments, autograph=False).get_concrete_function()
     function.signature = signature  # its variables live as long as it does
     return function
 
@@ -239,11 +242,6 @@ def read_graph(file: Path) -> Any:
     except Exception as problem:
         raise StepFailed(f"{file} is no TensorFlow graph: {first_line(problem)}", detail=str(problem)) from problem
     return graph
-
-
-def saved_call(directory: Path, entry: Entry) -> Callable[..., list[Any]]:
-    """The SavedModel in ``directory`` as a function of tensors in the order of the entry: its signature itself, called eagerly."""
-    return _calling(saved_signature(directory, entry), entry)
 
 
 def saved_signature(directory: Path, entry: Entry) -> Any:
@@ -341,8 +339,8 @@ def _in_double(function: Any, entry: Entry) -> Callable[..., Sequence[Any]]:
     return lambda *tensors: wide(*[tf.cast(one, tf.float64) if one.dtype == tf.float32 else one for one in tensors])
 
 
-def _calling(signature: Any, entry: Entry) -> Callable[..., list[Any]]:
-    """``signature``, which goes by names, as a function of tensors in the order of ``entry``."""
+def calling(signature: Any, entry: Entry) -> Callable[..., list[Any]]:
+    """``signature``, a restored function that goes by names, as one of tensors in the order of ``entry``."""
     tf = framework()
     constants = {one.tensor: tf.constant(one.value, one.dtype) for one in entry.constants}
 

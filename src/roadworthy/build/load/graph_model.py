@@ -58,7 +58,7 @@ def model(session: Any, ends: Ends, frozen: Callable[[], Any], *, path: Path, pr
         return Graph(FORMAT, out, signature, route="the original")
 
     def blame(first: Arrays, second: Arrays) -> str:
-        return _blame(session, outputs, feed(first), feed(second), prove.alike(first, second))
+        return blamed(session, outputs, feed(first), feed(second), prove.alike(first, second))
 
     same = "frozen, with its switches set, it gave what the file's own graph gave in a session"
     return Model(
@@ -71,6 +71,18 @@ def model(session: Any, ends: Ends, frozen: Callable[[], Any], *, path: Path, pr
         (MODES, *switches.said(ends.constants), *proofs, same),
         (*ends.notes, *notes),
     )
+
+
+def imported(graph_def: Any, path: Path) -> Any:
+    """The GraphDef as a ``tf.Graph``; SourceError naming what this TensorFlow does not have."""
+    tf = _tensorflow.framework()
+    graph = tf.Graph()
+    try:
+        with graph.as_default():
+            tf.graph_util.import_graph_def(graph_def, name="")
+    except Exception as problem:
+        raise SourceError(f"TensorFlow does not take {path}: {_tensorflow.first_line(problem)}", detail=str(problem)) from problem
+    return graph
 
 
 def session_of(graph: Any) -> Any:
@@ -170,7 +182,7 @@ def _seed(seed: int) -> None:
     _tensorflow.framework().random.set_seed(seed)
 
 
-def _blame(session: Any, outputs: list[Any], first: dict[str, Any], second: dict[str, Any], alike: Callable[[Array, Array], bool]) -> str:
+def blamed(session: Any, outputs: list[Any], first: dict[str, Any], second: dict[str, Any], alike: Callable[[Array, Array], bool]) -> str:
     """The first operation, in the order of the graph, whose answers are not as they should be; LookupError where none stands out."""
     needed: set[Any] = set()
     waiting = [tensor.op for tensor in outputs]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from roadworthy.build.load import ends, graph_model
 from roadworthy.build.load.opened import Model
 from roadworthy.core.errors import SourceError, SourceUnreadable, StepFailed
@@ -18,7 +15,7 @@ def read(source: Source) -> Model:
         graph_def = _tensorflow.read_graph(source.path)
     except StepFailed as problem:
         raise SourceUnreadable(f"{source.path} is cut short or damaged; fetch it again", detail=problem.detail) from problem
-    graph = imported(graph_def, source.path)
+    graph = graph_model.imported(graph_def, source.path)
     unfrozen = [op.name for op in graph.get_operations() if op.type in ends.VARIABLES]
     if unfrozen:
         raise SourceError(
@@ -27,15 +24,3 @@ def read(source: Source) -> Model:
         )
     found = ends.find(graph, source.path, source.inputs, source.outputs)
     return graph_model.model(graph_model.session_of(graph), found, lambda: graph_def, path=source.path, proofs=(), notes=())
-
-
-def imported(graph_def: Any, path: Path) -> Any:
-    """The GraphDef as a ``tf.Graph``; SourceError naming what this TensorFlow does not have."""
-    tf = _tensorflow.framework()
-    graph = tf.Graph()
-    try:
-        with graph.as_default():
-            tf.graph_util.import_graph_def(graph_def, name="")
-    except Exception as problem:
-        raise SourceError(f"TensorFlow does not take {path}: {_tensorflow.first_line(problem)}", detail=str(problem)) from problem
-    return graph
