@@ -107,9 +107,16 @@ def linear(path: Path, *, batch: int = 1, **names: str) -> Path:
     return write(path, tensors, [connected("x", "y")], ["x"], ["y"], **names)
 
 
-def quantised(path: Path, *, batch: int = 1) -> Path:
+def quantised(path: Path, *, batch: int = 1, out: Quantization = OUT) -> Path:
     """The same in uint8, at the door too."""
     weight = np.clip(np.rint(WEIGHT / WEIGHTS.scale) + WEIGHTS.zero_point, 0, 255).astype(np.uint8)
     tensors = [Tensor("x", "uint8", (batch, 8), None, IN), Tensor("w", "uint8", (4, 8), weight, WEIGHTS),
-               Tensor("y", "uint8", (batch, 4), None, OUT)]  # fmt: skip
+               Tensor("y", "uint8", (batch, 4), None, out)]  # fmt: skip
     return write(path, tensors, [connected("x", "y")], ["x"], ["y"])
+
+
+def strings(path: Path, order: tuple[int, ...]) -> Path:
+    """Byte strings ``x`` [n] to ``y`` [n], the same in another order."""
+    count, rows = len(order), np.array(order, np.int32)
+    tensors = [Tensor("x", "object", (count,)), Tensor("rows", "int32", (count,), rows), Tensor("y", "object", (count,))]
+    return write(path, tensors, [Operator("GATHER", ("x", "rows"), ("y",), schema.GatherOptionsT())], ["x"], ["y"])
