@@ -62,9 +62,12 @@ def _from_model(subject: TensorFlowSubject, out: Path) -> Written:
 
 def _exported(subject: TensorFlowSubject, out: Path) -> Written:
     model = _keras.load(subject.graph.path)
+    if model.reader != "keras":
+        raise Refused("tf-keras, which this model needs, has no such export")
     model(subject.feeds(subject.batch))  # an export of a model that was never called is refused
     specs = [_keras.tensor_spec(spec) for spec in subject.signature.inputs]
-    model.model.export(str(out / NAME), format="onnx", verbose=False, input_signature=specs, opset_version=OPSET)
+    taken = [specs] if len(specs) > 1 else specs
+    model.model.export(str(out / NAME), format="onnx", verbose=False, input_signature=taken, opset_version=OPSET)
     return _settled(onnx.load(str(out / NAME)), subject, out)
 
 
@@ -109,8 +112,9 @@ def _name(graph: Any, signature: Signature) -> None:
     for values, specs in ((graph.input, signature.inputs), (graph.output, signature.outputs)):
         wanted = [spec.name for spec in specs]
         found = [value.name for value in values if value.name not in weights]
-        if len(found) == len(wanted) and not set(found) & set(wanted):
-            _rename(graph, dict(zip(found, wanted, strict=True)))
+        if len(found) == len(wanted):
+            strange, missing = [name for name in found if name not in wanted], [name for name in wanted if name not in found]
+            _rename(graph, dict(zip(strange, missing, strict=True)))
         elif values is graph.input and set(found) < set(wanted):
             graph.input.extend(_unused(spec) for spec in specs if spec.name not in found)
         if {value.name for value in values} >= set(wanted):

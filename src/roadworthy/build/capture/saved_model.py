@@ -24,6 +24,7 @@ def export(subject: TensorFlowSubject, out: Path) -> Written:
     """By Keras's ``ExportArchive``, with an endpoint of our own that keeps names."""
     tf = _tensorflow.framework()
     model = _keras.load(subject.graph.path)
+    model(subject.feeds(subject.batch))  # an export of a model that was never called is refused
     specs = [_keras.tensor_spec(spec) for spec in subject.signature.inputs]
     inputs = tuple(Port(name, spec.name) for name, spec in zip(subject.inputs, specs, strict=True))
     outputs = tuple(Port(name, f"output_{number}") for number, name in enumerate(subject.outputs))
@@ -35,7 +36,7 @@ def export(subject: TensorFlowSubject, out: Path) -> Written:
     archive = _keras.package(model.reader).export.ExportArchive()
     archive.track(model.model)
     archive.add_endpoint(KEY, serve, input_signature=specs)
-    archive.write_out(str(out / _tensorflow.SAVED_MODEL), verbose=False)
+    archive.write_out(str(out / _tensorflow.SAVED_MODEL), **({"verbose": False} if model.reader == "keras" else {}))
     _tensorflow.write_entry(out, Entry(inputs, outputs, KEY))
     return Written(out, subject.signature)
 

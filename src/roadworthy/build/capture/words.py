@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
+import traceback
 
 from roadworthy.core.errors import RoadworthyError
 
 LONGEST = 240
 DEEPEST = 6
 
-_DATA_DEPENDENT = re.compile(r"data-dependent|GuardOnDataDependent|DataDependentOutput", re.IGNORECASE)
+_DATA_DEPENDENT = re.compile(
+    r"data-dependent|GuardOnDataDependent|DataDependentOutput|symbolic `?(tf|Keras)\S* as a Python"
+    r"|'SymbolicTensor' object has no attribute 'numpy'|NotImplementedError: numpy\(\) is only available when eager",
+    re.IGNORECASE,
+)
+_LOOP = re.compile(r"Iterating over a symbolic")
+_UNKNOWN_SIZE = re.compile(r"'?NoneType'?|None values not supported|partially known TensorShape|got None|Constraints violated")
 _SPECIALISED = re.compile(r"You marked (\w+) as dynamic but your code specialized it to be a constant \((\d+)\)")
 _SUGGESTED_LIMIT = re.compile(r"batch = Dim\('batch', (?:min=\d+, )?max=(\d+)\)")
 _SOURCE_LINE = re.compile(r"File \"?([^\s\":]+\.py)\"?(?:, line |:)(\d+),? in \w+(?:, code: (.+))?")
+_FRAMEWORKS = re.compile(r"/(torch|tensorflow|keras|tf_keras|tf2onnx|roadworthy|numpy)/")
+_WRAPPED = re.compile(r"Exception encountered when calling |in user code:")
 _NO_OPERATOR = re.compile(
     r"No ONNX function found for <OpOverload\(op='([\w.:]+)'|Exporting the operator '([\w:]+)' to ONNX opset version \d+ is not supported"
 )
@@ -35,7 +44,9 @@ def reason(problem: BaseException) -> str:
         return "ran out of memory"
     text = _whole(problem)
     if is_data_dependent(problem):
-        return f"a branch or a size in the model depends on the data{_where(text)}"
+        return f"a branch or a size in the model depends on the data{_where(text) or _frame(problem)}"
+    if _LOOP.search(text):
+        return f"the model goes over a tensor in a Python loop, which no graph records{_where(text) or _frame(problem)}"
     if match := _SPECIALISED.search(text):
         return f"the model's code fixes {match[1]} to {match[2]}{_where(text)}"
     if match := _NO_OPERATOR.search(text):
@@ -53,7 +64,7 @@ def is_data_dependent(problem: BaseException) -> bool:
 
 def is_batch(problem: BaseException) -> bool:
     """Whether the route would do for another, or for one fixed, number of samples."""
-    return problem.batch if isinstance(problem, Refused) else "Constraints violated" in _whole(problem)
+    return problem.batch if isinstance(problem, Refused) else bool(_UNKNOWN_SIZE.search(_whole(problem)))
 
 
 def suggested_limit(problem: BaseException) -> int | None:
@@ -83,14 +94,22 @@ def _chain(problem: BaseException) -> list[BaseException]:
 def _where(text: str) -> str:
     """The model's own line, if the message names one outside the framework."""
     for file, line, code in _SOURCE_LINE.findall(text):
-        if "/torch/" not in file:
+        if not _FRAMEWORKS.search(file):
             return f" ({file.rpartition('/')[2]}:{line}{': ' + code.strip() if code else ''})"
+    return ""
+
+
+def _frame(problem: BaseException) -> str:
+    """The model's own line, where the message names none: the innermost one that belongs to no installed package."""
+    for frame in reversed(traceback.extract_tb(_chain(problem)[-1].__traceback__)):
+        if frame.filename.startswith("/") and not _FRAMEWORKS.search(frame.filename):
+            return f" ({frame.filename.rpartition('/')[2]}:{frame.lineno}{': ' + frame.line if frame.line else ''})"
     return ""
 
 
 def _telling_line(text: str) -> str:
     """Interpreter errors end with what happened; the others begin with it."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines() if line.strip() and not _WRAPPED.match(line)]
     if not lines:
         return "no message"
     final = [line for line in lines if re.match(r"(\w+Error|Error): ", line)]
