@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from roadworthy.build.pipeline import _promised
+from roadworthy.build.pipeline import promised
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import Signature, TensorSpec
 
@@ -16,10 +16,10 @@ def graph(signature: Signature) -> Graph:
     return Graph("any", Path("graph"), signature, "test")
 
 
-def test_the_least_proven_limit_is_promised() -> None:
+def test_the_least_proven_limit_ispromised() -> None:
     graphs = tuple(graph(replace(OPEN, max_batch=limit)) for limit in (None, 16, 64))
-    assert _promised(OPEN, graphs).max_batch == 16
+    assert promised(OPEN, graphs).max_batch == 16
 
 
-def test_without_a_limit_none_is_promised_and_a_fixed_graph_limits_its_own_plans_alone() -> None:
-    assert _promised(OPEN, (graph(OPEN), graph(OPEN.fixed(1)))) == OPEN
+def test_without_a_limit_none_ispromised_and_a_fixed_graph_limits_its_own_plans_alone() -> None:
+    assert promised(OPEN, (graph(OPEN), graph(OPEN.fixed(1)))) == OPEN
