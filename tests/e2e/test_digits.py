@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,9 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from commands import roadworthy, served
+
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits"
-ROADWORTHY = str(Path(sys.executable).with_name("roadworthy"))
 
 
 @pytest.fixture(scope="module")
@@ -30,23 +29,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(trained: Path) -> Path:
     """The checkpoint deployed with the two runtimes that serve without a framework."""
     target = trained / "digits.bundle"
-    command = [ROADWORTHY, "deploy", trained / "digits.pt", "--arch", f"{DIGITS / 'net.py'}:DigitsNet", "--data", trained / "images"]
     options = ["--preprocess", DIGITS / "preprocess.toml", "--runtimes", "onnxruntime,openvino", "--name", "digits", "-o", target]
-    run = subprocess.run([*command, *options], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    arch = f"{DIGITS / 'net.py'}:DigitsNet"
+    roadworthy("deploy", trained / "digits.pt", "--arch", arch, "--data", trained / "images", *options)
     return target
 
 
 @pytest.fixture(scope="module")
 def server(bundle: Path) -> Iterator[tuple[str, int]]:
-    """The bundle served on a free port: its URL and process id; it ends with code 0 when asked to."""
-    with subprocess.Popen([ROADWORTHY, "serve", bundle, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        match = re.search(r"serving digits at (\S+)", process.stdout.readline())
-        assert match
-        yield match[1], process.pid
-        process.send_signal(signal.SIGTERM)
-    assert process.returncode == 0
+    """The bundle served: its URL and process id."""
+    with served(bundle, "digits") as found:
+        yield found
 
 
 def test_the_certificate_holds_the_evidence(bundle: Path) -> None:
@@ -65,8 +58,7 @@ def test_the_certificate_holds_the_evidence(bundle: Path) -> None:
 def test_served_answers_are_those_of_predict_and_mostly_right(trained: Path, bundle: Path, server: tuple[str, int]) -> None:
     url, _ = server
     files = [sorted((trained / "images" / str(digit)).glob("*.png"))[0] for digit in range(10)]
-    run = subprocess.run([ROADWORTHY, "predict", bundle, *files, "--json"], capture_output=True, text=True, check=True)
-    predicted = [answer["samples"][0][0]["label"] for answer in json.loads(run.stdout)]
+    predicted = [answer["samples"][0][0]["label"] for answer in json.loads(roadworthy("predict", bundle, *files, "--json"))]
     served = []
     for file in files:
         response = httpx.post(f"{url}/v2/models/digits/infer", content=file.read_bytes(), headers={"Content-Type": "image/png"})

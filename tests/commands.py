@@ -1,0 +1,32 @@
+"""What the walks from a trained file to an answer share: the command as a person types it, and a server of their own."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROADWORTHY = str(Path(sys.executable).with_name("roadworthy"))
+
+
+def roadworthy(*words: str | Path) -> str:
+    """What the command prints; it must succeed."""
+    run = subprocess.run([ROADWORTHY, *map(str, words)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@contextmanager
+def served(bundle: Path, name: str) -> Iterator[tuple[str, int]]:
+    """The bundle served on a free port: its URL and process id; it ends with code 0 when asked to."""
+    with subprocess.Popen([ROADWORTHY, "serve", bundle, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        match = re.search(rf"serving {name} at (\S+)", process.stdout.readline())
+        assert match
+        yield match[1], process.pid
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
