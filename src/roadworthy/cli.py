@@ -129,6 +129,78 @@ def deploy(source: Path, output: Path, inputs: tuple[str, ...], model_version: s
     console.show_deployment(deployment.bundle, deployment.certificate, as_json=as_json)
 
 
+SIDE = re.compile(r"([A-Z])=(.*)", re.DOTALL)
+
+
+def _for_side(values: tuple[str, ...], index: int, option: str, sides: int) -> tuple[str, ...]:
+    """Those of ``values`` that are for side ``index``: with its letter in front (``B=net.py:Net``), or with none, for every side."""
+    letters = [chr(ord("A") + number) for number in range(sides)]
+    chosen = []
+    for value in values:
+        match = SIDE.fullmatch(value)
+        if match and match[1] not in letters:
+            raise click.BadParameter(f"{option} {value}: there is no source {match[1]}; they are {', '.join(letters)}, in the order given")
+        if not match:
+            chosen.append(value)
+        elif match[1] == letters[index]:
+            chosen.append(match[2])
+    return tuple(chosen)
+
+
+def _one(values: tuple[str, ...], option: str) -> str | None:
+    if len(values) > 1:
+        raise click.BadParameter(f"{option} was given {len(values)} times for one source: {', '.join(values)}")
+    return values[0] if values else None
+
+
+@commands.command()
+@click.argument("sources", nargs=-1, required=True, type=EXISTING)
+@click.option("-o", "--output", "page", type=EXISTING, help="Where to write the comparison as an HTML page.")
+@click.option("--arch", multiple=True, help="As for deploy; A=... or B=... for one source alone.")
+@click.option("--input", "inputs", multiple=True, help="As for deploy; A=... for one source alone.")
+@click.option("--signature", multiple=True, help="Which signature of a SavedModel; A=... for one source alone.")
+@click.option("--outputs", multiple=True, help="The tensors a frozen graph answers with; A=... for one source alone.")
+@click.option("--preprocess", multiple=True, help="How an image becomes an input; A=... for one source alone.")
+@click.option("--data", help="Samples, as for deploy; arrays are transposed for a source that wants its channels elsewhere.")
+@click.option("--labels", type=EXISTING, help="Class names, one a line, in the order of the models' outputs.")
+@click.option("--samples", type=click.IntRange(min=1), help="Use at most this many samples, classes balanced.")
+@click.option("--time-budget", "seconds", default="30m", show_default=True, callback=_duration, help="For everything, e.g. 5m.")
+@click.option("--trust", is_flag=True, help="The sources may run code from their files, in processes with limits.")
+@json_option
+def compare(sources: tuple[Path, ...], page: Path | None, as_json: bool, **options: Any) -> None:
+    """Hold two or more models side by side: are they the same function, and what does each way to run them cost?
+
+    Options that tell how to read one source are for all of them, or for one: A=... is for the first, B=... for the second.
+    """
+    from roadworthy import console
+    from roadworthy.build import compare as conductor
+    from roadworthy.build.job import Job
+    from roadworthy.build.load.spec import parse as parse_input
+    from roadworthy.build.pack import comparison
+
+    named = {option: options.pop(option) for option in ("arch", "inputs", "signature", "outputs", "preprocess")}
+    jobs = []
+    for index, source in enumerate(sources):
+        mine = {option: _for_side(values, index, f"--{option}", len(sources)) for option, values in named.items()}
+        jobs.append(
+            Job(
+                source,
+                source,
+                arch=_one(mine["arch"], "--arch"),
+                signature=_one(mine["signature"], "--signature") or "",
+                outputs=tuple(name.strip() for value in mine["outputs"] for name in value.split(",") if name.strip()),
+                inputs=tuple(parse_input(text) for text in mine["inputs"]),
+                preprocess=_one(mine["preprocess"], "--preprocess"),
+                **options,
+            )
+        )
+    with console.progress(quiet=as_json) as notify:
+        found = conductor.compare(jobs, notify)
+    if page is not None:
+        comparison.write(found, page)
+    console.show_comparison(found, page, as_json=as_json)
+
+
 @commands.command()
 @click.argument("bundle", type=EXISTING)
 @json_option

@@ -17,6 +17,7 @@ from rich.table import Table
 from roadworthy.build.workshop import Notify, Progress
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.core import codec
+from roadworthy.core.comparison import Comparison, Form, Side
 from roadworthy.core.evidence import Interval
 from roadworthy.core.stages import Measured, Verified
 from roadworthy.doctor import Examination
@@ -124,6 +125,82 @@ def _score(verified: Verified) -> str:
         return f"error {verified.parity.max_rel:.1e}"
     value = verified.score.value
     return f"{100 * value.value:.2f} % [{100 * value.low:.1f}, {100 * value.high:.1f}]"
+
+
+def show_comparison(comparison: Comparison, page: Path | None, *, as_json: bool) -> None:
+    """Whether they are one function, and why not; then every form of each with what it costs."""
+    if as_json:
+        show_json(comparison)
+        return
+    for pairing in comparison.pairings:
+        colour = "green" if pairing.same else "red"
+        output.print(f"[bold {colour}]{'the same function' if pairing.same else 'not the same function'}[/]  {escape(pairing.verdict)}")
+        if not pairing.same and pairing.first:
+            output.print(f"first to differ  {escape(pairing.first)}")
+        for words in () if pairing.same else pairing.explanations:
+            output.print(f"why              {escape(words)}")
+        for words in pairing.notes:
+            output.print(f"[dim]note             {escape(words)}[/]")
+        output.print(f"[dim]layers           {len(pairing.layers)} pairs matched, {sum(pair.same for pair in pairing.layers)} agree[/]")
+    for side in comparison.sides:
+        output.print(_forms(side))
+        for entry in side.failed:
+            output.print(f"[red]failed[/] {escape(entry.plan.name)} [dim]({entry.stage})[/]: {escape(entry.reason)}")
+        for words in side.notes:
+            output.print(f"[dim]{escape(words)}[/]")
+    if page is not None:
+        output.print(f"\nPage  {page}", soft_wrap=True)
+
+
+def _forms(side: Side) -> Table:
+    table = Table(title=f"{side.name}, {side.framework}, {side.parameters:,} parameters", title_justify="left", box=SIMPLE)
+    table.add_column("form", no_wrap=True)
+    headings = (
+        "1: ms",
+        "x original",
+        "8: ms",
+        "32: ms",
+        "samples/s",
+        "import s",
+        "load s",
+        "first 1: ms",
+        "8: ms",
+        "32: ms",
+        "made s",
+        "RAM MB",
+    )
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    original = side.forms[0]
+    for form in side.forms:
+        table.add_row(*_form(form, original), style="bold" if form is original else "cyan" if form.family == "shared" else None)
+    if not all(one.trusted for form in side.forms for one in form.steady):
+        table.caption = "? too few undisturbed rounds"
+    return table
+
+
+def _form(form: Form, original: Form) -> tuple[str, ...]:
+    times = {one.batch: one for one in form.steady}
+    firsts = {one.batch: one.ms for one in form.first_calls}
+    base = next((one.ms.value for one in original.steady if one.batch == 1), None)
+
+    def warm(batch: int) -> str:
+        one = times.get(batch)
+        return "-" if one is None else f"{'' if one.trusted else '? '}{_short(one.ms.value)}"
+
+    return (
+        f"{form.plan.name}{' (orig.)' if form is original else ''}",
+        warm(1),
+        _short(base / times[1].ms.value) if base and 1 in times else "-",
+        warm(8),
+        warm(32),
+        f"{form.throughput:.0f} at {form.best_batch}",
+        f"{form.import_ms / 1000:.2f}",
+        f"{form.load_ms / 1000:.2f}",
+        *(_short(firsts[batch]) if batch in firsts else "-" for batch in (1, 8, 32)),
+        f"{form.made_s:.1f}",
+        f"{form.memory_mb:.0f}",
+    )
 
 
 def show_doctor(examination: Examination, *, as_json: bool) -> None:

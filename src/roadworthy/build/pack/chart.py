@@ -102,8 +102,8 @@ def draw(shown: tuple[Entry, ...], budget: float, *, width: int, height: int) ->
     scale = 100 if all(figures.is_share(entry.score) for entry in timed) else 1
     untimed = any(entry.latency_ms is None for entry in shown)
     bottom, inner = height - BOTTOM, width - RIGHT - (STRIP if untimed else 0)
-    across = _log_scale([entry.latency_ms or 1.0 for entry in timed], LEFT + 14, inner - 14)
-    up = _Linear(*_extent(timed, budget), bottom - 8, TOP + 8)
+    across = log_scale([entry.latency_ms or 1.0 for entry in timed], LEFT + 14, inner - 14)
+    up = Linear(*_extent(timed, budget), bottom - 8, TOP + 8)
     points: list[Point] = []
     gaps = iter(range(1, len(shown)))
     untimed_count = len(shown) - len(timed)
@@ -134,12 +134,12 @@ def _extent(timed: list[Entry], budget: float) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _bar(entry: Entry, up: _Linear) -> tuple[float, float]:
+def _bar(entry: Entry, up: Linear) -> tuple[float, float]:
     """Where the interval's lower and upper end are drawn; an upper end is the smaller number."""
     return up.clip(-entry.score.drop.high), up.clip(-entry.score.drop.low)
 
 
-def _point(entry: Entry, x: float, y: float, up: _Linear, taken: list[Box], frame: Box) -> Point:
+def _point(entry: Entry, x: float, y: float, up: Linear, taken: list[Box], frame: Box) -> Point:
     clipped = _y(entry) < up.low
     change = figures.change(entry.score)
     label = change if clipped else entry.name
@@ -178,7 +178,7 @@ def _overlap(one: Box, other: Box) -> bool:
 
 
 @dataclass(frozen=True)
-class _Linear:
+class Linear:
     """``low``..``high`` onto ``start``..``end``."""
 
     low: float
@@ -206,10 +206,10 @@ def _signed(value: float, decimals: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Log:
+class Log:
     """A logarithmic scale."""
 
-    linear: _Linear
+    linear: Linear
 
     def __call__(self, value: float) -> float:
         return self.linear(log10(value))
@@ -225,7 +225,8 @@ class _Log:
         return tuple(Tick(self(mark), f"{mark:g}") for mark in inside)
 
 
-def _log_scale(values: list[float], start: float, end: float) -> _Log:
+def log_scale(values: list[float], start: float, end: float) -> Log:
+    """A logarithmic scale that holds all ``values`` between ``start`` and ``end``."""
     low, high = log10(min(values)), log10(max(values))
     margin = max(0.05, (high - low) * 0.03)
-    return _Log(_Linear(low - margin, high + margin, start, end))
+    return Log(Linear(low - margin, high + margin, start, end))
