@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from conformance import of_tensorflow
 from networks import SmallCNN
+from roadworthy.core.isolate import Worker
 from roadworthy.core.stages import Graph
-from roadworthy.core.types import BATCH, Array, Signature, TensorSpec
+from roadworthy.core.types import BATCH, Array, Arrays, Signature, TensorSpec
 from roadworthy.runtimes import _module
 
 BATCHES = (1, 2, 3, 5)
@@ -77,26 +79,26 @@ class Words(nn.Module):
 
 @dataclass(frozen=True)
 class Model:
-    """``static`` is the number of samples of a model that takes no other."""
+    """``build`` makes it in PyTorch; one without is TensorFlow's. ``static`` is the number of samples of a model that takes no other."""
 
-    build: Callable[[], nn.Module]
     signature: Signature
+    formats: tuple[str, ...]
+    build: Callable[[], nn.Module] | None = None
     static: int | None = None
-
-    @property
-    def formats(self) -> tuple[str, ...]:
-        return ("module", "pt2", "onnx", "jit", *(("npz",) if self.build is Linear else ()))
 
     @property
     def batches(self) -> tuple[int, ...]:
         return (self.static,) if self.static else BATCHES
 
     def feeds(self, batch: int, seed: int = 0) -> dict[str, Array]:
-        """Random inputs: normal numbers, or token numbers."""
+        """Random inputs: normal numbers, pixels, or token numbers."""
         random = np.random.default_rng(seed)
         shapes = {spec: [batch, *spec.shape[1:]] for spec in self.signature.inputs}
+        ends = {"uint8": 256, "int64": 50}
         return {
-            spec.name: random.integers(0, 50, shape) if spec.dtype == "int64" else random.standard_normal(shape, dtype=np.float32)
+            spec.name: random.integers(0, ends[spec.dtype], shape, spec.dtype)
+            if spec.dtype in ends
+            else random.standard_normal(shape, dtype=np.float32)
             for spec, shape in shapes.items()
         }
 
@@ -105,35 +107,50 @@ def _spec(name: str, *sizes: int, dtype: str = "float32", batch: int | str = BAT
     return TensorSpec(name, dtype, (batch, *sizes))
 
 
+OF_TORCH = ("module", "pt2", "onnx", "jit")
 MODELS = {
-    "convolutions": Model(Convolutions, Signature((IMAGE,), (_spec("logits", 10),))),
-    "linear": Model(Linear, Signature((IMAGE,), (_spec("logits", 10),))),
-    "two_inputs": Model(TwoInputs, Signature((_spec("zulu", 6), _spec("alpha", 6)), (_spec("difference", 4),))),
-    "two_outputs": Model(TwoOutputs, Signature((_spec("x", 6),), (_spec("zulu.scores", 4), _spec("alpha", dtype="int64")))),
-    "words": Model(Words, Signature((_spec("tokens", 7, dtype="int64"),), (_spec("sense", 3),))),
-    "static": Model(Convolutions, Signature((IMAGE.fixed(2),), (_spec("logits", 10, batch=2),), 2), static=2),
+    "convolutions": Model(Signature((IMAGE,), (_spec("logits", 10),)), OF_TORCH, Convolutions),
+    "linear": Model(Signature((IMAGE,), (_spec("logits", 10),)), (*OF_TORCH, "npz"), Linear),
+    "two_inputs": Model(Signature((_spec("zulu", 6), _spec("alpha", 6)), (_spec("difference", 4),)), OF_TORCH, TwoInputs),
+    "two_outputs": Model(Signature((_spec("x", 6),), (_spec("zulu.scores", 4), _spec("alpha", dtype="int64"))), OF_TORCH, TwoOutputs),
+    "words": Model(Signature((_spec("tokens", 7, dtype="int64"),), (_spec("sense", 3),)), OF_TORCH, Words),
+    "static": Model(Signature((IMAGE.fixed(2),), (_spec("logits", 10, batch=2),), 2), OF_TORCH, Convolutions, static=2),
+    **{name: Model(signature, of_tensorflow.formats(name)) for name, signature in of_tensorflow.SIGNATURES.items()},
 }
 
 
 @dataclass(frozen=True)
 class Captured:
-    """A model as graphs by format, with its own answers; ``module`` is the live original."""
+    """A model as graphs by format, with its own answers."""
 
     model: Model
-    module: nn.Module
     graphs: dict[str, Graph]
-
-    def answers(self, feeds: dict[str, Array]) -> dict[str, Array]:
-        with torch.no_grad():
-            outputs = self.module(*(torch.from_numpy(np.array(feeds[spec.name])) for spec in self.model.signature.inputs))
-        return {spec.name: output.numpy() for spec, output in zip(self.model.signature.outputs, outputs, strict=True)}
+    answers: Callable[[Arrays], dict[str, Array]]
 
 
-def capture(name: str, folder: Path) -> Captured:
-    """The model of that name by the frameworks' own exporters, nothing of ours in between."""
+def capture(name: str, folder: Path, worker: Worker) -> Captured:
+    """The model of that name by the frameworks' own exporters, nothing of ours in between; TensorFlow works in the child."""
     model = MODELS[name]
+    if model.build is None:
+        paths = worker.ask(of_tensorflow.write, of_tensorflow.WriteRequest(name, folder)).paths
+        return Captured(model, _graphs(model, paths), of_tensorflow.ANSWERS[name])
     torch.manual_seed(0)
     module = model.build().eval()
+    paths = _exported(model, module, folder)
+
+    def answers(feeds: Arrays) -> dict[str, Array]:
+        with torch.no_grad():
+            outputs = module(*(torch.from_numpy(np.array(feeds[spec.name])) for spec in model.signature.inputs))
+        return {spec.name: output.numpy() for spec, output in zip(model.signature.outputs, outputs, strict=True)}
+
+    return Captured(model, _graphs(model, paths), answers)
+
+
+def _graphs(model: Model, paths: dict[str, Path]) -> dict[str, Graph]:
+    return {form: Graph(form, path, model.signature, "conformance") for form, path in paths.items()}
+
+
+def _exported(model: Model, module: nn.Module, folder: Path) -> dict[str, Path]:
     inputs = tuple(torch.from_numpy(array) for array in model.feeds(model.static or 3).values())
     names = [spec.name for spec in model.signature.inputs], [spec.name for spec in model.signature.outputs]
     paths = {"module": _module.save(module, folder), "pt2": folder / "graph.pt2", "onnx": folder / "graph.onnx", "jit": folder / "graph.ts"}
@@ -146,8 +163,7 @@ def capture(name: str, folder: Path) -> Captured:
     if isinstance(module, Linear):
         paths["npz"] = folder / "graph.npz"
         np.savez(paths["npz"], weight=module.map.weight.detach().numpy().T, bias=module.map.bias.detach().numpy())
-    graphs = {form: Graph(form, path, model.signature, "conformance") for form, path in paths.items()}
-    return Captured(model, module, graphs)
+    return paths
 
 
 @contextmanager

@@ -8,20 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.core.errors import RoadworthyError, StepFailed
-from roadworthy.core.stages import Graph
+from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Signature
 from roadworthy.runtimes import _functions, _tensorflow
 from roadworthy.runtimes._tensorflow import Entry, Port
 
 
-def freeze(graph: Graph, out: Path) -> None:
-    """Write ``graph`` ("keras", "saved_model" or "graphdef") into the directory ``out`` as a "graphdef" one.
+def freeze(graph: Graph, out: Path, plan: Plan) -> None:
+    """Write ``graph`` ("keras", "saved_model" or "graphdef") into the directory ``out`` as a "graphdef" one, on the threads of ``plan``.
 
     Raises StepFailed where it does not load or its variables cannot be made constants.
     """
     if graph.format == "graphdef":
         shutil.copytree(graph.path, out, dirs_exist_ok=True)
         return
+    # The candidate is opened in this very process, which takes its number of threads once.
+    _tensorflow.set_threads(plan.threads)
     if graph.format == "keras":
         function = _functions.of_keras(graph.path, graph.signature)
         inputs, outputs = ([spec.name for spec in specs] for specs in (graph.signature.inputs, graph.signature.outputs))
@@ -39,10 +41,11 @@ def _named(ports: tuple[Port, ...], names: list[str]) -> tuple[Port, ...]:
     return tuple(replace(port, name=name) for port, name in zip(ports, names, strict=True))
 
 
-def export(graph: Graph, out: Path) -> None:
-    """Write a "keras" graph into the directory ``out`` as a "saved_model" one; StepFailed where it cannot be traced."""
+def export(graph: Graph, out: Path, plan: Plan) -> None:
+    """Write a "keras" graph into ``out`` as a "saved_model" one, likewise; StepFailed where it cannot be traced."""
     from roadworthy.runtimes import _keras
 
+    _tensorflow.set_threads(plan.threads)
     model = _keras.load(graph.path)
     try:
         _keras.export(model, graph.signature, out)

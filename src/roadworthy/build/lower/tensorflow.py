@@ -36,8 +36,8 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     Raises StepFailed where it can be neither.
     """
     if plan.flavour == "frozen":
-        _graphdef.freeze(graph, out)
+        _graphdef.freeze(graph, out, plan)
     elif plan.flavour == "signature" and graph.format == "keras":
-        _graphdef.export(graph, out)
+        _graphdef.export(graph, out, plan)
     else:
         shutil.copytree(graph.path, out, dirs_exist_ok=True)

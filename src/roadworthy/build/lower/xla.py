@@ -27,4 +27,4 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
 
     Raises StepFailed where the graph cannot be frozen.
     """
-    _graphdef.freeze(graph, out)
+    _graphdef.freeze(graph, out, plan)
