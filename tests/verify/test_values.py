@@ -108,3 +108,15 @@ def test_byte_strings_are_the_same_or_not(tmp_path: Path) -> None:
     swaps = tflite_models.strings(tmp_path / "swaps.tflite", (1, 0, 2))
     outcome = verify.verify(VerifyRequest(candidate(swaps, STRINGS, "fp32"), given, reference, "error", 0.01))
     assert outcome.rejected is not None and "not the same function" in outcome.rejected.reason
+
+
+def test_the_same_function_in_the_originals_own_precision_needs_no_more_samples(tmp_path: Path, pixels: SampleSet) -> None:
+    """Twenty samples can prove nothing about an accuracy; that the answers are the same, they can."""
+    few = samples.write(tmp_path / "few", pixels.feeds(0, 20))
+    path = tflite_models.quantised(tmp_path / "m.tflite", batch=-1)
+    reference = establish(ReferenceRequest(Graph("tflite", path, SIGNATURE, "test", precision="int8"), few, 1, tmp_path / "reference"))
+    same, other = shifted(tmp_path, 1, few, reference), shifted(tmp_path, 2, few, reference)
+    assert same.verified is not None and same.verified.score is not None and same.verified.score.needed is None
+    assert other.rejected is not None and "samples like these it would have passed" in other.rejected.reason
+    blind = replace(reference, precision="fp32")
+    assert shifted(tmp_path, 1, few, blind).rejected is not None

@@ -71,8 +71,9 @@ def explained(problem: RoadworthyError) -> str:
 def verify(request: VerifyRequest) -> Outcome:
     """A step, run in a child for each candidate: the pass rule.
 
-    Refused are answers that are no numbers, answers that depend on the batch size, a float32 candidate that is not
-    the same function, and any other whose drop may exceed the budget at 95 % confidence.
+    Refused are answers that are no numbers, answers that depend on the batch size, a float32 candidate of a float32
+    original that is not the same function, and any other that is not, in the original's own precision, and whose drop may
+    exceed the budget at 95 % confidence.
     """
     candidate, reference = request.candidate, request.reference
     metric = _metric(request.metric, request.samples)
@@ -87,13 +88,13 @@ def verify(request: VerifyRequest) -> Outcome:
         if fault := trial.batch_fault(sizes):
             return _rejected(request, fault, seen)
     score = _score(metric, scores, losses, request.budget)
-    if candidate.plan.precision != "fp32":
-        return _rejected(request, _beyond(score, metric), seen, score) if score.bound > request.budget else _passed(request, seen, score)
-    # A float32 candidate is either the same function, whatever the samples could prove about the metric, or a wrong one.
-    score = replace(score, needed=None)
-    if not seen.equivalent:
-        return _rejected(request, _not_the_same(seen, reference), seen, score)
-    return _passed(request, seen, score)
+    # In the original's own precision the same function passes, whatever the samples could prove about the metric.
+    if candidate.plan.precision == reference.precision and seen.equivalent:
+        return _passed(request, seen, replace(score, needed=None))
+    # And in float32 what is not the same function is a wrong one; whole numbers round in as many ways as there are kernels.
+    if candidate.plan.precision == reference.precision == "fp32":
+        return _rejected(request, _not_the_same(seen, reference), seen, replace(score, needed=None))
+    return _rejected(request, _beyond(score, metric), seen, score) if score.bound > request.budget else _passed(request, seen, score)
 
 
 def score_original(request: ScoreRequest) -> Score:

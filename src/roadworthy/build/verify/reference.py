@@ -15,7 +15,7 @@ from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.interfaces import Session
 from roadworthy.core.samples import SampleSet, file_of, read_array, write_array
-from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.stages import Graph, Plan, Precision
 from roadworthy.core.types import BYTES, Array, Arrays, Signature
 from roadworthy.runtimes import open_session
 
@@ -56,7 +56,8 @@ class ReferenceRequest:
 class Reference:
     """The original's outputs in ``path``, one array for each name, samples first; beside a quantised one, what it stands for.
 
-    ``scales`` holds each output's largest finite magnitude, ``batch`` the samples in one call of the run.
+    ``scales`` holds each output's largest finite magnitude, ``batch`` the samples in one call of the run, ``precision`` what
+    the original computes in.
     """
 
     path: Path
@@ -65,6 +66,7 @@ class Reference:
     samples: int
     batch: int
     tolerance: Tolerance
+    precision: Precision = "fp32"
 
     def open(self) -> dict[str, Array]:
         """Every output as the original gave it, mapped read-only; byte strings are read into memory."""
@@ -106,7 +108,7 @@ def establish(request: ReferenceRequest) -> Reference:
         noise = parity.compare(feeding.valued(pieces, graph.signature), outputs, scales).worst
     double = _double(request, plan, outputs, scales)
     tolerance = Tolerance(double, noise, _limit(graph.signature, noise, double, outputs, scales))
-    return Reference(request.out, names, tuple(scales.values()), samples.count, draft.batch, tolerance)
+    return Reference(request.out, names, tuple(scales.values()), samples.count, draft.batch, tolerance, graph.precision)
 
 
 def _limit(signature: Signature, noise: float, double: float | None, outputs: dict[str, Array], scales: dict[str, float]) -> float:
