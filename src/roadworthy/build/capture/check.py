@@ -14,11 +14,14 @@ from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.host import usable_cores
 from roadworthy.core.stages import Plan
-from roadworthy.core.types import Array, Signature
+from roadworthy.core.types import Array, Quantization, Signature
 from roadworthy.runtimes import CheckedSession, open_session
 
 GATE = 1e-3
 """A conversion gate, relative to the output's scale: it tells a wrong graph from a rounded one. The strict tolerance is verify's."""
+
+QUANTISED_GATE = 0.05
+"""The same for a model that came quantised: every layer rounds to whole numbers, and each kernel in its own way."""
 
 SMALLEST_SCALE = 1e-30
 """Outputs that are all zero, or as good as, have no scale of their own."""
@@ -90,18 +93,25 @@ def _compare(session: CheckedSession, subject: Subject, batch: int, start: int) 
         found = session.run(feeds)
     except Exception as problem:
         return Complaint(False, words.reason(problem))
+    steps = {spec.name: spec.quantization for spec in subject.graph.signature.outputs}
+    gate = QUANTISED_GATE if subject.graph.precision == "int8" else GATE
     for name, wanted in expected.items():
-        if text := difference(np.asarray(found[name]), wanted):
+        if text := difference(np.asarray(found[name]), wanted, steps.get(name), gate):
             return Complaint(True, f"{name} {text}")
     return None
 
 
-def difference(found: Array, wanted: Array) -> str | None:
-    """How ``found`` differs from ``wanted`` beyond rounding, in words; ``None`` where it does not."""
+def difference(found: Array, wanted: Array, quantization: Quantization | None = None, gate: float = GATE) -> str | None:
+    """How ``found`` differs from ``wanted`` beyond rounding, in words; ``None`` where it does not.
+
+    Whole numbers of a quantised tensor are held beside each other as what they stand for, others as they are.
+    """
     if found.shape != wanted.shape:
         return f"has shape {list(found.shape)} where the original gives {list(wanted.shape)}"
     if found.dtype != wanted.dtype:
         return f"is {found.dtype} where the original gives {wanted.dtype}"
+    if quantization and wanted.dtype.kind in "iu":
+        found, wanted = quantization.values(found), quantization.values(wanted)
     if wanted.dtype.kind != "f":
         share = float(np.mean(found != wanted)) if wanted.size else 0.0
         return f"differs from the original in {share:.1%} of its values" if share > GATE else None
@@ -112,6 +122,6 @@ def difference(found: Array, wanted: Array) -> str | None:
         return None
     scale = float(np.abs(wanted[finite]).max())
     error = float(np.abs(found[finite].astype(np.float64) - wanted[finite]).max())
-    if error <= GATE * max(scale, SMALLEST_SCALE):
+    if error <= gate * max(scale, SMALLEST_SCALE):
         return None
     return f"differs from the original by {error / scale:.2g} of its scale" if scale else "is not zero where the original is"
