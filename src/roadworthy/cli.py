@@ -164,6 +164,7 @@ def _one(values: tuple[str, ...], option: str) -> str | None:
 @click.option("--data", help="Samples, as for deploy; arrays are transposed for a source that wants its channels elsewhere.")
 @click.option("--labels", type=EXISTING, help="Class names, one a line, in the order of the models' outputs.")
 @click.option("--samples", type=click.IntRange(min=1), help="Use at most this many samples, classes balanced.")
+@click.option("--runtimes", multiple=True, callback=_names, help="Measure these runtimes beside the originals only (comma-separated).")
 @click.option("--time-budget", "seconds", default="30m", show_default=True, callback=_duration, help="For everything, e.g. 5m.")
 @click.option("--trust", is_flag=True, help="The sources may run code from their files, in processes with limits.")
 @json_option
@@ -255,9 +256,10 @@ def report(bundle: Path, as_json: bool) -> None:
 def inspect(file: Path, as_json: bool) -> None:
     """What a model file is and what it could execute; runs nothing from it."""
     from roadworthy import console
-    from roadworthy.build.load.inspect import inspect as look
+    from roadworthy.build.load.inspect import InspectRequest, inspect_step
+    from roadworthy.core import isolate
 
-    console.show_inspection(look(file), as_json=as_json)
+    console.show_inspection(isolate.call(inspect_step, InspectRequest(file)), as_json=as_json)
 
 
 @commands.command()

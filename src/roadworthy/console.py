@@ -155,20 +155,7 @@ def show_comparison(comparison: Comparison, page: Path | None, *, as_json: bool)
 def _forms(side: Side) -> Table:
     table = Table(title=f"{side.name}, {side.framework}, {side.parameters:,} parameters", title_justify="left", box=SIMPLE)
     table.add_column("form", no_wrap=True)
-    headings = (
-        "1: ms",
-        "x original",
-        "8: ms",
-        "32: ms",
-        "samples/s",
-        "import s",
-        "load s",
-        "first 1: ms",
-        "8: ms",
-        "32: ms",
-        "made s",
-        "RAM MB",
-    )
+    headings = ("1: ms", "x orig.", "8: ms", "32: ms", "samples/s", "import", "load", "first 1", "8", "32", "made s", "MB")
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     original = side.forms[0]
@@ -290,8 +277,10 @@ def show_inspection(found: Inspection, *, as_json: bool) -> None:
     if found.unsupported:
         output.print(f"[yellow]{escape(found.unsupported)}[/]")
     if found.signature:
-        output.print(f"inputs    {escape(', '.join(map(str, found.signature.inputs)))}")
-        output.print(f"outputs   {escape(', '.join(map(str, found.signature.outputs)))}")
+        output.print(f"inputs    {escape(', '.join(map(str, found.signature.inputs)))}", soft_wrap=True)
+        # A Keras file states what its model takes, and not what it gives.
+        if found.signature.outputs:
+            output.print(f"outputs   {escape(', '.join(map(str, found.signature.outputs)))}", soft_wrap=True)
     could = escape(", ".join(found.executes)) if found.executes else "nothing"
     output.print(f"reading it the ordinary way could run: {could}", soft_wrap=True)
     for note in found.notes:

@@ -155,7 +155,7 @@ def _run(model: _Model, job: Job) -> _Run:
     graphs, routes = capture_all(original, model.data.evaluation, shop)
     signature = promised(model.loaded.signature, graphs)
     trial, baseline = reference_of(original, signature, model.data, job, shop)
-    planned = lower.forms_for(graphs, shop.host, original.precision)
+    planned = lower.forms_for(graphs, shop.host, original.precision, runtimes=job.runtimes)
     plans = [(plan, graph) for plan, graph in planned.plans if graph.signature.batched == signature.batched]
     outcome = search(plans, graphs, trial, shop)
     formats = {route.format for route in routes if route.ok}

@@ -93,12 +93,19 @@ class _Causes:
     def all(self) -> list[str]:
         """Sentences; one that says so where nothing was found."""
         x, y = self.a.given(self.pair.a), self.b.given(self.pair.b)
-        alike = difference(x, y)
-        if alike is not None and alike <= self.limit:
+        if self._given_alike(x, y):
             found = [*self._weights(), *self._padding(x), *self._epsilon(x)] or self._types()
             return found or ["both were given the same numbers, have the same weights and settings, and compute another thing with them"]
         found = [*self._flattened(x, y), *self._reversed_input(x, y), *self._flipped_input(x, y)]
         return found or [self._elsewhere(x, y)]
+
+    def _given_alike(self, x: Array, y: Array) -> bool:
+        """The same numbers, or the same once each is padded: zeros may come from a layer before as well as from the layer itself."""
+        alike = difference(x, y)
+        if (alike is None or alike > self.limit) and self.pair.a.kind == self.pair.b.kind == "conv" and x.ndim == y.ndim == 4:
+            x, y = (np.pad(array, ((0, 0), *layer.pads, (0, 0))) for array, layer in ((x, self.pair.a), (y, self.pair.b)))
+            alike = relative(x, y) if x.shape == y.shape else None
+        return alike is not None and alike <= self.limit
 
     def _kernels(self) -> tuple[Array, Array] | None:
         a, b = self.a.weight(self.pair.a, "kernel"), self.b.weight(self.pair.b, "kernel")

@@ -95,15 +95,15 @@ def plans_for(
     return Planned(tuple(plans), tuple(unavailable))
 
 
-def forms_for(graphs: tuple[Graph, ...], host: Host, precision: Precision) -> Planned:
+def forms_for(graphs: tuple[Graph, ...], host: Host, precision: Precision, *, runtimes: tuple[str, ...] = ()) -> Planned:
     """Every way to run a model in ``precision``, for any batch: the plans of a deployment, and what is only worth a comparison.
 
-    Those that need the training framework use all cores, as it does by itself.
+    Those that need the training framework use all cores, as it does by itself. Empty ``runtimes`` lets everything through.
     """
-    planned = plans_for(graphs, host, runtimes=(), precisions=(precision,), calibrated=precision != "int8")
+    planned = plans_for(graphs, host, runtimes=runtimes, precisions=(precision,), calibrated=precision != "int8")
     found = [(plan, graph) for plan, graph in planned.plans if plan.batch is None and not plan.spin]
     found = [(plan, graph) for plan, graph in found if plan.threads == host.cores or not registry.facts(plan.runtime).framework]
-    for name in registry.names(registry.LOWERINGS):
+    for name in runtimes or registry.names(registry.LOWERINGS):
         door = registry.lowering(name)
         graph, offer = _best(graphs, door.ACCEPTS), getattr(door, "forms", None)
         if graph is not None and offer is not None:
