@@ -32,6 +32,8 @@ LABELS = frozenset(
 """Names of placeholders that only training and counting need, without case, digits and punctuation."""
 SINGLE = ("DecodeWav", "DecodeJpeg", "DecodePng", "DecodeGif", "DecodeBmp", "DecodeImage", "DecodeAndCropJpeg", "DecodeWebP")
 """Operations that read one file's bytes: graphs from before 2017 do not say that they are fed a single value."""
+SHARES = 3
+"""How often a dropout takes one share from one to get the other."""
 FIRST_ALONE = ("Merge", "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 """Operations whose other results are not answers."""
 NO_ARRAYS = ("resource", "variant")
@@ -114,7 +116,8 @@ def _answers(graph: Any, entered: list[Any], path: Path) -> list[Any]:
     operations = graph.get_operations()
     placeholders = [op.outputs[0] for op in operations if op.type in PLACEHOLDERS]
     labels = [tensor for tensor in placeholders if _letters(tensor) in LABELS]
-    sources = entered or [tensor for tensor in placeholders if not _switch(tensor) and _letters(tensor) not in LABELS]
+    fed = [tensor for tensor in placeholders if tensor.op.type != "PlaceholderWithDefault" and not _switch(tensor)]
+    sources = entered or [tensor for tensor in fed if _letters(tensor) not in LABELS]
     counting = _descendants(labels) if sources else set()
     reached = _descendants(sources or labels)
     aside = {op for op in operations if op in counting or WATCHES.fullmatch(op.type) or GRADIENTS.fullmatch(op.name)}
@@ -128,7 +131,10 @@ def _answers(graph: Any, entered: list[Any], path: Path) -> list[Any]:
         for tensor in (op.outputs[:1] if op.type in FIRST_ALONE else op.outputs)
         if tensor.dtype.name not in NO_ARRAYS
     ]
-    found = [tensor for tensor in found if tensor.shape.rank != 0] or found
+    rows = [tensor for tensor in found if tensor.shape.rank != 0]
+    if found and not rows and any(GRADIENTS.fullmatch(op.name) for op in operations):
+        raise UsageError(f"{path} ends in single numbers, as a loss is: {_shown(found)}; name the tensor to answer with: --outputs NAME")
+    found = rows or found
     if len({tensor.op for tensor in found}) == 1:
         return found
     if not found:
@@ -151,7 +157,7 @@ def _leading_to_storage(operations: list[Any], aside: set[Any]) -> set[Any]:
     while waiting:
         op = waiting.pop()
         consumers = [one for tensor in op.outputs for one in tensor.consumers() if one not in aside]
-        if op not in stored and all(consumer in stored for consumer in consumers):
+        if op not in stored and op not in aside and all(consumer in stored for consumer in consumers):
             stored.add(op)
             waiting += [tensor.op for tensor in op.inputs]
     return stored
@@ -187,8 +193,25 @@ def ancestors(tensors: Iterable[Any], stop: Collection[str] = ()) -> set[Any]:
 
 def _switch(tensor: Any) -> Constant | None:
     shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
-    divides = any(op.type in ("RealDiv", "Div") and op.inputs[1].name == tensor.name for op in tensor.consumers())
-    return switches.constant(tensor.name, tensor.dtype.name, shape, divides=divides)
+    return switches.constant(tensor.name, tensor.dtype.name, shape, used=_without_dropout(tensor))
+
+
+def _without_dropout(tensor: Any, depth: int = 0) -> float | None:
+    """The value of ``tensor`` at which a dropout drops nothing; ``None`` where none is seen to work with it.
+
+    A dropout divides by the share that it keeps and compares (or adds) a random number; one share is one minus the other.
+    """
+    for op in tensor.consumers():
+        place = [one.name for one in op.inputs].index(tensor.name)
+        if op.type in ("RealDiv", "Div") and place == 1:
+            return 1.0
+        if op.type == "GreaterEqual" and place == 1:
+            return 0.0
+        if op.type == "Sub" and place == 1 and depth < SHARES:
+            other = _without_dropout(op.outputs[0], depth + 1)
+            if other is not None:
+                return 1.0 - other
+    return None
 
 
 def _refuse_state(needed: set[Any], path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from roadworthy.build.load import prove, switches
+from roadworthy.build.load import branches, prove, switches
 from roadworthy.build.load.ends import VARIABLES, Ends
 from roadworthy.build.load.inputs import ANY_RANK
 from roadworthy.build.load.opened import Model
@@ -93,7 +93,10 @@ def session_of(graph: Any) -> Any:
 
 
 def settled(graph: Any, ends: Ends) -> Any:
-    """A copy of the GraphDef with what the ends need and no more: switches as constants, inputs as placeholders, no devices."""
+    """A copy of the GraphDef with what the ends need and no more.
+
+    Switches are constants, and the branches that they decide are; inputs are placeholders; no node asks for a device.
+    """
     tf = _tensorflow.framework()
     inputs = {port.tensor: spec for port, spec in zip(ends.inputs, ends.specs, strict=True)}
     constants = {one.tensor.partition(":")[0]: one for one in ends.constants}
@@ -108,10 +111,30 @@ def settled(graph: Any, ends: Ends) -> Any:
             own.node.add().CopyFrom(node)
             if node.op == "PlaceholderWithDefault":
                 _as_identity(own.node[-1])
-    for node in own.node:
+    for node in (*own.node, *(node for function in own.library.function for node in function.node_def)):
         node.device = ""
     wanted = [port.tensor.partition(":")[0] for port in (*ends.outputs, *ends.inputs)]
-    return tf.compat.v1.graph_util.extract_sub_graph(own, list(dict.fromkeys(wanted)))
+    names = list(dict.fromkeys(wanted))
+    extract = tf.compat.v1.graph_util.extract_sub_graph
+    return _with_called_functions(extract(branches.decided(extract(own, names)), names))
+
+
+def _with_called_functions(graph: Any) -> Any:
+    """``graph`` without the functions that nothing in it calls any more."""
+    known = {function.signature.name: function for function in graph.library.function}
+    called: dict[str, Any] = {}
+    waiting = list(graph.node)
+    while waiting:
+        node = waiting.pop()
+        values = [value for value in node.attr.values() if value.WhichOneof("value") in ("func", "list")]
+        for name in (node.op, *(one.name for value in values for one in (value.func, *value.list.func))):
+            if name in known and name not in called:
+                called[name] = known[name]
+                waiting += known[name].node_def
+    kept = [function for name, function in known.items() if name in called]
+    del graph.library.function[:]
+    graph.library.function.extend(kept)
+    return graph
 
 
 def write(graph: Any, entry: Entry, out: Path) -> None:

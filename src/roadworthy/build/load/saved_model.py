@@ -123,7 +123,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 def _tensor_specs(specs: dict[str, Any], path: Path) -> dict[str, Any]:
     tf = _tensorflow.framework()
     for name, spec in specs.items():
-        if not isinstance(spec, tf.TensorSpec):
+        if not isinstance(spec, tf.TensorSpec | tf.Tensor):
             raise SourceError(
                 f"{path}: {name!r} is {type(spec).__name__.removesuffix('Spec')}, not an array; export the model with dense tensors"
             )

@@ -19,16 +19,16 @@ UNNAMED = "placeholder"
 """What TensorFlow calls a placeholder that its author did not name: a single truth value among them can be nothing else."""
 
 
-def constant(tensor: str, dtype: str, shape: tuple[int | str, ...] | None, *, divides: bool = False) -> Constant | None:
+def constant(tensor: str, dtype: str, shape: tuple[int | str, ...] | None, *, used: float | None = None) -> Constant | None:
     """What the placeholder ``tensor`` (``scope/is_training:0``) is fed in inference; ``None`` where it is an input like any other.
 
-    ``shape`` is ``None`` where the file does not say one; a switch is a single value. ``divides`` says that the model divides
-    by it, as it does by the share of values that a dropout keeps.
+    ``shape`` is ``None`` where the file does not say one; a switch is a single value. ``used`` is what switches a dropout off
+    that works with it, where the graph shows that: called the same, it was the share kept in 2016 and is the share dropped today.
     """
     if shape:
         return None
     name = re.sub(r"[^a-z]", "", tensor.partition(":")[0].rpartition("/")[2].lower())
-    value = _truth(name, dtype) if dtype == "bool" or dtype.startswith("int") else _share(name, divides) if "float" in dtype else None
+    value = _truth(name, dtype) if dtype == "bool" or dtype.startswith("int") else _share(name, used) if "float" in dtype else None
     return None if value is None else Constant(tensor, dtype, value)
 
 
@@ -48,10 +48,7 @@ def _truth(name: str, dtype: str) -> bool | int | None:
     return None
 
 
-def _share(name: str, divides: bool) -> float | None:
-    if "keep" in name:
-        return 1.0
-    if "drop" in name:
-        # Called the same, one meaning in 2016 and the other today.
-        return 1.0 if divides else 0.0
-    return None
+def _share(name: str, used: float | None) -> float | None:
+    if "keep" not in name and "drop" not in name:
+        return None
+    return used if used is not None else 1.0 if "keep" in name else 0.0
