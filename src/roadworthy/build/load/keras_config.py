@@ -13,9 +13,10 @@ from typing import Any
 import h5py
 
 from roadworthy.build.load import keras_files
+from roadworthy.build.load.keras_tensors import array_of, is_bfloat16
 from roadworthy.core.errors import SourceRefused, SourceUnreadable
 
-CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+CONFIG, METADATA = "config.json", "metadata.json"
 HALF = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 POLICIES = ("DTypePolicy", "Policy", "FloatDTypePolicy")
 QUANTISED = ("QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy")
@@ -49,6 +50,7 @@ def write(path: Path, config: Any, target: Path) -> None:
         shutil.copyfile(path, target)
         with h5py.File(target, "r+") as file:
             file.attrs["model_config"] = text.encode()
+            _widen(file)
         return
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w") as new:
         for member in old.infolist():
@@ -97,6 +99,16 @@ def refuse_code(config: Any, path: Path) -> None:
     """SourceRefused where reading the model could run code: tf-keras runs what an HDF5 file holds without asking."""
     if executes := keras_files.walk(config).executes:
         raise SourceRefused(f"{path} asks for more than computing: {executes[0]}; pass --trust if you know where it comes from")
+
+
+def _widen(file: h5py.File) -> None:
+    """Make bfloat16 datasets float32: Keras writes them into this format, and does not read them back."""
+    found: list[str] = []
+    file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) and is_bfloat16(item) else None)
+    for name in found:
+        values = array_of(file[name])
+        del file[name]
+        file[name] = values
 
 
 def _policy(part: dict[str, Any]) -> str | None:

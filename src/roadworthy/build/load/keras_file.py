@@ -89,7 +89,9 @@ def reason(problem: Exception) -> str:
     said = str(problem).strip() or type(problem).__name__
     if deep := re.findall(r"Exception encountered: (.+)", said):
         said = deep[-1]
-    return re.sub(r"\s+", " ", re.split(r"\. (?:Full object config|Please ensure|Make sure)|using config=", said)[0]).strip()[:300]
+    return re.sub(r"\s+", " ", re.split(r"\. (?:Full object config|Please ensure|Make sure|If you trust)|using config=", said)[0]).strip()[
+        :300
+    ]
 
 
 def _embedded(source: Source) -> dict[str, Any]:

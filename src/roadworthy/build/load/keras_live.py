@@ -23,8 +23,8 @@ ARCHIVE, EXPORTED = "model.keras", "exported"
 def save(model: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
     """The file or SavedModel directory that ``model`` became in ``out``; ``said`` are its inputs as far as the caller knows them.
 
-    A model that has classes of the user's own is read back here and compared; where it does not come back the same (a
-    get_config that forgets an argument, say) it is exported as a SavedModel instead. Raises SourceError for a model that is not
+    What was saved is read back here and compared; where it does not come back the same (a get_config that forgets an argument,
+    say) it is exported as a SavedModel instead. Raises SourceError for a model that is not
     built, and one that can be neither saved nor exported.
     """
     reader: Reader = "keras" if _is_of(model, "keras") else "tf_keras"
@@ -34,10 +34,11 @@ def save(model: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
     if not model.built:
         raise SourceError(f"{type(model).__name__} {model.name!r} is not built, so it has no weights yet; call it on a batch first")
     objects = keras_objects.own(keras, model)
-    known, inputs = keras_calls.of(model)
+    _, inputs = keras_calls.of(model)
     try:
         _write(model, objects, out / ARCHIVE)
-        if objects or known is None:
+        # On another backend than TensorFlow it cannot be read here; who reads it proves that every weight arrived.
+        if reader == "tf_keras" or keras.backend.backend() == "tensorflow":
             _read_back(model, reader, objects, inputs or said, out)
         return out / ARCHIVE
     except Exception as problem:
@@ -87,11 +88,6 @@ def parameters(model: Any) -> tuple[str, ...]:
         return tuple(name for name in _parameters(model.__call__) if name not in ("training", "mask"))
     call, _ = keras_calls.of(model)
     return call.inputs if call else keras_calls.parameters(model)
-
-
-def knows_inputs(model: Any) -> bool:
-    """Whether a Keras model states itself what it takes."""
-    return hasattr(model, "_flatten_layers") and keras_calls.of(model)[0] is not None
 
 
 def _write(model: Any, objects: dict[str, Any], path: Path) -> None:

@@ -15,10 +15,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from roadworthy.build.load.keras_config import WEIGHTS
 from roadworthy.core.errors import ArchitectureMismatch, SourceError
 from roadworthy.core.types import Array
 
+WEIGHTS = "model.weights.h5"
+"""The member of a ``.keras`` archive that holds them."""
 APART = ("optimizer", "optimizer_weights", "seed_generator", "metrics", "_metrics", "compile_metrics")
 """Groups that belong to training."""
 LISTED = 6
@@ -51,12 +52,23 @@ def of_file(path: Path) -> tuple[Tensor, ...]:
     found: list[Tensor] = []
 
     def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiub" and not set(APART) & set(name.split("/")):
-            found.append(Tensor(name, tuple(item.shape), _digest(np.asarray(item[()]))))
+        if isinstance(item, h5py.Dataset) and (item.dtype.kind in "fiub" or is_bfloat16(item)) and not set(APART) & set(name.split("/")):
+            found.append(Tensor(name, tuple(item.shape), _digest(array_of(item))))
 
     with opened(path) as file:
         file.visititems(visit)
     return tuple(found)
+
+
+def is_bfloat16(item: Any) -> bool:
+    """HDF5 knows no such type: Keras writes two bytes of anything."""
+    return bool(item.dtype.kind == "V" and item.dtype.itemsize == 2)
+
+
+def array_of(item: Any) -> Array:
+    """A dataset's values; bfloat16 ones as float32, of which they are the upper half."""
+    values: Array = np.asarray(item[()])
+    return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32) if is_bfloat16(item) else values
 
 
 def all_there(model: Any, path: Path) -> str:

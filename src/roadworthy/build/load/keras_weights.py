@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
+import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
 from roadworthy.build.load import arch, keras_model, keras_objects, keras_tensors
 from roadworthy.build.load.keras_file import reason
@@ -50,7 +52,10 @@ def _fill(model: Any, path: Path) -> None:
         link = Path(folder) / ("model.h5" if legacy else "model.weights.h5")
         link.symlink_to(path.absolute())
         try:
-            model.load_weights(str(link))
+            # Keras warns of layers that it passes over; that every weight arrived is proven afterwards.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.load_weights(str(link))
         except Exception as problem:
             words = f"the weights in {path} do not fit the architecture: {reason(problem)}"
             expected = _legacy_of(model) if legacy else _saved(model, Path(folder))
@@ -75,19 +80,26 @@ def _saved(model: Any, folder: Path) -> tuple[Tensor, ...]:
 def _legacy(path: Path) -> tuple[Tensor, ...]:
     """A file of Keras 2 lists its layers, and each layer its weights: "dense/0" is the first of ``dense``."""
     with h5py.File(path, "r") as file:
-        found = []
-        for layer in map(_text, file.attrs["layer_names"]):
-            for number, name in enumerate(map(_text, file[layer].attrs["weight_names"])):
-                found.append(Tensor(f"{layer}/{number}", tuple(file[layer][name].shape), ""))
-        return tuple(found)
+        layers = [_text(name) for name in file.attrs["layer_names"]]
+        shapes = [[tuple(file[layer][_text(name)].shape) for name in file[layer].attrs["weight_names"]] for layer in layers]
+    return _placed(layers, shapes)
 
 
 def _legacy_of(model: Any) -> tuple[Tensor, ...]:
-    return tuple(
-        Tensor(f"{layer.name}/{number}", tuple(int(size) for size in np.shape(weight.numpy())), "")
-        for layer in model.layers
-        for number, weight in enumerate([*layer.trainable_weights, *layer.non_trainable_weights])
-    )
+    weights = [[*layer.trainable_weights, *layer.non_trainable_weights] for layer in model.layers]
+    return _placed([layer.name for layer in model.layers], [[tuple(map(int, weight.shape)) for weight in each] for each in weights])
+
+
+def _placed(layers: list[str], shapes: list[list[tuple[int, ...]]]) -> tuple[Tensor, ...]:
+    """Keras numbers layers without a name through a whole process: here they are numbered anew, so that two sides compare."""
+    seen: Counter[str] = Counter()
+    found = []
+    for layer, own in zip(layers, shapes, strict=True):
+        base = re.sub(r"_\d+$", "", layer)
+        name = f"{base}_{seen[base]}" if seen[base] else base
+        seen[base] += 1
+        found += [Tensor(f"{name}/{number}", shape, "") for number, shape in enumerate(own)]
+    return tuple(found)
 
 
 def _text(name: Any) -> str:
