@@ -20,7 +20,7 @@ from roadworthy.bundle.golden import Golden
 from roadworthy.bundle.manifest import Manifest, Variant
 from roadworthy.core.errors import BackendMissing, BundleError, DataError, InvalidRequest, RoadworthyError
 from roadworthy.core.host import Host, this_host
-from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
+from roadworthy.core.types import BATCH, BYTES, Array, Arrays, Signature, TensorSpec
 from roadworthy.preprocess.answer import Ranked, read_out
 from roadworthy.runtimes import CheckedSession, open_session
 
@@ -285,15 +285,19 @@ def _images(item: Any) -> list[Any] | None:
 def _as_input(item: Any, spec: TensorSpec) -> Array:
     """``item`` with the dtype of ``spec`` where nothing but precision is lost, and with a batch dimension."""
     if spec.dtype == BYTES:
-        array = _strings(item, spec)
-        return array[None] if spec.batched and array.ndim == len(spec.shape) - 1 else array
+        return _with_batch(_strings(item, spec), spec)
     try:
         array = np.asarray(item)
     except ValueError as problem:
         raise InvalidRequest(f"input {spec.name!r} is no array ({_one_line(problem)}); the model takes {spec}") from None
     if array.dtype != spec.dtype and array.dtype.kind in "biuf" and np.can_cast(array.dtype, spec.dtype, "same_kind"):
         array = array.astype(spec.dtype)
-    return array[None] if spec.batched and array.ndim == len(spec.shape) - 1 else array
+    return _with_batch(array, spec)
+
+
+def _with_batch(array: Array, spec: TensorSpec) -> Array:
+    """``array``, with a first axis of one where it is a single sample, also for a model that takes just one a call."""
+    return array[None] if spec.shape[:1] in ((BATCH,), (1,)) and array.ndim == len(spec.shape) - 1 else array
 
 
 def _strings(item: Any, spec: TensorSpec) -> Array:
