@@ -152,7 +152,9 @@ def open_function(path: Path, *, double: bool = False) -> Function:
         return Function(_in_double(concrete(path), entry), entry)
     if (path / GRAPHDEF).is_file():
         return Function(concrete(path), entry)
-    return Function(calling(saved_signature(path / SAVED_MODEL, entry), entry), entry)
+    from roadworthy.runtimes import _saved_model
+
+    return Function(_saved_model.calling(_saved_model.restored(path / SAVED_MODEL, entry), entry), entry)
 
 
 def concrete(path: Path) -> Any:
@@ -164,24 +166,17 @@ def concrete(path: Path) -> Any:
     entry = read_entry(path)
     if (path / GRAPHDEF).is_file():
         return graph_function(read_graph(path / GRAPHDEF), entry)
-    return traced(saved_signature(path / SAVED_MODEL, entry), entry)
+    # Not at the top: it asks this module for TensorFlow itself.
+    from roadworthy.runtimes import _saved_model
 
-
-def traced(signature: Any, entry: Entry) -> Any:
-    """``concrete`` for a restored function that goes by names."""
-    specs = arguments_of(signature)
-    arguments = [_argument(specs[port.tensor].shape, specs[port.tensor].dtype, port) for port in entry.inputs]
-    with _explained("the signature"):
-        function = framework().function(calling(signature, entry), input_signature=arguments, autograph=False).get_concrete_function()
-    function.signature = signature  # its variables live as long as it does
-    return function
+    return _saved_model.traced(_saved_model.restored(path / SAVED_MODEL, entry), entry)
 
 
 def graph_function(graph: Any, entry: Entry) -> Any:
     """``concrete`` for a GraphDef in memory."""
     tf = framework()
     wanted = sorted({port.tensor for port in entry.outputs})
-    with _explained("the graph"):
+    with explained("the graph"):
         graph = tf.compat.v1.graph_util.extract_sub_graph(graph, [name.partition(":")[0] for name in wanted])
         graph = _with_functions(graph)
         known = tf.Graph()
@@ -193,13 +188,13 @@ def graph_function(graph: Any, entry: Entry) -> Any:
         raise StepFailed(f"the outputs do not depend on the inputs {', '.join(port.name for port in entry.inputs)}, all of them")
 
     def call(*arguments: Any) -> list[Any]:
-        fed = {port.tensor: _inward(argument, port) for port, argument in zip(entry.inputs, arguments, strict=True)}
+        fed = {port.tensor: inward(argument, port) for port, argument in zip(entry.inputs, arguments, strict=True)}
         fed |= {one.tensor: tf.constant(one.value, one.dtype) for one in entry.constants if one.tensor.partition(":")[0] in present}
         found = dict(zip(wanted, tf.graph_util.import_graph_def(graph, input_map=fed, return_elements=wanted, name=""), strict=True))
-        return [_outward(found[port.tensor], port) for port in entry.outputs]
+        return [outward(found[port.tensor], port) for port in entry.outputs]
 
-    arguments = [_argument(tensor.shape, tensor.dtype, port) for tensor, port in zip(inputs, entry.inputs, strict=True)]
-    with _explained("the graph"):
+    arguments = [argument(tensor.shape, tensor.dtype, port) for tensor, port in zip(inputs, entry.inputs, strict=True)]
+    with explained("the graph"):
         return tf.function(call, input_signature=arguments, autograph=False).get_concrete_function()
 
 
@@ -244,52 +239,12 @@ def read_graph(file: Path) -> Any:
     return graph
 
 
-def saved_signature(directory: Path, entry: Entry) -> Any:
-    """The ``tf.ConcreteFunction`` that ``entry`` names in the SavedModel at ``directory``: arguments by name, results by name.
-
-    StepFailed where it does not load, BackendMissing where it needs tf-keras.
-    """
-    loaded = load_saved(directory)
-    if entry.signature == CALL:
-        found = bare_calls(loaded)
-        if len(found) != 1:
-            raise StepFailed(f"{directory} can be called in {len(found)} ways, and its entry names none")
-        signature = found[0]
-    elif entry.signature not in loaded.signatures:
-        raise StepFailed(f"{directory} has no signature {entry.signature!r}")
-    else:
-        signature = loaded.signatures[entry.signature]
-    signature.model = loaded  # a model that nobody holds loses its variables
-    return signature
-
-
-def load_saved(directory: Path) -> Any:
-    """The object that ``tf.saved_model.load`` restores; with tf-keras where only that can (an optimizer that Keras 2 saved)."""
-    tf = framework()
-    with _explained(directory):
-        tags = _tags(directory)
-        try:
-            return tf.saved_model.load(str(directory), tags)
-        except AttributeError as problem:
-            if "add_slot" not in str(problem):
-                raise
-        old_keras()
-        return tf.saved_model.load(str(directory), tags)
-
-
-def bare_calls(loaded: Any) -> tuple[Any, ...]:
-    """The ways to call a restored object itself that are not for training, one for each distinct set of tensors taken."""
-    functions = getattr(getattr(loaded, CALL, None), "concrete_functions", None) or ()
-    calm = [one for one in functions if True not in _plain(one)]
-    return tuple(one for number, one in enumerate(calm) if all(_taken(one) != _taken(other) for other in calm[:number]))
-
-
 def frozen(function: Any) -> tuple[Any, Entry]:
     """A concrete function as a GraphDef without variables, and how it is called: its arguments and results in order."""
     tf = framework()
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    with _explained("the function"):
+    with explained("the function"):
         fixed = convert_variables_to_constants_v2(function, lower_control_flow=False)
         inputs = tuple(Port(tensor.op.name, tensor.name) for tensor in fixed.inputs)
         outputs = tuple(Port(f"output_{number}", tensor.name) for number, tensor in enumerate(fixed.outputs))
@@ -319,7 +274,7 @@ def first_line(problem: BaseException) -> str:
     return type(problem).__name__
 
 
-class _explained:
+class explained:
     """Translates whatever TensorFlow raises inside the block into StepFailed about ``what``; our own errors pass."""
 
     def __init__(self, what: object) -> None:
@@ -339,64 +294,16 @@ def _in_double(function: Any, entry: Entry) -> Callable[..., Sequence[Any]]:
     return lambda *tensors: wide(*[tf.cast(one, tf.float64) if one.dtype == tf.float32 else one for one in tensors])
 
 
-def calling(signature: Any, entry: Entry) -> Callable[..., list[Any]]:
-    """``signature``, a restored function that goes by names, as one of tensors in the order of ``entry``."""
-    tf = framework()
-    constants = {one.tensor: tf.constant(one.value, one.dtype) for one in entry.constants}
-
-    def call(*arguments: Any) -> list[Any]:
-        fed = {port.tensor: _inward(argument, port) for port, argument in zip(entry.inputs, arguments, strict=True)}
-        found = named(signature(**fed, **constants))
-        return [_outward(found[port.tensor], port) for port in entry.outputs]
-
-    return call
-
-
-def arguments_of(signature: Any) -> dict[str, Any]:
-    """The ``tf.TensorSpec`` of every tensor that a restored function takes, by the name to call it with."""
-    tf = framework()
-    positional, keywords = signature.structured_input_signature
-    flat = [one for one in tf.nest.flatten(positional) if isinstance(one, tf.TensorSpec)]
-    return {one.name: one for one in flat} | {name: one for name, one in keywords.items() if isinstance(one, tf.TensorSpec)}
-
-
-def named(answer: Any) -> dict[str, Any]:
-    """What a restored function gave, or its structured outputs, by name: a dict's keys, else ``output_0``, ``output_1``, ..."""
-    if isinstance(answer, dict):
-        return {str(name): value for name, value in answer.items()}
-    if isinstance(answer, list | tuple):
-        return {f"output_{number}": value for number, value in enumerate(answer)}
-    return {"output_0": answer}
-
-
-def _inward(tensor: Any, port: Port) -> Any:
+def inward(tensor: Any, port: Port) -> Any:
     return framework().reshape(tensor, []) if port.scalar else tensor
 
 
-def _outward(tensor: Any, port: Port) -> Any:
+def outward(tensor: Any, port: Port) -> Any:
     return framework().reshape(tensor, [1]) if port.scalar else tensor
 
 
-def _argument(shape: Any, dtype: Any, port: Port) -> Any:
+def argument(shape: Any, dtype: Any, port: Port) -> Any:
     """What a concrete function says it takes: a name that TensorFlow allows, and one axis where the model has a single value."""
     tf = framework()
     allowed = "".join(letter if letter.isascii() and (letter.isalnum() or letter == "_") else "_" for letter in port.name)
     return tf.TensorSpec([1] if port.scalar else shape, dtype, allowed if allowed[:1].isalpha() else f"x{allowed}")
-
-
-def _tags(directory: Path) -> list[str] | None:
-    """The tags of the graph for serving, or of the only one there is."""
-    from tensorflow.python.saved_model import loader_impl
-
-    found = [list(graph.meta_info_def.tags) for graph in loader_impl.parse_saved_model(str(directory)).meta_graphs]
-    return next((tags for tags in found if tags == ["serve"]), next((tags for tags in found if "serve" in tags), found[0] or None))
-
-
-def _plain(function: Any) -> list[Any]:
-    """The arguments of a concrete function that are no tensors: the ``training`` that it was traced with."""
-    flat = framework().nest.flatten(function.structured_input_signature)
-    return [one for one in flat if isinstance(one, bool)]
-
-
-def _taken(function: Any) -> list[str]:
-    return [str(spec) for spec in arguments_of(function).values()]

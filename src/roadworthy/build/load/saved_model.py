@@ -15,7 +15,7 @@ from roadworthy.build.load.opened import Model
 from roadworthy.core.errors import SourceError, SourceUnreadable, StepFailed, UsageError
 from roadworthy.core.stages import Graph, Source
 from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
-from roadworthy.runtimes import _tensorflow
+from roadworthy.runtimes import _saved_model, _tensorflow
 from roadworthy.runtimes._tensorflow import CALL, Constant, Entry, Function, Port
 
 FORMAT = "saved_model"
@@ -34,7 +34,7 @@ def read(source: Source) -> Model:
     meta = _meta_graph(source.path)
     key = _key(tuple(sorted(key for key in meta.signature_def if not key.startswith("__"))), source)
     function = _restored(source.path, key)
-    arguments, given = _tensor_specs(_tensorflow.arguments_of(function), source.path), _results(function, source)
+    arguments, given = _tensor_specs(_saved_model.arguments_of(function), source.path), _results(function, source)
     constants = tuple(one for name, spec in arguments.items() if (one := _switch(name, spec)))
     taken = {name: spec for name, spec in arguments.items() if name not in {one.tensor for one in constants}}
     entry = Entry(
@@ -49,7 +49,7 @@ def read(source: Source) -> Model:
     for spec in specs:
         inputs.refuse_type(spec, source.path)
     return Model(
-        Function(_tensorflow.calling(function, entry), entry),
+        Function(_saved_model.calling(function, entry), entry),
         specs,
         _keeper(source.path, entry),
         _parameters(function),
@@ -95,8 +95,8 @@ def _key(keys: tuple[str, ...], source: Source) -> str:
 def _restored(path: Path, key: str) -> Any:
     """The function behind the signature; where there is none, the one way to call the model itself."""
     try:
-        loaded = _tensorflow.load_saved(path)
-        found = _tensorflow.bare_calls(loaded) if key == CALL else (loaded.signatures[key],)
+        loaded = _saved_model.load_saved(path)
+        found = _saved_model.bare_calls(loaded) if key == CALL else (loaded.signatures[key],)
     except StepFailed as problem:
         raise SourceError(problem.message, detail=problem.detail) from problem
     if len(found) != 1:
@@ -110,7 +110,7 @@ def _restored(path: Path, key: str) -> Any:
 
 def _results(function: Any, source: Source) -> dict[str, Any]:
     """The outputs by name: those that were asked for, in that order, or all of them, output_2 before output_10."""
-    found = _tensorflow.named(function.structured_outputs)
+    found = _saved_model.named(function.structured_outputs)
     if missing := [name for name in source.outputs if name not in found]:
         raise UsageError(f"{source.path} has no output {missing[0]!r}; it has {', '.join(sorted(found, key=_natural))}")
     return _tensor_specs({name: found[name] for name in source.outputs or sorted(found, key=_natural)}, source.path)
@@ -161,7 +161,7 @@ def _blamer(function: Any, entry: Entry) -> Callable[[Arrays, Arrays], str]:
 
     def blame(first: Arrays, second: Arrays) -> str:
         try:
-            graph, ends = _tensorflow.frozen(_tensorflow.traced(function, entry))
+            graph, ends = _tensorflow.frozen(_saved_model.traced(function, entry))
             session = graph_model.session_of(graph_model.imported(graph, Path(entry.signature)))
         except (StepFailed, SourceError) as problem:
             raise LookupError("the model cannot be looked into") from problem
