@@ -165,10 +165,11 @@ def _one(values: tuple[str, ...], option: str) -> str | None:
 @click.option("--labels", type=EXISTING, help="Class names, one a line, in the order of the models' outputs.")
 @click.option("--samples", type=click.IntRange(min=1), help="Use at most this many samples, classes balanced.")
 @click.option("--runtimes", multiple=True, callback=_names, help="Measure these runtimes beside the originals only (comma-separated).")
+@click.option("--only-parity", is_flag=True, help="Are they the same function? Nothing is timed.")
 @click.option("--time-budget", "seconds", default="30m", show_default=True, callback=_duration, help="For everything, e.g. 5m.")
 @click.option("--trust", is_flag=True, help="The sources may run code from their files, in processes with limits.")
 @json_option
-def compare(sources: tuple[Path, ...], page: Path | None, as_json: bool, **options: Any) -> None:
+def compare(sources: tuple[Path, ...], page: Path | None, only_parity: bool, as_json: bool, **options: Any) -> None:
     """Hold two or more models side by side: are they the same function, and what does each way to run them cost?
 
     Options that tell how to read one source are for all of them, or for one: A=... is for the first, B=... for the second.
@@ -196,7 +197,7 @@ def compare(sources: tuple[Path, ...], page: Path | None, as_json: bool, **optio
             )
         )
     with console.progress(quiet=as_json) as notify:
-        found = conductor.compare(jobs, notify)
+        found = conductor.compare(jobs, notify, timed=not only_parity)
     if page is not None:
         comparison.write(found, page)
     console.show_comparison(found, page, as_json=as_json)

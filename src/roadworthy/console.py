@@ -143,7 +143,8 @@ def show_comparison(comparison: Comparison, page: Path | None, *, as_json: bool)
             output.print(f"[dim]note             {escape(words)}[/]")
         output.print(f"[dim]layers           {len(pairing.layers)} pairs matched, {sum(pair.same for pair in pairing.layers)} agree[/]")
     for side in comparison.sides:
-        output.print(_forms(side))
+        if side.forms:
+            output.print(_forms(side))
         for entry in side.failed:
             output.print(f"[red]failed[/] {escape(entry.plan.name)} [dim]({entry.stage})[/]: {escape(entry.reason)}")
         for words in side.notes:

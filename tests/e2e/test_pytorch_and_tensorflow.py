@@ -16,7 +16,7 @@ def test_the_network_is_the_same_in_both_and_the_forgotten_flatten_order_is_name
         subprocess.run([sys.executable, EXAMPLE / script, tmp_path], check=True, capture_output=True)
     command = [
         ROADWORTHY, "compare", "net.pt", "net.keras", "wrong.keras", "--arch", f"A={EXAMPLE / 'in_pytorch.py'}:Net", "--data", "digits.npz",
-        "--samples", "100", "--runtimes", "onnxruntime", "--json", "-o", "page.html",
+        "--samples", "100", "--only-parity", "--json", "-o", "page.html",
     ]  # fmt: skip
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr or run.stdout
@@ -28,9 +28,5 @@ def test_the_network_is_the_same_in_both_and_the_forgotten_flatten_order_is_name
     assert not wrong["same"] and wrong["first"].startswith("dense1 ")
     assert wrong["explanations"][0].startswith("flatten order: dense1 gets 32 channels of 2x2 in another order")
     assert found["sides"][0]["score"]["value"] > 0.85 > found["sides"][2]["score"]["value"]
-    for side in found["sides"]:
-        families = {form["family"] for form in side["forms"]}
-        assert families == {"original", "shared"}, side["failed"]
-        assert all({first["batch"] for first in form["first_calls"]} == {1, 8, 32} for form in side["forms"])
     assert "transposed to height, width, channels for net.keras" in " ".join(found["sides"][1]["notes"])
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -55,9 +55,10 @@ class _Run:
     notes: tuple[str, ...]
 
 
-def compare(jobs: Sequence[Job], notify: Notify = lambda progress: None) -> Comparison:
+def compare(jobs: Sequence[Job], notify: Notify = lambda progress: None, *, timed: bool = True) -> Comparison:
     """Hold the sources of ``jobs`` side by side; the first is what the others are held against.
 
+    Without ``timed`` they are held to each other and nothing is measured: no form is made, and the sides have none.
     Each job says how to read its own source; all have the same data, budget and metric. Samples that are arrays are
     transposed for a source that wants its channels elsewhere, and the result says so. Raises SourceError, DataError and their
     kin where a source cannot be read or run at all; whatever else fails is in the result.
@@ -68,9 +69,10 @@ def compare(jobs: Sequence[Job], notify: Notify = lambda progress: None) -> Comp
     first = jobs[0]
     with workshop(seconds=first.seconds, step_seconds=STEP_SECONDS, memory_mb=first.memory_mb, notify=notify) as shop:
         models = _load_all(jobs, shop)
-        runs = [_run(model, job) for model, job in zip(models, jobs, strict=True)]
-        pairings = tuple(_pairing(runs[0], other, shop) for other in runs[1:])
-        sides = _measured(runs, shop)
+        runs = [_run(model, job, timed=timed) for model, job in zip(models, jobs, strict=True)]
+        recorded = [_layers(run) for run in runs]
+        pairings = tuple(_pairing(runs[0], runs[number], recorded[0], recorded[number], shop) for number in range(1, len(runs)))
+        sides = _measured(runs, shop) if timed else tuple(_side(run, [], []) for run in runs)
         return Comparison(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             roadworthy=__version__,
@@ -91,11 +93,12 @@ def _load_all(jobs: Sequence[Job], shop: Workshop) -> list[_Model]:
     models: dict[int, _Model] = {}
     problems: dict[int, RoadworthyError] = {}
     for index, job in enumerate(jobs):
-        if models and job.data is None:
+        contract = contract_of(job, sources[index])
+        if models and (job.data is None or (contract.image is None and _foreign(sources[index], models.values()))):
             continue
         here = replace(shop, path=shop.path / f"side-{index}")
         try:
-            loaded, data = load_original(sources[index], job, contract_of(job, sources[index]), here, calibrate=0)
+            loaded, data = load_original(sources[index], job, contract, here, calibrate=0)
             models[index] = _Model(names[index], sources[index], loaded, data, here, ())
         except (DataError, SourceError, UsageError) as problem:
             problems[index] = problem
@@ -106,6 +109,11 @@ def _load_all(jobs: Sequence[Job], shop: Workshop) -> list[_Model]:
         if index not in models:
             models[index] = _load_from(taken, names[index], sources[index], job, shop, problems.get(index))
     return [models[index] for index in range(len(jobs))]
+
+
+def _foreign(source: Source, models: Iterable[_Model]) -> bool:
+    """Whether the samples are known to fit another framework alone: arrays lie as one of them wants them."""
+    return all(model.source.framework != source.framework for model in models)
 
 
 def _load_from(taken: _Model, name: str, source: Source, job: Job, shop: Workshop, problem: RoadworthyError | None) -> _Model:
@@ -148,10 +156,13 @@ def _names(jobs: Sequence[Job]) -> list[str]:
     return names if len(set(names)) == len(names) else [f"{name} ({number})" for number, name in enumerate(names, 1)]
 
 
-def _run(model: _Model, job: Job) -> _Run:
-    """Every form of one model, proven against its original."""
+def _run(model: _Model, job: Job, *, timed: bool) -> _Run:
+    """The answers of one original, and every form of it, proven against them, where they are to be timed."""
     shop = model.shop
     original = model.loaded.graph
+    if not timed:
+        trial, baseline = reference_of(original, model.loaded.signature, model.data, job, shop)
+        return _Run(model, trial, baseline, (), (), model.notes)
     graphs, routes = capture_all(original, model.data.evaluation, shop)
     signature = promised(model.loaded.signature, graphs)
     trial, baseline = reference_of(original, signature, model.data, job, shop)
@@ -163,16 +174,15 @@ def _run(model: _Model, job: Job) -> _Run:
     return _Run(model, trial, baseline, outcome.verified, outcome.rejected, (*model.notes, *missed, *planned.unavailable))
 
 
-def _pairing(a: _Run, b: _Run, shop: Workshop) -> Pairing:
+def _pairing(a: _Run, b: _Run, layers_a: layers.Recorded, layers_b: layers.Recorded, shop: Workshop) -> Pairing:
     """``b`` beside ``a``: the outputs on all samples, the layers on a few."""
     shop.notify(Progress("layers", 0, 1))
     beside = verify.beside(a.trial.reference, b.trial.reference)
-    recorded = (_layers(a), _layers(b))
-    request = layers.MatchRequest(recorded[0], recorded[1], a.model.name, b.model.name, beside.limit)
+    request = layers.MatchRequest(layers_a, layers_b, a.model.name, b.model.name, beside.limit)
     matched = shop.step(layers.match, request, f"layers-{b.model.name.replace('/', '-')}")
     shop.notify(Progress("layers", 1, 1, f"{len(matched.layers)} pairs"))
     same = beside.parity is not None and beside.parity.equivalent
-    notes = [*matched.notes, *(f"{run.model.name}: {one.why}" for run, one in zip((a, b), recorded, strict=True) if one.why)]
+    notes = [*matched.notes, *(f"{run.model.name}: {one.why}" for run, one in ((a, layers_a), (b, layers_b)) if one.why)]
     notes += _inputs(a, b)
     return Pairing(
         a=a.model.name,

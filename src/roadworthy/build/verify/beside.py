@@ -38,7 +38,7 @@ def beside(a: Reference, b: Reference) -> Beside:
     if len(a.outputs) != len(b.outputs):
         return Beside(None, limit, f"one has {len(a.outputs)} outputs and the other {len(b.outputs)}")
     others = a.outputs if set(a.outputs) == set(b.outputs) else b.outputs
-    truth, found = a.open(), b.open()
+    truth, found = a.values(), b.values()
     mine: dict[str, Array] = {}
     for name, other in zip(a.outputs, others, strict=True):
         laid = _laid(found[other], truth[name].shape)
