@@ -216,6 +216,15 @@ def test_byte_strings_in_every_way_they_may_come(files_bundle: Path, tmp_path: P
                 model(item)
         with pytest.raises(DataError, match=r"gone\.wav cannot be read"):
             predict_file(model, tmp_path / "gone.wav")
+        (tmp_path / "odd.wav").write_bytes(b"unreadable")
+        with pytest.raises(DataError, match=r"odd\.wav: the model failed on this input: not a file"):
+            predict_file(model, tmp_path / "odd.wav")
+
+
+def test_one_sample_of_a_model_that_takes_one_a_call(tmp_path: Path) -> None:
+    one = Signature((TensorSpec("x", "float32", (1, 12)),), (TensorSpec("y", "float32", (1, 4)),))
+    with Model.open(bundles.write_bundle(tmp_path / "b", signature=one, golden=bundles.linear_golden())) as model:
+        assert model(np.zeros(12, np.float32)).outputs["y"].shape == (1, 4)
 
 
 def test_golden_byte_strings_that_differ_are_refused(tmp_path: Path) -> None:

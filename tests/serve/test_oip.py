@@ -334,6 +334,10 @@ def test_byte_strings_in_json_that_are_none(ask: Ask, shape: list[int], data: ob
     assert_refused(infer(ask, "files", {"inputs": [{"name": "file", "shape": shape, "datatype": "BYTES", "data": data}]}), says=says)
 
 
+def test_a_file_that_the_model_cannot_read_is_the_clients_fault(ask: Ask) -> None:
+    assert_refused(infer(ask, "files", b"unreadable", {"Content-Type": "audio/wav"}), says="not a file that it knows")
+
+
 def test_a_file_for_a_model_that_takes_numbers(ask: Ask) -> None:
     assert_refused(infer(ask, "linear", WAV, {"Content-Type": "audio/wav"}), says="not JSON")
 

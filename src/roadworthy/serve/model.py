@@ -18,7 +18,7 @@ from roadworthy.bundle import golden as goldens
 from roadworthy.bundle import store
 from roadworthy.bundle.golden import Golden
 from roadworthy.bundle.manifest import Manifest, Variant
-from roadworthy.core.errors import BackendMissing, BundleError, DataError, InvalidRequest, RoadworthyError
+from roadworthy.core.errors import BackendMissing, BundleError, DataError, InvalidRequest, RoadworthyError, StepFailed
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.types import BATCH, BYTES, Array, Arrays, Signature, TensorSpec
 from roadworthy.preprocess.answer import Ranked, read_out
@@ -123,9 +123,17 @@ class Model:
         return read_out(self.contract.answer, outputs, self.signature.outputs[0].quantization)
 
     def run(self, feeds: Arrays) -> Arrays:
-        """The outputs by name; ``feeds`` fit the signature exactly, or InvalidRequest is raised."""
+        """The outputs by name; ``feeds`` fit the signature exactly, or InvalidRequest is raised.
+
+        What a byte string holds the model alone can tell: where it fails on one, that is the request's fault too.
+        """
         with self._lock:
-            return self._session.run(feeds)
+            try:
+                return self._session.run(feeds)
+            except StepFailed as problem:
+                if any(array.dtype.hasobject for array in feeds.values()):
+                    raise InvalidRequest(problem.message, detail=problem.detail) from problem
+                raise
 
     def feeds(self, item: Any) -> dict[str, Array]:
         """``item`` as the model's inputs; see ``__call__``."""

@@ -3,12 +3,14 @@
 Flavour ``echo``: y is x, but x[0, 1] seconds late, and where x[0, 0] is 13 it raises, where it is -1 it answers NaN and
 infinity. ``steady`` is never faster than two milliseconds. ``lying`` is off by one, ``silent`` leaves the output out,
 ``late`` takes a second to load, ``many`` has several inputs and outputs, ``files`` takes byte strings and gives their length
-and first byte as scores, and themselves. Two calls at a time are an error.
+and first byte as scores, and themselves, or fails on one. Two calls at a time are an error.
 """
 
 import time
 
 import numpy as np
+
+from roadworthy.core.errors import StepFailed
 
 RUNS = ()
 PACKAGES = ()
@@ -42,6 +44,8 @@ class Session:
             return {"sum": a + b[:, None].astype(a.dtype), "flag": b > 0, "half": a.astype(np.float16), "count": b * 2}
         if self.flavour == "files":
             files = feeds["file"]
+            if b"unreadable" in files.tolist():
+                raise StepFailed("the model failed on this input: not a file that it knows")
             return {"scores": np.array([[len(file), sum(file[:1])] for file in files], np.float32), "same": files.copy()}
         x = feeds["x"]
         if self.flavour == "steady":
