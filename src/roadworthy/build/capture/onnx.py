@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ def settle(path: Path, signature: Signature, asked: int) -> tuple[str, ...]:
     _refuse_other_names("output", [value.name for value in model.graph.output], signature.outputs)
     if strange := {node.domain for node in model.graph.node} - {"", "ai.onnx"} - {function.domain for function in model.functions}:
         raise Refused(f"the file needs operators that are not ONNX's own ({', '.join(sorted(strange))})")
-    _refuse_unknown_operators(model.graph, {(function.domain, function.name) for function in model.functions})
+    if unknown := dict.fromkeys(_strangers(model.graph, {(function.domain, function.name) for function in model.functions})):
+        raise Refused(f"ONNX has no counterpart of {', '.join(unknown)}, and the converter wrote that into the file all the same")
     renamed: dict[str, str] = {}
     for value, spec in zip(inputs, signature.inputs, strict=True):
         _settle_shape(value, spec, renamed)
@@ -71,16 +72,14 @@ def _refuse_other_names(what: str, found: list[str], wanted: tuple[TensorSpec, .
         raise Refused(f"the file's {what}s are not the model's: it {how}")
 
 
-def _refuse_unknown_operators(graph: Any, functions: set[tuple[str, str]]) -> None:
-    """A converter that knows no counterpart of an operator may write it down all the same and report success."""
+def _strangers(graph: Any, functions: set[tuple[str, str]]) -> Iterator[str]:
+    """Operators that ONNX does not have: a converter may write them down all the same, and report success."""
     for node in graph.node:
         if (node.domain, node.op_type) not in functions and not onnx.defs.has(node.op_type, node.domain):
-            raise Refused(
-                f"the operator {node.op_type} ({node.name}) has no counterpart in ONNX, and was written into the file all the same"
-            )
+            yield node.op_type
         for attribute in node.attribute:
             for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                _refuse_unknown_operators(inner, functions)
+                yield from _strangers(inner, functions)
 
 
 def _settle_shape(value: Any, spec: TensorSpec, renamed: dict[str, str]) -> None:
