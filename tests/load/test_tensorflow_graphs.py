@@ -167,6 +167,43 @@ def test_open_shapes_defaults_and_the_old_name_of_a_dropout(tmp_path: Path, read
     assert any("dropout = 1.0" in proof for proof in loaded.proofs), "the graph divides by it: it is the share that is kept"
     x = side.weights(2, 4)
     np.testing.assert_array_equal(answers(loaded, {"scope/x": x})["y"], 2 * x)
+    assert _tensorflow.concrete(loaded.graph.path).inputs[0].shape.as_list() == [None, 4], "what was said is in the graph"
+
+
+def test_an_input_named_like_labels_is_an_input(tmp_path: Path, read: Any) -> None:
+    def two(tf: Any) -> None:
+        x, y = (tf.compat.v1.placeholder(tf.float32, [None, 4], name) for name in "xy")
+        tf.add(tf.nn.relu(x), y, name="sum")
+
+    def counted(tf: Any) -> None:
+        x, y = tf.compat.v1.placeholder(tf.float32, [None, 4], "x"), tf.compat.v1.placeholder(tf.int64, [None], "y")
+        right = tf.equal(tf.argmax(tf.nn.relu(x, name="scores"), 1), y)
+        tf.reduce_mean(tf.cast(right, tf.float32))
+
+    summed = read(graph_file(tmp_path / "two.pb", two), "graphdef").signature
+    assert (list(shapes(summed.inputs)), list(shapes(summed.outputs))) == (["x", "y"], ["sum"])
+    scored = read(graph_file(tmp_path / "counted.pb", counted), "graphdef").signature
+    assert (list(shapes(scored.inputs)), list(shapes(scored.outputs))) == (["x"], ["scores"])
+
+
+def test_what_only_its_own_program_could_fill(tmp_path: Path, read: Any) -> None:
+    def looked_up(tf: Any) -> None:
+        x = tf.compat.v1.placeholder(tf.int64, [None], "x")
+        values = tf.lookup.KeyValueTensorInitializer(tf.constant([0, 1], tf.int64), tf.constant([0.5, 1.5]))
+        tf.identity(tf.lookup.StaticHashTable(values, 0.0).lookup(x), "y")
+
+    def queued(tf: Any) -> None:
+        rows = tf.compat.v1.placeholder(tf.float32, [None, 4], "rows")
+        queue = tf.queue.FIFOQueue(2, [tf.float32], [[4]])
+        queue.enqueue_many(rows)
+        tf.nn.relu(queue.dequeue_many(2), "y")
+
+    with pytest.raises(SourceError, match=r"looks things up in the table hash_table.*give the SavedModel"):
+        read(graph_file(tmp_path / "looked_up.pb", looked_up), "graphdef")
+    with pytest.raises(SourceError, match=r"fed from a queue or a data set of its own \(fifo_queue_DequeueMany\).*--input"):
+        read(graph_file(tmp_path / "queued.pb", queued), "graphdef", outputs=("y",))
+    entered = read(tmp_path / "queued.pb", "graphdef", "fifo_queue_DequeueMany:float32[2,4]", outputs=("y",))
+    assert shapes(entered.signature.inputs) == {"fifo_queue_DequeueMany": ("float32", (2, 4))}
 
 
 def test_a_loss_is_no_answer(tmp_path: Path, read: Any) -> None:
@@ -184,8 +221,8 @@ def test_a_loss_is_no_answer(tmp_path: Path, read: Any) -> None:
 def test_a_frozen_graph_with_other_answers_than_its_session_is_not_kept(made: Any, read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from roadworthy.build.load import graph_model
 
-    def planted(graph: Any, ends: Any) -> Any:
-        copy = settled(graph, ends)
+    def planted(*given: Any) -> Any:
+        copy = settled(*given)
         for node in copy.node:
             if node.name == "dense/bias":
                 node.attr["value"].tensor.CopyFrom(_tensorflow.framework().make_tensor_proto(np.float32([1, 0, 0])))
@@ -220,12 +257,7 @@ def test_a_checkpoint_is_frozen_without_its_training(tmp_path: Path, read: Any, 
 def test_a_checkpoint_of_the_layers_of_tensorflow_1(tmp_path: Path, read: Any) -> None:
     """``tf.compat.v1.layers`` exists only where Keras 2 was asked for before TensorFlow was imported: in another process."""
     code = f"import tensorflow_side as side; side.checkpoint_of_layers({str(tmp_path)!r})"
-    environment = os.environ | {
-        "TF_USE_LEGACY_KERAS": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", code], env=child_environment(TF_USE_LEGACY_KERAS="1"), check=True, capture_output=True)
     loaded = read(tmp_path / "layers.ckpt.meta", "tf1")
     assert shapes(loaded.signature.inputs) == {"x": ("float32", IMAGE)}
     assert shapes(loaded.signature.outputs) == {"dense/BiasAdd": ("float32", (BATCH, side.CLASSES))}
@@ -309,10 +341,22 @@ def test_keras_3_as_a_saved_model(made: Any, read: Any, way: str) -> None:
             np.testing.assert_allclose(other[output], array, atol=1e-6)
 
 
-def test_keras_2_directory_with_an_optimizer(made: Any, read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = read(made(side.keras_2_saved_model), "saved_model")
+def test_keras_2_directory_with_an_optimizer(made: Any, read: Any) -> None:
+    path = made(side.keras_2_saved_model)
+    loaded = read(path, "saved_model")
     assert shapes(loaded.signature.inputs) == {"image": ("float32", IMAGE)}
     assert next(iter(answers(loaded, {"image": side.images(2)}).values())).shape == (2, side.CLASSES)
+    # Where tf-keras was imported once, TensorFlow knows its classes: only another process shows what happens without.
+    code = (
+        f"import sys; sys.modules['tf_keras'] = None; from roadworthy.runtimes import _saved_model; _saved_model.load_saved({str(path)!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=child_environment(), capture_output=True, text=True)
+    assert "BackendMissing: this model was saved by Keras 2" in done.stderr
+    assert "pip install --no-deps tf-keras" in done.stderr
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TF_CPP_MIN_LOG_LEVEL": "3"} | more
 
 
 def test_simple_save_of_tensorflow_1(made: Any, read: Any) -> None:
@@ -410,7 +454,7 @@ def test_threads_that_come_too_late() -> None:
         _tensorflow.set_threads(has + 1)
 
 
-def test_keras_2_saved_models_need_tf_keras(real: Path, read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_keyword_spotter_of_keras_2(real: Path, read: Any) -> None:
     loaded = read(real / "models" / "keyword_spotting_saved_model", "saved_model")
     assert shapes(loaded.signature.inputs) == {"input_1": ("float32", (BATCH, 49, 10, 1))}
     assert shapes(loaded.signature.outputs) == {"dense": ("float32", (BATCH, 12))}

@@ -22,7 +22,7 @@ VARIABLES = ("Variable", "VariableV2", "VarHandleOp", "AutoReloadVariable")
 WATCHES = re.compile(r".*Summary(V2)?|Assert|NoOp|Print|PrintV2|CheckNumerics(V2)?|Timestamp")
 """Operations that look at a tensor, which remains an answer whether they do or not."""
 KEEPS = re.compile(
-    r"Assign.*|.*Apply.*|Scatter.*|Resource.*(Update|Scatter).*|Save.*|Restore.*|ShardedFilename|MergeV2Checkpoints|Queue.*|.*Enqueue.*"
+    r"Assign.*|.*Apply.*|Scatter(Nd)?(Update|Add|Sub|Mul|Div|Min|Max)|Resource.*(Update|Scatter).*|Save.*|Restore.*|ShardedFilename|MergeV2Checkpoints|Queue.*|.*Enqueue.*"
 )
 """Operations that store what they are given; what leads to nothing else is no answer."""
 GRADIENTS = re.compile(r"(.*/)?gradients(_\d+)?(/.*)?")
@@ -68,6 +68,7 @@ def find(graph: Any, path: Path, said: tuple[TensorSpec, ...], outputs: tuple[st
             constants.append(switch)
         elif tensor.op.type != "PlaceholderWithDefault":
             fed.append(tensor)
+    _refuse_state(needed, path)
     # In the file's own order, whatever the order of the words.
     order = {op.name: place for place, op in enumerate(graph.get_operations())}
     fed.sort(key=lambda tensor: (order[tensor.op.name], tensor.value_index))
@@ -75,7 +76,6 @@ def find(graph: Any, path: Path, said: tuple[TensorSpec, ...], outputs: tuple[st
         raise SourceError(
             f"{path}: {_shown(answers)} depends on no placeholder, so there is nothing to feed; name other outputs: --outputs NAME"
         )
-    _refuse_state(needed, path)
     specs = [_spec(tensor, path) for tensor in fed]
     return Ends(
         tuple(Port(_name(tensor), tensor.name, scalar=_single(tensor)) for tensor in fed),
@@ -115,9 +115,13 @@ def _answers(graph: Any, entered: list[Any], path: Path) -> list[Any]:
     """The tensors that nothing in the model goes on to use."""
     operations = graph.get_operations()
     placeholders = [op.outputs[0] for op in operations if op.type in PLACEHOLDERS]
+    trains = any(GRADIENTS.fullmatch(op.name) for op in operations)
     labels = [tensor for tensor in placeholders if _letters(tensor) in LABELS]
+    if not (trains or _only_counted(_descendants(labels))):
+        labels = []
     fed = [tensor for tensor in placeholders if tensor.op.type != "PlaceholderWithDefault" and not _switch(tensor)]
-    sources = entered or [tensor for tensor in fed if _letters(tensor) not in LABELS]
+    named = {tensor.name for tensor in labels}
+    sources = entered or [tensor for tensor in fed if tensor.name not in named]
     counting = _descendants(labels) if sources else set()
     reached = _descendants(sources or labels)
     aside = {op for op in operations if op in counting or WATCHES.fullmatch(op.type) or GRADIENTS.fullmatch(op.name)}
@@ -132,7 +136,7 @@ def _answers(graph: Any, entered: list[Any], path: Path) -> list[Any]:
         if tensor.dtype.name not in NO_ARRAYS
     ]
     rows = [tensor for tensor in found if tensor.shape.rank != 0]
-    if found and not rows and any(GRADIENTS.fullmatch(op.name) for op in operations):
+    if found and not rows and trains:
         raise UsageError(f"{path} ends in single numbers, as a loss is: {_shown(found)}; name the tensor to answer with: --outputs NAME")
     found = rows or found
     if len({tensor.op for tensor in found}) == 1:
@@ -142,6 +146,12 @@ def _answers(graph: Any, entered: list[Any], path: Path) -> list[Any]:
     raise UsageError(
         f"{path} ends in several places: {_shown(found)}; name those to answer with: --outputs {','.join(map(_name, found[:2]))}"
     )
+
+
+def _only_counted(operations: set[Any]) -> bool:
+    """Whether all that comes of it are single numbers, a loss or the share of right answers; an input by the name ``y`` gives more."""
+    ends = [tensor for op in operations if not any(one.consumers() for one in op.outputs) for tensor in op.outputs]
+    return bool(ends) and all(tensor.shape.rank == 0 for tensor in ends)
 
 
 def _counts_classes(op: Any, aside: set[Any]) -> bool:

@@ -11,11 +11,10 @@ import numpy as np
 
 from roadworthy.build.load import branches, prove, switches
 from roadworthy.build.load.ends import VARIABLES, Ends
-from roadworthy.build.load.inputs import ANY_RANK
 from roadworthy.build.load.opened import Model
 from roadworthy.core.errors import SourceError, StepFailed
 from roadworthy.core.stages import Graph
-from roadworthy.core.types import Array, Arrays, Signature
+from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
 from roadworthy.runtimes import _tensorflow
 from roadworthy.runtimes._tensorflow import Constant, Entry, Port
 
@@ -48,7 +47,7 @@ def model(session: Any, ends: Ends, frozen: Callable[[], Any], *, path: Path, pr
         return named
 
     def keep(signature: Signature, out: Path) -> Graph:
-        graph_def = settled(frozen(), ends)
+        graph_def = settled(frozen(), ends, signature.inputs)
         write(graph_def, _entry(ends, signature), out)
         feeds, _ = latest[0]
         expected, again = call(feeds), call(feeds)
@@ -92,21 +91,22 @@ def session_of(graph: Any) -> Any:
     return tf.compat.v1.Session(graph=graph, config=config)
 
 
-def settled(graph: Any, ends: Ends) -> Any:
+def settled(graph: Any, ends: Ends, specs: tuple[TensorSpec, ...]) -> Any:
     """A copy of the GraphDef with what the ends need and no more.
 
-    Switches are constants, and the branches that they decide are; inputs are placeholders; no node asks for a device.
+    Switches are constants, and so are the branches that they decide; inputs are placeholders of the shapes in ``specs``; no node
+    asks for a device.
     """
     tf = _tensorflow.framework()
-    inputs = {port.tensor: spec for port, spec in zip(ends.inputs, ends.specs, strict=True)}
+    inputs = {port.tensor: (port, spec) for port, spec in zip(ends.inputs, specs, strict=True)}
     constants = {one.tensor.partition(":")[0]: one for one in ends.constants}
     own = tf.compat.v1.GraphDef(versions=graph.versions)
     own.library.CopyFrom(graph.library)
     for node in graph.node:
         if node.name in constants:
             own.node.append(_constant(node.name, constants[node.name]))
-        elif f"{node.name}:0" in inputs and node.op != "Placeholder":
-            own.node.append(_placeholder(node, ends, graph))
+        elif f"{node.name}:0" in inputs:
+            own.node.append(_placeholder(node, *inputs[f"{node.name}:0"], graph))
         else:
             own.node.add().CopyFrom(node)
             if node.op == "PlaceholderWithDefault":
@@ -178,18 +178,16 @@ def _constant(name: str, constant: Constant) -> Any:
     return node
 
 
-def _placeholder(node: Any, ends: Ends, graph: Any) -> Any:
-    """A placeholder in the place of the node that the user named as an input."""
+def _placeholder(node: Any, port: Port, spec: TensorSpec, graph: Any) -> Any:
+    """A placeholder in the place of the node that is fed, whatever that was."""
     tf = _tensorflow.framework()
-    port, spec = next(both for both in zip(ends.inputs, ends.specs, strict=True) if both[0].tensor == f"{node.name}:0")
     if any(name.partition(":")[0] == node.name and ":" in name for other in graph.node for name in other.input):
         raise SourceError(f"{node.name!r} ({node.op}) gives several tensors that the graph uses; name an input that gives one")
     own = tf.compat.v1.NodeDef(name=node.name, op="Placeholder")
-    own.attr["dtype"].type = tf.string.as_datatype_enum if spec.dtype == "object" else tf.as_dtype(spec.dtype).as_datatype_enum
-    sizes = [] if port.scalar else [size if isinstance(size, int) else -1 for size in spec.shape]
-    for size in sizes:
-        own.attr["shape"].shape.dim.add(size=size)
-    own.attr["shape"].shape.unknown_rank = ANY_RANK in spec.shape
+    own.attr["dtype"].type = tf.string.as_datatype_enum if spec.dtype == BYTES else tf.as_dtype(spec.dtype).as_datatype_enum
+    own.attr["shape"].shape.SetInParent()
+    for size in () if port.scalar else spec.shape:
+        own.attr["shape"].shape.dim.add(size=size if isinstance(size, int) else -1)
     return own
 
 
