@@ -26,6 +26,8 @@ MODELING = frozenset({
     "quantizers", "random", "ops", "nn", "legacy", "engine", "mixed_precision",
 })  # fmt: skip
 """Parts of Keras that a model is made of. The others (utils, saving, config, preprocessing, ...) read files and change settings."""
+NOT_MODELING = ("load_", "save_", "model_from_", "deserialize", "serialize")
+"""How those functions begin that read and write files in the parts above."""
 TOP = frozenset({"DTypePolicy", "FloatDTypePolicy", "QuantizedDTypePolicy", "Sequential", "Model", "Functional", "Layer", "InputSpec"})
 KERAS = ("keras", "tf_keras")
 EMBEDDED = "roadworthy.pkl"
@@ -61,7 +63,11 @@ def walk(config: Any) -> KerasModel:
         if (name := _custom(node)) and not training:
             needs[name] = None
         quantised = quantised or node["class_name"] == "QuantizedDTypePolicy"
-    return KerasModel(_inputs(config), tuple(needs), tuple(executes), quantised)
+    # A Lambda layer holds a lambda: saying one of them is enough.
+    said = tuple(
+        one for one in executes if one.replace("__lambda__", "Lambda") == one or one.replace("__lambda__", "Lambda") not in executes
+    )
+    return KerasModel(_inputs(config), tuple(needs), said, quantised)
 
 
 def _objects(config: Any) -> Iterator[tuple[dict[str, Any], str, bool]]:
@@ -116,7 +122,8 @@ def _foreign(module: str, kind: str, node: dict[str, Any]) -> tuple[str, str] | 
     rest = rest[1:] if rest[:1] == ["src"] else rest
     full = wire.shown(f"{module}.{name}")
     if package in KERAS:
-        return None if (rest[0] in MODELING if rest else name in TOP) else (full, "no model is made of")
+        modeling = (rest[0] in MODELING and not name.startswith(NOT_MODELING)) if rest else name in TOP
+        return None if modeling else (full, "no model is made of")
     if module == "builtins" and function:
         # Keras says so of its own functions, and of the user's.
         harmless = not hasattr(builtins, name) or name in COMPUTING_BUILTINS

@@ -203,7 +203,8 @@ def _check(path: Path, one: External) -> None:
             raise SourceUnreadable(f"{where}, and there is no such file; fetch it and put it beside the model")
         size = real.stat().st_size
     except (OSError, RuntimeError) as problem:
-        raise SourceUnreadable(f"{where}, which cannot be read: {problem}") from None
+        why = problem.strerror if isinstance(problem, OSError) else "a link that leads to itself"
+        raise SourceUnreadable(f"{where}, which cannot be read: {why}") from None
     length = size - one.offset if one.length < 0 else one.length
     if one.offset < 0 or length < 0 or one.offset + length > size:
         raise SourceUnreadable(f"{where} at {one.offset} with {length} bytes, and that file has {size}; it was cut short, fetch it again")

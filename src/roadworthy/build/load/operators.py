@@ -40,7 +40,7 @@ REACHES_OUT = _group(
     "RemoteCall Send Recv _Send _Recv _HostSend _HostRecv RpcServer RpcServerStart RpcServerRegister RpcClient RpcCall RpcCheckStatus "
     "RpcGetValue WorkerHeartbeat DataServiceDataset RegisterDataset CollectiveInitializeCommunicator CollectiveAssignGroup "
     "CollectiveReduce CollectiveGather CollectiveBcastSend CollectiveBcastRecv CollectiveAllToAll CollectiveReduceScatter "
-    "CollectivePermute"
+    "CollectivePermute XlaSend XlaRecv"
 )
 REFUSED = READS | WRITES | RUNS_CODE | REACHES_OUT
 """Operators of no model's mathematics: what runs them does more than compute."""

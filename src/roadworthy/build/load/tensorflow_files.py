@@ -111,6 +111,9 @@ def tflite(path: Path) -> Facts:
         notes.append(f"{found.variables} operators on variables: it was converted without freezing them, and may answer nonsense")
     if found.key:
         notes.append(f"signature {wire.shown(found.key)}")
+    for spec in (*found.signature.inputs, *found.signature.outputs):
+        if spec.quantization:
+            notes.append(f"{wire.shown(spec.name)} stands for (q - {spec.quantization.zero_point}) * {spec.quantization.scale:.6g}")
     return Facts("tflite", found.tensors, found.signature, found.executes, tuple(notes))
 
 
