@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from typing import Any
 
@@ -24,20 +25,23 @@ def named(keras: Any, objects: dict[str, Any]) -> dict[str, Any]:
 
 def own(keras: Any, model: Any) -> dict[str, Any]:
     """Everything in ``model`` that is none of Keras's own, by its names: classes of layers, and what their configurations ask for."""
-    classes = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
-    found = {name: kind for name, kind in classes.items() if kind.__module__.partition(".")[0] not in FRAMEWORKS}
+    layers = list(model._flatten_layers())
+    # Of a function without registration the configuration keeps the bare name: it is found where the layer holds it.
+    held = [type(layer) for layer in layers] + [value for layer in layers for value in vars(layer).values() if inspect.isfunction(value)]
+    found = {thing.__name__: thing for thing in held}
     try:
         config = keras.saving.serialize_keras_object(model)
     except Exception:
         # A class without a configuration cannot be saved that way at all, which saving it will say.
         config = {}
     for entry in keras_config.entries(config):
-        registered, module = entry.get("registered_name"), entry.get("module")
-        name = entry.get("config") if entry.get("class_name") == "function" else entry.get("class_name")
-        if not isinstance(name, str) or str(module or "").partition(".")[0] in FRAMEWORKS[:3]:
-            continue
+        name, module = entry.get("config" if entry.get("class_name") == "function" else "class_name"), str(entry.get("module"))
+        registered = name if entry.get("class_name") == "function" else entry.get("registered_name")
         thing = keras.saving.get_registered_object(registered) if isinstance(registered, str) else None
-        thing = thing if thing is not None else getattr(sys.modules.get(str(module)), name, None)
-        if thing is not None and str(getattr(thing, "__module__", "")).partition(".")[0] not in FRAMEWORKS:
+        if isinstance(name, str) and (thing := thing or getattr(sys.modules.get(module), name, None)):
             found[name] = thing
-    return named(keras, found)
+    return named(keras, {name: thing for name, thing in found.items() if _root(thing) not in FRAMEWORKS})
+
+
+def _root(thing: Any) -> str:
+    return str(getattr(thing, "__module__", "builtins")).partition(".")[0]
