@@ -24,7 +24,7 @@ QUANTISED_GATE = 0.05
 """The same for a model that came quantised: every layer rounds to whole numbers, and each kernel in its own way."""
 
 QUANTISED_GATE = 0.25
-"""The same for whole numbers that stand for others: two right runtimes were 0.11 apart on a MobileNet in 8 bits, a wrong graph is 1 and more."""
+"""The same for whole numbers that stand for others: two right runtimes were 0.11 apart on an 8-bit MobileNet, a wrong one is 1 apart."""
 
 SMALLEST_SCALE = 1e-30
 """Outputs that are all zero, or as good as, have no scale of their own."""
