@@ -105,6 +105,17 @@ def test_weights_beside_the_file_come_along(tmp_path: Path, loaded: Load) -> Non
     assert np.allclose(answer(result, x=X)["y"], X @ weights, atol=1e-5)
 
 
+def test_weights_too_large_for_one_file_are_kept_beside_it(tmp_path: Path, loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protobuf ends at 2 GiB, and cannot even say how large a larger message is."""
+    weight = np.random.default_rng(0).standard_normal((32, 32)).astype(np.float32)
+    path = written(tmp_path / "m.onnx", [node("MatMul", "x w", "y")], [("x", FLOAT, ["N", 32])], [("y", FLOAT, ["N", 32])], {"w": weight})
+    monkeypatch.setattr("roadworthy.build.load.onnx.LARGEST", 4000)
+    result = loaded(path)
+    assert sorted(file.name for file in result.graph.path.parent.iterdir()) == ["model.onnx", "model.onnx.data"]
+    x = np.ones((2, 32), np.float32)
+    assert np.allclose(answer(result, x=x)["y"], x @ weight, atol=1e-5)
+
+
 @pytest.mark.parametrize("how", ["above", "absolute", "link"])
 def test_weights_elsewhere_are_refused_by_the_reader_itself(how: str, tmp_path: Path) -> None:
     """Whoever asks for the file to be read: the static look is not the only guard."""

@@ -19,8 +19,8 @@ from roadworthy.core.types import BYTES, Arrays, Signature, TensorSpec
 
 FORMAT = "onnx"
 FILE = "model.onnx"
-LARGEST = 2**31
-"""Protobuf ends here: a larger model keeps its weights in a file beside it."""
+LARGEST = 2**30
+"""Bytes of weights; protobuf ends at twice that, so a larger model keeps them in a file beside it."""
 IR_WITH_FILLED = 4
 """The first version in which an initialiser need not be listed as an input as well."""
 PROOF = "an ONNX graph has no modes of its own: what it does was tested"
@@ -113,7 +113,8 @@ def _save(model: Any, origin: Path, signature: Signature, out: Path) -> Path:
             else:
                 axis.dim_param = size
     path = out / FILE
-    large = model.ByteSize() >= LARGEST
+    # Asked for its size, protobuf serialises, which it cannot above its limit.
+    large = sum(len(tensor.raw_data) for tensor in graph.initializer) >= LARGEST
     onnx.save(model, path, save_as_external_data=large, location=f"{FILE}.data" if large else None)
     return path
 

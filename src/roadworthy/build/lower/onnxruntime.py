@@ -100,8 +100,8 @@ class _Reader:
 def _save(model: Any, out: Path) -> None:
     import onnx
 
-    # Protobuf ends at 2 GiB.
-    large = model.ByteSize() >= 2**31
+    # Protobuf ends at 2 GiB, and of a larger model it cannot even say the size.
+    large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) >= 2**30
     onnx.save(model, out / MODEL, save_as_external_data=large, location=f"{MODEL}.data" if large else None)
 
 
