@@ -22,12 +22,12 @@ COLOURS = RANDOM.standard_normal((3, 4)).astype(np.float32)
 LEFT, RIGHT = RANDOM.standard_normal((2, 6, 4)).astype(np.float32)
 
 
-def images_last(feeds: Arrays) -> dict[str, Array]:
+def images_last(feeds: Arrays, dtype: type = np.float32) -> dict[str, Array]:
     """A strided convolution with TensorFlow's padding, which is not symmetric, and a flatten in the order of height, width, channels."""
     padded = np.pad(feeds["image"], ((0, 0), (0, 1), (0, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::2, ::2]
     found = np.maximum(np.einsum("bhwcyx,yxco->bhwo", windows, KERNEL) + BIAS, 0)
-    return {"scores": (found.reshape(len(found), -1) @ HEAD).astype(np.float32)}
+    return {"scores": (found.reshape(len(found), -1) @ HEAD).astype(dtype)}
 
 
 def pixels(feeds: Arrays) -> dict[str, Array]:

@@ -65,17 +65,18 @@ def read(directory: Path, signature: Signature) -> tuple[Any, Entry]:
     entry = _tensorflow.read_entry(directory)
     if single := [port.name for port in entry.inputs + entry.outputs if port.scalar]:
         raise StepFailed(f"{', '.join(single)} is a single value and no batch of them, which is for TensorFlow itself")
-    graph = tf.compat.v1.GraphDef()
-    graph.ParseFromString((directory / _tensorflow.GRAPHDEF).read_bytes())
+    whole = _tensorflow.read_graph(directory / _tensorflow.GRAPHDEF)
+    graph = tf.compat.v1.graph_util.extract_sub_graph(whole, sorted({_node(port.tensor) for port in entry.outputs}))
     nodes = {node.name: node for node in graph.node}
+    if unread := [port.name for port in entry.inputs if _node(port.tensor) not in nodes]:
+        raise StepFailed(f"no output depends on {', '.join(unread)}, which a converter would leave away")
     for constant in entry.constants:
-        node = nodes[_node(constant.tensor)]
-        value = tf.make_tensor_proto(constant.value, dtype=tf.as_dtype(constant.dtype))
-        dtype = value.dtype
-        node.Clear()
-        node.name, node.op = _node(constant.tensor), "Const"
-        node.attr["dtype"].type = dtype
-        node.attr["value"].tensor.CopyFrom(value)
+        if node := nodes.get(_node(constant.tensor)):
+            value = tf.make_tensor_proto(constant.value, dtype=tf.as_dtype(constant.dtype))
+            node.Clear()
+            node.name, node.op = _node(constant.tensor), "Const"
+            node.attr["dtype"].type = value.dtype
+            node.attr["value"].tensor.CopyFrom(value)
     specs = {spec.name: spec for spec in signature.inputs}
     for port in entry.inputs:
         sizes = [size if isinstance(size, int) else None for size in specs[port.name].shape]

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from roadworthy.build.lower import NARROW, calibration_batches, int8_flavour
 from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host
@@ -123,7 +125,7 @@ def _settle(model: Any, constant: Constant) -> None:
     from openvino import opset8
 
     node = model.input(constant.tensor).get_node()
-    node.output(0).replace(opset8.constant(constant.value, dtype=constant.dtype).output(0))
+    node.output(0).replace(opset8.constant(np.array(constant.value, constant.dtype)).output(0))
     model.remove_parameter(node)
     model.validate_nodes_and_infer_types()
 
@@ -154,5 +156,7 @@ def _quantise(model: Any, calibration: SampleSet, signature: Signature, *, narro
 
 
 def _reason(problem: Exception) -> str:
+    """Operators that it lacks, where that is what it says; else its last line, the ones before being places in its source."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return lines[-1] if lines else type(problem).__name__
+    lacking = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
+    return (lacking or lines[-1:] or [type(problem).__name__])[0]
