@@ -104,10 +104,10 @@ def _read_back(model: Any, reader: Reader, objects: dict[str, Any], specs: tuple
     twin = _keras.read(out / ARCHIVE, reader, objects, trusted=True)
     if specs and not any(spec.dtype == BYTES or any(isinstance(size, str) for size in spec.shape[1:]) for spec in specs):
         names, feeds = tuple(spec.name for spec in specs), running.draw(specs, _size(specs), None)
-        live, again = (Live(each, reader, trusted=True).bound(names) for each in (model, twin))
+        live = Live(model, reader, trusted=True).bound(names)
         # A model that never answers twice the same is for the proofs of inference mode to name.
         if prove.difference(live.answer(feeds), live.answer(feeds)) <= prove.SAME:
-            keras_model.same("the saved model", live, again.answer, feeds)
+            keras_model.same("the saved model", live, KerasModel(twin, reader, live.call).answer, feeds)
 
 
 def _export(live: Live, specs: tuple[TensorSpec, ...], out: Path) -> Path:
