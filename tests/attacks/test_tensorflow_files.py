@@ -121,9 +121,9 @@ def test_a_frozen_graph_has_no_saver(tmp_path: Path) -> None:
     refused(tmp_path / "frozen.pb", "SaveV2")
 
 
-def checkpoint(folder: Path, *nodes: bytes) -> Path:
+def checkpoint(folder: Path, *nodes: bytes, more: tuple[tuple[int, bytes], ...] = ()) -> Path:
     graph = made.graph_def(*made.ORDINARY, *made.SAVING, *nodes)
-    (folder / "model.ckpt.meta").write_bytes(made.meta_graph(graph, made.saver(), tags=()))
+    (folder / "model.ckpt.meta").write_bytes(made.meta_graph(graph, made.saver(), *more, tags=()))
     (folder / "model.ckpt.index").write_bytes(b"x" * 40 + bytes.fromhex("57fb808b247547db"))
     (folder / "model.ckpt.data-00000-of-00001").write_bytes(b"weights")
     (folder / "checkpoint").write_text('model_checkpoint_path: "/home/someone/else/model.ckpt"\n')
@@ -136,6 +136,9 @@ def test_a_checkpoint_whose_graph_does_more_than_compute(tmp_path: Path) -> None
     checkpoint(tmp_path, made.node("PyFunc", "evil"))
     refused(prefix, "PyFunc", "evil")
     checkpoint(tmp_path, made.node("Mul", "answer", ["x", "^save"]))
+    refused(prefix, "SaveV2, which writes files (node save)")
+    # A signature cannot hide it: nobody calls a checkpoint by one.
+    checkpoint(tmp_path, made.node("Mul", "answer", ["x", "^save"]), more=(made.signature(),))
     refused(prefix, "SaveV2, which writes files (node save)")
 
 

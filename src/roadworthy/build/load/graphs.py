@@ -7,7 +7,7 @@ tensorflow/core/protobuf/{saved_model,meta_graph,saver,saved_object_graph}.proto
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from roadworthy.build.load import wire
@@ -24,7 +24,7 @@ ANY_RANK = "..."
 """The one size of a shape whose rank is not said."""
 NESTED = 16
 VARIABLES = frozenset({"Variable", "VariableV2", "VarHandleOp"})
-INITIALISERS = ("saved_model_main_op", "legacy_init_op", "saved_model_init_op")
+INITIALISERS = ("saved_model_main_op", "legacy_init_op", "saved_model_init_op", "table_initializer")
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ def saved_model(path: Path) -> tuple[MetaGraph, ...]:
 
 
 def meta_graph(path: Path) -> MetaGraph:
-    """The graph of a checkpoint's ``.meta`` file."""
+    """The graph of a checkpoint's ``.meta`` file; nobody calls it by a signature, so what it says of any does not count."""
     with wire.reading(path, "checkpoint graph"):
-        return _meta_graph(wire.mapped(path))
+        return replace(_meta_graph(wire.mapped(path)), signatures={}, ends=(), offered=())
 
 
 def graph_def(path: Path) -> MetaGraph:
