@@ -18,8 +18,8 @@ MAKER = Path(__file__).parents[1] / "tensorflow_made.py"
 IMAGE, EXTRA = TensorSpec("image", "float32", (BATCH, 8, 8, 3)), TensorSpec("extra", "float32", (BATCH, 4))
 
 TELLING = re.compile(
-    "File|PyFunc|Rpc|Remote|Service|Snapshot|SaveDataset|LoadDataset|TFRecord|TextLine|Summary|ImportEvent|Debug|Dump|Collective"
-    "|(Send|Recv)(V2|AtHost)?$|CustomCall|CallModule|HostCompute|FromGraph|LMDB|Sql|CSV|Reader|Checkpoint|^Save|Saver$|^Restore|^Load"
+    "File|PyFunc|Rpc|Remote|Service|Snapshot|SaveDataset|LoadDataset|Record|TextLine|Summary|ImportEvent|Debug|Dump|Collective"
+    "|(Send|Recv)(V2|AtHost)?$|CustomCall|CallModule|HostCompute|FromGraph|LMDB|Sql|CSV|Reader|Checkpoint|Save|Restore|Passthrough|^Load"
     "|Abort|Vocab|Heartbeat|CacheDataset|RegisterDataset|RecordInput|Library|Skipgram"
 )
 REVIEWED = re.compile(
