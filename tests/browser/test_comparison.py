@@ -81,6 +81,13 @@ def test_the_charts_fit_the_screen_with_letters_of_readable_size(
         assert [text for text, _, inside in boxes if not inside] == []
 
 
+@pytest.mark.parametrize("size", [PHONE, DESK])
+def test_names_of_forms_are_not_broken_to_pieces(browser: webdriver.Chrome, pages: dict[str, Path], size: tuple[int, int]) -> None:
+    show(browser, pages["usual"], size)
+    widths = browser.execute_script("return [...document.querySelectorAll('tbody td:first-child')].map(one => one.clientWidth)")
+    assert len(widths) >= 9 and min(widths) >= 149
+
+
 def test_every_form_stands_in_every_chart_and_bars_are_in_proportion(browser: webdriver.Chrome, pages: dict[str, Path]) -> None:
     show(browser, pages["usual"], DESK)
     speed, start, throughput = (one for one in browser.find_elements(By.CSS_SELECTOR, "figure > svg.wide"))
