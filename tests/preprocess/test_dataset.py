@@ -486,3 +486,14 @@ def test_a_disk_that_fills_up_with_byte_strings_leaves_nothing(tmp_path: Path, s
     with pytest.raises(OutOfSpace):
         gather(tmp_path / "data", ("x",), TENSORS, small_disk / "out")
     assert not (small_disk / "out").exists()
+
+
+def test_arrays_name_the_inputs_where_nobody_else_does(tmp_path: Path) -> None:
+    left, right = np.zeros((6, 2), np.float32), np.ones((6, 3), np.float32)
+    np.savez(tmp_path / "two.npz", left=left, right=right, y=np.arange(6))
+    two = gather(tmp_path / "two.npz", (), TENSORS, tmp_path / "a")
+    assert (two.samples.inputs, two.kind) == (("left", "right"), "labelled")
+    np.savez(tmp_path / "one.npz", x=left)
+    assert gather(tmp_path / "one.npz", (), TENSORS, tmp_path / "b").samples.inputs == ("input",)
+    images = folder(tmp_path / "images", {"ant": 2, "bee": 2})
+    assert gather(images, (), IMAGES, tmp_path / "c").samples.inputs == ("input",)

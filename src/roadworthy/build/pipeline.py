@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from roadworthy.build import capture, load, lower, measure, pack, verify
 from roadworthy.build.findings import Data, Findings, certificate_of, nothing_left, reproductions
 from roadworthy.build.job import Job
@@ -92,7 +94,7 @@ def load_original(
     ``given`` are samples that are there already, in place of the job's data; at most ``calibrate`` are put aside to calibrate with.
     """
     shop.notify(Progress("data", 0, 1))
-    names = tuple(one.name for one in job.inputs) or ("input",)
+    names = tuple(one.name for one in job.inputs)
     gathered = given
     if gathered is None and job.data is not None:
         gathered = dataset.gather(job.data, names, contract, shop.folder("data/all"), limit=job.samples)
@@ -124,9 +126,10 @@ def _noise_images(contract: Contract, job: Job, shop: Workshop) -> SampleSet | N
 
 
 def _classes(signature: Signature) -> int | None:
-    """How many classes the first output tells apart, where it is one row of numbers a sample."""
-    shape = signature.outputs[0].shape
-    return shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
+    """How many classes the first output tells apart, where it is one row of scores a sample."""
+    first = signature.outputs[0]
+    scores = np.dtype(first.dtype).kind == "f" or first.quantization is not None
+    return first.shape[1] if scores and len(first.shape) == 2 and isinstance(first.shape[1], int) else None
 
 
 def capture_all(original: Graph, samples: SampleSet, shop: Workshop) -> tuple[tuple[Graph, ...], tuple[Route, ...]]:

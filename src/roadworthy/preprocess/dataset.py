@@ -38,7 +38,7 @@ class Dataset:
 def gather(data: Any, signature_names: tuple[str, ...], contract: Contract, out: Path, *, limit: int | None = None) -> Dataset:
     """Every sample of ``data`` (or ``limit`` of them, classes evenly), preprocessed, as a sample set in the new directory ``out``.
 
-    ``data`` is one of
+    ``signature_names`` are the inputs' names, empty where nobody knows them yet: then several arrays bear them. ``data`` is one of
 
     - a directory with one folder of images for each class, numbered in sorted order as by torchvision's ImageFolder, or by the
       line of ``contract.answer.labels`` that holds the folder's name; or a directory of images alone, unlabelled;
@@ -56,11 +56,12 @@ def gather(data: Any, signature_names: tuple[str, ...], contract: Contract, out:
     if limit is not None and limit < 1:
         raise DataError(f"a limit of {limit} samples leaves none")
     found = sources.find(data, signature_names, contract)
+    only = signature_names[0] if signature_names else sources.UNNAMED
     order = store.balanced_order(found.count, found.labels)[:limit]
     if found.images is not None:
-        samples = _write_images(out, signature_names[0], found.images, found.labels, order, contract)
+        samples = _write_images(out, only, found.images, found.labels, order, contract)
     elif found.files is not None:
-        samples = _write_files(out, signature_names[0], found.files, found.labels, order)
+        samples = _write_files(out, only, found.files, found.labels, order)
     else:
         samples = store.write(out, found.arrays, found.labels, order)
     return Dataset(samples, found.classes, "unlabelled" if found.labels is None else "labelled", found.by_folder)

@@ -29,6 +29,10 @@ LABEL_NAMES = ("y", "labels")
 BY_FOLDER = "give byte strings as a folder of files, or by a callable that returns an object array of bytes"
 
 
+UNNAMED = "input"
+"""What the only input is called until the model says its name."""
+
+
 @dataclass(frozen=True)
 class Found:
     """Data as it was found: ``images`` (paths, Pillow images or uint8 arrays) for the contract, ``files`` whose bytes are the
@@ -62,7 +66,7 @@ def find(data: Any, names: tuple[str, ...], contract: Contract) -> Found:
 
 
 def _folder(root: Path, names: tuple[str, ...], contract: Contract) -> Found:
-    if len(names) != 1:
+    if len(names) > 1:
         raise DataError(f"{root} is a folder of samples, but the model has {len(names)} inputs ({', '.join(names)}); give an .npz file")
     labels = contract.answer.labels
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -169,7 +173,7 @@ def _memory(data: Any, names: tuple[str, ...], contract: Contract, what: str) ->
     x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
     labels = None if y is None else _array(y, f"{what}: y")
     if isinstance(x, list | tuple) and len(x) > 0 and _is_image(x[0], contract):
-        if len(names) != 1:
+        if len(names) > 1:
             raise DataError(f"{what} is a list of images, but the model has {len(names)} inputs ({', '.join(names)})")
         images = [Path(item) if isinstance(item, str) else item for item in x]
         return Found(len(images), _checked_labels(labels, len(images), what), contract.answer.labels, images)
@@ -199,6 +203,10 @@ def _is_image(item: Any, contract: Contract) -> bool:
 
 
 def _samples(arrays: Mapping[str, Array], labels: Array | None, names: tuple[str, ...], contract: Contract, what: str) -> Found:
+    if not names and len(arrays) == 1:
+        arrays = {UNNAMED: next(iter(arrays.values()))}
+    # Where nobody said what the inputs are called, several arrays do.
+    names = names or tuple(arrays)
     if len(names) == 1 and names[0] not in arrays and "x" in arrays:
         arrays = {names[0]: arrays["x"]}
     if missing := [name for name in names if name not in arrays]:
@@ -212,7 +220,7 @@ def _samples(arrays: Mapping[str, Array], labels: Array | None, names: tuple[str
         elif array.dtype.kind not in "biuf" or array.ndim == 0:
             raise DataError(f"{what}: {name} is {array.dtype} {list(array.shape)}; it must be an array of numbers, samples first")
     counts = {name: len(array) for name, array in inputs.items()}
-    count = counts[names[0]]
+    count = next(iter(counts.values()), 0)
     if count == 0:
         raise DataError(f"{what} holds no samples")
     if len(set(counts.values())) > 1:
