@@ -31,8 +31,8 @@ def test_every_link_leads_somewhere(target: str) -> None:
 def test_every_option_that_the_readme_names_exists() -> None:
     help_text = "".join(
         subprocess.run([Path(sys.executable).with_name("roadworthy"), name, "--help"], capture_output=True, text=True, check=True).stdout
-        for name in ("deploy", "serve", "check", "predict")
+        for name in ("deploy", "compare", "serve", "check", "predict")
     )
-    named = set(re.findall(r"`(--[a-z-]+)", README)) - {"--index-url", "--real"}
+    named = set(re.findall(r"`(--[a-z-]+)", README)) - {"--index-url", "--real", "--no-deps"}
     assert named
     assert {option for option in named if option not in help_text} == set()
