@@ -15,7 +15,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from roadworthy.build.workshop import Notify, Progress
-from roadworthy.bundle.certificate import Certificate
+from roadworthy.bundle.certificate import Certificate, alike, named
 from roadworthy.core import codec
 from roadworthy.core.comparison import Comparison, Form, Side
 from roadworthy.core.evidence import Interval
@@ -76,8 +76,9 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
         show_json({"bundle": bundle, "certificate": certificate})
         return
     output.print(_race(certificate))
-    for entry in certificate.rejected:
-        output.print(f"[red]rejected[/] {escape(entry.plan.name)} [dim]({entry.stage})[/]: {escape(entry.reason)}")
+    for group in alike(certificate.rejected):
+        names = named(entry.plan for entry in group)
+        output.print(f"[red]rejected[/] {escape(names)} [dim]({group[0].stage})[/]: {escape(group[0].reason)}")
     for reason in certificate.unavailable:
         output.print(f"[dim]not tried: {escape(reason)}[/]")
     output.print()
@@ -94,7 +95,9 @@ def _race(certificate: Certificate) -> Table:
     ranked = sorted(certificate.measured, key=lambda entry: entry.timing.latency_ms.value)
     for entry in (certificate.baseline, *ranked):
         name = entry.verified.candidate.plan.name
-        label = f"{name} (original)" if entry is certificate.baseline else name
+        # Colours do not reach a log file: the roles are said in words too.
+        roles = {certificate.choice.winner: " (winner)", certificate.choice.fallback: " (fallback)"}
+        label = f"{name} (original)" if entry is certificate.baseline else f"{name}{roles.get(name, '')}"
         table.add_row(label, *_figures(entry), style="bold green" if name == certificate.choice.winner else None)
     if not all(entry.timing.trusted for entry in (certificate.baseline, *certificate.measured)):
         table.caption = "? too few undisturbed rounds: this figure decided nothing"

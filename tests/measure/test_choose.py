@@ -99,6 +99,45 @@ def test_a_framework_takes_part_only_where_it_is_allowed() -> None:
     assert (allowed.winner, allowed.fallback) == ("framework-native-int8-t1", "a-fp32-t1")
 
 
+def test_the_winner_is_held_against_the_frameworks_own_fastest_form() -> None:
+    forms = (one(Plan("framework", flavour="graph"), 4.0), one(Plan("framework-native"), 2.0), one(Plan("framework", "bf16"), 12.0))
+    choice = chosen(raced(one(Plan("a"), 0.5), *forms, noise=0.02))
+    assert choice.framework is not None
+    assert (choice.winner, choice.framework.plan, choice.framework.paired) == ("a-fp32-t1", "framework-native-fp32-t1", True)
+    beside = choice.framework.speedup
+    assert beside.low < 4.0 < beside.high and beside.high - beside.low < 0.2
+    (reason,) = [reason for reason in choice.reasons if "own framework" in reason]
+    assert f"{beside.value:.2f} times as fast" in reason and "framework-native-fp32-t1" in reason and "paired by round" in reason
+
+
+def test_without_a_faster_form_nothing_is_said_of_the_framework() -> None:
+    slower = one(Plan("framework", flavour="graph"), 11.0)
+    faster = one(Plan("framework", flavour="graph"), 5.0)
+    assert chosen(raced(one(Plan("a"), 1.0), slower)).framework is None
+    assert chosen(raced(one(Plan("a"), 1.0))).framework is None
+    # Where it wins itself there is nothing to hold it against.
+    assert chosen(raced(one(Plan("a"), 9.0), faster), allowed=True).framework is None
+
+
+def test_a_form_that_was_faster_than_the_winner_is_said_to_be() -> None:
+    choice = chosen(raced(one(Plan("a"), 2.0), one(Plan("framework", flavour="graph"), 1.0)))
+    assert choice.framework is not None and choice.framework.speedup.value == pytest.approx(0.5, rel=0.02)
+    assert any("0.50 times as fast" in reason for reason in choice.reasons)
+
+
+def test_without_quiet_rounds_the_form_is_compared_as_widely_as_the_figures_allow() -> None:
+    race = raced(one(Plan("a"), 0.5, trusted=False), one(Plan("framework", flavour="graph"), 2.0, trusted=False))
+    wide = tuple(
+        replace(entry, timing=replace(entry.timing, latency_ms=Interval(value, 0.9 * value, 1.2 * value)))
+        for entry in race.measured
+        for value in (entry.timing.latency_ms.value,)
+    )
+    choice = chosen(replace(race, measured=wide))
+    assert choice.framework is not None and not choice.framework.paired
+    assert choice.framework.speedup == Interval(4.0, pytest.approx(3.0), pytest.approx(16 / 3))
+    assert any("too few quiet rounds to pair" in reason for reason in choice.reasons)
+
+
 def test_nobody_left_says_what_to_allow() -> None:
     with pytest.raises(NoCandidate, match="--allow-framework-at-serve"):
         chosen(raced(one(Plan("framework", "bf16"), 1.0)))

@@ -10,16 +10,19 @@ from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import certificates
-from roadworthy.build.pack import card, chart, figures, report
+from roadworthy.build.pack import card, chart, figures, labels, report
 from roadworthy.bundle import store
+from roadworthy.bundle.certificate import FrameworkForm
 from roadworthy.core.contract import Answer, Contract
-from roadworthy.core.evidence import Interval, Score
+from roadworthy.core.evidence import FirstCall, Interval, Score
 from roadworthy.core.stages import Plan, Rejected
 
 REALISTIC = certificates.realistic()
+FORM = FrameworkForm("aotinductor-bf16-t2", Interval(6.16, 6.01, 6.31), True)
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}"
 
 
@@ -167,24 +170,142 @@ def test_numbers_keep_three_digits(value: float, text: str) -> None:
     assert figures.number(value) == text
 
 
-@pytest.mark.parametrize("width", [350, 760])
-def test_labels_do_not_lie_on_each_other_and_points_stay_inside(width: int) -> None:
-    roles = {"pytorch-fp32-t2": "original", "openvino-fp32-t2": "fallback", "openvino-bf16-b1-t2": "winner"}
-    shown = chart.entries(REALISTIC.baseline, REALISTIC.measured, REALISTIC.rejected, roles)
-    drawn = chart.draw(shown, 0.01, width=width, height=360)
-    assert drawn and len(drawn.points) == len(shown) == 16
-    boxes = []
+ROLES = {"pytorch-fp32-t2": "original", "openvino-fp32-t2": "fallback", "openvino-bf16-b1-t2": "winner"}
+SIZES = pytest.mark.parametrize("size", [report.WIDE, report.NARROW], ids=["wide", "narrow"])
+
+
+def planted(count: int, spread: float, seed: int = 0) -> tuple[chart.Entry, ...]:
+    """An original with names as long as real ones beside it, all ``spread`` apart at most in latency and accuracy; two are rejected."""
+    random = np.random.default_rng(seed)
+    entries = [chart.Entry("tensorflow-fp32-t2", "original", certificates.score(0.0, 0.0), 31.0, "tensorflow")]
+    for number in range(count - 3):
+        score = certificates.score(spread * 0.009 * random.uniform(-1, 1), 0.004)
+        runtime = f"runtime{number % 5}"
+        entries.append(chart.Entry(f"{runtime}-int8-7bit-b1-t{number}", "passed", score, 0.3 * 4 ** (spread * random.uniform()), runtime))
+    fastest = min(entries, key=lambda entry: entry.latency_ms or 0)
+    entries[entries.index(fastest)] = replace(fastest, role="winner")
+    refused = [chart.Entry(f"rejected-{number}", "rejected", certificates.score(0.02 + 0.5 * number), None) for number in range(2)]
+    return tuple(sorted([*entries, *refused], key=lambda entry: chart.ROLES.index(entry.role)))
+
+
+def drawn_at(size: tuple[int, int], shown: tuple[chart.Entry, ...], budget: float = 0.01) -> chart.Chart:
+    drawn = chart.draw(shown, budget, width=size[0], height=size[1])
+    assert drawn and len(drawn.points) == len(shown)
+    return drawn
+
+
+@SIZES
+@pytest.mark.parametrize(
+    "shown",
+    [
+        chart.entries(REALISTIC.baseline, REALISTIC.measured, REALISTIC.rejected, ROLES),
+        *(planted(count, spread) for count in (5, 25, 60) for spread in (1.0, 0.1, 0.0)),
+    ],
+    ids=["real", *(f"{count}-{kind}" for count in (5, 25, 60) for kind in ("apart", "close", "identical"))],
+)
+def test_labels_lie_on_nothing_and_points_stay_inside(size: tuple[int, int], shown: tuple[chart.Entry, ...]) -> None:
+    drawn = drawn_at(size, shown)
+    named = [point.label for point in drawn.points if point.label]
+    boxes = [label.box for label in (drawn.budget_label, *named)]
+    for one, other in combinations(boxes, 2):
+        assert not labels.overlap(one, other), (one, other)
+    markers = [(point.x - 4, point.y - 4, point.x + 4, point.y + 4) for point in drawn.points]
+    # The winner and the original are named whatever they cover but words.
+    polite = [label.box for label in named if label.role not in ("winner", "original")]
+    assert not any(labels.overlap(box, marker) for box in polite for marker in markers)
+    for box in boxes:
+        assert drawn.left <= box[0] and box[2] <= drawn.width and drawn.top <= box[1] and box[3] <= drawn.bottom
     for point in drawn.points:
         assert drawn.left <= point.x <= drawn.width and drawn.top <= point.y <= drawn.bottom
-        if point.label:
-            wide = chart.GLYPH * len(point.label)
-            left = {"start": point.label_x, "end": point.label_x - wide, "middle": point.label_x - wide / 2}[point.anchor]
-            boxes.append((left, point.label_y - 10, left + wide, point.label_y + 2))
-    assert len(boxes) >= 5 and any(point.role == "winner" and point.label for point in drawn.points)
-    assert not any(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for a, b in combinations(boxes, 2))
+    assert {"winner", "original"} <= {point.role for point in drawn.points if point.label}
+    # Of few things most are named; of many only those that a reader looks for.
+    assert 2 <= len(named) <= max(chart.FEW, len(chart.telling(shown)) + 2)
+
+
+@SIZES
+def test_a_label_is_led_to_its_own_point_and_past_the_words_of_others(size: tuple[int, int]) -> None:
+    led = 0
+    for seed in range(10):
+        drawn = drawn_at(size, planted(25, 0.3, seed))
+        for point in drawn.points:
+            if not point.label or not point.label.leader:
+                continue
+            led += 1
+            x, y, to_x, to_y = point.label.leader
+            assert abs(x - point.x) <= 6 and abs(y - point.y) <= 6
+            steps = [(x + (to_x - x) * part / 50, y + (to_y - y) * part / 50) for part in range(50)]
+            others = [other.label.box for other in drawn.points if other.label and other is not point]
+            assert not any(box[0] < at < box[2] and box[1] < height < box[3] for box in others for at, height in steps)
+    assert led > 5
+
+
+@SIZES
+def test_the_real_chart_is_in_order(size: tuple[int, int]) -> None:
+    drawn = drawn_at(size, chart.entries(REALISTIC.baseline, REALISTIC.measured, REALISTIC.rejected, ROLES))
     faster, slower = (next(point for point in drawn.points if point.role == role) for role in ("winner", "original"))
     assert faster.x < slower.x
     assert sum(point.clipped for point in drawn.points) == 2
+    assert sum(point.label is not None for point in drawn.points) >= 5
+
+
+def test_the_telling_ones_are_the_named_the_frontier_and_the_fastest_of_each_runtime() -> None:
+    def entry(name: str, drop: float, latency: float | None, role: str = "passed") -> chart.Entry:
+        return chart.Entry(name, role, certificates.score(drop), latency, name[0])
+
+    shown = (
+        entry("d-refused", 0.5, None, "rejected"),
+        entry("a-frontier", 0.004, 1.0),
+        entry("a-frontier-again", 0.004, 1.0),
+        entry("b-behind", 0.004, 2.0),
+        entry("b-frontier", 0.002, 3.0),
+        entry("b-winner", 0.001, 4.0, "winner"),
+        entry("c-fastest-of-its-own", 0.003, 5.0),
+        entry("c-nothing", 0.003, 6.0),
+        entry("b-fallback", 0.003, 6.0, "fallback"),
+        entry("e-form", 0.0, 7.0, "framework"),
+        entry("e-original", 0.0, 9.0, "original"),
+    )
+    assert [shown[number].name for number in chart.telling(shown)] == [
+        "b-winner", "e-original", "e-form", "b-fallback", "a-frontier", "b-frontier", "b-behind", "c-fastest-of-its-own",
+    ]  # fmt: skip
+
+
+def framed(trusted: bool = True, ratio: Interval = FORM.speedup, paired: bool = True):
+    """The realistic certificate with its framework's fastest form in the choice."""
+    choice = replace(REALISTIC.choice, framework=replace(FORM, speedup=ratio, paired=paired))
+    measured = tuple(replace(one, timing=replace(one.timing, trusted=trusted)) for one in REALISTIC.measured)
+    return replace(REALISTIC, choice=choice, measured=measured)
+
+
+def test_the_headline_holds_the_winner_against_the_frameworks_own_fastest_form_too() -> None:
+    first = page(framed()).text.partition("Latency against top1")[0]
+    assert "9.24 times faster than the original" in first and "as it is called" in first
+    assert "aotinductor-bf16-t2 , it is 6.16 times faster (6.01 to 6.31)" in first and "6.16× its framework's fastest" in first
+    assert "of its speed" in page(framed(ratio=Interval(0.8, 0.7, 0.9))).text
+    assert "too few quiet rounds to pair" in page(framed(paired=False)).text and "to pair" not in page(framed()).text
+    rows = {row.plan.name: row.role for row in report.table(framed())}
+    assert rows["aotinductor-bf16-t2"] == "framework"
+    assert "own framework" not in page().text
+
+
+def test_times_that_are_not_trusted_make_no_headline() -> None:
+    first = page(framed(trusted=False)).text.partition("Latency against top1")[0]
+    assert "Chosen without times" in first and "9.24 times faster" not in first and "the winner is 6.16 times faster" in first
+
+
+def test_what_was_rejected_in_the_same_words_is_one_line() -> None:
+    late = "the time budget was spent before its turn"
+    plans = (Plan("a", "int8", 1), Plan("a", "int8", 2), Plan("b", "int8", 2))
+    different = Rejected(Plan("a", "int8", 3), "lower", "something else")
+    certificate = replace(REALISTIC, rejected=(*(Rejected(plan, "lower", late) for plan in plans), different))
+    listing = page(certificate).text.partition("Each candidate in detail")[0]
+    assert listing.count(late) == 1 and "a-int8-t1, -t2, b-int8-t2" in listing and "something else" in listing
+
+
+def test_the_slowest_first_call_stands_beside_the_cold_start() -> None:
+    slow = replace(REALISTIC.measured[1].timing, first_calls=(FirstCall(1, 12.0), FirstCall(8, 526.0), FirstCall(32, 30.0)))
+    measured = (REALISTIC.measured[0], replace(REALISTIC.measured[1], timing=slow), *REALISTIC.measured[2:])
+    assert "420 ms first call 526 ms" in page(replace(REALISTIC, measured=measured)).text
 
 
 def test_one_candidate_alone_can_be_drawn() -> None:
@@ -204,5 +325,8 @@ def test_the_card_says_what_was_proven_and_where_that_ends(bundle: Path) -> None
         "no speed is promised",
     ):
         assert words in text, words
+    assert "framework's" not in text and "6.16× that of its framework's fastest form here, `aotinductor-bf16-t2`" in card.render(
+        framed(), manifest
+    )
     hostile = card.render(replace(REALISTIC, name="a\n# b<img>", origin=replace(REALISTIC.origin, file="x`<b>`")), manifest)
     assert hostile.startswith("# a \\# b\\<img\\> 1\n") and "`x'<b>'`" in hostile

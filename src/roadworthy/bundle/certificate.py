@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from roadworthy.core.evidence import Score, Tolerance
+from roadworthy.core.evidence import Interval, Score, Tolerance
 from roadworthy.core.host import Host
-from roadworthy.core.stages import Measured, Rejected
+from roadworthy.core.stages import Measured, Plan, Rejected
 from roadworthy.core.types import Signature
 
 NAME = "certificate.json"
@@ -63,12 +64,29 @@ class Goal:
 
 
 @dataclass(frozen=True)
+class FrameworkForm:
+    """The fastest form of the original's own framework in the race: an original that is called step by step is no framework at its best.
+
+    ``plan`` is its name and ``speedup`` its latency of one sample over the winner's with a 95 % interval: ``paired`` by quiet
+    rounds, or, where those were too few, the widest that the two medians' intervals allow.
+    """
+
+    plan: str
+    speedup: Interval
+    paired: bool
+
+
+@dataclass(frozen=True)
 class Choice:
-    """The winner's plan name, the fallback's, and why in a few sentences, each a fact from the figures."""
+    """The winner's plan name, the fallback's, and why in a few sentences, each a fact from the figures.
+
+    ``framework`` is ``None`` where the framework has no faster form than the original as it is called, or where the winner is one.
+    """
 
     winner: str
     fallback: str | None
     reasons: tuple[str, ...]
+    framework: FrameworkForm | None = None
 
 
 @dataclass(frozen=True)
@@ -96,3 +114,21 @@ class Certificate:
     unavailable: tuple[str, ...]
     choice: Choice
     seconds: float
+
+
+def alike(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:
+    """Those that ended at the same stage in the same words, with the same score, together; in the order in which they came."""
+    groups: dict[tuple[object, ...], list[Rejected]] = {}
+    for one in rejected:
+        groups.setdefault((one.stage, one.reason, one.score), []).append(one)
+    return tuple(map(tuple, groups.values()))
+
+
+def named(plans: Iterable[Plan]) -> str:
+    """The plans' names in one line; of plans that share an artefact only the first in full: "a-int8-t1, -t2, b-int8-t1"."""
+    words: list[str] = []
+    before = ""
+    for plan in plans:
+        words.append(plan.name.removeprefix(plan.artefact) if plan.artefact == before else plan.name)
+        before = plan.artefact
+    return ", ".join(words)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from roadworthy.build.measure.race import Race
-from roadworthy.bundle.certificate import Choice, Goal
+from roadworthy.bundle.certificate import Choice, FrameworkForm, Goal
 from roadworthy.core import registry
 from roadworthy.core.errors import NoCandidate, UsageError
+from roadworthy.core.evidence import Interval
 from roadworthy.core.registry import Facts
 from roadworthy.core.stages import Measured, Plan
 
@@ -42,11 +43,14 @@ class _Choosing:
                 "every candidate that passed needs the training framework to answer; allow it with --allow-framework-at-serve"
             )
         winner, reasons = self._winner(entrants)
+        framework = self._framework_form(winner)
+        if framework:
+            reasons.append(_beside_framework(framework))
         reasons += self._left_out(winner)
         fallback = self._fallback(entrants, winner)
         if fallback:
             reasons.append(f"{_name(fallback)} is packed beside it: float32, for any CPU that the winner does not run on.")
-        return Choice(_name(winner), _name(fallback) if fallback else None, tuple(reasons))
+        return Choice(_name(winner), _name(fallback) if fallback else None, tuple(reasons), framework)
 
     def _winner(self, entrants: list[Measured]) -> tuple[Measured, list[str]]:
         trusted = [one for one in entrants if self._trusted(one)]
@@ -88,6 +92,17 @@ class _Choosing:
             f"It is {beside.value:.2f} times as fast as the original (95 % interval {beside.low:.2f} to {beside.high:.2f}, "
             f"{winner.timing.rounds} rounds)."
         )
+
+    def _framework_form(self, winner: Measured) -> FrameworkForm | None:
+        """What the winner is held against beside the original: the framework's own fastest, where that is faster than the original."""
+        if winner is self._original or self._framework(winner):
+            return None
+        forms = [one for one in self._race.measured[1:] if self._framework(one) and one.timing.speedup.value > 1]
+        if not forms:
+            return None
+        fastest = min(forms, key=lambda one: one.timing.latency_ms.value)
+        paired = self._race.paired(fastest, winner)
+        return FrameworkForm(_name(fastest), paired or _widest(fastest.timing.latency_ms, winner.timing.latency_ms), paired is not None)
 
     def _left_out(self, winner: Measured) -> list[str]:
         """What was better and could not be taken, because of what it needs at serve time."""
@@ -179,6 +194,20 @@ _SUPERLATIVE = {
     "size": "the smallest size",
     "memory": "the smallest memory",
 }
+
+
+def _widest(a: Interval, b: Interval) -> Interval:
+    """``a`` over ``b`` where no rounds pair them: as wide as their own intervals allow."""
+    return Interval(a.value / b.value, a.low / b.high, a.high / b.low)
+
+
+def _beside_framework(form: FrameworkForm) -> str:
+    beside = form.speedup
+    how = "95 % interval {} to {}, paired by round" if form.paired else "{} to {} at the widest, with too few quiet rounds to pair"
+    return (
+        f"For one sample it is {beside.value:.2f} times as fast as the fastest form of the original's own framework here, {form.plan} "
+        f"({how.format(f'{beside.low:.2f}', f'{beside.high:.2f}')})."
+    )
 
 
 def _name(one: Measured) -> str:

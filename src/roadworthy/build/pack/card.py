@@ -70,6 +70,9 @@ def _evidence(certificate: Certificate) -> str:
     if chosen:
         timing = chosen.timing
         speed = f"{figures.times(timing.speedup.value)} the original's speed (95 % interval {figures.span(timing.speedup)})"
+        form = certificate.choice.framework
+        if form:
+            speed += f", {figures.times(form.speedup.value)} that of its framework's fastest form here, {_code(form.plan)}"
         lines.append(f"- {figures.ms(timing.latency_ms.value)} for one sample (p99 {figures.ms(timing.p99_ms)}), {speed}")
         lines.append(_accuracy(chosen.verified))
     lines += [f"- {_text(proof)}" for proof in certificate.origin.proofs]

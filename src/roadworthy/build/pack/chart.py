@@ -4,35 +4,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, floor, log10
-from typing import TypeAlias
 
 from roadworthy.build.pack import figures
+from roadworthy.build.pack.labels import Box, Label, Sheet
 from roadworthy.core.evidence import Score
 from roadworthy.core.stages import Measured, Rejected
 
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 18, 46
 STRIP = 64
 """Width of the strip at the right where rejected candidates stand: they were never timed."""
-GLYPH, LINE = 6.3, 13
-"""What one letter of the labels takes at most, in units of the drawing, and the height of a line."""
-
-Box: TypeAlias = tuple[float, float, float, float]
-"""Left, top, right, bottom."""
+FEW = 10
+"""Up to so many things all are labelled where there is room; of more only the telling ones."""
+COVERED = 3
+"""So many bars a telling label may cover where it finds no better place."""
+ROLES = ("rejected", "passed", "fallback", "framework", "original", "winner")
+"""From the back to the front."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing to draw: the plan's name, what it is (winner, original, fallback, passed, rejected), and its evidence."""
+    """One thing to draw: the plan's name and runtime, what it is (one of ``ROLES``), and its evidence."""
 
     name: str
     role: str
     score: Score
     latency_ms: float | None
+    runtime: str = ""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A marker at (x, y) with its interval's ends, its label (empty where there was no room) and its tooltip."""
+    """A marker at (x, y) with its interval's ends, its tooltip, and its label where it has one."""
 
     x: float
     y: float
@@ -40,11 +42,8 @@ class Point:
     high: float
     role: str
     title: str
-    label: str
-    label_x: float
-    label_y: float
-    anchor: str
     clipped: bool
+    label: Label | None
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,7 @@ class Chart:
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     budget: float
+    budget_label: Label
     points: tuple[Point, ...]
 
 
@@ -81,13 +81,12 @@ def entries(baseline: Measured, measured: tuple[Measured, ...], rejected: tuple[
     """Everything with a score, the most telling last so that it is drawn on top."""
     timed = {one.verified.candidate.plan.name: one for one in (baseline, *measured)}
     found = [
-        Entry(name, roles.get(name, "passed"), one.verified.score, one.timing.latency_ms.value)
+        Entry(name, roles.get(name, "passed"), one.verified.score, one.timing.latency_ms.value, one.verified.candidate.plan.runtime)
         for name, one in timed.items()
         if one.verified.score
     ]
-    refused = [Entry(one.plan.name, "rejected", one.score, None) for one in rejected if one.score]
-    order = ("rejected", "passed", "fallback", "original", "winner")
-    return tuple(sorted([*refused, *found], key=lambda entry: order.index(entry.role)))
+    refused = [Entry(one.plan.name, "rejected", one.score, None, one.plan.runtime) for one in rejected if one.score]
+    return tuple(sorted([*refused, *found], key=lambda entry: ROLES.index(entry.role)))
 
 
 def draw(shown: tuple[Entry, ...], budget: float, *, width: int, height: int) -> Chart | None:
@@ -104,23 +103,63 @@ def draw(shown: tuple[Entry, ...], budget: float, *, width: int, height: int) ->
     bottom, inner = height - BOTTOM, width - RIGHT - (STRIP if untimed else 0)
     across = log_scale([entry.latency_ms or 1.0 for entry in timed], LEFT + 14, inner - 14)
     up = Linear(*_extent(timed, budget), bottom - 8, TOP + 8)
-    points: list[Point] = []
     gaps = iter(range(1, len(shown)))
     untimed_count = len(shown) - len(timed)
     spots = [
         (across(entry.latency_ms) if entry.latency_ms else inner + STRIP * next(gaps) / (untimed_count + 1), up.clip(_y(entry)), entry)
         for entry in shown
     ]
-    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y, _ in spots]
-    for x, _, entry in spots:
-        low, high = _bar(entry, up)
-        taken.append((x - 2, high, x + 2, low))
-    for x, y, entry in reversed(spots):
-        points.append(_point(entry, x, y, up, taken, (LEFT, TOP, inner if entry.latency_ms else width - 2, bottom)))
+    markers = [(x - 6, y - 6, x + 6, y + 6) for x, y, _ in spots]
+    bars = [(x - 2, _bar(entry, up)[1], x + 2, _bar(entry, up)[0]) for x, _, entry in spots]
+    level = up(-budget)
+    line: Box = (LEFT, level - 1, inner, level + 1)
+    words = f"budget: {figures.number(scale * budget)}{' points' if scale == 100 else ''} lower"
+    budget_label = Sheet((LEFT, TOP, inner, bottom), markers, bars).line(words, level, "budget")
+    sheet = Sheet((LEFT, TOP, width - 2 if untimed else inner, bottom), [*markers, line], bars, (budget_label.box,))
+    labels = _labels(spots, up, sheet)
+    points = tuple(_point(entry, x, y, up, labels.get(number)) for number, (x, y, entry) in enumerate(spots))
     return Chart(
         width, height, LEFT, inner, TOP, bottom, inner if untimed else None, scale,
-        across.ticks(6 if width > 500 else 3), up.ticks(scale), up(-budget), tuple(reversed(points)),
+        across.ticks(6 if width > 500 else 3), up.ticks(scale), level, budget_label, points,
     )  # fmt: skip
+
+
+def telling(shown: tuple[Entry, ...]) -> list[int]:
+    """The numbers of those that a reader looks for, the most telling first: winner, original, the framework's fastest, fallback,
+    the frontier (nothing else is at least as fast and as accurate), and the fastest of each runtime.
+    """
+    named = [number for number, entry in enumerate(shown) if entry.role not in ("passed", "rejected")]
+    named.sort(key=lambda number: -ROLES.index(shown[number].role))
+    timed = [number for number, entry in enumerate(shown) if entry.latency_ms]
+    timed.sort(key=lambda number: (shown[number].latency_ms, shown[number].score.drop.value, -ROLES.index(shown[number].role)))
+    lowest = float("inf")
+    frontier = []
+    for number in timed:
+        if shown[number].score.drop.value < lowest:
+            lowest = shown[number].score.drop.value
+            frontier.append(number)
+    fastest: dict[str, int] = {}
+    for number in timed:
+        fastest.setdefault(shown[number].runtime, number)
+    return list(dict.fromkeys((*named, *frontier, *fastest.values())))
+
+
+def _labels(spots: list[tuple[float, float, Entry]], up: Linear, sheet: Sheet) -> dict[int, Label]:
+    """The labels of those points that get one, by the points' numbers."""
+    shown = tuple(entry for _, _, entry in spots)
+    first = telling(shown)
+    rest = [number for number, entry in enumerate(shown) if number not in first and (len(shown) <= FEW or _clipped(entry, up))]
+    labels: dict[int, Label] = {}
+    for number in (*first, *rest):
+        x, y, entry = spots[number]
+        text = figures.change(entry.score) if _clipped(entry, up) else entry.name
+        spot = (text, x, y, _bar(entry, up), entry.role)
+        label = sheet.point(*spot, most=COVERED if number in first else 0)
+        if label is None and entry.role in ("winner", "original"):
+            label = sheet.anywhere(*spot)
+        if label:
+            labels[number] = label
+    return labels
 
 
 def _y(entry: Entry) -> float:
@@ -139,42 +178,14 @@ def _bar(entry: Entry, up: Linear) -> tuple[float, float]:
     return up.clip(-entry.score.drop.high), up.clip(-entry.score.drop.low)
 
 
-def _point(entry: Entry, x: float, y: float, up: Linear, taken: list[Box], frame: Box) -> Point:
-    clipped = _y(entry) < up.low
-    change = figures.change(entry.score)
-    label = change if clipped else entry.name
-    place = _place(label, x, y, _bar(entry, up), taken, frame)
-    if place is None and entry.role == "winner":
-        place = _place(label, x, y, _bar(entry, up), [], frame)
+def _clipped(entry: Entry, up: Linear) -> bool:
+    return _y(entry) < up.low
+
+
+def _point(entry: Entry, x: float, y: float, up: Linear, label: Label | None) -> Point:
     speed = figures.ms(entry.latency_ms) if entry.latency_ms else "not timed"
-    label_x, label_y, anchor = place or (x, y, "start")
-    return Point(
-        x, y, *_bar(entry, up), entry.role, f"{entry.name} ({entry.role}): {change}, {speed}", label if place else "",
-        label_x, label_y, anchor, clipped,
-    )  # fmt: skip
-
-
-def _place(label: str, x: float, y: float, bar: tuple[float, float], taken: list[Box], frame: Box) -> tuple[float, float, str] | None:
-    """Where a label fits near (x, y) and its ``bar`` without lying on another thing or outside the frame; its box is then taken."""
-    wide = GLYPH * len(label)
-    beside = [(x + 11, y + up, "start") for up in (0, -15, 15)] + [(x - 11 - wide, y + up, "end") for up in (0, -15, 15)]
-    clear = [
-        (x - wide / 2, bar[1] - 10, "middle"),
-        (x - 6, bar[1] - 10, "start"),
-        (x + 6 - wide, bar[1] - 10, "end"),
-        (x - wide / 2, bar[0] + 11, "middle"),
-    ]
-    for left, middle, anchor in (*beside, *clear):
-        box = (left, middle - LINE / 2, left + wide, middle + LINE / 2)
-        inside = box[0] >= frame[0] and box[1] >= frame[1] and box[2] <= frame[2] and box[3] <= frame[3]
-        if inside and not any(_overlap(box, other) for other in taken):
-            taken.append(box)
-            return {"start": left, "end": left + wide, "middle": x}[anchor], middle + 4, anchor
-    return None
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+    title = f"{entry.name} ({entry.role}): {figures.change(entry.score)}, {speed}"
+    return Point(x, y, *_bar(entry, up), entry.role, title, _clipped(entry, up), label)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,11 @@ def times(value: float) -> str:
     return f"{number(value)}{MULTIPLY}"
 
 
+def beside(ratio: Interval) -> str:
+    """A ratio of speeds in words."""
+    return f"{number(ratio.value)} times faster" if ratio.value >= 1 else f"at {number(ratio.value)} of its speed"
+
+
 def span(interval: Interval) -> str:
     """The 95 % interval alone."""
     return f"{number(interval.low)} to {number(interval.high)}"

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from roadworthy.build.pack import chart, figures
 from roadworthy.build.pack.chart import Chart
-from roadworthy.bundle.certificate import Certificate
+from roadworthy.bundle.certificate import Certificate, alike, named
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Parity, Score, Timing
@@ -44,24 +44,27 @@ def render(certificate: Certificate, contract: Contract) -> str:
     here = files("roadworthy.build.pack")
     style = here.joinpath("report.css").read_text()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals["f"] = figures
+    environment.globals |= {"f": figures, "named": named}
     rows = table(certificate)
     winner = next((row for row in rows if row.plan.name == certificate.choice.winner), None)
+    charts = [drawn for size in (("wide", WIDE), ("narrow", NARROW)) if (drawn := _chart(certificate, *size))]
     page = environment.from_string(here.joinpath("report.html.j2").read_text())
     return page.render(
         c=certificate,
         contract=contract,
         rows=rows,
+        refused=tuple((group, _rejected(group[0])) for group in alike(certificate.rejected)),
         winner=winner,
         baseline=next(row for row in rows if row.plan.name == certificate.baseline.verified.candidate.plan.name),
-        charts=[drawn for size in (("wide", WIDE), ("narrow", NARROW)) if (drawn := _chart(certificate, *size))],
+        charts=charts,
+        roles={point.role for _, drawn in charts for point in drawn.points},
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     ).lstrip()
 
 
 def table(certificate: Certificate) -> tuple[Row, ...]:
-    """Every candidate: the winner, the fallback, the original, the others by latency, the rejected."""
+    """Every candidate: the winner, the fallback, the framework's fastest form, the original, the others by latency, the rejected."""
     roles = _roles(certificate)
     names: set[str] = set()
     timed = []
@@ -69,7 +72,7 @@ def table(certificate: Certificate) -> tuple[Row, ...]:
         if one.verified.candidate.plan.name not in names:
             names.add(one.verified.candidate.plan.name)
             timed.append(_measured(one, roles))
-    order = ("winner", "fallback", "original", "passed")
+    order = ("winner", "fallback", "framework", "original", "passed")
     timed.sort(key=lambda row: (order.index(row.role), row.timing.latency_ms.value if row.timing else 0.0))
     return (*timed, *map(_rejected, certificate.rejected))
 
@@ -83,6 +86,8 @@ def _chart(certificate: Certificate, name: str, size: tuple[int, int]) -> tuple[
 def _roles(certificate: Certificate) -> dict[str, str]:
     """Later entries win: the original may be the winner, and is then shown as that."""
     roles = {certificate.baseline.verified.candidate.plan.name: "original"}
+    if certificate.choice.framework:
+        roles[certificate.choice.framework.plan] = "framework"
     if certificate.choice.fallback:
         roles[certificate.choice.fallback] = "fallback"
     roles[certificate.choice.winner] = "winner"
