@@ -177,27 +177,35 @@ def claims(small: dict[str, Any], large: dict[str, Any]) -> list[str]:
     """What people say, and whether it held in these very figures."""
     rows = ["| claim | in these figures, batch 1 (small network and large) | verdict |", "|---|---|---|"]
     for claim, said, ratio in CLAIMS:
-        ratios = [_ratio(forms(comparison), ratio) for comparison in (small, large)]
+        found = [_ratio(forms(comparison), ratio) for comparison in (small, large)]
+        ratios = [one for one, _ in found]
         holds = [one is not None and one > LEVEL for one in ratios]
         verdict = (
             "held" if all(holds) else "held for the small network alone" if holds[0] else "held for the large one alone" if holds[1] else ""
         )
         words = said.format(*("(not measured)" if one is None else f"{one:.2f}" for one in ratios))
-        rows.append(f"| {claim} | {words} | {verdict or 'did not hold'} |")
+        doubt = "" if all(trusted for _, trusted in found) else " ?"
+        rows.append(f"| {claim} | {words} | {verdict or 'did not hold'}{doubt} |")
     return rows
 
 
-def _ratio(every: list[dict[str, Any]], ratio: Ratio) -> float | None:
+def _ratio(every: list[dict[str, Any]], ratio: Ratio) -> tuple[float | None, bool]:
+    """The number, and whether every figure behind it had enough undisturbed rounds."""
+    used = []
+
     def ms(side: str, name: str) -> float:
-        return next(form["ms"][1] for form in every if form["side"] == side and form["name"] == name)
+        used.append(next(form for form in every if form["side"] == side and form["name"] == name))
+        return float(used[-1]["ms"][1])
 
     def best(side: str, family: str) -> float:
-        return min(form["ms"][1] for form in every if form["side"] == side and form["family"] == family)
+        used.append(min((form for form in every if form["side"] == side and form["family"] == family), key=lambda form: form["ms"][1]))
+        return float(used[-1]["ms"][1])
 
     try:
-        return ratio(ms, best)
+        number = ratio(ms, best)
     except (StopIteration, ValueError):
-        return None  # a form that did not run is listed with its reason on the page
+        return None, False  # a form that did not run is listed with its reason on the page
+    return number, all(one["trusted"] for form in used for one in form["steady"] if one["batch"] == 1)
 
 
 def graph_steps(small: dict[str, Any], large: dict[str, Any]) -> list[str]:
