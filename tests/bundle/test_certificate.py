@@ -1,0 +1,39 @@
+"""Certificates of every age are read, and rejections that say one thing are said once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import certificates
+from roadworthy.bundle.certificate import Certificate, FrameworkForm, alike, named
+from roadworthy.core import codec
+from roadworthy.core.evidence import Interval
+from roadworthy.core.stages import Plan, Rejected
+
+
+def test_a_certificate_from_before_the_framework_was_held_beside_the_winner_still_reads() -> None:
+    whole = certificates.realistic()
+    form = FrameworkForm("aotinductor-bf16-t2", Interval(6.2, 6.0, 6.3), True)
+    now = replace(whole, choice=replace(whole.choice, framework=form))
+    written = codec.to_json(now)
+    assert codec.from_json(Certificate, written) == now
+    old = json.loads(written)
+    del old["choice"]["framework"]
+    assert codec.from_json(Certificate, json.dumps(old).encode()) == whole
+
+
+def test_rejections_are_together_where_stage_words_and_score_are_the_same() -> None:
+    score = certificates.score(0.03)
+    a1, a2, b1 = (Rejected(plan, "verify", "too far off", f"log of {plan.name}", score=score) for plan in (
+        Plan("a", "int8", 1), Plan("a", "int8", 2), Plan("b", "int8", 1)
+    ))  # fmt: skip
+    others = (replace(a1, stage="lower"), replace(a1, reason="slow"), replace(a1, score=None))
+    groups = alike((a1, others[0], a2, others[1], b1, others[2]))
+    assert groups == ((a1, a2, b1), (others[0],), (others[1],), (others[2],))
+
+
+def test_plans_of_one_artefact_share_its_name() -> None:
+    plans = (Plan("a", "int8", 1), Plan("a", "int8", 2, spin=True), Plan("a", "int8", 1, batch=1), Plan("a", "int8", 2))
+    assert named(plans) == "a-int8-t1, -t2-spin, a-int8-b1-t1, a-int8-t2"
+    assert named(plans[:1]) == "a-int8-t1"
