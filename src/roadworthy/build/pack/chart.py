@@ -115,7 +115,7 @@ def draw(shown: tuple[Entry, ...], budget: float, *, width: int, height: int) ->
     line: Box = (LEFT, level - 1, inner, level + 1)
     words = f"budget: {figures.number(scale * budget)}{' points' if scale == 100 else ''} lower"
     budget_label = Sheet((LEFT, TOP, inner, bottom), markers, bars).line(words, level, "budget")
-    sheet = Sheet((LEFT, TOP, width - 2 if untimed else inner, bottom), [*markers, line], bars, (budget_label.box,))
+    sheet = Sheet((LEFT, TOP, width - 2 if untimed else inner, bottom), markers, bars, (line, budget_label.box))
     labels = _labels(spots, up, sheet)
     points = tuple(_point(entry, x, y, up, labels.get(number)) for number, (x, y, entry) in enumerate(spots))
     return Chart(

@@ -10,7 +10,7 @@ from typing import TypeAlias
 GLYPH, LINE = 6.3, 13
 """What one letter takes at most, in units of the drawing, and the height of a line."""
 BOLD = 1.15
-NEAR, STEPS, TURNS = 20, 8, 24
+NEAR, STEPS, TURNS = 20, 11, 24
 """A label that finds no room beside its point looks for it on circles: the distance of each to the next, how many, and places on each."""
 CLEAR = 9
 """How far a label that is led to its point keeps from the markers of others, which it would seem to name."""
@@ -50,7 +50,8 @@ def width(text: str, *, bold: bool = False) -> float:
 class Sheet:
     """A drawing on which labels find their places one after the other, the most telling first; none moves again.
 
-    No label may cover another, nor what is ``firm`` (markers, the budget's line); ``soft`` is what it may cover where it must (bars).
+    No label may cover another, nor what is ``firm`` (markers) or among the ``words`` (the budget's line and its label); ``soft``
+    is what it may cover where it must (bars).
     """
 
     def __init__(self, frame: Box, firm: list[Box], soft: list[Box], words: tuple[Box, ...] = ()) -> None:
@@ -70,8 +71,8 @@ class Sheet:
         things, at hand before far away; ``None`` where that is more than ``most`` of them, or where nothing else leaves room.
         """
         offers = [offer for offer in (*_beside(text, x, y, bar, role), *_around(text, x, y, role)) if self._inside(offer.box)]
-        blocked = self._firm + self._words
-        free = [offer for offer in offers if not _hits(_clear(offer), blocked) and not self._crosses(offer)]
+        apart = [offer for offer in offers if not _hits(_clear(offer), self._firm) and not _hits(offer.box, self._words)]
+        free = [offer for offer in apart if not self._crosses(offer)]
         return self._taken([offer for offer in free if _hits(offer.box, self._soft) <= most], self._soft)
 
     def anywhere(self, text: str, x: float, y: float, bar: tuple[float, float], role: str) -> Label | None:
