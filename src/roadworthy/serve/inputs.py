@@ -1,0 +1,75 @@
+"""What people hand a model in Python, to arrays that its session takes: images told from tensors, byte strings kept whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roadworthy.core.errors import DataError, InvalidRequest
+from roadworthy.core.types import BATCH, BYTES, Array, TensorSpec
+
+
+def images_of(item: Any) -> list[Any] | None:
+    """``item`` as a list of images, or ``None`` where it is a tensor."""
+    if isinstance(item, np.ndarray):
+        if item.dtype != np.uint8 or item.ndim not in (2, 3, 4):
+            return None
+        return list(item) if item.ndim == 4 else [item]
+    if isinstance(item, str):
+        return [Path(item)]
+    if isinstance(item, (bytes, bytearray, memoryview, Path)) or hasattr(item, "getpixel"):
+        return [item]
+    if isinstance(item, (list, tuple)) and item:
+        each = [images_of(one) for one in item]
+        return [images[0] for images in each if images] if all(each) else None
+    return None
+
+
+def as_input(item: Any, spec: TensorSpec) -> Array:
+    """``item`` with the dtype of ``spec`` where nothing but precision is lost, and with a batch dimension."""
+    if spec.dtype == BYTES:
+        return _with_batch(_strings(item, spec), spec)
+    try:
+        array = np.asarray(item)
+    except ValueError as problem:
+        raise InvalidRequest(f"input {spec.name!r} is no array ({problem}); the model takes {spec}") from None
+    if array.dtype != spec.dtype and array.dtype.kind in "biuf" and np.can_cast(array.dtype, spec.dtype, "same_kind"):
+        array = array.astype(spec.dtype)
+    return _with_batch(array, spec)
+
+
+def _with_batch(array: Array, spec: TensorSpec) -> Array:
+    """``array``, with a first axis of one where it is a single sample, also for a model that takes just one a call."""
+    return array[None] if spec.shape[:1] in ((BATCH,), (1,)) and array.ndim == len(spec.shape) - 1 else array
+
+
+def _strings(item: Any, spec: TensorSpec) -> Array:
+    """``item``, nested as it may be, as byte strings. NumPy is not asked to: of ``bytes`` it drops the zeros at the end."""
+    if isinstance(item, np.ndarray):
+        item = item.tolist()
+    if isinstance(item, (list, tuple)):
+        rows = [_strings(one, spec) for one in item]
+        if len({row.shape for row in rows}) > 1:
+            raise InvalidRequest(f"input {spec.name!r} holds rows of different shapes; the model takes {spec}")
+        array = np.empty((len(rows), *(rows[0].shape if rows else ())), BYTES)
+        for index, row in enumerate(rows):
+            array[index] = row if row.ndim else row[()]
+        return array
+    array = np.empty((), BYTES)
+    array[()] = _string(item, spec)
+    return array
+
+
+def _string(item: Any, spec: TensorSpec) -> bytes:
+    if isinstance(item, Path):
+        try:
+            return item.read_bytes()
+        except OSError as problem:
+            raise DataError(f"{item} cannot be read: {problem.strerror or problem}") from None
+    if isinstance(item, str):
+        return item.encode()
+    if isinstance(item, (bytes, bytearray, memoryview)):
+        return bytes(item)
+    raise InvalidRequest(f"input {spec.name!r} holds {type(item).__name__} where the model takes byte strings ({spec})")
