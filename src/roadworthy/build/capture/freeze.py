@@ -12,7 +12,6 @@ from roadworthy.runtimes._tensorflow import Entry, Port
 
 _VARIABLES = ("VarHandleOp", "ReadVariableOp", "ResourceGather", "Variable", "VariableV2", "AssignVariableOp", "Assign")
 _TABLES = ("HashTable", "HashTableV2", "MutableHashTableV2", "LookupTableFind", "LookupTableFindV2", "LookupTableImportV2")
-_DRAWS = ("RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal", "Multinomial", "RandomShuffle", "RandomGamma")
 _HELD_TOGETHER = ("_XlaMustCompile", "_noinline", "api_implements")
 """What keeps TensorFlow from putting the body of a function in the place of its call; no converter knows such calls."""
 
@@ -27,13 +26,15 @@ def frozen(call: Callable[..., Any], signature: Signature) -> tuple[Any, Entry]:
     arguments = [_keras.tensor_spec(spec) for spec in signature.inputs]
     traced = tf.function(call, input_signature=arguments, autograph=False).get_concrete_function()
     graph, entry = _tensorflow.frozen(traced)
-    if len(entry.inputs) != len(signature.inputs):
-        extra = ", ".join(port.tensor for port in entry.inputs[len(signature.inputs) :])
-        raise Refused(f"the frozen graph takes more than the model does: {extra}")
     graph = _pruned(_inlined(graph, entry), entry)
-    graph, entry = _named(graph, entry, signature)
-    _refuse_leftovers(graph, entry)
-    return graph, entry
+    _refuse_state(graph)
+    known = {port.tensor.partition(":")[0] for port in entry.inputs[: len(signature.inputs)]}
+    if extra := [node.name for node in graph.node if node.op.startswith("Placeholder") and node.name not in known]:
+        raise Refused(f"the frozen graph needs more than the model's inputs: {', '.join(extra)}")
+    for node in graph.node:
+        if node.op == "RandomUniform":
+            _settle_draw(graph, node)
+    return _named(graph, entry, signature)
 
 
 def _inlined(graph: Any, entry: Entry) -> Any:
@@ -104,18 +105,29 @@ def _with_name(reference: str, renamed: dict[str, str]) -> str:
     return f"{mark}{renamed.get(node, node)}{colon}{number}"
 
 
-def _refuse_leftovers(graph: Any, entry: Entry) -> None:
-    inputs = {port.tensor.partition(":")[0] for port in entry.inputs}
-    for number, nodes in enumerate(_bodies(graph)):
+def _settle_draw(graph: Any, node: Any) -> None:
+    """Put 0.5 in the place of numbers drawn from [0, 1), which a dropout that keeps everything still draws.
+
+    The original was seen to give the same answer whatever it draws; the proof sees whether this one gives that answer.
+    """
+    tf = _tensorflow.framework()
+    half = graph.node.add(name=f"{node.name}/half", op="Const")
+    half.attr["dtype"].CopyFrom(node.attr["dtype"])
+    half.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(0.5, tf.as_dtype(node.attr["dtype"].type)))
+    size, dtype = node.attr["T"].type, node.attr["dtype"].type
+    node.op = "Fill"
+    node.input.insert(1, half.name)
+    node.attr.clear()
+    node.attr["T"].type, node.attr["index_type"].type = dtype, size
+
+
+def _refuse_state(graph: Any) -> None:
+    for nodes in _bodies(graph):
         for node in nodes:
             if node.op in _VARIABLES:
                 raise Refused(f"the variable {node.name} ({node.op}) could not be frozen")
             if node.op in _TABLES:
                 raise Refused(f"it looks values up in a table ({node.name}, {node.op}), which cannot be frozen")
-            if node.op in _DRAWS:
-                raise Refused(f"it draws random numbers ({node.name}, {node.op}), as a model in training does")
-            if number == 0 and node.op.startswith("Placeholder") and node.name not in inputs:
-                raise Refused(f"it needs {node.name}, which is not among the model's inputs")
 
 
 def _bodies(graph: Any) -> Iterable[Any]:
