@@ -166,15 +166,24 @@ def promised(signature: Signature, graphs: tuple[Graph, ...]) -> Signature:
 def _plans(
     graphs: tuple[Graph, ...], signature: Signature, data: Data, job: Job, shop: Workshop
 ) -> tuple[list[tuple[Plan, Graph]], tuple[str, ...]]:
-    """Every plan to try. A graph that holds for one batch size only gives plans of that size: larger calls are cut for it."""
+    """Every plan to try but the original's own, which races as it is.
+
+    A graph that holds for one batch size only gives plans of that size: larger calls are cut for it.
+    """
     planned = lower.plans_for(graphs, shop.host, runtimes=job.runtimes, precisions=job.precisions, calibrated=data.calibration is not None)
+    as_it_is = baseline_of(graphs[-1], shop)
     plans: list[tuple[Plan, Graph]] = []
     for plan, graph in planned.plans:
         narrow = signature.batched and not graph.signature.batched
         fitted = replace(plan, batch=graph.signature.call_size(1)) if narrow else plan
-        if (not job.plans or fitted.name in job.plans) and fitted not in [other for other, _ in plans]:
+        if (not job.plans or fitted.name in job.plans) and fitted not in (as_it_is, *(other for other, _ in plans)):
             plans.append((fitted, graph))
     return plans, planned.unavailable
+
+
+def baseline_of(original: Graph, shop: Workshop) -> Plan:
+    """How the original runs as it is, on every core."""
+    return Plan(registry.runtime_for(original.format), original.precision, threads=shop.host.cores)
 
 
 def reference_of(original: Graph, signature: Signature, data: Data, job: Job, shop: Workshop) -> tuple[Trial, Verified]:
@@ -184,8 +193,7 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, sh
     reference = shop.step(verify.establish, request, "reference")
     metric = job.metric or ("top1" if data.evaluation.labelled else "agreement" if _classes(signature) else "error")
     trial = Trial(data.calibration, data.evaluation, reference, signature, metric, job.max_drop, RACE_SHARE * job.seconds)
-    plan = Plan(registry.runtime_for(original.format), original.precision, threads=shop.host.cores)
-    candidate = Candidate(plan, original.path, signature, original.format, original.size, 0.0)
+    candidate = Candidate(baseline_of(original, shop), original.path, signature, original.format, original.size, 0.0)
     score = shop.step(verify.score_original, verify.ScoreRequest(data.evaluation, reference, metric, job.max_drop), "score")
     parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if _classes(signature) else None, True)
     shop.notify(Progress("original", 1, 1, f"{score.metric} {score.value.value:.2%}"))
