@@ -90,9 +90,15 @@ def commands() -> None:
 @click.option("--input", "inputs", multiple=True, help="An input such as 'x:float32[batch,3,32,32]', when it cannot be inferred.")
 @click.option("--signature", default="", help="Which signature of a SavedModel; the serving one by default.")
 @click.option("--outputs", multiple=True, callback=_names, help="The tensors a frozen graph answers with, when it does not say.")
-@click.option("--data", help="Samples: a folder with one folder a class, a .npz with x and y, or module:callable.")
+@click.option(
+    "--data",
+    help="Samples: a folder with one folder a class (images; any files for a model that takes bytes), a .npz with x and y, or module:callable.",
+)
 @click.option("--labels", type=EXISTING, help="Class names, one a line, in the order of the model's outputs.")
-@click.option("--preprocess", help="How an image becomes an input: imagenet, cifar10, mnist, unit, or a TOML file.")
+@click.option(
+    "--preprocess",
+    help="How an image becomes an input: imagenet, cifar10, mnist, unit, tf, caffe, raw (the last four also as tf:224), or a TOML file.",
+)
 @click.option("--metric", help="top1, top5, agreement, error or module:callable; top1 by default with labels, else agreement.")
 @click.option("--max-drop", default="1%", show_default=True, callback=_percent, help="The largest loss of the metric that is acceptable.")
 @click.option(
@@ -219,7 +225,7 @@ def check(bundle: Path, as_json: bool) -> None:
 @click.argument("files", nargs=-1, required=True, type=EXISTING)
 @json_option
 def predict(bundle: Path, files: tuple[Path, ...], as_json: bool) -> None:
-    """Answer images, .npy or .npz files."""
+    """Answer images, .npy or .npz files, or any file for a model that takes bytes."""
     from roadworthy import console
     from roadworthy.serve.model import Model
     from roadworthy.serve.predict import predict_file

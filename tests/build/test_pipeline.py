@@ -133,3 +133,8 @@ def test_what_errs_and_what_dies_is_rejected_with_a_program_that_shows_it_again(
         script = job.output / "rejected" / rejected.plan.name / "reproduce.py"
         run = subprocess.run([sys.executable, script], cwd=job.output.parent, env=environment, capture_output=True, text=True)
         assert rejected.reason in run.stdout, run.stderr
+
+
+def test_byte_strings_in_memory_are_refused_before_they_lose_their_zeros(linear: Path) -> None:
+    with pytest.raises(UsageError, match="give a folder of files"):
+        rw.deploy(linear / "model.npz", linear / "bundle", data=([b"one\0", b"two\0\0"], [0, 1]))

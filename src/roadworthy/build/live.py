@@ -91,6 +91,8 @@ def _data_file(data: Any, scratch: Path) -> str | None:
     arrays = {name: np.asarray(array) for name, array in x.items()} if isinstance(x, Mapping) else {"x": np.asarray(x)}
     if y is not None:
         arrays["y"] = np.asarray(y)
+    if any(array.dtype.kind in "OSU" for array in arrays.values()):
+        raise UsageError("byte strings in memory cannot be handed over; give a folder of files, or 'FILE.py:callable' that returns them")
     path = scratch / "data.npz"
     np.savez(path, allow_pickle=False, **arrays)
     return str(path)
