@@ -296,3 +296,32 @@ def _described(folder: Path, format: str, inputs: dict[str, Array], outputs: tup
     specs = tuple(TensorSpec(name, array.dtype.name, (BATCH, *array.shape[1:])) for name, array in inputs.items())
     shutil.rmtree(folder / "samples", ignore_errors=True)
     return Original(Graph(format, path or folder, Signature(specs, outputs), "the original"), samples.write(folder / "samples", inputs))
+
+
+def bare_tf2onnx(original: Original) -> Tried:
+    """What anybody would write: trace, freeze as TensorFlow does, convert. The operators of the file, as ``name: operation``."""
+    import tf2onnx
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    from roadworthy.runtimes import _functions, _tensorflow
+
+    path, signature = original.graph.path, original.graph.signature
+    function = _functions.of_keras(path, signature) if original.graph.format == "keras" else _tensorflow.concrete(path)
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    names = [[tensor.name for tensor in tensors] for tensors in (frozen.inputs, frozen.outputs)]
+    model, _ = tf2onnx.convert.from_graph_def(frozen.graph.as_graph_def(), input_names=names[0], output_names=names[1], opset=17)
+    return Tried(tuple(f"{node.name}: {node.op_type}" for node in model.graph.node))
+
+
+def bare_from_function(original: Original) -> Tried:
+    """The inputs of the file that tf2onnx makes of a traced Keras model."""
+    import tensorflow as tf
+    import tf2onnx
+
+    from roadworthy.runtimes import _keras
+
+    model = _keras.load(original.graph.path).model
+    specs = [_keras.tensor_spec(spec) for spec in original.graph.signature.inputs]
+    traced = tf.function(lambda image: model(image, training=False), input_signature=specs, autograph=False)
+    made, _ = tf2onnx.convert.from_function(traced, input_signature=specs, opset=17)
+    return Tried(tuple(value.name for value in made.graph.input))
