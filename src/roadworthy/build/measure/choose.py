@@ -89,7 +89,7 @@ class _Choosing:
             return f"That is {winner.timing.throughput_gain:.2f} times the original's throughput."
         beside = winner.timing.speedup
         return (
-            f"It is {beside.value:.2f} times as fast as the original (95 % interval {beside.low:.2f} to {beside.high:.2f}, "
+            f"It is {beside.value:.2f} times as fast as the original as it is called (95 % interval {beside.low:.2f} to {beside.high:.2f}, "
             f"{winner.timing.rounds} rounds)."
         )
 
