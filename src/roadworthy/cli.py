@@ -92,7 +92,7 @@ def commands() -> None:
 @click.option("--outputs", multiple=True, callback=_names, help="The tensors a frozen graph answers with, when it does not say.")
 @click.option(
     "--data",
-    help="Samples: a folder with one folder a class (images; any files for a model that takes bytes), a .npz with x and y, or module:callable.",
+    help="Samples: a folder with one folder a class (images, or any files for a model of bytes), a .npz with x and y, or module:callable.",
 )
 @click.option("--labels", type=EXISTING, help="Class names, one a line, in the order of the model's outputs.")
 @click.option(
