@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from dataclasses import dataclass
 
@@ -73,3 +74,9 @@ def hang_up_on_signals(number: Number) -> Number:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(number.value)
     return number
+
+
+def leave_a_file(number: Number) -> Number:
+    """Leaves a temporary file behind, as libraries do that trust in being asked to tidy up."""
+    with tempfile.NamedTemporaryFile(prefix="left-behind-", delete=False) as file:
+        return Number(len(file.name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -84,3 +85,11 @@ def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     while Path(f"/proc/{child}/stat").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
         assert time.monotonic() < deadline, "the child outlived its parent"
         time.sleep(0.05)
+
+
+def test_what_a_step_leaves_in_the_temporary_directory_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Worker() as worker:
+        worker.ask(steps.leave_a_file, Number(1))
+        assert [path.name[:12] for path in tmp_path.rglob("left-behind-*")] == ["left-behind-"]
+    assert list(tmp_path.iterdir()) == []

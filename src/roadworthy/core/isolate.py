@@ -29,6 +29,7 @@ R = TypeVar("R")
 
 POLL = 0.1
 LOG_TAIL = 4000
+SHARED = "ROADWORTHY_SHARED_TMPDIR"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ def call(function: Callable[[A], R], argument: A, *, limits: Limits = Limits(), 
         return worker.ask(function, argument)
 
 
+def shared_temporary() -> str:
+    """The temporary directory that outlives a step, for the caches of compilers; a step's own goes when it ends."""
+    return os.environ.get(SHARED) or tempfile.gettempdir()
+
+
 def stop_all() -> None:
     """Kill every child of this process that is still running; for an interrupt that finds steps in several threads."""
     for worker in list(Worker.running):
@@ -72,6 +78,8 @@ class Worker:
     def __init__(self, *, limits: Limits = Limits(), log: Path | None = None) -> None:
         self._limits = limits
         self._log: IO[bytes] = open(log, "ab+") if log else tempfile.TemporaryFile("ab+")  # noqa: SIM115  (closed by close())
+        # A child is killed and not asked to tidy up; what its libraries leave in the temporary directory goes with that.
+        self._scratch = tempfile.TemporaryDirectory(prefix="roadworthy-", ignore_cleanup_errors=True)
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
         self._buffer = bytearray()
@@ -82,7 +90,12 @@ class Worker:
                 stdout=self._log,
                 stderr=self._log,
                 pass_fds=(requests, answers),
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                env=os.environ
+                | {
+                    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                    "TMPDIR": self._scratch.name,
+                    SHARED: shared_temporary(),
+                },
                 start_new_session=True,
             )
         finally:
@@ -131,6 +144,7 @@ class Worker:
         os.close(self._requests)
         os.close(self._answers)
         self._log.close()
+        self._scratch.cleanup()
 
     def __enter__(self) -> Self:
         return self
