@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from roadworthy.build import lower, verify
-from roadworthy.build.search import Trial, search
+from roadworthy.build.search import Trial, _in_turn, search
 from roadworthy.build.workshop import workshop
 from roadworthy.core.samples import write
 from roadworthy.core.stages import Graph, Plan
@@ -40,3 +40,10 @@ def test_a_graph_that_holds_for_fewer_samples_is_no_substitute(planted: None) ->
     other = replace(first, format="second", signature=signature.fixed(1))
     assert lower.others(Plan("planted"), first, (first, other)) == ()
     assert lower.others(Plan("planted"), first, (first, replace(other, signature=signature))) != ()
+
+
+def test_every_runtime_has_its_turn_before_one_has_its_second() -> None:
+    graph = Graph("npz", Path("model.npz"), Signature((), ()), "as it is")
+    plans = [Plan("a"), Plan("a", "int8"), Plan("a", batch=1), Plan("b"), Plan("b", "int8"), Plan("c")]
+    turns = [planned[0][0] for planned in _in_turn([[(plan, graph)] for plan in plans])]
+    assert turns == [plans[0], plans[3], plans[5], plans[1], plans[4], plans[2]]

@@ -10,7 +10,7 @@ from pathlib import Path
 from roadworthy.build import load, measure, pack
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
-from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Route, Samples
+from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Route, Samples, alike, named
 from roadworthy.core import codec, registry
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
@@ -81,7 +81,7 @@ def nothing_left(
     """Why there is no bundle, with what came nearest and what could be done; ``passed`` all need the training framework."""
     uncaptured = {route.format for route in routes} - {route.format for route in routes if route.ok}
     names = ", ".join(one.verified.candidate.plan.name for one in passed)
-    reasons = [f"{one.plan.name}: {one.reason}" for one in rejected]
+    reasons = [f"{named(one.plan for one in group)}: {group[0].reason}" for group in alike(rejected)]
     reasons += [f"{route.format} by {route.route}: {route.outcome}" for route in routes if route.format in uncaptured]
     reasons += unavailable if not reasons else ()
     said = "; ".join(reasons[:SAID]) + (f"; and {len(reasons) - SAID} more" if len(reasons) > SAID else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -53,7 +54,7 @@ def search(planned: Sequence[tuple[Plan, Graph]], graphs: tuple[Graph, ...], tri
     shop.notify(Progress("candidates", 0, len(planned)))
     with ThreadPoolExecutor(max_workers=shop.host.cores) as pool:
         try:
-            pending = [pool.submit(_try_artefact, plans, graphs, trial, shop, stopping) for plans in artefacts.values()]
+            pending = [pool.submit(_try_artefact, plans, graphs, trial, shop, stopping) for plans in _in_turn(list(artefacts.values()))]
             for finished in as_completed(pending):
                 for result in finished.result():
                     results[_plan(result).name] = result
@@ -68,6 +69,17 @@ def search(planned: Sequence[tuple[Plan, Graph]], graphs: tuple[Graph, ...], tri
         tuple(result for result in ordered if isinstance(result, Verified)),
         tuple(result for result in ordered if isinstance(result, Rejected)),
     )
+
+
+def _in_turn(artefacts: list[list[tuple[Plan, Graph]]]) -> list[list[tuple[Plan, Graph]]]:
+    """The simplest artefact of every runtime first, then each one's second: a short time budget leaves no runtime unheard."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for planned in artefacts:
+        runtime = planned[0][0].runtime
+        turns.append((seen[runtime], planned))
+        seen[runtime] += 1
+    return [planned for _, planned in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _try_artefact(
