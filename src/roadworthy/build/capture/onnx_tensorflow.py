@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from roadworthy.runtimes import _keras, _tensorflow
 
 OPSET = 17
 
-# Otherwise every optimiser works on a deep copy of the model, lest it fail: most of the time and of the memory.
-os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
+SAFELY = "TF2ONNX_CATCH_ERRORS"
+"""Whether tf2onnx gives each of its optimisers a deep copy of the model, lest one fail: most of the time that it takes."""
 
 
 def routes(subject: TensorFlowSubject) -> Iterator[Route]:
@@ -40,8 +41,8 @@ def routes(subject: TensorFlowSubject) -> Iterator[Route]:
 
 def _from_graph(subject: TensorFlowSubject, out: Path) -> Written:
     graph, entry = graphdef.frozen(subject)
-    converter = _converter()
-    model, _ = converter.convert.from_graph_def(
+    convert = partial(
+        _converter().convert.from_graph_def,
         graph,
         input_names=[port.tensor for port in entry.inputs],
         output_names=[port.tensor for port in entry.outputs],
@@ -49,6 +50,14 @@ def _from_graph(subject: TensorFlowSubject, out: Path) -> Written:
         tensors_to_rename={port.tensor: port.name for port in (*entry.inputs, *entry.outputs)},
         custom_op_handlers={"Erfc": (_erfc, [])},
     )
+    os.environ[SAFELY] = "FALSE"
+    try:
+        model, _ = convert()
+    except Exception:
+        os.environ[SAFELY] = "TRUE"
+        model, _ = convert()
+    finally:
+        os.environ.pop(SAFELY)
     return _settled(model, subject, out)
 
 
