@@ -61,7 +61,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     try:
         # The calibrator is built on TensorFlow's own interpreter, which says at each use that it is deprecated.
         with tempfile.TemporaryDirectory(dir=out) as scratch, warnings.catch_warnings(action="ignore"):
-            converter = _converter(graph, signature, Path(scratch) / "model")
+            converter = _converter(graph, plan, signature, Path(scratch) / "model")
             if plan.precision == "int8":
                 _quantise(converter, None if plan.flavour == DYNAMIC else calibration, graph.signature)
             content = converter.convert()
@@ -74,18 +74,22 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         ) from problem
 
 
-def _converter(graph: Graph, signature: Signature, scratch: Path) -> Any:
+def _converter(graph: Graph, plan: Plan, signature: Signature, scratch: Path) -> Any:
     """A converter of a model without variables where that can be had: with them, it may write a file that answers NaN."""
     from roadworthy.build.lower import _graphdef
 
     tf = _tensorflow.framework()
-    if graph.format == "graphdef":
-        _graphdef.as_saved_model(*_graphdef.read(graph.path, signature), scratch)
-        return tf.lite.TFLiteConverter.from_saved_model(str(scratch))
-    entry = _tensorflow.read_entry(graph.path)
-    if signature != graph.signature or entry.constants:
-        raise StepFailed("a SavedModel is converted for any batch and with no input fed beforehand, or not at all")
-    return tf.lite.TFLiteConverter.from_saved_model(str(graph.path / _tensorflow.SAVED_MODEL), signature_keys=[entry.signature])
+    directory = graph.path
+    if graph.format == "saved_model":
+        entry = _tensorflow.read_entry(directory)
+        own_names = all(port.name == port.tensor for port in entry.inputs + entry.outputs)
+        if own_names and signature == graph.signature and not entry.constants:
+            return tf.lite.TFLiteConverter.from_saved_model(str(directory / _tensorflow.SAVED_MODEL), signature_keys=[entry.signature])
+        directory = scratch.with_name("frozen")
+        directory.mkdir()
+        _graphdef.freeze(graph, directory, plan)
+    _graphdef.as_saved_model(*_graphdef.read(directory, signature), scratch)
+    return tf.lite.TFLiteConverter.from_saved_model(str(scratch))
 
 
 def _quantise(converter: Any, calibration: SampleSet | None, signature: Signature) -> None:
