@@ -1,0 +1,36 @@
+"""Who has one framework need not have the other: capture's own modules import neither, and each side only its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROBE = """
+import importlib, sys
+for name in sys.argv[2:]:
+    importlib.import_module("roadworthy.build.capture." + name)
+sys.exit(" ".join(name for name in sys.argv[1].split(",") if name in sys.modules))
+"""
+NEUTRAL = ("attempts", "check", "onnx", "quiet", "routes", "subject", "words")
+TENSORFLOW = ("subject_tensorflow", "freeze", "graphdef", "saved_model", "onnx_tensorflow")
+TORCH = ("subject_torch", "pt2", "jit", "onnx_torch", "watch")
+
+
+def held(modules: tuple[str, ...], frameworks: str) -> str:
+    """Which of ``frameworks`` a fresh process holds after it imported ``modules``."""
+    words = [sys.executable, "-c", PROBE, frameworks, *modules]
+    return subprocess.run(words, capture_output=True, text=True).stderr.strip()
+
+
+@pytest.mark.parametrize(
+    ("modules", "frameworks"),
+    [(NEUTRAL, "torch,tensorflow,keras"), ((*NEUTRAL, *TENSORFLOW), "torch"), ((*NEUTRAL, *TORCH), "tensorflow,keras,tf2onnx")],
+)
+def test_no_side_imports_the_other(modules: tuple[str, ...], frameworks: str) -> None:
+    assert held(modules, frameworks) == ""
+
+
+def test_an_import_is_seen() -> None:
+    assert held(("subject_torch",), "torch") == "torch"
