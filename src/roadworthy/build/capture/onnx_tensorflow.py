@@ -65,7 +65,10 @@ def _from_model(subject: TensorFlowSubject, out: Path) -> Written:
     model = _keras.load(subject.graph.path)
     model(subject.feeds(subject.batch))
     specs = [_keras.tensor_spec(spec) for spec in subject.signature.inputs]
-    converted, _ = _converter().convert.from_keras(model.model, input_signature=specs, opset=OPSET)
+    keras = _keras.package(model.reader)
+    # tf2onnx looks a Sequential's outputs up by names that it does not have.
+    whole = keras.Model(model.model.inputs, model.model.outputs) if isinstance(model.model, keras.Sequential) else model.model
+    converted, _ = _converter().convert.from_keras(whole, input_signature=specs, opset=OPSET)
     return _settled(converted, subject, out)
 
 
