@@ -205,6 +205,7 @@ def layers_that_run_code(marker: Path) -> dict[str, tuple[dict[str, Any], str]]:
         "a class of Python's": (made.keras_layer("Popen", "bad", "subprocess"), "subprocess.Popen"),
         "settings": (made.keras_layer("enable_unsafe_deserialization", "bad", "keras.config"), "enable_unsafe_deserialization"),
         "inner parts": (made.keras_layer("get_file", "bad", "keras.src.utils.file_utils"), "get_file"),
+        "whole networks": (made.keras_layer("ConvNeXtTiny", "bad", "keras.src.applications.convnext"), "ConvNeXtTiny"),
         "loading": (made.keras_layer("load_model", "bad", "keras.models"), "load_model"),
         "a vocabulary": (made.keras_layer("StringLookup", "bad", vocabulary="/etc/passwd"), "reads the file '/etc/passwd'"),
         "a TensorFlow call": (made.keras_layer("TFOpLambda", "bad", None, function="io.write_file"), "tf.io.write_file"),
@@ -221,6 +222,19 @@ def test_a_keras_layer_that_runs_code_is_refused_by_name(how: str, form: str, tm
     write: Callable[[Path, object], Path] = made.keras_file if form == "keras" else made.keras_hdf5
     refused(write(tmp_path / f"model.{form}", made.keras_config(made.keras_layer("Dense", "fine"), layer)), words, "--arch", "--trust")
     assert not (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "module"),
+    [
+        ("LayerScale", "keras.src.applications.convnext"),
+        ("StochasticDepth", "keras.src.applications.convnext"),
+        ("CustomScaleLayer", "keras.src.applications.inception_resnet_v2"),
+    ],
+)
+def test_the_layers_of_keras_own_networks_are_layers(kind: str, module: str, tmp_path: Path) -> None:
+    found = load.inspect(made.keras_file(tmp_path / "model.keras", made.keras_config(made.keras_layer(kind, "fine", module))))
+    assert not found.executes
 
 
 def test_code_in_what_is_for_training_counts_too(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ MODELING = frozenset({
 """Parts of Keras that a model is made of. The others (utils, saving, config, preprocessing, ...) read files and change settings."""
 NOT_MODELING = ("load_", "save_", "model_from_", "deserialize", "serialize")
 """How those functions begin that read and write files in the parts above."""
+APPLICATIONS = frozenset({"convnext.LayerScale", "convnext.StochasticDepth", "inception_resnet_v2.CustomScaleLayer"})
+"""The layers that keras.applications defines for its own networks: plain arithmetic, all of them."""
 TOP = frozenset({"DTypePolicy", "FloatDTypePolicy", "QuantizedDTypePolicy", "Sequential", "Model", "Functional", "Layer", "InputSpec"})
 KERAS = ("keras", "tf_keras")
 EMBEDDED = "roadworthy.pkl"
@@ -123,6 +125,7 @@ def _foreign(module: str, kind: str, node: dict[str, Any]) -> tuple[str, str] | 
     full = wire.shown(f"{module}.{name}")
     if package in KERAS:
         modeling = (rest[0] in MODELING and not name.startswith(NOT_MODELING)) if rest else name in TOP
+        modeling = modeling or (rest[:1] == ["applications"] and ".".join((*rest[1:], name)) in APPLICATIONS)
         return None if modeling else (full, "no model is made of")
     if module == "builtins" and function:
         # Keras says so of its own functions, and of the user's.
