@@ -141,6 +141,16 @@ def _plain_keras(folder: Path) -> Original:
     return _kept(folder, model, "graph", {"image": noise(8, 8, 3)}, (_floats("output", 3),))
 
 
+def _shifted(folder: Path) -> Original:
+    """A convolution without a bias, to which one number is added: an optimiser of tf2onnx takes it for a bias and stumbles."""
+    import keras
+
+    layers, image = keras.layers, keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(4, 1, use_bias=False)(layers.Conv2D(4, 3)(image))
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Activation("hard_swish")(x)))
+    return _kept(folder, model, "graph", {"image": noise(8, 8, 3)}, (_floats("output", 4),))
+
+
 def _in_eager_mode(layer: str) -> Callable[[Path], Original]:
     """A subclassed model around one layer of ``CLASSES``."""
 
@@ -270,6 +280,7 @@ BUILDERS: dict[str, Callable[[Path], Original]] = {
     "several": _several,
     "plain keras": _plain_keras,
     "modern": _modern,
+    "shifted": _shifted,
     "old graph": _old_graph,
     "baked graph": _baked_graph,
     **{name: _in_eager_mode(name.capitalize()) for name in ("branch", "reads", "loop", "baked", "choice")},

@@ -69,6 +69,10 @@ def test_the_onnx_file_is_what_was_asked_for(made: Made, captured: Capture) -> N
             assert session.run(original.samples.feeds(0, batch))["best"].shape == (batch,)
 
 
+def test_an_optimiser_that_stumbles_costs_no_route(made: Made, captured: Capture) -> None:
+    assert used(captured(made("shifted"), "onnx")).route == "tf2onnx, from the frozen graph"
+
+
 @pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize(
     ("format", "routes"),

@@ -24,8 +24,11 @@ from roadworthy.runtimes import _keras, _tensorflow
 
 OPSET = 17
 
-SAFELY = "TF2ONNX_CATCH_ERRORS"
-"""Whether tf2onnx gives each of its optimisers a deep copy of the model, lest one fail: most of the time that it takes."""
+HASTE = "TF2ONNX_CATCH_ERRORS"
+"""Where this variable is set, to whatever value, tf2onnx gives its optimisers no deep copy of the model each, lest one fail.
+
+The copies are most of the time that it takes, and an optimiser hardly ever fails.
+"""
 
 
 def routes(subject: TensorFlowSubject) -> Iterator[Route]:
@@ -50,14 +53,14 @@ def _from_graph(subject: TensorFlowSubject, out: Path) -> Written:
         tensors_to_rename={port.tensor: port.name for port in (*entry.inputs, *entry.outputs)},
         custom_op_handlers={"Erfc": (_erfc, [])},
     )
-    os.environ[SAFELY] = "FALSE"
+    os.environ[HASTE] = "1"
     try:
         model, _ = convert()
     except Exception:
-        os.environ[SAFELY] = "TRUE"
+        del os.environ[HASTE]
         model, _ = convert()
     finally:
-        os.environ.pop(SAFELY)
+        os.environ.pop(HASTE, None)
     return _settled(model, subject, out)
 
 
