@@ -147,7 +147,7 @@ def _shifted(folder: Path) -> Original:
 
     layers, image = keras.layers, keras.Input((8, 8, 3), name="image")
     x = layers.Conv2D(4, 1, use_bias=False)(layers.Conv2D(4, 3)(image))
-    model = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Activation("hard_swish")(x)))
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Activation("hard_sigmoid")(x)))
     return _kept(folder, model, "graph", {"image": noise(8, 8, 3)}, (_floats("output", 4),))
 
 
