@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,8 @@ __all__ = ["planted"]
 
 PROGRAM = """
 import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
 from roadworthy.core import registry
 for name in registry.names(registry.RUNTIMES):
     registry.facts(name)
@@ -50,3 +54,20 @@ def test_a_missing_package_and_an_unknown_name_are_told_apart(monkeypatch: pytes
     registry.require("null")
     with pytest.raises(UsageError, match="there is no backend 'onyx'"):
         registry.require("onyx")
+
+
+def test_a_module_that_computes_its_facts_is_imported_and_a_broken_one_stands_in_nobodys_way(
+    planted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "computing.py").write_text("RUNS = tuple(['odd'])\nPACKAGES = ()\nFRAMEWORK = False\nNATIVE = bool(0)\n")
+    (tmp_path / "broken.py").write_text("import no_such_package_anywhere\n")
+    points = {name: EntryPoint(name, name, RUNTIMES) for name in ("broken", "computing")}
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "names", lambda room: ("broken", "computing"))
+    monkeypatch.setattr(registry, "entry_points", lambda group, name: [points[name]])
+    registry.facts.cache_clear()
+    assert registry.facts("computing") == Facts(("odd",), (), framework=False, native=False)
+    assert registry.runtime_for("odd") == "computing"
+    with pytest.raises(BackendMissing, match="broken cannot be used"):
+        registry.facts("broken")
+    registry.facts.cache_clear()

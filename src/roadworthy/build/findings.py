@@ -12,6 +12,7 @@ from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
 from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Route, Samples, alike, named
 from roadworthy.core import codec, registry
+from roadworthy.core.errors import BackendMissing
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Measured, Rejected, Source, Verified
@@ -131,7 +132,10 @@ def packages() -> tuple[Package, ...]:
     """The distributions that took part or could have, with their versions."""
     names = set(BUILDERS)
     for name in registry.names(registry.RUNTIMES):
-        names.update(registry.facts(name).packages)
+        try:
+            names.update(registry.facts(name).packages)
+        except BackendMissing:
+            continue
     found = []
     for name in sorted(names):
         try:

@@ -63,11 +63,15 @@ class Facts:
     native: bool
 
 
+FACTS = ("RUNS", "PACKAGES", "FRAMEWORK", "NATIVE")
+
+
 @cache
 def facts(name: str) -> Facts:
     """What the runtime's module states as literals, read without importing it: a framework takes seconds and a gigabyte to import.
 
-    Raises UsageError for an unknown name.
+    A module that computes one of them is imported after all. Raises UsageError for an unknown name, BackendMissing for a module
+    that cannot be imported then.
     """
     tree = ast.parse(_file(name).read_text(encoding="utf-8"))
     stated = {
@@ -75,9 +79,10 @@ def facts(name: str) -> Facts:
         for node in tree.body
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
-        if isinstance(target, ast.Name) and target.id in ("RUNS", "PACKAGES", "FRAMEWORK", "NATIVE")
+        if isinstance(target, ast.Name) and target.id in FACTS and _is_literal(node.value)
     }
-    return Facts(stated["RUNS"], stated["PACKAGES"], stated["FRAMEWORK"], stated["NATIVE"])
+    values = [stated[fact] if fact in stated else getattr(runtime(name), fact) for fact in FACTS]
+    return Facts(*values)
 
 
 def require(name: str) -> None:
@@ -93,11 +98,23 @@ def require(name: str) -> None:
 
 def runtime_for(format: str) -> str:
     """The name of the runtime that takes a graph of ``format`` as it is; raises BackendMissing when none here does."""
+    missing: BackendMissing | None = None
     for name in names(RUNTIMES):
-        if format in facts(name).runs:
-            require(name)
-            return name
-    raise BackendMissing(f"no runtime here takes a {format} graph as it is")
+        try:
+            if format in facts(name).runs:
+                require(name)
+                return name
+        except BackendMissing as problem:
+            missing = problem
+    raise missing or BackendMissing(f"no runtime here takes a {format} graph as it is")
+
+
+def _is_literal(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except ValueError:
+        return False
+    return True
 
 
 def _file(name: str) -> Path:
