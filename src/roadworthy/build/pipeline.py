@@ -28,7 +28,8 @@ from roadworthy.preprocess import dataset, spec
 STEP_SECONDS = 600.0
 NOISE_SAMPLES = 256
 CALIBRATION_SAMPLES = 200
-RACE_SECONDS, RACE_SHARE = 60.0, 0.3
+RACE_SECONDS, RACE_FIELD, RACE_SHARE = 60.0, 12, 0.3
+"""A race of up to so many contestants takes so long, a larger field longer in proportion: each needs its rounds to be trusted."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,8 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, sh
 
 
 def _race(contestants: tuple[Verified, ...], samples: SampleSet, job: Job, shop: Workshop) -> measure.Race:
-    seconds = min(RACE_SECONDS, max(shop.seconds_left, RACE_SHARE * job.seconds / 2))
+    wanted = RACE_SECONDS * max(1.0, len(contestants) / RACE_FIELD)
+    seconds = min(wanted, max(shop.seconds_left, RACE_SHARE * job.seconds / 2))
 
     def tell(text: str, share: float) -> None:
         shop.notify(Progress("race", round(100 * share), 100, text))
