@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,14 +63,28 @@ def make(path: Path, count: int = 1000) -> Linear:
     return Linear(path / "model.npz", given, reference_of(path / "model.npz", given, path / "reference"))
 
 
-@pytest.fixture(scope="session")
-def planted() -> Iterator[None]:
+@contextmanager
+def installed() -> Iterator[None]:
     """The planted runtimes are installed, here and in every child, as another distribution's would be."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parent / "planted")
         registry.names.cache_clear()
         yield
     registry.names.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def planted() -> Iterator[None]:
+    """``installed`` from here on."""
+    with installed():
+        yield
+
+
+@pytest.fixture
+def planted_here() -> Iterator[None]:
+    """``installed`` for one test: the tests after it ask what the project itself has."""
+    with installed():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linear import planted
+from linear import planted_here
 
 FEATURES, CLASSES, SAMPLES = 12, 4, 400
 
@@ -26,4 +26,4 @@ def linear(tmp_path: Path) -> Path:
     return tmp_path
 
 
-__all__ = ["linear", "planted"]
+__all__ = ["linear", "planted_here"]

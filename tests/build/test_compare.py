@@ -30,7 +30,7 @@ def other(job: Job, name: str, scale: float = 1.0) -> Job:
     return replace(job, source=job.source.with_name(name))
 
 
-def test_one_function_twice_is_the_same_and_every_form_has_its_figures(job: Job, planted: None) -> None:
+def test_one_function_twice_is_the_same_and_every_form_has_its_figures(job: Job, planted_here: None) -> None:
     found = compare([job, other(job, "copy.npz")])
     assert not Worker.running
     (pairing,) = found.pairings

@@ -121,7 +121,7 @@ def test_a_disk_that_fills_while_packing(job: Job, small_disk: Path) -> None:
     assert [path.name for path in small_disk.iterdir()] == ["ballast"]
 
 
-def test_what_errs_and_what_dies_is_rejected_with_a_program_that_shows_it_again(job: Job, planted: None) -> None:
+def test_what_errs_and_what_dies_is_rejected_with_a_program_that_shows_it_again(job: Job, planted_here: None) -> None:
     certificate = pipeline.deploy(job).certificate
     errs, dies = certificate.rejected
     assert (errs.stage, dies.stage) == ("verify", "lower")

@@ -17,7 +17,7 @@ from roadworthy.core.types import BATCH, Signature, TensorSpec
 
 
 @pytest.mark.parametrize(("flavour", "verified"), [("fails from npz", True), ("fails from any", False), ("errs by=0.5", False)])
-def test_the_next_graph_is_tried(linear: Path, planted: None, flavour: str, verified: bool) -> None:
+def test_the_next_graph_is_tried(linear: Path, planted_here: None, flavour: str, verified: bool) -> None:
     signature = Signature((TensorSpec("input", "float32", (BATCH, 12)),), (TensorSpec("output", "float32", (BATCH, 4)),))
     first = Graph("npz", linear / "model.npz", signature, "as it is")
     graphs = (first, replace(first, format="second"))
@@ -34,7 +34,7 @@ def test_the_next_graph_is_tried(linear: Path, planted: None, flavour: str, veri
     assert "; and made from the second graph: " in rejected.reason
 
 
-def test_a_graph_that_holds_for_fewer_samples_is_no_substitute(planted: None) -> None:
+def test_a_graph_that_holds_for_fewer_samples_is_no_substitute(planted_here: None) -> None:
     signature = Signature((TensorSpec("input", "float32", (BATCH, 12)),), (TensorSpec("output", "float32", (BATCH, 4)),))
     first = Graph("npz", Path("model.npz"), signature, "as it is")
     other = replace(first, format="second", signature=signature.fixed(1))

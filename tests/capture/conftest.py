@@ -12,13 +12,13 @@ from roadworthy.core.isolate import Worker
 from tensorflow_captures import Order, Original, make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tensorflow() -> Iterator[Worker]:
     with Worker() as worker:
         yield worker
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def made(tensorflow: Worker, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Original]:
     """The original of a name, made once."""
     root, known = tmp_path_factory.mktemp("originals"), dict[str, Original]()

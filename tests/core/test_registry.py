@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from linear import planted
+from linear import planted_here
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, UsageError
 from roadworthy.core.registry import RUNTIMES, Facts
 
-__all__ = ["planted"]
+__all__ = ["planted_here"]
 
 PROGRAM = """
 import sys
@@ -40,7 +40,7 @@ def test_reading_them_imports_no_backend() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_runtime_of_a_third_party_is_read_too(planted: None) -> None:
+def test_a_runtime_of_a_third_party_is_read_too(planted_here: None) -> None:
     assert registry.facts("planted-framework") == Facts((), (), framework=True, native=True)
 
 
@@ -57,7 +57,7 @@ def test_a_missing_package_and_an_unknown_name_are_told_apart(monkeypatch: pytes
 
 
 def test_a_module_that_computes_its_facts_is_imported_and_a_broken_one_stands_in_nobodys_way(
-    planted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    planted_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "computing.py").write_text("RUNS = tuple(['odd'])\nPACKAGES = ()\nFRAMEWORK = False\nNATIVE = bool(0)\n")
     (tmp_path / "broken.py").write_text("import no_such_package_anywhere\n")

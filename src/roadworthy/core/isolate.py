@@ -78,6 +78,7 @@ class Worker:
     def __init__(self, *, limits: Limits = Limits(), log: Path | None = None) -> None:
         self._limits = limits
         self._log: IO[bytes] = open(log, "ab+") if log else tempfile.TemporaryFile("ab+")  # noqa: SIM115  (closed by close())
+        # -B: nothing is left beside the user's own modules either.
         # A child is killed and not asked to tidy up; what its libraries leave in the temporary directory goes with that.
         self._scratch = tempfile.TemporaryDirectory(prefix="roadworthy-", ignore_cleanup_errors=True)
         requests, self._requests = os.pipe()
@@ -85,7 +86,7 @@ class Worker:
         self._buffer = bytearray()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "roadworthy.core.child", str(requests), str(answers), str(limits.memory_mb)],
+                [sys.executable, "-B", "-P", "-m", "roadworthy.core.child", str(requests), str(answers), str(limits.memory_mb)],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,

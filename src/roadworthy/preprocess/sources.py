@@ -162,9 +162,12 @@ def _importable(module: str) -> Iterator[None]:
     """A file's neighbours, or modules of the working directory, can be imported meanwhile, as under ``python FILE.py``."""
     place = str(Path(module).resolve().parent if module.endswith(".py") else Path.cwd())
     sys.path.insert(0, place)
+    # Nothing is left beside the user's file.
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
     finally:
+        sys.dont_write_bytecode = written
         if place in sys.path:
             sys.path.remove(place)
 
