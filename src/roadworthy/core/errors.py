@@ -19,9 +19,13 @@
     ├── StepFailed                 exit 8   a child process crashed, hung, ran out of memory or raised
     └── RequestError               (HTTP)   a request that is answered with a refusal
         ├── InvalidRequest
+        ├── Unauthenticated                 no token, or one that nobody knows
+        ├── Forbidden                       a token without this right
         ├── UnknownModel
+        ├── Conflict                        the server's state does not allow it: there already, still in use
         ├── TooLarge
-        └── Unavailable                     not ready yet, or too many requests wait already
+        ├── Unavailable                     not ready yet, or too many requests wait already
+        └── DeadlineExceeded                the client's or the server's time ran out
 """
 
 from __future__ import annotations
@@ -127,6 +131,24 @@ class UnknownModel(RequestError):
     status = 404
 
 
+class Unauthenticated(RequestError):
+    """No token came with the request, or one that is not known here."""
+
+    status = 401
+
+
+class Forbidden(RequestError):
+    """The token that came with the request does not allow this."""
+
+    status = 403
+
+
+class Conflict(RequestError):
+    """What is asked for does not go with what the server holds at the moment."""
+
+    status = 409
+
+
 class TooLarge(RequestError):
     """A body or an image above the stated limit."""
 
@@ -134,6 +156,16 @@ class TooLarge(RequestError):
 
 
 class Unavailable(RequestError):
-    """The same request may be answered a little later."""
+    """The same request may be answered a little later; ``after`` is in seconds, a guess."""
 
     status = 503
+
+    def __init__(self, message: str, *, after: float = 1.0, detail: str = "") -> None:
+        super().__init__(message, detail=detail)
+        self.after = after
+
+
+class DeadlineExceeded(RequestError):
+    """The time that the client or the server allows for the answer ran out before there was one."""
+
+    status = 504

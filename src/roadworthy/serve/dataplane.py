@@ -1,41 +1,46 @@
-"""Models by name and their answers; knows no transport, so that every protocol speaks to this one place."""
+"""Models by name and version and their answers; knows no transport, so that every protocol speaks to this one place."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+import random
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from roadworthy.core.errors import DataError, InvalidRequest, RequestError, RoadworthyError, Unavailable, UnknownModel, UsageError
+from roadworthy.core.errors import Unavailable, UnknownModel
 from roadworthy.core.types import Arrays
 from roadworthy.preprocess.answer import Ranked
+from roadworthy.serve.catalogue import Catalogue, Served
+from roadworthy.serve.commands import AnyCommand
+from roadworthy.serve.counters import Counters
+from roadworthy.serve.decoding import Decoder
+from roadworthy.serve.lane import InferenceFailed as InferenceFailed
+from roadworthy.serve.lane import Lane
+from roadworthy.serve.limits import DEFAULT, Limits
 from roadworthy.serve.model import Model
+from roadworthy.serve.shadow import Shadow
 
-LOG = logging.getLogger(__name__)
-
-INLINE_SECONDS = 0.001
-"""Calls expected to take less hold the event loop: a thread would cost them more than they cost everybody else."""
-
-SURPRISE_SECONDS = 0.02
-"""A model that once held the loop for longer has its thread from then on; its time depends on more than the input's size."""
+Manage = Callable[[AnyCommand], Awaitable[None]]
+Totals = Callable[[], Awaitable[Counters]]
 
 
-class InferenceFailed(RoadworthyError):
-    """The runtime failed on inputs that fit the signature."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The model that answers a request, and the version that gets a copy of it, if any."""
+
+    model: Model
+    shadow: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """``feeds`` that fit the signature, or encoded ``images`` for a model that takes them; ``rank`` asks for the top classes."""
+    """``feeds`` that fit the signature of ``target.model``, or encoded ``images`` for a model that takes them; ``rank`` asks
+    for the top classes. ``deadline`` is a reading of ``time.monotonic()`` after which nobody wants the answer."""
 
-    model: str
-    version: str | None = None
+    target: Target
     feeds: Arrays = field(default_factory=dict)
     images: tuple[bytes, ...] = ()
     rank: bool = False
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,128 +51,123 @@ class InferResponse:
     version: str
     outputs: Arrays
     ranked: tuple[tuple[Ranked, ...], ...]
-    samples: int
 
 
 class DataPlane:
-    """The models of one server. All methods belong to the event loop's thread.
+    """The models of one worker. All methods belong to the event loop's thread.
 
-    Each session answers one call at a time. ``pending`` bounds how many requests may wait for a model; one more
-    is refused at once (Unavailable), because a queue without an end only makes everybody late.
+    ``catalogue`` is the whole server's, as the supervisor last said. ``manage`` carries a command out on the whole server
+    and returns when it is done everywhere (or raises a RequestError), ``totals`` adds up what all workers counted.
     """
 
-    def __init__(self, *, pending: int = 64) -> None:
-        self._lanes: dict[str, _Lane] = {}
-        self._pending = pending
-        self._opened = False
+    def __init__(self, *, limits: Limits = DEFAULT, manage: Manage, totals: Totals, counters: Counters) -> None:
+        self.limits, self.manage, self.totals, self.counters = limits, manage, totals, counters
+        self.catalogue = Catalogue()
+        self.opened = False
         self.draining = False
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._decoder = Decoder(limits)
 
     @property
     def ready(self) -> bool:
-        """Whether every model passed its checks and the server is not on its way out."""
-        return self._opened and not self.draining
+        """Whether every model had its verdict, one answers at least, and the server is not on its way out."""
+        return self.opened and bool(self._lanes) and not self.draining
 
     @property
-    def models(self) -> tuple[Model, ...]:
-        """Every model, in the order given."""
-        return tuple(lane.model for lane in self._lanes.values())
-
-    @property
-    def waiting(self) -> dict[str, int]:
-        """Requests in hand by model's name."""
-        return {name: lane.waiting for name, lane in self._lanes.items()}
+    def lanes(self) -> tuple[Lane, ...]:
+        """What is loaded in this worker."""
+        return tuple(self._lanes.values())
 
     def serves(self, name: str) -> bool:
-        """Whether there is a model of that name."""
-        return name in self._lanes
+        """Whether the server knows a model of that name, ready or not."""
+        return self.catalogue.find(name) is not None
 
-    def open(self, models: Iterable[Model]) -> None:
-        """Take the models in and become ready; raises UsageError where two bear one name."""
-        for model in models:
-            if model.name in self._lanes:
-                raise UsageError(f"two bundles are named {model.name!r}; serve them apart, or pack one under another name")
-            self._lanes[model.name] = _Lane(model)
-        self._opened = True
+    def find(self, name: str, version: str | None = None, label: str | None = None) -> Model:
+        """The model of that name and version or label, else of the version that answers by default.
 
-    def find(self, name: str, version: str | None = None) -> Model:
-        """The model of that name and version; raises UnknownModel, or Unavailable while bundles are still being opened."""
-        return self._lane(name, version).model
+        Raises UnknownModel, or Unavailable while it is being loaded.
+        """
+        served = self._served(name)
+        return self._lane(served, self._version(served, version, label)).model
+
+    def pick(self, name: str, version: str | None = None, label: str | None = None) -> Target:
+        """What answers this one inference: as ``find``, but the canary gets its share of what names neither version nor label."""
+        served = self._served(name)
+        if version is not None or label is not None:
+            return Target(self._lane(served, self._version(served, version, label)).model)
+        chosen = None
+        if served.canary is not None and random.random() < served.canary.share and (name, served.canary.version) in self._lanes:
+            chosen = served.canary.version
+        model = self._lane(served, chosen or self._version(served, None, None)).model
+        return Target(model, served.shadow if served.shadow != model.version else None)
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """The answer to ``request``.
 
         Raises UnknownModel, InvalidRequest where inputs do not fit the signature or an image cannot be read, TooLarge
-        for an image above its limit, Unavailable when too many wait, and InferenceFailed when the runtime fails.
+        for an image above its limit, Unavailable when too many wait, DeadlineExceeded, and InferenceFailed when the
+        runtime fails. Cancelling the call takes the request out of the queue.
         """
-        lane = self._lane(request.model, request.version)
-        if lane.waiting >= self._pending:
-            raise Unavailable(f"{request.model} has {lane.waiting} requests waiting already; try again in a moment")
-        lane.waiting += 1
-        try:
-            if lane.waiting == 1 and lane.cheap(request):
-                return lane.inline(request)
-            return await asyncio.get_running_loop().run_in_executor(lane.worker, _answer, lane.model, request)
-        finally:
-            lane.waiting -= 1
+        model = request.target.model
+        lane = self._lanes.get((model.name, model.version))
+        if lane is None:
+            raise Unavailable(f"{model.name} version {model.version} is being unloaded")
+        feeds = request.feeds
+        if request.images:
+            lane.admit(len(request.images))
+            feeds = await self._decoder.images(model, request.images)
+        outputs = await lane.submit(feeds, request.deadline)
+        if request.target.shadow is not None and (shadow := self._lanes.get((model.name, request.target.shadow))):
+            Shadow(shadow).mirror(feeds, outputs)
+        return InferResponse(model.name, model.version, outputs, model.rank(outputs) if request.rank else ())
 
-    def close(self) -> None:
-        """Let what runs finish, then release every model."""
-        for lane in self._lanes.values():
-            lane.worker.shutdown()
-            lane.model.close()
+    # What the worker does as the supervisor says
 
-    def _lane(self, name: str, version: str | None) -> _Lane:
-        lane = self._lanes.get(name)
-        if lane is None or version not in (None, lane.model.version):
-            if not self._opened:
+    def add(self, lane: Lane) -> None:
+        """From now on this version can answer; what had its name and version before retires."""
+        self._lanes[lane.model.name, lane.model.version] = lane
+
+    def remove(self, name: str, version: str) -> Lane | None:
+        """From now on it cannot; who holds the lane closes it once it is drained."""
+        return self._lanes.pop((name, version), None)
+
+    def route(self, catalogue: Catalogue) -> None:
+        """Choose by this from now on."""
+        self.catalogue = catalogue
+
+    def _served(self, name: str) -> Served:
+        served = self.catalogue.find(name)
+        if served is None:
+            if not self.opened:
                 raise Unavailable("the bundles are still being opened and checked; try again in a moment")
-            here = ", ".join(f"{model.name} (version {model.version})" for model in self.models)
-            raise UnknownModel(f"there is no model {name!r}{f' in version {version}' if version else ''} here; served: {here}")
+            here = ", ".join(served.name for served in self.catalogue.models)
+            raise UnknownModel(f"there is no model {name!r} here; served: {here or 'nothing'}")
+        return served
+
+    def _version(self, served: Served, version: str | None, label: str | None) -> str:
+        if label is not None:
+            if label not in served.labels:
+                raise UnknownModel(f"{served.name} has no label {label!r}; it has {', '.join(served.labels) or 'none'}")
+            return served.labels[label]
+        if version is not None:
+            return version
+        if served.current is None:
+            raise self._absent(served, None)
+        return served.current
+
+    def _lane(self, served: Served, version: str) -> Lane:
+        lane = self._lanes.get((served.name, version))
+        if lane is None:
+            raise self._absent(served, version)
         return lane
 
-
-class _Lane:
-    """One model with the thread that runs it."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.waiting = 0
-        self._surprised = False
-        # The thread starts with the first call that needs it.
-        self.worker = ThreadPoolExecutor(1, thread_name_prefix=f"model-{model.name}")
-
-    def cheap(self, request: InferRequest) -> bool:
-        """Whether the call is expected to be short. An image or a byte string never is: how large it is shows only on decoding."""
-        if self._surprised or request.images or any(array.dtype.hasobject for array in request.feeds.values()):
-            return False
-        return self.model.pace * sum(array.size for array in request.feeds.values()) < INLINE_SECONDS
-
-    def inline(self, request: InferRequest) -> InferResponse:
-        """The answer, on the event loop's own thread."""
-        begun = time.perf_counter()
-        try:
-            return _answer(self.model, request)
-        finally:
-            self._surprised = time.perf_counter() - begun > SURPRISE_SECONDS
-
-
-def _answer(model: Model, request: InferRequest) -> InferResponse:
-    try:
-        feeds = model.images(request.images) if request.images else request.feeds
-        outputs = model.run(feeds)
-        ranked = model.rank(outputs) if request.rank else ()
-    except RequestError:
-        raise
-    except DataError as problem:
-        raise InvalidRequest(problem.message) from problem
-    except Exception as problem:
-        # The client gets a sentence; whoever is called at night needs the rest.
-        LOG.exception("%s failed on inputs that fit its signature", model.name)
-        raise InferenceFailed(f"{model.name} failed on this request ({type(problem).__name__})", detail=str(problem)) from problem
-    return InferResponse(model.name, model.version, outputs, ranked, _samples(feeds))
-
-
-def _samples(feeds: Arrays) -> int:
-    for array in feeds.values():
-        return array.shape[0] if array.ndim else 1
-    return 0
+    def _absent(self, served: Served, version: str | None) -> Exception:
+        known = served.version(version) if version else None
+        states: Sequence[str] = [known.state] if known else [] if version else [one.state for one in served.versions]
+        if "loading" in states or not self.opened:
+            return Unavailable(f"{served.name} is being loaded and checked; try again in a moment")
+        if "failed" in states and version is None:
+            return Unavailable(f"{served.name} has no version that passed its checks", after=10)
+        here = ", ".join(one.version for one in served.ready)
+        wanted = f" in version {version!r}" if version else ""
+        return UnknownModel(f"there is no model {served.name!r}{wanted} here; its versions: {here or 'none'}")

@@ -4,45 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 from typing import Protocol as Interface
 
 from roadworthy.core.errors import RequestError
 
+Right = Literal["open", "inference", "management", "metrics"]
+"""What a route asks of who calls it: health is ``open``; the others need a token with that right where tokens are in use."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One HTTP request, its body whole. Header names are lower case."""
+    """One HTTP request, its body whole. Header names are lower case; ``path`` is unquoted, ``query`` as it came, without the ``?``."""
 
     method: str
     path: str
     headers: Mapping[bytes, bytes]
-    body: bytes
+    body: bytes = b""
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP answer; ``model`` (only ever one that is served here) and ``samples`` are for the metrics."""
+    """One HTTP answer; ``model`` is for the metrics: a name that is served here, or empty."""
 
     status: int
     body: bytes
     content_type: bytes = b"application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
     model: str = ""
-    samples: int = 0
 
 
 class Protocol(Interface):
     """What a file in this folder defines, as a class that takes the dataplane."""
 
+    name: str
+    """How the metrics call it."""
+
     def owns(self, path: str) -> bool:
         """Whether the path is this protocol's."""
+
+    def right(self, method: str, path: str) -> Right:
+        """What the route asks of its caller. Asked before the body is read."""
 
     async def handle(self, call: Call) -> Reply:
         """The answer; a client's fault and a failing model are replies in the protocol's own form, never exceptions."""
 
     def refuse(self, problem: RequestError) -> Reply:
-        """A refusal by the transport (too large, too slow) in the protocol's own form."""
+        """A refusal by the transport (too large, too slow, no right) in the protocol's own form."""
 
 
 class NoSuchPath(RequestError):
@@ -68,6 +77,6 @@ class UnsupportedBody(RequestError):
 
 
 class TooSlow(RequestError):
-    """The body did not arrive in time."""
+    """The request did not arrive in time."""
 
     status = 408

@@ -1,0 +1,90 @@
+"""Which models and versions a server has, in which state, and which of them answers: data that every worker routes by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+State = Literal["loading", "ready", "failed", "unloading", "unloaded"]
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a model. ``reason`` says why it failed or was unloaded; ``since`` is when it took this state, in Unix seconds.
+
+    ``instances`` in each worker process answer at a time, each on ``threads`` threads, up to ``batch`` samples a call.
+    """
+
+    version: str
+    path: str
+    state: State
+    reason: str = ""
+    since: float = 0.0
+    instances: int = 1
+    threads: int = 1
+    batch: int = 1
+
+
+class Canary(msgspec.Struct, frozen=True):
+    """A version that answers ``share`` (0 to 1) of the requests that ask for no version."""
+
+    version: str
+    share: float
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """One model with all its versions, oldest first.
+
+    A request that names neither a version nor a label is answered by ``default`` or, where that is ``None``, by the newest
+    ready version that is neither the canary nor the shadow. ``shadow`` answers nobody: it gets copies of those requests,
+    and its outputs are compared.
+    """
+
+    name: str
+    versions: tuple[Version, ...] = ()
+    default: str | None = None
+    labels: dict[str, str] = {}
+    canary: Canary | None = None
+    shadow: str | None = None
+
+    @property
+    def ready(self) -> tuple[Version, ...]:
+        """The versions that answer."""
+        return tuple(version for version in self.versions if version.state == "ready")
+
+    @property
+    def current(self) -> str | None:
+        """The version that answers where none is asked for; ``None`` while there is none."""
+        ready = [version.version for version in self.ready]
+        if self.default in ready:
+            return self.default
+        aside = {self.shadow, self.canary.version if self.canary else None}
+        return next((version for version in reversed(ready) if version not in aside), None)
+
+    def version(self, version: str) -> Version | None:
+        """That version, whatever its state."""
+        return next((known for known in self.versions if known.version == version), None)
+
+
+class Catalogue(msgspec.Struct, frozen=True):
+    """All models of a server, by name."""
+
+    models: tuple[Served, ...] = ()
+
+    def find(self, name: str) -> Served | None:
+        """The model of that name."""
+        return next((served for served in self.models if served.name == name), None)
+
+    def __iter__(self) -> Iterator[tuple[Served, Version]]:
+        return ((served, version) for served in self.models for version in served.versions)
+
+    def with_model(self, changed: Served) -> Catalogue:
+        """The same with one model changed or, where it is new, added."""
+        others = tuple(served for served in self.models if served.name != changed.name)
+        return Catalogue(tuple(sorted((*others, changed), key=lambda served: served.name)))
+
+
+def order(version: str) -> tuple[int, int, str]:
+    """A key that sorts versions oldest first: whole numbers by size, after them anything else by the alphabet."""
+    return (0, int(version), "") if version.isdecimal() else (1, 0, version)
