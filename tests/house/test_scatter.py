@@ -9,8 +9,9 @@ from roadworthy.core import registry
 
 SOURCE = Path(__file__).parents[2] / "src" / "roadworthy"
 FRAMEWORKS = {"tensorflow"}
-"""Backends that bear the name of the framework itself, which the rooms that read its models import and speak of."""
-FRAMEWORK_ROOMS = ("build/load/", "build/capture/", "build/layers/", "runtimes/_", "build/lower/_")
+"""Backends that bear the name of the framework itself, which the rooms that read its models import and speak of, as do those that
+speak its server's protocol."""
+FRAMEWORK_ROOMS = ("build/load/", "build/capture/", "build/layers/", "runtimes/_", "build/lower/_", "serve/wire/", "serve/protocols/")
 
 
 def scattered(root: Path) -> list[str]:

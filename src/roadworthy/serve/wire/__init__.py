@@ -1,0 +1,165 @@
+"""Messages and services of the gRPC protocols, from descriptor sets in pools of their own.
+
+A pool of its own, because TensorFlow registers messages of the same names in the process's: a worker whose runtime is
+TensorFlow serves its protocol by these. The sets are compiled from ``proto/`` by ``wire/compile.py``; no generated code is
+kept. protobuf is imported with the first message that is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from roadworthy.core.errors import BackendMissing, InvalidRequest
+
+FAMILIES = {
+    "inference": ("model_config.proto", "inference.proto"),
+    "health": ("health.proto",),
+    "tensorflow": ("tensorflow.proto", "tensorflow_error.proto", "tensorflow_serving.proto"),
+    "torchserve": ("rpc_status.proto", "torchserve_inference.proto", "torchserve_management.proto"),
+}
+"""The files of each descriptor set, each after those that it imports."""
+
+
+class Package:
+    """The messages of one protobuf package as classes, and its enums, by attribute: ``inference.ModelInferRequest``."""
+
+    def __init__(self, family: str, name: str) -> None:
+        self._family, self._name = family, name
+
+    def __getattr__(self, name: str) -> Any:
+        from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+        from google.protobuf.message_factory import GetMessageClass
+
+        pool = _pool(self._family)
+        found: Any
+        try:
+            found = GetMessageClass(pool.FindMessageTypeByName(f"{self._name}.{name}"))
+        except KeyError:
+            try:
+                found = EnumTypeWrapper(pool.FindEnumTypeByName(f"{self._name}.{name}"))
+            except KeyError:
+                raise AttributeError(f"package {self._name} has no {name}") from None
+        setattr(self, name, found)
+        return found
+
+
+inference = Package("inference", "inference")
+health = Package("health", "grpc.health.v1")
+tensorflow = Package("tensorflow", "tensorflow")
+tensorflow_error = Package("tensorflow", "tensorflow.error")
+tensorflow_serving = Package("tensorflow", "tensorflow.serving")
+torchserve_inference = Package("torchserve", "org.pytorch.serve.grpc.inference")
+torchserve_management = Package("torchserve", "org.pytorch.serve.grpc.management")
+rpc = Package("torchserve", "google.rpc")
+
+Method = Callable[[Any, Any], Any]
+"""What a protocol writes for one RPC, of the request (an async iterator where the client streams) and grpc's context: a coroutine
+that gives the response, or an async generator where the server streams."""
+
+
+@dataclass(frozen=True)
+class Rpc:
+    """One method of a service: its message classes, and which side streams."""
+
+    service: str
+    name: str
+    request: Any
+    response: Any
+    client_streams: bool
+    server_streams: bool
+
+
+@cache
+def rpcs(service: str) -> Mapping[str, Rpc]:
+    """Every RPC of ``service`` ("inference.GRPCInferenceService") by name; raises KeyError for one that is not described here."""
+    from google.protobuf.message_factory import GetMessageClass
+
+    for family in FAMILIES:
+        try:
+            found = _pool(family).FindServiceByName(service)
+        except KeyError:
+            continue
+        return {
+            method.name: Rpc(
+                service,
+                method.name,
+                GetMessageClass(method.input_type),
+                GetMessageClass(method.output_type),
+                method.client_streaming,
+                method.server_streaming,
+            )
+            for method in found.methods
+        }
+    raise KeyError(service)
+
+
+def parse(kind: Any, data: bytes) -> Any:
+    """``data`` as a message of the class ``kind``; raises InvalidRequest where it is none."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise InvalidRequest(f"the request is no {kind.DESCRIPTOR.full_name}: its bytes are cut or damaged") from None
+
+
+def handlers(service: str, methods: Mapping[str, Method], border: Callable[[Rpc, Method], Method] = lambda _, call: call) -> Any:
+    """``methods`` of ``service`` by RPC, for ``grpc.aio.Server.add_generic_rpc_handlers``. An RPC that is left out is UNIMPLEMENTED.
+
+    grpc itself would answer bytes that are no message with INTERNAL. So it hands over bytes: ``border`` wraps a method
+    that takes and gives bytes, and sees the InvalidRequest of those that are none.
+    """
+    import grpc
+
+    known = rpcs(service)
+    return grpc.method_handlers_generic_handler(
+        service, {name: _handler(known[name], border(known[name], _of_bytes(known[name], method))) for name, method in methods.items()}
+    )
+
+
+def _handler(rpc: Rpc, call: Method) -> Any:
+    import grpc
+
+    kind = f"{'stream' if rpc.client_streams else 'unary'}_{'stream' if rpc.server_streams else 'unary'}_rpc_method_handler"
+    return getattr(grpc, kind)(call)
+
+
+def _of_bytes(rpc: Rpc, method: Method) -> Method:
+    """``method``, taking and giving bytes."""
+
+    async def messages(pieces: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for piece in pieces:
+            yield parse(rpc.request, piece)
+
+    def read(given: Any) -> Any:
+        return messages(given) if rpc.client_streams else parse(rpc.request, given)
+
+    async def one(given: Any, context: Any) -> bytes:
+        answer: bytes = (await method(read(given), context)).SerializeToString()
+        return answer
+
+    async def many(given: Any, context: Any) -> AsyncIterator[bytes]:
+        async for response in method(read(given), context):
+            yield response.SerializeToString()
+
+    return many if rpc.server_streams else one
+
+
+@cache
+def _pool(family: str) -> Any:
+    try:
+        from google.protobuf import any_pb2, descriptor_pb2, empty_pb2, wrappers_pb2
+        from google.protobuf.descriptor_pool import DescriptorPool
+    except ImportError as problem:
+        raise BackendMissing("gRPC needs protobuf; install it with: pip install 'roadworthy[grpc]'") from problem
+    pool = DescriptorPool()
+    for common in (any_pb2, empty_pb2, wrappers_pb2):
+        pool.AddSerializedFile(common.DESCRIPTOR.serialized_pb)
+    compiled = descriptor_pb2.FileDescriptorSet.FromString(resources.files(__name__).joinpath(f"{family}.binpb").read_bytes())
+    for file in compiled.file:
+        pool.AddSerializedFile(file.SerializeToString())
+    return pool

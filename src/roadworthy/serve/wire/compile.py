@@ -1,0 +1,28 @@
+"""The descriptor sets made anew from ``proto/``: ``python -m roadworthy.serve.wire.compile``. A developer's tool; needs grpcio-tools."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from roadworthy.core.errors import StepFailed
+from roadworthy.serve.wire import FAMILIES
+
+HERE = Path(__file__).parent
+
+
+def compiled(family: str) -> bytes:
+    """The descriptor set of one family, without what protobuf itself brings along; raises StepFailed where protoc refuses."""
+    from grpc_tools import protoc
+
+    common = Path(protoc.__file__).with_name("_proto")
+    with tempfile.TemporaryDirectory() as directory:
+        out = Path(directory) / "set"
+        if protoc.main(["protoc", f"-I{HERE / 'proto'}", f"-I{common}", f"--descriptor_set_out={out}", *FAMILIES[family]]):
+            raise StepFailed(f"protoc does not compile {', '.join(FAMILIES[family])}; what it says is on standard error")
+        return out.read_bytes()
+
+
+if __name__ == "__main__":
+    for family in FAMILIES:
+        (HERE / f"{family}.binpb").write_bytes(compiled(family))
