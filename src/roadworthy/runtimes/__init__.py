@@ -41,6 +41,16 @@ class CheckedSession:
 
     def run(self, feeds: Arrays) -> Arrays:
         """The outputs by name; raises InvalidRequest where ``feeds`` do not fit the signature."""
+        ready, batch = self.checked(feeds)
+        limit = self.signature.max_batch
+        if limit is not None and batch > limit and self.signature.batched and self._batch is None:
+            return _in_pieces(self._run, ready, batch, limit, pad=False)
+        if self._batch is None or batch == self._batch:
+            return self._run(ready)
+        return _in_pieces(self._run, ready, batch, self._batch, pad=True)
+
+    def checked(self, feeds: Arrays) -> tuple[Arrays, int]:
+        """``feeds`` C-contiguous and the number of samples in them (1 without a batch); raises InvalidRequest where they do not fit."""
         ready: dict[str, Array] = {}
         symbols: dict[str, int] = {}
         for spec, dtype in self._inputs:
@@ -53,13 +63,7 @@ class CheckedSession:
         if len(feeds) != len(self._inputs):
             stray = next(name for name in feeds if name not in ready)
             raise InvalidRequest(f"there is no input {stray!r}; the model takes {', '.join(map(str, self.signature.inputs))}")
-        batch = symbols.get("batch", 1)
-        limit = self.signature.max_batch
-        if limit is not None and batch > limit and self.signature.batched and self._batch is None:
-            return _in_pieces(self._run, ready, batch, limit, pad=False)
-        if self._batch is None or batch == self._batch:
-            return self._run(ready)
-        return _in_pieces(self._run, ready, batch, self._batch, pad=True)
+        return ready, symbols.get("batch", 1)
 
     def close(self) -> None:
         """Release the runtime's resources; a later ``run`` raises UsageError."""

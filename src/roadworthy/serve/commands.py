@@ -62,7 +62,10 @@ class Scale(Command, frozen=True):
 
 
 class Configure(Command, frozen=True):
-    """Serve just these ``versions`` (or, for an empty tuple, the newest ``latest``, or all where that is 0) from the directory ``path``, under these labels."""
+    """Serve from the directory ``path`` just these ``versions``, under these labels.
+
+    For an empty tuple it is the newest ``latest``, or all where that is 0.
+    """
 
     path: str
     versions: tuple[str, ...] = ()

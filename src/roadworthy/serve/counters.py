@@ -62,7 +62,10 @@ class Executed(msgspec.Struct):
 
 
 class Mirrored(msgspec.Struct):
-    """Requests copied to a shadow: how many, how many answers differed beyond the shadow's own gate, the largest error of the output's scale, and how many were let go because the shadow was busy."""
+    """Requests copied to a shadow, and how many were let go because it was busy.
+
+    ``different`` answers were off by more than the shadow's own gate; ``error`` is the largest, relative to the output's scale.
+    """
 
     count: int = 0
     different: int = 0
@@ -78,11 +81,12 @@ class Mirrored(msgspec.Struct):
 
 
 class Inferences(msgspec.Struct):
-    """What became of the inference requests of one version. Every accepted one ends in exactly one of ``succeeded``, ``failed``, ``expired`` and ``cancelled``.
+    """What became of the inference requests of one version.
 
-    ``succeeded`` and ``failed`` span from acceptance to outcome, ``waited`` from acceptance to the start of the call; ``refused`` were never accepted.
-    ``prepared``, ``ran`` and ``parted`` are per request, whatever batch it was in; ``batches`` are per call of the runtime, by samples.
-    ``last`` is Unix milliseconds of the last call.
+    Every accepted one ends in exactly one of ``succeeded``, ``failed``, ``expired`` and ``cancelled``; ``refused`` were never
+    accepted. ``succeeded`` and ``failed`` span from acceptance to outcome, ``waited`` from acceptance to the start of the call.
+    ``prepared``, ``ran`` and ``parted`` are per request, whatever batch it was in; ``batches`` are per call of the runtime, by
+    samples. ``last`` is Unix milliseconds of the last call.
     """
 
     succeeded: Span = msgspec.field(default_factory=Span)

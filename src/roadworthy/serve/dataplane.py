@@ -17,7 +17,7 @@ from roadworthy.serve.lane import InferenceFailed as InferenceFailed
 from roadworthy.serve.lane import Lane
 from roadworthy.serve.limits import DEFAULT, Limits
 from roadworthy.serve.model import Model
-from roadworthy.serve.shadow import Shadow
+from roadworthy.serve.shadow import mirror
 
 Manage = Callable[[AnyCommand], Awaitable[None]]
 Totals = Callable[[], Awaitable[Counters]]
@@ -114,11 +114,11 @@ class DataPlane:
             raise Unavailable(f"{model.name} version {model.version} is being unloaded")
         feeds = request.feeds
         if request.images:
-            lane.admit(len(request.images))
+            lane.admit()
             feeds = await self._decoder.images(model, request.images)
         outputs = await lane.submit(feeds, request.deadline)
         if request.target.shadow is not None and (shadow := self._lanes.get((model.name, request.target.shadow))):
-            Shadow(shadow).mirror(feeds, outputs)
+            mirror(shadow, feeds, outputs)
         return InferResponse(model.name, model.version, outputs, model.rank(outputs) if request.rank else ())
 
     # What the worker does as the supervisor says

@@ -123,6 +123,10 @@ class Model:
         """For each sample its top classes, best first; empty where the first output has none."""
         return read_out(self.contract.answer, outputs, self.signature.outputs[0].quantization)
 
+    def samples(self, feeds: Arrays) -> int:
+        """The number of samples in ``feeds``; raises InvalidRequest where they do not fit the signature exactly."""
+        return self._session.checked(feeds)[1]
+
     def run(self, feeds: Arrays) -> Arrays:
         """The outputs by name; ``feeds`` fit the signature exactly, or InvalidRequest is raised.
 

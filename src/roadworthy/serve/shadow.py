@@ -1,0 +1,50 @@
+"""A version that answers nobody: it gets copies of requests while it has nothing else to do, and its outputs are compared."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+
+from roadworthy.core.errors import RoadworthyError
+from roadworthy.core.types import Arrays
+from roadworthy.serve.lane import Lane
+
+_running: set[asyncio.Task[None]] = set()
+"""The event loop keeps only weak references to tasks."""
+
+
+def mirror(lane: Lane, feeds: Arrays, outputs: Arrays) -> None:
+    """Let ``lane`` answer ``feeds`` too, later, and count how its outputs differ from ``outputs``.
+
+    A copy that would have to wait is let go and counted: a shadow must not take what the real answers need.
+    """
+    if lane.busy:
+        lane.counters.mirrored.skipped += 1
+        return
+    task = asyncio.get_running_loop().create_task(_compare(lane, feeds, outputs))
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+
+
+async def _compare(lane: Lane, feeds: Arrays, outputs: Arrays) -> None:
+    mirrored = lane.counters.mirrored
+    try:
+        answers = await lane.submit(feeds)
+        error = max((_error(answers.get(name), array) for name, array in outputs.items()), default=0.0)
+    except RoadworthyError:
+        error = float("inf")
+    mirrored.count += 1
+    mirrored.different += not error <= lane.model.variant.gate
+    mirrored.error = max(mirrored.error, error)
+
+
+def _error(got: np.ndarray | None, want: np.ndarray) -> float:
+    """The largest difference relative to the magnitude of ``want``; infinite where they cannot be compared."""
+    if got is None or got.shape != want.shape or got.dtype != want.dtype:
+        return float("inf")
+    if want.dtype.kind not in "fiub":
+        return 0.0 if bool((got == want).all()) else float("inf")
+    difference = np.abs(got.astype(np.float64) - want.astype(np.float64))
+    scale = max(float(np.abs(want.astype(np.float64)).max(initial=0.0)), float(np.finfo(np.float32).tiny))
+    return float(difference.max(initial=0.0)) / scale
