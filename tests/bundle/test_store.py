@@ -81,8 +81,10 @@ def test_a_terminated_process_leaves_the_old_bundle(tmp_path: Path) -> None:
     """Ctrl-C as the terminal sends it, to a real process in the middle of packing."""
     target = bundles.write_bundle(tmp_path / "bundle", version="old")
     code = f"""
+import signal
 from pathlib import Path
 from roadworthy.bundle import store
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would inherit that it is ignored
 with store.writing(Path({str(target)!r})) as stage:
     (stage / "half").write_text("x")
     print("writing", flush=True)
