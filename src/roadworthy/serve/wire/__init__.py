@@ -7,7 +7,7 @@ kept. protobuf is imported with the first message that is asked for.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -56,10 +56,6 @@ torchserve_inference = Package("torchserve", "org.pytorch.serve.grpc.inference")
 torchserve_management = Package("torchserve", "org.pytorch.serve.grpc.management")
 rpc = Package("torchserve", "google.rpc")
 
-Method = Callable[[Any, Any], Any]
-"""What a protocol writes for one RPC, of the request (an async iterator where the client streams) and grpc's context: a coroutine
-that gives the response, or an async generator where the server streams."""
-
 
 @dataclass(frozen=True)
 class Rpc:
@@ -105,48 +101,6 @@ def parse(kind: Any, data: bytes) -> Any:
         return kind.FromString(data)
     except DecodeError:
         raise InvalidRequest(f"the request is no {kind.DESCRIPTOR.full_name}: its bytes are cut or damaged") from None
-
-
-def handlers(service: str, methods: Mapping[str, Method], border: Callable[[Rpc, Method], Method] = lambda _, call: call) -> Any:
-    """``methods`` of ``service`` by RPC, for ``grpc.aio.Server.add_generic_rpc_handlers``. An RPC that is left out is UNIMPLEMENTED.
-
-    grpc itself would answer bytes that are no message with INTERNAL. So it hands over bytes: ``border`` wraps a method
-    that takes and gives bytes, and sees the InvalidRequest of those that are none.
-    """
-    import grpc
-
-    known = rpcs(service)
-    return grpc.method_handlers_generic_handler(
-        service, {name: _handler(known[name], border(known[name], _of_bytes(known[name], method))) for name, method in methods.items()}
-    )
-
-
-def _handler(rpc: Rpc, call: Method) -> Any:
-    import grpc
-
-    kind = f"{'stream' if rpc.client_streams else 'unary'}_{'stream' if rpc.server_streams else 'unary'}_rpc_method_handler"
-    return getattr(grpc, kind)(call)
-
-
-def _of_bytes(rpc: Rpc, method: Method) -> Method:
-    """``method``, taking and giving bytes."""
-
-    async def messages(pieces: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        async for piece in pieces:
-            yield parse(rpc.request, piece)
-
-    def read(given: Any) -> Any:
-        return messages(given) if rpc.client_streams else parse(rpc.request, given)
-
-    async def one(given: Any, context: Any) -> bytes:
-        answer: bytes = (await method(read(given), context)).SerializeToString()
-        return answer
-
-    async def many(given: Any, context: Any) -> AsyncIterator[bytes]:
-        async for response in method(read(given), context):
-            yield response.SerializeToString()
-
-    return many if rpc.server_streams else one
 
 
 @cache

@@ -1,0 +1,268 @@
+"""gRPC: reads a call within its limits, hands it to a protocol's service, maps what went wrong, counts the answer.
+
+Every method is given to grpc.aio as one that streams, which on the wire is the same: so this module reads the request itself,
+after the caller's right and with a time limit, and answers bytes that are no message with INVALID_ARGUMENT, where grpc would
+say INTERNAL. An idle server costs no CPU, and HTTP on the same event loop nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roadworthy.core.errors import BackendMissing, EnvironmentFault, InvalidRequest, RequestError, Unavailable, UsageError
+from roadworthy.serve import wire
+from roadworthy.serve.dataplane import DataPlane, InferenceFailed
+from roadworthy.serve.limits import Limits
+from roadworthy.serve.protocols import Right, TooSlow
+from roadworthy.serve.wire.service import Caller, Method, Service
+
+LOG = logging.getLogger(__name__)
+
+Allows = Callable[[str | None, Right], None]
+"""Of the ``authorization`` that came with a call and the right that it needs: raises Unauthenticated or Forbidden."""
+
+CODES = {
+    401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 405: "UNIMPLEMENTED", 408: "DEADLINE_EXCEEDED",
+    409: "FAILED_PRECONDITION", 413: "RESOURCE_EXHAUSTED", 501: "UNIMPLEMENTED", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
+}  # fmt: skip
+"""gRPC's codes by the HTTP status of a RequestError; INVALID_ARGUMENT for any other."""
+
+SENTENCE = 1000
+"""Characters of a refusal, which travels in headers: clients take 8 KiB of them, and a sentence may repeat a name that they sent."""
+
+
+@dataclass(frozen=True)
+class Tls:
+    """PEM files: the server's ``certificate`` chain and ``key``; with ``clients`` only who has a certificate of that authority gets in."""
+
+    certificate: Path
+    key: Path
+    clients: Path | None = None
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that listens at ``port``."""
+
+    port: int
+    _server: Any
+    _leaving: asyncio.Event
+
+    async def stop(self, grace: float) -> None:
+        """Accept nothing new, answer what was accepted; what is not done after ``grace`` seconds is cut off."""
+        self._leaving.set()
+        await self._server.stop(grace)
+
+
+async def start(
+    services: Sequence[Service], plane: DataPlane, *, host: str, port: int, allows: Allows | None = None, tls: Tls | None = None
+) -> Running:
+    """Serve ``services`` on the running event loop, within ``plane.limits``; several processes may share a port that is not 0.
+
+    Raises BackendMissing without grpcio, UsageError for an address that is taken or none, and for certificates that do not fit.
+    """
+    try:
+        import grpc
+        import grpc.aio
+    except ImportError as problem:
+        raise BackendMissing("gRPC needs grpcio; install it with: pip install 'roadworthy[grpc]'") from problem
+    leaving = asyncio.Event()
+    server = grpc.aio.server(options=_options(plane.limits))
+    for service in services:
+        known = wire.rpcs(service.name)
+        methods = {name: _Answering(service, known[name], method, plane, allows, leaving) for name, method in service.methods.items()}
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(service.name, {name: method.handler() for name, method in methods.items()}),)
+        )
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        bound = server.add_secure_port(address, _credentials(tls)) if tls else server.add_insecure_port(address)
+    except RuntimeError as problem:
+        raise UsageError(f"gRPC cannot listen at {address}; the address is taken, or the certificates do not fit") from problem
+    await server.start()
+    return Running(bound, server, leaving)
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """A socket that holds ``port`` (0 for a free one) for processes of this user that share it, and takes no connection itself.
+
+    Raises UsageError for an address that is taken, or none.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        held = socket.socket(family, socket.SOCK_STREAM)
+    except (OSError, OverflowError) as problem:
+        raise UsageError(f"{host}:{port} is no address to listen at: {problem}") from problem
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(address)
+    except (OSError, OverflowError) as problem:
+        held.close()
+        raise UsageError(f"gRPC cannot listen at {host}:{port}: {problem}") from problem
+    return held
+
+
+def _options(limits: Limits) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", 1),
+        ("grpc.max_receive_message_length", limits.body),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.absolute_max_metadata_size", limits.head),
+        ("grpc.max_metadata_size", limits.head),
+        ("grpc.max_concurrent_streams", limits.pending),
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        ("grpc.server_handshake_timeout_ms", round(limits.head_seconds * 1000)),
+        ("grpc.max_connection_idle_ms", round(limits.idle_seconds * 1000)),
+        # A peer that is gone, or reads nothing, does not answer pings either.
+        ("grpc.keepalive_time_ms", round(limits.send_seconds * 1000)),
+        ("grpc.keepalive_timeout_ms", round(limits.send_seconds * 1000)),
+        # Clients may ping too; grpc's default would cut them off after three in five minutes.
+        ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]
+
+
+def _credentials(tls: Tls) -> Any:
+    import grpc
+
+    try:
+        pair = tls.key.read_bytes(), tls.certificate.read_bytes()
+        clients = tls.clients.read_bytes() if tls.clients else None
+    except OSError as problem:
+        raise EnvironmentFault(f"{problem.filename} cannot be read: {problem.strerror}") from problem
+    return grpc.ssl_server_credentials([pair], root_certificates=clients, require_client_auth=clients is not None)
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """How a call ends that is not answered."""
+
+    code: str
+    sentence: str
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answering:
+    """One RPC as grpc.aio calls it."""
+
+    service: Service
+    rpc: wire.Rpc
+    method: Method
+    plane: DataPlane
+    allows: Allows | None
+    leaving: asyncio.Event
+
+    def handler(self) -> Any:
+        """For grpc's table of methods."""
+        import grpc
+
+        if self.rpc.server_streams:
+            return grpc.stream_stream_rpc_method_handler(self._streamed)
+        return grpc.stream_unary_rpc_method_handler(self._single)
+
+    async def _single(self, _: Any, context: Any) -> bytes:
+        caller = _caller(context)
+        return await self._bordered(self._answer(caller, context), caller, context) or b""
+
+    async def _streamed(self, _: Any, context: Any) -> None:
+        caller = _caller(context)
+        await self._bordered(self._stream(caller, context), caller, context)
+
+    async def _bordered(self, work: Coroutine[Any, Any, bytes | None], caller: Caller, context: Any) -> bytes | None:
+        """What ``work`` gives; its failure is the call's end, with a code and one sentence. Counted either way."""
+        import grpc
+
+        begun = time.perf_counter()
+        code = "OK"
+        try:
+            return await work
+        except asyncio.CancelledError:
+            # The client went away, or its time is up: grpc cancels for both.
+            code = "DEADLINE_EXCEEDED" if caller.deadline is not None and time.monotonic() >= caller.deadline else "CANCELLED"
+            raise
+        except Exception as problem:
+            refusal = _refusal(problem, self.rpc)
+            code = refusal.code
+        finally:
+            model = caller.model if self.plane.serves(caller.model) else ""
+            self.plane.counters.answer(self.service.protocol, model, code, time.perf_counter() - begun)
+        return await context.abort(grpc.StatusCode[refusal.code], refusal.sentence, refusal.metadata)  # type: ignore[no-any-return]
+
+    async def _answer(self, caller: Caller, context: Any) -> bytes:
+        self._admit(caller)
+        given = self._messages(context) if self.rpc.client_streams else await self._message(context)
+        answer: bytes = (await self.method(given, caller)).SerializeToString()
+        return answer
+
+    async def _stream(self, caller: Caller, context: Any) -> None:
+        self._admit(caller)
+        given = self._messages(context) if self.rpc.client_streams else await self._message(context)
+        async with aclosing(self.method(given, caller)) as responses:
+            async for response in responses:
+                async with asyncio.timeout(self.plane.limits.send_seconds):
+                    await context.write(response.SerializeToString())
+
+    def _admit(self, caller: Caller) -> None:
+        right = self.service.right(self.rpc.name)
+        if self.allows is not None:
+            self.allows(caller.metadata.get("authorization"), right)
+
+    async def _message(self, context: Any) -> Any:
+        """The request of a client that sends one; raises TooSlow where it does not come."""
+        from grpc.aio import EOF
+
+        seconds = self.plane.limits.body_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                data = await context.read()
+        except TimeoutError:
+            raise TooSlow(f"the request did not arrive within {seconds:.0f} s") from None
+        if data is EOF:
+            raise InvalidRequest(f"the call ended without a {self.rpc.request.DESCRIPTOR.full_name}")
+        return wire.parse(self.rpc.request, data)
+
+    async def _messages(self, context: Any) -> AsyncIterator[Any]:
+        """The requests of a client that streams, until it is done or this server leaves."""
+        from grpc.aio import EOF
+
+        leaving = asyncio.ensure_future(self.leaving.wait())
+        try:
+            while True:
+                reading = asyncio.ensure_future(context.read())
+                try:
+                    await asyncio.wait((reading, leaving), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    if not reading.done():
+                        reading.cancel()
+                if not reading.done() or reading.cancelled() or (data := reading.result()) is EOF:
+                    return
+                yield wire.parse(self.rpc.request, data)
+        finally:
+            leaving.cancel()
+
+
+def _caller(context: Any) -> Caller:
+    left = context.time_remaining()
+    metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    return Caller(metadata, None if left is None else time.monotonic() + left)
+
+
+def _refusal(problem: Exception, rpc: wire.Rpc) -> _Refusal:
+    if isinstance(problem, RequestError):
+        # What gRPC's clients with a retry policy wait for.
+        after = (("grpc-retry-pushback-ms", str(round(problem.after * 1000))),) if isinstance(problem, Unavailable) else ()
+        return _Refusal(CODES.get(problem.status, "INVALID_ARGUMENT"), problem.message[:SENTENCE], after)
+    if isinstance(problem, InferenceFailed):
+        return _Refusal("INTERNAL", problem.message[:SENTENCE])
+    LOG.error("no answer to %s/%s", rpc.service, rpc.name, exc_info=problem)
+    return _Refusal("INTERNAL", "the server failed on this request; its log says how")
