@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 from typing import Protocol as Interface
 
-from roadworthy.core.errors import RequestError
+from roadworthy.core.errors import RequestError, Unauthenticated, Unavailable
 
 Right = Literal["open", "inference", "management", "metrics"]
 """What a route asks of who calls it: health is ``open``; the others need a token with that right where tokens are in use."""
@@ -80,3 +81,15 @@ class TooSlow(RequestError):
     """The request did not arrive in time."""
 
     status = 408
+
+
+def hints(problem: RequestError) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers that tell a client what to do about ``problem``; they are HTTP's own, and the same in every protocol's refusal."""
+    match problem:
+        case Unavailable():
+            return ((b"retry-after", b"%d" % max(1, math.ceil(problem.after))),)
+        case WrongVerb():
+            return ((b"allow", problem.allow.encode()),)
+        case Unauthenticated():
+            return ((b"www-authenticate", b"Bearer"),)
+    return ()
