@@ -1,0 +1,240 @@
+"""What the fault tests share: bundles that break on request, requests in every protocol, a process tree's figures, records of what held."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+
+import bundles
+from roadworthy.core.host import this_host
+from roadworthy.core.stages import Plan
+from roadworthy.core.types import Signature, TensorSpec
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PLUGIN = Path(__file__).parent / "plugin"
+RECORDS = REPOSITORY / "benchmarks" / "results" / "dependability"
+ECHO, SLEEP, RAISE, HANG, HANG_LOCKED, EXIT, SEGFAULT, DEVOUR = range(8)
+"""The deeds of the breaker runtime; see plugin/roadworthy_breaker.py."""
+
+BREAKER = Signature((TensorSpec("x", "float32", ("batch", 3)),), (TensorSpec("y", "float32", ("batch", 3)),))
+
+
+def write_breaker(target: Path, flavour: str = "", *, name: str = "breaker", version: str = "1") -> Path:
+    """A bundle of the breaker runtime; its answers are its input plus the number in ``plus<number>`` of the flavour."""
+    plan = Plan("breaker", flavour=flavour)
+    variant = replace(bundles.NULL, name=plan.name, plan=plan, path=f"variants/{plan.name}")
+    plus = int(flavour.partition("plus")[2] or 0)
+    x = np.zeros((4, 3), np.float32)
+    x[:, 1] = np.linspace(0, 1, 4)
+    return bundles.write_bundle(
+        target, name=name, version=version, signature=BREAKER, variants=(variant,), golden={"in.x": x, "out.y": x + plus}
+    )
+
+
+def row(deed: int = ECHO, amount: float = 0.0, tag: int = 0) -> list[float]:
+    """One sample of the breaker's input."""
+    return [deed, amount, tag]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One inference over HTTP in a protocol's own form: its path, its body, its answer's numbers."""
+
+    path: Callable[[str], str]
+    body: Callable[[list[float]], bytes]
+    values: Callable[[Any], list[float]]
+
+
+DIALECTS = {
+    "oip": Dialect(
+        lambda name: f"/v2/models/{name}/infer",
+        lambda x: json.dumps({"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": x}]}).encode(),
+        lambda answer: answer["outputs"][0]["data"],
+    ),
+    "tfserving": Dialect(
+        lambda name: f"/v1/models/{name}:predict",
+        lambda x: json.dumps({"instances": [x]}).encode(),
+        lambda answer: answer["predictions"][0],
+    ),
+    "torchserve": Dialect(
+        lambda name: f"/predictions/{name}",
+        lambda x: json.dumps({"data": [x]}).encode(),
+        lambda answer: answer[0],
+    ),
+}
+JSON = {"Content-Type": "application/json"}
+
+
+def ask(client: httpx.Client, x: list[float], *, dialect: str = "oip", name: str = "breaker") -> httpx.Response:
+    """One inference of one sample."""
+    spoken = DIALECTS[dialect]
+    return client.post(spoken.path(name), content=spoken.body(x), headers=JSON)
+
+
+@cache
+def load() -> ModuleType:
+    """The load generator of benchmarks/serving."""
+    place = REPOSITORY / "benchmarks" / "serving" / "load.py"
+    spec = importlib.util.spec_from_file_location("load_generator", place)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def port_of(url: str) -> int:
+    """The port in an address such as http://127.0.0.1:8000."""
+    return int(url.rpartition(":")[2])
+
+
+def connected(url: str, *, buffer: int | None = None) -> socket.socket:
+    """A plain connection to the server, with a small receive ``buffer`` where one is given."""
+    made = socket.socket()
+    if buffer:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    made.settimeout(10)
+    made.connect(("127.0.0.1", port_of(url)))
+    return made
+
+
+def until(condition: Callable[[], bool], seconds: float, what: str) -> float:
+    """Waits for ``condition``; the seconds it took. Fails, saying ``what``, where it takes longer than ``seconds``."""
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < seconds, f"{what}: not within {seconds:g} s"
+        time.sleep(0.02)
+    return time.monotonic() - begun
+
+
+def workers(server: int) -> list[psutil.Process]:
+    """The server's worker processes: its children that hold more than a fork server does."""
+    found = psutil.Process(server).children(recursive=True)
+    return [one for one in found if not _helper(one)]
+
+
+def _helper(process: psutil.Process) -> bool:
+    """Python's own helpers of multiprocessing."""
+    try:
+        words = " ".join(process.cmdline())
+    except psutil.Error:
+        return True
+    return "resource_tracker" in words or "forkserver" in words
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What the server and its workers hold at one moment: resident bytes, open descriptors, threads, and processes."""
+
+    memory: int
+    descriptors: int
+    threads: int
+    processes: int
+
+
+def tree(server: int) -> Tree:
+    """The figures of the process ``server`` and all below it."""
+    parent = psutil.Process(server)
+    all_of_it = [parent, *parent.children(recursive=True)]
+    return Tree(
+        sum(one.memory_info().rss for one in all_of_it),
+        sum(one.num_fds() for one in all_of_it),
+        sum(one.num_threads() for one in all_of_it),
+        len(all_of_it),
+    )
+
+
+def metric(text: str, name: str, **labels: str) -> float:
+    """The sum of all samples of ``name`` with these labels in a Prometheus text."""
+    wanted = [f'{key}="{value}"' for key, value in labels.items()]
+    total = 0.0
+    for line in text.splitlines():
+        head, _, value = line.rpartition(" ")
+        if head.partition("{")[0] == name and all(one in head for one in wanted):
+            total += float(value)
+    return total
+
+
+def runs(file: Path) -> list[int]:
+    """The tags of all samples that ran, in order."""
+    return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Seconds that health and metrics took while something else went on, sorted; ``failures`` of them."""
+
+    seconds: list[float]
+    failures: list[str]
+
+
+def probing(url: str, go_on: Callable[[], bool], paths: tuple[str, ...] = ("/v2/health/live", "/metrics")) -> Probe:
+    """Asks ``paths`` in turn, ten times a second, on a fresh connection each, for as long as ``go_on()``."""
+    seconds, failures = [], []
+    while go_on():
+        for path in paths:
+            begun = time.perf_counter()
+            try:
+                answered = httpx.get(url + path, timeout=10)
+                if answered.status_code != 200:
+                    failures.append(f"{path}: {answered.status_code}")
+            except httpx.HTTPError as problem:
+                failures.append(f"{path}: {problem!r}")
+            seconds.append(time.perf_counter() - begun)
+        time.sleep(0.1)
+    return Probe(sorted(seconds), failures)
+
+
+def quantile(values: list[float], share: float) -> float:
+    """The value below which ``share`` of the sorted ``values`` lie."""
+    return values[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one test saw: the row of the fault table it belongs to, what was done to the server, what held, in figures."""
+
+    row: str
+    case: str
+    injected: str
+    held: str
+    figures: Mapping[str, Any]
+    when: str
+    machine: str
+    long: bool
+
+
+def record(row: str, case: str, *, injected: str, held: str, long: bool = False, **figures: Any) -> None:
+    """Keep what a test saw for the page in the docs (``table.py``)."""
+    host = this_host()
+    machine = (
+        f"{host.cpu}, {host.cores} cores, {round(psutil.virtual_memory().total / 2**30)} GiB, {platform.system()} {platform.machine()}"
+    )
+    made = Record(row, case, injected, held, figures, datetime.now(UTC).strftime("%Y-%m-%d"), machine, long)
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    target = RECORDS / f"{row}.{case}{'.long' if long else ''}.json"
+    partial = target.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(made.__dict__, indent=1, default=float))
+    partial.replace(target)
+
+
+def records() -> Iterator[Record]:
+    """Everything that was kept."""
+    for file in sorted(RECORDS.glob("*.json")):
+        yield Record(**json.loads(file.read_text()))

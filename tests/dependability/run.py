@@ -1,0 +1,52 @@
+"""The fault table, injected: ``python tests/dependability/run.py`` runs every row's short form as the tests do; ``--long`` then an hour of
+mixed load as well (``--seconds`` for another time). Afterwards ``docs/dependability.md`` is written from what was recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE / "plugin"))
+
+from dependability import table  # noqa: E402
+from dependability.swaps import Address, write_version  # noqa: E402
+from dependability.test_mixed import judge  # noqa: E402
+from serving import Server  # noqa: E402
+
+
+def main() -> int:
+    """Run, write the page; the exit code is that of the tests."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--long", action="store_true", help="an hour of mixed load after the short forms")
+    parser.add_argument("--seconds", type=float, default=3600, help="how long the mixed load of --long lasts")
+    parser.add_argument("--only-long", action="store_true", help="leave the short forms out")
+    options = parser.parse_args()
+    code = 0 if options.only_long else subprocess.run([sys.executable, "-m", "pytest", "-q", str(HERE)], check=False).returncode
+    if options.long or options.only_long:
+        mixed_load(options.seconds)
+    table.main()
+    return code
+
+
+def mixed_load(seconds: float) -> None:
+    """The long form of the last row: an hour on one server."""
+    with tempfile.TemporaryDirectory() as place:
+        models = Path(place)
+        write_version(models, 1)
+        server = Server(models, grpc_port=0)
+        try:
+            at = Address(server.wait_ready(), server.grpc_address)
+            judge(at, models, server.process.pid, seconds, room=100 * 2**20, long=True)
+            assert server.stop() == 0
+        finally:
+            server.kill()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Work for nobody is not done: a client that has gone, or whose deadline has passed, while its request waited."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+
+from dependability.harness import DIALECTS, SLEEP, ask, connected, metric, record, row, runs, until
+from roadworthy.serve import wire
+from serving import Server
+
+pytestmark = pytest.mark.timeout(60)
+
+LONG = 1.0
+
+
+def waiting(url: str) -> float:
+    return metric(httpx.get(f"{url}/metrics").text, "roadworthy_waiting", model="breaker")
+
+
+def request_of(x: list[float], dialect: str = "oip") -> bytes:
+    """The whole HTTP request as bytes."""
+    spoken = DIALECTS[dialect]
+    body = spoken.body(x)
+    return b"POST %s HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%s" % (spoken.path("breaker").encode(), len(body), body)
+
+
+@pytest.mark.parametrize("dialect", list(DIALECTS))
+def test_a_client_that_has_gone(serve: Callable[..., Server], breaker: Path, runs_file: Path, dialect: str) -> None:
+    """One worker is busy for a second; eight clients queue up behind and hang up. A ninth that stays has its answer."""
+    url = serve(breaker, workers=1).wait_ready()
+    with httpx.Client(base_url=url, timeout=10) as client, ThreadPoolExecutor(2) as pool:
+        busy = pool.submit(ask, client, row(SLEEP, LONG, 1))
+        until(lambda: 1 in runs(runs_file), 5, "the long request runs")
+        leavers = [connected(url) for _ in range(8)]
+        for number, leaver in enumerate(leavers):
+            leaver.sendall(request_of(row(tag=100 + number), dialect))
+        until(lambda: waiting(url) == 8, 5, "eight wait")
+        stays = pool.submit(httpx.post, f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row(tag=7)))
+        for leaver in leavers:
+            leaver.close()
+        assert busy.result().status_code == 200
+        assert stays.result().status_code == 200
+        ran = [tag for tag in runs(runs_file) if tag]
+        cancelled = metric(client.get("/metrics").text, "roadworthy_requests_total", model="breaker", outcome="cancelled")
+    record(
+        "gone",
+        f"{dialect}-hangs-up",
+        injected="eight clients hang up while their requests wait",
+        held="none of them ran",
+        ran=len(ran) - 2,
+        cancelled=cancelled,
+    )
+    assert ran == [1, 7]
+
+
+def test_a_deadline_over_http(serve: Callable[..., Server], breaker: Path, runs_file: Path) -> None:
+    url = serve(breaker, workers=1).wait_ready()
+    with httpx.Client(base_url=url, timeout=10) as client, ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(ask, client, row(SLEEP, LONG, 1))
+        until(lambda: 1 in runs(runs_file), 5, "the long request runs")
+        body = json.loads(DIALECTS["oip"].body(row(tag=100))) | {"parameters": {"timeout": 200_000}}
+        begun = time.monotonic()
+        answered = httpx.post(f"{url}/v2/models/breaker/infer", json=body)
+        seconds = time.monotonic() - begun
+        assert busy.result().status_code == 200
+        assert ask(client, row(tag=7)).status_code == 200
+        ran = [tag for tag in runs(runs_file) if tag]
+    record(
+        "gone",
+        "deadline-http",
+        injected="a request with a timeout of 0.2 s waits behind one of a second",
+        held="told in time, never run",
+        told_after_s=seconds,
+        ran=len(ran) - 2,
+    )
+    assert answered.status_code == 504, answered.text
+    assert seconds < LONG
+    assert ran == [1, 7]
+
+
+@pytest.mark.parametrize("service", ["oip", "tfserving"])
+def test_a_deadline_over_grpc(serve: Callable[..., Server], breaker: Path, runs_file: Path, service: str) -> None:
+    server = serve(breaker, workers=1, grpc_port=0)
+    url = server.wait_ready()
+    call, message = GRPC[service](100)
+    with (
+        httpx.Client(base_url=url, timeout=10) as client,
+        ThreadPoolExecutor(1) as pool,
+        grpc.insecure_channel(grpc_address(server)) as channel,
+    ):
+        busy = pool.submit(ask, client, row(SLEEP, LONG, 1))
+        until(lambda: 1 in runs(runs_file), 5, "the long request runs")
+        begun = time.monotonic()
+        with pytest.raises(grpc.RpcError) as refused:
+            channel.unary_unary(call, request_serializer=lambda m: m.SerializeToString())(message, timeout=0.2)
+        seconds = time.monotonic() - begun
+        assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert busy.result().status_code == 200
+        assert ask(client, row(tag=7)).status_code == 200
+        ran = [tag for tag in runs(runs_file) if tag]
+    record(
+        "gone",
+        f"deadline-grpc-{service}",
+        injected="a gRPC deadline of 0.2 s behind a request of a second",
+        held="told in time, never run",
+        told_after_s=seconds,
+        ran=len(ran) - 2,
+    )
+    assert ran == [1, 7]
+
+
+def grpc_address(server: Server) -> str:
+    return f"127.0.0.1:{server.grpc_port}"
+
+
+def oip_message(tag: int) -> tuple[str, object]:
+    inference = wire.inference
+    tensor = inference.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[1, 3])
+    tensor.contents.fp32_contents.extend(row(tag=tag))
+    return "/inference.GRPCInferenceService/ModelInfer", inference.ModelInferRequest(model_name="breaker", inputs=[tensor])
+
+
+def tfserving_message(tag: int) -> tuple[str, object]:
+    request = wire.tensorflow_serving.PredictRequest()
+    request.model_spec.name = "breaker"
+    tensor = request.inputs["x"]
+    tensor.dtype = 1
+    for size in (1, 3):
+        tensor.tensor_shape.dim.add(size=size)
+    tensor.float_val.extend(row(tag=tag))
+    return "/tensorflow.serving.PredictionService/Predict", request
+
+
+GRPC = {"oip": oip_message, "tfserving": tfserving_message}

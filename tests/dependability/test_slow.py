@@ -1,0 +1,158 @@
+"""Clients that are slow with head, body or reading, and many that say nothing: others never notice, each is closed by its deadline."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dependability.harness import DIALECTS, ask, connected, quantile, record, row, tree
+from serving import Server
+
+pytestmark = pytest.mark.timeout(60)
+
+SECONDS = 1.0
+LIMITS = {"head_seconds": SECONDS, "body_seconds": SECONDS, "idle_seconds": SECONDS, "send_seconds": SECONDS}
+NOISE = 3
+"""Factor on what a timer may be late by, and on the latency of others: one machine of two cores carries all of this."""
+
+
+def trickle(url: str, start: bytes, piece: bytes) -> tuple[bytes, float]:
+    """Sends ``start``, then ``piece`` every 50 ms until the server closes: what it said, and after how many seconds."""
+    begun = time.monotonic()
+    said = b""
+    with connected(url) as client:
+        client.sendall(start)
+        client.settimeout(0.05)
+        while time.monotonic() - begun < 20:
+            try:
+                got = client.recv(1 << 16)
+                if not got:
+                    break
+                said += got
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                break
+            try:
+                client.sendall(piece)
+            except OSError:
+                continue
+    return said, time.monotonic() - begun
+
+
+def silent_reader(url: str) -> float:
+    """Asks for far more than the buffers hold, reads none of it; the seconds until the server has given it up."""
+    begun = time.monotonic()
+    with connected(url, buffer=4096) as client:
+        client.sendall(BIG)
+        while time.monotonic() - begun < 20:
+            state = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+            if state != ESTABLISHED:
+                return time.monotonic() - begun
+            time.sleep(0.05)
+    return time.monotonic() - begun
+
+
+ESTABLISHED = 1
+_ROWS = b",".join([b"0,0,0.123456"] * 300_000)
+_BODY = b'{"inputs":[{"name":"x","shape":[300000,3],"datatype":"FP32","data":[%s]}]}' % _ROWS
+BIG = b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+
+
+def others(url: str, seconds: float) -> list[float]:
+    """Latencies of well-behaved requests for so long, sorted; every one is answered."""
+    taken = []
+    with httpx.Client(base_url=url, timeout=10) as client:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            begun = time.perf_counter()
+            assert ask(client, row()).status_code == 200
+            taken.append(time.perf_counter() - begun)
+            time.sleep(0.005)
+    return sorted(taken)
+
+
+def test_slow_heads_slow_bodies_slow_readers(serve: Callable[..., Server], breaker: Path) -> None:
+    url = serve(breaker, limits=LIMITS).wait_ready()
+    quiet = others(url, 1)
+    count = 5
+    with ThreadPoolExecutor(3 * count + 1) as pool:
+        heads = [pool.submit(trickle, url, b"POST /v2/models/breaker/infer HTTP/1.1\r\n", b"a: b\r\n") for _ in range(count)]
+        bodies = [
+            pool.submit(trickle, url, b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: a\r\ncontent-length: 9999\r\n\r\n", b" ")
+            for _ in range(count)
+        ]
+        readers = [pool.submit(silent_reader, url) for _ in range(count)]
+        beside = others(url, SECONDS)
+        ended = {name: [one.result() for one in many] for name, many in (("heads", heads), ("bodies", bodies))}
+        given_up = [one.result() for one in readers]
+    record(
+        "slow",
+        "trickle",
+        injected=f"{count} clients each trickle their head, trickle their body, never read their answer; limits of {SECONDS:g} s",
+        held="each is closed by its deadline, the slow requests with 408; others unaffected",
+        heads_closed_s=max(s for _, s in ended["heads"]),
+        bodies_closed_s=max(s for _, s in ended["bodies"]),
+        readers_closed_s=max(given_up),
+        others_p99_ms=1e3 * quantile(beside, 0.99),
+        quiet_p99_ms=1e3 * quantile(quiet, 0.99),
+    )
+    for name, many in ended.items():
+        for said, seconds in many:
+            assert said.startswith(b"HTTP/1.1 408"), (name, said)
+            assert seconds < SECONDS * NOISE
+    assert max(given_up) < SECONDS * NOISE + 2
+    assert quantile(beside, 0.9) < 0.05 * NOISE
+
+
+def test_five_hundred_idle_connections(serve: Callable[..., Server], breaker: Path) -> None:
+    server = serve(breaker, limits=LIMITS)
+    url = server.wait_ready()
+    quiet = others(url, 1)
+    before = tree(server.process.pid)
+    idle = [connected(url) for _ in range(500)]
+    begun = time.monotonic()
+    held = tree(server.process.pid)
+    beside = others(url, SECONDS / 2)
+    for one in idle:
+        one.settimeout(max(0.1, 10 * SECONDS - (time.monotonic() - begun)))
+        assert one.recv(1) == b""
+        one.close()
+    closed = time.monotonic() - begun
+    after = tree(server.process.pid)
+    record(
+        "slow",
+        "idle",
+        injected="500 connections that say nothing",
+        held="others unaffected; all closed by the deadline; memory and descriptors returned",
+        others_p99_ms=1e3 * quantile(beside, 0.99),
+        quiet_p99_ms=1e3 * quantile(quiet, 0.99),
+        closed_s=closed,
+        kib_a_connection=(held.memory - before.memory) / 500 / 1024,
+        descriptors_left=after.descriptors - before.descriptors,
+    )
+    assert closed < SECONDS * NOISE + 1
+    assert quantile(beside, 0.9) < 0.05 * NOISE
+    assert after.descriptors - before.descriptors < 10
+    with httpx.Client(base_url=url) as client:
+        assert ask(client, row()).status_code == 200
+
+
+def test_more_connections_than_are_allowed(serve: Callable[..., Server], breaker: Path) -> None:
+    """Beyond the limit a newcomer is told so at once, and the places are free again when the others leave."""
+    url = serve(breaker, workers=1, limits={"connections": 20}).wait_ready()
+    crowd = [connected(url) for _ in range(20)]
+    time.sleep(0.2)
+    refused = httpx.post(f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row()))
+    assert refused.status_code == 503 and refused.headers["retry-after"]
+    for one in crowd:
+        one.close()
+    time.sleep(0.2)
+    with httpx.Client(base_url=url) as client:
+        assert ask(client, row()).status_code == 200

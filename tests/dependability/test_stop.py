@@ -1,0 +1,139 @@
+"""SIGTERM, whatever the server is doing: readiness goes first, what was accepted is answered, and it ends well within its grace."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from dependability.harness import DIALECTS, JSON, SLEEP, ask, connected, load, port_of, record, row, runs, until
+from serving import Server
+
+pytestmark = pytest.mark.timeout(60)
+
+GRACE = 3.0
+
+
+def stopped(server: Server) -> tuple[int, float, list[psutil.Process]]:
+    """SIGTERM: the exit code, the seconds it took, and which of its processes are left."""
+    below = psutil.Process(server.process.pid).children(recursive=True)
+    begun = time.monotonic()
+    code = server.stop()
+    seconds = time.monotonic() - begun
+    return code, seconds, [one for one in below if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_idle(serve: Callable[..., Server], breaker: Path) -> None:
+    server = serve(breaker, limits={"drain_seconds": GRACE})
+    server.wait_ready()
+    code, seconds, left = stopped(server)
+    record("stop", "idle", injected="SIGTERM to an idle server", held="exit 0, nothing left behind", exit=code, seconds=seconds)
+    assert (code, left) == (0, []) and seconds < GRACE
+
+
+def test_with_requests_in_hand(serve: Callable[..., Server], breaker: Path, runs_file: Path) -> None:
+    """Twelve requests of 0.2 s each are in calls and in queues; each is answered, and "not ready" is said meanwhile."""
+    server = serve(breaker, workers=2, limits={"drain_seconds": GRACE})
+    url = server.wait_ready()
+    with httpx.Client(base_url=url, timeout=10) as client, ThreadPoolExecutor(12) as pool:
+        assert client.get("/v2/health/ready").status_code == 200
+        answers = [
+            pool.submit(httpx.post, f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row(SLEEP, 0.2, 1)), timeout=10)
+            for _ in range(12)
+        ]
+        until(lambda: 1 in runs(runs_file), 5, "requests run")
+        time.sleep(0.1)
+        server.process.send_signal(signal.SIGTERM)
+        begun = time.monotonic()
+        time.sleep(0.05)
+        leaving = client.get("/v2/health/ready")
+        codes = [answer.result().status_code for answer in answers]
+        code = server.ended()
+        seconds = time.monotonic() - begun
+    record(
+        "stop",
+        "loaded",
+        injected="SIGTERM with twelve requests in hand",
+        held="all answered, readiness gone first, exit 0",
+        exit=code,
+        seconds=seconds,
+        answered=codes.count(200),
+    )
+    assert leaving.status_code == 503
+    assert codes == [200] * 12
+    assert code == 0 and seconds < GRACE + 1
+
+
+def test_in_the_middle_of_a_load(serve: Callable[..., Server], breaker: Path) -> None:
+    """Clients hammer it, and go on: an answer that has begun is finished, and no request that was accepted is left without one."""
+    server = serve(breaker, limits={"drain_seconds": GRACE})
+    url = server.wait_ready()
+    spoken = DIALECTS["oip"]
+    with load().start(
+        "127.0.0.1", port_of(url), "POST", spoken.path("breaker"), JSON, spoken.body(row()), connections=16, seconds=10
+    ) as hammer:
+        time.sleep(1)
+        code, seconds, left = stopped(server)
+        seen = hammer.stop()
+    record(
+        "stop",
+        "mid-load",
+        injected="SIGTERM while 16 clients hammer it",
+        held="exit 0; no answer cut, none but connections refused afterwards",
+        exit=code,
+        seconds=seconds,
+        answered=seen.answered,
+        errors=dict(seen.errors),
+    )
+    assert (code, left) == (0, [])
+    assert set(seen.answers) == {200}
+    assert set(seen.errors) <= {"connect"}, seen.errors
+
+
+def test_with_a_stalled_client(serve: Callable[..., Server], breaker: Path) -> None:
+    """One client has sent half a head, one half a body, one does not read its answer: none of them keeps it from ending."""
+    server = serve(breaker, limits={"drain_seconds": GRACE})
+    url = server.wait_ready()
+    with connected(url) as half_head, connected(url) as half_body, connected(url, buffer=4096) as silent:
+        half_head.sendall(b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost:")
+        half_body.sendall(b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{")
+        silent.sendall(big_request())
+        time.sleep(0.5)
+        code, seconds, left = stopped(server)
+    record(
+        "stop",
+        "stalled",
+        injected="SIGTERM with clients stalled in head, in body and in reading",
+        held="exit 0 within the grace",
+        exit=code,
+        seconds=seconds,
+        grace_s=GRACE,
+    )
+    assert (code, left) == (0, [])
+    assert seconds < GRACE + 2
+
+
+def big_request() -> bytes:
+    """One whose answer is too large for the sockets' buffers."""
+    rows = b",".join([b"0,0,0.123456"] * 300_000)
+    body = b'{"inputs":[{"name":"x","shape":[300000,3],"datatype":"FP32","data":[%s]}]}' % rows
+    return b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
+def test_the_terminal_signals_everybody(serve: Callable[..., Server], breaker: Path) -> None:
+    """Ctrl-C reaches the workers as well as the supervisor; what was accepted is answered all the same."""
+    server = serve(breaker, workers=2, limits={"drain_seconds": GRACE})
+    url = server.wait_ready()
+    with httpx.Client(base_url=url, timeout=10) as client, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask, client, row(SLEEP, 0.5))
+        time.sleep(0.2)
+        for one in [*psutil.Process(server.process.pid).children(recursive=True), server.process]:
+            one.send_signal(signal.SIGINT)
+        assert answer.result().status_code == 200
+    assert server.ended() == 0

@@ -1,0 +1,83 @@
+"""200 swaps of the model under load, a quarter through each protocol's management: no request fails, no connection is dropped, no version
+answers that was not asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dependability.harness import DIALECTS, JSON, ask, load, port_of, quantile, record, row, tree, workers, write_breaker
+from dependability.swaps import Address, by_oip, by_oip_grpc, by_tfserving_grpc, by_torchserve, swapping, write_version
+from serving import Server
+
+pytestmark = pytest.mark.timeout(120)
+
+SWAPS = 50
+
+
+@pytest.mark.parametrize("how", ["oip", "oip-grpc", "tfserving-grpc", "torchserve"])
+def test_swaps_under_load(serve: Callable[..., Server], tmp_path: Path, how: str) -> None:
+    write_version(tmp_path, 1)
+    server = serve(tmp_path, workers=2, grpc_port=0)
+    url = server.wait_ready()
+    at = Address(url, server.grpc_address)
+    swap = {"oip": by_oip, "oip-grpc": by_oip_grpc, "tfserving-grpc": by_tfserving_grpc(tmp_path), "torchserve": by_torchserve}[how]
+    spoken = DIALECTS["oip"]
+    swapping(at, tmp_path, swap, 1, 2)
+    before = tree(server.process.pid)
+    with load().start(
+        "127.0.0.1", port_of(url), "POST", spoken.path("breaker"), JSON, spoken.body(row()), connections=8, seconds=100, rate=200
+    ) as hammer:
+        watch, seconds = swapping(at, tmp_path, swap, 3, SWAPS)
+        seen = hammer.stop()
+    after = tree(server.process.pid)
+    record(
+        "swaps",
+        how,
+        injected=f"{SWAPS} swaps by {how}, while clients of three protocols and a load generator ask, one of them by version",
+        held="no failed request, no dropped connection, no answer of a version not asked for",
+        answered=seen.answered + sum(watch.answered.values()),
+        wrong=len(watch.wrong) + sum(seen.errors.values()),
+        reconnected=seen.opened - 8,
+        swap_p50_ms=1e3 * quantile(seconds, 0.5),
+        swap_max_ms=1e3 * seconds[-1],
+        grown_mib=(after.memory - before.memory) / 2**20,
+        descriptors=after.descriptors - before.descriptors,
+        threads=after.threads - before.threads,
+    )
+    assert not watch.wrong, "\n".join(watch.wrong[:20])
+    assert seen.clean and seen.opened <= 8, seen
+    assert min(watch.answered.values()) > SWAPS
+
+
+def test_a_new_version_that_fells_the_process_leaves_the_old_one_serving(serve: Callable[..., Server], tmp_path: Path) -> None:
+    """A runtime that ends its process by a signal while it loads: the client is told, and no worker that answers is lost."""
+    write_version(tmp_path, 1)
+    server = serve(tmp_path, workers=2)
+    url = server.wait_ready()
+    before = workers(server.process.pid)
+    write_breaker(tmp_path / "breaker" / "2", "wrecked", version="2")
+    spoken = DIALECTS["oip"]
+    with load().start(
+        "127.0.0.1", port_of(url), "POST", spoken.path("breaker"), JSON, spoken.body(row()), connections=8, seconds=30, rate=100
+    ) as hammer:
+        refused = httpx.post(f"{url}/v2/repository/models/breaker/load", json={}, timeout=30)
+        seen = hammer.stop()
+    with httpx.Client(base_url=url) as client:
+        answered = ask(client, row()).json()
+    record(
+        "swaps",
+        "wrecked",
+        injected="a new version whose runtime ends its process by SIGSEGV while it is loaded",
+        held="refused; no worker lost, no request failed",
+        status=refused.status_code,
+        reason=refused.text[:200],
+        failed=sum(seen.errors.values()),
+    )
+    assert 400 <= refused.status_code < 600
+    assert answered["model_version"] == "1"
+    assert seen.clean, seen
+    assert workers(server.process.pid) == before

@@ -1,0 +1,239 @@
+"""A worker that is killed, stopped, hung, out of memory, or that cannot be started: the others go on, and another takes its place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from dependability.harness import (
+    DEVOUR,
+    DIALECTS,
+    EXIT,
+    HANG,
+    HANG_LOCKED,
+    JSON,
+    SEGFAULT,
+    ask,
+    load,
+    port_of,
+    record,
+    row,
+    until,
+    workers,
+    write_breaker,
+)
+from serving import Server
+
+pytestmark = pytest.mark.timeout(90)
+
+BACK = 15.0
+"""Seconds for a new worker to be there: Python and NumPy have to be imported, on a machine that is busy."""
+
+
+def answers(url: str) -> bool:
+    """Whether a request on a fresh connection is answered."""
+    try:
+        return httpx.post(f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row()), timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def full(server: Server, count: int, without: int) -> bool:
+    """Whether ``count`` workers run, the one with the id ``without`` not among them, and the server is ready."""
+    here = [one.pid for one in workers(server.process.pid)]
+    return len(here) == count and without not in here and httpx.get(f"{server.urls[0]}/v2/health/ready", timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize("deed", ["SIGKILL", "SIGSEGV", "SIGSTOP"])
+def test_a_worker_is_shot_under_load(serve: Callable[..., Server], breaker: Path, deed: str) -> None:
+    """Its requests in flight fail by a closed connection, no others do, and none waits for ever."""
+    server = serve(breaker, workers=2, limits={"call_seconds": 1.0})
+    url = server.wait_ready()
+    victim = workers(server.process.pid)[0].pid
+    spoken = DIALECTS["oip"]
+    with load().start(
+        "127.0.0.1", port_of(url), "POST", spoken.path("breaker"), JSON, spoken.body(row()), connections=8, seconds=60, timeout=20
+    ) as hammer:
+        time.sleep(1)
+        os.kill(victim, getattr(signal, deed))
+        back = until(lambda: full(server, 2, victim), BACK, "another worker takes over")
+        time.sleep(0.5)
+        seen = hammer.stop()
+    record(
+        "worker",
+        deed.lower(),
+        injected=f"{deed} to one of two workers, 8 clients at work",
+        held="only requests in flight there failed; replaced",
+        failed=sum(seen.errors.values()),
+        kinds=dict(seen.errors),
+        answered=seen.answered,
+        replaced_after_s=back,
+    )
+    assert set(seen.answers) == {200}
+    assert set(seen.errors) <= {"closed", "reset"} and sum(seen.errors.values()) <= 8, seen.errors
+
+
+@pytest.mark.parametrize(("name", "deed"), [("exit", EXIT), ("segfault", SEGFAULT), ("hang", HANG), ("hang with the lock", HANG_LOCKED)])
+def test_a_request_that_fells_its_worker(serve: Callable[..., Server], breaker: Path, name: str, deed: int) -> None:
+    """The poisonous request fails within its time; the next ones are answered by the other worker at once."""
+    server = serve(breaker, workers=2, limits={"call_seconds": 1.0})
+    url = server.wait_ready()
+    before = {one.pid for one in workers(server.process.pid)}
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=url, timeout=20) as client:
+        begun = time.monotonic()
+        poison = pool.submit(outcome, client, deed)
+        time.sleep(0.2)
+        assert until(lambda: answers(url), 5, "the other worker answers") < 5
+        what = poison.result()
+        told = time.monotonic() - begun
+    back = until(
+        lambda: full(server, 2, 0) and {one.pid for one in workers(server.process.pid)} != before, BACK, "another worker takes over"
+    )
+    record(
+        "worker",
+        name.replace(" ", "-"),
+        injected=f"a request on which the runtime does this to its process: {name}",
+        held="told so, the others go on, the worker is replaced",
+        told=what,
+        told_after_s=told,
+        replaced_after_s=back,
+    )
+    assert what in ("500", "503", "504", "RemoteProtocolError", "ReadError")
+    assert told < 10
+
+
+def outcome(client: httpx.Client, deed: int) -> str:
+    """The status of a poisonous request, or how its connection ended."""
+    try:
+        return str(ask(client, row(deed)).status_code)
+    except httpx.TransportError as problem:
+        return type(problem).__name__
+
+
+@pytest.fixture
+def small_memory() -> Iterator[Callable[[int, int], None]]:
+    """Puts a process, and all that it starts from then on, under a limit in bytes; only who may make control groups can."""
+    made: list[Path] = []
+
+    def limit(pid: int, size: int) -> None:
+        second = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+        group = Path("/sys/fs/cgroup" if second else "/sys/fs/cgroup/memory") / f"roadworthy-{os.getpid()}"
+        try:
+            group.mkdir()
+            made.append(group)
+            (group / ("memory.max" if second else "memory.limit_in_bytes")).write_text(str(size))
+            (group / "cgroup.procs").write_text(str(pid))
+        except OSError as problem:
+            pytest.skip(f"no control group can be made here: {problem}")
+
+    yield limit
+    for group in made:
+        for _ in range(100):
+            try:
+                group.rmdir()
+                break
+            except OSError:
+                for pid in (group / "cgroup.procs").read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)
+                time.sleep(0.05)
+
+
+def test_the_kernel_ends_a_worker_that_takes_all_memory(
+    serve: Callable[..., Server], breaker: Path, small_memory: Callable[[int, int], None]
+) -> None:
+    server = serve(breaker, workers=2)
+    url = server.wait_ready()
+    victim = workers(server.process.pid)[0]
+    small_memory(victim.pid, victim.memory_info().rss + 200 * 2**20)
+    codes: list[str] = []
+    with httpx.Client(base_url=url, timeout=20) as client:
+        # Which worker a connection went to is the server's affair; the other one has room for what is asked.
+        begun = time.monotonic()
+        while victim.is_running() and victim.status() != psutil.STATUS_ZOMBIE and time.monotonic() - begun < 20:
+            codes.append(outcome(httpx.Client(base_url=url, timeout=20), DEVOUR))
+        assert until(lambda: answers(url), 5, "the other worker answers") < 5
+        assert client.get("/v2/health/live").status_code == 200
+    back = until(lambda: full(server, 2, victim.pid), BACK, "another worker takes over")
+    record(
+        "worker",
+        "out-of-memory",
+        injected="a request that takes all memory, in a control group of 200 MiB",
+        held="told so, the others go on, the worker is replaced",
+        told=codes[-1],
+        replaced_after_s=back,
+    )
+    assert codes[-1] in ("RemoteProtocolError", "ReadError", "503")
+
+
+def test_a_memory_limit_of_the_process(serve: Callable[..., Server], breaker: Path) -> None:
+    """Under RLIMIT_AS an allocation fails: a refusal with a sentence, and the worker lives."""
+    server = serve(breaker, workers=1)
+    url = server.wait_ready()
+    (worker,) = workers(server.process.pid)
+    room = worker.memory_info().vms + 400 * 2**20
+    worker.rlimit(psutil.RLIMIT_AS, (room, room))
+    with httpx.Client(base_url=url, timeout=20) as client:
+        refused = ask(client, row(DEVOUR))
+        assert refused.status_code == 503 and "memory" in refused.json()["error"]
+        assert ask(client, row()).status_code == 200
+    assert [one.pid for one in workers(server.process.pid)] == [worker.pid]
+    record(
+        "worker",
+        "memory-limit",
+        injected="a request that takes all memory, under RLIMIT_AS",
+        held="503 with a sentence; the worker lives",
+        told=refused.json()["error"],
+    )
+
+
+def test_a_crash_loop_backs_off_and_says_why(serve: Callable[..., Server], tmp_path: Path, doom: Path) -> None:
+    """Workers that cannot start are tried ever more rarely; the server is live, not ready, and well again when the cause is gone."""
+    server = serve(write_breaker(tmp_path / "fragile", "fragile"), workers=2)
+    url = server.wait_ready()
+    doom.touch()
+    for one in workers(server.process.pid):
+        one.kill()
+    seen: set[int] = set()
+    begun = time.monotonic()
+    reason = ""
+    while time.monotonic() - begun < 6:
+        seen |= {one.pid for one in workers(server.process.pid)}
+        live = httpx.get(f"{url}/v2/health/live", timeout=5)
+        assert live.status_code == 200
+        ready = httpx.get(f"{url}/v2/health/ready", timeout=5)
+        if ready.status_code != 200:
+            refused = httpx.post(f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row()), timeout=5)
+            assert refused.status_code == 503 and refused.headers["retry-after"]
+            reason = refused.json()["error"]
+        time.sleep(0.05)
+    assert ready.status_code == 503
+    doom.unlink()
+    back = until(lambda: answers(url), 30, "well again")
+    record(
+        "worker",
+        "crash-loop",
+        injected="two workers killed, and new ones end while they load their model, for 6 s",
+        held="live, not ready, 503 with its reason, ever rarer starts; well again when the cause is gone",
+        starts=len(seen),
+        reason=reason,
+        back_after_s=back,
+    )
+    assert 2 <= len(seen) <= 12
+    assert "worker" in reason, reason
+
+
+def test_nobody_is_left_when_the_supervisor_is_killed(serve: Callable[..., Server], breaker: Path) -> None:
+    server = serve(breaker, workers=2)
+    server.wait_ready()
+    below = psutil.Process(server.process.pid).children(recursive=True)
+    server.process.kill()
+    until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in below), 10, "the workers end")
+    record("worker", "no-supervisor", injected="SIGKILL to the supervisor", held="its workers end by themselves", workers=len(below))
