@@ -93,3 +93,9 @@ def hints(problem: RequestError) -> tuple[tuple[bytes, bytes], ...]:
         case Unauthenticated():
             return ((b"www-authenticate", b"Bearer"),)
     return ()
+
+
+class NotOffered(RequestError):
+    """Something that the protocol knows, and this server does not do."""
+
+    status = 501
