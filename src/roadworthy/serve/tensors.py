@@ -127,19 +127,20 @@ def strings_from_json(name: str, shape: tuple[int, ...], data: object) -> Array:
     if strangers := set(map(type, flat)).difference((str,)):
         raise InvalidRequest(f"input {name!r} is BYTES, which are text in JSON, but its data holds {_json_name(strangers.pop())}")
     try:
-        return _strings([text.encode() for text in flat], shape)
+        return strings([text.encode() for text in flat], shape)
     except UnicodeEncodeError:
         raise InvalidRequest(f"input {name!r} holds text that is not Unicode; send bytes with the binary tensor extension") from None
 
 
 def strings_from_binary(name: str, shape: tuple[int, ...], data: memoryview) -> Array:
     """BYTES in binary, see ``split_bytes``."""
-    return _strings(split_bytes(name, math.prod(shape), data), shape)
+    return strings(split_bytes(name, math.prod(shape), data), shape)
 
 
-def _strings(strings: Sequence[bytes], shape: tuple[int, ...]) -> Array:
-    array = np.empty(len(strings), OBJECT)
-    array[:] = strings
+def strings(elements: Sequence[bytes], shape: tuple[int, ...]) -> Array:
+    """``elements`` as an array of BYTES."""
+    array = np.empty(len(elements), OBJECT)
+    array[:] = elements
     return array.reshape(shape)
 
 
@@ -166,12 +167,12 @@ def to_json(name: str, array: Array) -> Array | list[str]:
 
 
 def to_binary(array: Array) -> bytes | memoryview:
-    """The binary form, non-finite numbers included: of numbers that lie in order a view, so that they are copied but once, into the answer."""
+    """The binary form, non-finite numbers included: of numbers that lie in order a view, to be copied but once, into the answer."""
     if array.dtype == object:
         elements = (element.encode() if isinstance(element, str) else element for element in array.flat)
         return b"".join(struct.pack("<I", len(element)) + element for element in elements)
     little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
-    return memoryview(little.reshape(-1).view(np.uint8))
+    return little.reshape(-1).view(np.uint8).data
 
 
 def _json_name(kind: type) -> str:
