@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roadworthy.core.errors import BackendMissing, EnvironmentFault, InvalidRequest, RequestError, Unavailable, UsageError
-from roadworthy.serve import wire
+from roadworthy.core.errors import BackendMissing, InvalidRequest, RequestError, Unavailable, UsageError
+from roadworthy.serve import access, wire
 from roadworthy.serve.dataplane import DataPlane, InferenceFailed
 from roadworthy.serve.limits import Limits
-from roadworthy.serve.protocols import Right, TooSlow
+from roadworthy.serve.protocols import TooSlow
+from roadworthy.serve.protocols.health_grpc import Health
+from roadworthy.serve.protocols.oip_grpc import InferenceService
+from roadworthy.serve.settings import Settings
 from roadworthy.serve.wire.service import Caller, Method, Service
 
 LOG = logging.getLogger(__name__)
-
-Allows = Callable[[str | None, Right], None]
-"""Of the ``authorization`` that came with a call and the right that it needs: raises Unauthenticated or Forbidden."""
 
 CODES = {
     401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 405: "UNIMPLEMENTED", 408: "DEADLINE_EXCEEDED",
@@ -40,16 +39,7 @@ SENTENCE = 1000
 
 
 @dataclass(frozen=True)
-class Tls:
-    """PEM files: the server's ``certificate`` chain and ``key``; with ``clients`` only who has a certificate of that authority gets in."""
-
-    certificate: Path
-    key: Path
-    clients: Path | None = None
-
-
-@dataclass(frozen=True)
-class Running:
+class GrpcServer:
     """A server that listens at ``port``."""
 
     port: int
@@ -62,10 +52,8 @@ class Running:
         await self._server.stop(grace)
 
 
-async def start(
-    services: Sequence[Service], plane: DataPlane, *, host: str, port: int, allows: Allows | None = None, tls: Tls | None = None
-) -> Running:
-    """Serve ``services`` on the running event loop, within ``plane.limits``; several processes may share a port that is not 0.
+async def start(settings: Settings, port: int, plane: DataPlane) -> GrpcServer:
+    """Serve every gRPC protocol at ``settings.host`` on the running event loop; several processes may share a port that is not 0.
 
     Raises BackendMissing without grpcio, UsageError for an address that is taken or none, and for certificates that do not fit.
     """
@@ -76,38 +64,27 @@ async def start(
         raise BackendMissing("gRPC needs grpcio; install it with: pip install 'roadworthy[grpc]'") from problem
     leaving = asyncio.Event()
     server = grpc.aio.server(options=_options(plane.limits))
-    for service in services:
+    tokens = access.read_tokens(Path(settings.tokens)) if settings.tokens else access.EVERYBODY
+    for service in services(plane):
         known = wire.rpcs(service.name)
-        methods = {name: _Answering(service, known[name], method, plane, allows, leaving) for name, method in service.methods.items()}
-        server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(service.name, {name: method.handler() for name, method in methods.items()}),)
-        )
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        methods = {
+            name: _Answering(service, known[name], method, plane, tokens, leaving).handler() for name, method in service.methods.items()
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.name, methods),))
+    address = f"[{settings.host}]:{port}" if ":" in settings.host else f"{settings.host}:{port}"
     try:
-        bound = server.add_secure_port(address, _credentials(tls)) if tls else server.add_insecure_port(address)
+        credentials = _credentials(settings)
+        bound = server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
     except RuntimeError as problem:
-        raise UsageError(f"gRPC cannot listen at {address}; the address is taken, or the certificates do not fit") from problem
+        raise UsageError(f"gRPC cannot listen at {address}: the address is taken, or the certificates do not fit") from problem
     await server.start()
-    return Running(bound, server, leaving)
+    return GrpcServer(bound, server, leaving)
 
 
-def reserve(host: str, port: int) -> socket.socket:
-    """A socket that holds ``port`` (0 for a free one) for processes of this user that share it, and takes no connection itself.
-
-    Raises UsageError for an address that is taken, or none.
-    """
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        held = socket.socket(family, socket.SOCK_STREAM)
-    except (OSError, OverflowError) as problem:
-        raise UsageError(f"{host}:{port} is no address to listen at: {problem}") from problem
-    try:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind(address)
-    except (OSError, OverflowError) as problem:
-        held.close()
-        raise UsageError(f"gRPC cannot listen at {host}:{port}: {problem}") from problem
-    return held
+def services(plane: DataPlane) -> Iterator[Service]:
+    """Every service, over one dataplane."""
+    yield InferenceService(plane).service()
+    yield Health(plane).service()
 
 
 def _options(limits: Limits) -> list[tuple[str, int]]:
@@ -131,14 +108,17 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
     ]
 
 
-def _credentials(tls: Tls) -> Any:
+def _credentials(settings: Settings) -> Any:
+    """grpc's own form of the certificates; ``None`` without any."""
     import grpc
 
+    if settings.certificate is None or settings.key is None:
+        return None
     try:
-        pair = tls.key.read_bytes(), tls.certificate.read_bytes()
-        clients = tls.clients.read_bytes() if tls.clients else None
+        pair = Path(settings.key).read_bytes(), Path(settings.certificate).read_bytes()
+        clients = Path(settings.client_ca).read_bytes() if settings.client_ca else None
     except OSError as problem:
-        raise EnvironmentFault(f"{problem.filename} cannot be read: {problem.strerror}") from problem
+        raise UsageError(f"TLS needs {problem.filename}, which cannot be read: {problem.strerror}") from problem
     return grpc.ssl_server_credentials([pair], root_certificates=clients, require_client_auth=clients is not None)
 
 
@@ -159,7 +139,7 @@ class _Answering:
     rpc: wire.Rpc
     method: Method
     plane: DataPlane
-    allows: Allows | None
+    tokens: access.Access
     leaving: asyncio.Event
 
     def handler(self) -> Any:
@@ -213,9 +193,7 @@ class _Answering:
                     await context.write(response.SerializeToString())
 
     def _admit(self, caller: Caller) -> None:
-        right = self.service.right(self.rpc.name)
-        if self.allows is not None:
-            self.allows(caller.metadata.get("authorization"), right)
+        self.tokens.allows(caller.metadata.get("authorization"), self.service.right(self.rpc.name))
 
     async def _message(self, context: Any) -> Any:
         """The request of a client that sends one; raises TooSlow where it does not come."""
