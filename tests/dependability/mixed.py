@@ -15,7 +15,7 @@ import httpx
 
 from dependability.harness import DIALECTS, ask, connected, row, tree
 from dependability.hostile import Hostile, requests
-from dependability.swaps import Address, by_oip, write_version
+from dependability.swaps import Address, by_tfserving_grpc
 from roadworthy.serve import wire
 
 
@@ -150,13 +150,12 @@ def _hangs_up(at: Address, books: Books, over: threading.Event) -> None:
 
 
 def _swaps(at: Address, models: Path, books: Books, over: threading.Event) -> None:
-    number = 1
+    """Between two versions, back and forth, so that what is known of versions that were does not grow."""
+    swap = by_tfserving_grpc(models)
     while not over.wait(1.0):
-        number += 1
-        write_version(models, number)
-        by_oip(at, number)
         books.swaps += 1
-        books.count("oip", "200")
+        swap(at, 1 + books.swaps % 2)
+        books.count("tfserving-grpc", "OK")
 
 
 def served(url: str) -> Counter[tuple[str, str]]:

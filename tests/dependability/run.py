@@ -39,6 +39,7 @@ def mixed_load(seconds: float) -> None:
     with tempfile.TemporaryDirectory() as place:
         models = Path(place)
         write_version(models, 1)
+        write_version(models, 2)
         server = Server(models, grpc_port=0)
         try:
             at = Address(server.wait_ready(), server.grpc_address)

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.timeout(120)
 
 def test_mixed_load(serve: Callable[..., Server], tmp_path: Path) -> None:
     write_version(tmp_path, 1)
+    write_version(tmp_path, 2)
     server = serve(tmp_path, workers=2, grpc_port=0)
     at = Address(server.wait_ready(), server.grpc_address)
     judge(at, tmp_path, server.process.pid, 15, room=60 * 2**20)
