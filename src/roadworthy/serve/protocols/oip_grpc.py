@@ -20,13 +20,14 @@ from roadworthy.core.types import Array
 from roadworthy.serve import tensors
 from roadworthy.serve.dataplane import DataPlane, InferenceFailed, InferRequest
 from roadworthy.serve.model import Model
+from roadworthy.serve.protocols import NotOffered
 from roadworthy.serve.protocols import _oip_model as describe
 from roadworthy.serve.protocols import _oip_parameters as parameters
 from roadworthy.serve.protocols import _oip_repository as repository
 from roadworthy.serve.protocols._oip_inputs import Inputs
 from roadworthy.serve.protocols._oip_outputs import Wanted, chosen, wants_ranking
 from roadworthy.serve.wire import inference
-from roadworthy.serve.wire.service import Caller, Method, NotOffered, Service
+from roadworthy.serve.wire.service import Caller, Method, Service
 
 CONTENTS = {
     "BOOL": ("bool_contents", "bool"), "INT8": ("int_contents", "int32"), "INT16": ("int_contents", "int32"),
@@ -73,10 +74,7 @@ class InferenceService:
             "inference.GRPCInferenceService",
             methods,
             {
-                "ServerLive": "open",
-                "ServerReady": "open",
-                "ModelReady": "open",
-                "ModelStatistics": "metrics",
+                **dict.fromkeys(("ServerLive", "ServerReady"), "open"),
                 **dict.fromkeys(("RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload", *NOT_OFFERED), "management"),
             },
         )

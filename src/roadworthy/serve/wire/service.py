@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from roadworthy.core.errors import RequestError
 from roadworthy.serve.protocols import Right
 
 Method = Callable[[Any, "Caller"], Any]
@@ -39,9 +38,3 @@ class Service:
     def right(self, rpc: str) -> Right:
         """What the RPC asks of its caller. Asked before the request is read."""
         return self.rights.get(rpc, "inference")
-
-
-class NotOffered(RequestError):
-    """Something of the protocol that this server does not do."""
-
-    status = 501
