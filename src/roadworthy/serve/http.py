@@ -1,91 +1,244 @@
-"""HTTP as a raw ASGI application: reads a request within its limits, hands it to a protocol, counts the answer."""
+"""HTTP above the socket: which protocol a request is for, whether its caller may, and what every answer has in common."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import orjson
 
 from roadworthy.core.errors import RequestError, TooLarge
+from roadworthy.serve import encoding, metrics
+from roadworthy.serve.access import EVERYBODY, Access
 from roadworthy.serve.dataplane import DataPlane
-from roadworthy.serve.limits import Limits
-from roadworthy.serve.metrics import Metrics
-from roadworthy.serve.protocols import Call, Protocol, Reply, TooSlow, UnsupportedBody
+from roadworthy.serve.logs import RequestLog
+from roadworthy.serve.protocols import Call, NoSuchPath, Protocol, Reply, Right, WrongVerb, hints
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+EVERY_RIGHT: frozenset[Right] = frozenset(("open", "inference", "management", "metrics"))
+METRICS = ("/metrics", "/monitoring/prometheus/metrics")
+ASIDE = 64 * 1024
+"""Bytes from which packing an answer is left to a thread; unpacking is from a 16th of it, as it may grow a thousandfold."""
+EXPOSED = b"inference-header-content-length, retry-after, x-request-id"
+"""What a page of another origin may read of an answer's headers."""
+ID_LENGTH = 128
 
 log = logging.getLogger(__name__)
 
 
+class ServerFault(RequestError):
+    """Something here failed that no client can help."""
+
+    status: ClassVar[int] = 500
+
+
+class Request:
+    """One request from the end of its head to its answer; ``reply`` is there as soon as the head alone earns a refusal."""
+
+    __slots__ = ("begun", "headers", "id", "method", "path", "peer", "protocol", "query", "reply")
+
+    def __init__(self, method: str, path: str, query: str, headers: Mapping[bytes, bytes], peer: str) -> None:
+        self.method, self.path, self.query, self.headers, self.peer = method, path, query, headers, peer
+        self.id = b""
+        self.protocol: Protocol = NOBODY
+        self.reply: Reply | None = None
+        self.begun = 0.0
+        """When its last byte came, by ``time.perf_counter``."""
+
+
 class App:
-    """The ASGI application of one server."""
+    """What answers at one listener: protocols over one dataplane, for the ``rights`` that this listener is for.
 
-    def __init__(self, plane: DataPlane, protocols: Sequence[Protocol], metrics: Metrics, limits: Limits) -> None:
-        self._plane, self._protocols, self._metrics, self._limits = plane, tuple(protocols), metrics, limits
+    A route of another right is not there at all: that is how management gets a port of its own.
+    """
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request. Nothing a client sends ends in anything but an answer."""
-        begun = time.perf_counter()
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        try:
-            reply = await self._reply(scope, headers, receive)
-        except Exception:
-            log.exception("no answer to %s %s", scope["method"], scope["path"])
-            reply = Reply(500, orjson.dumps({"error": "the server failed on this request; its log says how"}))
-        if reply is None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        protocols: Sequence[Protocol],
+        *,
+        access: Access = EVERYBODY,
+        rights: frozenset[Right] = EVERY_RIGHT,
+        cors: Sequence[str] = (),
+        requests: RequestLog | None = None,
+    ) -> None:
+        self.plane, self.limits = plane, plane.limits
+        self._protocols: tuple[Protocol, ...] = (*protocols, Exposition(plane))
+        self._access, self._rights, self._requests = access, rights, requests
+        self._cors = frozenset(origin.encode() for origin in cors)
+        self._ids = (b"%s-%x" % (os.urandom(6).hex().encode(), number) for number in itertools.count(1))
+
+    def admit(self, request: Request) -> None:
+        """Say whose the request is and, where its head alone is enough to refuse it, set its ``reply``; otherwise that is ``None``.
+
+        For the caller to do before it reads the body: a path that is not here, a caller who may not, a body that is too
+        large or in a form that is not read.
+        """
+        headers = request.headers
+        sent = headers.get(b"x-request-id")
+        request.id = sent if sent and len(sent) <= ID_LENGTH else next(self._ids)
+        request.protocol = self._owner(request.path)
+        if self._cors and request.method == "OPTIONS" and b"access-control-request-method" in headers:
+            request.reply = self._preflight(headers)
             return
-        start = [(b"content-type", reply.content_type), (b"content-length", str(len(reply.body)).encode()), *reply.headers]
-        # A client that waits for "100 Continue" has not sent its body, and would send the next request in its place.
-        if self._plane.draining or (reply.status >= 400 and b"expect" in headers):
-            start.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": reply.status, "headers": start})
-        await send({"type": "http.response.body", "body": reply.body})
-        self._metrics.count(reply.model, reply.status, time.perf_counter() - begun, reply.samples)
+        try:
+            right = request.protocol.right(request.method, request.path)
+            if right not in self._rights:
+                request.protocol = NOBODY
+                raise NoSuchPath("Not Found")
+            self._access.allows(headers.get(b"authorization"), right)
+            if (length := headers.get(b"content-length")) is not None and int(length) > self.limits.body:
+                raise TooLarge(f"the body has more than {self.limits.body} bytes, which is this server's limit")
+            if (coding := headers.get(b"content-encoding")) is not None:
+                encoding.check(coding)
+        except RequestError as problem:
+            request.reply = refusal(request, problem)
+        except Exception:
+            request.reply = self._failed(request)
 
-    async def _reply(self, scope: Message, headers: Mapping[bytes, bytes], receive: Receive) -> Reply | None:
-        """The answer, or ``None`` when the client has gone."""
-        path, method = scope["path"], scope["method"]
-        if path == "/metrics" and method in ("GET", "HEAD"):
-            return Reply(200, self._metrics.text(), content_type=self._metrics.content_type)
+    async def answer(self, request: Request, body: bytes) -> Reply:
+        """The protocol's answer. Nothing a client sends ends in anything but an answer."""
+        headers = request.headers
+        try:
+            if body and (coding := headers.get(b"content-encoding")) is not None:
+                body = await self._unpacked(body, coding)
+            reply = await request.protocol.handle(Call(request.method, request.path, headers, body, request.query))
+        except RequestError as problem:
+            reply = refusal(request, problem)
+        except Exception:
+            reply = self._failed(request)
+        if b"accept-encoding" in headers and len(reply.body) >= encoding.LEAST:
+            reply = await _packed(reply, headers[b"accept-encoding"])
+        return reply
+
+    def head(self, request: Request, reply: Reply) -> bytes:
+        """The lines of an answer that follow its status line, without Date, Connection and the empty line that ends them."""
+        if reply.status == 204:
+            lines = b"x-request-id: %b\r\n" % request.id
+        else:
+            lines = b"content-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n" % (reply.content_type, len(reply.body), request.id)
+        if reply.headers:
+            lines += b"".join([b"%b: %b\r\n" % header for header in reply.headers if header[0] != b"x-request-id"])
+        if reply.status in (429, 503) and not any(name == b"retry-after" for name, _ in reply.headers):
+            lines += b"retry-after: 1\r\n"
+        if self._cors and (origin := self._allowed(request.headers)):
+            lines += b"access-control-allow-origin: %b\r\naccess-control-expose-headers: %b\r\nvary: origin\r\n" % (origin, EXPOSED)
+        return lines
+
+    def answered(self, request: Request, reply: Reply) -> None:
+        """Count an answer that was handed over (or, as 499, one that its client did not wait for) and log it, where that is asked for."""
+        seconds = time.perf_counter() - request.begun if request.begun else 0.0
+        self.plane.counters.answer(request.protocol.name, reply.model, str(reply.status), seconds)
+        if self._requests is not None:
+            self._requests.write(request, reply, seconds)
+
+    def stray(self, peer: str) -> Request:
+        """Stands for what was no request, so that its refusal is counted and logged like any other."""
+        request = Request("", "", "", {}, peer)
+        request.id = next(self._ids)
+        return request
+
+    def _owner(self, path: str) -> Protocol:
         for protocol in self._protocols:
             if protocol.owns(path):
-                break
-        else:
-            return Reply(
-                405 if path == "/metrics" else 404, orjson.dumps({"error": "Method Not Allowed" if path == "/metrics" else "Not Found"})
-            )
-        try:
-            body = b"" if method in ("GET", "HEAD") else await self._body(headers, receive)
-        except RequestError as problem:
-            return protocol.refuse(problem)
-        return None if body is None else await protocol.handle(Call(method, path, headers, body))
+                return protocol
+        return NOBODY
 
-    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes | None:
-        """The whole body, or ``None`` when the client has gone; raises TooLarge, TooSlow or UnsupportedBody."""
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise UnsupportedBody("a compressed body is not read here; send it as it is, without Content-Encoding")
-        limit = self._limits.body
-        if int(headers.get(b"content-length", b"0")) > limit:
-            raise TooLarge(f"the body has more than {limit} bytes, which is this server's limit")
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(self._limits.body_seconds):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        return None
-                    size += len(message["body"])
-                    if size > limit:
-                        raise TooLarge(f"the body has more than {limit} bytes, which is this server's limit")
-                    pieces.append(message["body"])
-                    if not message["more_body"]:
-                        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        except TimeoutError:
-            raise TooSlow(f"the body did not arrive within {self._limits.body_seconds:.0f} s") from None
+    def _failed(self, request: Request) -> Reply:
+        log.exception("no answer to %s %s", request.method, request.path, extra={"fields": {"request": request.id.decode("latin-1")}})
+        return refusal(request, ServerFault("the server failed on this request; its log says how"))
+
+    async def _unpacked(self, body: bytes, coding: bytes) -> bytes:
+        if len(body) < ASIDE // 16:
+            return encoding.unpack(body, coding, self.limits.body)
+        return await asyncio.to_thread(encoding.unpack, body, coding, self.limits.body)
+
+    def _allowed(self, headers: Mapping[bytes, bytes]) -> bytes | None:
+        origin = headers.get(b"origin")
+        return origin if origin is not None and (origin in self._cors or b"*" in self._cors) else None
+
+    def _preflight(self, headers: Mapping[bytes, bytes]) -> Reply:
+        """What a browser asks before a page of another origin may call. It sends no token with the question."""
+        if self._allowed(headers) is None:
+            return Reply(403, orjson.dumps({"error": "pages of this origin may not call this server"}))
+        asked = headers.get(b"access-control-request-headers")
+        allowed = [(b"access-control-allow-methods", b"GET, HEAD, POST, PUT, DELETE, OPTIONS"), (b"access-control-max-age", b"600")]
+        if asked is not None:
+            allowed.append((b"access-control-allow-headers", asked))
+        return Reply(204, b"", headers=tuple(allowed))
+
+
+def refusal(request: Request, problem: RequestError) -> Reply:
+    """``problem`` in the form of the request's protocol, with the headers that go with it."""
+    reply = request.protocol.refuse(problem)
+    there = {name for name, _ in reply.headers}
+    missing = tuple(header for header in hints(problem) if header[0] not in there)
+    if not missing:
+        return reply
+    return Reply(reply.status, reply.body, reply.content_type, (*reply.headers, *missing), reply.model)
+
+
+async def _packed(reply: Reply, accept: bytes) -> Reply:
+    """The answer as its client would rather have it; tensors in binary stay as they are, as they hardly shrink."""
+    coding = encoding.wanted(accept)
+    if coding is None or reply.content_type == b"application/octet-stream" or any(name == b"content-encoding" for name, _ in reply.headers):
+        return reply
+    if len(reply.body) < ASIDE:
+        body = encoding.pack(reply.body, coding)
+    else:
+        body = await asyncio.to_thread(encoding.pack, reply.body, coding)
+    headers = (*reply.headers, (b"content-encoding", coding), (b"vary", b"accept-encoding"))
+    return Reply(reply.status, body, reply.content_type, headers, reply.model)
+
+
+class Nobody:
+    """Answers for the paths that no protocol has."""
+
+    name = "http"
+
+    def owns(self, path: str) -> bool:
+        """All that is left."""
+        return True
+
+    def right(self, method: str, path: str) -> Right:
+        """Nothing to protect."""
+        raise NoSuchPath("Not Found")
+
+    async def handle(self, call: Call) -> Reply:
+        """Never an answer."""
+        raise NoSuchPath("Not Found")
+
+    def refuse(self, problem: RequestError) -> Reply:
+        """``{"error": sentence}`` with the status of ``problem``."""
+        return Reply(problem.status, orjson.dumps({"error": problem.message}), headers=hints(problem))
+
+
+NOBODY = Nobody()
+
+
+class Exposition(Nobody):
+    """The server's counters as Prometheus reads them, at the usual path and at TensorFlow Serving's."""
+
+    name = "metrics"
+
+    def __init__(self, plane: DataPlane) -> None:
+        self._plane = plane
+
+    def owns(self, path: str) -> bool:
+        """Whether the path is one of the two."""
+        return path in METRICS
+
+    def right(self, method: str, path: str) -> Right:
+        """Its own."""
+        return "metrics"
+
+    async def handle(self, call: Call) -> Reply:
+        """The exposition, format 0.0.4, of the whole server."""
+        if call.method not in ("GET", "HEAD"):
+            raise WrongVerb("Method Not Allowed", allow="GET, HEAD")
+        text = metrics.text(await self._plane.totals(), self._plane.catalogue, ready=self._plane.ready)
+        return Reply(200, text, content_type=metrics.CONTENT_TYPE)
