@@ -71,6 +71,8 @@ def elements(spec: TensorSpec, flat: Sequence[Any], *, suspicious: bool = True) 
         if strangers := set(map(type, flat)).difference((bool,)):
             raise _stranger(spec, strangers.pop())
         return np.array(flat, bool)
+    if spec.dtype not in _CODES:
+        raise InvalidRequest(f"input {spec.name!r} is {spec.dtype}, which has no form in this protocol")
     if suspicious and bool in set(map(type, flat)):
         raise _stranger(spec, bool)
     try:
@@ -120,7 +122,7 @@ def written(value: object) -> bytes:
 def jsonable(name: str, values: Array) -> Any:
     """An output as ``written`` takes it: numbers as nested lists, byte strings as text or, where the output's name ends in
     ``_bytes`` or they are no UTF-8, as ``{"b64": text}``."""
-    if values.dtype == BYTES:
+    if values.dtype.kind in "OSU":
         return _texts(values.tolist(), name.endswith("_bytes"))
     native = np.ascontiguousarray(values, values.dtype.newbyteorder("=")).reshape(values.shape)
     whole = native if native.ndim else native[()]
