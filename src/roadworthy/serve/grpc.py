@@ -64,7 +64,7 @@ async def start(settings: Settings, port: int, plane: DataPlane) -> GrpcServer:
         raise BackendMissing("gRPC needs grpcio; install it with: pip install 'roadworthy[grpc]'") from problem
     leaving = asyncio.Event()
     server = grpc.aio.server(options=_options(plane.limits))
-    tokens = access.read(settings.tokens)
+    tokens = access.read_tokens(Path(settings.tokens)) if settings.tokens else access.EVERYBODY
     for service in services(plane):
         known = wire.rpcs(service.name)
         methods = {
