@@ -99,9 +99,12 @@ def write_files(target: Path, *, lie: bytes = b"") -> Path:
 class Server:
     """``serve(*paths, **options)`` in a fresh process; usable at once, ready after ``wait_ready``."""
 
+    script = SCRIPT
+    """What runs there, of the options as JSON and the paths."""
+
     def __init__(self, *paths: Path, **options: object) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, json.dumps(options), *map(str, paths)],
+            [sys.executable, "-c", self.script, json.dumps(options), *map(str, paths)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

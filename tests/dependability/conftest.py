@@ -10,9 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dependability.harness import PLUGIN, write_breaker
+from dependability.harness import PLUGIN, Server, write_breaker
 from roadworthy.core import registry
-from serving import Server
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -22,6 +22,7 @@ import numpy as np
 import psutil
 
 import bundles
+import serving
 from roadworthy.core.host import this_host
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Signature, TensorSpec
@@ -33,6 +34,33 @@ ECHO, SLEEP, RAISE, HANG, HANG_LOCKED, EXIT, SEGFAULT, DEVOUR = range(8)
 """The deeds of the breaker runtime; see plugin/roadworthy_breaker.py."""
 
 BREAKER = Signature((TensorSpec("x", "float32", ("batch", 3)),), (TensorSpec("y", "float32", ("batch", 3)),))
+
+
+SCRIPT = """
+import json, sys
+from roadworthy.core.errors import RoadworthyError
+from roadworthy.serve.limits import Limits
+from roadworthy.serve.server import serve_as
+from roadworthy.serve.settings import Settings
+options = json.loads(sys.argv[1])
+try:
+    serve_as(Settings(sources=tuple(sys.argv[2:]), port=0, limits=Limits(**options.pop("limits", {})), **options))
+except RoadworthyError as problem:
+    print(problem.message, file=sys.stderr)
+    sys.exit(problem.exit_code)
+"""
+
+
+class Server(serving.Server):
+    """``serve_as`` with these settings in a process of its own; ``limits`` are those that are not the default's."""
+
+    script = SCRIPT
+
+    @property
+    def grpc_address(self) -> str:
+        """Where it speaks gRPC, once it is ready."""
+        until(lambda: any(line.startswith("gRPC at ") for line in self._errors), 5, "the address of gRPC")
+        return next(line for line in self._errors if line.startswith("gRPC at ")).removeprefix("gRPC at ").strip()
 
 
 def write_breaker(target: Path, flavour: str = "", *, name: str = "breaker", version: str = "1") -> Path:

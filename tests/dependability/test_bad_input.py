@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 import bundles
-from dependability.harness import ask, record, row, tree, workers
+from dependability.harness import Server, ask, record, row, tree, workers
 from dependability.hostile import Hostile, requests
-from serving import PICTURE, SEES, Server
+from serving import PICTURE, SEES
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dependability.harness import ask, record, row, until, write_breaker
-from serving import Server
+from dependability.harness import Server, ask, record, row, until, write_breaker
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -12,9 +12,8 @@ import grpc
 import httpx
 import pytest
 
-from dependability.harness import DIALECTS, SLEEP, ask, connected, metric, record, row, runs, until
+from dependability.harness import DIALECTS, SLEEP, Server, ask, connected, metric, record, row, runs, until
 from roadworthy.serve import wire
-from serving import Server
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -22,7 +21,7 @@ LONG = 1.0
 
 
 def waiting(url: str) -> float:
-    return metric(httpx.get(f"{url}/metrics").text, "roadworthy_waiting", model="breaker")
+    return metric(httpx.get(f"{url}/metrics").text, "roadworthy_inferences_waiting", model="breaker")
 
 
 def request_of(x: list[float], dialect: str = "oip") -> bytes:
@@ -49,7 +48,7 @@ def test_a_client_that_has_gone(serve: Callable[..., Server], breaker: Path, run
         assert busy.result().status_code == 200
         assert stays.result().status_code == 200
         ran = [tag for tag in runs(runs_file) if tag]
-        cancelled = metric(client.get("/metrics").text, "roadworthy_requests_total", model="breaker", outcome="cancelled")
+        cancelled = metric(client.get("/metrics").text, "roadworthy_inferences_total", model="breaker", outcome="cancelled")
     record(
         "gone",
         f"{dialect}-hangs-up",
@@ -94,7 +93,7 @@ def test_a_deadline_over_grpc(serve: Callable[..., Server], breaker: Path, runs_
     with (
         httpx.Client(base_url=url, timeout=10) as client,
         ThreadPoolExecutor(1) as pool,
-        grpc.insecure_channel(grpc_address(server)) as channel,
+        grpc.insecure_channel(server.grpc_address) as channel,
     ):
         busy = pool.submit(ask, client, row(SLEEP, LONG, 1))
         until(lambda: 1 in runs(runs_file), 5, "the long request runs")
@@ -115,10 +114,6 @@ def test_a_deadline_over_grpc(serve: Callable[..., Server], breaker: Path, runs_
         ran=len(ran) - 2,
     )
     assert ran == [1, 7]
-
-
-def grpc_address(server: Server) -> str:
-    return f"127.0.0.1:{server.grpc_port}"
 
 
 def oip_message(tag: int) -> tuple[str, object]:

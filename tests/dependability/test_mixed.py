@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from dependability import mixed
-from dependability.harness import record
+from dependability.harness import Server, record
 from dependability.swaps import Address, write_version
-from serving import Server
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dependability.harness import DIALECTS, JSON, ask, load, port_of, probing, quantile, record, row, until
-from serving import Server
+from dependability.harness import DIALECTS, JSON, Server, ask, load, port_of, probing, quantile, record, row, until
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dependability.harness import DIALECTS, ask, connected, quantile, record, row, tree
-from serving import Server
+from dependability.harness import DIALECTS, Server, ask, connected, quantile, record, row, tree
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -12,8 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from dependability.harness import DIALECTS, JSON, SLEEP, ask, connected, load, port_of, record, row, runs, until
-from serving import Server
+from dependability.harness import DIALECTS, JSON, SLEEP, Server, ask, connected, load, port_of, record, row, runs, until
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dependability.harness import DIALECTS, JSON, ask, load, port_of, quantile, record, row, tree, workers, write_breaker
+from dependability.harness import DIALECTS, JSON, Server, ask, load, port_of, quantile, record, row, tree, workers, write_breaker
 from dependability.swaps import Address, by_oip, by_oip_grpc, by_tfserving_grpc, by_torchserve, swapping, write_version
-from serving import Server
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -21,6 +21,7 @@ from dependability.harness import (
     HANG_LOCKED,
     JSON,
     SEGFAULT,
+    Server,
     ask,
     load,
     port_of,
@@ -30,7 +31,6 @@ from dependability.harness import (
     workers,
     write_breaker,
 )
-from serving import Server
 
 pytestmark = pytest.mark.timeout(90)
 
