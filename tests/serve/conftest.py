@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import bundles
+from asking import Ask, asking
 from roadworthy.core import registry
 from roadworthy.core.contract import Answer, Contract
 from serving import MANY, PICTURE, PLUGIN, QUANTISED, SEES, Server, variant, write_echo, write_files
@@ -81,6 +82,15 @@ def quantised_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         variants=(variant("echo"),),
         golden={"in.x": np.zeros((2, 2), np.uint8), "out.y": np.zeros((2, 2), np.uint8)},
     )
+
+
+@pytest.fixture(scope="module")
+def ask(
+    null_bundle: Path, many_bundle: Path, picture_bundle: Path, echo_bundle: Path, files_bundle: Path, quantised_bundle: Path
+) -> Iterator[Ask]:
+    """``ask(method, path, body, headers)``: the Open Inference Protocol over six models, in this process and without a socket."""
+    with asking(null_bundle, many_bundle, picture_bundle, echo_bundle, files_bundle, quantised_bundle) as ask:
+        yield ask
 
 
 @pytest.fixture(scope="session")

@@ -1,95 +1,22 @@
-"""The Open Inference Protocol, driven in this process through the ASGI door: its paths, its forms, its refusals."""
+"""The Open Inference Protocol over HTTP, in this process and without a socket: its paths, its forms, its refusals."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from roadworthy.serve.dataplane import DataPlane
-from roadworthy.serve.http import App
-from roadworthy.serve.limits import Limits
-from roadworthy.serve.metrics import Metrics
+from asking import Ask, assert_refused, infer
+from roadworthy.core.version import __version__
 from roadworthy.serve.model import Model
-from roadworthy.serve.protocols.oip import OpenInference
-from serving import LABELS, binary_request, json_request, outputs_of
+from serving import LABELS, binary_request, json_request
 
 X = np.arange(24, dtype=np.float32).reshape(2, 12) / 24
 A, B = np.array([[1, 2], [3, 4]], np.float32), np.array([-7, 2**40])
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.body)
-
-    @property
-    def outputs(self) -> dict[str, Any]:
-        """The outputs by name, in whatever form they came."""
-        assert self.status == 200, self.body
-        return outputs_of(self.body, self.headers)
-
-
-Ask = Callable[..., Answered]
-
-
-@pytest.fixture(scope="module")
-def ask(
-    null_bundle: Path, many_bundle: Path, picture_bundle: Path, echo_bundle: Path, files_bundle: Path, quantised_bundle: Path
-) -> Iterator[Ask]:
-    """``ask(method, path, body, headers)`` to a server of six models that has no socket."""
-    plane = DataPlane()
-    app = App(plane, (OpenInference(plane, "0"),), Metrics(plane, "0"), Limits(body=1 << 16))
-    plane.open(map(Model.open, (null_bundle, many_bundle, picture_bundle, echo_bundle, files_bundle, quantised_bundle)))
-    with asyncio.Runner() as runner:
-        yield lambda *request, **more: runner.run(_asgi(app, *request, **more))
-    plane.close()
-
-
-async def _asgi(app: App, method: str, path: str, body: object = b"", headers: Mapping[str, str] | None = None) -> Answered:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": data, "more_body": False}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    await app({"type": "http", "method": method, "path": path, "headers": lines}, receive, send)
-    start, content = sent
-    answered = Answered(start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, content["body"])
-    assert int(answered.headers["content-length"]) == len(answered.body)
-    return answered
-
-
-def infer(ask: Ask, model: str, body: object, headers: Mapping[str, str] | None = None) -> Answered:
-    return ask("POST", f"/v2/models/{model}/infer", body, headers)
-
-
-def assert_refused(answered: Answered, status: int = 400, says: str = "") -> None:
-    assert answered.status == status, answered.body
-    assert list(answered.json) == ["error"]
-    sentence = answered.json["error"]
-    assert sentence and "\n" not in sentence and "Traceback" not in sentence and says in sentence, sentence
 
 
 # Paths
@@ -97,7 +24,8 @@ def assert_refused(answered: Answered, status: int = 400, says: str = "") -> Non
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/"])
 def test_the_server_says_what_it_is(ask: Ask, path: str) -> None:
-    assert ask("GET", path).json == {"name": "roadworthy", "version": "0", "extensions": ["binary_tensor_data"]}
+    offered = ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"]
+    assert ask("GET", path).json == {"name": "roadworthy", "version": __version__, "extensions": offered}
 
 
 def test_health(ask: Ask) -> None:
@@ -116,8 +44,10 @@ def test_a_model_says_what_it_takes_and_gives(ask: Ask) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/nope", "/v2/nope", "/v2x", "/v2/health", "/v2/models", "/v2/models/", "/v2/models/linear/nope", "/v2/models/linear/infer/x",
-     "/v2/models//infer", "/v2/models/linear/versions", "/v2/models/linear/versions//infer", "/v1/models/linear"],
+    ["/v2/nope", "/v2/health", "/v2/models", "/v2/models/", "/v2/models/linear/nope", "/v2/models/linear/infer/x",
+     "/v2/models//infer", "/v2/models/linear/versions", "/v2/models/linear/versions//infer", "/v2/repository",
+     "/v2/repository/models/linear",
+     "/v2/repository/models//load", "/v2/logging", "/v2/systemsharedmemory/status", "/v2/models/linear/trace/setting"],
 )  # fmt: skip
 def test_unknown_paths(ask: Ask, path: str) -> None:
     assert_refused(ask("GET", path), 404)
@@ -130,7 +60,16 @@ def test_unknown_models(ask: Ask, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "path"), [("POST", "/v2"), ("PUT", "/v2/health/live"), ("DELETE", "/v2/models/linear"), ("POST", "/metrics")]
+    ("verb", "path"),
+    [
+        ("POST", "/v2"),
+        ("PUT", "/v2/health/live"),
+        ("DELETE", "/v2/models/linear"),
+        ("GET", "/v2/repository/index"),
+        ("GET", "/v2/repository/models/linear/load"),
+        ("POST", "/v2/models/stats"),
+        ("POST", "/v2/models/linear/config"),
+    ],
 )
 def test_wrong_verbs(ask: Ask, verb: str, path: str) -> None:
     assert_refused(ask(verb, path), 405)
@@ -371,7 +310,8 @@ def with_input(**changes: object) -> dict[str, Any]:
         (b"{", "is not JSON"),
         (b"\xff\xfe", "is not JSON"),
         (b'{"inputs": [NaN]}', "is not JSON"),
-        (b"[" * 5000, "is not JSON"),
+        (b"[" * 5000, "deeper than 32"),
+        (with_input(data=json.loads("[" * 30 + "1" + "]" * 30)), "deeper than 32"),
         ([], "JSON object"),
         ({}, "list of inputs"),
         ({"inputs": {}}, "list of inputs"),
@@ -394,7 +334,12 @@ def with_input(**changes: object) -> dict[str, Any]:
         ({**GOOD, "parameters": {"binary_data_output": 1}}, "true or false"),
         ({**GOOD, "outputs": {}}, "outputs should be a list"),
         ({**GOOD, "outputs": [{"name": "z"}]}, "there is no output 'z'"),
-        ({**GOOD, "outputs": [{"name": "y", "parameters": {"classification": 3}}]}, "not offered"),
+        ({**GOOD, "outputs": [{"name": "y", "parameters": {"shared_memory_region": "here"}}]}, "not offered"),
+        ({**GOOD, "outputs": [{"name": "y", "parameters": {"classification": -1}}]}, "classification should be a whole number"),
+        ({**GOOD, "outputs": [{"name": "y", "parameters": {"classification": True}}]}, "classification should be a whole number"),
+        ({**GOOD, "outputs": [{"name": "label", "parameters": {"classification": 1}}]}, "no numbers of which"),
+        ({**GOOD, "parameters": {"timeout": -1}}, "timeout should be a whole number"),
+        ({**GOOD, "parameters": {"timeout": 0.5}}, "timeout should be a whole number"),
         ({**GOOD, "outputs": [{"name": "y", "parameters": {"binary_data": "yes"}}]}, "true or false"),
     ],
 )
@@ -411,104 +356,3 @@ def test_binary_data_too_long_and_too_short(ask: Ask) -> None:
     body, headers = binary_request({"x": X})
     assert_refused(infer(ask, "linear", body + b"\0", headers), says="goes on for 1 bytes")
     assert_refused(infer(ask, "linear", body[:-1], headers), says="95 bytes are left")
-
-
-def test_a_body_that_is_too_large_or_compressed(ask: Ask) -> None:
-    assert_refused(infer(ask, "linear", bytes(1 << 17)), 413, "65536")
-    assert_refused(infer(ask, "linear", b"{}", {"Content-Length": "999999"}), 413, "65536")
-    assert_refused(infer(ask, "linear", b"\x1f\x8b", {"Content-Encoding": "gzip"}), 415, "compressed")
-
-
-def test_metrics_count_by_model_and_code_and_never_by_a_clients_words(ask: Ask) -> None:
-    infer(ask, "linear", GOOD)
-    infer(ask, "linear", {})
-    infer(ask, "a-name-of-the-clients-own", {})
-    text = ask("GET", "/metrics").body.decode()
-    assert 'roadworthy_requests_total{code="200",model="linear"}' in text
-    assert 'roadworthy_requests_total{code="400",model="linear"}' in text
-    assert "a-name-of-the-clients-own" not in text
-    for line in ("roadworthy_ready 1.0", 'roadworthy_in_flight{model="linear"} 0.0', 'roadworthy_build_info{version="0"} 1.0'):
-        assert line in text
-    assert 'roadworthy_request_samples_bucket{le="2.0",model="linear"}' in text
-    assert 'roadworthy_golden_error{model="linear",variant="null-fp32-t1"}' in text
-
-
-# Whatever a client may think of
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "shape", "data", "parameters"]), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-FIELDS = ("name", "shape", "datatype", "data", "parameters")
-VALUES = st.one_of(
-    JSON,
-    st.sampled_from(
-        [
-            "x",
-            "y",
-            "label",
-            "FP32",
-            "FP16",
-            "BYTES",
-            "BOOL",
-            [1, 12],
-            [12],
-            [[0] * 12],
-            [0] * 12,
-            {"binary_data_size": 48},
-            {"binary_data": True},
-        ]
-    ),
-)
-TENSOR = st.dictionaries(st.sampled_from(FIELDS), VALUES) | st.builds(
-    lambda changes: {**with_input(shape=[1, 12], data=[0] * 12)["inputs"][0], **changes},
-    st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=2),
-)
-REQUEST = st.fixed_dictionaries(
-    {"inputs": st.lists(TENSOR, max_size=3) | JSON},
-    optional={"id": JSON, "parameters": VALUES, "outputs": st.lists(TENSOR, max_size=3) | JSON},
-)
-ANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
-
-
-def assert_answered(answered: Answered) -> None:
-    if answered.status == 200:
-        assert answered.outputs
-    else:
-        assert 400 <= answered.status < 500
-        assert_refused(answered, answered.status)
-
-
-@ANY
-@given(REQUEST | JSON, st.sampled_from(["linear", "picture", "many", "files"]))
-def test_any_json_gets_an_answer_or_one_sentence(ask: Ask, request_: object, model: str) -> None:
-    assert_answered(infer(ask, model, request_))
-
-
-@ANY
-@given(
-    st.binary(max_size=64), st.sampled_from(["linear", "picture", "many", "files"]), st.sampled_from(["", "image/png", "application/json"])
-)
-def test_any_bytes_get_an_answer_or_one_sentence(ask: Ask, body: bytes, model: str, kind: str) -> None:
-    assert_answered(infer(ask, model, body, {"Content-Type": kind}))
-
-
-@ANY
-@given(REQUEST, st.binary(max_size=64) | st.just(bytes(48)), st.integers(-3, 3), st.none() | st.text("0123456789-+ xé", max_size=6))
-def test_any_binary_request_gets_an_answer_or_one_sentence(ask: Ask, request_: object, tail: bytes, off: int, length: str | None) -> None:
-    head = json.dumps(request_).encode()
-    size = str(len(head) + off) if length is None else length
-    assert_answered(infer(ask, "linear", head + tail, {"Inference-Header-Content-Length": size}))
-
-
-@ANY
-@given(
-    st.text(max_size=30)
-    | st.lists(st.sampled_from(["v2", "models", "linear", "versions", "1", "infer", "ready", "", ".."]), max_size=7).map("/".join)
-)
-def test_any_path_gets_an_answer(ask: Ask, path: str) -> None:
-    for method in ("GET", "POST", "PATCH"):
-        assert ask(method, f"/{path}").status < 500

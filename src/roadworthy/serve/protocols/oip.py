@@ -20,15 +20,15 @@ Non-finite outputs are ``null`` in JSON, which has no word for them, and exact i
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import orjson
 
-from roadworthy.core.errors import InvalidRequest, RequestError, Unavailable, UnknownModel
+from roadworthy.core.errors import InvalidRequest, RequestError, UnknownModel
+from roadworthy.core.version import __version__
 from roadworthy.serve.dataplane import DataPlane, InferenceFailed, InferRequest
 from roadworthy.serve.json_body import parsed
-from roadworthy.serve.protocols import Call, NoSuchPath, NotOffered, Reply, Right, WrongVerb
+from roadworthy.serve.protocols import Call, NoSuchPath, NotOffered, Reply, Right, WrongVerb, hints
 from roadworthy.serve.protocols import _oip_model as models
 from roadworthy.serve.protocols import _oip_repository as repository
 from roadworthy.serve.protocols._oip_answer import write
@@ -42,9 +42,8 @@ class OpenInference:
 
     name = "oip"
 
-    def __init__(self, plane: DataPlane, version: str) -> None:
+    def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
-        self._version = version
 
     def owns(self, path: str) -> bool:
         """Whether the path is this protocol's."""
@@ -69,12 +68,7 @@ class OpenInference:
 
     def refuse(self, problem: RequestError, model: str = "") -> Reply:
         """``{"error": sentence}`` with the status of ``problem``."""
-        headers: tuple[tuple[bytes, bytes], ...] = ()
-        if isinstance(problem, WrongVerb):
-            headers = ((b"allow", problem.allow.encode()),)
-        elif isinstance(problem, Unavailable):
-            headers = ((b"retry-after", str(max(1, math.ceil(problem.after))).encode()),)
-        return Reply(problem.status, _error(problem.message), headers=headers, model=model)
+        return Reply(problem.status, _error(problem.message), headers=hints(problem), model=model)
 
     async def _route(self, call: Call, parts: list[str]) -> Reply:
         match parts:
@@ -96,7 +90,7 @@ class OpenInference:
         match parts:
             case [] | [""]:
                 _only(call, "GET")
-                return _json({"name": "roadworthy", "version": self._version, "extensions": models.EXTENSIONS})
+                return _json({"name": "roadworthy", "version": __version__, "extensions": models.EXTENSIONS})
             case ["health", "live"]:
                 _only(call, "GET")
                 return _json({"live": True})
