@@ -15,6 +15,8 @@ from roadworthy.core.version import __version__
 
 INTERRUPTED = 130
 EXISTING = click.Path(path_type=Path)
+EXISTING_FILE = click.Path(exists=True, dir_okay=False)
+PORT = click.IntRange(0, 65535)
 
 EPILOG = """\b
 Exit codes: 0 done; 1 a fault of Roadworthy's own; 2 wrong usage; 3 the source was refused or cannot be used;
@@ -61,11 +63,11 @@ def _percent(context: click.Context, option: click.Parameter, value: str) -> flo
 
 
 def _duration(context: click.Context, option: click.Parameter, value: str) -> float:
-    """``90s``, ``10m``, ``1h`` or plain seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", value)
-    if not match or not float(match[1]):
+    """``90s``, ``10m``, ``1h``, ``2ms`` or plain seconds, in seconds; none at all only where that is the default."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|[smh]?)", value)
+    if not match or not (float(match[1]) or option.default == "0s"):
         raise click.BadParameter(f"{value!r} is no duration such as 90s, 10m or 1h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    return float(match[1]) * {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def _names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -237,12 +239,38 @@ def predict(bundle: Path, files: tuple[Path, ...], as_json: bool) -> None:
 @commands.command()
 @click.argument("bundles", nargs=-1, required=True, type=EXISTING)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 picks a free one.")
-def serve(bundles: tuple[Path, ...], host: str, port: int) -> None:
-    """Answer the Open Inference Protocol over HTTP."""
-    from roadworthy.serve.server import serve as run
+@click.option("--port", default=8000, show_default=True, type=PORT, help="The port of HTTP; 0 picks a free one.")
+@click.option("--grpc-port", type=PORT, help="Answer gRPC too, at this port (needs the extra grpc).")
+@click.option("--management-port", type=PORT, help="Management answers at this port only.")
+@click.option("--metrics-port", type=PORT, help="Metrics answer at this port only.")
+@click.option("--workers", default=0, type=click.IntRange(0), help="Worker processes.  [default: one a core, at most 8]")
+@click.option("--threads", type=click.IntRange(1), help="Threads of one call.  [default: measured]")
+@click.option("--batch", type=click.IntRange(1), help="Most samples of one call of several requests.  [default: measured]")
+@click.option("--delay", default="0s", show_default=True, callback=_duration, help="Wait so long for a batch to fill, e.g. 2ms.")
+@click.option("--versions", default=1, show_default=True, type=click.IntRange(0), help="Newest versions to serve of a model; 0: all.")
+@click.option("--watch", default="0s", show_default=True, callback=_duration, help="Look so often for new bundles, e.g. 2s; 0: never.")
+@click.option("--tls-certificate", "certificate", type=EXISTING_FILE, help="Certificate chain (PEM) to speak TLS with.")
+@click.option("--tls-key", "key", type=EXISTING_FILE, help="Its private key (PEM).")
+@click.option("--tls-client-ca", "client_ca", type=EXISTING_FILE, help="Only clients with a certificate of this authority.")
+@click.option("--tokens", type=EXISTING_FILE, help="Bearer tokens and their rights (TOML or JSON).")
+@click.option("--cors", multiple=True, help="An origin whose pages may call, e.g. https://example.org; may be repeated.")
+@click.option("--log-requests", is_flag=True, help="One line of JSON a request on standard error.")
+@click.option("--traces", help="Send OpenTelemetry traces to this OTLP endpoint (needs the extra otel).")
+@click.option("--draft-jpeg", is_flag=True, help="Decode large JPEGs at a fraction of their size: faster, other pixels.")
+@click.option("--max-body", default=16.0, show_default=True, type=click.FloatRange(0.001), help="Largest request, in MiB.")
+@click.option("--max-wait", default="1s", show_default=True, callback=_duration, help="Refuse what would wait longer than this.")
+@click.option("--grace", default="30s", show_default=True, callback=_duration, help="Time for what was accepted on the way out.")
+def serve(bundles: tuple[Path, ...], max_body: float, max_wait: float, grace: float, **options: Any) -> None:
+    """Serve bundles, or directories of them, to clients of the Open Inference Protocol, TensorFlow Serving and TorchServe.
 
-    run(bundles, host=host, port=port)
+    A directory holds bundles, or NAME/VERSION folders that are bundles.
+    """
+    from roadworthy.serve.limits import MIB, Limits
+    from roadworthy.serve.server import serve_as
+    from roadworthy.serve.settings import Settings
+
+    limits = Limits(body=int(max_body * MIB), wait_seconds=max_wait, drain_seconds=grace)
+    serve_as(Settings(sources=tuple(map(str, bundles)), limits=limits, **options))
 
 
 @commands.command()

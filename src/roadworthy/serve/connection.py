@@ -211,6 +211,10 @@ class Connection(asyncio.Protocol):
             self._turn_away(_too_large(self._limits))
             return
         self._fed = self._size = 0
+        host = headers.get(b"host")
+        if host is None and self._parser.get_http_version() == "1.1" or host is not None and b"," in host:
+            self._turn_away(InvalidRequest("a request of HTTP/1.1 has one Host header"))
+            return
         path, query = _parts(url)
         request = Request(self._parser.get_method().decode(), path, query, headers, self._peer)
         self._app.admit(request)

@@ -139,7 +139,7 @@ class Worker(msgspec.Struct):
     """The worst golden answer by model, version and variant, relative to the output's scale."""
 
 
-class Counters(msgspec.Struct):
+class Counters(msgspec.Struct, tag=True):
     """Everything that is counted. ``answered`` is by protocol, model (empty where it was about none) and HTTP or gRPC code."""
 
     answered: dict[tuple[str, str, str], int] = msgspec.field(default_factory=dict)
@@ -178,17 +178,3 @@ class Counters(msgspec.Struct):
             self.inferences.setdefault(pair, Inferences()).merge(inferences)
         self.workers.extend(other.workers)
         self.restarts += other.restarts
-
-
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(Counters)
-
-
-def packed(counters: Counters) -> bytes:
-    """As bytes, for the way between two processes."""
-    return _ENCODER.encode(counters)
-
-
-def unpacked(data: bytes) -> Counters:
-    """Back again."""
-    return _DECODER.decode(data)

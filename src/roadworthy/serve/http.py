@@ -70,7 +70,8 @@ class App:
         self._protocols: tuple[Protocol, ...] = (*protocols, Exposition(plane))
         self._access, self._rights, self._requests = access, rights, requests
         self._cors = frozenset(origin.encode() for origin in cors)
-        self._ids = (b"%s-%x" % (os.urandom(6).hex().encode(), number) for number in itertools.count(1))
+        prefix = os.urandom(6).hex().encode()
+        self._ids = (b"%b-%x" % (prefix, number) for number in itertools.count(1))
 
     def admit(self, request: Request) -> None:
         """Say whose the request is and, where its head alone is enough to refuse it, set its ``reply``; otherwise that is ``None``.

@@ -68,15 +68,18 @@ class Lane:
     """One version of a model, with as many ``models`` opened as may answer at a time.
 
     All methods belong to the event loop's thread. ``cap`` is the samples of one call; requests of more than that are
-    calls of their own. Counts into ``counters``.
+    calls of their own. ``delay`` seconds are waited for more requests to fill a call, where somebody asks for that. Counts into
+    ``counters``.
     """
 
-    def __init__(self, models: Sequence[Model], counters: Inferences, *, cap: int = 1, limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self, models: Sequence[Model], counters: Inferences, *, cap: int = 1, limits: Limits = DEFAULT, delay: float = 0.0
+    ) -> None:
         self.models = tuple(models)
         self.model = self.models[0]
         self.counters, self.cap = counters, cap
         self.loaded_at = time.time()
-        self._limits = limits
+        self._limits, self._delay = limits, delay
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Job] = deque()
         self._waiting_elements = 0
@@ -172,7 +175,10 @@ class Lane:
     def _book_turn(self) -> None:
         if not self._turn_booked:
             self._turn_booked = True
-            self._loop.call_soon(self._turn)
+            if self._delay and sum(job.samples for job in self._queue) < self.cap:
+                self._loop.call_later(self._delay, self._turn)
+            else:
+                self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         self._turn_booked = False

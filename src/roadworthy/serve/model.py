@@ -63,10 +63,11 @@ class Model:
         self._preprocessor: Preprocessor | None = None
 
     @classmethod
-    def open(cls, path: Path | str, *, threads: int | None = None) -> Model:
+    def open(cls, path: Path | str, *, threads: int | None = None, name: str | None = None, version: str | None = None) -> Model:
         """The first variant of the bundle at ``path`` that this host can run and that gives its golden answers here.
 
-        ``threads`` overrides what the plan says; without it a plan made for more cores than there are is cut to these.
+        ``threads`` overrides what the plan says; without it a plan made for more cores than there are is cut to these. ``name``
+        and ``version`` override what the bundle calls itself.
         Raises BundleError for a bundle that is damaged or of which no variant passes (each with its reason), and
         BackendMissing when packages are all that is lacking.
         """
@@ -84,6 +85,7 @@ class Model:
                 notes.append(f"{variant.name} is not used: {problem.message}")
                 continue
             model = cls(manifest, variant, session, check, (*notes, *_notes_on_packages(variant)))
+            model.name, model.version = name or model.name, version or model.version
             model.pace = _pace(model, golden)
             return model
         if all(isinstance(problem, BackendMissing) for problem in failures):
@@ -172,6 +174,12 @@ class Model:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def golden_inputs(path: Path) -> Arrays:
+    """The inputs of the golden samples of the bundle at ``path``, samples first."""
+    manifest = store.read(path)
+    return _read_golden(path, manifest).inputs
 
 
 def _open_variant(

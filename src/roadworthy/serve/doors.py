@@ -1,0 +1,123 @@
+"""The listening sockets of a server: what is answered at each, and how the supervisor hands a connection to a worker."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from roadworthy.core.errors import EnvironmentFault, UsageError
+from roadworthy.core.version import __version__
+from roadworthy.serve import access
+from roadworthy.serve.dataplane import DataPlane
+from roadworthy.serve.http import App
+from roadworthy.serve.logs import RequestLog
+from roadworthy.serve.protocols import Protocol, Right
+from roadworthy.serve.protocols.oip import OpenInference
+from roadworthy.serve.protocols.page import Page
+from roadworthy.serve.protocols.tfserving import TensorFlowServing
+from roadworthy.serve.settings import Settings
+
+
+@dataclass(frozen=True)
+class Door:
+    """One port and the rights of the routes that are answered there."""
+
+    port: int
+    rights: frozenset[Right]
+
+
+def doors(settings: Settings) -> tuple[Door, ...]:
+    """The main door first; a right that has a port of its own is not answered at the main one."""
+    main: set[Right] = {"open", "inference", "management", "metrics"}
+    others: list[Door] = []
+    own: tuple[tuple[int | None, Right], ...] = ((settings.management_port, "management"), (settings.metrics_port, "metrics"))
+    for port, right in own:
+        if port is not None:
+            main.discard(right)
+            others.append(Door(port, frozenset({"open", right})))
+    return Door(settings.port, frozenset(main)), *others
+
+
+def apps(plane: DataPlane, settings: Settings, grpc_port: int | None) -> tuple[App, ...]:
+    """What answers at each of ``doors``, in their order; ``grpc_port`` is where gRPC is spoken, for people to read."""
+    tokens = access.read_tokens(Path(settings.tokens)) if settings.tokens else access.EVERYBODY
+    requests = RequestLog() if settings.log_requests else None
+    protocols = tuple(_protocols(plane, grpc_port))
+    return tuple(
+        App(plane, protocols, rights=door.rights, access=tokens, cors=settings.cors, requests=requests) for door in doors(settings)
+    )
+
+
+def tls(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS of every door, where there is one."""
+    if settings.certificate is None:
+        return None
+    if settings.key is None:
+        raise UsageError(f"{settings.certificate} needs its private key to speak TLS; name it with --tls-key")
+    authority = Path(settings.client_ca) if settings.client_ca else None
+    return access.tls_context(Path(settings.certificate), Path(settings.key), authority)
+
+
+def listen(host: str, port: int, *, backlog: int = 1024) -> socket.socket:
+    """A socket that listens there; raises UsageError for an address that is none or that is taken."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except (OSError, OverflowError) as problem:
+        raise UsageError(f"{host}:{port} is no address to listen at: {problem}") from problem
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(backlog)
+    except (OSError, OverflowError) as problem:
+        listener.close()
+        if getattr(problem, "errno", None) == errno.EADDRINUSE:
+            raise UsageError(f"port {port} at {host} is taken; choose another, or 0 for a free one") from problem
+        raise EnvironmentFault(f"cannot listen at {host}:{port}: {problem}") from problem
+    return listener
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """A port that several processes can listen at, held but not listened at; the kernel gives connections to those that do."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        holder = socket.socket(family, socket.SOCK_STREAM)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(address)
+    except (OSError, OverflowError) as problem:
+        raise UsageError(f"port {port} at {host} cannot be had for gRPC: {problem}") from problem
+    return holder
+
+
+def url(listener: socket.socket, secure: bool) -> str:
+    """Where a client finds it."""
+    host, port = listener.getsockname()[:2]
+    return f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def hand_over(channel: socket.socket, which: int, connection: socket.socket) -> None:
+    """Give ``connection``, accepted at door number ``which``, to the worker at the other end; raises OSError where it takes none."""
+    socket.send_fds(channel, [bytes([which])], [connection.fileno()])
+
+
+def receive(channel: socket.socket) -> tuple[int, socket.socket] | None:
+    """The next connection that was handed over and the number of its door; ``None`` when there is none for the moment."""
+    try:
+        data, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
+    except OSError:
+        return None
+    if not data or not descriptors:
+        return None
+    connection = socket.socket(fileno=descriptors[0])
+    connection.setblocking(False)
+    return data[0], connection
+
+
+def _protocols(plane: DataPlane, grpc_port: int | None) -> Iterator[Protocol]:
+    yield OpenInference(plane)
+    yield TensorFlowServing(plane)
+    yield Page(plane, __version__, grpc_port)

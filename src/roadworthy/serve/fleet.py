@@ -1,0 +1,295 @@
+"""The models of the whole server: carries commands out on every worker or on none, and keeps the catalogue that all route by."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from roadworthy.core.errors import BackendMissing, BundleError, InvalidRequest, RoadworthyError, Unavailable, UnknownModel
+from roadworthy.serve import commands, repository
+from roadworthy.serve.catalogue import Canary, Catalogue, Served, State, Version, order
+from roadworthy.serve.control import Channel, Forget, Gone, Open, Opened, Route
+from roadworthy.serve.plan import Plan
+from roadworthy.serve.repository import Found
+from roadworthy.serve.settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+Workers = Callable[[], Sequence[Channel]]
+"""The workers that are up at this moment."""
+
+Prover = Callable[[Open], Awaitable[Opened]]
+"""Opens a bundle in a process that answers nobody, so that one that crashes, hangs or eats its opener takes no request with it."""
+
+
+class Fleet:
+    """What is served, everywhere alike. One command at a time; its errors are the client's answer."""
+
+    def __init__(self, settings: Settings, workers: Workers, prover: Prover) -> None:
+        self.catalogue = Catalogue()
+        self.opened = False
+        self.failures: list[RoadworthyError] = []
+        self._settings = settings
+        self._sources = tuple(map(Path, settings.sources))
+        self._workers, self._prove = workers, prover
+        self._lock = asyncio.Lock()
+        self._plans: dict[tuple[str, str], tuple[Plan, str]] = {}
+        self._stamps: dict[tuple[str, str], tuple[int, int]] = {}
+        self._gone: set[tuple[str, str]] = set()
+        """What clients unloaded: watching the directory must not bring it back."""
+
+    async def open_all(self) -> None:
+        """Load what the sources hold: every bundle, and of a directory's models the newest versions."""
+        async with self._lock:
+            for found in self._wanted():
+                try:
+                    await self._load(found)
+                except RoadworthyError as problem:
+                    self.failures.append(problem)
+            self.opened = True
+            await self._route()
+
+    async def look(self) -> None:
+        """Take in what is new in the sources, or replaced there, and let go of what is there no more."""
+        async with self._lock:
+            found = {(one.name, one.version): one for one in self._wanted()}
+            for key, one in found.items():
+                if key not in self._gone and self._stamps.get(key) != one.stamp:
+                    try:
+                        await self._load(one)
+                    except RoadworthyError as problem:
+                        LOG.error("%s version %s is not served: %s", *key, problem.message)
+            there = {(one.name, one.version) for one in repository.scan(self._sources)}
+            self._gone &= there
+            for key in self._stamps.keys() - there:
+                await self._unload(*key, "its bundle is gone from the directory")
+                del self._stamps[key]
+
+    async def carry_out(self, command: commands.AnyCommand) -> None:
+        """Do it everywhere; raises a RequestError, or the BundleError of a bundle that does not pass, with nothing changed."""
+        async with self._lock:
+            match command:
+                case commands.Load(name=name):
+                    found = repository.locate(self._sources, name, command.version, command.path)
+                    self._gone.discard((name, found[-1].version))
+                    await self._load(found[-1])
+                case commands.Unload(name=name):
+                    await self._unload_asked(name, command.version)
+                case commands.Configure():
+                    await self._configure(command)
+                case commands.Replace(models):
+                    for configured in models:
+                        repository.locate(self._sources, configured.name, None, configured.path)
+                    for configured in models:
+                        await self._configure(configured)
+                    for served in self.catalogue.models:
+                        if served.ready and served.name not in {configured.name for configured in models}:
+                            await self._unload_asked(served.name, None)
+                case commands.Scale(name=name):
+                    await self._scale(name, command.version, command.instances)
+                case _:
+                    await self._route(self._changed(command))
+
+    async def catch_up(self, worker: Channel) -> None:
+        """Bring a new worker to where the others are; raises what keeps it from getting there."""
+        async with self._lock:
+            for served, version in self.catalogue:
+                if version.state == "ready":
+                    plan, digest = self._plans[served.name, version.version]
+                    await worker.ask(Open(name=served.name, version=version.version, path=version.path, plan=plan, digest=digest))
+            await worker.ask(Route(self.catalogue, self.opened))
+
+    def plan(self, name: str, version: str) -> Plan:
+        """How that version uses each worker."""
+        return self._plans[name, version][0]
+
+    def _wanted(self) -> tuple[Found, ...]:
+        """Bundles that were named one by one are all served; of those in directories, the newest."""
+        named = tuple(source for source in self._sources if (source / repository.MANIFEST).is_file())
+        folders = tuple(source for source in self._sources if source not in named)
+        return (*repository.scan(named), *repository.newest(repository.scan(folders), self._settings.versions))
+
+    # Loading: proven aside, opened everywhere, then let in everywhere
+
+    async def _load(self, found: Found) -> None:
+        before = self.catalogue.find(found.name) or Served(name=found.name)
+        was = before.version(found.version)
+        self._stamps[found.name, found.version] = found.stamp
+        if was is None or was.state != "ready":
+            await self._route(_with(before, _version(found, "loading")))
+        try:
+            plan, digest, notes = await self._open_everywhere(found)
+        except RoadworthyError as problem:
+            if was is None or was.state != "ready":
+                await self._route(_with(before, _version(found, "failed", problem.message)))
+            raise
+        for note in notes:
+            LOG.warning("%s: %s", found.name, note)
+        self._plans[found.name, found.version] = plan, digest
+        ready = _version(found, "ready")
+        ready = msgspec.structs.replace(ready, instances=plan.instances, threads=plan.threads, batch=plan.batch)
+        await self._route(self._without_old(_with(self.catalogue.find(found.name) or before, ready)))
+
+    async def _open_everywhere(self, found: Found) -> tuple[Plan, str, tuple[str, ...]]:
+        wanted = Open(name=found.name, version=found.version, path=str(found.path))
+        workers = list(self._workers())
+        if not workers:
+            raise Unavailable("no part of the server is up to load it; try again in a moment")
+        if self.opened:
+            opened = await self._prove(wanted)
+            rest = workers
+        else:
+            # Nobody is served yet whom a crash could hurt.
+            first, *rest = workers
+            answer = await first.ask(wanted)
+            assert isinstance(answer, Opened)
+            opened = answer
+        same = msgspec.structs.replace(wanted, plan=opened.plan, digest=opened.digest)
+        outcomes = await asyncio.gather(*(worker.ask(same) for worker in rest), return_exceptions=True)
+        # A worker that died meanwhile catches up when it is replaced.
+        problems = [one for one in outcomes if isinstance(one, BaseException) and not isinstance(one, Gone)]
+        if problems:
+            await self._tell(Forget(found.name, found.version))
+            raise problems[0]
+        return opened.plan, opened.digest, opened.notes
+
+    def _without_old(self, served: Served) -> Served:
+        """Versions beyond the newest that are wanted go, unless something still points at them."""
+        keep = self._settings.versions
+        if not keep or any((source / repository.MANIFEST).is_file() for source in self._sources):
+            return served
+        pointed = {served.default, served.shadow, served.canary.version if served.canary else None, *served.labels.values()}
+        old = [version.version for version in served.ready][:-keep]
+        for version in old:
+            if version not in pointed:
+                served = _with(served, _state(served, version, "unloaded", "a newer version took its place"))
+        return served
+
+    # Everything else
+
+    async def _unload_asked(self, name: str, version: str | None) -> None:
+        served = self._served(name)
+        versions = [version] if version is not None else [one.version for one in served.versions]
+        for one in versions:
+            if served.version(one) is None:
+                raise UnknownModel(f"{name} has no version {one!r}")
+            self._gone.add((name, one))
+            await self._unload(name, one, "unloaded on request")
+
+    async def _unload(self, name: str, version: str, reason: str) -> None:
+        served = self.catalogue.find(name)
+        if served is not None and served.version(version) is not None:
+            self._plans.pop((name, version), None)
+            await self._route(_with(_unpointed(served, version), _state(served, version, "unloaded", reason)))
+
+    async def _configure(self, wanted: commands.Configure) -> None:
+        """Load what is lacking first, then let go of the rest, then move the labels."""
+        found = repository.locate(self._sources, wanted.name, None, wanted.path)
+        chosen = [one for one in found if one.version in wanted.versions] if wanted.versions else list(found[-wanted.latest :])
+        if missing := set(wanted.versions) - {one.version for one in chosen}:
+            raise UnknownModel(f"there is no version {missing.pop()} of {wanted.name!r} at {wanted.path}")
+        for one in chosen:
+            known = self.catalogue.find(wanted.name)
+            version = known.version(one.version) if known else None
+            if version is None or version.state != "ready" or self._stamps.get((one.name, one.version)) != one.stamp:
+                self._gone.discard((one.name, one.version))
+                await self._load(one)
+        keep = {one.version for one in chosen}
+        for version in self._served(wanted.name).ready:
+            if version.version not in keep:
+                await self._unload(wanted.name, version.version, "not in the configuration")
+        await self._route(self._changed(commands.SetLabels(name=wanted.name, labels=wanted.labels)))
+
+    async def _scale(self, name: str, version: str | None, instances: int) -> None:
+        served = self._served(name)
+        if instances < 1:
+            raise InvalidRequest(f"{name} needs at least one instance; unload it to have none")
+        for one in [version] if version else [ready.version for ready in served.ready]:
+            known = self._ready(served, one)
+            plan, digest = self._plans[name, one]
+            each = -(-instances // max(1, len(self._workers())))
+            scaled = msgspec.structs.replace(plan, instances=each, threads=max(1, plan.threads * plan.instances // each))
+            wanted = Open(name=name, version=one, path=known.path, plan=scaled, digest=digest)
+            await asyncio.gather(*(worker.ask(wanted) for worker in self._workers()))
+            self._plans[name, one] = scaled, digest
+            changed = msgspec.structs.replace(known, instances=each, threads=scaled.threads, since=time.time())
+            await self._route(_with(self._served(name), changed))
+
+    def _changed(self, command: commands.AnyCommand) -> Served:
+        """The model as one of the commands that only point at versions leaves it."""
+        assert isinstance(command, commands.Command)
+        served = self._served(command.name)
+        match command:
+            case commands.SetDefault(version=version):
+                return msgspec.structs.replace(served, default=version and self._ready(served, version).version)
+            case commands.SetLabels(labels=labels):
+                for version in labels.values():
+                    self._ready(served, version)
+                return msgspec.structs.replace(served, labels=labels)
+            case commands.SetCanary(version=version, share=share):
+                if not 0 <= share <= 1:
+                    raise InvalidRequest(f"the canary's share is {share}; it goes from 0 to 1")
+                canary = None if version is None else Canary(self._ready(served, version).version, share)
+                return msgspec.structs.replace(served, canary=canary)
+            case commands.SetShadow(version=version):
+                return msgspec.structs.replace(served, shadow=version and self._ready(served, version).version)
+        raise InvalidRequest(f"the server does not know {type(command).__name__}")
+
+    def _served(self, name: str) -> Served:
+        served = self.catalogue.find(name)
+        if served is None:
+            raise UnknownModel(f"there is no model {name!r} here")
+        return served
+
+    def _ready(self, served: Served, version: str) -> Version:
+        known = served.version(version)
+        if known is None or known.state != "ready":
+            raise UnknownModel(f"{served.name} has no version {version!r} that answers; load it first")
+        return known
+
+    async def _route(self, changed: Served | None = None) -> None:
+        if changed is not None:
+            self.catalogue = self.catalogue.with_model(changed)
+        await self._tell(Route(self.catalogue, self.opened))
+
+    async def _tell(self, body: Route | Forget) -> None:
+        await asyncio.gather(*(worker.ask(body) for worker in self._workers()), return_exceptions=True)
+
+
+def only_missing(failures: Sequence[RoadworthyError]) -> RoadworthyError:
+    """What to say when nothing can be served: that a package is lacking, if that is all that is wrong."""
+    lacking = [problem for problem in failures if isinstance(problem, BackendMissing)]
+    if len(failures) == 1 or len(lacking) == len(failures):
+        return failures[0]
+    return BundleError("; ".join(problem.message for problem in failures))
+
+
+def _version(found: Found, state: State, reason: str = "") -> Version:
+    return Version(version=found.version, path=str(found.path), state=state, reason=reason, since=time.time())
+
+
+def _state(served: Served, version: str, state: State, reason: str) -> Version:
+    known = served.version(version)
+    assert known is not None
+    return msgspec.structs.replace(known, state=state, reason=reason, since=time.time())
+
+
+def _with(served: Served, version: Version) -> Served:
+    others = [one for one in served.versions if one.version != version.version]
+    return msgspec.structs.replace(served, versions=tuple(sorted((*others, version), key=lambda one: order(one.version))))
+
+
+def _unpointed(served: Served, version: str) -> Served:
+    """Without default, labels, canary and shadow that stand for ``version``."""
+    return msgspec.structs.replace(
+        served,
+        default=None if served.default == version else served.default,
+        labels={label: one for label, one in served.labels.items() if one != version},
+        canary=None if served.canary and served.canary.version == version else served.canary,
+        shadow=None if served.shadow == version else served.shadow,
+    )

@@ -1,0 +1,92 @@
+"""How one model uses the host's cores: instances, threads and samples a call, measured where it will answer."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from statistics import median
+
+import msgspec
+import numpy as np
+
+from roadworthy.bundle import store
+from roadworthy.core.host import usable_cores
+from roadworthy.core.types import Arrays
+from roadworthy.serve.model import Model
+
+GAIN = 1.15
+"""A larger batch, or a second thread for each sample's share, has to be worth as much; below it the simpler plan is taken."""
+
+BORROW = 1.5
+"""A slow model may use a neighbour's core while that idles where two threads are so many times as fast as one."""
+
+SLOW_SECONDS = 0.005
+BATCHES = (2, 4, 8, 16, 32)
+BUDGET = 0.4
+"""Seconds that measuring one model's batches may take."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """In each worker ``instances`` answer at a time, each on ``threads`` threads, up to ``batch`` samples a call.
+
+    ``seconds`` is what a call took by its samples, where it was measured.
+    """
+
+    instances: int = 1
+    threads: int = 1
+    batch: int = 1
+    seconds: dict[int, float] = {}
+
+
+def share(processes: int, certified: int) -> int:
+    """The threads of a model in one of ``processes`` workers: the host's cores shared out, and no more than were certified."""
+    return max(1, min(certified, usable_cores() // processes))
+
+
+def certified_threads(bundle: Path) -> int:
+    """The threads of the bundle's first plan, which won the race on the host that certified it."""
+    return store.read(bundle).variants[0].plan.threads
+
+
+def borrows(one: Model, two: Model, feeds: Arrays) -> bool:
+    """Whether an instance on more threads than its share, ``two``, is worth it though its neighbour may want the same cores."""
+    return _call(one, feeds, 1) > BORROW * _call(two, feeds, 1)
+
+
+def slow(model: Model, feeds: Arrays) -> bool:
+    """Whether one call is long enough for more threads to be worth trying."""
+    return _call(model, feeds, 1) > SLOW_SECONDS
+
+
+def batches(model: Model, feeds: Arrays, most: float) -> tuple[int, dict[int, float]]:
+    """The samples of one call that answer most samples a second, and the seconds of every size tried with ``feeds``, repeated.
+
+    None that takes longer than ``most`` seconds; 1 where nothing gains ``GAIN`` over single calls. ResNet-18 in float32 gains
+    nothing, tiny networks up to four times.
+    """
+    signature = model.signature
+    seconds = {1: _call(model, feeds, 1)}
+    if not signature.batched or model.variant.plan.batch is not None or signature.call_size(1) != 1:
+        return 1, seconds
+    begun = time.perf_counter()
+    for size in BATCHES:
+        if signature.call_size(size) != size or time.perf_counter() - begun > BUDGET or 2 * max(seconds.values()) > most:
+            break
+        seconds[size] = _call(model, feeds, size)
+    gains = {size: size * seconds[1] / took for size, took in seconds.items() if took <= most or size == 1}
+    best = max(gains.values())
+    if best < GAIN:
+        return 1, seconds
+    return min(size for size, gain in gains.items() if gain > 0.95 * best), seconds
+
+
+def _call(model: Model, feeds: Arrays, samples: int) -> float:
+    """Seconds of one call with so many samples: the median of a few, of one if that is long."""
+    samples = model.signature.call_size(samples)
+    repeated = {name: np.resize(array, (samples, *array.shape[1:])) for name, array in feeds.items()}
+    times: list[float] = []
+    while len(times) < 9 and sum(times) < 0.03:
+        begun = time.perf_counter()
+        model.run(repeated)
+        times.append(time.perf_counter() - begun)
+    return median(times[1:] or times)

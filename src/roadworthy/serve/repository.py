@@ -1,0 +1,112 @@
+"""Bundles as they lie on disk: single ones, and directories of models with their versions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from roadworthy.core.errors import BundleError, Forbidden, UnknownModel
+from roadworthy.serve.catalogue import order
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Found:
+    """One bundle, by the name and the version that it is served under; ``stamp`` changes when the bundle is replaced."""
+
+    name: str
+    version: str
+    path: Path
+    stamp: tuple[int, int]
+
+
+class _Named(msgspec.Struct):
+    name: str
+    version: str
+
+
+def scan(sources: Sequence[Path]) -> tuple[Found, ...]:
+    """Every bundle at ``sources``, each of them a bundle or a directory of these, by name and then oldest first.
+
+    In a directory, ``NAME/VERSION/manifest.json`` goes by its folders' names, and ``FOLDER/manifest.json`` by what it says itself. A bundle
+    whose manifest cannot be read has its folder's name and version 1: it will be refused with the reason when it is opened.
+    """
+    found = {(one.name, one.version): one for source in sources for one in _scan(source)}
+    return tuple(sorted(found.values(), key=lambda one: (one.name, order(one.version))))
+
+
+def newest(found: Sequence[Found], count: int) -> tuple[Found, ...]:
+    """The ``count`` newest versions of every model, all for 0."""
+    kept: list[Found] = []
+    for name in dict.fromkeys(one.name for one in found):
+        versions = [one for one in found if one.name == name]
+        kept.extend(versions[-count:] if count else versions)
+    return tuple(kept)
+
+
+def locate(sources: Sequence[Path], name: str, version: str | None, path: str | None) -> tuple[Found, ...]:
+    """The bundles that a client means, oldest first; raises UnknownModel, or Forbidden for a ``path`` outside of ``sources``.
+
+    A client may only name what lies inside the directories that the server was started with, links followed.
+    """
+    if path is None:
+        found = tuple(one for one in scan(sources) if one.name == name)
+    else:
+        inside = _inside(sources, path)
+        found = tuple(Found(name, one.version, one.path, one.stamp) for one in _scan(inside, named=name))
+    found = tuple(one for one in found if version in (None, one.version))
+    if not found:
+        wanted = f"version {version} of " if version else ""
+        raise UnknownModel(f"there is no bundle of {wanted}{name!r} {f'at {path}' if path else 'in the directories that are served'}")
+    return found
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a bundle's manifest, which holds those of its files; raises BundleError where there is none."""
+    try:
+        return hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()
+    except OSError as problem:
+        raise BundleError(f"{path / MANIFEST} cannot be read: {problem.strerror or problem}") from None
+
+
+def _inside(sources: Sequence[Path], path: str) -> Path:
+    for source in sources:
+        wanted = (source / path).resolve()
+        if wanted.is_relative_to(source.resolve()) and wanted.exists():
+            return wanted
+    raise Forbidden(f"{path} does not lie inside the directories that this server was started with")
+
+
+def _scan(source: Path, named: str | None = None) -> Iterator[Found]:
+    if (source / MANIFEST).is_file():
+        yield _found(source, named)
+        return
+    for folder in _folders(source):
+        if (folder / MANIFEST).is_file():
+            yield _found(folder, None) if named is None else _found(folder, named, folder.name)
+            continue
+        for version in _folders(folder):
+            if (version / MANIFEST).is_file():
+                yield _found(version, folder.name, version.name)
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        return sorted(one for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _found(path: Path, name: str | None, version: str | None = None) -> Found:
+    try:
+        stat = (path / MANIFEST).stat()
+        stamp = stat.st_ino, stat.st_mtime_ns
+        said = msgspec.json.decode((path / MANIFEST).read_bytes(), type=_Named)
+    except (OSError, msgspec.DecodeError):
+        stamp, said = (0, 0), _Named(path.name.removesuffix(".bundle"), "1")
+    return Found(name or said.name, version or said.version, path, stamp)

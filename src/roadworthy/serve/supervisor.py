@@ -1,0 +1,380 @@
+"""The supervising process: owns the listening sockets, hands every connection to the worker with the fewest, replaces workers that end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from roadworthy.core.errors import Conflict, RequestError, RoadworthyError, Unavailable
+from roadworthy.serve import commands, doors
+from roadworthy.serve.connection import Connection, Connections
+from roadworthy.serve.control import Beat, Body, Channel, Count, Done, Drain, Forget, Gone, Hello, Open, Opened
+from roadworthy.serve.counters import Counters
+from roadworthy.serve.dataplane import DataPlane
+from roadworthy.serve.fleet import Fleet
+from roadworthy.serve.settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+PARTING = 0.2
+"""Seconds between "not ready" and the closed doors: clients are told to leave with every answer, and who was on the way still gets one."""
+
+SILENCE_SECONDS = 10.0
+"""A worker that gives no sign of life for so long is taken for hung."""
+
+OPENING_SECONDS = 120.0
+"""While it opens bundles it may be busy for longer: runtimes are imported and files are hashed then."""
+
+STEADY_SECONDS = 20.0
+"""A worker that lived for so long did not end because of how it began."""
+
+MOST_BACK_OFF = 30.0
+SPARE_SECONDS = 10.0
+"""So long the process that proves bundles waits for the next one."""
+
+
+Answering = Callable[["Member", Body], Awaitable[Body]]
+"""What answers the questions of a worker that are no signs of life."""
+
+
+class Member:
+    """One worker process, from the supervisor's side."""
+
+    def __init__(self, settings: Settings, index: int, grpc_port: int | None, answer: Answering) -> None:
+        self.index = index
+        self.greeted = asyncio.Event()
+        self.up = False
+        self.sick = ""
+        self.busy = 0
+        """Questions that may keep it from giving signs of life."""
+        self.handed = 0
+        """Connections it got since it last said how many it has."""
+        self.last = Counters()
+        self.started = self.heard = time.monotonic()
+        self.channel = Channel(lambda body: self._answer(body, answer))
+        self._hello = Hello(settings, index, grpc_port)
+        self.process, self._control, self.door = _start()
+
+    @property
+    def connections(self) -> int:
+        """Open ones, as far as is known."""
+        return self.handed + sum(worker.connections for worker in self.last.workers)
+
+    async def run(self) -> int:
+        """Talk with it until it ends; its exit status."""
+        await self.channel.open(self._control)
+        talking = asyncio.create_task(self.channel.serve())
+        try:
+            with suppress(Gone):
+                await self.channel.ask(self._hello)
+                self.greeted.set()
+            await talking
+            return await asyncio.to_thread(self.process.wait)
+        finally:
+            self.up = False
+            self.kill()
+            self.door.close()
+
+    def silent(self) -> bool:
+        """Whether it is taken for hung."""
+        return time.monotonic() - self.heard > (OPENING_SECONDS if self.busy or not self.up else SILENCE_SECONDS)
+
+    def kill(self) -> None:
+        """End it whatever it does."""
+        if self.process.poll() is None:
+            self.process.kill()
+
+    async def _answer(self, body: Body, others: Answering) -> Body:
+        if isinstance(body, Beat):
+            self.last, self.sick, self.heard, self.handed = body.counters, body.sick, time.monotonic(), 0
+            return Done()
+        return await others(self, body)
+
+
+class Supervisor:
+    """One server. ``run`` returns once it was told to end and has."""
+
+    def __init__(self, settings: Settings, grpc_port: int | None) -> None:
+        self._settings, self._grpc_port = settings, grpc_port
+        self._members: dict[int, Member] = {}
+        self._past = Counters()
+        self.draining = False
+        self._spare: Member | None = None
+        self._spare_used = 0.0
+        self._spare_lock = asyncio.Lock()
+        self._crew: list[asyncio.Task[None]] = []
+        self.fleet = Fleet(settings, self._channels, self._prove)
+        # What answers while no worker does: the same application, over no models.
+        self._plane = DataPlane(limits=settings.limits, manage=self._carry_out, totals=self._totals, counters=Counters())
+        self._connections = Connections(settings.limits)
+        self._apps = doors.apps(self._plane, settings, grpc_port)
+        self._tls = doors.tls(settings)
+        self._alone: set[asyncio.Task[None]] = set()
+
+    async def run(self, listeners: Sequence[socket.socket], announce: Callable[[Fleet], None]) -> None:
+        """Serve at ``listeners`` (in the order of the doors) until SIGTERM or SIGINT.
+
+        ``announce`` is called when all models had their verdict. Raises the error of the bundles where none can be served.
+        """
+        loop = asyncio.get_running_loop()
+        stop = _stop_signal()
+        for which, listener in enumerate(listeners):
+            loop.add_reader(listener, self._accept, which, listener)
+        self._crew = [asyncio.create_task(self._keep(index)) for index in range(self._settings.processes)]
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._open(announce)),
+            asyncio.create_task(self._watch_workers()),
+            asyncio.create_task(self._look()),
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait((stopping, *tasks), return_when=asyncio.FIRST_COMPLETED)
+            while stopping not in done:
+                for task in done:
+                    task.result()
+                    tasks.remove(task)
+                done, _ = await asyncio.wait((stopping, *tasks), return_when=asyncio.FIRST_COMPLETED)
+            await self._drain(listeners)
+        finally:
+            for task in (*tasks, stopping, *self._crew):
+                task.cancel()
+            for member in (*self._members.values(), *([self._spare] if self._spare else [])):
+                member.kill()
+            self._connections.abort()
+
+    # Connections
+
+    def _accept(self, which: int, listener: socket.socket) -> None:
+        for _ in range(64):
+            try:
+                connection, _address = listener.accept()
+            except OSError:
+                return
+            self._place(which, connection)
+
+    def _place(self, which: int, connection: socket.socket) -> None:
+        """To the worker with the fewest connections; to ourselves where no worker takes it."""
+        for member in sorted((one for one in self._members.values() if one.up and not one.sick), key=lambda one: one.connections):
+            try:
+                doors.hand_over(member.door, which, connection)
+            except OSError:
+                continue
+            member.handed += 1
+            connection.close()
+            return
+        task = asyncio.get_running_loop().create_task(self._answer_alone(which, connection))
+        self._alone.add(task)
+        task.add_done_callback(self._alone.discard)
+
+    async def _answer_alone(self, which: int, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._plane.catalogue, self._plane.draining = self.fleet.catalogue, True
+        with suppress(OSError):
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: Connection(self._apps[which], self._connections), connection, ssl=self._tls
+            )
+
+    # Workers
+
+    async def _keep(self, index: int) -> None:
+        """One worker after another; one that ends soon after its start is followed later and later."""
+        back_off = 0.0
+        while not self.draining:
+            member = self._members[index] = Member(self._settings, index, self._grpc_port, self._asked)
+            ending = asyncio.create_task(member.run())
+            joining = asyncio.create_task(self._join(member))
+            status = await ending
+            joining.cancel()
+            if self.draining:
+                return
+            self._past.merge(_without_workers(member.last))
+            self._past.restarts += 1
+            member.last = Counters()
+            lived = time.monotonic() - member.started
+            back_off = 0.0 if lived > STEADY_SECONDS else min(MOST_BACK_OFF, max(0.5, 2 * back_off))
+            LOG.error(
+                "worker %d ended (%s) after %.1f s; the next one starts in %.1f s", index, member.sick or _how(status), lived, back_off
+            )
+            await asyncio.sleep(back_off)
+
+    async def _join(self, member: Member) -> None:
+        """Let it take connections once it has every model that the others have."""
+        await member.greeted.wait()
+        try:
+            member.busy += 1
+            if self.fleet.opened or self.fleet.catalogue.models:
+                await self.fleet.catch_up(member.channel)
+            member.up = True
+            member.heard = time.monotonic()
+        except Gone:
+            return
+        except RoadworthyError as problem:
+            member.sick = problem.message
+            member.kill()
+        finally:
+            member.busy -= 1
+
+    async def _watch_workers(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            for member in self._members.values():
+                if member.process.poll() is None and member.silent():
+                    member.sick = "it gave no sign of life"
+                    member.kill()
+                elif member.sick and member.up:
+                    member.up = False
+                    asyncio.get_running_loop().call_later(1.0, member.kill)
+            if self._spare is not None and time.monotonic() - self._spare_used > SPARE_SECONDS and not self._spare.busy:
+                self._spare.kill()
+                self._spare = None
+
+    def _channels(self) -> list[Channel]:
+        return [member.channel for member in self._members.values() if member.up]
+
+    async def _prove(self, wanted: Open) -> Opened:
+        """In a process that answers nobody; it is kept for a while, as changes come in rows."""
+        async with self._spare_lock:
+            if self._spare is None or self._spare.process.poll() is not None:
+                self._spare = Member(self._settings, -1, None, self._asked)
+                self._alone.add(running := asyncio.create_task(_end(self._spare)))
+                running.add_done_callback(self._alone.discard)
+                await self._spare.greeted.wait()
+            spare = self._spare
+            spare.busy += 1
+            try:
+                opened = await asyncio.wait_for(spare.channel.ask(wanted), OPENING_SECONDS)
+                await spare.channel.ask(Forget(wanted.name, wanted.version))
+            except Gone:
+                raise Conflict(f"{wanted.path} ended the process that opened it ({_how(spare.process.wait())})") from None
+            except TimeoutError:
+                spare.kill()
+                raise Conflict(f"{wanted.path} was not open after {OPENING_SECONDS:.0f} s") from None
+            finally:
+                spare.busy -= 1
+                self._spare_used = time.monotonic()
+            assert isinstance(opened, Opened)
+            return opened
+
+    # What workers ask, and what is done for everybody
+
+    async def _asked(self, member: Member, body: Body) -> Body:
+        if isinstance(body, Count):
+            return await self._totals()
+        assert isinstance(body, commands.Command | commands.Replace)
+        await self._carry_out(body)
+        return Done()
+
+    async def _carry_out(self, command: commands.AnyCommand) -> None:
+        if self.draining:
+            raise Unavailable("the server is on its way out")
+        try:
+            await self.fleet.carry_out(command)
+        except RequestError:
+            raise
+        except RoadworthyError as problem:
+            raise Conflict(problem.message) from problem
+
+    async def _totals(self) -> Counters:
+        """What all workers counted up to now; of one that does not answer at once, what it said last."""
+        total = Counters()
+        total.merge(self._past)
+        total.merge(self._plane.counters)
+        members = [member for member in self._members.values() if member.process.poll() is None]
+        answers = await asyncio.gather(*(asyncio.wait_for(member.channel.ask(Count()), 0.2) for member in members), return_exceptions=True)
+        for member, answer in zip(members, answers, strict=True):
+            total.merge(answer if isinstance(answer, Counters) else member.last)
+        return total
+
+    async def _open(self, announce: Callable[[Fleet], None]) -> None:
+        while not all(index in self._members and self._members[index].up for index in range(self._settings.processes)):
+            await asyncio.sleep(0.005)
+        for member in self._members.values():
+            member.busy += 1
+        await self.fleet.open_all()
+        for member in self._members.values():
+            member.busy -= 1
+        if not self.draining:
+            announce(self.fleet)
+
+    async def _look(self) -> None:
+        while self._settings.watch:
+            await asyncio.sleep(self._settings.watch)
+            if self.fleet.opened:
+                await self.fleet.look()
+        await asyncio.Event().wait()
+
+    async def _drain(self, listeners: Sequence[socket.socket]) -> None:
+        """Not ready first, then no more connections, then every worker ends with what it accepted answered."""
+        self.draining = True
+        await self._say(Drain())
+        await asyncio.sleep(PARTING)
+        for which, listener in enumerate(listeners):
+            self._accept(which, listener)
+            asyncio.get_running_loop().remove_reader(listener)
+            listener.close()
+        await self._say(Drain(finish=True))
+        ends = [asyncio.to_thread(member.process.wait) for member in self._members.values()]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*ends, self._connections.drain()), self._settings.limits.drain_seconds + 1)
+
+    async def _say(self, what: Drain) -> None:
+        channels = [member.channel for member in self._members.values() if member.process.poll() is None]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*(channel.ask(what) for channel in channels), return_exceptions=True), 2)
+
+
+async def _end(member: Member) -> None:
+    await member.run()
+
+
+def _start() -> tuple[subprocess.Popen[bytes], socket.socket, socket.socket]:
+    """A worker process with our ends of its two sockets: to talk, and to hand connections over."""
+    control, control_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    door, door_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with control_there, door_there:
+        for end in (control, door, control_there, door_there):
+            end.setblocking(False)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "roadworthy.serve.worker", str(control_there.fileno()), str(door_there.fileno())],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(control_there.fileno(), door_there.fileno()),
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+    return process, control, door
+
+
+def _how(status: int) -> str:
+    if status < 0:
+        with suppress(ValueError):
+            return f"killed by {signal.Signals(-status).name}"
+    return f"exit status {status}"
+
+
+def _without_workers(counters: Counters) -> Counters:
+    """What it counted, without what it was."""
+    counters.workers = []
+    return counters
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; a second one ends the process at once, as it would have without us."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def heard() -> None:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, heard)
+    return stop
