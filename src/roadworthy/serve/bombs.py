@@ -19,6 +19,9 @@ PIECES = 1000
 
 PIECE = 512
 
+HEADER = 256 * 1024
+"""Bytes in which a header is looked for; colour profiles and previews come before a JPEG's size."""
+
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 """A marker that is neither a stuffed byte nor a restart: the only ones inside a scan's data."""
 
@@ -31,6 +34,7 @@ def pixels(image: bytes) -> int:
     if image.startswith(b"\x89PNG"):
         return _big(image[16:20]) * _big(image[20:24])
     if image.startswith(b"\xff\xd8"):
+        image = image[:HEADER]
         for number, (marker, at) in enumerate(_segments(image)):
             if marker in _FRAMES:
                 return _big(image[at + 3 : at + 5]) * _big(image[at + 5 : at + 7])

@@ -26,6 +26,9 @@ LARGE = 4_000_000
 SAMPLES = 256 * MIB
 """Bytes that the images of one request may become: a body of tiny ones could become a thousand times its size."""
 
+TINY_PIXELS, TINY_BYTES = 10_000, 4096
+"""Images up to this are decoded on the event loop's own thread: going to another one would cost as much again."""
+
 OVERHEAD = 20_000
 """What an image costs beside its pixels, as a number of them."""
 
@@ -58,8 +61,11 @@ class Decoder:
         async def one(index: int, out: Array | None = None) -> Array:
             if deadline is not None and time.monotonic() >= deadline:
                 raise DeadlineExceeded("the time for this request ran out before its images were decoded")
+            image, name = images[index], f"image {index}"
+            if len(images) == 1 and sizes[0] <= TINY_PIXELS and len(image) <= TINY_BYTES:
+                return _decode(preprocessor, image, name, out)[0]
             pool = self._large if sizes[index] > LARGE else self._small
-            return await pool.run(lambda: _decode(preprocessor, images[index], f"image {index}", out), sizes[index])
+            return await pool.run(lambda: _decode(preprocessor, image, name, out), sizes[index])
 
         try:
             first = await one(0)
