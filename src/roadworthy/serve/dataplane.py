@@ -58,15 +58,16 @@ class DataPlane:
 
     ``catalogue`` is the whole server's, as the supervisor last said. ``manage`` carries a command out on the whole server
     and returns when it is done everywhere (or raises a RequestError), ``totals`` adds up what all workers counted.
+    ``draft_jpeg`` is for the ``Decoder``.
     """
 
-    def __init__(self, *, limits: Limits = DEFAULT, manage: Manage, totals: Totals, counters: Counters) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT, manage: Manage, totals: Totals, counters: Counters, draft_jpeg: bool = False) -> None:
         self.limits, self.manage, self.totals, self.counters = limits, manage, totals, counters
         self.catalogue = Catalogue()
         self.opened = False
         self.draining = False
         self._lanes: dict[tuple[str, str], Lane] = {}
-        self._decoder = Decoder(limits)
+        self._decoder = Decoder(limits, draft=draft_jpeg)
 
     @property
     def ready(self) -> bool:
@@ -115,7 +116,11 @@ class DataPlane:
         feeds = request.feeds
         if request.images:
             lane.admit()
-            feeds = await self._decoder.images(model, request.images)
+            try:
+                feeds = await self._decoder.images(model, request.images, request.deadline)
+            except Unavailable:
+                lane.counters.refused += 1
+                raise
         outputs = await lane.submit(feeds, request.deadline)
         if request.target.shadow is not None and (shadow := self._lanes.get((model.name, request.target.shadow))):
             mirror(shadow, feeds, outputs)
