@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from collections import deque
 from email.utils import formatdate
@@ -35,6 +36,8 @@ PARTING = 0.2
 """Seconds that a silent connection has left when the server drains: a request on its way still gets its answer."""
 
 STATUS = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+ABSOLUTE = re.compile(rb"^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?]*/?")
+"""Scheme and host of a request's target, as a proxy gets it."""
 GONE = Reply(499, b"")
 """Counted for a request whose client did not wait for the answer."""
 
@@ -212,7 +215,7 @@ class Connection(asyncio.Protocol):
             return
         self._fed = self._size = 0
         host = headers.get(b"host")
-        if host is None and self._parser.get_http_version() == "1.1" or host is not None and b"," in host:
+        if b"," in host if host is not None else self._parser.get_http_version() == "1.1":
             self._turn_away(InvalidRequest("a request of HTTP/1.1 has one Host header"))
             return
         path, query = _parts(url)
@@ -402,14 +405,12 @@ class Connection(asyncio.Protocol):
 
 def _parts(url: bytes) -> tuple[str, str]:
     """Path, unquoted, and query, as it came; of a target in absolute form without its scheme and host."""
-    if not url.startswith(b"/") and b"://" in url:
-        rest = url.split(b"://", 1)[1].split(b"#", 1)[0]
-        host_end = min(index for index in (rest.find(b"/"), rest.find(b"?"), len(rest)) if index >= 0)
-        url = rest[host_end:]
-        url = url if url.startswith(b"/") else b"/" + url
+    url = url.partition(b"#")[0]
+    if not url.startswith(b"/"):
+        url = ABSOLUTE.sub(b"/", url)
     path, _, query = url.partition(b"?")
     text = path.decode("latin-1")
-    return (unquote(text) if "%" in text else text), query.partition(b"#")[0].decode("latin-1")
+    return (unquote(text) if "%" in text else text), query.decode("latin-1")
 
 
 def _has_body(request: Request) -> bool:
