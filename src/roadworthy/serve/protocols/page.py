@@ -15,6 +15,7 @@ from roadworthy.core.errors import RequestError
 from roadworthy.serve.dataplane import DataPlane
 from roadworthy.serve.page import status
 from roadworthy.serve.protocols import Call, NoSuchPath, Reply, Right, WrongVerb, hints
+from roadworthy.serve.protocols._torchserve_api import description
 
 STATUS = "/page/status"
 FILES = {
@@ -59,8 +60,11 @@ class Page:
         """A file of the page, or the figures."""
         if call.path != STATUS and call.path not in self._files:
             return self.refuse(NoSuchPath("Not Found"))
+        if call.path == "/" and call.method == "OPTIONS":
+            # TorchServe's clients ask there for what the interface is.
+            return Reply(200, orjson.dumps(description(self._version)))
         if call.method not in ("GET", "HEAD"):
-            return self.refuse(WrongVerb("Method Not Allowed", allow="GET, HEAD"))
+            return self.refuse(WrongVerb("Method Not Allowed", allow="GET, HEAD" if call.path != "/" else "GET, HEAD, OPTIONS"))
         if call.path == STATUS:
             found = await status.read(self._plane, self._version, self._grpc)
             return Reply(200, msgspec.json.encode(found), headers=((b"cache-control", b"no-store"),))
