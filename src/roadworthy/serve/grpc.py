@@ -23,6 +23,7 @@ from roadworthy.serve.limits import Limits
 from roadworthy.serve.protocols import TooSlow
 from roadworthy.serve.protocols.health_grpc import Health
 from roadworthy.serve.protocols.oip_grpc import InferenceService
+from roadworthy.serve.protocols.tfserving_grpc import ModelService, PredictionService
 from roadworthy.serve.settings import Settings
 from roadworthy.serve.wire.service import Caller, Method, Service
 
@@ -84,6 +85,8 @@ async def start(settings: Settings, port: int, plane: DataPlane) -> GrpcServer:
 def services(plane: DataPlane) -> Iterator[Service]:
     """Every service, over one dataplane."""
     yield InferenceService(plane).service()
+    yield PredictionService(plane).service()
+    yield ModelService(plane).service()
     yield Health(plane).service()
 
 
