@@ -17,8 +17,10 @@ from roadworthy.serve.http import App
 from roadworthy.serve.logs import RequestLog
 from roadworthy.serve.protocols import Protocol, Right
 from roadworthy.serve.protocols.oip import OpenInference
+from roadworthy.serve.protocols.openapi import OpenApi
 from roadworthy.serve.protocols.page import Page
 from roadworthy.serve.protocols.tfserving import TensorFlowServing
+from roadworthy.serve.protocols.torchserve import TorchServe
 from roadworthy.serve.settings import Settings
 
 
@@ -120,4 +122,6 @@ def receive(channel: socket.socket) -> tuple[int, socket.socket] | None:
 def _protocols(plane: DataPlane, grpc_port: int | None) -> Iterator[Protocol]:
     yield OpenInference(plane)
     yield TensorFlowServing(plane)
+    yield TorchServe(plane)
     yield Page(plane, __version__, grpc_port)
+    yield OpenApi(__version__)

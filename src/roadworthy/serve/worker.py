@@ -90,7 +90,9 @@ class Worker:
 
     async def _begin(self, hello: Hello) -> None:
         self._settings = settings = hello.settings
-        self._plane = DataPlane(limits=settings.limits, manage=self._manage, totals=self._totals, counters=self._counters)
+        self._plane = DataPlane(
+            limits=settings.limits, manage=self._manage, totals=self._totals, counters=self._counters, draft_jpeg=settings.draft_jpeg
+        )
         self._connections = Connections(settings.limits)
         self._apps = doors.apps(self._plane, settings, hello.grpc_port)
         self._tls = doors.tls(settings)
