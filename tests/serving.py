@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,11 +28,11 @@ SCRIPT = """
 import json, sys
 from roadworthy.core.errors import RoadworthyError
 from roadworthy.serve.limits import Limits
-from roadworthy.serve.server import serve
-options = json.loads(sys.argv[1])
-limits = Limits(**options.pop("limits", {}))
+from roadworthy.serve.server import serve_as
+from roadworthy.serve.settings import Settings
+options = {"port": 0} | json.loads(sys.argv[1])
 try:
-    serve(sys.argv[2:], limits=limits, **{"port": 0} | options)
+    serve_as(Settings(sources=tuple(sys.argv[2:]), limits=Limits(**options.pop("limits", {})), **options))
 except RoadworthyError as problem:
     print(problem.message, file=sys.stderr)
     sys.exit(problem.exit_code)
@@ -97,7 +98,7 @@ def write_files(target: Path, *, lie: bytes = b"") -> Path:
 
 
 class Server:
-    """``serve(*paths, **options)`` in a fresh process; usable at once, ready after ``wait_ready``."""
+    """``serve_as`` with these settings in a fresh process; usable at once, ready after ``wait_ready``."""
 
     script = SCRIPT
     """What runs there, of the options as JSON and the paths."""
@@ -129,6 +130,17 @@ class Server:
     def client(self) -> httpx.Client:
         """A client of the ready server."""
         return httpx.Client(base_url=self.wait_ready(), timeout=30)
+
+    @property
+    def grpc_address(self) -> str:
+        """Where the ready server listens for gRPC, which it says on standard error."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            for line in tuple(self._errors):
+                if line.startswith("gRPC at "):
+                    return line.split()[2]
+            time.sleep(0.01)
+        raise AssertionError("the server does not say where gRPC listens")
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
