@@ -66,6 +66,8 @@ class DataPlane:
         self.catalogue = Catalogue()
         self.opened = False
         self.draining = False
+        self.trouble = ""
+        """Why nobody answers here, in the words of the supervisor, where it has any."""
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._decoder = Decoder(limits, draft=draft_jpeg)
 
@@ -170,7 +172,7 @@ class DataPlane:
         known = served.version(version) if version else None
         states: Sequence[str] = [known.state] if known else [] if version else [one.state for one in served.versions]
         if "loading" in states or not self.opened:
-            return Unavailable(f"{served.name} is being loaded and checked; try again in a moment")
+            return Unavailable(self.trouble or f"{served.name} is being loaded and checked; try again in a moment")
         if "failed" in states and version is None:
             return Unavailable(f"{served.name} has no version that passed its checks", after=10)
         here = ", ".join(one.version for one in served.ready)

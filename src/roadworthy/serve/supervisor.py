@@ -31,6 +31,9 @@ PARTING = 0.2
 SILENCE_SECONDS = 10.0
 """A worker that gives no sign of life for so long is taken for hung."""
 
+QUIET_SECONDS = 2.0
+"""One that gave none for so long gets no new connections while there are others."""
+
 OPENING_SECONDS = 120.0
 """While it opens bundles it may be busy for longer: runtimes are imported and files are hashed then."""
 
@@ -83,6 +86,11 @@ class Member:
             self.up = False
             self.kill()
             self.door.close()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it may be hung."""
+        return time.monotonic() - self.heard > QUIET_SECONDS
 
     def silent(self) -> bool:
         """Whether it is taken for hung."""
@@ -163,7 +171,8 @@ class Supervisor:
 
     def _place(self, which: int, connection: socket.socket) -> None:
         """To the worker with the fewest connections; to ourselves where no worker takes it."""
-        for member in sorted((one for one in self._members.values() if one.up and not one.sick), key=lambda one: one.connections):
+        here = (one for one in self._members.values() if one.up and not one.sick)
+        for member in sorted(here, key=lambda one: (one.quiet, one.connections)):
             try:
                 doors.hand_over(member.door, which, connection)
             except OSError:
@@ -201,6 +210,7 @@ class Supervisor:
             member.last = Counters()
             lived = time.monotonic() - member.started
             back_off = 0.0 if lived > STEADY_SECONDS else min(MOST_BACK_OFF, max(0.5, 2 * back_off))
+            self._plane.trouble = f"a worker ended ({member.sick or _how(status)}) and the next one starts in {back_off:.1f} s"
             LOG.error(
                 "worker %d ended (%s) after %.1f s; the next one starts in %.1f s", index, member.sick or _how(status), lived, back_off
             )
@@ -243,16 +253,17 @@ class Supervisor:
     async def _prove(self, wanted: Open) -> Opened:
         """In a process that answers nobody; it is kept for a while, as changes come in rows."""
         async with self._spare_lock:
-            if self._spare is None or self._spare.process.poll() is not None:
-                self._spare = Member(self._settings, -1, None, self._asked)
-                self._alone.add(running := asyncio.create_task(_end(self._spare)))
-                running.add_done_callback(self._alone.discard)
-                await self._spare.greeted.wait()
             spare = self._spare
+            if spare is None or spare.process.poll() is not None:
+                spare = self._spare = Member(self._settings, -1, None, self._asked)
+                self._alone.add(running := asyncio.create_task(_end(spare)))
+                running.add_done_callback(self._alone.discard)
             spare.busy += 1
             try:
-                opened = await asyncio.wait_for(spare.channel.ask(wanted), OPENING_SECONDS)
-                await spare.channel.ask(Forget(wanted.name, wanted.version))
+                async with asyncio.timeout(OPENING_SECONDS):
+                    await spare.greeted.wait()
+                    opened = await spare.channel.ask(wanted)
+                    await spare.channel.ask(Forget(wanted.name, wanted.version))
             except Gone:
                 raise Conflict(f"{wanted.path} ended the process that opened it ({_how(spare.process.wait())})") from None
             except TimeoutError:
@@ -285,13 +296,14 @@ class Supervisor:
 
     async def _totals(self) -> Counters:
         """What all workers counted up to now; of one that does not answer at once, what it said last."""
+        members = list(self._members.values())
+        answers = await asyncio.gather(*(asyncio.wait_for(member.channel.ask(Count()), 0.2) for member in members), return_exceptions=True)
         total = Counters()
+        for member, answer in zip(members, answers, strict=True):
+            # What a worker that has ended said last is its own until it is the past's: no counter ever goes back.
+            total.merge(answer if isinstance(answer, Counters) and member.process.poll() is None else member.last)
         total.merge(self._past)
         total.merge(self._plane.counters)
-        members = [member for member in self._members.values() if member.process.poll() is None]
-        answers = await asyncio.gather(*(asyncio.wait_for(member.channel.ask(Count()), 0.2) for member in members), return_exceptions=True)
-        for member, answer in zip(members, answers, strict=True):
-            total.merge(answer if isinstance(answer, Counters) else member.last)
         return total
 
     async def _open(self, announce: Callable[[Fleet], None]) -> None:
