@@ -144,7 +144,8 @@ class Lane:
         try:
             return await job.future
         except asyncio.CancelledError:
-            self.counters.cancelled += 1
+            # A client that goes in the very moment of its answer is counted by the answer.
+            self.counters.cancelled += job.future.cancelled()
             self._forget(job)
             raise
         finally:
