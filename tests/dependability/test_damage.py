@@ -37,7 +37,7 @@ def newer(bundle: Path) -> str:
     text = json.dumps(json.loads(file.read_text()) | {"format": 2}).encode()
     file.write_bytes(text)
     (bundle / "manifest.json.sha256").write_text(f"{hashlib.sha256(text).hexdigest()}  manifest.json\n")
-    return "manifest.json"
+    return "bundle format 2"
 
 
 @pytest.mark.parametrize("damage", [flipped, truncated, newer])

@@ -79,4 +79,4 @@ def test_a_new_version_that_fells_the_process_leaves_the_old_one_serving(serve: 
     assert 400 <= refused.status_code < 600
     assert answered["model_version"] == "1"
     assert seen.clean, seen
-    assert workers(server.process.pid) == before
+    assert set(before) <= set(workers(server.process.pid))
