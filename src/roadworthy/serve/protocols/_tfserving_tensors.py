@@ -105,9 +105,11 @@ def _repeated(name: str, elements: Array, count: int) -> Array:
         return elements
     if len(elements) > count:
         raise InvalidRequest(f"input {name!r} has a shape of {count} elements, and {len(elements)} came")
-    last = elements[-1] if len(elements) else b"" if elements.dtype.hasobject else 0
-    whole = np.full(count, last, elements.dtype)
+    # The last as an array: NumPy would drop the zeros at the end of a single byte string.
+    last = elements[-1:] if len(elements) else strings([b""]) if elements.dtype.hasobject else np.zeros(1, elements.dtype)
+    whole = np.empty(count, elements.dtype)
     whole[: len(elements)] = elements
+    whole[len(elements) :] = last
     return whole
 
 

@@ -76,7 +76,7 @@ def elements(spec: TensorSpec, flat: Sequence[Any], *, suspicious: bool = True) 
     if suspicious and bool in set(map(type, flat)):
         raise _stranger(spec, bool)
     try:
-        numbers: Array = np.frombuffer(array.array(_CODES[spec.dtype], flat), _CODES[spec.dtype])
+        held = array.array(_CODES[spec.dtype], flat)
     except TypeError:
         wanted = (int, float) if spec.dtype.startswith("float") else (int,)
         raise _stranger(spec, next(type(element) for element in flat if not isinstance(element, wanted))) from None
@@ -84,7 +84,9 @@ def elements(spec: TensorSpec, flat: Sequence[Any], *, suspicious: bool = True) 
         raise InvalidRequest(f"input {spec.name!r} holds a number outside {_of(spec)}") from None
     if spec.dtype == "float16":
         with np.errstate(over="ignore"):
-            numbers = numbers.astype(np.float16)
+            numbers: Array = np.array(held, np.float16)
+    else:
+        numbers = np.frombuffer(held, spec.dtype)
     # What was finite in the request must not become infinite on the way.
     odd = () if numbers.dtype.kind != "f" or (finite := np.isfinite(numbers)).all() else np.flatnonzero(~finite).tolist()
     if any(math.isfinite(flat[index]) for index in odd):
@@ -124,7 +126,8 @@ def jsonable(name: str, values: Array) -> Any:
     ``_bytes`` or they are no UTF-8, as ``{"b64": text}``."""
     if values.dtype.kind in "OSU":
         return _texts(values.tolist(), name.endswith("_bytes"))
-    native = np.ascontiguousarray(values, values.dtype.newbyteorder("=")).reshape(values.shape)
+    # By its name: of NumPy's two 64-bit whole numbers orjson knows one.
+    native = np.ascontiguousarray(values, values.dtype.name).reshape(values.shape)
     whole = native if native.ndim else native[()]
     if native.dtype.kind != "f" or np.isfinite(native).all():
         return whole
