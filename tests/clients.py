@@ -35,11 +35,15 @@ def client_python(name: str, *requirements: str, no_deps: tuple[str, ...] = ()) 
 
 def drive(python: Path, script: str, *arguments: str | Path, timeout: float = 120) -> Any:
     """What ``tests/serve/clients/<script>`` prints, read as JSON; it must succeed."""
-    run = subprocess.run(
-        [python, "-W", "ignore", SCRIPTS / script, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, env=_clean()
-    )
+    run = run_in(python, "-W", "ignore", SCRIPTS / script, *arguments, timeout=timeout)
     assert run.returncode == 0, f"{script} failed:\n{run.stdout}\n{run.stderr}"
     return json.loads(run.stdout)
+
+
+def run_in(program: Path, *arguments: str | Path, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A program of an environment, to its end, with ``variables`` in its surroundings."""
+    command = [program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=_clean() | variables)
 
 
 @cache

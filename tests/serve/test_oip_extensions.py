@@ -123,7 +123,8 @@ def test_statistics_bear_tritons_names() -> None:
     (found,) = models.statistics(counters, catalogue)["model_stats"]
     inference, batches = found.pop("inference_stats"), found.pop("batch_stats")
     assert found == {
-        "name": "m", "version": "1", "last_inference": 77, "inference_count": 6, "execution_count": 2, "response_stats": {}, "memory_usage": [],
+        "name": "m", "version": "1", "last_inference": 77, "inference_count": 6, "execution_count": 2,
+        "response_stats": {}, "memory_usage": [],
     }  # fmt: skip
     assert {name: (stat["count"], stat["ns"]) for name, stat in inference.items()} == {
         "success": (4, 40), "fail": (1, 9), "queue": (5, 5), "compute_input": (4, 1), "compute_infer": (4, 20), "compute_output": (4, 2),
