@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import socket
+import struct
 import time
 from collections import deque
+from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, cast
@@ -38,6 +41,7 @@ PARTING = 0.2
 STATUS = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 ABSOLUTE = re.compile(rb"^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?]*/?")
 """Scheme and host of a request's target, as a proxy gets it."""
+_AT_ONCE = struct.pack("ii", 1, 0)
 GONE = Reply(499, b"")
 """Counted for a request whose client did not wait for the answer."""
 
@@ -370,7 +374,10 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Cut it."""
+        """Cut it, and let the system forget what it has not taken: it would keep sending to a client that does not read."""
+        if (connection := self._transport.get_extra_info("socket")) is not None:
+            with suppress(OSError):  # closed already
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self._transport.abort()
 
     def _turn_away(self, problem: RequestError) -> None:
