@@ -31,6 +31,12 @@ def breaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, at two milliseconds of CPU a sample: its calls have a thread of their own, and the event loop goes on."""
+    return write_breaker(tmp_path_factory.mktemp("bundles") / "steady", "spin2")
+
+
+@pytest.fixture(scope="session")
 def worker_of_eight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, at eight milliseconds of CPU a sample."""
     return write_breaker(tmp_path_factory.mktemp("bundles") / "spin", "spin8")

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
@@ -32,13 +33,13 @@ def request_of(x: list[float], dialect: str = "oip") -> bytes:
 
 
 @pytest.mark.parametrize("dialect", list(DIALECTS))
-def test_a_client_that_has_gone(serve: Callable[..., Server], breaker: Path, runs_file: Path, dialect: str) -> None:
+def test_a_client_that_has_gone(serve: Callable[..., Server], steady: Path, runs_file: Path, dialect: str) -> None:
     """One worker is busy for a second; eight clients queue up behind and hang up. A ninth that stays has its answer."""
-    url = serve(breaker, workers=1).wait_ready()
-    with httpx.Client(base_url=url, timeout=10) as client, ThreadPoolExecutor(2) as pool:
+    url = serve(steady, workers=1).wait_ready()
+    with httpx.Client(base_url=url, timeout=10) as client, ThreadPoolExecutor(2) as pool, ExitStack() as stack:
         busy = pool.submit(ask, client, row(SLEEP, LONG, 1))
         until(lambda: 1 in runs(runs_file), 5, "the long request runs")
-        leavers = [connected(url) for _ in range(8)]
+        leavers = [stack.enter_context(connected(url)) for _ in range(8)]
         for number, leaver in enumerate(leavers):
             leaver.sendall(request_of(row(tag=100 + number), dialect))
         until(lambda: waiting(url) == 8, 5, "eight wait")
@@ -60,8 +61,8 @@ def test_a_client_that_has_gone(serve: Callable[..., Server], breaker: Path, run
     assert ran == [1, 7]
 
 
-def test_a_deadline_over_http(serve: Callable[..., Server], breaker: Path, runs_file: Path) -> None:
-    url = serve(breaker, workers=1).wait_ready()
+def test_a_deadline_over_http(serve: Callable[..., Server], steady: Path, runs_file: Path) -> None:
+    url = serve(steady, workers=1).wait_ready()
     with httpx.Client(base_url=url, timeout=10) as client, ThreadPoolExecutor(1) as pool:
         busy = pool.submit(ask, client, row(SLEEP, LONG, 1))
         until(lambda: 1 in runs(runs_file), 5, "the long request runs")
@@ -86,8 +87,8 @@ def test_a_deadline_over_http(serve: Callable[..., Server], breaker: Path, runs_
 
 
 @pytest.mark.parametrize("service", ["oip", "tfserving"])
-def test_a_deadline_over_grpc(serve: Callable[..., Server], breaker: Path, runs_file: Path, service: str) -> None:
-    server = serve(breaker, workers=1, grpc_port=0)
+def test_a_deadline_over_grpc(serve: Callable[..., Server], steady: Path, runs_file: Path, service: str) -> None:
+    server = serve(steady, workers=1, grpc_port=0)
     url = server.wait_ready()
     call, message = GRPC[service](100)
     with (

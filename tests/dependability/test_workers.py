@@ -82,9 +82,9 @@ def test_a_worker_is_shot_under_load(serve: Callable[..., Server], breaker: Path
 
 
 @pytest.mark.parametrize(("name", "deed"), [("exit", EXIT), ("segfault", SEGFAULT), ("hang", HANG), ("hang with the lock", HANG_LOCKED)])
-def test_a_request_that_fells_its_worker(serve: Callable[..., Server], breaker: Path, name: str, deed: int) -> None:
+def test_a_request_that_fells_its_worker(serve: Callable[..., Server], steady: Path, name: str, deed: int) -> None:
     """The poisonous request fails within its time; the next ones are answered by the other worker at once."""
-    server = serve(breaker, workers=2, limits={"call_seconds": 1.0})
+    server = serve(steady, workers=2, limits={"call_seconds": 1.0})
     url = server.wait_ready()
     before = {one.pid for one in workers(server.process.pid)}
     with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=url, timeout=20) as client:
