@@ -144,6 +144,12 @@ def test_predict_in_both_forms_of_a_tensor(call: Call, null_bundle: Path) -> Non
         assert (spec.name, spec.version.value, spec.signature_name) == ("linear", 1, "serving_default")
 
 
+def test_version_0_is_the_default_unless_there_is_one(call: Call) -> None:
+    spec = {"name": "linear", "version": {}}
+    assert call("PredictionService", "Predict", model_spec=spec, inputs={"x": tensor(X)}).model_spec.version.value == 1
+    assert [one.version for one in call("ModelService", "GetModelStatus", model_spec=spec).model_version_status] == [1]
+
+
 def test_outputs_of_every_dtype_and_the_filter(call: Call) -> None:
     a, b = np.array([[1, 2], [3, 4]], np.float32), np.array([-7, 2**40])
     request = {"model_spec": {"name": "many", "version": {"value": 1}}, "inputs": {"a": tensor(a), "b": tensor(b)}}
@@ -270,7 +276,6 @@ THIRTEEN = tf.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 1}, {"size": 2
     ("code", "fields", "says"),
     [("NOT_FOUND", {"model_spec": {"name": "nope"}}, "Latest(nope)"), ("INVALID_ARGUMENT", {}, "model_spec"),
      ("NOT_FOUND", {"model_spec": {"name": "linear", "version": {"value": 9}}}, "Specific(linear, 9)"),
-     ("NOT_FOUND", {"model_spec": {"name": "linear", "version": {}}}, "Specific(linear, 0)"),
      ("NOT_FOUND", {"model_spec": {"name": "linear", "version_label": "nope"}}, "label"),
      ("INVALID_ARGUMENT", {"model_spec": {"name": "linear", "signature_name": "nope"}}, '"nope" not found'),
      ("INVALID_ARGUMENT", {"model_spec": {"name": "linear"}}, "missing"),

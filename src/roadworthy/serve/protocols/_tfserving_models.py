@@ -41,11 +41,19 @@ class Asked:
         return f"Latest({self.name})" if self.version is None else f"Specific({self.name}, {self.version})"
 
     def on(self, plane: DataPlane) -> Asked:
-        """The same, where a label that the model does not have is the text of a version: versions need not be numbers here."""
+        """The same in the words of the catalogue.
+
+        A label that the model does not have is the text of a version: versions need not be numbers here. Version 0, unless there is
+        one, is the default: so clients of OpenVINO Model Server put it.
+        """
         served = plane.catalogue.find(self.name)
-        if self.label is None or served is None or self.label in served.labels or served.version(self.label) is None:
+        if served is None:
             return self
-        return Asked(self.name, self.label)
+        if self.version == "0" and served.version("0") is None:
+            return Asked(self.name)
+        if self.label is not None and self.label not in served.labels and served.version(self.label) is not None:
+            return Asked(self.name, self.label)
+        return self
 
 
 def pick(plane: DataPlane, asked: Asked) -> Target:
