@@ -30,17 +30,17 @@ def resized_size(size: tuple[int, int], wanted: int | tuple[int, int]) -> tuple[
     return wanted, int(wanted * width / height)
 
 
-def resize(image: Image.Image, to: tuple[int, int], how: Resize) -> Image.Image:
-    """``image`` at the size ``to``.
+def resize(image: Image.Image, to: tuple[int, int], how: Resize, extent: tuple[float, float] | None = None) -> Image.Image:
+    """``image`` at the size ``to``; where ``extent`` (width, height) is given, so much of it from the top left. Only antialias takes it.
 
     With antialias, and for ``nearest`` always, Pillow does it, as torchvision does for a Pillow image. Without,
     bilinear and bicubic follow ``torch.nn.functional.interpolate(align_corners=False, antialias=False)``, rounded to uint8.
     """
     height, width = to
-    if image.size == (width, height):
+    if image.size == (width, height) and extent in (None, image.size):
         return image
     if how.antialias or how.filter == "nearest":
-        return image.resize((width, height), FILTERS[how.filter])
+        return image.resize((width, height), FILTERS[how.filter], box=None if extent is None else (0, 0, *extent))
     pixels = np.asarray(image)
     for axis, length in ((1, width), (0, height)):
         pixels = _interpolate(pixels, axis, length, how.filter == "bicubic")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -29,6 +30,18 @@ DRAFT_MARGIN = 2
 
 class TooManyPixels(DataError):
     """An image above the pixel limit; it was not decoded."""
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """An image in grey or RGB, and the ``size`` (width, height) that it has in its file.
+
+    Where it was decoded at a part of that, ``extent`` is as many of its own pixels as that is, which need not be whole.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    extent: tuple[float, float] | None = None
 
 
 class Preprocessor:
@@ -96,35 +109,31 @@ class Preprocessor:
 
     def _pixels(self, item: ImageLike, name: str) -> Array:
         """The pixels [H,W,C] in the contract's colours and size, uint8."""
-        image: Image.Image
         if isinstance(item, Path):
             try:
                 with open(item, "rb") as file:
-                    image, size = self._decode(file, name)
+                    decoded = self._decode(file, name)
             except OSError as problem:
                 raise DataError(f"{name} cannot be read: {problem.strerror or problem}") from None
         elif isinstance(item, bytes | bytearray | memoryview):
-            image, size = self._decode(BytesIO(item), name)
+            decoded = self._decode(BytesIO(item), name)
         elif isinstance(item, Image.Image):
-            image, size = self._decode(item, name)
+            decoded = self._decode(item, name)
         elif isinstance(item, np.ndarray):
             image = _from_array(item, name)
-            size = self._checked(image, name)
-            image = self._convert(image)
+            decoded = _Decoded(size=self._checked(image, name), image=self._convert(image))
         else:
             raise DataError(f"{name}: a {type(item).__name__} is no image; give bytes, a path, a Pillow image or a uint8 array")
-        image = self._shape(image, size, name)
+        image = self._shape(decoded, name)
         pixels = np.asarray(image)
         if self.image.color == "L":
             return pixels[:, :, None]
         return pixels[:, :, ::-1] if self.image.color == "BGR" else pixels
 
-    def _decode(self, file: BinaryIO | Image.Image, name: str) -> tuple[Image.Image, tuple[int, int]]:
-        """The image in grey or RGB, and the size (width, height) that it had in the file."""
+    def _decode(self, file: BinaryIO | Image.Image, name: str) -> _Decoded:
         try:
             if isinstance(file, Image.Image):
-                size = self._checked(file, name)
-                return self._convert(file), size
+                return _Decoded(size=self._checked(file, name), image=self._convert(file))
             if not file.read(1):
                 raise DataError(f"{name} is empty")
             file.seek(0)
@@ -133,8 +142,9 @@ class Preprocessor:
                 if self._draft and (how := self.image.resize) is not None and how.antialias:
                     height, width = geometry.resized_size((size[1], size[0]), how.size)
                     # Only a JPEG takes it up, by a part that leaves it no smaller than this.
-                    image.draft(None, (width * DRAFT_MARGIN, height * DRAFT_MARGIN))
-                return self._convert(image), size
+                    if (drafted := image.draft(None, (width * DRAFT_MARGIN, height * DRAFT_MARGIN))) is not None:
+                        return _Decoded(self._convert(image), size, drafted[1][2:])
+                return _Decoded(self._convert(image), size)
         except DataError:
             raise
         except UnidentifiedImageError:
@@ -167,9 +177,9 @@ class Preprocessor:
         image.load()
         return image.convert(mode) if image.mode != mode else image
 
-    def _shape(self, image: Image.Image, size: tuple[int, int], name: str) -> Image.Image:
-        """``image``, which was of ``size`` (width, height), at the contract's size."""
-        how = self.image.resize
+    def _shape(self, decoded: _Decoded, name: str) -> Image.Image:
+        """The image at the contract's size."""
+        image, size, how = decoded.image, decoded.size, self.image.resize
         if how is not None:
             height, width = geometry.resized_size((size[1], size[0]), how.size)
             # Columns are resized before rows, so the step between must fit as well as the result.
@@ -178,7 +188,7 @@ class Preprocessor:
                     f"{name} of {size[0]} x {size[1]} pixels takes more than the limit of {self.image.pixel_limit} "
                     f"on its way to {width} x {height}"
                 )
-            image = geometry.resize(image, (height, width), how)
+            image = geometry.resize(image, (height, width), how, decoded.extent)
         if self._crop is not None and self._crop != (image.height, image.width):
             image = image.crop(geometry.crop_box((image.height, image.width), self._crop))
         return image

@@ -98,7 +98,10 @@ class Decoder:
             if model.contract.image is None or not model.takes_images:
                 raise InvalidRequest(f"{model.name} does not say how an image becomes its input")
             image = replace(model.contract.image, pixel_limit=min(self._limits.pixels, model.contract.image.pixel_limit))
-            found = self._preprocessors[model] = Preprocessor(image, draft=self._draft)
+            try:
+                found = self._preprocessors[model] = Preprocessor(image, draft=self._draft)
+            except DataError as problem:
+                raise TooLarge(f"{model.name} takes larger images than this server's limit allows: {problem.message}") from problem
         return found
 
     def _admit(self, spec: TensorSpec, limit: int, sizes: Sequence[int]) -> None:
