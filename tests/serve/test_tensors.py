@@ -45,6 +45,22 @@ def test_binary_and_back_wherever_it_lies_in_the_body(array: np.ndarray, offset:
     assert again.flags.aligned and again.flags.c_contiguous
 
 
+def test_what_lies_aligned_in_the_body_is_used_where_it_lies() -> None:
+    body = np.arange(100, dtype=np.float32).tobytes()
+    where = np.frombuffer(body, np.uint8)
+    aligned = tensors.from_binary("x", "FP32", (2, 4), memoryview(body)[4:36])
+    assert np.shares_memory(aligned, where) and not aligned.flags.writeable
+    assert not np.shares_memory(tensors.from_binary("x", "FP32", (2, 4), memoryview(body)[5:37]), where)
+    output = np.ones((2, 3), np.float32)
+    assert np.shares_memory(np.frombuffer(tensors.to_binary(output), np.uint8), output)
+
+
+@pytest.mark.parametrize("data", [[1.5, True], [0.5, None], ["a", 1.0], [1, 2.0, False]])
+def test_one_stranger_among_many_is_found(data: list[object]) -> None:
+    with pytest.raises(InvalidRequest, match="its data holds"):
+        tensors.from_json("x", "FP64", (100 + len(data),), [0.5] * 100 + data)
+
+
 def test_a_strided_output_is_written_row_major() -> None:
     array = np.arange(12, dtype=np.int32).reshape(3, 4).T[::-1]
     assert tensors.to_binary(array) == np.ascontiguousarray(array).tobytes()

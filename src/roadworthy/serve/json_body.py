@@ -25,16 +25,30 @@ def parsed(body: bytes, depth: int) -> Any:
 
 def check_depth(body: bytes, depth: int) -> None:
     """Raises InvalidRequest where ``body`` is nested deeper than ``depth``, in linear time. What is no JSON may pass."""
-    if body.count(b"[") + body.count(b"{") <= depth:
+    if _at_most(body, b"[", depth // 2) and _at_most(body, b"{", depth // 2):
         return
     # Brackets in strings do not count, and an escaped quote ends none.
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = np.frombuffer(b"".join(body.translate(_ALIKE, _OTHERS).split(b'"')[::2]), np.int8)
-    level = 0
-    for start in range(0, len(brackets), _AT_ONCE):
+    marks = np.frombuffer(body.translate(_ALIKE, _OTHERS), np.int8)
+    level, text = 0, 0
+    for start in range(0, len(marks), _AT_ONCE):
+        piece = marks[start : start + _AT_ONCE]
+        quotes = piece == ord('"')
+        # Odd from the quote that opens a string to the one that closes it, which is even already.
+        within = text + np.cumsum(quotes)
         # 1 for an opening bracket, which is 91, and -1 for a closing one, which is 93.
-        levels = level + np.cumsum(92 - brackets[start : start + _AT_ONCE], dtype=np.int64)
+        levels = level + np.cumsum(np.where(quotes | (within % 2 == 1), 0, 92 - piece))
         if levels.max() > depth:
             raise InvalidRequest(f"the request's JSON is nested deeper than {depth}, which is this server's limit")
-        level = int(levels[-1])
+        level, text = int(levels[-1]), int(within[-1])
+
+
+def _at_most(body: bytes, one: bytes, times: int) -> bool:
+    """Whether ``one`` byte is there so often at most. Where it is rare, finding it is several times faster than counting it."""
+    place = -1
+    for _ in range(times + 1):
+        place = body.find(one, place + 1)
+        if place < 0:
+            return True
+    return False
