@@ -50,7 +50,7 @@ def test_requirements_are_roadworthy_its_server_and_the_winner(bundle: Path) -> 
     archive, _, extra = first.partition("[")
     assert (bundle / "deploy" / archive).is_file() and extra == "serve]"
     names = {line.partition("==")[0] for line in rest}
-    assert {"numpy", "uvicorn"} <= names
+    assert {"numpy", "uvloop"} <= names
     assert not names & {"torch", "onnxruntime", "openvino", "jinja2", "pytest"}
 
 

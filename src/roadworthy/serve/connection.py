@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection, from bytes to answers in order, and all connections of a worker with their deadlines.
+"""One HTTP/1.1 connection, from bytes to answers in order.
 
 What is no HTTP is for the parser (llhttp, strict) to find: two lengths, a length beside chunks, broken chunks, line ends of
 other kinds. What takes too long or is too large is for this module. See docs/decisions/0010 for why it is our own.
@@ -7,6 +7,7 @@ other kinds. What takes too long or is too large is for this module. See docs/de
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import re
 import socket
@@ -14,7 +15,6 @@ import struct
 import time
 from collections import deque
 from contextlib import suppress
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote
@@ -22,9 +22,13 @@ from urllib.parse import unquote
 import httptools
 
 from roadworthy.core.errors import InvalidRequest, RequestError, TooLarge, Unavailable
+from roadworthy.serve.connections import PARTING, Connections
 from roadworthy.serve.http import App, Request, ServerFault, refusal
 from roadworthy.serve.limits import Limits
+from roadworthy.serve.long_body import LEAST, LongBody
 from roadworthy.serve.protocols import Reply, TooSlow
+
+log = logging.getLogger(__name__)
 
 IDLE, HEAD, BODY, WORKING, LEAVING = range(5)
 """What a connection waits for: a request, the rest of its head, the rest of its body, its answer, the other side to be done."""
@@ -35,8 +39,6 @@ JOINED = 32 * 1024
 """Bytes up to which an answer's body is copied behind its head, for one write."""
 PIPELINED = 32
 """Requests that may stand ready behind the one in hand; whoever sends more at once has to send the rest again."""
-PARTING = 0.2
-"""Seconds that a silent connection has left when the server drains: a request on its way still gets its answer."""
 
 STATUS = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 ABSOLUTE = re.compile(rb"^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?]*/?")
@@ -52,73 +54,7 @@ class HeadTooLarge(RequestError):
     status = 431
 
 
-class Connections:
-    """All open connections of one worker. One timer looks after every deadline, so that a request costs none."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.draining = False
-        self.date = b""
-        """This second, as a Date header has it."""
-        self._open: set[Connection] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._empty = asyncio.Event()
-        shortest = min(limits.head_seconds, limits.body_seconds, limits.idle_seconds, limits.send_seconds)
-        self._period = min(1.0, max(0.02, shortest / 4))
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def add(self, connection: Connection) -> None:
-        """Look after it from now on."""
-        self._open.add(connection)
-        self._empty.clear()
-        if self._timer is None:
-            self._look()
-
-    def remove(self, connection: Connection) -> None:
-        """It is closed."""
-        self._open.discard(connection)
-        if not self._open:
-            self._empty.set()
-
-    async def drain(self) -> None:
-        """Answer what is in hand and what still arrives, each with ``Connection: close``; return when nobody is left.
-
-        A connection without a request is closed after ``PARTING``.
-        """
-        self.draining = True
-        soon = asyncio.get_running_loop().time() + PARTING
-        for connection in self._open:
-            if connection.phase == IDLE:
-                connection.deadline = min(connection.deadline, soon)
-        self._period = min(self._period, PARTING / 4)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._look()
-        if self._open:
-            await self._empty.wait()
-
-    def abort(self) -> None:
-        """Cut whoever is left."""
-        for connection in tuple(self._open):
-            connection.abort()
-
-    def _look(self) -> None:
-        """Close whose time is up. Nobody connected: nothing to look after, and no processor time for it."""
-        self._timer = None
-        if not self._open:
-            return
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        self.date = formatdate(usegmt=True).encode()
-        for connection in tuple(self._open):
-            if now >= connection.deadline or now >= connection.stalled:
-                connection.expire(now)
-        self._timer = loop.call_later(self._period, self._look)
-
-
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One client. Requests are answered one after the other, as they came; no more is read than the one in hand and what came with it."""
 
     def __init__(self, app: App, connections: Connections) -> None:
@@ -142,6 +78,9 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._request: Request | None = None
         self._pieces: list[bytes] = []
+        self._long: LongBody | None = None
+        self._held = 0
+        """Bytes of its bodies that count as held."""
 
     # What the event loop says
 
@@ -158,10 +97,23 @@ class Connection(asyncio.Protocol):
         elif crowd > 0:
             self._turn_away(Unavailable(f"{self._limits.connections} connections are open already, which is this server's limit"))
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes: looked at, unless a request is in hand."""
+    @property
+    def idle(self) -> bool:
+        """Whether no request is on its way in or in hand."""
+        return self.phase == IDLE
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._connections.scratch if self._long is None else self._long.room()
+
+    def buffer_updated(self, count: int) -> None:
+        """They are there: looked at, unless a request is in hand."""
+        if self._long is not None:
+            self._lengthen(self._long, count)
+            return
         if self._deaf:
             return
+        data = self._connections.scratch[:count]
         if self._task is not None or self.stalled != math.inf:
             self._ahead += data
             self._transport.pause_reading()
@@ -175,8 +127,9 @@ class Connection(asyncio.Protocol):
         """Nobody waits any more: queued work shall not run."""
         self._lost = self._deaf = True
         self._connections.remove(self)
+        self._let_go()
         self._ready.clear()
-        self._parser = None
+        self._parser = self._long = None
         if self._task is not None:
             self._task.cancel()
 
@@ -244,8 +197,8 @@ class Connection(asyncio.Protocol):
         if self._size > self._limits.body:
             problem = TooLarge(f"the body has more than {self._limits.body} bytes, which is this server's limit")
             self._close_with(refusal(request, problem))
-            return
-        self._pieces.append(data)
+        elif self._holds(len(data)):
+            self._pieces.append(data)
 
     def on_message_complete(self) -> None:
         request = self._request
@@ -254,17 +207,42 @@ class Connection(asyncio.Protocol):
         if b"upgrade" in request.headers and self._parser.should_upgrade() and _has_body(request):
             return  # the parser takes the body for another protocol's; see _feed
         pieces = self._pieces
-        body = b"" if not pieces else pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        self._request, self._inside = None, False
-        self._pieces = []
-        request.begun = time.perf_counter()
-        keep = self._parser.should_keep_alive() and len(self._ready) < PIPELINED
-        self._deaf = not keep
-        self._take(request, body, keep)
+        self._complete(request, b"" if not pieces else pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    # Long bodies
+
+    def _shorten(self, request: Request) -> None:
+        """Leave the parser out where much of a body of known length is to come."""
+        length = int(request.headers.get(b"content-length", b"0"))
+        if length - self._size >= LEAST and request.reply is None and not self._deaf:
+            self._long = LongBody(length, b"".join(self._pieces))
+            self._pieces = []
+
+    def _lengthen(self, long: LongBody, count: int) -> None:
+        body = long.filled(count)
+        if self._holds(count) and body is not None and self._request is not None:
+            self._long = None
+            request, keeps = self._request, self._parser.should_keep_alive()
+            self._parser = httptools.HttpRequestParser(self)
+            self._complete(request, cast(bytes, body), keeps)
+
+    def _holds(self, count: int) -> bool:
+        """Count them as held; whether there is room, for otherwise the request is refused."""
+        self._held += count
+        self._connections.held += count
+        if self._connections.held <= self._connections.room:
+            return True
+        assert self._request is not None
+        self._close_with(refusal(self._request, Unavailable("the bodies of other requests fill the memory that there is for them")))
+        return False
+
+    def _let_go(self) -> None:
+        self._connections.held -= self._held
+        self._held = 0
 
     # One request after the other
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes | memoryview) -> None:
         size = self._size
         self._fed = self._fed + len(data) if self._inside else len(data)
         try:
@@ -275,6 +253,8 @@ class Connection(asyncio.Protocol):
                 self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % _framing(self._request))
             if not self._deaf and len(data) > stop.args[0]:
                 self._feed(data[stop.args[0] :])
+        except httptools.HttpParserCallbackError:
+            self._failed()
         except httptools.HttpParserError as problem:
             if not self._deaf:
                 self._turn_away(InvalidRequest(f"this is not HTTP/1.1 as it is read here: {problem}"))
@@ -283,6 +263,15 @@ class Connection(asyncio.Protocol):
         elif self._inside and self._fed > self._limits.head and not self._deaf:
             self._turn_away(_too_large(self._limits))
         self._settle()
+
+    def _complete(self, request: Request, body: bytes, keeps: bool | None = None) -> None:
+        """The last byte is there."""
+        self._request, self._inside = None, False
+        self._pieces = []
+        request.begun = time.perf_counter()
+        keep = (self._parser.should_keep_alive() if keeps is None else keeps) and len(self._ready) < PIPELINED
+        self._deaf = not keep
+        self._take(request, body, keep)
 
     def _take(self, request: Request, body: bytes, keep: bool) -> None:
         """A request is whole, or refused: its turn comes when those before it are answered."""
@@ -311,8 +300,12 @@ class Connection(asyncio.Protocol):
                 raise
             reply = refusal(request, ServerFault("the server gave this request up"))
         self._task = None
-        self._write(request, reply, keep)
-        self._next()
+        try:
+            self._write(request, reply, keep)
+        except Exception:
+            self._failed()
+        else:
+            self._next()
 
     def _write(self, request: Request, reply: Reply, keep: bool) -> None:
         """The answer, all at once, and what becomes of the connection."""
@@ -327,6 +320,7 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.writelines((head, reply.body))
         self._app.answered(request, reply)
+        self._let_go()
         if close:
             self._leave()
         else:
@@ -334,6 +328,8 @@ class Connection(asyncio.Protocol):
 
     def _next(self) -> None:
         """What came behind the request that is answered."""
+        if self._transport.is_closing():
+            return
         while self._ready and not self._busy and self.phase != LEAVING:
             self._start(*self._ready.popleft())
         if self._ahead and not self._busy and not self._deaf:
@@ -352,6 +348,7 @@ class Connection(asyncio.Protocol):
                 self._wait(HEAD, self._limits.head_seconds)
         elif self.phase != BODY:
             self._wait(BODY, self._limits.body_seconds)
+            self._shorten(self._request)
 
     def _wait(self, phase: int, seconds: float) -> None:
         self.phase = phase
@@ -380,6 +377,11 @@ class Connection(asyncio.Protocol):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self._transport.abort()
 
+    def _failed(self) -> None:
+        """Our own fault, and too late or too early for an answer."""
+        log.exception("a connection failed")
+        self.abort()
+
     def _turn_away(self, problem: RequestError) -> None:
         """Answer what is no request, or not whole, and hear no more."""
         self._request = self._app.stray(self._peer)
@@ -387,7 +389,7 @@ class Connection(asyncio.Protocol):
 
     def _close_with(self, reply: Reply) -> None:
         """Refuse the request that is coming in, and hear no more."""
-        request, self._request, self._pieces = self._request, None, []
+        request, self._request, self._pieces, self._long = self._request, None, [], None
         assert request is not None
         request.reply = reply
         self._deaf = self._rude = True
@@ -398,6 +400,8 @@ class Connection(asyncio.Protocol):
         connection, and the client lose the answer."""
         self._deaf = True
         self._ready.clear()
+        if self._transport.is_closing():
+            return
         if not self._rude:
             self._wait(LEAVING, self._limits.send_seconds)
             self._transport.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from roadworthy.core.errors import BackendMissing, BundleError, InvalidRequest, RoadworthyError, Unavailable, UnknownModel
+from roadworthy.core.errors import BackendMissing, BundleError, Conflict, InvalidRequest, RoadworthyError, Unavailable, UnknownModel
 from roadworthy.serve import commands, repository
 from roadworthy.serve.catalogue import Canary, Catalogue, Served, State, Version, order
 from roadworthy.serve.control import Channel, Forget, Gone, Open, Opened, Route
@@ -146,7 +146,10 @@ class Fleet:
         else:
             # Nobody is served yet whom a crash could hurt.
             first, *rest = workers
-            answer = await first.ask(wanted)
+            try:
+                answer = await first.ask(wanted)
+            except Gone:
+                raise Conflict(f"{found.path} ended the process that opened it") from None
             assert isinstance(answer, Opened)
             opened = answer
         same = msgspec.structs.replace(wanted, plan=opened.plan, digest=opened.digest)

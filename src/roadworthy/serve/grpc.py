@@ -13,14 +13,16 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from roadworthy.core.errors import BackendMissing, InvalidRequest, RequestError, Unavailable, UsageError
-from roadworthy.serve import access, wire
+from roadworthy.serve import access, doors, wire
 from roadworthy.serve.dataplane import DataPlane, InferenceFailed
 from roadworthy.serve.limits import Limits
-from roadworthy.serve.protocols import TooSlow
+from roadworthy.serve.logs import REQUESTS
+from roadworthy.serve.protocols import NotOffered, Right, TooSlow, torchserve_grpc
 from roadworthy.serve.protocols.health_grpc import Health
 from roadworthy.serve.protocols.oip_grpc import InferenceService
 from roadworthy.serve.protocols.tfserving_grpc import ModelService, PredictionService
@@ -53,23 +55,30 @@ class GrpcServer:
         await self._server.stop(grace)
 
 
+def check() -> None:
+    """Raises BackendMissing without the packages that gRPC needs, and imports none of them."""
+    if find_spec("grpc") is None or find_spec("google.protobuf") is None:
+        raise BackendMissing("gRPC needs grpcio and protobuf; install them with: pip install 'roadworthy[grpc]'")
+
+
 async def start(settings: Settings, port: int, plane: DataPlane) -> GrpcServer:
     """Serve every gRPC protocol at ``settings.host`` on the running event loop; several processes may share a port that is not 0.
 
-    Raises BackendMissing without grpcio, UsageError for an address that is taken or none, and for certificates that do not fit.
+    Raises BackendMissing as ``check`` does, UsageError for an address that is taken or none, and for certificates that do not fit.
     """
-    try:
-        import grpc
-        import grpc.aio
-    except ImportError as problem:
-        raise BackendMissing("gRPC needs grpcio; install it with: pip install 'roadworthy[grpc]'") from problem
+    check()
+    import grpc
+    import grpc.aio
+
     leaving = asyncio.Event()
     server = grpc.aio.server(options=_options(plane.limits))
     tokens = access.read_tokens(Path(settings.tokens)) if settings.tokens else access.EVERYBODY
+    rights = doors.doors(settings)[0].rights
     for service in services(plane):
         known = wire.rpcs(service.name)
         methods = {
-            name: _Answering(service, known[name], method, plane, tokens, leaving).handler() for name, method in service.methods.items()
+            name: _Answering(service, known[name], method, plane, tokens, rights, settings.log_requests, leaving).handler()
+            for name, method in service.methods.items()
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.name, methods),))
     address = f"[{settings.host}]:{port}" if ":" in settings.host else f"{settings.host}:{port}"
@@ -87,6 +96,7 @@ def services(plane: DataPlane) -> Iterator[Service]:
     yield InferenceService(plane).service()
     yield PredictionService(plane).service()
     yield ModelService(plane).service()
+    yield from torchserve_grpc.services(plane)
     yield Health(plane).service()
 
 
@@ -104,8 +114,8 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
         # A peer that is gone, or reads nothing, does not answer pings either.
         ("grpc.keepalive_time_ms", round(limits.send_seconds * 1000)),
         ("grpc.keepalive_timeout_ms", round(limits.send_seconds * 1000)),
+        ("grpc.http2.ping_timeout_ms", round(limits.send_seconds * 1000)),
         # Clients may ping too; grpc's default would cut them off after three in five minutes.
-        ("grpc.http2.min_ping_interval_without_data_ms", 5000),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
         ("grpc.keepalive_permit_without_calls", 1),
     ]
@@ -143,6 +153,8 @@ class _Answering:
     method: Method
     plane: DataPlane
     tokens: access.Access
+    rights: frozenset[Right]
+    log_requests: bool
     leaving: asyncio.Event
 
     def handler(self) -> Any:
@@ -177,9 +189,24 @@ class _Answering:
             refusal = _refusal(problem, self.rpc)
             code = refusal.code
         finally:
-            model = caller.model if self.plane.serves(caller.model) else ""
-            self.plane.counters.answer(self.service.protocol, model, code, time.perf_counter() - begun)
+            self._count(caller, code, time.perf_counter() - begun, context)
         return await context.abort(grpc.StatusCode[refusal.code], refusal.sentence, refusal.metadata)  # type: ignore[no-any-return]
+
+    def _count(self, caller: Caller, code: str, seconds: float, context: Any) -> None:
+        model = caller.model if self.plane.serves(caller.model) else ""
+        self.plane.counters.answer(self.service.protocol, model, code, seconds)
+        if self.log_requests:
+            fields = {
+                "id": caller.metadata.get("x-request-id", ""),
+                "protocol": self.service.protocol,
+                "method": self.rpc.name,
+                "path": f"/{self.service.name}/{self.rpc.name}",
+                "model": model,
+                "status": code,
+                "ms": round(seconds * 1000, 3),
+                "client": context.peer(),
+            }
+            REQUESTS.info("answered", extra={"fields": fields})
 
     async def _answer(self, caller: Caller, context: Any) -> bytes:
         self._admit(caller)
@@ -192,11 +219,23 @@ class _Answering:
         given = self._messages(context) if self.rpc.client_streams else await self._message(context)
         async with aclosing(self.method(given, caller)) as responses:
             async for response in responses:
-                async with asyncio.timeout(self.plane.limits.send_seconds):
-                    await context.write(response.SerializeToString())
+                await self._write(response.SerializeToString(), context)
+
+    async def _write(self, data: bytes, context: Any) -> None:
+        """One answer of a stream; raises TooSlow where the client does not take it."""
+        seconds = self.plane.limits.send_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                await context.write(data)
+        except TimeoutError:
+            raise TooSlow(f"the answer was not taken within {seconds:g} s") from None
 
     def _admit(self, caller: Caller) -> None:
-        self.tokens.allows(caller.metadata.get("authorization"), self.service.right(self.rpc.name))
+        """Raises NotOffered for what is answered at a door of its own, and Unauthenticated or Forbidden."""
+        right = self.service.right(self.rpc.name)
+        if right not in self.rights:
+            raise NotOffered(f"{right} has a port of its own on this server, and HTTP is spoken there")
+        self.tokens.allows(caller.metadata.get("authorization"), right)
 
     async def _message(self, context: Any) -> Any:
         """The request of a client that sends one; raises TooSlow where it does not come."""
@@ -207,7 +246,7 @@ class _Answering:
             async with asyncio.timeout(seconds):
                 data = await context.read()
         except TimeoutError:
-            raise TooSlow(f"the request did not arrive within {seconds:.0f} s") from None
+            raise TooSlow(f"the request did not arrive within {seconds:g} s") from None
         if data is EOF:
             raise InvalidRequest(f"the call ended without a {self.rpc.request.DESCRIPTOR.full_name}")
         return wire.parse(self.rpc.request, data)

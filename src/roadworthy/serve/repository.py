@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from roadworthy.core.errors import BundleError, Forbidden, UnknownModel
+from roadworthy.core.errors import BundleError, Forbidden, UnknownModel, UsageError
 from roadworthy.serve.catalogue import order
 
 MANIFEST = "manifest.json"
@@ -38,6 +38,19 @@ def scan(sources: Sequence[Path]) -> tuple[Found, ...]:
     """
     found = {(one.name, one.version): one for source in sources for one in _scan(source)}
     return tuple(sorted(found.values(), key=lambda one: (one.name, order(one.version))))
+
+
+def refuse_twins(sources: Sequence[Path]) -> None:
+    """Raises UsageError where two bundles would be served as the same version of the same model."""
+    there: dict[tuple[str, str], Path] = {}
+    for source in sources:
+        for one in _scan(source):
+            other = there.setdefault((one.name, one.version), one.path)
+            if other != one.path:
+                raise UsageError(
+                    f"{other} and {one.path} are both {one.name!r} version {one.version}; serve them apart, or deploy one again with another "
+                    "--name or --version"
+                )
 
 
 def newest(found: Sequence[Found], count: int) -> tuple[Found, ...]:

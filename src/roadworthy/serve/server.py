@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 
 from roadworthy.core.errors import UsageError
-from roadworthy.serve import doors, logs
+from roadworthy.serve import doors, logs, repository
 from roadworthy.serve.fleet import Fleet, only_missing
 from roadworthy.serve.limits import DEFAULT, Limits
 from roadworthy.serve.opening import described
@@ -45,6 +45,7 @@ def serve_as(settings: Settings) -> None:
     for source in settings.sources:
         if not Path(source).exists():
             raise UsageError(f"{source} does not exist; give a bundle, or a directory of bundles")
+    repository.refuse_twins([Path(source) for source in settings.sources])
     logs.configure()
     with ExitStack() as stack:
         listeners = [stack.enter_context(doors.listen(settings.host, door.port)) for door in doors.doors(settings)]

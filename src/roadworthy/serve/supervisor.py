@@ -16,7 +16,8 @@ from typing import Any
 
 from roadworthy.core.errors import Conflict, RequestError, RoadworthyError, Unavailable
 from roadworthy.serve import commands, doors
-from roadworthy.serve.connection import Connection, Connections
+from roadworthy.serve.connection import Connection
+from roadworthy.serve.connections import Connections
 from roadworthy.serve.control import Beat, Body, Channel, Count, Done, Drain, Forget, Gone, Hello, Open, Opened
 from roadworthy.serve.counters import Counters
 from roadworthy.serve.dataplane import DataPlane
@@ -327,6 +328,9 @@ class Supervisor:
     async def _drain(self, listeners: Sequence[socket.socket]) -> None:
         """Not ready first, then no more connections, then every worker ends with what it accepted answered."""
         self.draining = True
+        for member in self._members.values():
+            if not member.greeted.is_set():
+                member.kill()
         await self._say(Drain())
         await asyncio.sleep(PARTING)
         for which, listener in enumerate(listeners):

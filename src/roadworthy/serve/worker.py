@@ -20,7 +20,8 @@ import uvloop
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.serve import control, doors, process
 from roadworthy.serve.commands import AnyCommand
-from roadworthy.serve.connection import Connection, Connections
+from roadworthy.serve.connection import Connection
+from roadworthy.serve.connections import Connections
 from roadworthy.serve.control import Beat, Body, Channel, Count, Done, Drain, Forget, Hello, Open, Opened, Route
 from roadworthy.serve.counters import Counters
 from roadworthy.serve.dataplane import DataPlane

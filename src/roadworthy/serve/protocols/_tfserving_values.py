@@ -5,10 +5,10 @@ Its JSON has NaN, Infinity and -Infinity, and ``{"b64": text}`` for bytes.
 
 from __future__ import annotations
 
-import array
 import base64
 import json
 import math
+import struct
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -27,9 +27,9 @@ DATA_TYPES = {
 }  # fmt: skip
 """TensorFlow's names of NumPy's dtypes."""
 
-# An array of the standard library refuses whatever is no number of its kind and range, text included, which NumPy would read as one.
+# struct refuses whatever is no number of its kind and range, text included, which NumPy would read as one, in a third of NumPy's time.
 _CODES = {
-    "float16": "f", "float32": "f", "float64": "d", "int8": "b", "uint8": "B", "int16": "h", "uint16": "H",
+    "float16": "e", "float32": "f", "float64": "d", "int8": "b", "uint8": "B", "int16": "h", "uint16": "H",
     "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q",
 }  # fmt: skip
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
@@ -51,7 +51,8 @@ def read(body: bytes, depth: int) -> Any:
 
 def booleans(body: bytes) -> bool:
     """Whether a boolean may be somewhere in the JSON of ``body``: whoever knows that there is none need not look at every element."""
-    return b"true" in body or b"false" in body
+    # One letter is found faster than a word, and mostly is not there.
+    return (b"r" in body and b"true" in body) or (b"l" in body and b"false" in body)
 
 
 def tensor(spec: TensorSpec, value: object, *, suspicious: bool = True) -> Array:
@@ -76,17 +77,12 @@ def elements(spec: TensorSpec, flat: Sequence[Any], *, suspicious: bool = True) 
     if suspicious and bool in set(map(type, flat)):
         raise _stranger(spec, bool)
     try:
-        held = array.array(_CODES[spec.dtype], flat)
-    except TypeError:
-        wanted = (int, float) if spec.dtype.startswith("float") else (int,)
-        raise _stranger(spec, next(type(element) for element in flat if not isinstance(element, wanted))) from None
-    except OverflowError:
+        held = struct.pack(f"{len(flat)}{_CODES[spec.dtype]}", *flat)
+    except (struct.error, OverflowError):
+        if strangers := set(map(type, flat)).difference((int, float) if spec.dtype.startswith("float") else (int,)):
+            raise _stranger(spec, strangers.pop()) from None
         raise InvalidRequest(f"input {spec.name!r} holds a number outside {_of(spec)}") from None
-    if spec.dtype == "float16":
-        with np.errstate(over="ignore"):
-            numbers: Array = np.array(held, np.float16)
-    else:
-        numbers = np.frombuffer(held, spec.dtype)
+    numbers: Array = np.frombuffer(held, spec.dtype)
     # What was finite in the request must not become infinite on the way.
     odd = () if numbers.dtype.kind != "f" or (finite := np.isfinite(numbers)).all() else np.flatnonzero(~finite).tolist()
     if any(math.isfinite(flat[index]) for index in odd):
@@ -103,8 +99,15 @@ def decoded(name: str, value: object) -> bytes:
     """The bytes of ``{"b64": text}``; raises InvalidRequest."""
     if not isinstance(value, dict) or not is_bytes(value):
         raise InvalidRequest(f'input {name!r} holds {_kind(type(value))} where {{"b64": text}} is expected')
+    text = value["b64"]
     try:
-        return base64.b64decode(value["b64"], validate=True)
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        pass
+    # Line breaks and a missing end are forgiven, as they are there.
+    bare = "".join(text.split()).rstrip("=")
+    try:
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
     except ValueError:
         raise InvalidRequest(f"input {name!r} holds text that is not base64") from None
 
@@ -152,7 +155,7 @@ def _flat(spec: TensorSpec, value: object) -> tuple[Sequence[Any], tuple[int, ..
     for size in shape[1:]:
         if not all(type(row) is list and len(row) == size for row in flat):
             raise _ragged(spec, value)
-        flat = list(chain.from_iterable(flat))
+        flat = flat[0] if len(flat) == 1 else list(chain.from_iterable(flat))
     if spec.dtype == BYTES and any(isinstance(element, list) for element in flat):
         raise _ragged(spec, value)
     return flat, tuple(shape)

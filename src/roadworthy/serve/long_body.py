@@ -1,0 +1,31 @@
+"""A body long enough to be read from the socket straight to where it stays, instead of piece by piece through the parser."""
+
+from __future__ import annotations
+
+LEAST = 64 * 1024
+"""Bytes that have to be still on their way; below, the pieces are cheaper."""
+FIRST = 2**20
+"""Bytes taken at first for a longer body, and doubled as it comes: to say a length costs a client nothing."""
+
+
+class LongBody:
+    """``length`` bytes, of which ``begin`` are there already."""
+
+    __slots__ = ("_end", "_length", "_whole")
+
+    def __init__(self, length: int, begin: bytes) -> None:
+        self._length = length
+        self._whole = bytearray(max(len(begin), min(length, FIRST)))
+        self._whole[: len(begin)] = begin
+        self._end = len(begin)
+
+    def room(self) -> memoryview:
+        """Where the next bytes go: never none, and never more than belong to this body."""
+        if self._end == len(self._whole):
+            self._whole.extend(bytes(min(len(self._whole), self._length - self._end)))
+        return memoryview(self._whole)[self._end :]
+
+    def filled(self, count: int) -> bytearray | None:
+        """The next ``count`` bytes are there: the whole body where those were the last."""
+        self._end += count
+        return self._whole if self._end == self._length else None
