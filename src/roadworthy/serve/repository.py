@@ -48,8 +48,8 @@ def refuse_twins(sources: Sequence[Path]) -> None:
             other = there.setdefault((one.name, one.version), one.path)
             if other != one.path:
                 raise UsageError(
-                    f"{other} and {one.path} are both {one.name!r} version {one.version}; serve them apart, or deploy one again with another "
-                    "--name or --version"
+                    f"{other} and {one.path} are both {one.name!r} version {one.version}; serve them apart, or deploy one "
+                    "again with another --name or --version"
                 )
 
 
