@@ -137,7 +137,8 @@ def _tensorflow_serving() -> Iterator[Route]:
 
 def _torchserve() -> Iterator[Route]:
     yield Route(TS, "open", "get", "/ping", "Whether the server is healthy.", _json("Health"), also={503: _json("Health")})
-    yield Route(TS, "open", "get", "/api-description", "The interface in TorchServe's own words.", _json("Description"))
+    for method in ("get", "options"):
+        yield Route(TS, "open", method, "/api-description", "The interface in TorchServe's own words.", _json("Description"))
     answer: Body = {JSON: ANY}
     for path in (
         "/predictions/{model}", "/predictions/{model}/{version}", "/models/{model}/invoke",
