@@ -58,7 +58,7 @@ def test_a_bundle_that_is_replaced_has_another_stamp(models: Path) -> None:
 def test_what_a_client_may_name(models: Path) -> None:
     assert named(locate([models], "cat", None, None)) == [("cat", "1"), ("cat", "2"), ("cat", "10")]
     assert named(locate([models], "cat", "2", None)) == [("cat", "2")]
-    assert named(locate([models], "kitten", None, "cat/2")) == [("kitten", "1")]
+    assert named(locate([models], "kitten", None, "cat/2")) == [("kitten", "2")]
     assert named(locate([models], "kitten", None, "cat")) == [("kitten", "1"), ("kitten", "2"), ("kitten", "10")]
     assert named(locate([models], "kitten", None, str(models / "linear.bundle"))) == [("kitten", "1")]
     for name, version, path in (("dog", None, None), ("cat", "3", None), ("cat", None, "notes")):

@@ -71,7 +71,7 @@ def locate(sources: Sequence[Path], name: str, version: str | None, path: str | 
         found = tuple(one for one in scan(sources) if one.name == name)
     else:
         inside = _inside(sources, path)
-        found = tuple(Found(name, one.version, one.path, one.stamp) for one in _scan(inside, named=name))
+        found = tuple(sorted(_scan(inside, named=name), key=lambda one: order(one.version)))
     found = tuple(one for one in found if version in (None, one.version))
     if not found:
         wanted = f"version {version} of " if version else ""
@@ -97,7 +97,8 @@ def _inside(sources: Sequence[Path], path: str) -> Path:
 
 def _scan(source: Path, named: str | None = None) -> Iterator[Found]:
     if (source / MANIFEST).is_file():
-        yield _found(source, named)
+        # A client that names one version's folder means that version.
+        yield _found(source, named, source.name if named and source.name.isdecimal() else None)
         return
     for folder in _folders(source):
         if (folder / MANIFEST).is_file():
