@@ -15,7 +15,8 @@ import uvloop
 from roadworthy.core.errors import InvalidRequest, RequestError, Unavailable
 from roadworthy.serve.access import EVERYBODY, Access
 from roadworthy.serve.commands import AnyCommand
-from roadworthy.serve.connection import Connection, Connections
+from roadworthy.serve.connection import Connection
+from roadworthy.serve.connections import Connections
 from roadworthy.serve.counters import Counters
 from roadworthy.serve.dataplane import DataPlane
 from roadworthy.serve.http import EVERY_RIGHT, App
