@@ -37,6 +37,8 @@ Fields = Mapping[str, Field]
 
 def fields_of(body: bytes, content_type: bytes = b"") -> Fields:
     """The fields of ``body`` by name, the last one where a name comes twice; raises InvalidRequest for a form that is none."""
+    if len(content_type) > MAX_HEAD:
+        raise InvalidRequest(f"the Content-Type is longer than {MAX_HEAD} characters")
     head = Message()
     head["content-type"] = content_type.decode("latin-1")
     kind = head.get_content_type() if content_type else ""
@@ -81,12 +83,9 @@ def _part(part: bytes) -> tuple[str, Field]:
     if padding.strip(b" \t") or not line or not blank:
         raise InvalidRequest("a part of the multipart body has no head, or one that does not end")
     head = HeaderParser().parsestr(lines.decode(errors="replace"))
-    try:
-        name = head.get_param("name", header="content-disposition")
-        text = collapse_rfc2231_value(name) if name else ""
-        kind = head.get_content_type() if "content-type" in head else ""
-    except ValueError:
-        text = ""
-    if not text:
+    found = head.get_param("name", header="content-disposition")
+    name = collapse_rfc2231_value(found) if found else ""
+    if not name:
         raise InvalidRequest("a part of the multipart body has no name in its Content-Disposition")
-    return text, Field(part[len(padding) + len(line) + len(lines) + len(blank) :], kind)
+    kind = head.get_content_type() if "content-type" in head else ""
+    return name, Field(part[len(padding) + len(line) + len(lines) + len(blank) :], kind)
