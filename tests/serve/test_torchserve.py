@@ -276,7 +276,7 @@ def test_a_body_that_does_not_fit(ask: Ask, model: str, body: object, says: str)
         (lambda body: body[:-4], "cut"),
         (lambda body: body.replace(b"name=", b"nome="), "no name"),
         (lambda body: body.replace(b"\r\n\r\n", b"\r\n"), "no head"),
-        (lambda _: b"", "boundary"),
+        (lambda _: b"", "does not hold the boundary"),
         (lambda body: body.replace(b'"data"', b'"' + b"d" * 5000 + b'"'), "no head"),
     ],
 )

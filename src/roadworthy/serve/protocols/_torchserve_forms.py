@@ -66,10 +66,10 @@ def _boundary(head: Message) -> bytes:
 def _multipart(body: bytes, boundary: bytes) -> Fields:
     delimiter = b"\r\n--" + boundary
     # The first one may stand at the very beginning, without the line's end before it.
-    start = len(delimiter) - 2 if body.startswith(delimiter[2:]) else body.find(delimiter) + len(delimiter)
-    if start < len(delimiter) - 2:
+    start = 0 if body.startswith(delimiter[2:]) else body.find(delimiter) + 2
+    if start == 1:
         raise InvalidRequest("the multipart body does not hold the boundary that its Content-Type names")
-    *parts, last = body[start:].split(delimiter, MAX_FIELDS + 1)
+    *parts, last = body[start + len(delimiter) - 2 :].split(delimiter, MAX_FIELDS + 1)
     if len(parts) > MAX_FIELDS:
         raise InvalidRequest(f"the form has more than {MAX_FIELDS} fields")
     if not last.startswith(b"--"):
