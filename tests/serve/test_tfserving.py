@@ -231,13 +231,24 @@ def test_encoded_images_in_place_of_tensors(ask: Ask, picture_bundle: Path, png:
     for body in ({"inputs": b64(png)}, {"inputs": [b64(png)]}, {"inputs": {"image": [b64(png)]}}):
         np.testing.assert_allclose(predict(ask, "picture", **body).json["outputs"], wanted, rtol=1e-6)
     assert_refused(predict(ask, "picture", instances=[b64(b"no image")]))
-    assert_refused(predict(ask, "picture", instances=[{"b64": "no base64"}]), says="base64")
+    assert_refused(predict(ask, "picture", instances=[{"b64": "no base64!"}]), says="base64")
     assert_refused(predict(ask, "picture", instances=[b64(png), 3]), says="whole numbers")
 
 
 def test_byte_strings_as_text_and_as_base64(ask: Ask) -> None:
     answered = predict(ask, "files", inputs=["grün", b64(b"\xff\0"), b64(b"two")])
     assert answered.json["outputs"] == {"scores": [[5.0, 103.0], [2.0, 255.0], [3.0, 116.0]], "same": ["grün", b64(b"\xff\0"), "two"]}
+
+
+@pytest.mark.parametrize("text", ["AP8QYg==", "AP8QYg", "AP8Q\nYg==\n", " AP8Q Yg="])
+def test_base64_with_line_breaks_or_without_its_end(text: str) -> None:
+    assert values.decoded("x", {"b64": text}) == b"\x00\xff\x10b"
+
+
+@pytest.mark.parametrize("text", ["AP8QY", "AP8Q-g==", "grün", "A===="])
+def test_text_that_is_no_base64(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="base64"):
+        values.decoded("x", {"b64": text})
 
 
 def test_an_output_called_bytes_is_base64() -> None:
