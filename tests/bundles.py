@@ -54,13 +54,16 @@ def write_bundle(
     golden: Arrays | None = None,
     samples: int | None = None,
     host: Host | None = None,
+    scale: float = 1.0,
 ) -> Path:
-    """A sealed bundle at ``target`` whose every variant directory holds the linear map; ``golden`` may lie."""
-    golden = linear_golden(signature) if golden is None else golden
+    """A sealed bundle at ``target`` whose every variant directory holds the linear map, ``scale`` times; ``golden`` may lie."""
+    if golden is None:
+        golden = {key: value * np.float32(scale) if key.startswith("out.") else value for key, value in linear_golden(signature).items()}
+    held = {key: value * np.float32(scale) for key, value in weights(signature).items()}
     with store.writing(target) as stage:
         for variant in variants:
             (stage / variant.path).mkdir(parents=True)
-            np.savez(stage / variant.path / "model.npz", **weights(signature))
+            np.savez(stage / variant.path / "model.npz", **held)
         np.savez(stage / "golden.npz", **golden)
         store.write_certificate(stage, small_certificate(name, signature, variants[0].plan, host or this_host()))
         count = samples or len(next(iter(golden.values())))

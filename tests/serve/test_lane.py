@@ -186,7 +186,7 @@ def test_a_call_that_hangs_is_told_to_its_clients_once() -> None:
         stuck = asyncio.create_task(lane.submit(x(1)))
         while not lane.hung():
             await asyncio.sleep(0.01)
-        with pytest.raises(InferenceFailed, match="did not answer within 0.05 s"):
+        with pytest.raises(InferenceFailed, match=r"did not answer within 0\.05 s"):
             await stuck
         assert not lane.hung()
 

@@ -16,6 +16,7 @@ from roadworthy.serve.dataplane import DataPlane
 from roadworthy.serve.http import App
 from roadworthy.serve.logs import RequestLog
 from roadworthy.serve.protocols import Protocol, Right
+from roadworthy.serve.protocols.management import Management
 from roadworthy.serve.protocols.oip import OpenInference
 from roadworthy.serve.protocols.openapi import OpenApi
 from roadworthy.serve.protocols.page import Page
@@ -123,5 +124,6 @@ def _protocols(plane: DataPlane, grpc_port: int | None) -> Iterator[Protocol]:
     yield OpenInference(plane)
     yield TensorFlowServing(plane)
     yield TorchServe(plane)
+    yield Management(plane)
     yield Page(plane, __version__, grpc_port)
     yield OpenApi(__version__)

@@ -59,7 +59,7 @@ class Fleet:
         async with self._lock:
             found = {(one.name, one.version): one for one in self._wanted()}
             for key, one in found.items():
-                if key not in self._gone and self._stamps.get(key) != one.stamp:
+                if key not in self._gone and (self._stamps.get(key) != one.stamp or self._state(*key) == "unloaded"):
                     try:
                         await self._load(one)
                     except RoadworthyError as problem:
@@ -77,7 +77,8 @@ class Fleet:
                 case commands.Load(name=name):
                     found = repository.locate(self._sources, name, command.version, command.path)
                     self._gone.discard((name, found[-1].version))
-                    await self._load(found[-1])
+                    # Who names a version wants it beside the others.
+                    await self._load(found[-1], replaces=command.version is None)
                 case commands.Unload(name=name):
                     await self._unload_asked(name, command.version)
                 case commands.Configure():
@@ -104,6 +105,11 @@ class Fleet:
                     await worker.ask(Open(name=served.name, version=version.version, path=version.path, plan=plan, digest=digest))
             await worker.ask(Route(self.catalogue, self.opened))
 
+    def _state(self, name: str, version: str) -> State | None:
+        served = self.catalogue.find(name)
+        known = served.version(version) if served else None
+        return known.state if known else None
+
     def plan(self, name: str, version: str) -> Plan:
         """How that version uses each worker."""
         return self._plans[name, version][0]
@@ -116,7 +122,7 @@ class Fleet:
 
     # Loading: proven aside, opened everywhere, then let in everywhere
 
-    async def _load(self, found: Found) -> None:
+    async def _load(self, found: Found, *, replaces: bool = True) -> None:
         before = self.catalogue.find(found.name) or Served(name=found.name)
         was = before.version(found.version)
         self._stamps[found.name, found.version] = found.stamp
@@ -133,7 +139,8 @@ class Fleet:
         self._plans[found.name, found.version] = plan, digest
         ready = _version(found, "ready")
         ready = msgspec.structs.replace(ready, instances=plan.instances, threads=plan.threads, batch=plan.batch)
-        await self._route(self._without_old(_with(self.catalogue.find(found.name) or before, ready)))
+        served = _with(self.catalogue.find(found.name) or before, ready)
+        await self._route(self._without_old(served, found.version) if replaces else served)
 
     async def _open_everywhere(self, found: Found) -> tuple[Plan, str, tuple[str, ...]]:
         wanted = Open(name=found.name, version=found.version, path=str(found.path))
@@ -161,14 +168,14 @@ class Fleet:
             raise problems[0]
         return opened.plan, opened.digest, opened.notes
 
-    def _without_old(self, served: Served) -> Served:
-        """Versions beyond the newest that are wanted go, unless something still points at them."""
+    def _without_old(self, served: Served, loaded: str) -> Served:
+        """Versions older than the one just ``loaded`` go, beyond as many as are wanted, unless something still points at them."""
         keep = self._settings.versions
         if not keep or any((source / repository.MANIFEST).is_file() for source in self._sources):
             return served
         pointed = {served.default, served.shadow, served.canary.version if served.canary else None, *served.labels.values()}
-        old = [version.version for version in served.ready][:-keep]
-        for version in old:
+        older = [version.version for version in served.ready if order(version.version) < order(loaded)]
+        for version in older[: max(0, len(older) - (keep - 1))]:
             if version not in pointed:
                 served = _with(served, _state(served, version, "unloaded", "a newer version took its place"))
         return served
