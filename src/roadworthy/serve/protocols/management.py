@@ -1,7 +1,8 @@
 """What the protocols of others have no words for: every command of ``commands``, as JSON, and the catalogue to look at.
 
-``GET /manage`` is the catalogue. ``POST /manage`` takes one command, ``{"type": "SetCanary", "name": "digits", "version": "2", "share": 0.1}``,
-and answers with the catalogue once it is carried out in the whole server.
+``GET /manage`` is the catalogue. ``POST /manage`` takes one command, such as
+``{"type": "SetCanary", "name": "digits", "version": "2", "share": 0.1}``, and answers with the catalogue once it is carried out
+in the whole server.
 """
 
 from __future__ import annotations
