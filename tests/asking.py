@@ -50,7 +50,7 @@ class Ask:
 
     def __call__(self, method: str, path: str, body: object = b"", headers: Mapping[str, str] | None = None) -> Answered:
         assert self.protocol.owns(path)
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = body if isinstance(body, (bytes, bytearray)) else json.dumps(body).encode()
         lines = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
         reply = self.runner.run(self.protocol.handle(Call(method, path, lines, data)))
         back = {"content-type": reply.content_type.decode()} | {name.decode(): value.decode() for name, value in reply.headers}

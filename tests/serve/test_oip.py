@@ -13,6 +13,7 @@ import pytest
 from asking import Ask, assert_refused, infer
 from roadworthy.core.version import __version__
 from roadworthy.serve.model import Model
+from roadworthy.serve.protocols._oip_inputs import Inputs
 from serving import LABELS, binary_request, json_request
 
 X = np.arange(24, dtype=np.float32).reshape(2, 12) / 24
@@ -158,6 +159,19 @@ def test_a_failing_model_is_a_500_of_one_sentence_and_no_more(ask: Ask) -> None:
     assert_refused(answered, 500, "echo failed on this request (RuntimeError)")
     assert "thirteen" not in answered.json["error"]
     assert infer(ask, "echo", json_request({"x": np.zeros((1, 2), np.float32)})).status == 200
+
+
+def test_a_long_body_comes_as_a_bytearray(ask: Ask, png: bytes, files_bundle: Path) -> None:
+    kinds = {"files": (WAV, {"Inference-Header-Content-Length": "0"}), "picture": (png, {"Content-Type": "image/png"})}
+    for model, (body, headers) in {"linear": binary_request({"x": X}), **kinds}.items():
+        long, short = infer(ask, model, bytearray(body), headers), infer(ask, model, body, headers)
+        assert long.status == 200 and long.body == short.body
+    with Model.open(files_bundle) as model:
+        inputs = Inputs(model)
+        inputs.add_file(bytearray(WAV))
+        assert [type(element) for element in inputs.feeds["file"]] == [bytes]
+    deep = bytearray(json.dumps(json_request({"x": X}, outputs=[]), indent=1).encode() + b" " * 100)
+    assert infer(ask, "linear", deep).status == 200
 
 
 # Images
