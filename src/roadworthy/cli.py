@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -68,6 +69,24 @@ def _duration(context: click.Context, option: click.Parameter, value: str) -> fl
     if not match or not (float(match[1]) or option.default == "0s"):
         raise click.BadParameter(f"{value!r} is no duration such as 90s, 10m or 1h")
     return float(match[1]) * {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _limits(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
+    """Each ``NAME=VALUE`` in place of a default."""
+    from roadworthy.serve.limits import Limits
+
+    known: dict[str, type[int] | type[float]] = {field.name: int if isinstance(field.default, int) else float for field in fields(Limits)}
+    chosen: dict[str, Any] = {}
+    for name, _, value in (text.partition("=") for text in values):
+        try:
+            chosen[name] = known[name](value)
+        except KeyError:
+            raise click.BadParameter(f"{name!r} is no limit; there are {', '.join(known)}") from None
+        except ValueError:
+            raise click.BadParameter(f"{name} takes {'a whole number' if known[name] is int else 'a number'}, not {value!r}") from None
+        if not 0 < chosen[name] < 2**53:
+            raise click.BadParameter(f"{name} has to be more than nothing, not {value!r}")
+    return Limits(**chosen)
 
 
 def _names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -257,20 +276,16 @@ def predict(bundle: Path, files: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--log-requests", is_flag=True, help="One line of JSON a request on standard error.")
 @click.option("--traces", help="Send OpenTelemetry traces to this OTLP endpoint (needs the extra otel).")
 @click.option("--draft-jpeg", is_flag=True, help="Decode large JPEGs at a fraction of their size: faster, other pixels.")
-@click.option("--max-body", default=16.0, show_default=True, type=click.FloatRange(0.001), help="Largest request, in MiB.")
-@click.option("--max-wait", default="1s", show_default=True, callback=_duration, help="Refuse what would wait longer than this.")
-@click.option("--grace", default="30s", show_default=True, callback=_duration, help="Time for what was accepted on the way out.")
-def serve(bundles: tuple[Path, ...], max_body: float, max_wait: float, grace: float, **options: Any) -> None:
+@click.option("--limit", "limits", multiple=True, callback=_limits, help="NAME=VALUE, e.g. body=33554432; see docs/serving.md.")
+def serve(bundles: tuple[Path, ...], **options: Any) -> None:
     """Serve bundles, or directories of them, to clients of the Open Inference Protocol, TensorFlow Serving and TorchServe.
 
     A directory holds bundles, or NAME/VERSION folders that are bundles.
     """
-    from roadworthy.serve.limits import MIB, Limits
     from roadworthy.serve.server import serve_as
     from roadworthy.serve.settings import Settings
 
-    limits = Limits(body=int(max_body * MIB), wait_seconds=max_wait, drain_seconds=grace)
-    serve_as(Settings(sources=tuple(map(str, bundles)), limits=limits, **options))
+    serve_as(Settings(sources=tuple(map(str, bundles)), **options))
 
 
 @commands.command()

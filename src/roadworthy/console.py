@@ -204,7 +204,10 @@ def show_doctor(examination: Examination, *, as_json: bool) -> None:
     output.print(f"features  {' '.join(host.features)}")
     output.print(f"cores     {host.cores} usable of {host.machine_cores} (affinity and cgroup quota counted)")
     output.print(f"memory    {host.memory_mb} MiB usable")
-    output.print(f"system    {host.system}, Python {host.python}\n")
+    output.print(f"system    {host.system}, Python {host.python}")
+    serving = examination.serving
+    threads = "1 thread" if serving.threads == 1 else f"{serving.threads} threads"
+    output.print(f"serving   {serving.workers} workers of {threads}, before a model is measured\n")
     table = Table("runtime", "state", "packages or remedy")
     for health in examination.runtimes:
         state = "[green]works[/]" if health.works else "[yellow]missing[/]"

@@ -9,6 +9,7 @@ from roadworthy.core import isolate, registry
 from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolate import Limits
+from roadworthy.serve.settings import MOST_WORKERS
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,20 @@ class Health:
 
 
 @dataclass(frozen=True)
+class ThreadPlan:
+    """How a server on this host shares it out before any model is measured: so many workers, so many threads in each."""
+
+    workers: int
+    threads: int
+
+
+@dataclass(frozen=True)
 class Examination:
     """Everything ``roadworthy doctor`` prints."""
 
     host: Host
     runtimes: tuple[Health, ...]
+    serving: ThreadPlan
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,10 @@ class _Named:
 
 def examine() -> Examination:
     """Import every runtime in a process of its own: one that crashes on this CPU is a finding, not an end."""
-    return Examination(this_host(), tuple(_health(name) for name in registry.names(registry.RUNTIMES)))
+    host = this_host()
+    workers = min(host.cores, MOST_WORKERS)
+    runtimes = tuple(_health(name) for name in registry.names(registry.RUNTIMES))
+    return Examination(host, runtimes, ThreadPlan(workers, max(1, host.cores // workers)))
 
 
 def _health(name: str) -> Health:
