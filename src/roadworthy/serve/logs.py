@@ -7,6 +7,7 @@ import logging
 import queue
 import sys
 import time
+from collections.abc import Callable
 from logging.handlers import QueueHandler, QueueListener
 from typing import TYPE_CHECKING, TextIO
 
@@ -47,8 +48,11 @@ class _Patient(QueueHandler):
         return record
 
 
-def configure(stream: TextIO | None = None) -> None:
-    """From now on everything that the package logs (warnings and worse) goes to ``stream``, standard error by default."""
+def configure(stream: TextIO | None = None) -> Callable[[], None]:
+    """From now on everything that the package logs (warnings and worse) goes to ``stream``, standard error by default.
+
+    What is given back writes out the lines that wait, once, for a process that does not end as Python's processes do.
+    """
     lines: queue.Queue[logging.LogRecord] = queue.Queue(ROOM)
     writer = logging.StreamHandler(stream or sys.stderr)
     writer.setFormatter(JsonLines())
@@ -60,6 +64,7 @@ def configure(stream: TextIO | None = None) -> None:
     package.setLevel(logging.WARNING)
     package.propagate = False
     REQUESTS.setLevel(logging.INFO)
+    return listener.stop
 
 
 class RequestLog:

@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 
 from roadworthy.core.errors import UsageError
-from roadworthy.serve import doors, logs, repository
+from roadworthy.serve import doors, grpc, logs, repository
 from roadworthy.serve.fleet import Fleet, only_missing
 from roadworthy.serve.limits import DEFAULT, Limits
 from roadworthy.serve.opening import described
@@ -51,6 +51,7 @@ def serve_as(settings: Settings) -> None:
         listeners = [stack.enter_context(doors.listen(settings.host, door.port)) for door in doors.doors(settings)]
         grpc_port = None
         if settings.grpc_port is not None:
+            grpc.check()
             grpc_port = stack.enter_context(doors.reserve(settings.host, settings.grpc_port)).getsockname()[1]
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import uvloop
 
 from roadworthy.core.errors import InvalidRequest
-from roadworthy.serve import control, doors, process
+from roadworthy.serve import control, doors, logs, process
 from roadworthy.serve.commands import AnyCommand
 from roadworthy.serve.connection import Connection
 from roadworthy.serve.connections import Connections
@@ -207,9 +207,10 @@ def main() -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         # A terminal and an init system send these to the whole group; when to end is for the supervisor to say.
         signal.signal(number, signal.SIG_IGN)
+    write_out = logs.configure()
     ends = socket.socket(fileno=int(sys.argv[1])), socket.socket(fileno=int(sys.argv[2]))
     uvloop.run(_main(*ends))
-    logging.shutdown()
+    write_out()
     # Threads of a runtime, or of a bundle half opened, shall not hold up the end.
     os._exit(0)
 
