@@ -168,6 +168,7 @@ def test_management_answers_as_documented(serve: Serve, models: Path) -> None:
         ("post", "/models", {"params": {"url": "linear/1"}}, 409),
         ("post", "/models", {"params": {"url": "http://elsewhere/x.mar"}}, 400),
         ("put", "/models/{model}", {"params": {"min_worker": "x"}}, 400),
+        ("put", "/models/{model}", {"params": {"min_worker": 100_000, "synchronous": "true"}}, 400),
         ("put", "/models/{model}", {"params": {"min_worker": 2, "synchronous": "true"}}, 200),
         ("put", "/models/{model}/{version}", {"params": {"min_worker": 1}}, 202),
         ("put", "/models/{model}/{version}/set-default", {}, 200),

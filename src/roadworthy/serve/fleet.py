@@ -20,6 +20,9 @@ from roadworthy.serve.settings import Settings
 
 LOG = logging.getLogger(__name__)
 
+MOST_INSTANCES = 64
+"""Of one version in one worker: each holds the model once more."""
+
 Workers = Callable[[], Sequence[Channel]]
 """The workers that are up at this moment."""
 
@@ -223,6 +226,8 @@ class Fleet:
             known = self._ready(served, one)
             plan, digest = self._plans[name, one]
             each = -(-instances // max(1, len(self._workers())))
+            if each > MOST_INSTANCES:
+                raise InvalidRequest(f"{name} may have {MOST_INSTANCES * len(self._workers())} instances here, and not {instances}")
             scaled = msgspec.structs.replace(plan, instances=each, threads=max(1, plan.threads * plan.instances // each))
             wanted = Open(name=name, version=one, path=known.path, plan=scaled, digest=digest)
             await asyncio.gather(*(worker.ask(wanted) for worker in self._workers()))
