@@ -1,11 +1,12 @@
 // The load generator: one fixed HTTP/1.1 request over keep-alive connections, in a closed loop or at a fixed rate.
 //
-//   load HOST PORT CONNECTIONS SECONDS RATE EVEN TIMEOUT SEED EXPECTED   < request   > figures as JSON
+//   load HOST PORT CONNECTIONS SECONDS RATE EVEN TIMEOUT SEED EXPECTED WARM   < request   > figures as JSON
 //
 // RATE 0 is the closed loop: every connection sends again as soon as it is answered. Otherwise requests are due at that rate, by a
 // Poisson process or evenly, whether or not earlier ones were answered; latency counts from the moment a request was due, so a
 // server that stalls is charged for what it kept waiting (Tene's "coordinated omission"). A request that finds no free connection
-// waits for one. EXPECTED is hexadecimal: an answer whose body does not begin so is an error. SIGINT and SIGTERM end the run early.
+// waits for one. EXPECTED is hexadecimal: an answer whose body does not begin so is an error. For WARM seconds before SECONDS begin the
+// load is the same and nothing is counted but what is still under way when they begin. SIGINT and SIGTERM end the run early.
 // Every request sent ends as exactly one answer (by status) or one error (by kind). load.py is its face.
 #include <arpa/inet.h>
 #include <errno.h>
@@ -79,6 +80,7 @@ class Load {
     for (const char* c = words[9]; c[0] && c[1]; c += 2) expected_ += char(strtol(std::string(c, 2).c_str(), nullptr, 16));
     epoll_ = epoll_create1(0);
     timer_ = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+    warm_ = Nanos(atof(words[10]) * kSecond);
     watch(timer_, nullptr);
   }
 
@@ -87,11 +89,12 @@ class Load {
       if (!connect(connection, true)) break;  // the rest will be tried when they have something to send
     }
     start_ = now();
-    end_ = start_ + Nanos(seconds_ * kSecond);
+    end_ = start_ + warm_ + Nanos(seconds_ * kSecond);
     next_ = rate_ ? start_ + gap() : INT64_MAX;
     for (auto& connection : connections_) free_.push_back(&connection);
     std::vector<epoll_event> events(256);
     for (Nanos time = start_; !finished(time); time = now()) {
+      if (warm_ && time >= start_ + warm_) forget(time);
       sweep(time);
       dispatch(time);
       wake_at(time);
@@ -164,6 +167,16 @@ class Load {
     if (wait) fcntl(connection.fd, F_SETFL, O_NONBLOCK);
     watch(connection.fd, &connection);
     return true;
+  }
+
+  // The warm time is over.
+  void forget(Nanos time) {
+    warm_ = 0;
+    start_ = time;
+    answers_.clear();
+    errors_.clear();
+    sent_ = in_flight_;
+    good_ = 0;
   }
 
   // Requests that are due get a connection; a closed loop's are due as soon as one is free.
@@ -299,7 +312,7 @@ class Load {
   std::string expected_;
   double seconds_, rate_;
   bool even_;
-  Nanos timeout_;
+  Nanos timeout_, warm_;
   std::mt19937_64 random_;
   addrinfo* address_ = nullptr;
   int epoll_, timer_;
@@ -317,7 +330,7 @@ class Load {
 }  // namespace
 
 int main(int count, char** words) {
-  if (count != 10) Load::fail("HOST PORT CONNECTIONS SECONDS RATE EVEN TIMEOUT SEED EXPECTED < request");
+  if (count != 11) Load::fail("HOST PORT CONNECTIONS SECONDS RATE EVEN TIMEOUT SEED EXPECTED WARM < request");
   std::string request;
   char buffer[1 << 16];
   for (size_t got; (got = fread(buffer, 1, sizeof buffer, stdin)) > 0;) request.append(buffer, got);

@@ -124,17 +124,19 @@ def start(
     timeout: float = 10.0,
     expected: bytes = b"",
     seed: int = 0,
+    warm: float = 0.0,
 ) -> Running:
     """Send one request over and over for ``seconds``, on up to ``connections`` connections that are kept alive.
 
     Without ``rate`` each connection sends again as soon as it is answered (closed loop). With it so many requests a second are due,
     by a Poisson process or, with ``even``, evenly, and latency counts from the moment each was due (open loop). A request without an
     answer after ``timeout`` seconds is an error and costs its connection, as is an answer whose body does not begin with ``expected``.
+    For ``warm`` seconds beforehand the load is the same and is not counted, except for what is under way when they end.
     """
     fields = {"Host": f"{host}:{port}", "Content-Length": str(len(body))} | dict(headers or {})
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     request = f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
-    words = (host, port, connections, seconds, rate or 0, int(even), timeout, seed, expected.hex())
+    words = (host, port, connections, seconds, rate or 0, int(even), timeout, seed, expected.hex(), warm)
     return Running([str(word) for word in words], request)
 
 

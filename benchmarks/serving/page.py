@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def text(result: dict[str, Any]) -> list[str]:
 def host(result: dict[str, Any]) -> str:
     return (
         f"{result['cpu']}, {result['cores']} cores, shared by each server and the load generator; ONNX Runtime {result['onnxruntime']}, "
-        f"float32; {result['rounds']} rounds, {result['seconds']:g} s a load; {result['date']}; load average before "
+        f"float32; rounds: {result['rounds']}, of {result['seconds']:g} s a load; {result['date']}; load average before "
         f"{result['load_average']:.1f}; {result['took_s'] / 60:.0f} minutes."
     )
 
@@ -44,7 +45,7 @@ def closed(race: dict[str, Any]) -> list[str]:
     for row in found:
         cells = [f"**{row.label}**" if row.name == OURS else row.label]
         for cell in row.cells.values():
-            ratio = "" if row.name == OURS else f"{cell.ratio:.2f}x [{cell.low:.2f}, {cell.high:.2f}]"
+            ratio = "" if row.name == OURS else f"{cell.ratio:.2f}x [{cell.low:.2f}, {cell.high:.2f}]" if isfinite(cell.ratio) else "–"
             fault = f" ({cell.faults} failed)" if cell.faults else ""
             cells += [f"{cell.per_second:,.0f}{fault}", f"{cell.p50_ms:.2f}", f"{cell.p99_ms:.2f}", ratio]
         lines.append("| " + " | ".join(cells) + " |")
@@ -62,7 +63,9 @@ def alone(race: dict[str, Any]) -> str:
 
 def opened(race: dict[str, Any]) -> list[str]:
     """What becomes of requests that come at a rate of their own, whether or not earlier ones were answered."""
-    lines = ["| server | capacity, req/s | at half: p50 ms | p99 ms | at twice: good | p50 ms | p99 ms | refused | failed or unsent |"]
+    lines = [
+        "| server | capacity (best of the above), req/s | at half: p50 ms | p99 ms | at twice: good | p50 ms | p99 ms | refused | failed or unsent |"
+    ]
     lines.append("|---" * 9 + "|")
     for name, found in thorough(race):
         half, twice = found["open"]["half"], found["open"]["twice"]
@@ -154,6 +157,6 @@ def chart(found: list[Row], result: dict[str, Any]) -> str:
             if not number:
                 weight = ' font-weight="bold"' if row.name == OURS else ""
                 parts.append(f'<text x="{LEFT - 8}" y="{y + 15}" text-anchor="end"{weight}>{escape(row.label)}</text>')
-    note = f"{result['cpu']}, {result['cores']} cores, load generator included; median of {result['rounds']} rounds; {result['date']}"
+    note = f"{result['cpu']}, {result['cores']} cores, load generator included; median over rounds: {result['rounds']}; {result['date']}"
     parts += [f'<text x="8" y="{height - 10}" font-size="11" fill="#555">{escape(note)}</text>', "</svg>"]
     return "\n".join(parts) + "\n"

@@ -48,7 +48,6 @@ def visit(contestant: Contestant, model: models.Model, seconds: float, workers: 
         found: dict[str, Any] = {"ready_s": server.ready_s, "closed": {}}
         for kind, ask in contestant.asks.items():
             request = ask(model)
-            shoot(server, request, max(CONNECTIONS), max(0.5, seconds / 3))
             found["closed"][kind] = {str(count): shoot(server, request, count, seconds) for count in CONNECTIONS}
         found["memory_mb"] = tree.memory_mb(tree.members(server.mark))
         if thorough:
@@ -71,7 +70,7 @@ def shoot(server: Server, request: wire.Request, connections: int, seconds: floa
     """One load as JSON, without the bodies."""
     found = load.run(
         "127.0.0.1", server.port, "POST", request.path, request.headers, request.body,
-        connections=connections, seconds=seconds, rate=rate, timeout=20.0,
+        connections=connections, seconds=seconds, rate=rate, timeout=20.0, warm=seconds / 2,
     )  # fmt: skip
     figures = asdict(found)
     figures["answers"] = {str(status): {k: v for k, v in one.items() if k != "first"} for status, one in figures["answers"].items()}
@@ -121,7 +120,7 @@ def main() -> None:
     parser.add_argument("--only", help="these contestants, comma-separated: " + ", ".join(one.name for one in FIELD))
     parser.add_argument("--models", default="tiny,resnet18", help="these models, comma-separated")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each load")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each load, after half as many to warm up")
     parser.add_argument("--docs", action="store_true", help="write docs/serving-benchmark.md and its chart")
     parser.add_argument("--reuse", action="store_true", help="take the figures of the last run")
     options = parser.parse_args()

@@ -144,3 +144,18 @@ def test_a_stopped_load_still_accounts_for_everything() -> None:
         found = running.stop()
     assert found.clean and 0.2 < found.seconds < 10
     accounted(found)
+
+
+def test_the_warm_time_is_not_counted() -> None:
+    """A server that is slow at first: what it answered slowly is forgotten."""
+    begun = time.monotonic()
+
+    def conduct(connection: socket.socket, number: int) -> bool:
+        time.sleep(0.2 if time.monotonic() < begun + 0.5 else 0)
+        connection.sendall(OK)
+        return True
+
+    with server(conduct) as port:
+        found = run("127.0.0.1", port, connections=2, seconds=0.3, warm=1.0)
+    assert found.clean and found.good and found.good.max_ms < 150 and 0.2 < found.seconds < 0.6
+    accounted(found)

@@ -12,6 +12,6 @@ class Onnx:
     def __init__(self) -> None:
         self.session = Session()
 
-    @bentoml.api(batchable=True, batch_dim=0, max_batch_size=32, max_latency_ms=1000)
+    @bentoml.api(batchable=True, batch_dim=0, max_batch_size=32)
     def predict(self, x: np.ndarray) -> np.ndarray:
         return self.session(x.astype(np.float32))
