@@ -140,7 +140,7 @@ def _tensor_field(sent: Field, spec: TensorSpec, depth: int) -> Asked:
 
 def _raw(spec: TensorSpec, data: bytes) -> Array:
     if spec.dtype == BYTES:
-        return nested.strings([data])
+        return nested.strings([bytes(data)])
     size = math.prod(one for one in spec.shape if isinstance(one, int)) * np.dtype(spec.dtype).itemsize
     if sum(isinstance(one, str) for one in spec.shape) > 1 or not data or len(data) % size:
         raise InvalidRequest(f"the body is neither JSON nor a multiple of {size} bytes, which {spec} would be; {len(data)} came")
@@ -158,7 +158,7 @@ def _alone(spec: TensorSpec, array: Array) -> Asked:
 def _of_bytes(data: bytes, model: Model) -> Asked:
     if model.takes_images:
         return Asked(images=(data,), single=True)
-    return Asked({model.signature.inputs[0].name: nested.strings([data])}, single=True)
+    return Asked({model.signature.inputs[0].name: nested.strings([bytes(data)])}, single=True)
 
 
 def _columns(by_name: dict[str, Asked]) -> Asked:
