@@ -419,6 +419,14 @@ def test_damaged_json_is_refused(ask: Ask, at: int, byte: bytes, cut: int) -> No
     assert ask("POST", "/v1/models/many:predict", body[:at] + byte + body[at + cut :]).status in (200, 400)
 
 
+@pytest.mark.parametrize("leaf", [b"1", b"NaN"])
+def test_depth_is_bounded_wherever_it_is(ask: Ask, leaf: bytes) -> None:
+    rows = json.dumps(X.tolist()).encode()
+    for depth, status in ((30, 200), (40, 400), (100_000, 400)):
+        body = b'{"instances": ' + rows + b', "ignored": ' + b"[" * depth + leaf + b"]" * depth + b"}"
+        assert ask("POST", "/v1/models/linear:predict", body).status == status
+
+
 def test_a_long_text_among_many_numbers_costs_no_memory(ask: Ask) -> None:
     # NumPy would make every element as wide as the widest.
     body = b'{"instances": [["' + b"x" * 1_000_000 + b'"' + b",1" * 1_000_000 + b"]]}"

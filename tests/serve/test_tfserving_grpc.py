@@ -221,7 +221,9 @@ def test_the_signature(call: Call) -> None:
     assert signature.method_name == "tensorflow/serving/predict" and set(signature.outputs) == {"sum", "flag", "half", "count"}
     info = signature.inputs["a"]
     assert info.dtype == tf.DataType.Value("DT_FLOAT") and [dim.size for dim in info.tensor_shape.dim] == [-1, 2]
-    assert_refused(call, "INVALID_ARGUMENT", "PredictionService", "GetModelMetadata", model_spec={"name": "many"}, says="metadata_field")
+    for fields in ([], ["nope"], ["signature_def", "nope"]):
+        asked = {"model_spec": {"name": "many"}, "metadata_field": fields}
+        assert_refused(call, "INVALID_ARGUMENT", "PredictionService", "GetModelMetadata", **asked, says="metadata_field")
 
 
 def test_states(call: Call, place: tuple[DataPlane, Call]) -> None:
@@ -327,7 +329,7 @@ def test_byte_strings_in_tensor_content() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [proto("DT_FLOAT", 1, float_val=[1, 2]), proto("DT_FLOAT", -1, float_val=[1]), proto("DT_FLOAT", 2, tensor_content=b"abc"),
+    [proto("DT_FLOAT", 1, float_val=[1, 2]), proto("DT_FLOAT", -1, -1, float_val=[1]), proto("DT_FLOAT", 2, tensor_content=b"abc"),
      proto("DT_UINT8", 1, int_val=[256]), proto("DT_INT8", 1, int_val=[-129]), proto("DT_HALF", 1, half_val=[65536]),
      proto("DT_HALF", 1, half_val=[-1]), proto("DT_COMPLEX64", 1, scomplex_val=[1, 2]), proto("DT_BFLOAT16", 1, half_val=[1]),
      proto("DT_BOOL", 1, tensor_content=b"\2"), proto("DT_STRING", 1, tensor_content=b"\xff\xff\xff\xff\xff\xff\xff\xff"),
