@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import socket
 import threading
@@ -11,7 +12,9 @@ import httpx
 import pytest
 
 from listening import Listening, eventually, everything
+from roadworthy.serve.connections import ONE_READ
 from roadworthy.serve.limits import Limits
+from roadworthy.serve.long_body import FIRST, LEAST
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -230,6 +233,32 @@ def test_bodies_above_the_limit() -> None:
         endless = listening.talk(stuffing, *[b"a" * 8192] * 20, pause=0.002)
         assert status(endless) == 431
         assert len(listening.protocol.calls) == 1
+
+
+def test_all_bodies_together_have_a_bound() -> None:
+    with Listening() as listening, listening.connect() as first, httpx.Client(base_url=listening.url) as client:
+        listening.connections.room = 3_000_000
+        first.sendall(b"POST /t/echo" + HOST + b"content-length: 2500000\r\n\r\n" + bytes(2_000_000))
+        assert eventually(lambda: listening.connections.held == 2_000_000)
+        for content in (bytes(1_500_000), iter([bytes(1_500_000)])):
+            refused = client.post("/t/echo", content=content)
+            assert refused.status_code == 503 and refused.headers["retry-after"] == "1" and "fill the memory" in refused.text
+        assert client.post("/t/echo", content=bytes(500_000)).status_code == 200
+        first.sendall(bytes(500_000))
+        assert first.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        assert eventually(lambda: listening.connections.held == 0)
+        assert client.post("/t/echo", content=bytes(2_500_000)).content == bytes(2_500_000)
+
+
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+@pytest.mark.parametrize("size", [LEAST, ONE_READ, FIRST, 3 * FIRST])
+def test_long_bodies_at_every_edge(size: int, extra: int) -> None:
+    body = random.Random(size).randbytes(size + extra)
+    with Listening() as listening:
+        whole = post("/t/echo", body) + get("/t/slow/0?behind", "connection: close")
+        for pieces in ((whole,), (whole[:100], whole[100:-50], whole[-50:]), (whole[: size // 2], whole[size // 2 :])):
+            answer = listening.talk(*pieces, pause=0.01)
+            assert statuses(answer)[:1] == [200] and answer.partition(b"\r\n\r\n")[2].startswith(body) and answer.endswith(b"behind")
 
 
 def test_a_small_refused_body_costs_no_connection() -> None:
