@@ -94,15 +94,21 @@ class DataPlane:
         return self._lane(served, self._version(served, version, label)).model
 
     def pick(self, name: str, version: str | None = None, label: str | None = None) -> Target:
-        """What answers this one inference: as ``find``, but the canary gets its share of what names neither version nor label."""
+        """What answers this one inference: as ``find``, but the canary gets its share of what names neither version nor label.
+
+        Raises Unavailable also where too many wait: before the request is read, so that refusing costs hardly anything.
+        """
         served = self._served(name)
         if version is not None or label is not None:
-            return Target(self._lane(served, self._version(served, version, label)).model)
+            lane = self._lane(served, self._version(served, version, label))
+            lane.admit()
+            return Target(lane.model)
         chosen = None
         if served.canary is not None and random.random() < served.canary.share and (name, served.canary.version) in self._lanes:
             chosen = served.canary.version
-        model = self._lane(served, chosen or self._version(served, None, None)).model
-        return Target(model, served.shadow if served.shadow != model.version else None)
+        lane = self._lane(served, chosen or self._version(served, None, None))
+        lane.admit()
+        return Target(lane.model, served.shadow if served.shadow != lane.model.version else None)
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """The answer to ``request``.
