@@ -27,10 +27,8 @@ def test_overload(serve: Callable[..., Server], worker_of_eight: Path, times: in
     url = server.wait_ready()
     spoken = DIALECTS["oip"]
     request = ("127.0.0.1", port_of(url), "POST", spoken.path("breaker"), JSON, spoken.body(row()))
-    load().run(*request, connections=8, seconds=1)
-    before = load().run(*request, connections=8, seconds=3)
-    assert before.clean, before
-    capacity = before.per_second
+    load().run(*request, connections=8, seconds=0.5)
+    capacity = capacity_of(request)
     with load().start(*request, connections=600, seconds=4, rate=times * capacity) as storm, ThreadPoolExecutor(1) as pool:
         ends = time.monotonic() + 3.5
         probe = pool.submit(probing, url, lambda: time.monotonic() < ends)
@@ -38,6 +36,8 @@ def test_overload(serve: Callable[..., Server], worker_of_eight: Path, times: in
         seen = storm.wait()
         probed = probe.result()
     calm = until(lambda: is_calm(url), 5 * NOISE, "back to normal")
+    # Whatever else this machine does comes and goes: what it can do now counts too.
+    capacity = (capacity + capacity_of(request)) / 2
     good, refused = seen.answers[200], seen.answers[503]
     record(
         "overload",
@@ -64,6 +64,13 @@ def test_overload(serve: Callable[..., Server], worker_of_eight: Path, times: in
     assert not probed.failures
     assert quantile(probed.seconds, 0.9) <= 0.1 * NOISE
     assert codes == {"oip": (503, True), "tfserving": (503, True), "torchserve": (503, True)}
+
+
+def capacity_of(request: tuple[object, ...]) -> float:
+    """Answers a second to as many clients as keep it busy."""
+    found = load().run(*request, connections=8, seconds=2)
+    assert found.clean, found
+    return float(found.per_second)
 
 
 def refusal(url: str, dialect: str, ends: float) -> tuple[int, bool]:

@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import time
+from functools import cache
 from pathlib import Path
 
 RUNS = ()
@@ -65,10 +66,16 @@ class Session:
 
 
 def burn(seconds):
-    """So much of this thread's CPU time. The hash lets go of the interpreter's lock."""
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        hashlib.pbkdf2_hmac("sha256", b"", b"", 150)
+    """So much of this thread's CPU time, in one call that lets go of the interpreter's lock once, as native code does."""
+    hashlib.pbkdf2_hmac("sha256", b"", b"", max(1, int(seconds * pace())))
+
+
+@cache
+def pace():
+    """Rounds of the hash a second of CPU."""
+    begun = time.thread_time()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 20_000)
+    return 20_000 / (time.thread_time() - begun)
 
 
 def do(deed, amount):
