@@ -214,6 +214,8 @@ def test_bytes_that_look_like_json_but_are_said_to_be_none(ask: Ask) -> None:
     body = b"[" + bytes(46) + b"]"
     assert len(predict(ask, "linear", body, "application/octet-stream")) == 4
     assert_refused(ask("POST", "/predictions/linear", body), says="JSON")
+    # And text is no tensor, whatever its length.
+    assert_refused(ask("POST", "/predictions/linear", b"x" * 48, "text/plain"), says="JSON")
 
 
 def test_several_inputs_and_outputs(ask: Ask) -> None:

@@ -77,6 +77,8 @@ def _is_json(sent: Field, model: Model) -> bool:
         return True
     if sent.kind.startswith(_WHOLE) or model.takes_files:
         return False
+    if sent.kind.startswith("text/") and not model.takes_images:
+        return True
     return sent.data[:64].lstrip()[:1] in (b"[", b"{", b'"') and sent.data[-64:].rstrip()[-1:] in (b"]", b"}", b'"')
 
 
