@@ -6,7 +6,8 @@ import asyncio
 import struct
 import time
 import zlib
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import bundles
 from roadworthy.core.contract import Contract, ImageInput, Resize
 from roadworthy.core.errors import DataError, DeadlineExceeded, InvalidRequest, TooLarge, Unavailable
 from roadworthy.core.types import Signature, TensorSpec
@@ -23,6 +25,7 @@ from roadworthy.serve import bombs, decoding
 from roadworthy.serve.decoding import Decoder
 from roadworthy.serve.limits import Limits
 from roadworthy.serve.model import Model
+from serving import PICTURE, SEES, Server, outputs_of
 
 SMALL = ImageInput(resize=Resize((16, 16)))
 
@@ -284,3 +287,16 @@ def test_a_draft_is_never_below_what_the_resize_wants(monkeypatch: pytest.Monkey
 def test_a_draft_still_has_the_limit_of_the_whole_image() -> None:
     with pytest.raises(DataError, match="limit"):
         Preprocessor(ImageInput(resize=Resize((8, 8)), pixel_limit=10_000), draft=True).one(encoded(photo(101), "JPEG"))
+
+
+def test_drafts_are_for_servers_that_were_asked_for_them(serve: Callable[..., Server], tmp_path: Path) -> None:
+    image = replace(SEES.image or ImageInput(), resize=Resize((8, 8)))
+    bundle = bundles.write_bundle(tmp_path / "picture", name="picture", signature=PICTURE, contract=replace(SEES, image=image))
+    file = encoded(photo(300), "JPEG")
+    with Model.open(bundle) as model:
+        for draft in (False, True):
+            want = model.run({"image": Preprocessor(image, draft=draft).many([file])})["logits"]
+            with serve(bundle, workers=1, draft_jpeg=draft).client() as client:
+                answer = client.post("/v2/models/picture/infer", content=file, headers={"content-type": "image/jpeg"})
+            np.testing.assert_allclose(outputs_of(answer.content, answer.headers)["logits"], want, rtol=0, atol=1e-6)
+        assert np.abs(want - model(file).outputs["logits"]).max() > 1e-4
