@@ -63,11 +63,14 @@ class Model:
         self._preprocessor: Preprocessor | None = None
 
     @classmethod
-    def open(cls, path: Path | str, *, threads: int | None = None, name: str | None = None, version: str | None = None) -> Model:
+    def open(
+        cls, path: Path | str, *, threads: int | None = None, spin: bool = True, name: str | None = None, version: str | None = None
+    ) -> Model:
         """The first variant of the bundle at ``path`` that this host can run and that gives its golden answers here.
 
-        ``threads`` overrides what the plan says; without it a plan made for more cores than there are is cut to these. ``name``
-        and ``version`` override what the bundle calls itself.
+        ``threads`` overrides what the plan says; without it a plan made for more cores than there are is cut to these. Without
+        ``spin`` no thread spins while it waits, whatever the plan says. ``name`` and ``version`` override what the bundle calls
+        itself.
         Raises BundleError for a bundle that is damaged or of which no variant passes (each with its reason), and
         BackendMissing when packages are all that is lacking.
         """
@@ -79,7 +82,7 @@ class Model:
         failures: list[RoadworthyError] = []
         for variant in manifest.variants:
             try:
-                session, check = _open_variant(root, manifest, variant, host, golden, threads)
+                session, check = _open_variant(root, manifest, variant, host, golden, threads, spin)
             except RoadworthyError as problem:
                 failures.append(problem)
                 notes.append(f"{variant.name} is not used: {problem.message}")
@@ -183,12 +186,12 @@ def golden_inputs(path: Path) -> Arrays:
 
 
 def _open_variant(
-    root: Path, manifest: Manifest, variant: Variant, host: Host, golden: Golden, threads: int | None
+    root: Path, manifest: Manifest, variant: Variant, host: Host, golden: Golden, threads: int | None, spin: bool
 ) -> tuple[CheckedSession, GoldenCheck]:
     if not host.has(*variant.features):
         lacking = ", ".join(feature for feature in variant.features if not host.has(feature))
         raise BundleError(f"this CPU ({host.cpu}) lacks {lacking}")
-    plan = replace(variant.plan, threads=threads or min(variant.plan.threads, host.cores))
+    plan = replace(variant.plan, threads=threads or min(variant.plan.threads, host.cores), spin=variant.plan.spin and spin)
     try:
         session = open_session(root / variant.path, manifest.signature, plan)
     except RoadworthyError:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roadworthy.core.errors import BundleError
-from roadworthy.core.host import usable_cores
 from roadworthy.serve import plan as planning
 from roadworthy.serve.control import Open, Opened
 from roadworthy.serve.model import Model, golden_inputs
@@ -43,7 +42,8 @@ def open_instances(wanted: Open, settings: Settings) -> Instances:
 
 
 def _open(root: Path, wanted: Open, threads: int) -> Model:
-    return Model.open(root, threads=threads, name=wanted.name, version=wanted.version)
+    # A thread that spins takes the core from the event loop, and from the other instances.
+    return Model.open(root, threads=threads, spin=False, name=wanted.name, version=wanted.version)
 
 
 def _measured(root: Path, wanted: Open, settings: Settings, undo: ExitStack) -> tuple[list[Model], Plan]:
@@ -52,12 +52,13 @@ def _measured(root: Path, wanted: Open, settings: Settings, undo: ExitStack) -> 
     threads = settings.threads or planning.share(settings.processes, certified)
     model = undo.enter_context(_open(root, wanted, threads))
     feeds = golden_inputs(root)
-    more = min(2 * threads, usable_cores(), max(certified, threads))
-    if settings.threads is None and more > threads and planning.slow(model, feeds):
-        other = undo.enter_context(_open(root, wanted, more))
-        if planning.borrows(model, other, feeds):
-            model, other, threads = other, model, more
-        other.close()
+    if settings.threads is None:
+        others = planning.alternative(model, feeds, threads, certified)
+        if others != threads:
+            other = undo.enter_context(_open(root, wanted, others))
+            if planning.better(other, others, model, threads, feeds):
+                model, other, threads = other, model, others
+            other.close()
     cap, seconds = (settings.batch, {}) if settings.batch else planning.batches(model, feeds, settings.limits.wait_seconds / 4)
     return [model], Plan(1, threads, cap, seconds)
 

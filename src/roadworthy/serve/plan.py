@@ -48,14 +48,21 @@ def certified_threads(bundle: Path) -> int:
     return store.read(bundle).variants[0].plan.threads
 
 
-def borrows(one: Model, two: Model, feeds: Arrays) -> bool:
-    """Whether an instance on more threads than its share, ``two``, is worth it though its neighbour may want the same cores."""
-    return _call(one, feeds, 1) > BORROW * _call(two, feeds, 1)
+def alternative(model: Model, feeds: Arrays, threads: int, certified: int) -> int:
+    """The other number of threads worth trying beside ``threads``, on which ``model`` runs: more for a slow call, one for a short."""
+    if _call(model, feeds, 1) < SLOW_SECONDS:
+        return 1
+    return max(threads, min(2 * threads, certified, usable_cores()))
 
 
-def slow(model: Model, feeds: Arrays) -> bool:
-    """Whether one call is long enough for more threads to be worth trying."""
-    return _call(model, feeds, 1) > SLOW_SECONDS
+def better(other: Model, others: int, model: Model, threads: int, feeds: Arrays) -> bool:
+    """Whether ``other``, on ``others`` threads, is the one to serve with.
+
+    Fewer threads are simpler, and better unless they lose ``GAIN``. More than the worker's share are worth it where they gain
+    ``BORROW``, though the neighbour may want the same cores.
+    """
+    gained = _call(model, feeds, 1) / _call(other, feeds, 1)
+    return gained > BORROW if others > threads else gained * GAIN > 1
 
 
 def batches(model: Model, feeds: Arrays, most: float) -> tuple[int, dict[int, float]]:
