@@ -14,7 +14,7 @@ import grpc
 import httpx
 
 from dependability.harness import DIALECTS, ask, connected, row, tree
-from dependability.hostile import Hostile, requests
+from dependability.hostile import requests
 from dependability.swaps import Address, by_tfserving_grpc
 from roadworthy.serve import wire
 
@@ -105,18 +105,13 @@ def _asks_grpc(at: Address, books: Books, over: threading.Event) -> None:
                 code = "OK"
             except grpc.RpcError as problem:
                 code = problem.code().name
-            books.count("oip-grpc", code)
+            books.count("oip", code)
             if code != ("INVALID_ARGUMENT" if broken else "OK"):
                 books.wrong.append(f"gRPC: {code} for a {'broken' if broken else 'good'} request")
 
 
 def _malformed(at: Address, books: Books, over: threading.Event) -> None:
-    kinds = [
-        one
-        for one in requests()
-        if "/picture" not in one.path and ":predict" not in one.path.replace(DIALECTS["tfserving"].path("breaker"), "")
-    ]
-    kinds = [one for one in kinds if len(one.body) < 1 << 20]
+    kinds = [one for one in requests() if "/picture" not in one.path and len(one.body) < 1 << 20]
     number = 0
     with httpx.Client(base_url=at.url, timeout=20) as client:
         while not over.wait(0.02):
@@ -127,18 +122,15 @@ def _malformed(at: Address, books: Books, over: threading.Event) -> None:
             except httpx.TransportError as problem:
                 books.wrong.append(f"{bad.what}: {problem!r}")
                 continue
-            books.count(protocol_of(bad), str(answered.status_code))
+            books.count(protocol_of(answered.request.url.path), str(answered.status_code))
             if not 400 <= answered.status_code < 500:
                 books.wrong.append(f"{bad.what}: {answered.status_code}")
 
 
-def protocol_of(bad: Hostile) -> str:
+def protocol_of(path: str) -> str:
     """By which protocol's name the server counts an answer at this path."""
-    if bad.path.startswith("/v1/"):
-        return "tfserving"
-    if bad.path.startswith("/v2/"):
-        return "oip"
-    return "torchserve" if bad.path.startswith("/predictions") else "none"
+    first = path.split("/")[1]
+    return {"v1": "tfserving", "v2": "oip", "predictions": "torchserve"}.get(first, "http")
 
 
 def _hangs_up(at: Address, books: Books, over: threading.Event) -> None:
@@ -155,7 +147,7 @@ def _swaps(at: Address, models: Path, books: Books, over: threading.Event) -> No
     while not over.wait(1.0):
         books.swaps += 1
         swap(at, 1 + books.swaps % 2)
-        books.count("tfserving-grpc", "OK")
+        books.count("tfserving", "OK")
 
 
 def served(url: str) -> Counter[tuple[str, str]]:

@@ -94,7 +94,7 @@ def client_of(at: Address, watch: Watch, dialect: str, over: threading.Event) ->
     """Asks for no version until it is over: the answer has to be that of a version that was current while it was on its way."""
     spoken = DIALECTS[dialect]
     with httpx.Client(base_url=at.url, timeout=20) as client:
-        while not over.is_set():
+        while not over.wait(0.002):
             oldest = watch.current
             try:
                 answered = client.post(spoken.path("breaker"), content=spoken.body(row()), headers=JSON)
@@ -114,7 +114,7 @@ def client_of(at: Address, watch: Watch, dialect: str, over: threading.Event) ->
 def exact_client(at: Address, watch: Watch, over: threading.Event) -> None:
     """Asks for the current version by its number: that one's answer, or none once it is gone, but never another's."""
     with httpx.Client(base_url=at.url, timeout=20) as client:
-        while not over.is_set():
+        while not over.wait(0.002):
             asked = watch.current
             try:
                 answered = client.post(f"/v2/models/breaker/versions/{asked}/infer", content=DIALECTS["oip"].body(row()), headers=JSON)
