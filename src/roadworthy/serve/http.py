@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -18,6 +19,7 @@ from roadworthy.serve.access import EVERYBODY, Access
 from roadworthy.serve.dataplane import DataPlane
 from roadworthy.serve.logs import RequestLog
 from roadworthy.serve.protocols import Call, NoSuchPath, Protocol, Reply, Right, WrongVerb, hints
+from roadworthy.serve.protocols._torchserve_metrics import families
 
 EVERY_RIGHT: frozenset[Right] = frozenset(("open", "inference", "management", "metrics"))
 METRICS = ("/metrics", "/monitoring/prometheus/metrics")
@@ -238,8 +240,10 @@ class Exposition(Nobody):
         return "metrics"
 
     async def handle(self, call: Call) -> Reply:
-        """The exposition, format 0.0.4, of the whole server."""
+        """The exposition, format 0.0.4, of the whole server; ``name[]`` in the query picks families, as TorchServe has it."""
         if call.method not in ("GET", "HEAD"):
             raise WrongVerb("Method Not Allowed", allow="GET, HEAD")
-        text = metrics.text(await self._plane.totals(), self._plane.catalogue, ready=self._plane.ready)
+        totals = await self._plane.totals()
+        names = frozenset(value for name, value in parse_qsl(call.query) if name == "name[]")
+        text = metrics.text(totals, self._plane.catalogue, ready=self._plane.ready, others=families(totals), names=names)
         return Reply(200, text, content_type=metrics.CONTENT_TYPE)
