@@ -74,7 +74,7 @@ class TorchServe:
     def right(self, method: str, path: str) -> Right:
         """Health and the interface's description are open; what begins with ``/models`` is management, but for its ``invoke``."""
         match path.split("/")[1:]:
-            case [""] | ["ping" | "api-description"]:
+            case ["ping" | "api-description"]:
                 return "open"
             case ["models", _, "invoke"]:
                 return "inference"
@@ -110,7 +110,7 @@ class TorchServe:
             case ["ping"]:
                 _only(call, "GET")
                 return self._ping()
-            case [""] | ["api-description"]:
+            case ["api-description"]:
                 _only(call, "GET", "OPTIONS")
                 return _pretty(description(__version__))
             case ["predictions", name] | ["models", name, "invoke"] | [name, "predict"] if name:
