@@ -133,20 +133,28 @@ def test_management_by_curl(curl: Curl, store: Path) -> None:
     assert curl("/ping") == (200, {"status": "Healthy"})
 
 
-def test_what_cannot_be_registered(curl: Curl, store: Path) -> None:
-    for url in ("http://somewhere/echo.mar", "file:///etc", "../echo", "/etc", "nothing.mar"):
+def test_what_cannot_be_registered(curl: Curl, server: Server, store: Path) -> None:
+    for url in ("http://somewhere/echo.mar", "file:///etc", "../echo"):
         status, problem = curl(f"/models?url={url}&synchronous=true&initial_workers=1", "-X", "POST")
-        assert status in (400, 404) and problem["type"] in ("BadRequestException", "ModelNotFoundException"), problem
+        assert (status, problem["type"]) == (400, "BadRequestException"), problem
+    for url in ("/etc", "nothing.mar"):
+        status, problem = curl(f"/models?url={url}&synchronous=true&initial_workers=1", "-X", "POST")
+        assert (status, problem["type"]) == (404, "ModelNotFoundException"), problem
     assert curl("/models", "-X", "POST")[1]["message"].startswith("the parameter url is required")
     # What is wrong at once is said at once, also to those who do not wait.
     assert curl("/models?url=nothing&initial_workers=1", "-X", "POST")[0] == 404
     (store / "echo" / "2" / "golden.npz").write_bytes(b"damaged")
     status, problem = curl("/models?url=echo/2&synchronous=true&initial_workers=1", "-X", "POST")
     assert (status, problem["type"]) == (409, "ConflictStatusException") and "golden.npz" in problem["message"]
-    # The version before serves on, and is no more pinned than it was.
+    # The version before serves on.
     assert curl("/predictions/echo", "-d", "[1.5, 0]") == (200, [1.5, 0])
     assert [(one["modelVersion"], one["state"]) for one in curl("/models/echo/all")[1]] == [("1", "ready"), ("2", "failed")]
     assert "golden.npz" in curl("/models/echo/2")[1][0]["reason"]
+    # And is no more the default by name than it was: a newer version takes over.
+    write_echo(store / "echo" / "3", "echo")
+    with server.client() as client:
+        assert client.post("/v2/repository/models/echo/load").status_code == 200
+    assert curl("/models/echo")[1][0]["modelVersion"] == "3"
 
 
 def test_requests(server: Server, image: Path, by_label: Any) -> None:

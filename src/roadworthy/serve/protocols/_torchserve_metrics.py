@@ -37,4 +37,5 @@ def families(counters: Counters) -> Iterator[Metric]:
 
 
 def _answered(counters: Counters, digit: str) -> int:
-    return sum(count for (_, _, code), count in counters.answered.items() if len(code) == 3 and code.isdecimal() and code[0] == digit)
+    # gRPC's codes are words.
+    return sum(count for (_, _, code), count in counters.answered.items() if code.startswith(digit))
