@@ -5,14 +5,14 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from dependability.harness import DIALECTS, JSON, SLEEP, Server, ask, connected, load, port_of, record, row, runs, until
+from dependability.harness import DIALECTS, JSON, SLEEP, Server, ask, connected, load, port_of, record, row, runs, until, write_breaker
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -34,6 +34,47 @@ def test_idle(serve: Callable[..., Server], breaker: Path) -> None:
     code, seconds, left = stopped(server)
     record("stop", "idle", injected="SIGTERM to an idle server", held="exit 0, nothing left behind", exit=code, seconds=seconds)
     assert (code, left) == (0, []) and seconds < GRACE
+
+
+def test_before_it_is_ready(serve: Callable[..., Server], tmp_path: Path) -> None:
+    """A model takes its time to load; nobody waits for it on the way out."""
+    server = serve(write_breaker(tmp_path / "late", "late60"), limits={"drain_seconds": GRACE})
+    until(lambda: bool(psutil.Process(server.process.pid).children()), 10, "workers start")
+    time.sleep(1.5)
+    code, seconds, left = stopped(server)
+    record("stop", "opening", injected="SIGTERM while a model is being loaded", held="exit 0 at once", exit=code, seconds=seconds)
+    assert (code, left) == (0, []) and seconds < GRACE + 1
+
+
+def test_while_a_new_version_is_loaded(serve: Callable[..., Server], tmp_path: Path) -> None:
+    write_breaker(tmp_path / "breaker" / "1")
+    server = serve(tmp_path, workers=2, limits={"drain_seconds": GRACE})
+    url = server.wait_ready()
+    write_breaker(tmp_path / "breaker" / "2", "late60", version="2")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(httpx.post, f"{url}/v2/repository/models/breaker/load", json={}, timeout=20)
+        time.sleep(1)
+        code, seconds, left = stopped(server)
+        told = outcome(asked)
+    record(
+        "stop",
+        "loading",
+        injected="SIGTERM while a new version is being loaded",
+        held="exit 0 within the grace, and whoever asked for it is told",
+        exit=code,
+        seconds=seconds,
+        told=told,
+    )
+    assert (code, left) == (0, []) and seconds < GRACE + 2
+    assert told == "503"
+
+
+def outcome(asked: Future[httpx.Response]) -> str:
+    """The status, or how the connection ended."""
+    try:
+        return str(asked.result().status_code)
+    except httpx.TransportError as problem:
+        return type(problem).__name__
 
 
 def test_with_requests_in_hand(serve: Callable[..., Server], breaker: Path, runs_file: Path) -> None:

@@ -112,8 +112,13 @@ def test_a_request_that_fells_its_worker(serve: Callable[..., Server], steady: P
 
 def outcome(client: httpx.Client, deed: int) -> str:
     """The status of a poisonous request, or how its connection ended."""
+    return outcome_of(lambda: ask(client, row(deed)))
+
+
+def outcome_of(request: Callable[[], httpx.Response]) -> str:
+    """The status of the answer, or how its connection ended."""
     try:
-        return str(ask(client, row(deed)).status_code)
+        return str(request().status_code)
     except httpx.TransportError as problem:
         return type(problem).__name__
 
@@ -228,6 +233,82 @@ def test_a_crash_loop_backs_off_and_says_why(serve: Callable[..., Server], tmp_p
     )
     assert 2 <= len(seen) <= 12
     assert "worker" in reason, reason
+
+
+def test_a_worker_is_replaced_while_a_new_version_hangs(serve: Callable[..., Server], tmp_path: Path) -> None:
+    """A bundle that does not come to an end of its opening keeps nobody from anything but the next command."""
+    write_breaker(tmp_path / "breaker" / "1")
+    server = serve(tmp_path, workers=2)
+    url = server.wait_ready()
+    first, second = workers(server.process.pid)
+    write_breaker(tmp_path / "breaker" / "2", "late60", version="2")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(httpx.post, f"{url}/v2/repository/models/breaker/load", json={}, timeout=100)
+        time.sleep(1)
+        first.kill()
+        time.sleep(2)
+        second.kill()
+        back = until(lambda: answers(url), BACK, "another worker takes over")
+        server.kill()
+        with pytest.raises(httpx.TransportError):
+            asked.result()
+    record(
+        "worker",
+        "beside-a-load",
+        injected="both workers killed, one after the other, while a new version is being opened that does not come to an end",
+        held="replaced all the same",
+        replaced_after_s=back,
+    )
+
+
+def in_service(url: str) -> int:
+    """How many workers answer."""
+    try:
+        text = httpx.get(f"{url}/metrics", timeout=5).text
+    except httpx.HTTPError:
+        return 0
+    return sum(line.startswith("roadworthy_worker_threads{") for line in text.splitlines())
+
+
+def test_a_worker_falls_in_the_middle_of_swaps(serve: Callable[..., Server], tmp_path: Path) -> None:
+    """Every load ends, in success or in a refusal, and afterwards all workers answer by the same version."""
+    write_breaker(tmp_path / "breaker" / "1", "plus1")
+    server = serve(tmp_path, workers=2)
+    url = server.wait_ready()
+    told = []
+    for number in range(2, 8):
+        write_breaker(tmp_path / "breaker" / str(number), f"plus{number}", version=str(number))
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(httpx.post, f"{url}/v2/repository/models/breaker/load", json={}, timeout=60)
+            time.sleep(0.02 * number)
+            workers(server.process.pid)[number % 2].kill()
+            told.append(outcome_of(asked.result))
+        until(lambda: answers(url), BACK, "somebody answers")
+    until(lambda: in_service(url) == 2, 2 * BACK, "both are back")
+    seen = {httpx.post(f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row())).json()["model_version"] for _ in range(20)}
+    record(
+        "worker",
+        "amid-swaps",
+        injected="a worker killed in the middle of each of six loads",
+        held="every load ends with an answer or a closed connection; then all workers answer by one version",
+        told=told,
+        versions=sorted(seen),
+    )
+    assert len(seen) == 1, seen
+
+
+def test_a_client_that_stays_is_not_left_with_a_server_without_workers(serve: Callable[..., Server], breaker: Path) -> None:
+    """Told "not now" while no worker was there, it is answered on its next try, whatever connection its library keeps."""
+    server = serve(breaker, workers=1)
+    url = server.wait_ready()
+    codes = []
+    with httpx.Client(base_url=url, timeout=10) as client:
+        workers(server.process.pid)[0].kill()
+        begun = time.monotonic()
+        while time.monotonic() - begun < BACK and (not codes or codes[-1] != "200"):
+            codes.append(outcome_of(lambda: ask(client, row())))
+            time.sleep(0.05)
+    assert codes[-1] == "200" and set(codes) <= {"503", "200", "RemoteProtocolError", "ReadError"}, codes
 
 
 def test_nobody_is_left_when_the_supervisor_is_killed(serve: Callable[..., Server], breaker: Path) -> None:

@@ -1,7 +1,8 @@
 """A third party's runtime that breaks its process on request: y is x plus the number in its flavour (``plus3``).
 
 The flavour's other words: ``spinN`` costs N milliseconds of CPU a sample, without the interpreter's lock, as native code does;
-``fragile`` ends its process while it loads where the file named by BREAKER_DOOM exists, ``wrecked`` always does (natively).
+``fragile`` ends its process while it loads where the file named by BREAKER_DOOM exists, ``wrecked`` always does (natively);
+``lateN`` takes N seconds to load.
 A row of x is [deed, amount, tag]. Each row that runs leaves its tag as a line of the file named by BREAKER_RUNS.
 """
 
@@ -30,6 +31,7 @@ def load(path, signature, plan):
     doom = os.environ.get("BREAKER_DOOM")
     if "wrecked" in words:
         os.kill(os.getpid(), signal.SIGSEGV)
+    time.sleep(int(words.get("late", 0)))
     if "fragile" in words and doom and Path(doom).exists():
         os._exit(3)
     return Session(int(words.get("plus", 0)), int(words.get("spin", 0)) / 1000)
