@@ -84,10 +84,11 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 
 
 class Problem(msgspec.Struct, frozen=True, tag=True):
-    """One of our errors, by the name of its class."""
+    """One of our errors, by the name of its class in ``core.errors``; ``after`` is that of Unavailable."""
 
     kind: str
     message: str
+    after: float | None = None
 
 
 Body = Hello | Open | Opened | Route | Forget | Count | Counters | Beat | Drain | Done | Problem | AnyCommand
@@ -96,6 +97,9 @@ _ENCODER = msgspec.msgpack.Encoder()
 _BODIES: msgspec.msgpack.Decoder[Body] = msgspec.msgpack.Decoder(Body)
 _FRAME = struct.Struct("<IIB")
 """Before each body: its length, the number of the question, and whether it is the answer."""
+
+MOST_BYTES = 2**28
+"""What claims to be longer is no body; counters of thousands of models are a hundredth of it."""
 
 
 class Gone(errors.Unavailable):
@@ -124,6 +128,8 @@ class Channel:
         try:
             while True:
                 length, number, is_answer = _FRAME.unpack(await reader.readexactly(_FRAME.size))
+                if length > MOST_BYTES:
+                    raise ValueError(f"a body of {length} bytes")
                 body = _BODIES.decode(await reader.readexactly(length))
                 if is_answer:
                     if (future := self._asked.pop(number, None)) and not future.done():
@@ -134,6 +140,8 @@ class Channel:
                     task.add_done_callback(self._tasks.discard)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
+        except (ValueError, RecursionError) as problem:
+            LOG.error("another part of the server says what cannot be understood (%s); the talk with it ends", problem)
         finally:
             self.close()
 
@@ -172,7 +180,7 @@ class Channel:
         try:
             answer = await self._answer(body)
         except errors.RoadworthyError as problem:
-            answer = Problem(type(problem).__name__, problem.message)
+            answer = Problem(_kind(problem), problem.message, getattr(problem, "after", None))
         except Exception as problem:
             LOG.exception("no answer to %s", type(body).__name__)
             answer = Problem("StepFailed", f"the server failed at {type(body).__name__} ({type(problem).__name__}); its log says how")
@@ -180,8 +188,17 @@ class Channel:
             self._send(number, True, answer)
 
 
+def _kind(problem: errors.RoadworthyError) -> str:
+    """The nearest class that both ends know: the problem's own, or one that it is a kind of."""
+    name: str = next(kind.__name__ for kind in type(problem).__mro__ if getattr(errors, kind.__name__, None) is kind)
+    return name
+
+
 def raised(problem: Problem) -> errors.RoadworthyError:
-    """The error that ``problem`` stands for."""
-    kind = getattr(errors, problem.kind, errors.RoadworthyError)
-    found: errors.RoadworthyError = kind(problem.message)
-    return found
+    """The error that ``problem`` stands for; the root of them all where its name is none of theirs."""
+    kind = getattr(errors, problem.kind, None)
+    if not (isinstance(kind, type) and issubclass(kind, errors.RoadworthyError)):
+        return errors.RoadworthyError(problem.message)
+    if issubclass(kind, errors.Unavailable) and problem.after is not None:
+        return kind(problem.message, after=problem.after)
+    return kind(problem.message)

@@ -13,12 +13,15 @@ import msgspec
 from roadworthy.core.errors import BackendMissing, BundleError, Conflict, InvalidRequest, RoadworthyError, Unavailable, UnknownModel
 from roadworthy.serve import commands, repository
 from roadworthy.serve.catalogue import Canary, Catalogue, Served, State, Version, order
-from roadworthy.serve.control import Channel, Forget, Gone, Open, Opened, Route
+from roadworthy.serve.control import Body, Channel, Forget, Gone, Open, Opened, Route
 from roadworthy.serve.plan import Plan
 from roadworthy.serve.repository import Found
 from roadworthy.serve.settings import Settings
 
 LOG = logging.getLogger(__name__)
+
+OPENING_SECONDS = 120.0
+"""A bundle that takes longer to open than this is taken for hung."""
 
 MOST_INSTANCES = 64
 """Of one version in one worker: each holds the model once more."""
@@ -41,6 +44,10 @@ class Fleet:
         self._sources = tuple(map(Path, settings.sources))
         self._workers, self._prove = workers, prover
         self._lock = asyncio.Lock()
+        """Held by the command in hand."""
+        self._joining = asyncio.Lock()
+        """Held while a version is opened in the workers that are there, or a worker opens the versions that are there. Proving, which
+        may take long or hang, holds up the next command, but no worker that is to take another's place."""
         self._plans: dict[tuple[str, str], tuple[Plan, str]] = {}
         self._stamps: dict[tuple[str, str], tuple[int, int]] = {}
         self._gone: set[tuple[str, str]] = set()
@@ -100,12 +107,24 @@ class Fleet:
                     await self._route(self._changed(command))
 
     async def catch_up(self, worker: Channel) -> None:
-        """Bring a new worker to where the others are; raises what keeps it from getting there."""
-        async with self._lock:
+        """Bring a new worker to where the others are; raises what keeps it from getting there.
+
+        A bundle that cannot be opened any more keeps a worker out while others still answer with it. Where there are no
+        others it is given up, so that the rest is served.
+        """
+        async with self._joining:
             for served, version in self.catalogue:
                 if version.state == "ready":
                     plan, digest = self._plans[served.name, version.version]
-                    await worker.ask(Open(name=served.name, version=version.version, path=version.path, plan=plan, digest=digest))
+                    try:
+                        await _ask(worker, Open(name=served.name, version=version.version, path=version.path, plan=plan, digest=digest))
+                    except Gone:
+                        raise
+                    except RoadworthyError as problem:
+                        if self._workers():
+                            raise
+                        LOG.error("%s version %s is not served any more: %s", served.name, version.version, problem.message)
+                        await self._give_up(served.name, version.version, "failed", problem.message)
             await worker.ask(Route(self.catalogue, self.opened))
 
     def _state(self, name: str, version: str) -> State | None:
@@ -131,45 +150,49 @@ class Fleet:
         self._stamps[found.name, found.version] = found.stamp
         if was is None or was.state != "ready":
             await self._route(_with(before, _version(found, "loading")))
+        wanted = Open(name=found.name, version=found.version, path=str(found.path))
         try:
-            plan, digest, notes = await self._open_everywhere(found)
+            proven = await self._prove(wanted) if self.opened and self._workers() else None
+            async with self._joining:
+                plan, digest, notes = await self._open_everywhere(wanted, proven)
+                for note in notes:
+                    LOG.warning("%s: %s", found.name, note)
+                self._plans[found.name, found.version] = plan, digest
+                ready = _version(found, "ready")
+                ready = msgspec.structs.replace(ready, instances=plan.instances, threads=plan.threads, batch=plan.batch)
+                served = _with(self.catalogue.find(found.name) or before, ready)
+                await self._route(self._without_old(served, found.version) if replaces else served)
         except RoadworthyError as problem:
             if was is None or was.state != "ready":
                 await self._route(_with(before, _version(found, "failed", problem.message)))
             raise
-        for note in notes:
-            LOG.warning("%s: %s", found.name, note)
-        self._plans[found.name, found.version] = plan, digest
-        ready = _version(found, "ready")
-        ready = msgspec.structs.replace(ready, instances=plan.instances, threads=plan.threads, batch=plan.batch)
-        served = _with(self.catalogue.find(found.name) or before, ready)
-        await self._route(self._without_old(served, found.version) if replaces else served)
 
-    async def _open_everywhere(self, found: Found) -> tuple[Plan, str, tuple[str, ...]]:
-        wanted = Open(name=found.name, version=found.version, path=str(found.path))
+    async def _open_everywhere(self, wanted: Open, proven: Opened | None) -> tuple[Plan, str, tuple[str, ...]]:
         workers = list(self._workers())
         if not workers:
             raise Unavailable("no part of the server is up to load it; try again in a moment")
-        if self.opened:
-            opened = await self._prove(wanted)
-            rest = workers
+        if proven is not None:
+            opened, rest = proven, workers
         else:
             # Nobody is served yet whom a crash could hurt.
             first, *rest = workers
             try:
-                answer = await first.ask(wanted)
+                answer = await _ask(first, wanted)
             except Gone:
-                raise Conflict(f"{found.path} ended the process that opened it") from None
+                raise Conflict(f"{wanted.path} ended the process that opened it") from None
             assert isinstance(answer, Opened)
             opened = answer
         same = msgspec.structs.replace(wanted, plan=opened.plan, digest=opened.digest)
-        outcomes = await asyncio.gather(*(worker.ask(same) for worker in rest), return_exceptions=True)
-        # A worker that died meanwhile catches up when it is replaced.
+        await self._open_on(rest, same)
+        return opened.plan, opened.digest, opened.notes
+
+    async def _open_on(self, workers: Sequence[Channel], wanted: Open) -> None:
+        """On all of them or on none; one that ends meanwhile catches up when it is replaced."""
+        outcomes = await asyncio.gather(*(_ask(worker, wanted) for worker in workers), return_exceptions=True)
         problems = [one for one in outcomes if isinstance(one, BaseException) and not isinstance(one, Gone)]
         if problems:
-            await self._tell(Forget(found.name, found.version))
+            await self._tell(Forget(wanted.name, wanted.version))
             raise problems[0]
-        return opened.plan, opened.digest, opened.notes
 
     def _without_old(self, served: Served, loaded: str) -> Served:
         """Versions older than the one just ``loaded`` go, beyond as many as are wanted, unless something still points at them."""
@@ -197,8 +220,12 @@ class Fleet:
     async def _unload(self, name: str, version: str, reason: str) -> None:
         served = self.catalogue.find(name)
         if served is not None and served.version(version) is not None:
-            self._plans.pop((name, version), None)
-            await self._route(_with(_unpointed(served, version), _state(served, version, "unloaded", reason)))
+            await self._give_up(name, version, "unloaded", reason)
+
+    async def _give_up(self, name: str, version: str, state: State, reason: str) -> None:
+        served = self._served(name)
+        self._plans.pop((name, version), None)
+        await self._route(_with(_unpointed(served, version), _state(served, version, state, reason)))
 
     async def _configure(self, wanted: commands.Configure) -> None:
         """Load what is lacking first, then let go of the rest, then move the labels."""
@@ -230,7 +257,7 @@ class Fleet:
                 raise InvalidRequest(f"{name} may have {MOST_INSTANCES * len(self._workers())} instances here, and not {instances}")
             scaled = msgspec.structs.replace(plan, instances=each, threads=max(1, plan.threads * plan.instances // each))
             wanted = Open(name=name, version=one, path=known.path, plan=scaled, digest=digest)
-            await asyncio.gather(*(worker.ask(wanted) for worker in self._workers()))
+            await self._open_on(self._workers(), wanted)
             self._plans[name, one] = scaled, digest
             changed = msgspec.structs.replace(known, instances=each, threads=scaled.threads, since=time.time())
             await self._route(_with(self._served(name), changed))
@@ -273,7 +300,23 @@ class Fleet:
         await self._tell(Route(self.catalogue, self.opened))
 
     async def _tell(self, body: Route | Forget) -> None:
-        await asyncio.gather(*(worker.ask(body) for worker in self._workers()), return_exceptions=True)
+        workers = self._workers()
+        outcomes = await asyncio.gather(*(worker.ask(body) for worker in workers), return_exceptions=True)
+        for worker, outcome in zip(workers, outcomes, strict=True):
+            if isinstance(outcome, Exception) and not isinstance(outcome, Gone):
+                # It does not route as the others do; the one that replaces it will.
+                LOG.error("a worker did not do %s (%s) and is replaced", type(body).__name__, outcome)
+                worker.close()
+
+
+async def _ask(worker: Channel, wanted: Open) -> Body:
+    """The answer of a worker that opens bundles in time; it is let go, and Gone is raised, where it does not."""
+    try:
+        async with asyncio.timeout(OPENING_SECONDS):
+            return await worker.ask(wanted)
+    except TimeoutError:
+        worker.close()
+        raise Gone(f"{wanted.path} was not open after {OPENING_SECONDS:.0f} s") from None
 
 
 def only_missing(failures: Sequence[RoadworthyError]) -> RoadworthyError:

@@ -121,6 +121,6 @@ def _found(path: Path, name: str | None, version: str | None = None) -> Found:
         stat = (path / MANIFEST).stat()
         stamp = stat.st_ino, stat.st_mtime_ns
         said = msgspec.json.decode((path / MANIFEST).read_bytes(), type=_Named)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):
         stamp, said = (0, 0), _Named(path.name.removesuffix(".bundle"), "1")
     return Found(name or said.name, version or said.version, path, stamp)

@@ -10,18 +10,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
-from roadworthy.core.errors import Conflict, RequestError, RoadworthyError, Unavailable
+from roadworthy.core.errors import Conflict, EnvironmentFault, RequestError, RoadworthyError, Unavailable
 from roadworthy.serve import commands, doors
 from roadworthy.serve.connection import Connection
 from roadworthy.serve.connections import Connections
 from roadworthy.serve.control import Beat, Body, Channel, Count, Done, Drain, Forget, Gone, Hello, Open, Opened
 from roadworthy.serve.counters import Counters
 from roadworthy.serve.dataplane import DataPlane
-from roadworthy.serve.fleet import Fleet
+from roadworthy.serve.fleet import OPENING_SECONDS, Fleet
 from roadworthy.serve.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -35,9 +35,6 @@ SILENCE_SECONDS = 10.0
 QUIET_SECONDS = 2.0
 """One that gave none for so long gets no new connections while there are others."""
 
-OPENING_SECONDS = 120.0
-"""While it opens bundles it may be busy for longer: runtimes are imported and files are hashed then."""
-
 STEADY_SECONDS = 20.0
 """A worker that lived for so long did not end because of how it began."""
 
@@ -45,6 +42,8 @@ MOST_BACK_OFF = 30.0
 SPARE_SECONDS = 10.0
 """So long the process that proves bundles waits for the next one."""
 
+
+LEAVING = Unavailable("the server is on its way out")
 
 Answering = Callable[["Member", Body], Awaitable[Body]]
 """What answers the questions of a worker that are no signs of life."""
@@ -56,7 +55,9 @@ class Member:
     def __init__(self, settings: Settings, index: int, grpc_port: int | None, answer: Answering) -> None:
         self.index = index
         self.greeted = asyncio.Event()
+        """Set also by its end, so that nobody waits for a greeting that never comes."""
         self.up = False
+        self.ended = False
         self.sick = ""
         self.busy = 0
         """Questions that may keep it from giving signs of life."""
@@ -75,16 +76,23 @@ class Member:
 
     async def run(self) -> int:
         """Talk with it until it ends; its exit status."""
-        await self.channel.open(self._control)
-        talking = asyncio.create_task(self.channel.serve())
         try:
-            with suppress(Gone):
+            await self.channel.open(self._control)
+            talking = asyncio.create_task(self.channel.serve())
+            try:
                 await self.channel.ask(self._hello)
                 self.greeted.set()
+            except Gone:
+                pass
+            except RoadworthyError as problem:
+                self.sick = problem.message
+                self.kill()
             await talking
+            self.up = False
             return await asyncio.to_thread(self.process.wait)
         finally:
-            self.up = False
+            self.up, self.ended = False, True
+            self.greeted.set()
             self.kill()
             self.door.close()
 
@@ -94,7 +102,7 @@ class Member:
         return time.monotonic() - self.heard > QUIET_SECONDS
 
     def silent(self) -> bool:
-        """Whether it is taken for hung."""
+        """Whether it is taken for hung; while it opens bundles it may be busy for longer: runtimes are imported and files hashed."""
         return time.monotonic() - self.heard > (OPENING_SECONDS if self.busy or not self.up else SILENCE_SECONDS)
 
     def kill(self) -> None:
@@ -104,7 +112,8 @@ class Member:
 
     async def _answer(self, body: Body, others: Answering) -> Body:
         if isinstance(body, Beat):
-            self.last, self.sick, self.heard, self.handed = body.counters, body.sick, time.monotonic(), 0
+            # What makes it sick is said once, and does not heal.
+            self.last, self.sick, self.heard, self.handed = body.counters, self.sick or body.sick, time.monotonic(), 0
             return Done()
         return await others(self, body)
 
@@ -127,7 +136,8 @@ class Supervisor:
         self._connections = Connections(settings.limits)
         self._apps = doors.apps(self._plane, settings, grpc_port)
         self._tls = doors.tls(settings)
-        self._alone: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        """The event loop keeps only weak references to tasks."""
 
     async def run(self, listeners: Sequence[socket.socket], announce: Callable[[Fleet], None]) -> None:
         """Serve at ``listeners`` (in the order of the doors) until SIGTERM or SIGINT.
@@ -141,8 +151,8 @@ class Supervisor:
         self._crew = [asyncio.create_task(self._keep(index)) for index in range(self._settings.processes)]
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(self._open(announce)),
-            asyncio.create_task(self._watch_workers()),
-            asyncio.create_task(self._look()),
+            asyncio.create_task(_every(0.5, self._watch_workers)),
+            *([asyncio.create_task(_every(self._settings.watch, self._look))] if self._settings.watch else []),
         ]
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -181,17 +191,17 @@ class Supervisor:
             member.handed += 1
             connection.close()
             return
-        task = asyncio.get_running_loop().create_task(self._answer_alone(which, connection))
-        self._alone.add(task)
-        task.add_done_callback(self._alone.discard)
+        self._kept(self._answer_alone(which, connection))
 
     async def _answer_alone(self, which: int, connection: socket.socket) -> None:
         connection.setblocking(False)
         self._plane.catalogue, self._plane.draining = self.fleet.catalogue, True
-        with suppress(OSError):
+        try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: Connection(self._apps[which], self._connections), connection, ssl=self._tls
             )
+        except OSError:  # gone already, or no TLS that we speak
+            connection.close()
 
     # Workers
 
@@ -199,10 +209,20 @@ class Supervisor:
         """One worker after another; one that ends soon after its start is followed later and later."""
         back_off = 0.0
         while not self.draining:
-            member = self._members[index] = Member(self._settings, index, self._grpc_port, self._asked)
-            ending = asyncio.create_task(member.run())
+            try:
+                member = self._members[index] = Member(self._settings, index, self._grpc_port, self._asked)
+            except EnvironmentFault as problem:
+                back_off = min(MOST_BACK_OFF, max(0.5, 2 * back_off))
+                self._plane.trouble = problem.message
+                LOG.error("worker %d is not there: %s; it is tried again in %.1f s", index, problem.message, back_off)
+                await asyncio.sleep(back_off)
+                continue
             joining = asyncio.create_task(self._join(member))
-            status = await ending
+            try:
+                how = _how(await member.run())
+            except Exception as problem:
+                LOG.exception("worker %d could not be talked with", index)
+                how = type(problem).__name__
             joining.cancel()
             if self.draining:
                 return
@@ -211,15 +231,16 @@ class Supervisor:
             member.last = Counters()
             lived = time.monotonic() - member.started
             back_off = 0.0 if lived > STEADY_SECONDS else min(MOST_BACK_OFF, max(0.5, 2 * back_off))
-            self._plane.trouble = f"a worker ended ({member.sick or _how(status)}) and the next one starts in {back_off:.1f} s"
-            LOG.error(
-                "worker %d ended (%s) after %.1f s; the next one starts in %.1f s", index, member.sick or _how(status), lived, back_off
-            )
+            how = member.sick or how
+            self._plane.trouble = f"a worker ended ({how}) and the next one starts in {back_off:.1f} s"
+            LOG.error("worker %d ended (%s) after %.1f s; the next one starts in %.1f s", index, how, lived, back_off)
             await asyncio.sleep(back_off)
 
     async def _join(self, member: Member) -> None:
         """Let it take connections once it has every model that the others have."""
         await member.greeted.wait()
+        if member.ended:
+            return
         try:
             member.busy += 1
             if self.fleet.opened or self.fleet.catalogue.models:
@@ -231,22 +252,30 @@ class Supervisor:
         except RoadworthyError as problem:
             member.sick = problem.message
             member.kill()
+        except Exception as problem:
+            LOG.exception("worker %d cannot join the others", member.index)
+            member.sick = type(problem).__name__
+            member.kill()
         finally:
             member.busy -= 1
 
     async def _watch_workers(self) -> None:
-        while True:
-            await asyncio.sleep(0.5)
-            for member in self._members.values():
-                if member.process.poll() is None and member.silent():
-                    member.sick = "it gave no sign of life"
-                    member.kill()
-                elif member.sick and member.up:
-                    member.up = False
-                    asyncio.get_running_loop().call_later(1.0, member.kill)
-            if self._spare is not None and time.monotonic() - self._spare_used > SPARE_SECONDS and not self._spare.busy:
-                self._spare.kill()
-                self._spare = None
+        for member in self._members.values():
+            if member.process.poll() is None and member.silent():
+                member.sick = "it gave no sign of life"
+                member.kill()
+            elif member.sick and member.up:
+                member.up = False
+                asyncio.get_running_loop().call_later(1.0, member.kill)
+        if self._spare is not None and time.monotonic() - self._spare_used > SPARE_SECONDS and not self._spare.busy:
+            self._spare.kill()
+            self._spare = None
+
+    def _kept(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _channels(self) -> list[Channel]:
         return [member.channel for member in self._members.values() if member.up]
@@ -254,11 +283,12 @@ class Supervisor:
     async def _prove(self, wanted: Open) -> Opened:
         """In a process that answers nobody; it is kept for a while, as changes come in rows."""
         async with self._spare_lock:
+            if self.draining:
+                raise LEAVING
             spare = self._spare
-            if spare is None or spare.process.poll() is not None:
+            if spare is None or spare.ended or spare.process.poll() is not None:
                 spare = self._spare = Member(self._settings, -1, None, self._asked)
-                self._alone.add(running := asyncio.create_task(_end(spare)))
-                running.add_done_callback(self._alone.discard)
+                self._kept(_end(spare))
             spare.busy += 1
             try:
                 async with asyncio.timeout(OPENING_SECONDS):
@@ -266,7 +296,10 @@ class Supervisor:
                     opened = await spare.channel.ask(wanted)
                     await spare.channel.ask(Forget(wanted.name, wanted.version))
             except Gone:
-                raise Conflict(f"{wanted.path} ended the process that opened it ({_how(spare.process.wait())})") from None
+                if self.draining:
+                    raise LEAVING from None
+                how = spare.sick or _how(await asyncio.to_thread(spare.process.wait))
+                raise Conflict(f"{wanted.path} ended the process that opened it ({how})") from None
             except TimeoutError:
                 spare.kill()
                 raise Conflict(f"{wanted.path} was not open after {OPENING_SECONDS:.0f} s") from None
@@ -287,9 +320,10 @@ class Supervisor:
 
     async def _carry_out(self, command: commands.AnyCommand) -> None:
         if self.draining:
-            raise Unavailable("the server is on its way out")
+            raise LEAVING
         try:
-            await self.fleet.carry_out(command)
+            # Once begun it comes to its end, also when whoever asked for it does not wait.
+            await asyncio.shield(self._kept(self.fleet.carry_out(command)))
         except RequestError:
             raise
         except RoadworthyError as problem:
@@ -310,20 +344,21 @@ class Supervisor:
     async def _open(self, announce: Callable[[Fleet], None]) -> None:
         while not all(index in self._members and self._members[index].up for index in range(self._settings.processes)):
             await asyncio.sleep(0.005)
-        for member in self._members.values():
+        members = tuple(self._members.values())
+        for member in members:
             member.busy += 1
         await self.fleet.open_all()
-        for member in self._members.values():
+        for member in members:
             member.busy -= 1
+        while not (self._channels() or self.draining):
+            # A bundle ended the last worker; who was told that the others are served shall find them so.
+            await asyncio.sleep(0.05)
         if not self.draining:
             announce(self.fleet)
 
     async def _look(self) -> None:
-        while self._settings.watch:
-            await asyncio.sleep(self._settings.watch)
-            if self.fleet.opened:
-                await self.fleet.look()
-        await asyncio.Event().wait()
+        if self.fleet.opened:
+            await self.fleet.look()
 
     async def _drain(self, listeners: Sequence[socket.socket]) -> None:
         """Not ready first, then no more connections, then every worker ends with what it accepted answered."""
@@ -331,6 +366,8 @@ class Supervisor:
         for member in self._members.values():
             if not member.greeted.is_set():
                 member.kill()
+        if self._spare is not None:
+            self._spare.kill()  # nobody waits for its verdict any more: who asked for it is told so
         await self._say(Drain())
         await asyncio.sleep(PARTING)
         for which, listener in enumerate(listeners):
@@ -348,23 +385,37 @@ class Supervisor:
             await asyncio.wait_for(asyncio.gather(*(channel.ask(what) for channel in channels), return_exceptions=True), 2)
 
 
+async def _every(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
+    """Again and again, whatever happens to one time."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await look()
+        except Exception:
+            LOG.exception("%s failed; it is tried again", look)
+
+
 async def _end(member: Member) -> None:
-    await member.run()
+    with suppress(OSError):
+        await member.run()
 
 
 def _start() -> tuple[subprocess.Popen[bytes], socket.socket, socket.socket]:
-    """A worker process with our ends of its two sockets: to talk, and to hand connections over."""
-    control, control_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    door, door_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with control_there, door_there:
-        for end in (control, door, control_there, door_there):
-            end.setblocking(False)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "roadworthy.serve.worker", str(control_there.fileno()), str(door_there.fileno())],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(control_there.fileno(), door_there.fileno()),
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
+    """A worker process with our ends of its two sockets: to talk, and to hand connections over; raises EnvironmentFault."""
+    try:
+        control, control_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        door, door_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with control_there, door_there:
+            for end in (control, door, control_there, door_there):
+                end.setblocking(False)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "roadworthy.serve.worker", str(control_there.fileno()), str(door_there.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(control_there.fileno(), door_there.fileno()),
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+    except OSError as problem:
+        raise EnvironmentFault(f"no process can be started here: {problem}") from problem
     return process, control, door
 
 

@@ -139,8 +139,12 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
-            hung = [lane.model.name for lane in self._plane.lanes if lane.hung()]
-            await self._tell(f"a call of {hung[0]} hangs" if hung else "")
+            try:
+                hung = [lane.model.name for lane in self._plane.lanes if lane.hung()]
+                await self._tell(f"a call of {hung[0]} hangs" if hung else "")
+            except Exception:
+                # Too few descriptors to look at itself, say: the supervisor replaces a worker that stays silent.
+                LOG.exception("a sign of life could not be given")
             await asyncio.sleep(BEAT_SECONDS)
 
     async def _tell(self, sick: str) -> None:
@@ -196,7 +200,10 @@ class Worker:
 async def _retired(lane: Lane) -> None:
     """What it has in hand is answered; then its memory goes back to the system."""
     await lane.drained()
-    lane.close()
+    try:
+        lane.close()
+    except Exception:
+        LOG.exception("%s version %s could not be closed", lane.model.name, lane.model.version)
     del lane
     process.give_back()
 
