@@ -66,7 +66,7 @@ FIELD = (
         APP, {"json": wire.own("/predictions/{name}", batched=False)}, needs=("java",),
     ),
     Contestant(
-        "litserve", "LitServe", "a worker and an API server for each core, fast queue, batches up to 32 within 1 ms",
+        "litserve", "LitServe", "a worker and an API server for each core, fast queue; its batches, which made it slower, off",
         ("litserve==0.2.19",), APP, {"json": wire.own("/predict", batched=False)},
     ),
     Contestant(
@@ -82,7 +82,8 @@ FIELD = (
         {"json": wire.own("/predict", batched=True)},
     ),
     Contestant(
-        "ray", "Ray Serve", "a replica for each core, batches up to 32 within 1 ms", ("ray[serve]==2.60.0",),
+        "ray", "Ray Serve", "HAProxy in front, a replica for each core, batches up to 32 within 1 ms",
+        ("ray[serve]==2.60.0",),
         APP, {"json": wire.own("/", batched=False)},
     ),
 )  # fmt: skip

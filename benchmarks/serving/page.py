@@ -63,10 +63,9 @@ def alone(race: dict[str, Any]) -> str:
 
 def opened(race: dict[str, Any]) -> list[str]:
     """What becomes of requests that come at a rate of their own, whether or not earlier ones were answered."""
-    lines = [
-        "| server | capacity (best of the above), req/s | at half: p50 ms | p99 ms | at twice: good | p50 ms | p99 ms | refused | failed or unsent |"
-    ]
-    lines.append("|---" * 9 + "|")
+    heads = ("server", "capacity (best of the above), req/s", "at half: p50 ms", "p99 ms")
+    heads += ("at twice: good", "p50 ms", "p99 ms", "refused", "failed or unsent")
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for name, found in thorough(race):
         half, twice = found["open"]["half"], found["open"]["twice"]
         calm, good = half["answers"].get("200"), twice["answers"].get("200")
