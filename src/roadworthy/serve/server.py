@@ -56,7 +56,8 @@ def serve_as(settings: Settings) -> None:
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
 
         def announce(fleet: Fleet) -> None:
-            _announce(fleet, settings, doors.url(listeners[0], settings.certificate is not None), grpc_port)
+            urls = [doors.url(listener, settings.certificate is not None) for listener in listeners]
+            _announce(fleet, settings, urls, grpc_port)
 
         runner.run(_serve(settings, listeners, grpc_port, announce))
 
@@ -65,7 +66,7 @@ async def _serve(settings: Settings, listeners: Sequence[socket.socket], grpc_po
     await Supervisor(settings, grpc_port).run(listeners, announce)
 
 
-def _announce(fleet: Fleet, settings: Settings, url: str, grpc_port: int | None) -> None:
+def _announce(fleet: Fleet, settings: Settings, urls: Sequence[str], grpc_port: int | None) -> None:
     for problem in fleet.failures:
         print(f"not served: {problem.message}", file=sys.stderr, flush=True)
     ready = [(served, version) for served, version in fleet.catalogue if version.state == "ready"]
@@ -76,5 +77,8 @@ def _announce(fleet: Fleet, settings: Settings, url: str, grpc_port: int | None)
         print(f"{served.name} version {version.version}: {', '.join(described(plan, settings.processes))}", file=sys.stderr, flush=True)
     if grpc_port is not None:
         print(f"gRPC at {settings.host}:{grpc_port}", file=sys.stderr, flush=True)
+    for door, url in zip(doors.doors(settings), urls, strict=True):
+        if "inference" not in door.rights:
+            print(f"{' and '.join(sorted(door.rights - {'open'}))} at {url}", file=sys.stderr, flush=True)
     for name in dict.fromkeys(served.name for served, _ in ready):
-        print(f"serving {name} at {url}", flush=True)
+        print(f"serving {name} at {urls[0]}", flush=True)

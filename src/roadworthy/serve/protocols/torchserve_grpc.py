@@ -14,7 +14,7 @@ from roadworthy.serve.protocols._torchserve_management import Management, Status
 from roadworthy.serve.wire import torchserve_inference, torchserve_management
 from roadworthy.serve.wire.service import Caller, Service
 
-PROTOCOL = "torchserve-grpc"
+PROTOCOL = "torchserve"
 
 
 def services(plane: DataPlane) -> tuple[Service, ...]:
