@@ -152,7 +152,7 @@ class Fleet:
             await self._route(_with(before, _version(found, "loading")))
         wanted = Open(name=found.name, version=found.version, path=str(found.path))
         try:
-            proven = await self._prove(wanted) if self.opened and self._workers() else None
+            proven = await self._prove(wanted) if self.opened or not self._workers() else None
             async with self._joining:
                 plan, digest, notes = await self._open_everywhere(wanted, proven)
                 for note in notes:
@@ -162,20 +162,23 @@ class Fleet:
                 ready = msgspec.structs.replace(ready, instances=plan.instances, threads=plan.threads, batch=plan.batch)
                 served = _with(self.catalogue.find(found.name) or before, ready)
                 await self._route(self._without_old(served, found.version) if replaces else served)
-        except RoadworthyError as problem:
+        except Exception as problem:
+            # Whatever it was, a version that is not loading any more must not be said to be.
             if was is None or was.state != "ready":
-                await self._route(_with(before, _version(found, "failed", problem.message)))
+                reason = problem.message if isinstance(problem, RoadworthyError) else type(problem).__name__
+                await self._route(_with(self.catalogue.find(found.name) or before, _version(found, "failed", reason)))
             raise
 
     async def _open_everywhere(self, wanted: Open, proven: Opened | None) -> tuple[Plan, str, tuple[str, ...]]:
-        workers = list(self._workers())
-        if not workers:
-            raise Unavailable("no part of the server is up to load it; try again in a moment")
+        rest = list(self._workers())
         if proven is not None:
-            opened, rest = proven, workers
+            # While no worker is up the next one will catch up.
+            opened = proven
+        elif not rest:
+            raise Unavailable("no part of the server is up to load it; try again in a moment")
         else:
             # Nobody is served yet whom a crash could hurt.
-            first, *rest = workers
+            first = rest.pop(0)
             try:
                 answer = await _ask(first, wanted)
             except Gone:
@@ -220,7 +223,8 @@ class Fleet:
     async def _unload(self, name: str, version: str, reason: str) -> None:
         served = self.catalogue.find(name)
         if served is not None and served.version(version) is not None:
-            await self._give_up(name, version, "unloaded", reason)
+            async with self._joining:
+                await self._give_up(name, version, "unloaded", reason)
 
     async def _give_up(self, name: str, version: str, state: State, reason: str) -> None:
         served = self._served(name)
@@ -250,17 +254,17 @@ class Fleet:
         if instances < 1:
             raise InvalidRequest(f"{name} needs at least one instance; unload it to have none")
         for one in [version] if version else [ready.version for ready in served.ready]:
-            known = self._ready(served, one)
-            plan, digest = self._plans[name, one]
-            each = -(-instances // max(1, len(self._workers())))
-            if each > MOST_INSTANCES:
-                raise InvalidRequest(f"{name} may have {MOST_INSTANCES * len(self._workers())} instances here, and not {instances}")
-            scaled = msgspec.structs.replace(plan, instances=each, threads=max(1, plan.threads * plan.instances // each))
-            wanted = Open(name=name, version=one, path=known.path, plan=scaled, digest=digest)
-            await self._open_on(self._workers(), wanted)
-            self._plans[name, one] = scaled, digest
-            changed = msgspec.structs.replace(known, instances=each, threads=scaled.threads, since=time.time())
-            await self._route(_with(self._served(name), changed))
+            async with self._joining:
+                known = self._ready(self._served(name), one)
+                plan, digest = self._plans[name, one]
+                each = -(-instances // max(1, len(self._workers())))
+                if each > MOST_INSTANCES:
+                    raise InvalidRequest(f"{name} may have {MOST_INSTANCES * len(self._workers())} instances here, and not {instances}")
+                scaled = msgspec.structs.replace(plan, instances=each, threads=max(1, plan.threads * plan.instances // each))
+                await self._open_on(self._workers(), Open(name=name, version=one, path=known.path, plan=scaled, digest=digest))
+                self._plans[name, one] = scaled, digest
+                changed = msgspec.structs.replace(known, instances=each, threads=scaled.threads, since=time.time())
+                await self._route(_with(self._served(name), changed))
 
     def _changed(self, command: commands.AnyCommand) -> Served:
         """The model as one of the commands that only point at versions leaves it."""

@@ -1,0 +1,122 @@
+"""Opening: the very bundle that was proven, by the plan that was measured, as often as is asked for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bundles
+from roadworthy.core.errors import BundleError
+from roadworthy.serve import opening
+from roadworthy.serve.control import Open
+from roadworthy.serve.opening import Instances, described, open_instances
+from roadworthy.serve.plan import Plan
+from roadworthy.serve.repository import digest
+from roadworthy.serve.settings import Settings
+from serving import write_echo
+
+
+def settings(**options: object) -> Settings:
+    return Settings(sources=(), workers=2, **options)  # type: ignore[arg-type]
+
+
+@contextmanager
+def opened(wanted: Open, **options: object) -> Iterator[Instances]:
+    instances = open_instances(wanted, settings(**options))
+    try:
+        yield instances
+    finally:
+        for model in instances.models:
+            model.close()
+
+
+def want(path: Path, **more: object) -> Open:
+    return Open(name="mine", version="9", path=str(path), **more)  # type: ignore[arg-type]
+
+
+def test_one_instance_by_a_measured_plan_under_the_name_that_was_asked_for(null_bundle: Path) -> None:
+    with opened(want(null_bundle)) as instances:
+        (model,) = instances.models
+        assert (model.name, model.version) == ("mine", "9")
+        plan = instances.opened.plan
+        assert plan.instances == 1 and plan.threads >= 1 and plan.batch >= 1 and plan.seconds[1] > 0
+        assert instances.opened.digest == digest(null_bundle)
+        assert model.run({"x": np.ones((2, 12), np.float32)})
+
+
+def test_what_the_owner_says_is_not_measured(null_bundle: Path) -> None:
+    with opened(want(null_bundle), threads=1, batch=7) as instances:
+        assert instances.opened.plan == Plan(1, 1, 7)
+
+
+def test_a_plan_that_is_given_is_followed(null_bundle: Path) -> None:
+    plan = Plan(3, 1, 5, {1: 0.5})
+    with opened(want(null_bundle, plan=plan, digest=digest(null_bundle)), batch=2) as instances:
+        assert len(instances.models) == 3 and instances.opened.plan == plan
+        assert len({id(model) for model in instances.models}) == 3
+
+
+def test_a_batch_that_gains_is_found(tmp_path: Path) -> None:
+    """The flavour takes two milliseconds for any batch."""
+    with opened(want(write_echo(tmp_path / "steady", "steady"))) as instances:
+        assert instances.opened.plan.batch > 1
+
+
+def test_another_bundle_at_the_same_path_is_refused(null_bundle: Path, tmp_path: Path) -> None:
+    there = shutil.copytree(null_bundle, tmp_path / "linear")
+    proven = digest(there)
+    shutil.rmtree(there)
+    bundles.write_bundle(there, scale=2.0)
+    with pytest.raises(BundleError, match="another bundle than the one that was loaded as mine version 9"):
+        open_instances(want(there, plan=Plan(), digest=proven), settings())
+
+
+def test_a_flipped_byte_below_the_same_manifest_is_refused(null_bundle: Path, tmp_path: Path) -> None:
+    there = shutil.copytree(null_bundle, tmp_path / "linear")
+    file = next(there.glob("variants/*/model.npz"))
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(BundleError, match=r"model\.npz"):
+        open_instances(want(there, plan=Plan(), digest=digest(there)), settings())
+
+
+def test_a_bundle_that_is_not_there_or_lies_is_refused(null_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="cannot be read"):
+        open_instances(want(tmp_path / "nowhere"), settings())
+    newer = shutil.copytree(null_bundle, tmp_path / "newer")
+    manifest = json.loads((newer / "manifest.json").read_bytes())
+    (newer / "manifest.json").write_text(json.dumps(manifest | {"format": 999, "schema": 999, "format_version": 999}))
+    with pytest.raises(BundleError):
+        open_instances(want(newer), settings())
+    with pytest.raises(BundleError, match="golden"):
+        open_instances(want(write_echo(tmp_path / "lying", "lying")), settings())
+
+
+def test_what_was_opened_is_closed_when_the_next_instance_fails(null_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+    real, left = opening._open, [2]
+
+    def failing(root: Path, wanted: Open, threads: int) -> object:
+        if not left[0]:
+            raise BundleError("no more")
+        left[0] -= 1
+        model = real(root, wanted, threads)
+        monkeypatch.setattr(model, "close", lambda: closed.append(model.name))
+        return model
+
+    monkeypatch.setattr(opening, "_open", failing)
+    with pytest.raises(BundleError, match="no more"):
+        open_instances(want(null_bundle, plan=Plan(instances=3)), settings())
+    assert closed == ["mine", "mine"]
+
+
+def test_a_plan_in_words() -> None:
+    assert list(described(Plan(2, 1, 16, {1: 0.00123}), 4)) == ["8 x 1 thread", "up to 16 samples a call", "1.23 ms a sample"]
+    assert list(described(Plan(1, 4), 1)) == ["1 x 4 threads", "one request a call"]

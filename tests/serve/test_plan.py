@@ -1,0 +1,124 @@
+"""Plans: a batch only where it gains, a neighbour's core only where it pays, and never more threads than there are cores."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from roadworthy.core.stages import Plan as Stages
+from roadworthy.core.types import Arrays, Signature
+from roadworthy.serve import plan as planning
+from roadworthy.serve.model import Model
+from roadworthy.serve.plan import alternative, batches, better, share
+from serving import ECHO
+
+
+@dataclass
+class Timed:
+    """What planning wants of a model whose calls take a known time: ``base`` seconds and ``each`` more for every sample."""
+
+    base: float = 0.0
+    each: float = 0.0
+    signature: Signature = ECHO
+    variant: Any = field(default_factory=lambda: SimpleNamespace(plan=Stages("testkit")))
+    calls: list[int] = field(default_factory=list)
+
+    def run(self, feeds: Arrays) -> Arrays:
+        samples = len(feeds["x"])
+        self.calls.append(samples)
+        time.sleep(self.base + self.each * samples)
+        return {"y": feeds["x"]}
+
+
+def model(timed: Timed) -> Model:
+    return cast("Model", timed)
+
+
+FEEDS: Arrays = {"x": np.ones((3, 2), np.float32)}
+
+
+def test_a_call_that_takes_the_same_for_any_batch_takes_many() -> None:
+    cap, seconds = batches(model(Timed(base=0.002)), FEEDS, most=0.25)
+    assert cap == 32
+    assert list(seconds) == [1, 2, 4, 8, 16, 32]
+    assert all(took >= 0.002 for took in seconds.values())
+
+
+def test_a_call_that_takes_its_time_for_every_sample_takes_one() -> None:
+    cap, seconds = batches(model(Timed(each=0.003)), FEEDS, most=0.25)
+    assert cap == 1 and {1, 2} <= seconds.keys()
+    assert seconds[2] >= 0.006
+
+
+def test_the_smallest_batch_is_taken_that_gains_nearly_all() -> None:
+    @dataclass
+    class Saturated(Timed):
+        """Free up to four samples, no gain beyond."""
+
+        def run(self, feeds: Arrays) -> Arrays:
+            time.sleep(0.003 * max(1.0, len(feeds["x"]) / 4))
+            return {}
+
+    cap, _ = batches(model(Saturated()), FEEDS, most=0.25)
+    assert cap == 4
+
+
+def test_no_batch_takes_longer_than_a_request_may_wait() -> None:
+    timed = Timed(base=0.02, each=0.001)
+    cap, seconds = batches(model(timed), FEEDS, most=0.025)
+    assert seconds.keys() == {1}, "two times as long as one would be too long already, for all that is known"
+    assert cap == 1
+    cap, seconds = batches(model(Timed(base=0.01, each=0.002)), FEEDS, most=0.03)
+    assert seconds[cap] <= 0.03
+
+
+def test_measuring_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "BUDGET", 0.05)
+    timed = Timed(base=0.06)
+    _, seconds = batches(model(timed), FEEDS, most=10)
+    assert list(seconds) == [1, 2] and len(timed.calls) <= 4
+
+
+def test_what_cannot_be_batched_is_not() -> None:
+    unbatched = Signature(
+        tuple(replace(spec, shape=(1, 2)) for spec in ECHO.inputs), tuple(replace(spec, shape=(1, 2)) for spec in ECHO.outputs)
+    )
+    fixed = Timed(base=0.001, variant=SimpleNamespace(plan=Stages("testkit", batch=4)))
+    for timed in (Timed(base=0.001, signature=unbatched), fixed):
+        cap, seconds = batches(model(timed), {"x": np.ones((1, 2), np.float32)}, most=1)
+        assert cap == 1 and seconds.keys() == {1} and set(timed.calls) == {1}
+
+
+def test_more_threads_are_tried_for_slow_calls_and_one_for_short_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "usable_cores", lambda: 4)
+    slow, short = model(Timed(base=0.01)), model(Timed())
+    assert [alternative(slow, FEEDS, threads, certified) for threads, certified in ((1, 4), (2, 3), (2, 4), (4, 4), (2, 1))] == [
+        2,
+        3,
+        4,
+        4,
+        2,
+    ]
+    assert alternative(short, FEEDS, 4, 4) == 1
+
+
+def test_a_neighbours_core_is_borrowed_only_where_it_pays_much_and_a_thread_let_go_where_it_costs_little() -> None:
+    one = model(Timed(base=0.015))
+    assert better(model(Timed(base=0.006)), 2, one, 1, FEEDS)
+    assert not better(model(Timed(base=0.012)), 2, one, 1, FEEDS)
+    assert better(model(Timed(base=0.0153)), 1, one, 2, FEEDS)
+    assert not better(model(Timed(base=0.025)), 1, one, 2, FEEDS)
+
+
+@pytest.mark.parametrize(
+    ("cores", "processes", "certified", "threads"),
+    [(8, 2, 8, 4), (8, 2, 2, 2), (8, 8, 4, 1), (2, 8, 4, 1), (7, 2, 16, 3), (1, 1, 1, 1)],
+)
+def test_the_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch, cores: int, processes: int, certified: int, threads: int) -> None:
+    monkeypatch.setattr(planning, "usable_cores", lambda: cores)
+    assert share(processes, certified) == threads
