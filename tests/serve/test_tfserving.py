@@ -403,7 +403,7 @@ _bodies = st.dictionaries(st.sampled_from(["instances", "inputs", "examples", "c
 _models = st.sampled_from(["linear", "many", "picture", "files", "price"])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(model=_models, verb=st.sampled_from(["predict", "classify", "regress"]), body=_bodies)
 def test_whatever_json_comes_is_never_the_server_s_fault(ask: Ask, model: str, verb: str, body: object) -> None:
     answered = ask("POST", f"/v1/models/{model}:{verb}", body)
@@ -412,7 +412,7 @@ def test_whatever_json_comes_is_never_the_server_s_fault(ask: Ask, model: str, v
         assert_refused(answered)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(at=st.integers(0, 60), byte=st.binary(max_size=3), cut=st.integers(0, 3))
 def test_damaged_json_is_refused(ask: Ask, at: int, byte: bytes, cut: int) -> None:
     body = b'{"instances": [{"a": [1, 2.5], "b": 3}, {"a": [NaN, -1e3], "b": 4}]}'

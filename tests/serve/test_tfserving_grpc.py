@@ -371,7 +371,7 @@ _tensors = st.builds(
 _names = st.sampled_from(["linear", "many", "picture", "files", "price", "nope"])
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(model=_names, inputs=st.dictionaries(st.sampled_from(["x", "a", "b", "file", "image"]), _tensors, max_size=2))
 def test_whatever_tensor_comes_is_never_the_server_s_fault(call: Call, model: str, inputs: dict[str, Any]) -> None:
     try:
@@ -380,7 +380,7 @@ def test_whatever_tensor_comes_is_never_the_server_s_fault(call: Call, model: st
         assert refused.code in ("INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED"), (refused.code, refused.sentence)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     rpc=st.sampled_from(["Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata"]),
     body=st.binary(max_size=60),
