@@ -183,6 +183,13 @@ def test_byte_strings(call: Call) -> None:
     assert list(answer.outputs["same"].string_val) == [b"a\0", b"\xff"]
 
 
+def test_what_overflows_in_the_model_does_so_in_silence(call: Call) -> None:
+    x = np.full((1, 12), np.inf, np.float32)
+    x[0, ::2] = np.finfo(np.float32).max
+    answer = call("PredictionService", "Predict", model_spec={"name": "linear"}, inputs={"x": tensor(x)})
+    assert not np.isfinite(answer.outputs["y"].float_val).any()
+
+
 # Classify, regress, both
 
 
