@@ -77,9 +77,9 @@ def outcome(asked: Future[httpx.Response]) -> str:
         return type(problem).__name__
 
 
-def test_with_requests_in_hand(serve: Callable[..., Server], breaker: Path, runs_file: Path) -> None:
+def test_with_requests_in_hand(serve: Callable[..., Server], steady: Path, runs_file: Path) -> None:
     """Twelve requests of 0.2 s each are in calls and in queues; each is answered, and "not ready" is said meanwhile."""
-    server = serve(breaker, workers=2, limits={"drain_seconds": GRACE})
+    server = serve(steady, workers=2, limits={"drain_seconds": GRACE})
     url = server.wait_ready()
     with httpx.Client(base_url=url, timeout=10) as client, ThreadPoolExecutor(12) as pool:
         assert client.get("/v2/health/ready").status_code == 200

@@ -163,7 +163,8 @@ def test_the_kernel_ends_a_worker_that_takes_all_memory(
         # Which worker a connection went to is the server's affair; the other one has room for what is asked.
         begun = time.monotonic()
         while victim.is_running() and victim.status() != psutil.STATUS_ZOMBIE and time.monotonic() - begun < 20:
-            codes.append(outcome(httpx.Client(base_url=url, timeout=20), DEVOUR))
+            with httpx.Client(base_url=url, timeout=20) as poisoner:
+                codes.append(outcome(poisoner, DEVOUR))
         assert until(lambda: answers(url), 5, "the other worker answers") < 5
         assert client.get("/v2/health/live").status_code == 200
     back = until(lambda: full(server, 2, victim.pid), BACK, "another worker takes over")
