@@ -24,7 +24,7 @@ from roadworthy.serve.catalogue import Catalogue, Served, Version
 from roadworthy.serve.dataplane import DataPlane
 from roadworthy.serve.model import Model
 from roadworthy.serve.protocols import Call
-from roadworthy.serve.protocols import _tfserving_values as values
+from roadworthy.serve.protocols import _nested as values
 from roadworthy.serve.protocols.tfserving import TensorFlowServing
 from serving import LABELS, strings
 

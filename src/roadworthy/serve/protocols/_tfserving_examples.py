@@ -18,7 +18,7 @@ from roadworthy.core.types import BYTES, Array, TensorSpec
 from roadworthy.preprocess.answer import Ranked
 from roadworthy.serve.dataplane import DataPlane, InferRequest, InferResponse, Target
 from roadworthy.serve.model import Model
-from roadworthy.serve.protocols._tfserving_values import elements
+from roadworthy.serve.protocols._nested import elements
 
 Example = Mapping[str, Sequence[Any]]
 """One sample: for each feature its values; byte strings are ``bytes`` or text."""

@@ -11,7 +11,7 @@ import numpy as np
 from roadworthy.core.errors import InvalidRequest, TooLarge
 from roadworthy.core.types import BYTES, Array
 from roadworthy.serve import tensors
-from roadworthy.serve.protocols._tfserving_values import DATA_TYPES, strings
+from roadworthy.serve.protocols._nested import DATA_TYPES, strings
 from roadworthy.serve.wire import tensorflow
 
 _FIELDS = {

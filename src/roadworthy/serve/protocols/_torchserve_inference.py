@@ -9,7 +9,7 @@ from roadworthy.core.types import Arrays
 from roadworthy.preprocess.answer import Ranked
 from roadworthy.serve.dataplane import DataPlane, InferRequest, InferResponse
 from roadworthy.serve.model import Model
-from roadworthy.serve.protocols import _tfserving_values as nested
+from roadworthy.serve.protocols import _nested as nested
 from roadworthy.serve.protocols._torchserve_forms import Fields
 from roadworthy.serve.protocols._torchserve_request import Asked, read
 

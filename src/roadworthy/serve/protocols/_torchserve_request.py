@@ -26,7 +26,7 @@ from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import BATCH, BYTES, Array, Arrays, TensorSpec
 from roadworthy.serve import tensors
 from roadworthy.serve.model import Model
-from roadworthy.serve.protocols import _tfserving_values as nested
+from roadworthy.serve.protocols import _nested as nested
 from roadworthy.serve.protocols._torchserve_forms import BODY, Field, Fields
 
 DATA = "data"

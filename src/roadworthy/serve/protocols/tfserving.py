@@ -20,9 +20,9 @@ from roadworthy.core.types import Array, Arrays, TensorSpec
 from roadworthy.serve.dataplane import DataPlane, InferenceFailed, InferRequest, Target
 from roadworthy.serve.model import Model
 from roadworthy.serve.protocols import Call, Reply, Right, hints
+from roadworthy.serve.protocols import _nested as values
 from roadworthy.serve.protocols import _tfserving_examples as examples
 from roadworthy.serve.protocols import _tfserving_models as models
-from roadworthy.serve.protocols import _tfserving_values as values
 from roadworthy.serve.protocols._tfserving_models import Asked
 
 _MODEL = r"/v1/models/([^/:]+)(?:/versions/([^/:]+)|/labels/([^/:]+))?"
