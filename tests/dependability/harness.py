@@ -139,7 +139,11 @@ def connected(url: str, *, buffer: int | None = None) -> socket.socket:
     if buffer:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     made.settimeout(10)
-    made.connect(("127.0.0.1", port_of(url)))
+    try:
+        made.connect(("127.0.0.1", port_of(url)))
+    except OSError:
+        made.close()
+        raise
     return made
 
 
