@@ -21,6 +21,7 @@ import bundles
 from roadworthy.core.version import __version__
 from roadworthy.serve import http
 from roadworthy.serve.protocols import oip, openapi, tfserving, torchserve
+from roadworthy.serve.protocols.management import Management
 from roadworthy.serve.protocols.page import Page
 from serving import PICTURE, SEES, Server, binary_request, json_request
 
@@ -174,6 +175,14 @@ def test_management_answers_as_documented(serve: Serve, models: Path) -> None:
         ("delete", "/models/{model}/{version}", {}, 403),
         ("delete", "/models/{model}", {}, 403),
         ("put", "/models/{model}/{version}/set-default", {"version": "2"}, 200),
+        ("get", "/manage", {}, 200),
+        ("post", "/manage", {"json": {"type": "SetLabels", "name": "linear", "labels": {"stable": "2"}}}, 200),
+        ("post", "/manage", {"json": {"type": "SetCanary", "name": "linear", "version": "2", "share": 0.5}}, 200),
+        ("post", "/manage", {"json": {"type": "SetCanary", "name": "linear", "version": "2", "share": 2}}, 400),
+        ("post", "/manage", {"json": {"type": "SetCanary", "name": "linear"}}, 200),
+        ("post", "/manage", {"json": {"type": "Load", "name": "nobody"}}, 404),
+        ("post", "/manage", {"json": {"type": "Load", "name": "linear", "path": "/etc"}}, 403),
+        ("post", "/manage", {"json": {"type": "Format", "name": "linear"}}, 400),
         ("delete", "/models/{model}/{version}", {"version": "1"}, 200),
         ("delete", "/models/{model}/{version}", {"version": "1"}, 404),
         ("post", "/v2/repository/models/{model}/unload", {}, 200),
@@ -229,6 +238,7 @@ def test_the_right_in_the_document_is_the_one_that_is_asked_for(operation: Opera
         oip.OpenInference(plane),
         tfserving.TensorFlowServing(plane),
         torchserve.TorchServe(plane),
+        Management(plane),
         Page(plane, ""),
         openapi.OpenApi(""),
         http.Exposition(plane),

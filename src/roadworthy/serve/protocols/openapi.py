@@ -10,6 +10,8 @@ import msgspec
 import orjson
 
 from roadworthy.core.errors import RequestError
+from roadworthy.serve.catalogue import Catalogue
+from roadworthy.serve.commands import AnyCommand
 from roadworthy.serve.page.status import Status
 from roadworthy.serve.protocols import Call, NoSuchPath, Reply, Right, WrongVerb, hints
 from roadworthy.serve.protocols._openapi_schemas import SCHEMAS, Schema, ref
@@ -79,6 +81,11 @@ def routes() -> Iterator[Route]:
     yield from _open_inference()
     yield from _tensorflow_serving()
     yield from _torchserve()
+    yield Route(OURS, "management", "get", "/manage", "Every model, its versions and their states.", _json("Catalogue"))
+    yield Route(
+        OURS, "management", "post", "/manage", "One command; the catalogue once it is carried out.", _json("Catalogue"),
+        body=_json("Command"), errors=MANAGE,
+    )  # fmt: skip
     for path in ("/metrics", "/monitoring/prometheus/metrics"):
         yield Route(
             OURS, "metrics", "get", path, "What the server counts, as Prometheus reads it.", {TEXT: {"type": "string"}}, errors=(503,)
@@ -173,7 +180,7 @@ def document(version: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes():
         paths.setdefault(route.path, {})[route.method] = _operation(route)
-    (_, shown) = msgspec.json.schema_components([Status], ref_template="#/components/schemas/{name}")
+    (_, _, command), shown = msgspec.json.schema_components([Status, Catalogue, AnyCommand], ref_template="#/components/schemas/{name}")
     return {
         "openapi": "3.1.0",
         "info": {
@@ -184,7 +191,7 @@ def document(version: str) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": SCHEMAS | shown,
+            "schemas": SCHEMAS | shown | {"Command": command},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
