@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from listening import Listening
+from listening import Listening, eventually
 from roadworthy.core.errors import Forbidden, Unauthenticated, UsageError
 from roadworthy.serve import access
 from roadworthy.serve.access import EVERYBODY, Access
@@ -168,6 +168,16 @@ def test_tls(papers: Path) -> None:
         old = client_context(papers)
         old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2
         assert httpx.get(listening.url + "/t/echo", verify=old).status_code == 200
+
+
+def test_a_tls_client_that_never_says_goodbye(papers: Path) -> None:
+    tls = access.tls_context(papers / "server.pem", papers / "server.key")
+    with Listening(tls=tls, limits=Limits(send_seconds=0.4)) as listening, listening.connect() as connection:
+        client = client_context(papers).wrap_socket(connection, server_hostname="127.0.0.1")
+        client.sendall(b"GET /t/echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        assert eventually(lambda: bool(listening.counters.answered))
+        assert eventually(lambda: len(listening.connections) == 0)
+        client.close()
 
 
 def test_mutual_tls(papers: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import select
 import socket
 import threading
 import time
@@ -298,10 +299,22 @@ def test_slow_heads_and_slow_bodies_are_told_even_when_they_trickle() -> None:
             (get("/t/slow/0.05") + b"GE", b"", 408, b"headers did not arrive"),
         ):
             begun = time.monotonic()
-            answer = listening.talk(start, *[trickle] * 8, pause=0.1)
+            answer = trickled(listening, start, trickle)
             assert says in answer and b"HTTP/1.1 %d" % code in answer and b"connection: close" in answer
             assert 0.3 < time.monotonic() - begun < 3
         assert all(not call.body for call in listening.protocol.calls)
+
+
+def trickled(listening: Listening, start: bytes, trickle: bytes) -> bytes:
+    """The answer to ``start`` with ``trickle`` behind it over and over, until the server has had enough."""
+    with listening.connect() as client:
+        client.sendall(start)
+        for _ in range(50):
+            found, _, _ = select.select([client], [], [], 0.1)
+            if found and b"408" in client.recv(1 << 16, socket.MSG_PEEK):
+                break
+            client.sendall(trickle)
+        return everything(client)
 
 
 def test_silence_is_ended_silently() -> None:
@@ -313,6 +326,17 @@ def test_silence_is_ended_silently() -> None:
         assert statuses(answer) == [200]
         assert 1.0 < time.monotonic() - begun < 6
         assert eventually(lambda: len(listening.connections) == 0)
+
+
+def test_a_refused_client_that_goes_on_sending_is_cut_off() -> None:
+    with Listening(limits=SHORT) as listening, listening.connect() as client:
+        client.sendall(b"POST /elsewhere" + HOST + b"content-length: 900000000\r\n\r\n")
+        begun = time.monotonic()
+        with pytest.raises(ConnectionError):
+            while time.monotonic() - begun < 10:
+                client.sendall(bytes(1000))
+                time.sleep(0.01)
+        assert time.monotonic() - begun > 0.3 and eventually(lambda: len(listening.connections) == 0)
 
 
 def test_an_answer_takes_as_long_as_it_takes() -> None:

@@ -214,9 +214,9 @@ class Connection(asyncio.BufferedProtocol):
 
     # The end
 
-    def expire(self, now: float) -> None:
+    def expire(self) -> None:
         """A deadline is over: whoever was slow is told, whoever is silent is not."""
-        if now >= self.stalled or self.phase == LEAVING:
+        if self.phase == LEAVING:
             self.abort()
         elif self.phase == HEAD:
             self._reading.refuse(TooSlow(f"the request line and headers did not arrive within {self._limits.head_seconds:g} s"))

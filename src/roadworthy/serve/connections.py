@@ -85,5 +85,5 @@ class Connections:
         self.date = formatdate(usegmt=True).encode()
         for connection in tuple(self._open):
             if now >= connection.deadline or now >= connection.stalled:
-                connection.expire(now)
+                connection.expire()
         self._timer = loop.call_later(self._period, self._look)
