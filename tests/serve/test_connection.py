@@ -346,7 +346,7 @@ def test_an_answer_takes_as_long_as_it_takes() -> None:
 
 @pytest.mark.parametrize("closing", ["", "connection: close"])
 def test_whoever_does_not_take_its_answer_is_cut_off(closing: str) -> None:
-    with Listening(limits=SHORT) as listening:
+    with Listening(limits=Limits(send_seconds=0.4)) as listening:
         with listening.connect() as client:
             client.sendall(get("/t/big/50000000", *filter(None, [closing])))
             assert eventually(lambda: len(listening.connections) == 1)
