@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -27,8 +28,7 @@ class Contestant:
     """A server: its ``packages`` in an environment of their own, the words that start it there, and its requests by name.
 
     ``settings`` says in words what was chosen. In ``command`` ``{python}`` and ``{bin}`` are the environment's, ``{app}`` its file
-    in ``field/``, ``{port}``, ``{workers}`` and ``{bundle}`` this run's. ``needs`` are programs; ``shared_python`` is for who embeds the
-    interpreter as a library.
+    in ``field/``, ``{port}``, ``{workers}`` and ``{bundle}`` this run's. ``needs`` are programs.
     """
 
     name: str
@@ -38,7 +38,6 @@ class Contestant:
     command: tuple[str, ...]
     asks: dict[str, Ask]
     needs: tuple[str, ...] = ()
-    shared_python: bool = False
 
 
 class CannotStart(Exception):
@@ -58,7 +57,7 @@ FIELD = (
     ),
     Contestant(
         "pytriton", "Triton (nvidia-pytriton)", "an instance for each core, dynamic batching up to 32 without delay",
-        ("nvidia-pytriton==0.7.0",), APP, BOTH, shared_python=True,
+        ("nvidia-pytriton==0.7.0",), APP, BOTH,
     ),
     Contestant(
         "torchserve", "TorchServe", "a worker for each core, batches up to 32 within 1 ms",
@@ -103,23 +102,13 @@ def install(contestant: Contestant) -> Path:
         return environment
     print(f"installing {contestant.label}", flush=True)
     shutil.rmtree(environment, ignore_errors=True)
-    python = interpreter(contestant)
     pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"), "install", "--quiet", *packages]
-    for words in ([python, "-m", "venv", "--without-pip", str(environment)], pip):
+    for words in ([sys.executable, "-m", "venv", "--without-pip", str(environment)], pip):
         run = subprocess.run(words, capture_output=True, text=True)
         if run.returncode:
             raise CannotStart(f"it could not be installed: {(run.stderr.strip() or run.stdout.strip()).splitlines()[-1]}")
     done.write_text("\n".join(packages))
     return environment
-
-
-def interpreter(contestant: Contestant) -> str:
-    """This Python, or the system's where it must come with a library to embed; raises CannotStart."""
-    shared = "import sys, sysconfig; sys.exit(not sysconfig.get_config_var('Py_ENABLE_SHARED') or sys.version_info < (3, 11))"
-    for python in (sys.executable, "/usr/bin/python3"):
-        if not contestant.shared_python or subprocess.run([python, "-c", shared]).returncode == 0:
-            return python
-    raise CannotStart("it embeds Python, and there is none of 3.11 or later with a shared library")
 
 
 def words(contestant: Contestant, environment: Path, model: Model, port: int, workers: int) -> list[str]:
@@ -134,7 +123,9 @@ def told(environment: Path, model: Model, port: int, workers: int) -> dict[str, 
     """What ``field/job.py`` reads, and where the applications find it and their tools."""
     path = os.pathsep.join([str(environment / "bin"), os.environ["PATH"]])
     facts = {"FIELD_NAME": model.name, "FIELD_ONNX": str(model.onnx), "FIELD_PORT": str(port), "FIELD_WORKERS": str(workers)}
-    return facts | {"PYTHONPATH": str(APPS), "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    # Triton embeds Python as a library, and would find another one of the same name.
+    library = sysconfig.get_config_var("LIBDIR") or ""
+    return facts | {"PYTHONPATH": str(APPS), "PATH": path, "LD_LIBRARY_PATH": library, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def scratch(contestant: Contestant) -> Path:
