@@ -6,6 +6,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,9 @@ def apps(plane: DataPlane, settings: Settings, grpc_port: int | None) -> tuple[A
 def tls(settings: Settings) -> ssl.SSLContext | None:
     """The TLS of every door, where there is one."""
     if settings.certificate is None:
+        # Who names one of these does not mean to speak in the clear.
+        if settings.key or settings.client_ca:
+            raise UsageError(f"{settings.key or settings.client_ca} needs a certificate to speak TLS with; name it with --tls-certificate")
         return None
     if settings.key is None:
         raise UsageError(f"{settings.certificate} needs its private key to speak TLS; name it with --tls-key")
@@ -88,9 +92,15 @@ def reserve(host: str, port: int) -> socket.socket:
     """A port that several processes can listen at, held but not listened at; the kernel gives connections to those that do."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        holder = socket.socket(family, socket.SOCK_STREAM)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind(address)
+        with socket.socket(family, socket.SOCK_STREAM) as alone:
+            # Another server's port would be shared with it, and its clients with us.
+            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            alone.bind(address)
+        with ExitStack() as undo:
+            holder = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            holder.bind(address)
+            undo.pop_all()
     except (OSError, OverflowError) as problem:
         raise UsageError(f"port {port} at {host} cannot be had for gRPC: {problem}") from problem
     return holder
