@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -179,6 +180,15 @@ def test_the_terminal_signals_everybody(serve: Callable[..., Server], breaker: P
     assert server.ended() == 0
 
 
+def said_to(client: socket.socket, request: bytes) -> bytes:
+    """All that the server says to it until it closes, or what went wrong."""
+    try:
+        client.sendall(request)
+        return b"".join(iter(lambda: client.recv(1 << 16), b""))
+    except OSError as problem:
+        return repr(problem).encode()
+
+
 def test_while_clients_come_and_go(serve: Callable[..., Server], breaker: Path) -> None:
     """Each request on a connection of its own: whoever got in is answered, and nobody is let in to be cut off."""
     server = serve(breaker, workers=2, limits={"drain_seconds": GRACE})
@@ -196,11 +206,7 @@ def test_while_clients_come_and_go(serve: Callable[..., Server], breaker: Path) 
             except ConnectionError:
                 break
             with client:
-                try:
-                    client.sendall(request)
-                    said = b"".join(iter(lambda: client.recv(1 << 16), b""))
-                except OSError as problem:
-                    said = repr(problem).encode()
+                said = said_to(client, request)
                 if not said.startswith(b"HTTP/1.1 200"):
                     cut.append(said[:200].decode())
                 count += 1
