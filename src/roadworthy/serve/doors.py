@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from roadworthy.core.errors import EnvironmentFault, UsageError
 from roadworthy.core.version import __version__
@@ -67,6 +68,19 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
         raise UsageError(f"{settings.certificate} needs its private key to speak TLS; name it with --tls-key")
     authority = Path(settings.client_ca) if settings.client_ca else None
     return access.tls_context(Path(settings.certificate), Path(settings.key), authority)
+
+
+class TlsOptions(TypedDict, total=False):
+    """What asyncio wants to be told of TLS."""
+
+    ssl: ssl.SSLContext
+    ssl_handshake_timeout: float
+
+
+def tls_options(settings: Settings) -> TlsOptions:
+    """The TLS of a new connection, with a deadline for its beginning; nothing where there is no TLS."""
+    context = tls(settings)
+    return {} if context is None else {"ssl": context, "ssl_handshake_timeout": settings.limits.head_seconds}
 
 
 def listen(host: str, port: int, *, backlog: int = 1024) -> socket.socket:

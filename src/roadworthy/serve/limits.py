@@ -30,7 +30,7 @@ class Limits:
     send_seconds: float = 30.0
     connections: int = 1024
     pending: int = 256
-    wait_seconds: float = 1.0
+    wait_seconds: float = 2.0
     call_seconds: float = 60.0
     drain_seconds: float = 30.0
 

@@ -59,7 +59,7 @@ def _measured(root: Path, wanted: Open, settings: Settings, undo: ExitStack) -> 
             if planning.better(other, others, model, threads, feeds):
                 model, other, threads = other, model, others
             other.close()
-    cap, seconds = (settings.batch, {}) if settings.batch else planning.batches(model, feeds, settings.limits.wait_seconds / 4)
+    cap, seconds = (settings.batch, {}) if settings.batch else planning.batches(model, feeds, planning.LONGEST)
     return [model], Plan(1, threads, cap, seconds)
 
 

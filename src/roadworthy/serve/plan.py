@@ -21,6 +21,8 @@ BORROW = 1.5
 """A slow model may use a neighbour's core while that idles where two threads are so many times as fast as one."""
 
 SLOW_SECONDS = 0.005
+LONGEST = 0.25
+"""Seconds that a call of several samples may take: whoever comes just after its start waits for all of it."""
 BATCHES = (2, 4, 8, 16, 32)
 BUDGET = 0.4
 """Seconds that measuring one model's batches may take."""

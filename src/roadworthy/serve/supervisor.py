@@ -135,7 +135,7 @@ class Supervisor:
         self._plane = DataPlane(limits=settings.limits, manage=self._carry_out, totals=self._totals, counters=Counters())
         self._connections = Connections(settings.limits)
         self._apps = doors.apps(self._plane, settings, grpc_port)
-        self._tls = doors.tls(settings)
+        self._tls = doors.tls_options(settings)
         self._tasks: set[asyncio.Task[None]] = set()
         """The event loop keeps only weak references to tasks."""
 
@@ -198,7 +198,7 @@ class Supervisor:
         self._plane.catalogue, self._plane.draining = self.fleet.catalogue, True
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Connection(self._apps[which], self._connections), connection, ssl=self._tls
+                lambda: Connection(self._apps[which], self._connections), connection, **self._tls
             )
         except OSError:  # gone already, or no TLS that we speak
             connection.close()

@@ -96,7 +96,7 @@ class Worker:
         )
         self._connections = Connections(settings.limits)
         self._apps = doors.apps(self._plane, settings, hello.grpc_port)
-        self._tls = doors.tls(settings)
+        self._tls = doors.tls_options(settings)
         self._grpc = await self._start_grpc(hello.grpc_port)
         self._greeted.set()
 
@@ -183,7 +183,7 @@ class Worker:
     async def _connect(self, which: int, connection: socket.socket) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Connection(self._apps[which], self._connections), connection, ssl=self._tls
+                lambda: Connection(self._apps[which], self._connections), connection, **self._tls
             )
         except OSError:  # gone already, or no TLS that we speak
             connection.close()
