@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "serving"))
 from load import Load, run, start
 
 Conduct = Callable[[socket.socket, int], bool]
