@@ -2,10 +2,11 @@
 
 Flavour ``echo``: y is x, but x[0, 1] seconds late, and where x[0, 0] is 13 it raises, where it is -1 it answers NaN and
 infinity. ``steady`` is never faster than two milliseconds. ``lying`` is off by one, ``silent`` leaves the output out,
-``late`` takes a second to load, ``many`` has several inputs and outputs, ``files`` takes byte strings and gives their length
-and first byte as scores, and themselves, or fails on one. Two calls at a time are an error.
+``late`` takes a second to load, ``doomed`` ends its process then, ``many`` has several inputs and outputs, ``files`` takes
+byte strings and gives their length and first byte as scores, and themselves, or fails on one. Two calls at a time are an error.
 """
 
+import os
 import time
 
 import numpy as np
@@ -21,6 +22,8 @@ NATIVE = False
 def load(path, signature, plan):
     if plan.flavour == "late":
         time.sleep(1)
+    if plan.flavour == "doomed":
+        os._exit(7)
     return Session(plan.flavour)
 
 
