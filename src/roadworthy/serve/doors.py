@@ -26,6 +26,9 @@ from roadworthy.serve.protocols.tfserving import TensorFlowServing
 from roadworthy.serve.protocols.torchserve import TorchServe
 from roadworthy.serve.settings import Settings
 
+FAREWELL_SECONDS = 1.0
+"""So long a client may take to answer our goodbye under TLS; many never do."""
+
 
 @dataclass(frozen=True)
 class Door:
@@ -75,12 +78,21 @@ class TlsOptions(TypedDict, total=False):
 
     ssl: ssl.SSLContext
     ssl_handshake_timeout: float
+    ssl_shutdown_timeout: float
 
 
 def tls_options(settings: Settings) -> TlsOptions:
     """The TLS of a new connection, with a deadline for its beginning; nothing where there is no TLS."""
     context = tls(settings)
-    return {} if context is None else {"ssl": context, "ssl_handshake_timeout": settings.limits.head_seconds}
+    return (
+        {}
+        if context is None
+        else {
+            "ssl": context,
+            "ssl_handshake_timeout": settings.limits.head_seconds,
+            "ssl_shutdown_timeout": FAREWELL_SECONDS,
+        }
+    )
 
 
 def listen(host: str, port: int, *, backlog: int = 1024) -> socket.socket:
