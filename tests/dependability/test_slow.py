@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -155,3 +158,38 @@ def test_more_connections_than_are_allowed(serve: Callable[..., Server], breaker
     time.sleep(0.2)
     with httpx.Client(base_url=url) as client:
         assert ask(client, row()).status_code == 200
+
+
+def test_handshakes_that_are_never_finished(serve: Callable[..., Server], breaker: Path, tmp_path: Path) -> None:
+    """Under TLS the first words are the handshake's: who does not say them, or says nonsense, is closed by the deadline of a head."""
+    words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    words += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "certificate.pem"]
+    subprocess.run(["openssl", *words], cwd=tmp_path, check=True, capture_output=True)
+    server = serve(breaker, limits=LIMITS, certificate=str(tmp_path / "certificate.pem"), key=str(tmp_path / "key.pem"))
+    url = server.wait_ready()
+    trust = ssl.create_default_context(cafile=str(tmp_path / "certificate.pem"))
+    with ExitStack() as stack, httpx.Client(base_url=url, timeout=10, verify=trust) as client:
+        assert ask(client, row()).status_code == 200
+        stalled = [stack.enter_context(connected(url)) for _ in range(20)]
+        for one in stalled[:10]:
+            one.sendall(b"\x16\x03\x01\x02\x00\x01")
+        begun = time.monotonic()
+        assert ask(client, row()).status_code == 200
+        for one in stalled:
+            try:
+                while one.recv(1 << 16):
+                    pass
+            except ConnectionError:
+                pass
+        closed = time.monotonic() - begun
+        assert ask(client, row()).status_code == 200
+        stack.enter_context(connected(url))
+        assert server.stop() == 0
+    record(
+        "slow",
+        "handshakes",
+        injected="20 clients that never finish their TLS handshake",
+        held="closed by the deadline of a head; others answered; SIGTERM waits for none",
+        closed_s=closed,
+    )
+    assert closed < SECONDS * NOISE + 1
