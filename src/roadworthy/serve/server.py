@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 
 from roadworthy.core.errors import UsageError
-from roadworthy.serve import doors, grpc, logs, repository
+from roadworthy.serve import doors, grpc, logs, process, repository
 from roadworthy.serve.fleet import Fleet, only_missing
 from roadworthy.serve.limits import DEFAULT, Limits
 from roadworthy.serve.opening import described
@@ -47,6 +47,7 @@ def serve_as(settings: Settings) -> None:
             raise UsageError(f"{source} does not exist; give a bundle, or a directory of bundles")
     repository.refuse_twins([Path(source) for source in settings.sources])
     logs.configure()
+    process.take_descriptors()
     with ExitStack() as stack:
         listeners = [stack.enter_context(doors.listen(settings.host, door.port)) for door in doors.doors(settings)]
         grpc_port = None
