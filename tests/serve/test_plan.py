@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,6 +17,26 @@ from roadworthy.serve.plan import alternative, batches, better, share
 from serving import ECHO
 
 
+class Clock:
+    """Time that passes only in calls, so that what is measured is what was meant."""
+
+    now = 0.0
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+CLOCK = Clock()
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "time", CLOCK)
+
+
 @dataclass
 class Timed:
     """What planning wants of a model whose calls take a known time: ``base`` seconds and ``each`` more for every sample."""
@@ -31,7 +50,7 @@ class Timed:
     def run(self, feeds: Arrays) -> Arrays:
         samples = len(feeds["x"])
         self.calls.append(samples)
-        time.sleep(self.base + self.each * samples)
+        CLOCK.pass_by(self.base + self.each * samples)
         return {"y": feeds["x"]}
 
 
@@ -46,7 +65,7 @@ def test_a_call_that_takes_the_same_for_any_batch_takes_many() -> None:
     cap, seconds = batches(model(Timed(base=0.002)), FEEDS, most=0.25)
     assert cap == 32
     assert list(seconds) == [1, 2, 4, 8, 16, 32]
-    assert all(took >= 0.002 for took in seconds.values())
+    assert all(took == pytest.approx(0.002) for took in seconds.values())
 
 
 def test_a_call_that_takes_its_time_for_every_sample_takes_one() -> None:
@@ -55,13 +74,18 @@ def test_a_call_that_takes_its_time_for_every_sample_takes_one() -> None:
     assert seconds[2] >= 0.006
 
 
+def test_a_gain_that_is_hardly_one_is_left() -> None:
+    cap, seconds = batches(model(Timed(base=0.0005, each=0.008)), FEEDS, most=0.25)
+    assert cap == 1 and len(seconds) > 3
+
+
 def test_the_smallest_batch_is_taken_that_gains_nearly_all() -> None:
     @dataclass
     class Saturated(Timed):
         """Free up to four samples, no gain beyond."""
 
         def run(self, feeds: Arrays) -> Arrays:
-            time.sleep(0.003 * max(1.0, len(feeds["x"]) / 4))
+            CLOCK.pass_by(0.003 * max(1.0, len(feeds["x"]) / 4))
             return {}
 
     cap, _ = batches(model(Saturated()), FEEDS, most=0.25)
