@@ -135,7 +135,7 @@ def test_a_cheap_request_waits_for_a_long_one_without_holding_the_server_up(serv
 
 def test_one_call_at_a_time_and_no_queue_without_an_end(serve: Serve, steady_bundle: Path) -> None:
     """The runtime raises when two calls overlap; beyond one in a call and three that wait the next is refused at once."""
-    server = serve(steady_bundle, workers=1, limits={"pending": 3})
+    server = serve(steady_bundle, workers=1, batch=1, limits={"pending": 3})
     url = f"{server.wait_ready()}/v2/models/echo/infer"
     with server.client() as client, ThreadPoolExecutor(4) as pool:
         answers = [pool.submit(httpx.post, url, json=slow(0.3), timeout=30) for _ in range(4)]
