@@ -143,6 +143,35 @@ def test_only_the_culprit_of_a_failed_batch_fails() -> None:
     assert (counters.succeeded.count, counters.failed.count) == (2, 2)
 
 
+def test_outputs_that_have_not_a_row_for_each_sample_are_never_shared_out() -> None:
+    """A detector gives as many rows as it finds: taken apart by samples they would be somebody else's."""
+
+    def found(feeds: Arrays) -> Arrays:
+        calls.append(len(feeds["x"]))
+        return {"y": np.repeat(feeds["x"], 3, axis=0)}
+
+    async def body(lane: Lane, model: Doubler) -> None:
+        model.run = found  # type: ignore[method-assign]
+        for _ in range(2):
+            answers = await asyncio.gather(*(lane.submit(x(number)) for number in (1, 2)))
+            assert [answer["y"][:, 0].tolist() for answer in answers] == [[1, 1, 1], [2, 2, 2]]
+        assert lane.cap == 1
+
+    calls: list[int] = []
+    counters = with_lane(body, open_doubler(pace=1e-7), cap=4)
+    assert calls == [2, 1, 1, 1, 1]
+    assert counters.succeeded.count == 4 and counters.failed.count == 0
+
+
+def test_what_has_no_batch_is_never_put_together() -> None:
+    async def body(lane: Lane, model: Doubler) -> None:
+        assert lane.cap == 1
+
+    model = open_doubler()
+    model.signature = Signature(SIGNATURE.inputs, (TensorSpec("y", "float32", (2,)),))
+    with_lane(body, model, cap=8)
+
+
 def test_what_waits_too_long_by_the_clock_or_by_its_client_never_runs() -> None:
     async def body(lane: Lane, model: Doubler) -> None:
         first = asyncio.create_task(lane.submit(x(1)))

@@ -11,17 +11,15 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from queue import SimpleQueue
-from threading import Thread
 
 import numpy as np
 
 from roadworthy.core.errors import DeadlineExceeded, RequestError, RoadworthyError, Unavailable
-from roadworthy.core.types import Array, Arrays
+from roadworthy.core.types import Arrays
 from roadworthy.serve.counters import Executed, Inferences
+from roadworthy.serve.instance import Inseparable, Instance, Job, Ran, kind_of, run_jobs
 from roadworthy.serve.limits import DEFAULT, Limits
 from roadworthy.serve.model import Model
 
@@ -41,29 +39,6 @@ class InferenceFailed(RoadworthyError):
     """The runtime failed on inputs that fit the signature."""
 
 
-@dataclass(slots=True, eq=False)
-class _Job:
-    """One accepted request. Times are of ``time.perf_counter_ns``; ``deadline`` is of ``time.monotonic``."""
-
-    feeds: Arrays
-    samples: int
-    elements: int
-    kind: tuple[object, ...]
-    """What two requests must have in common to share a call: every input's dtype and shape but for the batch."""
-    future: asyncio.Future[Arrays]
-    deadline: float | None
-    accepted: int
-
-
-@dataclass(slots=True)
-class _Ran:
-    """What a call gave: outputs by job or the problem, and when its three parts began and the last one ended."""
-
-    outputs: list[Arrays]
-    problem: Exception | None
-    times: tuple[int, int, int, int]
-
-
 class Lane:
     """One version of a model, with as many ``models`` opened as may answer at a time.
 
@@ -77,15 +52,16 @@ class Lane:
     ) -> None:
         self.models = tuple(models)
         self.model = self.models[0]
-        self.counters, self.cap = counters, cap
+        # Rows of what has no batch could not be told apart again.
+        self.counters, self.cap = counters, cap if self.model.signature.batched else 1
         self.loaded_at = time.time()
         self._limits, self._delay = limits, delay
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[_Job] = deque()
+        self._queue: deque[Job] = deque()
         self._waiting_elements = 0
         self._pace = self.model.pace
         self._steady = not any(np.dtype(spec.dtype).hasobject for spec in self.model.signature.inputs)
-        self._instances = [_Instance(model, self._loop, self._done) for model in self.models]
+        self._instances = [Instance(model, self._loop, self._done) for model in self.models]
         self._idle = list(self._instances)
         self._turn_booked = False
         self._quiet = asyncio.Event()
@@ -126,11 +102,11 @@ class Lane:
         """The outputs for ``feeds``; see ``DataPlane.infer`` for what is raised. Cancelled, it never runs unless it does already."""
         samples = self.model.samples(feeds)
         self.admit()
-        job = _Job(
+        job = Job(
             feeds,
             samples,
             sum(array.size for array in feeds.values()),
-            _kind(feeds),
+            kind_of(feeds),
             self._loop.create_future(),
             deadline,
             time.perf_counter_ns(),
@@ -162,7 +138,7 @@ class Lane:
         stuck = [instance for instance in self._instances if instance.jobs and instance.began < limit]
         for instance in stuck:
             problem = InferenceFailed(f"{self.model.name} did not answer within {self._limits.call_seconds:g} s; its worker is replaced")
-            self._settle(instance.jobs, _Ran([], problem, (time.perf_counter_ns(),) * 4))
+            self._settle(instance.jobs, Ran([], problem, (time.perf_counter_ns(),) * 4))
             instance.jobs = []
         return bool(stuck)
 
@@ -192,14 +168,14 @@ class Lane:
                 continue
             elements = sum(job.elements for job in jobs)
             if self._steady and self._pace * elements < INLINE_SECONDS and len(self._idle) == len(self._instances):
-                self._finish(jobs, elements, _run(self.model, jobs))
+                self._finish(jobs, elements, run_jobs(self.model, jobs))
             else:
                 self._idle.pop().start(jobs, elements)
         self._hush()
 
-    def _take(self) -> list[_Job]:
+    def _take(self) -> list[Job]:
         """The next requests that go together; those that nobody waits for any more are let go."""
-        taken: list[_Job] = []
+        taken: list[Job] = []
         samples = 0
         while self._queue:
             job = self._queue[0]
@@ -216,21 +192,21 @@ class Lane:
             samples += job.samples
         return taken
 
-    def _expire(self, job: _Job) -> None:
+    def _expire(self, job: Job) -> None:
         """The job's time ran out, in the queue or in a call."""
         if not job.future.done():
             self.counters.expired += 1
             job.future.set_exception(DeadlineExceeded(f"the time for this request ran out before {self.model.name} had its answer"))
             self._forget(job)
 
-    def _forget(self, job: _Job) -> None:
+    def _forget(self, job: Job) -> None:
         """A job that waits still shall never run."""
         with suppress(ValueError):
             self._queue.remove(job)
             self._waiting_elements -= job.elements
         self._hush()
 
-    def _done(self, instance: _Instance, jobs: list[_Job], elements: int, ran: _Ran) -> None:
+    def _done(self, instance: Instance, jobs: list[Job], elements: int, ran: Ran) -> None:
         """A call of an instance's own thread came to its end."""
         self._idle.append(instance)
         self._finish(jobs, elements, ran)
@@ -242,15 +218,17 @@ class Lane:
         if not self._queue and len(self._idle) == len(self._instances):
             self._quiet.set()
 
-    def _finish(self, jobs: list[_Job], elements: int, ran: _Ran) -> None:
+    def _finish(self, jobs: list[Job], elements: int, ran: Ran) -> None:
         _, begun, run, _ = ran.times
         if ran.problem is None:
             self._pace += MEMORY * ((run - begun) / 1e9 / max(elements, 1) - self._pace)
         self._settle(jobs, ran)
 
-    def _settle(self, jobs: list[_Job], ran: _Ran) -> None:
+    def _settle(self, jobs: list[Job], ran: Ran) -> None:
         """Tell everybody, and count. A call of several that failed is made again for each alone, so that only the culprit fails."""
         if ran.problem is not None and len(jobs) > 1 and not isinstance(ran.problem, (InferenceFailed, MemoryError)):
+            if isinstance(ran.problem, Inseparable):
+                self.cap = 1
             for job in reversed(jobs):
                 job.kind = (job,)
                 self._queue.appendleft(job)
@@ -287,78 +265,3 @@ class Lane:
         # The client gets a sentence; whoever is called at night needs the rest.
         LOG.error("%s failed on inputs that fit its signature", self.model.name, exc_info=problem)
         return InferenceFailed(f"{self.model.name} failed on this request ({type(problem).__name__})", detail=str(problem))
-
-
-class _Instance:
-    """One opened model with a thread of its own, which starts with the first call that needs it."""
-
-    def __init__(self, model: Model, loop: asyncio.AbstractEventLoop, done: Callable[[_Instance, list[_Job], int, _Ran], None]) -> None:
-        self.model = model
-        self.jobs: list[_Job] = []
-        self.elements = 0
-        self.began = 0.0
-        self._loop, self._tell = loop, done
-        self._inbox: SimpleQueue[list[_Job] | None] = SimpleQueue()
-        self._thread: Thread | None = None
-
-    def start(self, jobs: list[_Job], elements: int) -> None:
-        """Run ``jobs`` as one call; ``done`` is called on the loop afterwards."""
-        self.jobs, self.elements, self.began = jobs, elements, time.perf_counter()
-        if self._thread is None:
-            # A call that hangs must not keep the process from ending.
-            self._thread = Thread(target=self._work, name=f"model-{self.model.name}", daemon=True)
-            self._thread.start()
-        self._inbox.put(jobs)
-
-    def close(self) -> None:
-        """Let the thread end, then release the model."""
-        if self._thread is not None:
-            self._inbox.put(None)
-            self._thread.join()
-        self.model.close()
-
-    def _work(self) -> None:
-        while (jobs := self._inbox.get()) is not None:
-            ran = _run(self.model, jobs)
-            try:
-                self._loop.call_soon_threadsafe(self._end, jobs, ran)
-            except RuntimeError:  # the loop is closed: nobody waits any more
-                return
-            del jobs, ran  # not kept alive until the next call
-
-    def _end(self, jobs: list[_Job], ran: _Ran) -> None:
-        elements, told = self.elements, self.jobs
-        self.jobs, self.elements = [], 0
-        self._tell(self, told, elements, ran)
-
-
-def _run(model: Model, jobs: list[_Job]) -> _Ran:
-    start = begun = run = time.perf_counter_ns()
-    try:
-        feeds = jobs[0].feeds if len(jobs) == 1 else _joined(jobs)
-        begun = run = time.perf_counter_ns()
-        outputs = model.run(feeds)
-        run = time.perf_counter_ns()
-        parts = [outputs] if len(jobs) == 1 else _parted(outputs, jobs)
-        return _Ran(parts, None, (start, begun, run, time.perf_counter_ns()))
-    except Exception as problem:
-        return _Ran([], problem, (start, begun, run, time.perf_counter_ns()))
-
-
-def _kind(feeds: Arrays) -> tuple[object, ...]:
-    return tuple((name, array.dtype.char, array.shape[1:]) for name, array in feeds.items())
-
-
-def _joined(jobs: list[_Job]) -> Arrays:
-    return {name: np.concatenate([job.feeds[name] for job in jobs]) for name in jobs[0].feeds}
-
-
-def _parted(outputs: Arrays, jobs: list[_Job]) -> list[Arrays]:
-    """Each request's own rows of every output; views, not copies."""
-    parts: list[dict[str, Array]] = [{} for _ in jobs]
-    for name, array in outputs.items():
-        start = 0
-        for part, job in zip(parts, jobs, strict=True):
-            part[name] = array[start : start + job.samples]
-            start += job.samples
-    return list(parts)
