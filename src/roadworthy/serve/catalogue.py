@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Literal
 
@@ -65,6 +66,27 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     def version(self, version: str) -> Version | None:
         """That version, whatever its state."""
         return next((known for known in self.versions if known.version == version), None)
+
+    def holding(self, version: Version) -> Served:
+        """The same with this version, in place of what was known of it."""
+        others = [known for known in self.versions if known.version != version.version]
+        return msgspec.structs.replace(self, versions=tuple(sorted((*others, version), key=lambda one: order(one.version))))
+
+    def moved(self, version: str, state: State, reason: str) -> Served:
+        """The same with this version, which is known, in another state from now on."""
+        known = self.version(version)
+        assert known is not None
+        return self.holding(msgspec.structs.replace(known, state=state, reason=reason, since=time.time()))
+
+    def unpointed(self, version: str) -> Served:
+        """The same without default, labels, canary and shadow that stand for this version."""
+        return msgspec.structs.replace(
+            self,
+            default=None if self.default == version else self.default,
+            labels={label: one for label, one in self.labels.items() if one != version},
+            canary=None if self.canary and self.canary.version == version else self.canary,
+            shadow=None if self.shadow == version else self.shadow,
+        )
 
 
 class Catalogue(msgspec.Struct, frozen=True):

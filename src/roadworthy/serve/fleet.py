@@ -149,7 +149,7 @@ class Fleet:
         was = before.version(found.version)
         self._stamps[found.name, found.version] = found.stamp
         if was is None or was.state != "ready":
-            await self._route(_with(before, _version(found, "loading")))
+            await self._route(before.holding(_version(found, "loading")))
         wanted = Open(name=found.name, version=found.version, path=str(found.path))
         try:
             proven = await self._prove(wanted) if self.opened or not self._workers() else None
@@ -160,13 +160,13 @@ class Fleet:
                 self._plans[found.name, found.version] = plan, digest
                 ready = _version(found, "ready")
                 ready = msgspec.structs.replace(ready, instances=plan.instances, threads=plan.threads, batch=plan.batch)
-                served = _with(self.catalogue.find(found.name) or before, ready)
+                served = (self.catalogue.find(found.name) or before).holding(ready)
                 await self._route(self._without_old(served, found.version) if replaces else served)
         except Exception as problem:
             # Whatever it was, a version that is not loading any more must not be said to be.
             if was is None or was.state != "ready":
                 reason = problem.message if isinstance(problem, RoadworthyError) else type(problem).__name__
-                await self._route(_with(self.catalogue.find(found.name) or before, _version(found, "failed", reason)))
+                await self._route((self.catalogue.find(found.name) or before).holding(_version(found, "failed", reason)))
             raise
 
     async def _open_everywhere(self, wanted: Open, proven: Opened | None) -> tuple[Plan, str, tuple[str, ...]]:
@@ -206,7 +206,7 @@ class Fleet:
         older = [version.version for version in served.ready if order(version.version) < order(loaded)]
         for version in older[: max(0, len(older) - (keep - 1))]:
             if version not in pointed:
-                served = _with(served, _state(served, version, "unloaded", "a newer version took its place"))
+                served = served.moved(version, "unloaded", "a newer version took its place")
         return served
 
     # Everything else
@@ -229,7 +229,7 @@ class Fleet:
     async def _give_up(self, name: str, version: str, state: State, reason: str) -> None:
         served = self._served(name)
         self._plans.pop((name, version), None)
-        await self._route(_with(_unpointed(served, version), _state(served, version, state, reason)))
+        await self._route(served.unpointed(version).moved(version, state, reason))
 
     async def _configure(self, wanted: commands.Configure) -> None:
         """Load what is lacking first, then let go of the rest, then move the labels."""
@@ -264,7 +264,7 @@ class Fleet:
                 await self._open_on(self._workers(), Open(name=name, version=one, path=known.path, plan=scaled, digest=digest))
                 self._plans[name, one] = scaled, digest
                 changed = msgspec.structs.replace(known, instances=each, threads=scaled.threads, since=time.time())
-                await self._route(_with(self._served(name), changed))
+                await self._route(self._served(name).holding(changed))
 
     def _changed(self, command: commands.AnyCommand) -> Served:
         """The model as one of the commands that only point at versions leaves it."""
@@ -333,25 +333,3 @@ def only_missing(failures: Sequence[RoadworthyError]) -> RoadworthyError:
 
 def _version(found: Found, state: State, reason: str = "") -> Version:
     return Version(version=found.version, path=str(found.path), state=state, reason=reason, since=time.time())
-
-
-def _state(served: Served, version: str, state: State, reason: str) -> Version:
-    known = served.version(version)
-    assert known is not None
-    return msgspec.structs.replace(known, state=state, reason=reason, since=time.time())
-
-
-def _with(served: Served, version: Version) -> Served:
-    others = [one for one in served.versions if one.version != version.version]
-    return msgspec.structs.replace(served, versions=tuple(sorted((*others, version), key=lambda one: order(one.version))))
-
-
-def _unpointed(served: Served, version: str) -> Served:
-    """Without default, labels, canary and shadow that stand for ``version``."""
-    return msgspec.structs.replace(
-        served,
-        default=None if served.default == version else served.default,
-        labels={label: one for label, one in served.labels.items() if one != version},
-        canary=None if served.canary and served.canary.version == version else served.canary,
-        shadow=None if served.shadow == version else served.shadow,
-    )
