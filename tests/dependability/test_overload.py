@@ -13,7 +13,6 @@ import pytest
 from dependability.harness import DIALECTS, JSON, Server, ask, load, port_of, probing, quantile, record, row, until, workers
 from roadworthy.core.host import usable_cores
 from roadworthy.serve.limits import DEFAULT
-from roadworthy.serve.limits import DEFAULT
 
 pytestmark = pytest.mark.timeout(120)
 
