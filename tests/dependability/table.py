@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,6 +70,9 @@ def figures(found: Mapping[str, Any]) -> str:
     return "; ".join(f"{name_of(name)} {value_of(name, value)}" for name, value in found.items() if value not in ("", {}, None))
 
 
+FOLDER = re.compile(r"/\S*?/pytest-\d+/[^/\s]+/")
+"""Where a run kept its bundles, in the sentences that name their files."""
+
 UNITS = {"_ms": " ms", "_s": " s", "_mib": " MiB", "_share": "", "_per_second": " a second"}
 
 
@@ -91,7 +95,7 @@ def value_of(name: str, value: Any) -> str:
     if isinstance(value, float):
         value = f"{100 * value:.0f} %" if name.endswith("_share") else f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
     unit = next((unit for suffix, unit in UNITS.items() if name.endswith(suffix)), "")
-    return f"{str(value).replace('|', '/').replace(chr(10), ' ')}{unit}"
+    return f"{FOLDER.sub('', str(value)).replace('|', '/').replace(chr(10), ' ')}{unit}"
 
 
 if __name__ == "__main__":
