@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
-from roadworthy.core.errors import EnvironmentFault, UsageError
+from roadworthy.core.errors import BackendMissing, EnvironmentFault, UsageError
 from roadworthy.core.version import __version__
 from roadworthy.serve import access
 from roadworthy.serve.dataplane import DataPlane
@@ -25,6 +25,9 @@ from roadworthy.serve.protocols.page import Page
 from roadworthy.serve.protocols.tfserving import TensorFlowServing
 from roadworthy.serve.protocols.torchserve import TorchServe
 from roadworthy.serve.settings import Settings
+
+if TYPE_CHECKING:
+    from roadworthy.serve.traces import Traces
 
 FAREWELL_SECONDS = 1.0
 """So long a client may take to answer our goodbye under TLS; many never do."""
@@ -50,14 +53,26 @@ def doors(settings: Settings) -> tuple[Door, ...]:
     return Door(settings.port, frozenset(main)), *others
 
 
-def apps(plane: DataPlane, settings: Settings, grpc_port: int | None) -> tuple[App, ...]:
+def apps(plane: DataPlane, settings: Settings, grpc_port: int | None, traces: Traces | None = None) -> tuple[App, ...]:
     """What answers at each of ``doors``, in their order; ``grpc_port`` is where gRPC is spoken, for people to read."""
     tokens = access.read_tokens(Path(settings.tokens)) if settings.tokens else access.EVERYBODY
     requests = RequestLog() if settings.log_requests else None
     protocols = tuple(_protocols(plane, grpc_port))
     return tuple(
-        App(plane, protocols, rights=door.rights, access=tokens, cors=settings.cors, requests=requests) for door in doors(settings)
+        App(plane, protocols, rights=door.rights, access=tokens, cors=settings.cors, requests=requests, traces=traces)
+        for door in doors(settings)
     )
+
+
+def tracing(settings: Settings) -> Traces | None:
+    """What writes a span for every request, where that is asked for; raises BackendMissing without its packages, UsageError as it does."""
+    if settings.traces is None:
+        return None
+    try:
+        from roadworthy.serve.traces import Traces
+    except ImportError as problem:
+        raise BackendMissing(f"traces need OpenTelemetry ({problem}); install it with: pip install 'roadworthy[otel]'") from problem
+    return Traces(settings.traces, secure=settings.certificate is not None)
 
 
 def tls(settings: Settings) -> ssl.SSLContext | None:

@@ -15,7 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roadworthy.core.errors import BackendMissing, InvalidRequest, RequestError, Unavailable, UsageError
 from roadworthy.serve import access, doors, wire
@@ -28,6 +28,9 @@ from roadworthy.serve.protocols.oip_grpc import InferenceService
 from roadworthy.serve.protocols.tfserving_grpc import ModelService, PredictionService
 from roadworthy.serve.settings import Settings
 from roadworthy.serve.wire.service import Caller, Method, Service
+
+if TYPE_CHECKING:
+    from roadworthy.serve.traces import Traces
 
 LOG = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ def check() -> None:
         raise BackendMissing("gRPC needs grpcio and protobuf; install them with: pip install 'roadworthy[grpc]'")
 
 
-async def start(settings: Settings, port: int, plane: DataPlane) -> GrpcServer:
+async def start(settings: Settings, port: int, plane: DataPlane, traces: Traces | None = None) -> GrpcServer:
     """Serve every gRPC protocol at ``settings.host`` on the running event loop; several processes may share a port that is not 0.
 
     Raises BackendMissing as ``check`` does, UsageError for an address that is taken or none, and for certificates that do not fit.
@@ -77,7 +80,7 @@ async def start(settings: Settings, port: int, plane: DataPlane) -> GrpcServer:
     for service in services(plane):
         known = wire.rpcs(service.name)
         methods = {
-            name: _Answering(service, known[name], method, plane, tokens, rights, settings.log_requests, leaving).handler()
+            name: _Answering(service, known[name], method, plane, tokens, rights, settings.log_requests, traces, leaving).handler()
             for name, method in service.methods.items()
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.name, methods),))
@@ -155,6 +158,7 @@ class _Answering:
     tokens: access.Access
     rights: frozenset[Right]
     log_requests: bool
+    traces: Traces | None
     leaving: asyncio.Event
 
     def handler(self) -> Any:
@@ -207,6 +211,9 @@ class _Answering:
                 "client": context.peer(),
             }
             REQUESTS.info("answered", extra={"fields": fields})
+        if self.traces is not None:
+            path = f"{self.service.name}/{self.rpc.name}"
+            self.traces.called(self.service.protocol, path, caller, model, code, context.peer(), seconds)
 
     async def _answer(self, caller: Caller, context: Any) -> bytes:
         self._admit(caller)

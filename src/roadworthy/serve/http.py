@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qsl
 
 import orjson
@@ -20,6 +20,9 @@ from roadworthy.serve.dataplane import DataPlane
 from roadworthy.serve.logs import RequestLog
 from roadworthy.serve.protocols import Call, NoSuchPath, Protocol, Reply, Right, WrongVerb, hints
 from roadworthy.serve.protocols._torchserve_metrics import families
+
+if TYPE_CHECKING:
+    from roadworthy.serve.traces import Traces
 
 EVERY_RIGHT: frozenset[Right] = frozenset(("open", "inference", "management", "metrics"))
 METRICS = ("/metrics", "/monitoring/prometheus/metrics")
@@ -67,10 +70,11 @@ class App:
         rights: frozenset[Right] = EVERY_RIGHT,
         cors: Sequence[str] = (),
         requests: RequestLog | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self.plane, self.limits = plane, plane.limits
         self._protocols: tuple[Protocol, ...] = (*protocols, Exposition(plane))
-        self._access, self._rights, self._requests = access, rights, requests
+        self._access, self._rights, self._requests, self._traces = access, rights, requests, traces
         self._cors = frozenset(origin.encode() for origin in cors)
         prefix = os.urandom(6).hex().encode()
         self._ids = (b"%b-%x" % (prefix, number) for number in itertools.count(1))
@@ -133,11 +137,13 @@ class App:
         return lines
 
     def answered(self, request: Request, reply: Reply) -> None:
-        """Count an answer that was handed over (or, as 499, one that its client did not wait for) and log it, where that is asked for."""
+        """Count an answer that was handed over (or, as 499, one its client did not wait for); log and trace it where that is wanted."""
         seconds = time.perf_counter() - request.begun if request.begun else 0.0
         self.plane.counters.answer(request.protocol.name, reply.model, str(reply.status), seconds)
         if self._requests is not None:
             self._requests.write(request, reply, seconds)
+        if self._traces is not None:
+            self._traces.answered(request, reply, seconds)
 
     def stray(self, peer: str) -> Request:
         """Stands for what was no request, so that its refusal is counted and logged like any other."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -20,6 +21,9 @@ from roadworthy.serve.limits import DEFAULT, Limits
 from roadworthy.serve.opening import described
 from roadworthy.serve.settings import Settings
 from roadworthy.serve.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from roadworthy.serve.traces import Traces
 
 LOG = logging.getLogger(__name__)
 
@@ -49,6 +53,9 @@ def serve_as(settings: Settings) -> None:
     logs.configure()
     process.take_descriptors()
     with ExitStack() as stack:
+        traces = doors.tracing(settings)
+        if traces is not None:
+            stack.callback(traces.close)
         listeners = [stack.enter_context(doors.listen(settings.host, door.port)) for door in doors.doors(settings)]
         grpc_port = None
         if settings.grpc_port is not None:
@@ -60,11 +67,13 @@ def serve_as(settings: Settings) -> None:
             urls = [doors.url(listener, settings.certificate is not None) for listener in listeners]
             _announce(fleet, settings, urls, grpc_port)
 
-        runner.run(_serve(settings, listeners, grpc_port, announce))
+        runner.run(_serve(settings, listeners, grpc_port, traces, announce))
 
 
-async def _serve(settings: Settings, listeners: Sequence[socket.socket], grpc_port: int | None, announce: Callable[[Fleet], None]) -> None:
-    await Supervisor(settings, grpc_port).run(listeners, announce)
+async def _serve(
+    settings: Settings, listeners: Sequence[socket.socket], grpc_port: int | None, traces: Traces | None, announce: Callable[[Fleet], None]
+) -> None:
+    await Supervisor(settings, grpc_port, traces).run(listeners, announce)
 
 
 def _announce(fleet: Fleet, settings: Settings, urls: Sequence[str], grpc_port: int | None) -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roadworthy.core.errors import Conflict, EnvironmentFault, RequestError, RoadworthyError, Unavailable
 from roadworthy.serve import commands, doors
@@ -23,6 +23,9 @@ from roadworthy.serve.counters import Counters
 from roadworthy.serve.dataplane import DataPlane
 from roadworthy.serve.fleet import OPENING_SECONDS, Fleet
 from roadworthy.serve.settings import Settings
+
+if TYPE_CHECKING:
+    from roadworthy.serve.traces import Traces
 
 LOG = logging.getLogger(__name__)
 
@@ -121,7 +124,7 @@ class Member:
 class Supervisor:
     """One server. ``run`` returns once it was told to end and has."""
 
-    def __init__(self, settings: Settings, grpc_port: int | None) -> None:
+    def __init__(self, settings: Settings, grpc_port: int | None, traces: Traces | None = None) -> None:
         self._settings, self._grpc_port = settings, grpc_port
         self._members: dict[int, Member] = {}
         self._past = Counters()
@@ -134,7 +137,7 @@ class Supervisor:
         # What answers while no worker does: the same application, over no models.
         self._plane = DataPlane(limits=settings.limits, manage=self._carry_out, totals=self._totals, counters=Counters())
         self._connections = Connections(settings.limits)
-        self._apps = doors.apps(self._plane, settings, grpc_port)
+        self._apps = doors.apps(self._plane, settings, grpc_port, traces)
         self._tls = doors.tls_options(settings)
         self._tasks: set[asyncio.Task[None]] = set()
         """The event loop keeps only weak references to tasks."""

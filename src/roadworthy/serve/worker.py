@@ -66,6 +66,8 @@ class Worker:
         beating.cancel()
         self._connections.abort()
         await self._tell("")
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.close)
 
     # What the supervisor asks
 
@@ -95,7 +97,8 @@ class Worker:
             limits=settings.limits, manage=self._manage, totals=self._totals, counters=self._counters, draft_jpeg=settings.draft_jpeg
         )
         self._connections = Connections(settings.limits)
-        self._apps = doors.apps(self._plane, settings, hello.grpc_port)
+        self._traces = doors.tracing(settings)
+        self._apps = doors.apps(self._plane, settings, hello.grpc_port, self._traces)
         self._tls = doors.tls_options(settings)
         self._grpc = await self._start_grpc(hello.grpc_port)
         self._greeted.set()
@@ -194,7 +197,7 @@ class Worker:
         # gRPC is an extra, and costs what it costs only where it is asked for.
         from roadworthy.serve import grpc
 
-        return await grpc.start(self._settings, port, self._plane)
+        return await grpc.start(self._settings, port, self._plane, self._traces)
 
 
 async def _retired(lane: Lane) -> None:
