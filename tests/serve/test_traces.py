@@ -200,7 +200,26 @@ def test_a_collector_that_is_not_there_harms_nobody(serve: Serve, echo_bundle: P
         assert slowest < 1 and time.monotonic() - begun < 8
     lines = [json.loads(line) for line in server.errors().splitlines() if line.startswith("{")]
     assert [line["message"] for line in lines] in ([], [f"traces are lost: {url} does not take them"])
-    assert "Traceback" not in server.errors() and "opentelemetry" not in server.errors()
+    assert all(line.startswith(("{", "echo version 1: ")) for line in server.errors().splitlines()), server.errors()
+
+
+def test_what_the_supervisor_refuses_is_a_span_too(serve: Serve, echo_bundle: Path, collector: Collector) -> None:
+    """It answers for as long as no worker does."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = serve(echo_bundle, workers=1, port=port, traces=collector.url)
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            assert httpx.get(f"http://127.0.0.1:{port}/v2/health/ready").status_code == 503
+            break
+        except httpx.ConnectError:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    server.wait_ready()
+    assert server.stop() == 0
+    refused = collector.named("oip GET /v2/health/ready")
+    assert said(refused)["http.response.status_code"] == 503 and collector.resources[-1]["process.pid"] == server.process.pid
 
 
 def test_an_outage_is_told_once_and_again_after_it_worked(collector: Collector, caplog: pytest.LogCaptureFixture) -> None:
