@@ -60,7 +60,7 @@ class GrpcServer:
 
 def check() -> None:
     """Raises BackendMissing without the packages that gRPC needs, and imports none of them."""
-    if find_spec("grpc") is None or find_spec("google.protobuf") is None:
+    if not all(map(find_spec, ("grpc", "google"))) or find_spec("google.protobuf") is None:
         raise BackendMissing("gRPC needs grpcio and protobuf; install them with: pip install 'roadworthy[grpc]'")
 
 

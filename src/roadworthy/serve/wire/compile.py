@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,12 +15,11 @@ HERE = Path(__file__).parent
 
 def compiled(family: str) -> bytes:
     """The descriptor set of one family, without what protobuf itself brings along; raises StepFailed where protoc refuses."""
-    from grpc_tools import protoc
-
-    common = Path(protoc.__file__).with_name("_proto")
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "set"
-        if protoc.main(["protoc", f"-I{HERE / 'proto'}", f"-I{common}", f"--descriptor_set_out={out}", *FAMILIES[family]]):
+        # In a process of its own: the compiler crashes beside another framework's copy of protobuf. It knows protobuf's own files itself.
+        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{HERE / 'proto'}", f"--descriptor_set_out={out}", *FAMILIES[family]]
+        if subprocess.run(command).returncode:
             raise StepFailed(f"protoc does not compile {', '.join(FAMILIES[family])}; what it says is on standard error")
         return out.read_bytes()
 
