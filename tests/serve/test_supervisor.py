@@ -12,14 +12,16 @@ import pytest
 
 import bundles
 from roadworthy.core.errors import EnvironmentFault
+from roadworthy.serve import member as members
 from roadworthy.serve import supervisor as supervisors
 from roadworthy.serve.catalogue import Catalogue
 from roadworthy.serve.commands import AnyCommand, Load
 from roadworthy.serve.control import Beat, Body, Done, Open, Opened
 from roadworthy.serve.counters import Counters
+from roadworthy.serve.member import Member
 from roadworthy.serve.plan import Plan
 from roadworthy.serve.settings import Settings
-from roadworthy.serve.supervisor import Member, Supervisor
+from roadworthy.serve.supervisor import Supervisor
 
 
 async def nobody(member: Member, body: Body) -> Body:
@@ -119,7 +121,7 @@ def test_where_no_process_can_be_started_it_is_tried_again(monkeypatch: pytest.M
     async def at_once(seconds: float) -> None:
         pass
 
-    monkeypatch.setattr(supervisors, "_start", start)
+    monkeypatch.setattr(members, "_start", start)
     monkeypatch.setattr(supervisors.asyncio, "sleep", at_once)
     with caplog.at_level(logging.ERROR, "roadworthy"):
         run(body())

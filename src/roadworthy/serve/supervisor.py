@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -18,10 +15,11 @@ from roadworthy.core.errors import Conflict, EnvironmentFault, RequestError, Roa
 from roadworthy.serve import commands, doors
 from roadworthy.serve.connection import Connection
 from roadworthy.serve.connections import Connections
-from roadworthy.serve.control import Beat, Body, Channel, Count, Done, Drain, Forget, Gone, Hello, Open, Opened
+from roadworthy.serve.control import Body, Channel, Count, Done, Drain, Forget, Gone, Open, Opened
 from roadworthy.serve.counters import Counters
 from roadworthy.serve.dataplane import DataPlane
 from roadworthy.serve.fleet import OPENING_SECONDS, Fleet
+from roadworthy.serve.member import Member, words_of
 from roadworthy.serve.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,12 +30,6 @@ LOG = logging.getLogger(__name__)
 PARTING = 0.2
 """Seconds between "not ready" and the closed doors: clients are told to leave with every answer, and who was on the way still gets one."""
 
-SILENCE_SECONDS = 10.0
-"""A worker that gives no sign of life for so long is taken for hung."""
-
-QUIET_SECONDS = 2.0
-"""One that gave none for so long gets no new connections while there are others."""
-
 STEADY_SECONDS = 20.0
 """A worker that lived for so long did not end because of how it began."""
 
@@ -47,78 +39,6 @@ SPARE_SECONDS = 10.0
 
 
 LEAVING = Unavailable("the server is on its way out")
-
-Answering = Callable[["Member", Body], Awaitable[Body]]
-"""What answers the questions of a worker that are no signs of life."""
-
-
-class Member:
-    """One worker process, from the supervisor's side."""
-
-    def __init__(self, settings: Settings, index: int, grpc_port: int | None, answer: Answering) -> None:
-        self.index = index
-        self.greeted = asyncio.Event()
-        """Set also by its end, so that nobody waits for a greeting that never comes."""
-        self.up = False
-        self.ended = False
-        self.sick = ""
-        self.busy = 0
-        """Questions that may keep it from giving signs of life."""
-        self.handed = 0
-        """Connections it got since it last said how many it has."""
-        self.last = Counters()
-        self.started = self.heard = time.monotonic()
-        self.channel = Channel(lambda body: self._answer(body, answer))
-        self._hello = Hello(settings, index, grpc_port)
-        self.process, self._control, self.door = _start()
-
-    @property
-    def connections(self) -> int:
-        """Open ones, as far as is known."""
-        return self.handed + sum(worker.connections for worker in self.last.workers)
-
-    async def run(self) -> int:
-        """Talk with it until it ends; its exit status."""
-        try:
-            await self.channel.open(self._control)
-            talking = asyncio.create_task(self.channel.serve())
-            try:
-                await self.channel.ask(self._hello)
-                self.greeted.set()
-            except Gone:
-                pass
-            except RoadworthyError as problem:
-                self.sick = problem.message
-                self.kill()
-            await talking
-            self.up = False
-            return await asyncio.to_thread(self.process.wait)
-        finally:
-            self.up, self.ended = False, True
-            self.greeted.set()
-            self.kill()
-            self.door.close()
-
-    @property
-    def quiet(self) -> bool:
-        """Whether it may be hung."""
-        return time.monotonic() - self.heard > QUIET_SECONDS
-
-    def silent(self) -> bool:
-        """Whether it is taken for hung; while it opens bundles it may be busy for longer: runtimes are imported and files hashed."""
-        return time.monotonic() - self.heard > (OPENING_SECONDS if self.busy or not self.up else SILENCE_SECONDS)
-
-    def kill(self) -> None:
-        """End it whatever it does."""
-        if self.process.poll() is None:
-            self.process.kill()
-
-    async def _answer(self, body: Body, others: Answering) -> Body:
-        if isinstance(body, Beat):
-            # What makes it sick is said once, and does not heal.
-            self.last, self.sick, self.heard, self.handed = body.counters, self.sick or body.sick, time.monotonic(), 0
-            return Done()
-        return await others(self, body)
 
 
 class Supervisor:
@@ -222,7 +142,7 @@ class Supervisor:
                 continue
             joining = asyncio.create_task(self._join(member))
             try:
-                how = _how(await member.run())
+                how = words_of(await member.run())
             except Exception as problem:
                 LOG.exception("worker %d could not be talked with", index)
                 how = type(problem).__name__
@@ -301,8 +221,8 @@ class Supervisor:
             except Gone:
                 if self.draining:
                     raise LEAVING from None
-                how = spare.sick or _how(await asyncio.to_thread(spare.process.wait))
-                raise Conflict(f"{wanted.path} ended the process that opened it ({how})") from None
+                why = spare.sick or words_of(await asyncio.to_thread(spare.process.wait))
+                raise Conflict(f"{wanted.path} ended the process that opened it ({why})") from None
             except TimeoutError:
                 spare.kill()
                 raise Conflict(f"{wanted.path} was not open after {OPENING_SECONDS:.0f} s") from None
@@ -401,32 +321,6 @@ async def _every(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
 async def _end(member: Member) -> None:
     with suppress(OSError):
         await member.run()
-
-
-def _start() -> tuple[subprocess.Popen[bytes], socket.socket, socket.socket]:
-    """A worker process with our ends of its two sockets: to talk, and to hand connections over; raises EnvironmentFault."""
-    try:
-        control, control_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        door, door_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with control_there, door_there:
-            for end in (control, door, control_there, door_there):
-                end.setblocking(False)
-            process = subprocess.Popen(
-                [sys.executable, "-m", "roadworthy.serve.worker", str(control_there.fileno()), str(door_there.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(control_there.fileno(), door_there.fileno()),
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
-    except OSError as problem:
-        raise EnvironmentFault(f"no process can be started here: {problem}") from problem
-    return process, control, door
-
-
-def _how(status: int) -> str:
-    if status < 0:
-        with suppress(ValueError):
-            return f"killed by {signal.Signals(-status).name}"
-    return f"exit status {status}"
 
 
 def _without_workers(counters: Counters) -> Counters:
