@@ -173,10 +173,11 @@ def test_the_kernel_ends_a_worker_that_takes_all_memory(
         "out-of-memory",
         injected="a request that takes all memory, in a control group of 200 MiB",
         held="told so, the others go on, the worker is replaced",
-        told=codes[-1],
+        told=codes,
         replaced_after_s=back,
     )
-    assert codes[-1] in ("RemoteProtocolError", "ReadError", "503")
+    # The other worker has room enough, and says 503 at the end of it; the one in the group ends with its connection.
+    assert set(codes) <= {"RemoteProtocolError", "ReadError", "503"} and set(codes) != {"503"}, codes
 
 
 def test_a_memory_limit_of_the_process(serve: Callable[..., Server], breaker: Path) -> None:
