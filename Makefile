@@ -24,7 +24,7 @@ check: .venv/ready .venv/ready-tensorflow
 bench: .venv/ready .venv/ready-tensorflow
 	$(BIN)/python benchmarks/deploy.py
 	$(BIN)/python benchmarks/overhead.py benchmarks/results/*.bundle
-	$(BIN)/python benchmarks/serve_overhead.py
+	$(BIN)/python benchmarks/serving/run.py --only roadworthy,inline
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
