@@ -13,7 +13,7 @@ from roadworthy.core.stages import Plan as Stages
 from roadworthy.core.types import Arrays, Signature
 from roadworthy.serve import plan as planning
 from roadworthy.serve.model import Model
-from roadworthy.serve.plan import alternative, batches, better, share
+from roadworthy.serve.plan import batches, one_is_enough, share
 from serving import ECHO
 
 
@@ -118,25 +118,10 @@ def test_what_cannot_be_batched_is_not() -> None:
         assert cap == 1 and seconds.keys() == {1} and set(timed.calls) == {1}
 
 
-def test_more_threads_are_tried_for_slow_calls_and_one_for_short_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "usable_cores", lambda: 4)
-    slow, short = model(Timed(base=0.01)), model(Timed())
-    assert [alternative(slow, FEEDS, threads, certified) for threads, certified in ((1, 4), (2, 3), (2, 4), (4, 4), (2, 1))] == [
-        2,
-        3,
-        4,
-        4,
-        2,
-    ]
-    assert alternative(short, FEEDS, 4, 4) == 1
-
-
-def test_a_neighbours_core_is_borrowed_only_where_it_pays_much_and_a_thread_let_go_where_it_costs_little() -> None:
-    one = model(Timed(base=0.015))
-    assert better(model(Timed(base=0.006)), 2, one, 1, FEEDS)
-    assert not better(model(Timed(base=0.012)), 2, one, 1, FEEDS)
-    assert better(model(Timed(base=0.0153)), 1, one, 2, FEEDS)
-    assert not better(model(Timed(base=0.025)), 1, one, 2, FEEDS)
+def test_threads_that_gain_little_are_let_go() -> None:
+    two = model(Timed(base=0.015))
+    assert one_is_enough(model(Timed(base=0.0153)), two, FEEDS)
+    assert not one_is_enough(model(Timed(base=0.025)), two, FEEDS)
 
 
 @pytest.mark.parametrize(

@@ -52,13 +52,11 @@ def _measured(root: Path, wanted: Open, settings: Settings, undo: ExitStack) -> 
     threads = settings.threads or planning.share(settings.processes, certified)
     model = undo.enter_context(_open(root, wanted, threads))
     feeds = golden_inputs(root)
-    if settings.threads is None:
-        others = planning.alternative(model, feeds, threads, certified)
-        if others != threads:
-            other = undo.enter_context(_open(root, wanted, others))
-            if planning.better(other, others, model, threads, feeds):
-                model, other, threads = other, model, others
-            other.close()
+    if settings.threads is None and threads > 1:
+        alone = undo.enter_context(_open(root, wanted, 1))
+        if planning.one_is_enough(alone, model, feeds):
+            model, alone, threads = alone, model, 1
+        alone.close()
     cap, seconds = (settings.batch, {}) if settings.batch else planning.batches(model, feeds, planning.LONGEST)
     return [model], Plan(1, threads, cap, seconds)
 

@@ -17,11 +17,6 @@ from roadworthy.serve.model import Model
 GAIN = 1.15
 """A larger batch, or a second thread for each sample's share, has to be worth as much; below it the simpler plan is taken."""
 
-BORROW = 1.8
-"""A slow model may use a neighbour's core while that idles where two threads are so many times as fast as one. What scales less well pays
-for it when both are busy: ResNet-18 in float32, 1.6 times as fast on two threads, lost 6 to 17 % of its requests a second."""
-
-SLOW_SECONDS = 0.005
 LONGEST = 0.25
 """Seconds that a call of several samples may take: whoever comes just after its start waits for all of it."""
 BATCHES = (2, 4, 8, 16, 32)
@@ -51,21 +46,13 @@ def certified_threads(bundle: Path) -> int:
     return store.read(bundle).variants[0].plan.threads
 
 
-def alternative(model: Model, feeds: Arrays, threads: int, certified: int) -> int:
-    """The other number of threads worth trying beside ``threads``, on which ``model`` runs: more for a slow call, one for a short."""
-    if _call(model, feeds, 1) < SLOW_SECONDS:
-        return 1
-    return max(threads, min(2 * threads, certified, usable_cores()))
+def one_is_enough(alone: Model, model: Model, feeds: Arrays) -> bool:
+    """Whether ``alone``, on one thread, is the one to serve with: more threads have to gain ``GAIN`` to be worth it.
 
-
-def better(other: Model, others: int, model: Model, threads: int, feeds: Arrays) -> bool:
-    """Whether ``other``, on ``others`` threads, is the one to serve with.
-
-    Fewer threads are simpler, and better unless they lose ``GAIN``. More than the worker's share are worth it where they gain
-    ``BORROW``, though the neighbour may want the same cores.
+    A worker never gets more than its share of the cores. Borrowed from a neighbour they made ResNet-18 in float32 1.6 to 1.9 times as
+    fast while that idled, and cost 6 to 17 % of the requests a second when both were busy; ``--threads`` is for who wants that.
     """
-    gained = _call(model, feeds, 1) / _call(other, feeds, 1)
-    return gained > BORROW if others > threads else gained * GAIN > 1
+    return _call(alone, feeds, 1) < GAIN * _call(model, feeds, 1)
 
 
 def batches(model: Model, feeds: Arrays, most: float) -> tuple[int, dict[int, float]]:
