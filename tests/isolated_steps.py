@@ -80,3 +80,18 @@ def leave_a_file(number: Number) -> Number:
     """Leaves a temporary file behind, as libraries do that trust in being asked to tidy up."""
     with tempfile.NamedTemporaryFile(prefix="left-behind-", delete=False) as file:
         return Number(len(file.name))
+
+
+@dataclass(frozen=True)
+class Text:
+    value: str
+
+
+def import_file(file: Text) -> Text:
+    """The value of ``FOUND`` in the user's file, or what it raised."""
+    from roadworthy.core import confinement, usercode
+
+    try:
+        return Text(str(getattr(usercode.module(file.value), "FOUND", "")))
+    except Exception as problem:
+        return Text(f"{type(problem).__name__}{confinement.explained(problem)}")

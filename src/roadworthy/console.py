@@ -51,7 +51,9 @@ def progress(*, quiet: bool = False) -> Iterator[Notify]:
         seen: list[str] = []
 
         def line(event: Progress) -> None:
-            if event.stage not in seen:
+            if event.said:
+                status.print(event.said, markup=False, soft_wrap=True)
+            elif event.stage not in seen:
                 seen.append(event.stage)
                 status.print(f"{event.stage} ...")
 
@@ -63,6 +65,9 @@ def progress(*, quiet: bool = False) -> Iterator[Notify]:
         tasks: dict[str, object] = {}
 
         def update(event: Progress) -> None:
+            if event.said:
+                bars.console.print(event.said, markup=False, soft_wrap=True)
+                return
             if event.stage not in tasks:
                 tasks[event.stage] = bars.add_task(event.stage, text="")
             bars.update(tasks[event.stage], completed=event.done, total=event.total, text=escape(event.text))  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from roadworthy.build.load.spec import parse
 from roadworthy.build.pipeline import Deployment, deploy
 from roadworthy.build.workshop import Notify
 from roadworthy.core.errors import UsageError
+from roadworthy.core.scratch import Directory
 from roadworthy.core.types import BATCH, TensorSpec
 
 
@@ -35,8 +35,8 @@ def deploy_live(
     ``example_inputs`` (an array or tensor, several, or a mapping by name; batch first) say what the model takes where ``data``
     does not. ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. The rest are the fields of ``Job``.
     """
-    with tempfile.TemporaryDirectory(prefix="roadworthy-") as name:
-        scratch = Path(name)
+    with Directory() as made:
+        scratch = made.path
         specs = tuple(parse(text) for text in inputs)
         if isinstance(model, str | Path):
             source, trust = Path(model), bool(options.pop("trust", False))

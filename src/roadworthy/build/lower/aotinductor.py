@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import importlib.util
 import operator
 import os
@@ -63,7 +62,8 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     be exported again, quantised or compiled.
     """
     # Precompiled headers are worth ten seconds to the next compilation, whoever asks for it.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{isolate.shared_temporary()}/torchinductor_{getpass.getuser()}")
+    if isolate.writable(isolate.compiler_cache()):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(isolate.compiler_cache()))
     import torch
 
     if plan.precision == "int8" and calibration is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from roadworthy.build.measure import figures
 from roadworthy.build.measure.runner import Runner
 from roadworthy.core import samples
 from roadworthy.core.evidence import Interval
+from roadworthy.core.scratch import Directory
 from roadworthy.core.stages import Candidate, Plan
 from roadworthy.core.types import Arrays, Signature
 
@@ -29,8 +29,8 @@ class Today:
 
 def time_variant(path: Path, signature: Signature, plan: Plan, feeds: Arrays, *, rounds: int = 10) -> Today:
     """Time ``plan`` of ``path`` on ``feeds`` (samples first) in a fresh process; StepFailed where it does not survive that."""
-    with tempfile.TemporaryDirectory(prefix="roadworthy-") as scratch:
-        given = samples.write(Path(scratch) / "samples", feeds)
+    with Directory() as scratch:
+        given = samples.write(scratch.path / "samples", feeds)
         candidate = Candidate(plan, path, signature, "", 0, 0.0)
         quiet: list[tuple[int, ...]] = []
         noisy: list[tuple[int, ...]] = []
