@@ -57,7 +57,7 @@ train()
 @pytest.fixture
 def job(linear: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     monkeypatch.chdir(linear)
-    return Job(Path("model.npz"), Path("bundle"), data="data.npz", seconds=60)
+    return Job(Path("model.npz"), Path("bundle"), data="data.npz", seconds=5)
 
 
 @pytest.fixture(params=["landlock", "copies"])
@@ -95,6 +95,7 @@ def test_a_training_script_as_architecture_trains_on_nothing_of_the_users(
         # Its second write, beside itself, is refused by the kernel, and the script ends there: in words.
         with pytest.raises(Exception, match=r"train.py, line 16: .*user code may write to its working directory, which is a scratch copy"):
             loaded(job, seen.append)
+        seen.clear()
         Path("train.py").write_text(TRAINS.replace("torch.save(model.state_dict(), Path", "str(Path"))
     found, notes = loaded(job, seen.append)
     assert digest(Path("net.pt")) == before

@@ -20,7 +20,7 @@ from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Certificate, Goal, Route
 from roadworthy.core import registry, unchanged
 from roadworthy.core.contract import Contract
-from roadworthy.core.errors import NoCandidate, StepFailed
+from roadworthy.core.errors import NoCandidate, RoadworthyError, StepFailed
 from roadworthy.core.evidence import Parity
 from roadworthy.core.samples import SampleSet, noise, renamed
 from roadworthy.core.stages import Candidate, Graph, Plan, Source, Verified
@@ -113,12 +113,17 @@ def load_original(
     gathered = given
     before = shop.confinement.listing()
     if gathered is None and job.data is not None:
-        gathered = _gathered(dataset.GatherRequest(job.data, names, contract, shop.folder("data/all"), job.samples), job, shop)
+        gathered = _gathered(dataset.GatherRequest(job.data, names, contract, shop.folder("data/all"), job.samples), source, job, shop)
     samples = gathered.samples if gathered else _noise_images(contract, job, shop)
     shop.notify(Progress("data", 1, 1, f"{samples.count} samples" if samples else "none given"))
     shop.notify(Progress("load", 0, 1))
     request = load.LoadRequest(source, job.inputs, samples, shop.folder("original"), job.allow_training)
-    loaded = shop.step(load.load, request, "load")
+    try:
+        loaded = shop.step(load.load, request, "load")
+    except RoadworthyError:
+        # A file that was changed meanwhile fails in any way; that it was changed is the reason.
+        unchanged.refuse_changed(source, shop.notes.notes)
+        raise
     unchanged.refuse_changed(source, shop.notes.notes)
     loaded = replace(loaded, notes=(*loaded.notes, *shop.confinement.written(before)))
     samples = samples or noise(loaded.signature, job.samples or NOISE_SAMPLES, shop.folder("data/all"))
@@ -131,12 +136,14 @@ def load_original(
     return loaded, Data(gathered.kind if gathered else "noise", evaluation, calibration, gathered.classes if gathered else ())
 
 
-def _gathered(request: dataset.GatherRequest, job: Job, shop: Workshop) -> dataset.Dataset:
+def _gathered(request: dataset.GatherRequest, source: Source, job: Job, shop: Workshop) -> dataset.Dataset:
     """The job's samples; in a child where code of the user's gives them, which may take as long as the deployment."""
     if not dataset.is_code(request.data):
         return dataset.gather_step(request)
     patient = replace(shop, limits=replace(shop.limits, seconds=max(job.seconds, shop.limits.seconds)))
-    return patient.step(dataset.gather_step, request, "data")
+    gathered = patient.step(dataset.gather_step, request, "data")
+    unchanged.refuse_changed(source, shop.notes.notes)
+    return gathered
 
 
 def _noise_images(contract: Contract, job: Job, shop: Workshop) -> SampleSet | None:
