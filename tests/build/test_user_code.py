@@ -136,6 +136,9 @@ def test_data_and_metric_are_the_users_code_as_well(job: Job, guard: str) -> Non
     assert said[0].startswith("scores.py runs code when it is imported: line 16 `train()`")
     # Every step that scores imports it again; one look at what it says is enough.
     assert said.count("scores.py | epoch 1 of a million") == 1
+    noted = [note.text for note in deployment.certificate.notes]
+    assert said[0] in noted
+    assert "user code wrote model.npz in its working directory, a scratch copy that was thrown away" in noted
 
 
 def test_code_that_does_change_the_source_ends_the_deployment(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         choice = measure.choose(race, goal, framework_allowed=job.allow_framework)
         unchanged.refuse_changed(source, shop.notes.notes)
         loaded = replace(loaded, notes=(*loaded.notes, *shop.notes.notes, *inputs.changed()))
-        findings = Findings(source, loaded, data, routes, trial, baseline, goal, race, rejected, unavailable, choice)
+        findings = Findings(source, loaded, data, graphs, routes, trial, baseline, goal, race, rejected, unavailable, choice)
         certificate = certificate_of(findings, job, shop.host, time.monotonic() - started)
         _pack(findings, certificate, contract, job, shop)
     return Deployment(job.output, certificate)
