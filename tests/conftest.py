@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,31 @@ from pathlib import Path
 import pytest
 
 import bundles
+import hosts
+from roadworthy.core.host import Host, library_caps
+
+# As the command does: before any library is loaded that reads them.
+os.environ.update(library_caps())
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pretend", choices=list(hosts.FEATURES), help="plan as if this CPU had other features; what is carried out is real")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if name := config.getoption("--pretend"):
+        hosts.pretend(name)
+
+
+def pytest_report_header() -> str:
+    here = hosts.host.this_host()
+    return f"cpu: {here.cpu}, {here.cores} cores: {' '.join(here.features)}"
+
+
+@pytest.fixture(params=[(name, cores) for name in hosts.FEATURES for cores in hosts.CORES], ids=lambda one: f"{one[0]}-{one[1]}")
+def any_host(request: pytest.FixtureRequest) -> Host:
+    """Each host that a plan may be made for, with 1, 2 and 64 cores."""
+    return hosts.pretended(*request.param)
 
 
 @pytest.fixture(scope="session")
