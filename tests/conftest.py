@@ -7,14 +7,19 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 import bundles
 import hosts
 from roadworthy.core.host import Host, library_caps
+from waiting import HANG_SECONDS
 
 # As the command does: before any library is loaded that reads them.
 os.environ.update(library_caps())
+
+# Left alone, httpx gives up after five seconds.
+httpx._config.DEFAULT_TIMEOUT_CONFIG.__init__(HANG_SECONDS)  # type: ignore[misc]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

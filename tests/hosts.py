@@ -1,11 +1,11 @@
-"""Hosts to plan for that this machine is not: a test of what is offered or chosen runs for each; what executes asks for a precision by name."""
+"""Hosts to plan for that this machine is not: tests of what is offered run for each; what executes asks for a precision by name."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from roadworthy.core import host, mask
-from roadworthy.core.host import Host
+from roadworthy.core.host import NOTABLE, Host
 
 FEATURES = {
     "none": ("x86_64", frozenset()),
@@ -22,7 +22,7 @@ def pretended(name: str, cores: int) -> Host:
     """A host with these features and so many cores."""
     architecture, features = FEATURES[name]
     there = replace(true_host(), cpu=f"pretended {name}", architecture=architecture, cores=cores, machine_cores=cores)
-    return replace(there, features=tuple(one for one in host.NOTABLE if one in features))
+    return replace(there, features=tuple(one for one in NOTABLE if one in features))
 
 
 def pretend(name: str) -> None:
@@ -31,7 +31,7 @@ def pretend(name: str) -> None:
 
 
 def true_host() -> Host:
-    """The machine as it is, under a mask of the environment if there is one, whatever is pretended: for tests that carry out all it offers."""
+    """The machine as it is, masked or not, whatever is pretended: for tests that carry out all it offers."""
     kept, host._cpuinfo = host._cpuinfo, _READ
     try:
         return host.this_host()

@@ -22,6 +22,7 @@ from roadworthy.core.contract import Answer, Contract, ImageInput
 from roadworthy.core.samples import joined
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import BYTES, Array, Arrays, Quantization, Signature, TensorSpec
+from waiting import HANG_SECONDS
 
 PLUGIN = Path(__file__).parent / "serve" / "plugin"
 SCRIPT = """
@@ -129,12 +130,12 @@ class Server:
 
     def client(self) -> httpx.Client:
         """A client of the ready server."""
-        return httpx.Client(base_url=self.wait_ready(), timeout=30)
+        return httpx.Client(base_url=self.wait_ready(), timeout=HANG_SECONDS)
 
     @property
     def grpc_address(self) -> str:
         """Where the ready server listens for gRPC, which it says on standard error."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + HANG_SECONDS
         while time.monotonic() < deadline:
             for line in tuple(self._errors):
                 if line.startswith("gRPC at "):
@@ -149,11 +150,11 @@ class Server:
 
     def ended(self) -> int:
         """The exit code of a server that ends by itself."""
-        return self.process.wait(20)
+        return self.process.wait(HANG_SECONDS)
 
     def errors(self) -> str:
         """What it wrote to standard error, once it has ended."""
-        self.process.wait(20)
+        self.process.wait(HANG_SECONDS)
         self._reader.join(5)
         return "".join(self._errors)
 

@@ -18,6 +18,7 @@ from clients import client_python, drive
 from roadworthy.serve import wire
 from roadworthy.serve.wire import health, inference
 from serving import LABELS, Server
+from waiting import HANG_SECONDS
 
 SERVICE = "inference.GRPCInferenceService"
 Call = Callable[..., Any]
@@ -42,7 +43,7 @@ def channel(server: Server) -> Iterator[grpc.Channel]:
 def ask(channel: grpc.Channel, rpc: str, request: Any, service: str = SERVICE, **options: Any) -> Any:
     """The response of a unary RPC; ``request`` is a message or bytes."""
     data = request if isinstance(request, bytes) else request.SerializeToString()
-    answer = channel.unary_unary(f"/{service}/{rpc}")(data, **{"timeout": 20} | options)
+    answer = channel.unary_unary(f"/{service}/{rpc}")(data, **{"timeout": HANG_SECONDS} | options)
     return wire.rpcs(service)[rpc].response.FromString(answer)
 
 
@@ -195,7 +196,7 @@ def refused_or_answered(channel: grpc.Channel, rpc: str, data: bytes) -> None:
     kind = f"{'stream' if described.client_streams else 'unary'}_{'stream' if described.server_streams else 'unary'}"
     call = getattr(channel, kind)(f"/{SERVICE}/{rpc}")
     try:
-        list(call(iter([data]), timeout=20)) if described.server_streams else call(data, timeout=20)
+        list(call(iter([data]), timeout=HANG_SECONDS)) if described.server_streams else call(data, timeout=HANG_SECONDS)
     except grpc.RpcError as problem:
         assert problem.code().name in ("INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED"), problem.details()
     assert ask(channel, "ServerLive", inference.ServerLiveRequest()).live
@@ -231,7 +232,7 @@ def test_what_waits_for_a_client_that_has_gone_never_runs(serve: Callable[..., S
         time.sleep(0.3)
         for call in gone:
             call.cancel()
-        long.result(timeout=20)
+        long.result(timeout=HANG_SECONDS)
         assert {call.code().name for call in late} == {"DEADLINE_EXCEEDED"} == {by_parameter.code().name}
         begun = time.monotonic()
         ask(channel, "ModelInfer", echo((5, 0)))
@@ -254,7 +255,7 @@ def test_stopping_answers_what_was_accepted_and_lets_streams_go(serve: Callable[
         begun = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - begun < 10
-        assert inference.ModelInferResponse.FromString(accepted.result(timeout=5)).model_name == "echo"
+        assert inference.ModelInferResponse.FromString(accepted.result(timeout=HANG_SECONDS)).model_name == "echo"
         assert [kinds.FromString(status).status for status in watch] == [kinds.NOT_SERVING]
         assert list(silent) == []
         done.set()
@@ -262,5 +263,5 @@ def test_stopping_answers_what_was_accepted_and_lets_streams_go(serve: Callable[
 
 def endless(done: threading.Event) -> Iterator[bytes]:
     """A client that keeps its stream open and says nothing."""
-    done.wait(60)
+    done.wait(HANG_SECONDS)
     yield from ()

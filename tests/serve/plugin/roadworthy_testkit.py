@@ -1,13 +1,15 @@
 """A third party's runtime, found by entry point, that misbehaves on request.
 
 Flavour ``echo``: y is x, but x[0, 1] seconds late, and where x[0, 0] is 13 it raises, where it is -1 it answers NaN and
-infinity. ``steady`` is never faster than two milliseconds. ``lying`` is off by one, ``silent`` leaves the output out,
+infinity, where it is -2 it waits until the file named by TESTKIT_GATE exists. ``steady`` is never faster than two milliseconds.
+``lying`` is off by one, ``silent`` leaves the output out,
 ``late`` takes a second to load, ``doomed`` ends its process then, ``many`` has several inputs and outputs, ``files`` takes
 byte strings and gives their length and first byte as scores, and themselves, or fails on one. Two calls at a time are an error.
 """
 
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -55,6 +57,8 @@ class Session:
             time.sleep(0.002)
         if x[0, 0] == 13:
             raise RuntimeError("thirteen is more than this runtime\ncan bear")
+        while x[0, 0] == -2 and not Path(os.environ["TESTKIT_GATE"]).exists():
+            time.sleep(0.01)
         if x[0, 1] > 0:
             time.sleep(float(x[0, 1]))
         if x[0, 0] == -1:
