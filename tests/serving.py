@@ -168,6 +168,23 @@ class Server:
                 stream.close()
 
 
+def leaving(client: httpx.Client) -> httpx.Response:
+    """What readiness says once the server has begun to end; asked without a pause, as it closes a connection that is silent then."""
+    while (answered := client.get("/v2/health/ready")).status_code == 200:
+        pass
+    return answered
+
+
+def in_flight(client: httpx.Client) -> float:
+    """Inferences that wait and that run, in all workers."""
+    lines = client.get("/metrics").text.splitlines()
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in lines
+        if line.startswith(("roadworthy_inferences_waiting{", "roadworthy_inferences_running{"))
+    )
+
+
 def json_input(name: str, array: np.ndarray, *, nested: bool = False) -> dict[str, Any]:
     """One input with its data in JSON."""
     data = array.tolist() if nested else array.ravel().tolist()

@@ -39,7 +39,7 @@ def test_everybody_is_measured_beside_the_original(linear: Linear, tmp_path: Pat
     assert told == sorted(told) and told[-1] == 1.0
     original, fast, _ = result.measured
     assert original.timing.speedup.value == 1.0
-    assert fast.timing.speedup.low > 5
+    assert fast.timing.speedup.low > 1
     for one in result.measured:
         timing = one.timing
         assert timing.latency_ms.low <= timing.latency_ms.value <= timing.latency_ms.high

@@ -18,7 +18,7 @@ import pytest
 
 import bundles
 from roadworthy.serve.model import Model
-from serving import LABELS, Server, binary_request, json_request, outputs_of, write_echo
+from serving import LABELS, Server, binary_request, in_flight, json_request, leaving, outputs_of, write_echo
 from waiting import HANG_SECONDS, until
 
 Serve = Callable[..., Server]
@@ -50,14 +50,6 @@ def test_several_bundles_from_start_to_sigterm(serve: Serve, null_bundle: Path, 
 
 HELD = json_request({"x": np.array([[-2, 0]], np.float32)})
 """A request that the echo answers once ``gate`` exists."""
-
-
-@pytest.fixture
-def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """For servers that are started from now on."""
-    file = tmp_path / "gate"
-    monkeypatch.setenv("TESTKIT_GATE", str(file))
-    return file
 
 
 def complaints(server: Server) -> list[str]:
@@ -104,20 +96,7 @@ def test_health_answers_while_a_slow_model_computes(serve: Serve, steady_bundle:
 
 
 def wait_in_flight(client: httpx.Client, count: int) -> None:
-    deadline = time.monotonic() + HANG_SECONDS
-    while time.monotonic() < deadline and in_flight(client) != count:
-        time.sleep(0.01)
-    assert time.monotonic() < deadline, "the requests never arrived"
-
-
-def in_flight(client: httpx.Client) -> float:
-    """Requests that wait and that run, in all workers."""
-    lines = client.get("/metrics").text.splitlines()
-    return sum(
-        float(line.rpartition(" ")[2])
-        for line in lines
-        if line.startswith(("roadworthy_inferences_waiting{", "roadworthy_inferences_running{"))
-    )
+    until(lambda: in_flight(client) == count, "the requests arrive")
 
 
 def test_a_model_that_surprises_gets_its_thread(serve: Serve, echo_bundle: Path, gate: Path) -> None:
@@ -169,10 +148,8 @@ def test_sigterm_answers_all_that_was_accepted(serve: Serve, steady_bundle: Path
         answers = [pool.submit(httpx.post, f"{url}/v2/models/echo/infer", json=HELD, timeout=HANG_SECONDS) for _ in range(6)]
         wait_in_flight(client, 6)
         server.process.send_signal(signal.SIGTERM)
-        leaving = client.get("/v2/health/ready")
-        while leaving.status_code == 200:
-            leaving = client.get("/v2/health/ready")
-        assert leaving.status_code == 503 and leaving.headers["connection"] == "close"
+        said = leaving(client)
+        assert said.status_code == 503 and said.headers["connection"] == "close"
         gate.touch()
         assert [answer.result().status_code for answer in answers] == [200] * 6
     assert server.ended() == 0
@@ -187,6 +164,7 @@ def test_sigterm_under_load_cuts_nobody_off(serve: Serve, null_bundle: Path) -> 
     faults: list[str] = []
     counts: list[int] = []
     signalled = threading.Event()
+    began: set[int] = set()
 
     def hammer() -> None:
         count = 0
@@ -196,6 +174,7 @@ def test_sigterm_under_load_cuts_nobody_off(serve: Serve, null_bundle: Path) -> 
                     late = signalled.is_set()
                     answered = client.post("/v2/models/linear/infer", json=json_request({"x": np.zeros((1, 12), np.float32)}))
                     count += 1
+                    began.add(threading.get_ident())
                     if answered.status_code != 200:
                         faults.append(answered.text)
             except (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as problem:
@@ -206,7 +185,7 @@ def test_sigterm_under_load_cuts_nobody_off(serve: Serve, null_bundle: Path) -> 
     threads = [threading.Thread(target=hammer) for _ in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    until(lambda: len(began) == 4, "each is answered")
     signalled.set()
     assert server.stop() == 0
     for thread in threads:
@@ -222,7 +201,7 @@ def test_a_second_signal_ends_it_at_once(serve: Serve, steady_bundle: Path) -> N
         answer = pool.submit(httpx.post, f"{url}/v2/models/echo/infer", json=slow(20), timeout=HANG_SECONDS)
         wait_in_flight(client, 1)
         server.process.send_signal(signal.SIGTERM)
-        until(lambda: client.get("/v2/health/ready").status_code == 503, "the first signal is seen")
+        assert leaving(client).status_code == 503
         assert server.stop() == -signal.SIGTERM
         assert isinstance(answer.exception(), httpx.HTTPError)
 
