@@ -109,7 +109,7 @@ def test_with_requests_in_hand(serve: Callable[..., Server], steady: Path, gate:
         until(lambda: in_hand(url) == 12, "all are accepted")
         server.process.send_signal(signal.SIGTERM)
         begun = time.monotonic()
-        assert leaving(client).status_code == 503
+        assert leaving(client) == (503, "close")
         assert not any(answer.done() for answer in answers)
         gate.touch()
         codes = [answer.result().status_code for answer in answers]
