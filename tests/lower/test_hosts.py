@@ -23,8 +23,8 @@ GRAPHS = tuple(Graph(form, Path(f"graph.{form}"), signature, "by hand") for form
 
 def offered(graph: Graph, host: Host) -> list[Plan]:
     """What all lowerings that take the graph plan for it."""
-    doors = [registry.lowering(name) for name in registry.names(registry.LOWERINGS)]
-    return [plan for door in doors if graph.format in door.ACCEPTS for plan in door.plans(graph, host)]
+    lowerings = [registry.lowering(name) for name in registry.names(registry.LOWERINGS)]
+    return [plan for one in lowerings if graph.format in one.ACCEPTS for plan in one.plans(graph, host)]
 
 
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.format)

@@ -231,7 +231,7 @@ def test_what_waits_for_a_client_that_has_gone_never_runs(serve: Callable[..., S
         for call in gone:
             call.cancel()
         assert {call.code().name for call in late} == {"DEADLINE_EXCEEDED"} == {by_parameter.code().name}
-        until(lambda: in_flight(client) == 1, "nobody waits any more")
+        until(lambda: in_flight(client) == 1, "no other call waits")
         gate.touch()
         long.result(timeout=HANG_SECONDS)
         ask(channel, "ModelInfer", echo((5, 0)))
