@@ -23,7 +23,7 @@ SERVERS = ("avx2", "avx512_vnni", "avx512_bf16", "amx")
 """The steps at which another precision or another kernel is planned."""
 MASKED = ("conformance/test_sessions.py", "lies", "lower", "runtimes/test_openvino.py", "runtimes/test_onnxruntime.py",
           "verify", "capture/test_quantised.py", "core/test_mask.py")  # fmt: skip
-PRETENDED = ("conformance/test_sessions.py", "lies/test_onnx_side.py", "lower", "pack", "runtimes/test_torch_compile.py", "build")
+PRETENDED = ("conformance/test_sessions.py", "lies/test_onnx_side.py", "lower", "pack/test_pack.py", "runtimes/test_torch_compile.py")
 
 
 def main() -> int:
