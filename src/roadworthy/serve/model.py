@@ -22,7 +22,7 @@ from roadworthy.core.errors import BackendMissing, BundleError, InvalidRequest, 
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
 from roadworthy.preprocess.answer import Ranked, read_out
-from roadworthy.runtimes import CheckedSession, open_session
+from roadworthy.runtimes import Checked, CheckedSession, open_session
 from roadworthy.serve.inputs import as_input, images_of
 
 if TYPE_CHECKING:
@@ -128,22 +128,26 @@ class Model:
         """For each sample its top classes, best first; empty where the first output has none."""
         return read_out(self.contract.answer, outputs, self.signature.outputs[0].quantization)
 
-    def samples(self, feeds: Arrays) -> int:
-        """The number of samples in ``feeds``; raises InvalidRequest where they do not fit the signature exactly."""
-        return self._session.checked(feeds)[1]
+    def checked(self, feeds: Arrays) -> Checked:
+        """``feeds`` for ``answer``; raises InvalidRequest where they do not fit the signature exactly."""
+        return self._session.checked(feeds)
 
-    def run(self, feeds: Arrays) -> Arrays:
-        """The outputs by name; ``feeds`` fit the signature exactly, or InvalidRequest is raised.
+    def answer(self, given: Checked) -> Arrays:
+        """The outputs by name for what this model, or another of the same bundle, has checked.
 
-        What a byte string holds the model alone can tell: where it fails on one, that is the request's fault too.
+        What a byte string holds the model alone can tell: where it fails on one, InvalidRequest says so.
         """
         with self._lock:
             try:
-                return self._session.run(feeds)
+                return self._session.answer(given)
             except StepFailed as problem:
-                if any(array.dtype.hasobject for array in feeds.values()):
+                if any(array.dtype.hasobject for array in given.feeds.values()):
                     raise InvalidRequest(problem.message, detail=problem.detail) from problem
                 raise
+
+    def run(self, feeds: Arrays) -> Arrays:
+        """The outputs by name; ``feeds`` fit the signature exactly, or InvalidRequest is raised. See also ``answer``."""
+        return self.answer(self.checked(feeds))
 
     def feeds(self, item: Any) -> dict[str, Array]:
         """``item`` as the model's inputs; see ``__call__``."""
