@@ -64,25 +64,32 @@ class Model:
 
     @classmethod
     def open(
-        cls, path: Path | str, *, threads: int | None = None, spin: bool = True, name: str | None = None, version: str | None = None
+        cls,
+        path: Path | str,
+        *,
+        threads: int | None = None,
+        spin: bool = True,
+        batch: int = 1,
+        name: str | None = None,
+        version: str | None = None,
     ) -> Model:
         """The first variant of the bundle at ``path`` that this host can run and that gives its golden answers here.
 
         ``threads`` overrides what the plan says; without it a plan made for more cores than there are is cut to these. Without
-        ``spin`` no thread spins while it waits, whatever the plan says. ``name`` and ``version`` override what the bundle calls
-        itself.
+        ``spin`` no thread spins while it waits, whatever the plan says. The golden answers are checked on exactly these threads, and
+        in calls of up to ``batch`` samples, see ``prove``. ``name`` and ``version`` override what the bundle calls itself.
         Raises BundleError for a bundle that is damaged or of which no variant passes (each with its reason), and
         BackendMissing when packages are all that is lacking.
         """
         root = Path(path)
         manifest = store.read(root)
         host = this_host()
-        golden = _read_golden(root, manifest)
+        golden = read_golden(root, manifest)
         notes = _notes_on_host(root, host)
         failures: list[RoadworthyError] = []
         for variant in manifest.variants:
             try:
-                session, check = _open_variant(root, manifest, variant, host, golden, threads, spin)
+                session, check = _open_variant(root, manifest, variant, host, golden, threads, spin, batch)
             except RoadworthyError as problem:
                 failures.append(problem)
                 notes.append(f"{variant.name} is not used: {problem.message}")
@@ -127,6 +134,14 @@ class Model:
     def rank(self, outputs: Arrays) -> tuple[tuple[Ranked, ...], ...]:
         """For each sample its top classes, best first; empty where the first output has none."""
         return read_out(self.contract.answer, outputs, self.signature.outputs[0].quantization)
+
+    def prove(self, golden: Golden, batch: int) -> None:
+        """Check the golden answers in calls of every power of two up to ``batch`` samples, of three and of ``batch``, samples repeated.
+
+        Kernels are chosen by the size of a call, and one may be wrong where another is right. Raises BundleError with the size.
+        """
+        error = max(self.check.error, _prove_batches(self._session, self.signature, self.variant, golden, batch))
+        self.check = replace(self.check, error=error)
 
     def checked(self, feeds: Arrays) -> Checked:
         """``feeds`` for ``answer``; raises InvalidRequest where they do not fit the signature exactly."""
@@ -183,14 +198,8 @@ class Model:
         self.close()
 
 
-def golden_inputs(path: Path) -> Arrays:
-    """The inputs of the golden samples of the bundle at ``path``, samples first."""
-    manifest = store.read(path)
-    return _read_golden(path, manifest).inputs
-
-
 def _open_variant(
-    root: Path, manifest: Manifest, variant: Variant, host: Host, golden: Golden, threads: int | None, spin: bool
+    root: Path, manifest: Manifest, variant: Variant, host: Host, golden: Golden, threads: int | None, spin: bool, batch: int
 ) -> tuple[CheckedSession, GoldenCheck]:
     if not host.has(*variant.features):
         lacking = ", ".join(feature for feature in variant.features if not host.has(feature))
@@ -204,10 +213,8 @@ def _open_variant(
         # Whatever a runtime says about a file that it cannot load is a reason to try the next variant.
         raise BundleError(f"it cannot be loaded here ({_one_line(problem)})") from problem
     try:
-        error = _golden_error(session, manifest.signature, golden)
-        # Written so that a NaN fails.
-        if not error <= variant.gate:
-            raise BundleError(f"its golden answers are off by {error:.3g} of the output's scale here, and {variant.gate:.3g} is allowed")
+        error = _prove(session, manifest.signature, variant, golden)
+        error = max(error, _prove_batches(session, manifest.signature, variant, golden, batch))
     except RoadworthyError:
         session.close()
         raise
@@ -217,7 +224,33 @@ def _open_variant(
     return session, GoldenCheck(variant.name, manifest.golden.samples, error, variant.gate)
 
 
-def _read_golden(root: Path, manifest: Manifest) -> Golden:
+def _prove(session: CheckedSession, signature: Signature, variant: Variant, golden: Golden) -> float:
+    """The golden error; BundleError where it is above the variant's gate."""
+    error = _golden_error(session, signature, golden)
+    # Written so that a NaN fails.
+    if not error <= variant.gate:
+        raise BundleError(f"its golden answers are off by {error:.3g} of the output's scale here, and {variant.gate:.3g} is allowed")
+    return error
+
+
+def _prove_batches(session: CheckedSession, signature: Signature, variant: Variant, golden: Golden, batch: int) -> float:
+    """The largest golden error in calls of several samples, as ``Model.prove`` says; 0 where there are none."""
+    worst = 0.0
+    for size in sorted({3, batch, *(2**power for power in range(1, batch.bit_length()))}):
+        if not 1 < size <= batch or signature.call_size(size) != size:
+            continue
+        tensors = (
+            {name: np.resize(array, (size, *array.shape[1:])) for name, array in arrays.items()}
+            for arrays in (golden.inputs, golden.outputs)
+        )
+        try:
+            worst = max(worst, _prove(session, signature, variant, Golden(*tensors)))
+        except BundleError as problem:
+            raise BundleError(f"{problem.message}, in calls of {size} samples") from None
+    return worst
+
+
+def read_golden(root: Path, manifest: Manifest) -> Golden:
     """Golden samples of which there are as many as the manifest says, each of them finite; their file is among the hashed."""
     path = manifest.golden.path
     golden = goldens.read(root / path, manifest.signature)
