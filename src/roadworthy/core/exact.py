@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,8 @@ def _check_fractions(name: str, flat: Sequence[Any], array: Array, shape: tuple[
     """What was packed is finite where it was, and each whole number the same; only large values need a look of their own."""
     # Written so that a NaN needs one too.
     large = np.flatnonzero(~(np.abs(array) < _most_exact(array.dtype)))
+    if not len(large) or (np.isfinite(array[large]).all() and int not in set(map(type, flat))):
+        return
     for index, held in zip(large.tolist(), array[large].tolist(), strict=True):
         value = flat[index]
         # Python compares a whole number with a fraction exactly.
@@ -90,10 +93,13 @@ def _changed(array: Array, cast: Array) -> Array | None:
     if array.dtype.kind == "b":
         return None
     if array.dtype.kind == "f":
-        return np.asarray(np.isfinite(array) & ~np.isfinite(cast))
+        return None if np.isfinite(cast).all() else np.asarray(np.isfinite(array) & ~np.isfinite(cast))
     if cast.dtype.kind == "f":
         return _inexact(array, cast)
-    return np.asarray((array < _low(cast.dtype)) | (array > _high(cast.dtype)))
+    low, high = _low(cast.dtype), _high(cast.dtype)
+    if not array.size or (low <= array.min() and array.max() <= high):
+        return None
+    return np.asarray((array < low) | (array > high))
 
 
 def _inexact(array: Array, cast: Array) -> Array | None:
@@ -110,15 +116,18 @@ def _inexact(array: Array, cast: Array) -> Array | None:
     return np.asarray(large & ((magnitude // np.maximum(lowest, np.uint64(1)) > most) | ~np.isfinite(cast)))
 
 
+@cache
 def _most_exact(dtype: np.dtype[Any]) -> int:
     """Up to here the dtype of fractions has every whole number."""
     return int(2 ** (np.finfo(dtype).nmant + 1))
 
 
+@cache
 def _low(dtype: np.dtype[Any]) -> int:
     return 0 if dtype.kind == "b" else int(np.iinfo(dtype).min)
 
 
+@cache
 def _high(dtype: np.dtype[Any]) -> int:
     return 1 if dtype.kind == "b" else int(np.iinfo(dtype).max)
 
