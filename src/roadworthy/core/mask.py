@@ -18,7 +18,7 @@ class Level:
     features: frozenset[str]
     onednn: str
     aten: str
-    xla: str
+    xla_isa: str
 
 
 _SSE = frozenset({"sse4_2"})
@@ -67,5 +67,5 @@ def library_caps(features: frozenset[str], environment: Mapping[str, str]) -> di
     caps = {"ONEDNN_MAX_CPU_ISA": level.onednn, "ATEN_CPU_CAPABILITY": level.aten}
     flags = environment.get("XLA_FLAGS", "")
     if "xla_cpu_max_isa" not in flags:
-        caps["XLA_FLAGS"] = f"{flags} --xla_cpu_max_isa={level.xla}".strip()
+        caps["XLA_FLAGS"] = f"{flags} --xla_cpu_max_isa={level.xla_isa}".strip()
     return {name: value for name, value in caps.items() if name == "XLA_FLAGS" or name not in environment}
