@@ -12,7 +12,7 @@ from roadworthy.build.measure.bursts import Bursts
 from roadworthy.build.measure.contention import Disturbance
 from roadworthy.build.measure.contestant import Burst
 from roadworthy.build.measure.lane import Lane, Round, timing
-from roadworthy.core.evidence import Parity
+from roadworthy.core.evidence import Interval, Parity
 from roadworthy.core.stages import Candidate, Plan, Verified
 
 QUIET, DISTURBED = Disturbance(0.05, 0.0, 0.0, 0.0, 0), Disturbance(0.05, 0.9, 1.0, 0.0, 0)
@@ -93,3 +93,10 @@ def test_a_99th_percentile_says_of_how_many_calls_it_is() -> None:
     original = lane(bursts, [*steady(3.0, 6), (30.0, False)], steady(100.0))
     found = timing(original, original)
     assert found.calls == 30 and found.p99_ms < 4
+
+
+def test_the_original_is_as_fast_as_itself_however_busy_the_machine() -> None:
+    bursts = Bursts()
+    original = lane(bursts, steady(3.0, 6, quiet=False), steady(100.0))
+    found = timing(original, original)
+    assert found.paired and not found.trusted and found.speedup == Interval(1.0, 1.0, 1.0)
