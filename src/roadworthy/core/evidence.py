@@ -93,9 +93,9 @@ class Rate:
     """The throughput of one contestant: samples a second, median over rounds with an interval, in calls of ``batch`` samples.
 
     ``batch`` is the size that gave most samples a second, of those that there was time to try. ``speedup`` is this throughput over
-    the original's, at the size that gave the original most, ``paired`` by rounds that no other process disturbed for both, or, where that is false, over all rounds that both
-    ran; ``None`` where too few rounds compare the two. ``rounds`` and ``noisy`` count undisturbed and disturbed rounds, and
-    ``trusted`` says that enough were undisturbed and agree.
+    the original's, at the size that gave the original most, ``paired`` by rounds that no other process disturbed for both, or,
+    where that is false, over all rounds that both ran; ``None`` where too few rounds compare the two. ``rounds`` counts
+    undisturbed rounds and ``noisy`` disturbed ones; ``trusted`` says that enough were undisturbed and agree.
     """
 
     per_second: Interval
