@@ -113,7 +113,5 @@ def rate(lane: Lane, baseline: Lane) -> Rate | None:
 
 def _beside(original: Series, mine: Series) -> tuple[Interval, bool]:
     """The original's latency over this one's, and whether over rounds that were quiet for both."""
-    if original == mine:
-        return Interval(1.0, 1.0, 1.0), True
     beside = figures.paired(original, mine)
     return (beside.ratio, beside.quiet) if beside else (figures.widest(original.counted, mine.counted), False)
