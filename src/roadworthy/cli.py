@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from roadworthy.core.errors import RoadworthyError
+from roadworthy.core.host import library_caps
 from roadworthy.core.version import __version__
 
 INTERRUPTED = 130
@@ -72,6 +74,8 @@ def _ignore_signals() -> None:
 
 def _run(as_json: bool) -> NoReturn:
     try:
+        # Before any library is loaded that reads them.
+        os.environ.update(library_caps())
         sys.exit(commands.main(standalone_mode=False) or 0)
     except click.exceptions.Abort:
         _fail("interrupted; nothing was written", INTERRUPTED, as_json)

@@ -25,6 +25,7 @@ import msgspec
 
 from roadworthy.core import codec, errors, scratch
 from roadworthy.core.confinement import Confinement
+from roadworthy.core.host import library_caps
 from roadworthy.core.usercode import Heard
 
 A = TypeVar("A")
@@ -73,6 +74,12 @@ def call(
     """
     with Worker(limits=limits, log=log, confinement=confinement, hear=hear) as worker:
         return worker.ask(function, argument)
+
+
+def call_named(target: str, argument: object, result: type[R], *, limits: Limits = Limits(), log: Path | None = None) -> R:
+    """As ``call``, for a step that the caller may not import: ``target`` is ``module:function``, and ``result`` its result's type."""
+    with Worker(limits=limits, log=log) as worker:
+        return worker.ask_named(target, argument, result)
 
 
 def shared_temporary() -> str:
@@ -142,6 +149,7 @@ class Worker:
                 stderr=self._log,
                 pass_fds=(requests, answers),
                 env=os.environ
+                | library_caps()
                 | {
                     "PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path),
                     "TMPDIR": str(self._scratch.path),
@@ -164,7 +172,11 @@ class Worker:
 
     def ask(self, function: Callable[[A], R], argument: A, *, seconds: float | None = None) -> R:
         """``function(argument)`` in the child; ``seconds`` overrides the limit for this answer."""
-        target = f"{function.__module__}:{function.__qualname__}"
+        result = typing.get_type_hints(function)["return"]
+        return cast(R, self.ask_named(f"{function.__module__}:{function.__qualname__}", argument, result, seconds=seconds))
+
+    def ask_named(self, target: str, argument: object, result: type[R], *, seconds: float | None = None) -> R:
+        """The same for a function that is known by its name, ``module:function``, and by its ``result`` alone."""
         request = codec.to_json({"target": target, "argument": argument}) + b"\n"
         try:
             view = memoryview(request)
@@ -179,7 +191,7 @@ class Worker:
         status, body = line[:1], bytes(line[1:])
         if status == b"-":
             raise _revive(codec.from_json(Fault, body))
-        return cast(R, codec.from_json(typing.get_type_hints(function)["return"], body))
+        return codec.from_json(result, body)
 
     def kill(self) -> None:
         """Stop the child and everything it started, at once."""
