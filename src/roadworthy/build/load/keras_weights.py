@@ -12,7 +12,7 @@ from typing import Any
 
 import h5py
 
-from roadworthy.build.load import arch, keras_model, keras_objects, keras_tensors
+from roadworthy.build.load import arch, keras_2, keras_model, keras_objects, keras_tensors
 from roadworthy.build.load.keras_file import reason
 from roadworthy.build.load.keras_model import Live
 from roadworthy.build.load.keras_tensors import Tensor
@@ -25,12 +25,13 @@ from roadworthy.runtimes._keras import Reader
 
 def read(source: Source) -> Model:
     """The model of ``source.arch`` with the file's weights in it; UsageError for an architecture that is not built yet,
-    ArchitectureMismatch where the two do not fit.
+    ArchitectureMismatch where the two do not fit, SourceError for kernels that Keras wrote with Theano.
     """
     if source.arch is None:
         raise UsageError(
             f"{source.path} holds weights and not the model they belong to; name the code that builds it: --arch FILE.py:CALLABLE"
         )
+    keras_2.refuse_weights(source.path)
     kinds = [_keras.package("keras").Model]
     arch.module(source.arch)
     if "tf_keras" in sys.modules:
