@@ -372,6 +372,17 @@ class TestTheano:
             loaded(old.write(tmp_path / "m.h5", [conv(filters=4)], {}, "2.2.4", "mxnet"))
 
 
+@pytest.mark.parametrize(("package", "said"), [("keras", True), ("tf_keras", False)])
+def test_weights_of_keras_2_in_an_architecture_of_keras_3(loaded: Any, tmp_path: Path, package: str, said: bool) -> None:
+    """What the code says is what is meant; that its names changed is said."""
+    build = "k.Sequential([k.Input((5,), name='x'), k.layers.Dense(3, activation='hard_sigmoid', name='changed')])"
+    (tmp_path / "net.py").write_text(f"import {package} as k\ndef net(): return {build}\n")
+    CHANGED["hard_sigmoid, a head"](side.tf_keras()).save_weights(tmp_path / "m.h5")
+    notes = loaded(tmp_path / "m.h5", arch=f"{tmp_path / 'net.py'}:net").notes
+    changed = [note for note in notes if "and the architecture is built by Keras 3, which changed hard_sigmoid" in note]
+    assert bool(changed) == said
+
+
 @pytest.mark.parametrize("version", ["1.2.2", ""])
 def test_keras_1_is_told_from_the_others(loaded: Any, tmp_path: Path, version: str) -> None:
     row = old.layer("Dense", "dense", output_dim=3, init="glorot_uniform", W_regularizer=None, batch_input_shape=[None, 5])
