@@ -310,9 +310,12 @@ def test_bilinear_interpolation_samples_where_it_did(
             loaded(path)
 
 
-def test_a_version_that_means_two_things_is_refused(loaded: Any, tmp_path: Path) -> None:
-    path = old.write(tmp_path / "m.h5", ENLARGED, {}, "2.2.4-tf")
-    with pytest.raises(SourceError, match=r"'larger' \(UpSampling2D\) means one thing in TensorFlow 1.13 and 1.14 and another.*deploy"):
+@pytest.mark.parametrize(("version", "words"), [("2.2.4-tf", "up to TensorFlow 1.14"), ("", "before Keras 2.4")])
+def test_a_version_that_means_two_things_is_refused(loaded: Any, tmp_path: Path, version: str, words: str) -> None:
+    path = old.write(tmp_path / "m.h5", ENLARGED, {}, version)
+    with pytest.raises(
+        SourceError, match=rf"'larger' \(UpSampling2D\) sampled at the pixels' corners {words} and at their centres.*deploy"
+    ):
         loaded(path)
 
 

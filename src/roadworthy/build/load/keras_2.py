@@ -57,8 +57,9 @@ def translate(model: Any, writer: Writer, path: Path) -> Translation:
         for node, layer, _ in keras_files.objects(model)
         if isinstance(node.get("config"), dict) and keras_changes.is_bilinear(str(node["class_name"]), node["config"])
     ]
+    if bilinear:
+        _refuse_unknown_sampling(bilinear[0], model, writer, path)
     if bilinear and keras_changes.old_bilinear(model, writer):
-        _refuse_unknown_sampling(bilinear[0], writer, path)
         classes = ("UpSampling2D",)
         notes[f"{', '.join(bilinear)} samples at the pixels' corners, as {writer} did"] = None
     mirrored = 0
@@ -140,12 +141,15 @@ def _defaults(kind: str, inner: dict[str, Any], writer: Writer, path: Path, laye
     return found
 
 
-def _refuse_unknown_sampling(layer: str, writer: Writer, path: Path) -> None:
+def _refuse_unknown_sampling(layer: str, model: Any, writer: Writer, path: Path) -> None:
+    """Without a version, or with the one that old and new samplers share, nothing but a ragged input layer tells them apart."""
+    if keras_changes.says_ragged(model):
+        return
+    what = f"{path}: the bilinear interpolation of {layer} sampled at the pixels' corners"
+    if not writer.version:
+        raise SourceError(f"{what} before Keras 2.4 and at their centres from then on, and the file does not say its version; {LIVE}")
     if writer.bundled and writer.number == (2, 2, 4):
-        raise SourceError(
-            f"{path}: the bilinear interpolation of {layer} means one thing in TensorFlow 1.13 and 1.14 and another in 1.15 to 2.1, which "
-            f"all wrote {writer}; {LIVE}"
-        )
+        raise SourceError(f"{what} up to TensorFlow 1.14 and at their centres from 1.15 on, which all wrote {writer}; {LIVE}")
 
 
 def _refuse_states(model: Any, writer: Writer, path: Path) -> None:

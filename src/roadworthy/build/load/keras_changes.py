@@ -33,8 +33,12 @@ def old_bilinear(model: Any, writer: Writer) -> bool:
     """
     if not writer.bundled:
         return (0,) < writer.number < (2, 4)
-    ragged = any("ragged" in node["config"] for node, _, _ in keras_files.objects(model) if isinstance(node.get("config"), dict))
-    return writer.number <= (2, 2, 4) and not ragged
+    return writer.number <= (2, 2, 4) and not says_ragged(model)
+
+
+def says_ragged(model: Any) -> bool:
+    """Whether an input layer says if it is ragged, which none did before TensorFlow 1.15."""
+    return any("ragged" in node["config"] for node, _, _ in keras_files.objects(model) if isinstance(node.get("config"), dict))
 
 
 def is_bilinear(kind: str, arguments: dict[str, Any]) -> bool:
