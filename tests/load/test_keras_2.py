@@ -219,6 +219,18 @@ def test_files_of_keras_3_are_read_by_keras_3_alone(loaded: Any, tmp_path: Path)
     assert "tf-keras" not in caught.value.message
 
 
+def test_axes_that_keras_3_writes_and_does_not_read_are_refused(loaded: Any, tmp_path: Path) -> None:
+    model = CHANGED["axes of Softmax"](side.keras())
+    x = feed(model)
+    side.saved(model, tmp_path / "m.h5")
+    theirs = side.keras().models.load_model(tmp_path / "m.h5", compile=False)
+    assert np.abs(np.asarray(theirs(x)) - np.asarray(model(x))).max() > 1e-2, "Keras 3 reads its own axes: the refusal can go"
+    with pytest.raises(SourceError, match=r"axis=\[1, 2\], in whose place .* 'changed' \(Softmax\); save the model as .keras"):
+        loaded(tmp_path / "m.h5")
+    found = loaded(side.saved(model, tmp_path / "m.keras"))
+    np.testing.assert_allclose(answer(found, x), model(x), rtol=1e-5, atol=1e-6)
+
+
 GATES = {"kernel:0": old.noise(5, 12), "recurrent_kernel:0": old.noise(3, 12, seed=1), "bias:0": old.noise(12, seed=2)}
 RESETS = {"kernel:0": old.noise(5, 9), "recurrent_kernel:0": old.noise(3, 9, seed=1), "bias:0": old.noise(9, seed=2)}
 SEQUENCE = {"units": 3, "batch_input_shape": [None, 4, 5]}

@@ -41,6 +41,15 @@ def says_ragged(model: Any) -> bool:
     return any("ragged" in node["config"] for node, _, _ in keras_files.objects(model) if isinstance(node.get("config"), dict))
 
 
+def lost_axes(model: Any) -> str:
+    """In words the first layer of which Keras 3, reading HDF5, replaces several axes by the default; Keras 3's own files are no exception."""
+    for node, layer, training in keras_files.objects(model):
+        inner = node.get("config")
+        if not training and isinstance(inner, dict) and (words := _axes("", inner, node)):
+            return f"{words} in {where(str(node['class_name']), layer)}"
+    return ""
+
+
 def is_bilinear(kind: str, arguments: dict[str, Any]) -> bool:
     """Whether a layer of this class and these arguments is a bilinear UpSampling2D."""
     return kind == "UpSampling2D" and arguments.get("interpolation") == "bilinear"

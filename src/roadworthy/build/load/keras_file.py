@@ -110,6 +110,8 @@ class _Found:
 
 def _plan(model: Any, writer: Writer, path: Path) -> _Plan:
     if writer.generation == 3:
+        if not zipfile.is_zipfile(path) and (lost := keras_changes.lost_axes(model)):
+            raise SourceError(f"{path} is an HDF5 file, of which Keras 3 does not read all it wrote: {lost}; save the model as .keras")
         return _Plan(writer, (), Translation(model))
     return _Plan(writer, keras_changes.of(model, writer), keras_2.translate(model, writer, path))
 
