@@ -94,11 +94,10 @@ def objects(classes: tuple[str, ...]) -> Mapping[str, Any]:
 
 
 def refuse_weights(path: Path) -> None:
-    """SourceError for weights that were written with Theano and hold kernels: without the layers it is not known which to mirror."""
+    """SourceError for kernels that Keras 2 wrote with another backend: without the layers it is not known which to mirror."""
     with h5py.File(path, "r") as file:
-        backend = file.attrs.get("backend", b"")
-        backend = backend.decode() if isinstance(backend, bytes) else str(backend)
-        if backend.lower() in ("tensorflow", "jax", "torch", "numpy", "openvino", ""):
+        version, backend = (_text(file.attrs.get(name, "")) for name in ("keras_version", "backend"))
+        if not version.startswith(("1.", "2.")) or backend in ("tensorflow", ""):
             return
         wide: list[str] = []
         file.visititems(lambda name, item: wide.append(name) if isinstance(item, h5py.Dataset) and item.ndim >= 3 else None)
@@ -107,6 +106,10 @@ def refuse_weights(path: Path) -> None:
             f"{path} holds weights that Keras 2 wrote with {backend}, which applies kernels otherwise than TensorFlow ({wide[0]}); "
             "save the whole model with its architecture (model.save), and deploy that file"
         )
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _said(part: Any, writer: Writer, path: Path, notes: dict[str, None], layer: str = "") -> Any:

@@ -42,7 +42,7 @@ def says_ragged(model: Any) -> bool:
 
 
 def lost_axes(model: Any) -> str:
-    """In words the first layer of which Keras 3, reading HDF5, replaces several axes by the default; Keras 3's own files are no exception."""
+    """In words the first layer of which Keras 3, reading HDF5, replaces several axes by the default, also in its own files."""
     for node, layer, training in keras_files.objects(model):
         inner = node.get("config")
         if not training and isinstance(inner, dict) and (words := _axes("", inner, node)):
