@@ -23,6 +23,7 @@ from typing import IO, Any, Self, TypeVar, cast
 import msgspec
 
 from roadworthy.core import codec, errors
+from roadworthy.core.host import library_caps
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -98,6 +99,7 @@ class Worker:
                 stderr=self._log,
                 pass_fds=(requests, answers),
                 env=os.environ
+                | library_caps()
                 | {
                     "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
                     "TMPDIR": self._scratch.name,
