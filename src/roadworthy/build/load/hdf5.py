@@ -1,4 +1,4 @@
-"""A whole Keras model in an HDF5 file, architecture and weights: read by Keras 3, or by tf-keras where Keras 3 refuses it."""
+"""A whole Keras model in an HDF5 file, architecture and weights: read by the Keras that means what its writer meant."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from roadworthy.core.stages import Source
 
 def read(source: Source) -> Model:
     """The model of the file; see ``keras_file.read`` for what it raises."""
-    return keras_file.read(source, ("keras", "tf_keras"))
+    return keras_file.read(source)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from roadworthy.build.load import keras_config, keras_file
+from roadworthy.build.load import keras_file
 from roadworthy.build.load.opened import Model
 from roadworthy.core.stages import Source
 
 
 def read(source: Source) -> Model:
     """The model of the archive; see ``keras_file.read`` for what it raises."""
-    if keras_config.of(source.path).version.startswith("2."):
-        # Each Keras knows its own layers best; the other one is asked where it cannot.
-        return keras_file.read(source, ("tf_keras", "keras"))
-    return keras_file.read(source, ("keras",))
+    return keras_file.read(source)

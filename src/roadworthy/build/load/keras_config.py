@@ -24,10 +24,14 @@ QUANTISED = ("QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy")
 
 @dataclass(frozen=True)
 class Config:
-    """``model`` is the configuration as the file has it, ``version`` the Keras that wrote it (empty where it does not say)."""
+    """``model`` is the configuration as the file has it, ``version`` and ``backend`` are of the Keras that wrote it.
+
+    They are empty where the file does not say them.
+    """
 
     model: Any
     version: str
+    backend: str = ""
 
 
 def of(path: Path) -> Config:
@@ -38,7 +42,8 @@ def of(path: Path) -> Config:
                 metadata = json.loads(archive.read(METADATA))
                 return Config(json.loads(archive.read(CONFIG)), str(metadata.get("keras_version", "")))
         with h5py.File(path, "r") as file:
-            return Config(json.loads(_text(file.attrs["model_config"])), _text(file.attrs.get("keras_version", "")))
+            model = json.loads(_text(file.attrs["model_config"]))
+            return Config(model, _attribute(file, "keras_version"), _attribute(file, "backend"))
     except (OSError, KeyError, ValueError, AttributeError, RecursionError, zipfile.BadZipFile) as problem:
         raise SourceUnreadable(f"{path} has no Keras configuration that can be read: {problem}", detail=repr(problem)) from problem
 
@@ -117,6 +122,12 @@ def _policy(part: dict[str, Any]) -> str | None:
         return None
     name = config.get("source_name") if part["class_name"] in QUANTISED else config.get("name")
     return name if isinstance(name, str) else None
+
+
+def _attribute(file: h5py.File, name: str) -> str:
+    """Keras writes it beside the model and beside the weights; tools that copy a file leave one of them out."""
+    inner = file.get("model_weights")
+    return _text(file.attrs.get(name, "" if inner is None else inner.attrs.get(name, "")))
 
 
 def _text(value: Any) -> str:

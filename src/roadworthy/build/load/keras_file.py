@@ -1,4 +1,4 @@
-"""A Keras file that brings its own architecture, read by Keras 3 or, where that refuses, by tf-keras; never by running its code."""
+"""A Keras file that brings its own architecture, read by the Keras that means what its writer meant; never by running its code."""
 
 from __future__ import annotations
 
@@ -8,12 +8,25 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.load import arch, keras_config, keras_files, keras_model, keras_objects, keras_tensors
+from roadworthy.build.load import (
+    arch,
+    keras_2,
+    keras_changes,
+    keras_config,
+    keras_files,
+    keras_model,
+    keras_objects,
+    keras_tensors,
+    keras_writer,
+)
+from roadworthy.build.load.keras_2 import Translation
 from roadworthy.build.load.keras_model import Live
 from roadworthy.build.load.keras_names import CLASSES
+from roadworthy.build.load.keras_writer import Writer
 from roadworthy.build.load.opened import Model
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, SourceRefused
 from roadworthy.core.stages import Source
@@ -25,58 +38,121 @@ UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown (?:layer|o
 UNSAFE = re.compile(r"unsafe deserialization|safe_mode|not a modeling function|is disallowed|not allowed|potentially unsafe", re.IGNORECASE)
 
 
-def read(source: Source, readers: tuple[Reader, ...]) -> Model:
-    """The model at ``source.path``, by the first of ``readers`` that takes it.
+def read(source: Source) -> Model:
+    """The model at ``source.path``, by the Keras whose names mean what they meant to the one that wrote it.
 
     Raises SourceRefused for a file that would run code without ``trust``, SourceError naming a custom class that ``arch`` does
-    not bring or, where no reader takes the file, each one's reason.
+    not bring or, where no reader takes the file, each one's reason, and BackendMissing where tf-keras is needed and not installed.
     """
     config = keras_config.of(source.path)
+    writer = keras_writer.of(config)
+    keras_writer.refuse_keras_1(writer, source.path)
+    plan = _plan(config.model, writer, source.path)
     halves = keras_config.half(config.model)
     notes = []
     if halves:
         notes.append(f"the model computes in {', '.join(halves)}; its reference computes in float32, which its dtype policies were set to")
     if count := keras_config.quantised(config.model):
         notes.append(f"Keras quantised {count} of the model's layers; the reference is the quantised model as it is")
+    model = keras_config.to_float32(plan.old.model) if halves else plan.old.model
 
     def write(target: Path) -> None:
-        if halves:
-            keras_config.write(source.path, keras_config.to_float32(config.model), target)
+        if model != config.model:
+            keras_config.write(source.path, model, target)
         else:
             shutil.copyfile(source.path, target)
+        if plan.old.mirrored:
+            keras_2.mirror(target, plan.old.mirrored)
 
-    model, reader, objects, refused = _first(source, readers, config.model, write)
-    if refused:
-        notes.append(f"read by {NAMES[reader]}, since {refused}")
-    proof = keras_tensors.all_there(model, source.path)
-    live = Live(model, reader, source.trust)
-    return keras_model.of_file(live, source.path, write, objects, (proof,), tuple(notes))
+    found = _first(source, plan, config.model, write)
+    live = Live(found.model, found.reader, source.trust)
+    return keras_model.of_file(live, source.path, write, found.objects, (found.proof,), (*notes, found.note, *plan.old.notes))
 
 
-def _first(
-    source: Source, readers: tuple[Reader, ...], config: Any, write: Callable[[Path], object]
-) -> tuple[Any, Reader, Mapping[str, Any], str]:
-    """The live model, who read it, the classes it needed, and why those before it did not."""
+@dataclass(frozen=True)
+class _Plan:
+    """Who may read a file: Keras 3 alone what Keras 3 wrote; what Keras 2 wrote tf-keras, and Keras 3 where nothing ``changed``."""
+
+    writer: Writer
+    changed: tuple[str, ...]
+    old: Translation
+
+    @property
+    def readers(self) -> tuple[Reader, ...]:
+        return ("keras",) if self.writer.generation == 3 else ("tf_keras", "keras")
+
+    def note(self, reader: Reader, reasons: list[str]) -> str:
+        if self.writer.generation == 3:
+            return f"written by {self.writer}, read by Keras 3"
+        if reader == "tf_keras":
+            return f"written by {self.writer}, read by tf-keras, to which its names mean the same"
+        return f"written by {self.writer}, read by Keras 3, to which all names in it mean the same, since {'; '.join(reasons)}"
+
+    def other_meaning(self, path: Path, reasons: list[str], *, missing: bool) -> RoadworthyError:
+        """Why Keras 3 is not asked: it would read the file and compute something else."""
+        words = (
+            f"{path} was written by {self.writer}, and Keras 3 computes otherwise what it holds: "
+            f"{keras_tensors.listed(list(self.changed))}; tf-keras computes it alike, but {'; '.join(reasons)}"
+        )
+        return BackendMissing(words) if missing else SourceError(words)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The live model, who read it, the classes it needed, the proof that its weights are there, and a sentence on who read it."""
+
+    model: Any
+    reader: Reader
+    objects: Mapping[str, Any]
+    proof: str
+    note: str
+
+
+def _plan(model: Any, writer: Writer, path: Path) -> _Plan:
+    if writer.generation == 3:
+        if not zipfile.is_zipfile(path) and (lost := keras_changes.lost_axes(model)):
+            raise SourceError(f"{path} is an HDF5 file, of which Keras 3 does not read all it wrote: {lost}; save the model as .keras")
+        return _Plan(writer, (), Translation(model))
+    return _Plan(writer, keras_changes.of(model, writer), keras_2.translate(model, writer, path))
+
+
+def _first(source: Source, plan: _Plan, config: Any, write: Callable[[Path], object]) -> _Found:
+    """The model by the first reader that takes it."""
     reasons: list[str] = []
     last: RoadworthyError | None = None
+    missing = False
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ("model.keras" if zipfile.is_zipfile(source.path) else "model.h5")
         write(path)
-        for reader in readers:
+        for reader in plan.readers:
+            if reader == "keras" and plan.changed:
+                raise last if isinstance(last, SourceError) else plan.other_meaning(source.path, reasons, missing=missing)
             try:
                 objects = custom_objects(source, reader)
-                if reader == "tf_keras" and not source.trust:
-                    keras_config.refuse_code(config, source.path)
-                return _keras.read(path, reader, objects, trusted=source.trust), reader, objects, "; ".join(reasons)
+                if reader == "tf_keras":
+                    objects = {**keras_2.objects(plan.old.classes), **objects}
+                    if not source.trust:
+                        keras_config.refuse_code(config, source.path)
+                model = _keras.read(path, reader, objects, trusted=source.trust)
+                break
             except BackendMissing as problem:
                 # A class of the user's own is missing everywhere; one of Keras 2 is what that reader is for.
-                last = last or BackendMissing("; ".join([*reasons, problem.message]))
+                last, missing = last or problem, True
+                reasons.append(problem.message)
             except SourceRefused:
                 raise
             except Exception as problem:
-                last = _in_words(problem, source)
+                last = _in_words(problem, source) or last
                 reasons.append(f"{NAMES[reader]} refuses it: {reason(problem)}")
-    raise last or SourceError(f"{source.path} cannot be read as a Keras model: {'; '.join(reasons)}")
+        else:
+            raise _failed(source.path, last, reasons)
+        return _Found(model, reader, objects, keras_tensors.all_there(model, path, source.path), plan.note(reader, reasons))
+
+
+def _failed(path: Path, last: RoadworthyError | None, reasons: list[str]) -> RoadworthyError:
+    if isinstance(last, BackendMissing):
+        return BackendMissing("; ".join(reasons))
+    return last or SourceError(f"{path} cannot be read as a Keras model: {'; '.join(reasons)}")
 
 
 def custom_objects(source: Source, reader: Reader) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def walk(config: Any) -> KerasModel:
     executes: dict[str, None] = {}
     needs: dict[str, None] = {}
     quantised = False
-    for node, layer, training in _objects(config):
+    for node, layer, training in objects(config):
         executes.update(dict.fromkeys(_code(node, layer)))
         if (name := _custom(node)) and not training:
             needs[name] = None
@@ -72,7 +72,7 @@ def walk(config: Any) -> KerasModel:
     return KerasModel(_inputs(config), tuple(needs), said, quantised)
 
 
-def _objects(config: Any) -> Iterator[tuple[dict[str, Any], str, bool]]:
+def objects(config: Any) -> Iterator[tuple[dict[str, Any], str, bool]]:
     """Every serialised object, with the name of the layer it belongs to, and whether it is for training alone."""
     waiting: list[tuple[Any, str, bool]] = [(config, "", False)]
     while waiting:

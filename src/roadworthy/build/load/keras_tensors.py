@@ -71,13 +71,15 @@ def array_of(item: Any) -> Array:
     return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32) if is_bfloat16(item) else values
 
 
-def all_there(model: Any, path: Path) -> str:
+def all_there(model: Any, path: Path, known_as: Path | None = None) -> str:
     """A sentence that every weight of the file is in the model and the other way round, bit for bit.
+
+    ``known_as`` is the file that the user knows, where ``path`` is a copy of it.
 
     SourceError, or ArchitectureMismatch where the model has weights that the file lacks. A Keras model whose parts could not be
     built again loads without a word and makes up its weights at the first call.
     """
-    theirs = of_file(path)
+    theirs, path = of_file(path), known_as or path
     ours = {_digest(np.asarray(weight.numpy())): weight for weight in model.weights}
     held = {tensor.digest for tensor in theirs}
     lost = [f"{tensor.place} {list(tensor.shape)}" for tensor in theirs if tensor.digest not in ours]

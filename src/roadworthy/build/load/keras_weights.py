@@ -12,7 +12,8 @@ from typing import Any
 
 import h5py
 
-from roadworthy.build.load import arch, keras_model, keras_objects, keras_tensors
+from roadworthy.build.load import arch, keras_2, keras_changes, keras_model, keras_objects, keras_tensors, keras_writer
+from roadworthy.build.load.keras_config import Config
 from roadworthy.build.load.keras_file import reason
 from roadworthy.build.load.keras_model import Live
 from roadworthy.build.load.keras_tensors import Tensor
@@ -25,12 +26,13 @@ from roadworthy.runtimes._keras import Reader
 
 def read(source: Source) -> Model:
     """The model of ``source.arch`` with the file's weights in it; UsageError for an architecture that is not built yet,
-    ArchitectureMismatch where the two do not fit.
+    ArchitectureMismatch where the two do not fit, SourceError for kernels that Keras wrote with Theano.
     """
     if source.arch is None:
         raise UsageError(
             f"{source.path} holds weights and not the model they belong to; name the code that builds it: --arch FILE.py:CALLABLE"
         )
+    keras_2.refuse_weights(source.path)
     kinds = [_keras.package("keras").Model]
     arch.module(source.arch)
     if "tf_keras" in sys.modules:
@@ -42,7 +44,21 @@ def read(source: Source) -> Model:
     _fill(model, source.path)
     proof = keras_tensors.all_there(model, source.path)
     objects = keras_objects.own(_keras.package(reader), model)
-    return keras_model.of_memory(Live(model, reader, trusted=True), objects, (proof,), (f"the architecture is {source.arch}",))
+    notes = (f"the architecture is {source.arch}", *(_other_names(model, source.path) if reader == "keras" else ()))
+    return keras_model.of_memory(Live(model, reader, trusted=True), objects, (proof,), notes)
+
+
+def _other_names(model: Any, path: Path) -> tuple[str, ...]:
+    """The user's own code says what the model computes; it may say it in names that Keras 2, which trained the weights, meant otherwise."""
+    with h5py.File(path, "r") as file:
+        writer = keras_writer.of(Config({}, _text(file.attrs.get("keras_version", "3"))))
+    try:
+        changed = keras_changes.of({"class_name": "Model", "config": model.get_config()}, writer) if writer.generation == 2 else ()
+    except Exception:
+        # A class of the user's own need not have a configuration.
+        return ()
+    names = keras_tensors.listed(list(changed))
+    return (f"the weights were written by {writer}, and the architecture is built by Keras 3, which changed {names}",) if changed else ()
 
 
 def _fill(model: Any, path: Path) -> None:
