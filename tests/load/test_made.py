@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from roadworthy.build.load import Loaded, Making, made, parse_inputs
-from roadworthy.build.load.made import Fill, Span
+from roadworthy.build.load.made import Fill, Draw
 from roadworthy.build.load.opened import Model
 from roadworthy.build.load.settle import settle_and_keep
 from roadworthy.core import samples
@@ -124,7 +124,7 @@ def test_a_network_that_scales_pixels_itself_is_shown_pixels(settled: Settled) -
 
     assert arrays(settled(scaled, "x:float32[batch,4,4,3]"))["x"].max() > 250
     plain = settled(lambda feeds: {"y": feeds["x"] @ TABLE[:4]}, "x:float32[batch,4]")
-    assert plain.fills == (Fill("x", (Span(kind="normal"),)),)
+    assert plain.fills == (Fill("x", (Draw(kind="normal"),)),)
 
 
 def test_floats_of_which_normal_noise_gives_no_number_are_positive(settled: Settled) -> None:

@@ -23,7 +23,7 @@ LEAST, MOST = 1, 2
 
 
 @dataclass(frozen=True)
-class Span:
+class Draw:
     """Values from ``low`` to ``high``, both included.
 
     ``even`` draws them evenly; of floats with several axes every second sample is even in blocks, as pictures are. ``leading``
@@ -43,9 +43,9 @@ class Span:
         return f"{self.low:g} to {self.high:g}" if isinstance(self.low, float) else f"{self.low} to {self.high}"
 
 
-NORMAL = Span(kind="normal")
-FLOATS = (NORMAL, Span(0.0, 1.0), Span(1.0, 1.0))
-WHOLE = (Span(0, 1), Span(0, 1, "leading"), Span(1, 1), Span(0, 0))
+NORMAL = Draw(kind="normal")
+FLOATS = (NORMAL, Draw(0.0, 1.0), Draw(1.0, 1.0))
+WHOLE = (Draw(0, 1), Draw(0, 1, "leading"), Draw(1, 1), Draw(0, 0))
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Fill:
     """What the input ``name`` is fed: each sample comes from one of ``spans``, the widest first. ``stated`` says that the user gave it."""
 
     name: str
-    spans: tuple[Span, ...]
+    spans: tuple[Draw, ...]
     stated: bool = False
 
 
@@ -73,12 +73,12 @@ def first(spec: TensorSpec, ranges: tuple[Range, ...]) -> tuple[Fill, ...]:
     """What may be tried on the input before anything is known of it, the most telling first; the stated range alone where there is one."""
     stated = next((one for one in ranges if one.name == spec.name), None)
     if stated is not None:
-        return (Fill(spec.name, (Span(stated.low, stated.high),), stated=True),)
+        return (Fill(spec.name, (Draw(stated.low, stated.high),), stated=True),)
     kind = np.dtype(spec.dtype)
     if kind.kind in "fc":
-        spans: tuple[Span, ...] = FLOATS
+        spans: tuple[Draw, ...] = FLOATS
     elif kind.itemsize == 1 and kind.kind in "iu" and (kind == np.uint8 or spec.quantization):
-        spans = (Span(int(np.iinfo(kind).min), int(np.iinfo(kind).max)), *WHOLE)
+        spans = (Draw(int(np.iinfo(kind).min), int(np.iinfo(kind).max)), *WHOLE)
     else:
         spans = tuple(span for span in WHOLE if span.kind == "even" or len(spec.shape) > 1)
     return tuple(Fill(spec.name, (span,)) for span in spans)
@@ -110,7 +110,7 @@ def rows(spec: TensorSpec, fill: Fill, count: int, generator: np.random.Generato
     return array
 
 
-def _drawn(span: Span, shape: tuple[int, ...], dtype: np.dtype[np.generic], generator: np.random.Generator) -> Array:
+def _drawn(span: Draw, shape: tuple[int, ...], dtype: np.dtype[np.generic], generator: np.random.Generator) -> Array:
     if span.kind == "normal":
         return generator.standard_normal(shape).astype(dtype)
     if dtype.kind not in "fc":
@@ -154,7 +154,7 @@ def _note(spec: TensorSpec, fill: Fill) -> Note | None:
     )
 
 
-def covers(spec: TensorSpec, span: Span) -> bool:
+def covers(spec: TensorSpec, span: Draw) -> bool:
     """Whether ``span`` holds every value of a type so small that all of them are tried."""
     kind = np.dtype(spec.dtype)
     if kind == np.bool_:

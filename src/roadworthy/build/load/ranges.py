@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from roadworthy.build.load import prove, running
-from roadworthy.build.load.made import NORMAL, Fill, Span, covers, first, rows
+from roadworthy.build.load.made import NORMAL, Fill, Draw, covers, first, rows
 from roadworthy.build.load.opened import Model
 from roadworthy.core.errors import DataError, RoadworthyError, SourceError
 from roadworthy.core.types import BYTES, Array, Arrays, Range, TensorSpec
@@ -32,7 +32,7 @@ SMALL, LARGE, EXACT = 999, 2**31 - 1, 24
 NOTICED = 0.2
 """Normal noise that moves the answers by this share of their scale is enough."""
 
-PICTURES, UNIT = Span(0.0, 255.0), Span(0.0, 1.0)
+PICTURES, UNIT = Draw(0.0, 255.0), Draw(0.0, 1.0)
 
 
 def learn(model: Model, specs: tuple[TensorSpec, ...], ranges: tuple[Range, ...]) -> tuple[Fill, ...]:
@@ -151,7 +151,7 @@ class _Prober:
     def _with(self, fill: Fill) -> tuple[Fill, ...]:
         return tuple(fill if one.name == fill.name else one for one in self.fills)
 
-    def _noticed(self, fill: Fill) -> tuple[Span, ...]:
+    def _noticed(self, fill: Fill) -> tuple[Draw, ...]:
         """Normal noise, and pixels beside it where those move the answers much more: a model may scale them itself."""
         spread = self._spread(fill)
         if spread >= NOTICED:
@@ -174,25 +174,25 @@ class _Prober:
                     spreads.append(float(whole.std(axis=0).max(initial=0.0)) / scale)
         return max(spreads)
 
-    def _widest(self, fill: Fill, kind: np.dtype[np.generic]) -> tuple[Span, ...]:
+    def _widest(self, fill: Fill, kind: np.dtype[np.generic]) -> tuple[Draw, ...]:
         """All that the type holds, the small numbers beside it; else as far as the model goes along; else what it began with."""
         base, limits = fill.spans[0], np.iinfo(kind.name)
         low, most = int(base.low), int(limits.max)
         # Sixteen bits are sound more often than identifiers, and sound is loud.
         limit = (self._magnitude(self.try_all(self._with(fill))) or float("inf")) * (GROWTH if kind.itemsize > 2 else float("inf"))
-        whole = (Span(int(limits.min), most), Span(low, most), *((Span(low, LARGE),) if most > LARGE else ()))
+        whole = (Draw(int(limits.min), most), Draw(low, most), *((Draw(low, LARGE),) if most > LARGE else ()))
         for number, span in enumerate(whole):
             if self._takes(fill, span, limit) and self._tells(fill, span):
-                beside = [*whole[max(number + 1, 2) :], Span(low, SMALL)]
+                beside = [*whole[max(number + 1, 2) :], Draw(low, SMALL)]
                 return (span, *(one for one in beside if self._takes(fill, one, limit)), base)
         high = self._highest(fill, low, limit, min(EXACT, most.bit_length()))
-        return (Span(low, high), base) if high > base.high else fill.spans
+        return (Draw(low, high), base) if high > base.high else fill.spans
 
     def _highest(self, fill: Fill, low: int, limit: float, bits: int) -> int:
         """The largest number that the model takes and tells from the one before it."""
 
         def good(high: int) -> bool:
-            return self._takes(fill, Span(low, high), limit) and self._tells(fill, Span(low, high))
+            return self._takes(fill, Draw(low, high), limit) and self._tells(fill, Draw(low, high))
 
         if good((1 << bits) - 1):
             return (1 << bits) - 1
@@ -206,12 +206,12 @@ class _Prober:
             least, beyond = (middle, beyond) if good(middle) else (least, middle)
         return least
 
-    def _takes(self, fill: Fill, span: Span, limit: float) -> bool:
+    def _takes(self, fill: Fill, span: Draw, limit: float) -> bool:
         """Whether the model answers ``span``, without a NaN more than before, and not beyond ``limit``."""
         answers = self.try_all(self._with(replace(fill, spans=(span,))), TRIED)
         return self.clean(answers) and self._magnitude(answers) <= limit
 
-    def _tells(self, fill: Fill, span: Span) -> bool:
+    def _tells(self, fill: Fill, span: Draw) -> bool:
         """Whether the last digits of the largest numbers in ``span`` change an answer: those that float32 would not hold, if any."""
         generator = np.random.default_rng(2)
         feeds = self.drawn(self.fills, self._size)
