@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from roadworthy.build.load import Loaded, Making, made, parse_inputs
-from roadworthy.build.load.made import Fill, Draw
+from roadworthy.build.load.made import Draw, Fill
 from roadworthy.build.load.opened import Model
 from roadworthy.build.load.settle import settle_and_keep
 from roadworthy.core import samples

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from roadworthy.build.load import prove, running
-from roadworthy.build.load.made import NORMAL, Fill, Draw, covers, first, rows
+from roadworthy.build.load.made import NORMAL, Draw, Fill, covers, first, rows
 from roadworthy.build.load.opened import Model
 from roadworthy.core.errors import DataError, RoadworthyError, SourceError
 from roadworthy.core.types import BYTES, Array, Arrays, Range, TensorSpec
