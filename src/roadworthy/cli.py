@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from roadworthy.core.errors import RoadworthyError
+from roadworthy.core.host import library_caps
 from roadworthy.core.version import __version__
 
 INTERRUPTED = 130
@@ -29,6 +31,8 @@ def main() -> NoReturn:
     """The ``roadworthy`` command; every error becomes one sentence and its exit code."""
     as_json = "--json" in sys.argv
     try:
+        # Before any library is loaded that reads them.
+        os.environ.update(library_caps())
         sys.exit(commands.main(standalone_mode=False) or 0)
     except click.exceptions.Abort:
         _fail("interrupted; nothing was written", INTERRUPTED, as_json)

@@ -84,12 +84,12 @@ def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> 
     )
 
 
-def noticed(loaded: load.Loaded, data: Data, graphs: tuple[Graph, ...], trial: Trial) -> tuple[Note, ...]:
+def noticed(loaded: load.Loaded, data: Data, graphs: tuple[Graph, ...], trial: Trial | None = None) -> tuple[Note, ...]:
     """What was noticed from the file to the graphs, each sentence once, warnings first.
 
     A sentence about one graph names its format: the bundle may hold a candidate that was made from another.
     """
-    found = [*data.notes, *one_class(data, trial), *map(Note, loaded.notes)]
+    found = [*data.notes, *(one_class(data, trial) if trial else ()), *map(Note, loaded.notes)]
     found += [Note(f"{graph.format} by {graph.route}: {text}") for graph in graphs if graph is not loaded.graph for text in graph.notes]
     found += [Note(text) for text in loaded.graph.notes]
     return tuple(sorted(dict.fromkeys(found), key=lambda note: not note.warning))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,9 +21,10 @@ from roadworthy.bundle.golden import Golden
 from roadworthy.bundle.manifest import Manifest, Variant
 from roadworthy.core.errors import BackendMissing, BundleError, InvalidRequest, RoadworthyError, StepFailed
 from roadworthy.core.host import Host, this_host
-from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
+from roadworthy.core.numerics import output_error, scale_of
+from roadworthy.core.types import BYTES, Array, Arrays, Signature
 from roadworthy.preprocess.answer import Ranked, read_out
-from roadworthy.runtimes import CheckedSession, open_session
+from roadworthy.runtimes import Checked, CheckedSession, open_session
 from roadworthy.serve.inputs import as_input, images_of
 
 if TYPE_CHECKING:
@@ -64,25 +66,32 @@ class Model:
 
     @classmethod
     def open(
-        cls, path: Path | str, *, threads: int | None = None, spin: bool = True, name: str | None = None, version: str | None = None
+        cls,
+        path: Path | str,
+        *,
+        threads: int | None = None,
+        spin: bool = True,
+        batch: int = 1,
+        name: str | None = None,
+        version: str | None = None,
     ) -> Model:
         """The first variant of the bundle at ``path`` that this host can run and that gives its golden answers here.
 
         ``threads`` overrides what the plan says; without it a plan made for more cores than there are is cut to these. Without
-        ``spin`` no thread spins while it waits, whatever the plan says. ``name`` and ``version`` override what the bundle calls
-        itself.
+        ``spin`` no thread spins while it waits, whatever the plan says. The golden answers are checked on exactly these threads, and
+        in calls of up to ``batch`` samples, see ``prove``. ``name`` and ``version`` override what the bundle calls itself.
         Raises BundleError for a bundle that is damaged or of which no variant passes (each with its reason), and
         BackendMissing when packages are all that is lacking.
         """
         root = Path(path)
         manifest = store.read(root)
         host = this_host()
-        golden = _read_golden(root, manifest)
+        golden = read_golden(root, manifest)
         notes = _notes_on_host(root, host)
         failures: list[RoadworthyError] = []
         for variant in manifest.variants:
             try:
-                session, check = _open_variant(root, manifest, variant, host, golden, threads, spin)
+                session, check = open_variant(root, manifest, variant, host, golden, threads, spin, batch)
             except RoadworthyError as problem:
                 failures.append(problem)
                 notes.append(f"{variant.name} is not used: {problem.message}")
@@ -128,22 +137,34 @@ class Model:
         """For each sample its top classes, best first; empty where the first output has none."""
         return read_out(self.contract.answer, outputs, self.signature.outputs[0].quantization)
 
-    def samples(self, feeds: Arrays) -> int:
-        """The number of samples in ``feeds``; raises InvalidRequest where they do not fit the signature exactly."""
-        return self._session.checked(feeds)[1]
+    def prove(self, golden: Golden, batch: int) -> None:
+        """Check the golden answers in calls of every power of two up to ``batch`` samples, of three and of ``batch``, samples repeated.
 
-    def run(self, feeds: Arrays) -> Arrays:
-        """The outputs by name; ``feeds`` fit the signature exactly, or InvalidRequest is raised.
+        Kernels are chosen by the size of a call, and one may be wrong where another is right. Raises BundleError with the size.
+        """
+        error = max(self.check.error, _prove_batches(self._session, self.signature, self.variant, golden, batch))
+        self.check = replace(self.check, error=error)
 
-        What a byte string holds the model alone can tell: where it fails on one, that is the request's fault too.
+    def checked(self, feeds: Arrays) -> Checked:
+        """``feeds`` for ``answer``; raises InvalidRequest where they do not fit the signature exactly."""
+        return self._session.checked(feeds)
+
+    def answer(self, given: Checked) -> Arrays:
+        """The outputs by name for what this model, or another of the same bundle, has checked.
+
+        What a byte string holds the model alone can tell: where it fails on one, InvalidRequest says so.
         """
         with self._lock:
             try:
-                return self._session.run(feeds)
+                return self._session.answer(given)
             except StepFailed as problem:
-                if any(array.dtype.hasobject for array in feeds.values()):
+                if any(array.dtype.hasobject for array in given.feeds.values()):
                     raise InvalidRequest(problem.message, detail=problem.detail) from problem
                 raise
+
+    def run(self, feeds: Arrays) -> Arrays:
+        """The outputs by name; ``feeds`` fit the signature exactly, or InvalidRequest is raised. See also ``answer``."""
+        return self.answer(self.checked(feeds))
 
     def feeds(self, item: Any) -> dict[str, Array]:
         """``item`` as the model's inputs; see ``__call__``."""
@@ -179,15 +200,13 @@ class Model:
         self.close()
 
 
-def golden_inputs(path: Path) -> Arrays:
-    """The inputs of the golden samples of the bundle at ``path``, samples first."""
-    manifest = store.read(path)
-    return _read_golden(path, manifest).inputs
-
-
-def _open_variant(
-    root: Path, manifest: Manifest, variant: Variant, host: Host, golden: Golden, threads: int | None, spin: bool
+def open_variant(
+    root: Path, manifest: Manifest, variant: Variant, host: Host, golden: Golden, threads: int | None, spin: bool, batch: int = 1
 ) -> tuple[CheckedSession, GoldenCheck]:
+    """One variant of the bundle at ``root``, proven by the answers in ``golden``; see ``Model.open`` for the numbers.
+
+    Raises BundleError for whatever keeps it from answering here as it was certified, BackendMissing where a package is missing.
+    """
     if not host.has(*variant.features):
         lacking = ", ".join(feature for feature in variant.features if not host.has(feature))
         raise BundleError(f"this CPU ({host.cpu}) lacks {lacking}")
@@ -200,10 +219,8 @@ def _open_variant(
         # Whatever a runtime says about a file that it cannot load is a reason to try the next variant.
         raise BundleError(f"it cannot be loaded here ({_one_line(problem)})") from problem
     try:
-        error = _golden_error(session, manifest.signature, golden)
-        # Written so that a NaN fails.
-        if not error <= variant.gate:
-            raise BundleError(f"its golden answers are off by {error:.3g} of the output's scale here, and {variant.gate:.3g} is allowed")
+        error = _prove(session, manifest.signature, variant, golden)
+        error = max(error, _prove_batches(session, manifest.signature, variant, golden, batch))
     except RoadworthyError:
         session.close()
         raise
@@ -213,46 +230,70 @@ def _open_variant(
     return session, GoldenCheck(variant.name, manifest.golden.samples, error, variant.gate)
 
 
-def _read_golden(root: Path, manifest: Manifest) -> Golden:
-    """Golden samples of which there are as many as the manifest says, each of them finite; their file is among the hashed."""
+def _prove(session: CheckedSession, signature: Signature, variant: Variant, golden: Golden, size: int | None = None) -> float:
+    """The largest golden error, in calls of ``size`` samples; BundleError where it is above the variant's gate."""
+    errors = {name: float(rows.max()) for name, rows in golden_errors(session, signature, golden, size).items()}
+    if endless := next((name for name, error in errors.items() if not math.isfinite(error)), None):
+        words = "another byte string than" if golden.outputs[endless].dtype.hasobject else "NaN or an infinity at another place than"
+        raise BundleError(f"its output {endless!r} has {words} the original's on a golden sample")
+    error = max(errors.values(), default=0.0)
+    if error > variant.gate:
+        raise BundleError(f"its golden answers are off by {error:.3g} of the output's scale here, and {variant.gate:.3g} is allowed")
+    return error
+
+
+def _prove_batches(session: CheckedSession, signature: Signature, variant: Variant, golden: Golden, batch: int) -> float:
+    """The largest golden error in calls of several samples, as ``Model.prove`` says; 0 where there are none."""
+    worst = 0.0
+    for size in sorted({3, batch, *(2**power for power in range(1, batch.bit_length()))}):
+        if not 1 < size <= batch or signature.call_size(size) != size:
+            continue
+        try:
+            worst = max(worst, _prove(session, signature, variant, _filled(golden, size), size))
+        except BundleError as problem:
+            raise BundleError(f"{problem.message}, in calls of {size} samples") from None
+    return worst
+
+
+def _filled(golden: Golden, size: int) -> Golden:
+    """All golden samples, the first ones again until calls of ``size`` are full."""
+
+    def filled(arrays: Arrays) -> dict[str, Array]:
+        return {name: np.resize(array, (-(-len(array) // size) * size, *array.shape[1:])) for name, array in arrays.items()}
+
+    return Golden(filled(golden.inputs), filled(golden.outputs))
+
+
+def read_golden(root: Path, manifest: Manifest) -> Golden:
+    """The golden samples of the bundle at ``root``, as many as the manifest says, or BundleError; their file is among the hashed."""
     path = manifest.golden.path
     golden = goldens.read(root / path, manifest.signature)
     arrays = (*golden.inputs.values(), *golden.outputs.values())
     counts = {array.shape[0] if array.ndim else 0 for array in arrays}
     if counts != {manifest.golden.samples} or not manifest.golden.samples:
         raise BundleError(f"{root}: {path} should hold {manifest.golden.samples} golden samples of every input and output")
-    if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in arrays):
-        raise BundleError(f"{root}: {path} holds golden samples that are not finite")
     return golden
 
 
-def _golden_error(session: CheckedSession, signature: Signature, golden: Golden) -> float:
-    """The largest difference from the original's answers over samples, outputs and batch sizes, relative to each output's scale."""
-    worst = 0.0
-    for start, stop in _pieces(signature, len(next(iter(golden.inputs.values())))):
+def golden_errors(session: CheckedSession, signature: Signature, golden: Golden, size: int | None = None) -> dict[str, Array]:
+    """For each output of ``golden`` each sample's difference from the original's answer, relative to that output's largest magnitude:
+    float64 [samples], the largest of all batch sizes, or in calls of ``size`` samples alone.
+
+    Raises BundleError for an output that is missing or has another shape.
+    """
+    count = len(next(iter(golden.inputs.values())))
+    worst = {name: np.zeros(count) for name in golden.outputs}
+    scales = {name: scale_of(array) if array.dtype.kind in "fiub" else 1.0 for name, array in golden.outputs.items()}
+    pieces = ((start, start + size) for start in range(0, count, size)) if size else _pieces(signature, count)
+    for start, stop in pieces:
         outputs = session.run({name: array[start:stop] for name, array in golden.inputs.items()})
-        for spec in signature.outputs:
-            whole = golden.outputs[spec.name]
-            want, got = whole[start:stop], outputs.get(spec.name)
+        for name, whole in golden.outputs.items():
+            want, got = whole[start:stop], outputs.get(name)
             if got is None or got.shape != want.shape:
-                raise BundleError(f"output {spec.name!r} has shape {None if got is None else list(got.shape)}, not {list(want.shape)}")
-            worst = max(worst, _error(spec, got, want, whole))
+                raise BundleError(f"output {name!r} has shape {None if got is None else list(got.shape)}, not {list(want.shape)}")
+            errors = [output_error(got[row : row + 1], want[row : row + 1], scales[name]) for row in range(len(want))]
+            worst[name][start:stop] = np.maximum(worst[name][start:stop], errors)
     return worst
-
-
-def _error(spec: TensorSpec, got: Array, want: Array, whole: Array) -> float:
-    """The largest difference relative to the magnitude of the ``whole`` golden output; byte strings are equal (0) or not (1)."""
-    if spec.dtype == BYTES:
-        return float((got != want).any())
-    if not np.isfinite(got).all():
-        raise BundleError(f"output {spec.name!r} is not finite on a golden sample")
-    return relative_error(got, want, whole)
-
-
-def relative_error(got: Array, want: Array, whole: Array) -> float:
-    """The largest difference of two outputs, numbers of one shape, relative to the magnitude of ``whole``."""
-    scale = max(float(np.abs(whole.astype(np.float64)).max(initial=0.0)), float(np.finfo(np.float32).tiny))
-    return float(np.abs(got.astype(np.float64) - want).max(initial=0.0)) / scale
 
 
 def _pieces(signature: Signature, count: int) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from roadworthy.build.load.opened import Model
 from roadworthy.core.errors import DataError, RoadworthyError, SourceError
+from roadworthy.core.exact import cast_exactly
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import BYTES, Array, Arrays, TensorSpec
 
@@ -28,8 +29,7 @@ def draw(specs: tuple[TensorSpec, ...], count: int, samples: SampleSet | None, *
         elif real is None:
             array = _made(spec, (count, *(int(size) for size in spec.shape[1:])), generator)
         else:
-            with np.errstate(invalid="ignore"):
-                array = real[(np.arange(count) + seed * count) % len(real)].astype(spec.dtype)
+            array = cast_exactly(spec.name, real[(np.arange(count) + seed * count) % len(real)], np.dtype(spec.dtype))
             if seed and array.dtype.kind == "f":
                 array = (array * generator.uniform(0.5, 1.0, array.shape)).astype(array.dtype)
         feeds[spec.name] = array if spec.shape else np.asarray(array[0])
