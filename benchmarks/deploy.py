@@ -4,7 +4,7 @@
 are held against PyTorch eager; the Keras ones against a Keras call and against ``tf.function``, both from the same race; a
 SavedModel against its own signature called in TensorFlow. ``wav`` is a frozen TF1 graph that nothing but TensorFlow runs: its
 answers are compared with TensorFlow's own. resnet20, resnet8, kws and wav need the real models and data (``--real DIR``, see
-the README); the others have random weights.
+the README); the others have random weights, and noise for data.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def of_torch(builder: str) -> Callable[[Path], list[str | Path]]:
         weights = RESULTS / f"{builder}.pt"
         torch.save(getattr(networks, builder)().state_dict(), weights)
         arch = f"{HERE / 'networks.py'}:{builder}"
-        return [weights, "--arch", arch, "--input", "image:float32[batch,3,224,224]", "--metric", "error", "--max-drop", "5%"]
+        return [weights, "--arch", arch, "--data", f"{HERE / 'samples.py'}:channels_first", "--metric", "error", "--max-drop", "5%"]
 
     return command
 
@@ -142,7 +142,7 @@ def mobilenetv2(real: Path) -> list[str | Path]:
     """Keras's own MobileNetV2 with random weights, logits out: probabilities of random weights hardly differ."""
     file = RESULTS / "mobilenetv2.keras"
     subprocess.run([sys.executable, HERE / "keras_networks.py", file], check=True)
-    return [file, "--metric", "error", "--max-drop", "5%"]
+    return [file, "--data", f"{HERE / 'samples.py'}:channels_last", "--metric", "error", "--max-drop", "5%"]
 
 
 def wav(real: Path) -> list[str | Path]:

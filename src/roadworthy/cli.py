@@ -162,7 +162,12 @@ def commands(context: click.Context) -> None:
 @click.option(
     "--arch", help="FILE.py:CALLABLE or package.module:callable that builds the network, with keyword arguments if it needs them."
 )
-@click.option("--input", "inputs", multiple=True, help="An input such as 'x:float32[batch,3,32,32]', when it cannot be inferred.")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    help="An input such as 'x:float32[batch,3,32,32]', when it cannot be inferred; its values too: '... in 0..255'.",
+)
 @click.option("--signature", default="", help="Which signature of a SavedModel; the serving one by default.")
 @click.option("--outputs", multiple=True, callback=_names, help="The tensors a frozen graph answers with, when it does not say.")
 @click.option(
@@ -202,9 +207,10 @@ def deploy(source: Path, output: Path, inputs: tuple[str, ...], model_version: s
     from roadworthy import console
     from roadworthy.build import pipeline
     from roadworthy.build.job import Job
-    from roadworthy.build.load.spec import parse as parse_input
+    from roadworthy.build.load.spec import parse_all
 
-    job = Job(source, output, inputs=tuple(parse_input(text) for text in inputs), version=model_version, **options)
+    specs, ranges = parse_all(inputs)
+    job = Job(source, output, inputs=specs, ranges=ranges, version=model_version, **options)
     with console.progress(quiet=as_json) as notify:
         deployment = pipeline.deploy(job, notify)
     console.show_deployment(deployment.bundle, deployment.certificate, as_json=as_json)
@@ -258,13 +264,14 @@ def compare(sources: tuple[Path, ...], page: Path | None, only_parity: bool, as_
     from roadworthy import console
     from roadworthy.build import compare as conductor
     from roadworthy.build.job import Job
-    from roadworthy.build.load.spec import parse as parse_input
+    from roadworthy.build.load.spec import parse_all
     from roadworthy.build.pack import comparison
 
     named = {option: options.pop(option) for option in ("arch", "inputs", "signature", "outputs", "preprocess")}
     jobs = []
     for index, source in enumerate(sources):
         mine = {option: _for_side(values, index, f"--{option}", len(sources)) for option, values in named.items()}
+        specs, ranges = parse_all(mine["inputs"])
         jobs.append(
             Job(
                 source,
@@ -272,7 +279,8 @@ def compare(sources: tuple[Path, ...], page: Path | None, only_parity: bool, as_
                 arch=_one(mine["arch"], "--arch"),
                 signature=_one(mine["signature"], "--signature") or "",
                 outputs=tuple(name.strip() for value in mine["outputs"] for name in value.split(",") if name.strip()),
-                inputs=tuple(parse_input(text) for text in mine["inputs"]),
+                inputs=specs,
+                ranges=ranges,
                 preprocess=_one(mine["preprocess"], "--preprocess"),
                 **options,
             )

@@ -101,7 +101,9 @@ def show_notes(notes: Sequence[Note]) -> None:
 
 
 def _race(certificate: Certificate) -> Table:
-    table = Table(title=f"{certificate.name} on {certificate.host.cpu}, {certificate.host.cores} cores", title_justify="left", box=SIMPLE)
+    host = certificate.host
+    title = f"{certificate.name} on {host.cpu}, {host.cores} cores, {certificate.samples.evaluated:,} {certificate.samples.words}"
+    table = Table(title=title, title_justify="left", box=SIMPLE)
     table.add_column("candidate", no_wrap=True)
     for heading in (certificate.goal.metric, "median ms", "p99 ms", "x original", "samples/s", "RAM MB", "cold s", "disk MB"):
         table.add_column(heading, justify="right", no_wrap=True)

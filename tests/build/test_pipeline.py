@@ -46,10 +46,14 @@ def test_a_source_becomes_a_bundle_that_answers(job: Job) -> None:
         assert np.allclose(answer, data["x"][:3] @ model["weight"], atol=1e-5)
 
 
-def test_without_data_the_certificate_says_that_noise_was_used(job: Job) -> None:
+def test_without_data_the_certificate_says_first_that_nothing_was_proven_on_real_samples(job: Job) -> None:
     certificate = pipeline.deploy(replace(job, data=None)).certificate
-    assert certificate.samples.kind == "noise"
+    assert (certificate.samples.kind, certificate.samples.evaluated, certificate.samples.calibrated) == ("generated", 256, 0)
     assert certificate.goal.metric == "agreement"
+    assert certificate.notes[0].warning and "nothing here was proven on real ones; give some with --data" in certificate.notes[0].text
+    assert "The samples were generated: nothing here was proven on real ones" in (job.output / "MODEL_CARD.md").read_text()
+    page = (job.output / "report.html").read_text()
+    assert "agreement on 256 generated samples" in page and "The samples were generated: nothing here was proven on real ones" in page
 
 
 def test_a_bundle_is_replaced_whole(job: Job) -> None:

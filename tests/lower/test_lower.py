@@ -66,6 +66,17 @@ def test_int8_without_samples_is_named(onnx: Graph) -> None:
     assert planned.unavailable == tuple(f"{name}: int8 needs samples to calibrate on" for name in TWO)
 
 
+def test_what_the_samples_cannot_prove_is_not_planned_but_for_the_precision_that_the_original_came_in(onnx: Graph) -> None:
+    def planned(graph: Graph, unproven: str) -> lower.Planned:
+        return lower.plans_for((graph,), LARGE, runtimes=TWO, precisions=(), calibrated=False, unproven=unproven)
+
+    found = planned(onnx, "they need --data to be proven on")
+    assert {plan.precision for plan, _ in found.plans} == {"fp32"}
+    assert [line for line in found.unavailable if "--data" in line] == ["int8, bf16, fp16: they need --data to be proven on"]
+    assert {plan.precision for plan, _ in planned(replace(onnx, precision="int8"), "they need --data").plans} == {"int8"}
+    assert {"bf16", "fp16"} < {plan.precision for plan, _ in planned(onnx, "").plans}
+
+
 def test_filters_narrow_the_search_and_know_their_words(onnx: Graph) -> None:
     planned = lower.plans_for((onnx,), LARGE, runtimes=("onnxruntime",), precisions=("fp32",), calibrated=True)
     assert {(plan.runtime, plan.precision) for plan, _ in planned.plans} == {("onnxruntime", "fp32")}

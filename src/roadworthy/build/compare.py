@@ -166,7 +166,7 @@ def _run(model: _Model, job: Job, *, timed: bool) -> _Run:
     original = model.loaded.graph
     if not timed:
         trial, baseline = reference_of(original, model.loaded.signature, model.data, job, shop)
-        return _Run(model, trial, baseline, (), (), _notes(model, (original,)))
+        return _Run(model, trial, baseline, (), (), _notes(model, (original,), trial))
     graphs, routes = capture_all(original, model.data.evaluation, shop)
     signature = promised(model.loaded.signature, graphs)
     trial, baseline = reference_of(original, signature, model.data, job, shop)
@@ -175,13 +175,13 @@ def _run(model: _Model, job: Job, *, timed: bool) -> _Run:
     outcome = search(plans, graphs, trial, shop)
     formats = {route.format for route in routes if route.ok}
     missed = tuple(f"no {route.format} by {route.route}: {route.outcome}" for route in routes if route.format not in formats)
-    notes = (*_notes(model, graphs), *missed, *planned.unavailable)
+    notes = (*_notes(model, graphs, trial), *missed, *planned.unavailable)
     return _Run(model, trial, baseline, outcome.verified, outcome.rejected, notes)
 
 
-def _notes(model: _Model, graphs: tuple[Graph, ...]) -> tuple[str, ...]:
+def _notes(model: _Model, graphs: tuple[Graph, ...], trial: Trial) -> tuple[str, ...]:
     """What was noticed about one side, as its own deployment would say it."""
-    found = noticed(model.loaded, model.data, graphs)
+    found = noticed(model.loaded, model.data, graphs, trial)
     return (*model.notes, *(f"warning: {note.text}" if note.warning else note.text for note in found))
 
 

@@ -26,13 +26,17 @@ SAID = 6
 
 @dataclass(frozen=True)
 class Data:
-    """The samples of a deployment, and what kind they are: labelled, unlabelled or generated noise. ``notes`` is about them."""
+    """The samples of a deployment, and what kind they are: labelled, unlabelled or generated. ``notes`` is what to know about them.
+
+    ``unproven`` is why they prove no plan in another precision than the original's own; empty where they can.
+    """
 
     kind: str
     evaluation: SampleSet
     calibration: SampleSet | None
     classes: tuple[str, ...]
     notes: tuple[Note, ...] = ()
+    unproven: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> 
         name=job.name or source.path.stem,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         roadworthy=__version__,
-        notes=noticed(loaded, data, findings.graphs),
+        notes=noticed(loaded, data, findings.graphs, trial),
         host=host,
         packages=packages(),
         origin=Origin(source.path.name, source.kind, source.framework, source.sha256, source.size, loaded.parameters, loaded.proofs),
@@ -80,21 +84,41 @@ def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> 
     )
 
 
-def noticed(loaded: load.Loaded, data: Data, graphs: tuple[Graph, ...]) -> tuple[Note, ...]:
+def noticed(loaded: load.Loaded, data: Data, graphs: tuple[Graph, ...], trial: Trial | None = None) -> tuple[Note, ...]:
     """What was noticed from the file to the graphs, each sentence once, warnings first.
 
     A sentence about one graph names its format: the bundle may hold a candidate that was made from another.
     """
-    found = [*data.notes, *map(Note, loaded.notes)]
+    found = [*data.notes, *(one_class(data, trial) if trial else ()), *map(Note, loaded.notes)]
     found += [Note(f"{graph.format} by {graph.route}: {text}") for graph in graphs if graph is not loaded.graph for text in graph.notes]
     found += [Note(text) for text in loaded.graph.notes]
     return tuple(sorted(dict.fromkeys(found), key=lambda note: not note.warning))
 
 
+def one_class(data: Data, trial: Trial) -> tuple[Note, ...]:
+    """That the original's top class is one for all samples; a warning where a metric is stated on it."""
+    samples = trial.reference.samples
+    if trial.reference.classes != 1 or samples < 2:
+        return ()
+    labelled = data.evaluation.labelled
+    hint = "check the samples and the preprocessing" if labelled else f"the budget is on {trial.metric}"
+    said = (
+        f"the original's top class is the same for all {samples:,} samples: that a candidate agrees with it says nothing and is not claimed"
+    )
+    return (Note(f"{said}; {hint}", warning=labelled),)
+
+
 def nothing_left(
-    passed: tuple[Measured, ...], routes: tuple[Route, ...], rejected: tuple[Rejected, ...], unavailable: tuple[str, ...]
+    passed: tuple[Measured, ...],
+    routes: tuple[Route, ...],
+    rejected: tuple[Rejected, ...],
+    unavailable: tuple[str, ...],
+    notes: tuple[Note, ...] = (),
 ) -> str:
-    """Why there is no bundle, with what came nearest and what could be done; ``passed`` all need the training framework."""
+    """Why there is no bundle, with what came nearest and what could be done; ``passed`` all need the training framework.
+
+    Warnings in ``notes``, about the samples, are said too: other samples may let a candidate pass.
+    """
     uncaptured = {route.format for route in routes} - {route.format for route in routes if route.ok}
     names = ", ".join(one.verified.candidate.plan.name for one in passed)
     reasons = [f"{named(one.plan for one in group)}: {group[0].reason}" for group in alike(rejected)]
@@ -102,9 +126,11 @@ def nothing_left(
     reasons += unavailable if not reasons else ()
     said = "; ".join(reasons[:SAID]) + (f"; and {len(reasons) - SAID} more" if len(reasons) > SAID else "")
     why = f": {said}" if said else ""
+    told = "".join(f". {note.text}" for note in notes if note.warning)
     return (
         f"no candidate that serves without the training framework passed{why}. Those that need it ({names}) take part with "
         "--allow-framework-at-serve; or widen the search with --runtimes, --precisions, a larger --max-drop or more --data"
+        f"{told}"
     )
 
 

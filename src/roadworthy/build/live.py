@@ -10,7 +10,6 @@ import numpy as np
 
 from roadworthy.build import load
 from roadworthy.build.job import Job
-from roadworthy.build.load.spec import parse
 from roadworthy.build.pipeline import Deployment, deploy
 from roadworthy.build.workshop import Notify
 from roadworthy.core.errors import InvalidRequest, UsageError
@@ -38,7 +37,7 @@ def deploy_live(
     """
     with Directory() as made:
         scratch = made.path
-        specs = tuple(parse(text) for text in inputs)
+        specs, ranges = load.parse_inputs(inputs)
         if isinstance(model, str | Path):
             source, trust = Path(model), bool(options.pop("trust", False))
             if example_inputs is not None and not isinstance(example_inputs, Mapping):
@@ -53,6 +52,7 @@ def deploy_live(
             source,
             Path(output),
             inputs=specs,
+            ranges=ranges,
             data=_data_file(data, scratch),
             labels=_labels_file(labels, scratch),
             preprocess=None if preprocess is None else str(preprocess),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from roadworthy.build import capture, load, lower, measure, pack, verify
+from roadworthy.build import capture, load, lower, measure, pack, supplied, verify
 from roadworthy.build.findings import Data, Findings, certificate_of, nothing_left, reproductions
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial, search
@@ -24,13 +24,12 @@ from roadworthy.core import isolate, registry, unchanged
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import NoCandidate, RoadworthyError, StepFailed
 from roadworthy.core.evidence import Parity
-from roadworthy.core.samples import SampleSet, noise, renamed
+from roadworthy.core.samples import SampleSet, renamed
 from roadworthy.core.stages import Candidate, Graph, Plan, Source, Verified
-from roadworthy.core.types import BATCH, Signature, TensorSpec
+from roadworthy.core.types import Signature
 from roadworthy.preprocess import dataset, spec
 
 STEP_SECONDS = 600.0
-NOISE_SAMPLES = 256
 CALIBRATION_SAMPLES = 200
 RACE_SECONDS, RACE_FIELD, RACE_SHARE = 60.0, 12, 0.3
 """A race of up to so many contestants takes so long, a larger field longer in proportion: each needs its rounds to be trusted."""
@@ -55,6 +54,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     with opened((job,), notify) as shop:
         inputs = unchanged.inputs(job.code_files, job.data_files)
         source = identified(job, shop)
+        supplied.refuse_unproven(job, source)
         contract = contract_of(job, source)
         loaded, data = load_original(source, job, contract, shop)
         inputs.refuse_changed()
@@ -66,7 +66,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         race = _race((baseline, *outcome.verified), trial.samples, job, shop)
         rejected = (*outcome.rejected, *race.failed)
         if not any(job.allow_framework or not registry.facts(one.verified.candidate.plan.runtime).framework for one in race.measured):
-            raise NoCandidate(nothing_left(race.measured, routes, rejected, unavailable))
+            raise NoCandidate(nothing_left(race.measured, routes, rejected, unavailable, data.notes))
         goal = Goal(job.objective, trial.metric, trial.budget)
         choice = measure.choose(race, goal, framework_allowed=job.allow_framework)
         unchanged.refuse_changed(source, shop.notes.notes)
@@ -116,26 +116,24 @@ def load_original(
     before = shop.confinement.listing()
     if gathered is None and job.data is not None:
         gathered = _gathered(dataset.GatherRequest(job.data, names, contract, shop.folder("data/all"), job.samples), source, job, shop)
-    samples = gathered.samples if gathered else _noise_images(contract, job, shop)
-    shop.notify(Progress("data", 1, 1, f"{samples.count} samples" if samples else "none given"))
+    samples = gathered.samples if gathered else supplied.pictures(contract, job.inputs, job, shop)
+    shop.notify(Progress("data", 1, 1, f"{gathered.samples.count} samples" if gathered else "none given"))
     shop.notify(Progress("load", 0, 1))
-    request = load.LoadRequest(source, job.inputs, samples, shop.folder("original"), job.allow_training)
-    try:
-        loaded = shop.step(load.load, request, "load")
-    except RoadworthyError:
-        # A file that was changed meanwhile fails in any way; that it was changed is the reason.
-        unchanged.refuse_changed(source, shop.notes.notes)
-        raise
-    unchanged.refuse_changed(source, shop.notes.notes)
+    making = load.Making(job.samples or load.MADE, job.ranges, shop.folder("data/made"))
+    request = load.LoadRequest(source, job.inputs, samples, shop.folder("original"), job.allow_training, making)
+    loaded = _loaded(request, shop)
     loaded = replace(loaded, notes=(*loaded.notes, *shop.confinement.written(before)))
-    samples = samples or noise(loaded.signature, job.samples or NOISE_SAMPLES, shop.folder("data/all"))
-    samples = renamed(samples, tuple(one.name for one in loaded.signature.inputs))
+    inputs = loaded.signature.inputs
+    samples = samples or supplied.pictures(contract, inputs, job, shop) or loaded.samples
+    samples = renamed(supplied.there(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
+    supplied.check_ranges(samples, job.ranges)
     if gathered and (classes := _classes(loaded.signature)):
         dataset.check_classes(replace(gathered, samples=samples), classes)
-    evaluation, calibration = dataset.split(samples, calibrate, shop.folder("data/split"))
+    data = supplied.data(samples, gathered, loaded, calibrate, shop)
+    supplied.refuse_unproven(job, source, data, loaded.graph.precision)
     shop.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))
-    return loaded, Data(gathered.kind if gathered else "noise", evaluation, calibration, gathered.classes if gathered else ())
+    return loaded, data
 
 
 def _gathered(request: dataset.GatherRequest, source: Source, job: Job, shop: Workshop) -> dataset.Dataset:
@@ -148,16 +146,16 @@ def _gathered(request: dataset.GatherRequest, source: Source, job: Job, shop: Wo
     return gathered
 
 
-def _noise_images(contract: Contract, job: Job, shop: Workshop) -> SampleSet | None:
-    """Without data, samples of the shape that the preprocessing gives, if it says one and nobody else does."""
-    if contract.image is None or job.inputs:
-        return None
-    dtype, shape = spec.sample_spec(contract.image)
-    sizes = tuple(size for size in shape if size is not None)
-    if len(sizes) < len(shape):
-        return None
-    signature = Signature((TensorSpec("input", dtype, (BATCH, *sizes)),), ())
-    return noise(signature, job.samples or NOISE_SAMPLES, shop.folder("data/all"))
+def _loaded(request: load.LoadRequest, shop: Workshop) -> load.Loaded:
+    """The original, from a source that is as it was."""
+    try:
+        loaded = shop.step(load.load, request, "load")
+    except RoadworthyError:
+        # A file that was changed meanwhile fails in any way; that it was changed is the reason.
+        unchanged.refuse_changed(request.source, shop.notes.notes)
+        raise
+    unchanged.refuse_changed(request.source, shop.notes.notes)
+    return loaded
 
 
 def _classes(signature: Signature) -> int | None:
@@ -205,7 +203,10 @@ def _plans(
 
     A graph that holds for one batch size only gives plans of that size: larger calls are cut for it.
     """
-    planned = lower.plans_for(graphs, shop.host, runtimes=job.runtimes, precisions=job.precisions, calibrated=data.calibration is not None)
+    calibrated = data.calibration is not None
+    planned = lower.plans_for(
+        graphs, shop.host, runtimes=job.runtimes, precisions=job.precisions, calibrated=calibrated, unproven=data.unproven
+    )
     as_it_is = baseline_of(graphs[-1], shop)
     plans: list[tuple[Plan, Graph]] = []
     for plan, graph in planned.plans:
@@ -226,11 +227,11 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, sh
     shop.notify(Progress("original", 0, 1))
     request = verify.ReferenceRequest(original, data.evaluation, shop.host.cores, shop.folder("reference"))
     reference = shop.step(verify.establish, request, "reference")
-    metric = job.metric or ("top1" if data.evaluation.labelled else "agreement" if _classes(signature) else "error")
+    metric = job.metric or ("top1" if data.evaluation.labelled else "agreement" if reference.classes > 1 else "error")
     trial = Trial(data.calibration, data.evaluation, reference, signature, metric, job.max_drop, RACE_SHARE * job.seconds)
     candidate = Candidate(baseline_of(original, shop), original.path, signature, original.format, original.size, 0.0)
     score = shop.step(verify.score_original, verify.ScoreRequest(data.evaluation, reference, metric, job.max_drop), "score")
-    parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if _classes(signature) else None, True)
+    parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if reference.classes > 1 else None, True)
     shop.notify(Progress("original", 1, 1, f"{score.metric} {score.value.value:.2%}"))
     return trial, Verified(candidate, parity, score)
 

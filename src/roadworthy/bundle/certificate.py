@@ -36,12 +36,17 @@ class Origin:
 
 @dataclass(frozen=True)
 class Samples:
-    """The data behind the evidence. ``kind`` says what it was: labelled, unlabelled, or generated noise."""
+    """The data behind the evidence. ``kind`` says what it was: labelled, unlabelled, or generated, which is made up."""
 
     kind: str
     evaluated: int
     calibrated: int
     classes: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """``samples``, or what they were where they prove nothing about real ones."""
+        return "generated samples" if self.kind == "generated" else "samples"
 
 
 @dataclass(frozen=True)

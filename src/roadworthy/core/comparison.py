@@ -125,7 +125,7 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything ``roadworthy compare`` found. ``data`` says what the samples were: labelled, unlabelled, or generated noise."""
+    """Everything ``roadworthy compare`` found. ``data`` says what the samples were: labelled, unlabelled or generated."""
 
     created: str
     roadworthy: str

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from roadworthy.core.types import BYTES, Array, Arrays, Signature, zeros
+from roadworthy.core.types import BYTES, Array, Arrays
 
 LABELS = "labels.npy"
 
@@ -114,15 +114,3 @@ def renamed(samples: SampleSet, names: tuple[str, ...]) -> SampleSet:
             if (samples.path / ends_of(old)).is_file():
                 (samples.path / ends_of(old)).rename(samples.path / ends_of(new))
     return SampleSet(samples.path, names, samples.count, samples.labelled)
-
-
-def noise(signature: Signature, count: int, path: Path) -> SampleSet:
-    """``count`` generated samples that fit ``signature``: normal floats, all values for uint8, zeros for other dtypes; always the same."""
-    generator = np.random.default_rng(0)
-
-    def made(array: Array) -> Array:
-        if array.dtype.kind == "f":
-            return generator.standard_normal(array.shape).astype(array.dtype)
-        return generator.integers(0, 256, array.shape, np.uint8) if array.dtype == np.uint8 else array
-
-    return write(path, {name: made(array) for name, array in zeros(signature.inputs, count).items()})

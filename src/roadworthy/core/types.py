@@ -56,6 +56,15 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class Range:
+    """The values that the input ``name`` may hold, both ends included, as the user states them."""
+
+    name: str
+    low: int | float
+    high: int | float
+
+
+@dataclass(frozen=True)
 class Signature:
     """What a model takes and gives, in the order of its own call.
 

@@ -9,23 +9,32 @@ from typing import Any
 
 from roadworthy.build.load.identify import IdentifyRequest, identify, identify_step, layout
 from roadworthy.build.load.inspect import Inspection, InspectRequest, inspect, inspect_step
+from roadworthy.build.load.made import COUNT as MADE
+from roadworthy.build.load.made import Fill, Making
+from roadworthy.build.load.made import blocks as made_pictures
+from roadworthy.build.load.made import notes as made_notes
 from roadworthy.build.load.opened import Model, Opened
 from roadworthy.build.load.spec import parse as parse_input
+from roadworthy.build.load.spec import parse_all as parse_inputs
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Source
 from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
-    "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "identify", "identify_step", "inspect", "inspect_step",
-    "layout", "live", "load", "parameters", "parse_input",
+    "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "identify", "identify_step", "inspect",
+    "inspect_step", "layout", "live", "load", "made_notes", "made_pictures", "parameters", "parse_input", "parse_inputs",
 ]  # fmt: skip
+
+
+NO_MAKING = Making()
 
 
 @dataclass(frozen=True)
 class LoadRequest:
     """``inputs`` as the user said them, maybe none; ``samples`` to infer them from and to prove with; ``out`` an existing directory.
 
-    ``allow_training`` says that what looks like training mode is meant: it is recorded, and not refused.
+    ``allow_training`` says that what looks like training mode is meant: it is recorded, and not refused. ``making`` says how samples
+    are made up where there are none.
     """
 
     source: Source
@@ -33,16 +42,22 @@ class LoadRequest:
     samples: SampleSet | None
     out: Path
     allow_training: bool = False
+    making: Making = NO_MAKING
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """The original as a graph, in the format that its reader keeps it in. ``proofs`` and ``notes`` are sentences for the certificate."""
+    """The original as a graph, in the format that its reader keeps it in. ``proofs`` and ``notes`` are sentences for the certificate.
+
+    Where no samples were given, ``fills`` says what each input was fed, and ``samples`` are those that were made up.
+    """
 
     graph: Graph
     parameters: int
     proofs: tuple[str, ...]
     notes: tuple[str, ...]
+    samples: SampleSet | None = None
+    fills: tuple[Fill, ...] = ()
 
     @property
     def signature(self) -> Signature:
@@ -63,10 +78,14 @@ def load(request: LoadRequest) -> Loaded:
     if isinstance(opened, Model):
         from roadworthy.build.load import settle
 
-        return settle.settle_and_keep(opened, request.inputs, request.samples, request.out, allow=request.allow_training)
+        return settle.settle_and_keep(
+            opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making
+        )
     from roadworthy.build.load import original
 
-    return original.settle_and_save(opened, request.inputs, request.samples, request.out, allow=request.allow_training)
+    return original.settle_and_save(
+        opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making
+    )
 
 
 def live(model: Any, out: Path, inputs: tuple[TensorSpec, ...] = ()) -> Source:
@@ -88,11 +107,16 @@ def parameters(model: Any) -> tuple[str, ...]:
 
 
 def _load_npz(request: LoadRequest) -> Loaded:
-    from roadworthy.build.load import npz
+    from roadworthy.build.load import made, npz
 
     inputs = request.inputs
     if not inputs and request.samples is not None:
         arrays = request.samples.open()
         inputs = tuple(TensorSpec(name, str(array.dtype), ("batch", *array.shape[1:])) for name, array in arrays.items())
     graph, parameters = npz.read(request.source, inputs, request.out)
-    return Loaded(graph, parameters, (npz.PROOF,), ())
+    loaded = Loaded(graph, parameters, (npz.PROOF,), ())
+    if request.samples is not None or request.making.out is None:
+        return loaded
+    specs = graph.signature.inputs
+    fills = tuple(made.first(spec, request.making.ranges)[0] for spec in specs)
+    return replace(loaded, samples=made.write(request.making.out, specs, fills, request.making.count), fills=fills)

@@ -26,13 +26,18 @@ class Live:
     def __init__(self, model: Any, reader: Reader, trusted: bool) -> None:
         self.model, self.reader, self.trusted = model, reader, trusted
         self.call, self.inputs = keras_calls.of(model)
+        self.largest: Arrays | None = None
+        """The most of what it answered in one call."""
 
     def bound(self, names: tuple[str, ...]) -> KerasModel:
         """The model with its calling convention."""
         return KerasModel(self.model, self.reader, self.call or keras_calls.arguments(self.model, names))
 
     def answer(self, feeds: Arrays) -> dict[str, Array]:
-        return self.bound(tuple(feeds)).answer(feeds)
+        answers = self.bound(tuple(feeds)).answer(feeds)
+        if self.largest is None or _values(feeds) >= _values(self.largest):
+            self.largest = feeds
+        return answers
 
     def blame(self, first: Arrays, second: Arrays) -> str:
         return keras_watch.blame(self.bound(tuple(first)), first, second)
@@ -60,9 +65,7 @@ def of_memory(live: Live, objects: Mapping[str, Any], said: tuple[str, ...], not
 
     def keep(signature: Signature, out: Path) -> Graph:
         bound = live.bound(tuple(spec.name for spec in signature.inputs))
-        feeds = None
-        if not any(spec.dtype == BYTES for spec in signature.inputs):
-            feeds = running.draw(signature.inputs, signature.call_size(2), None)
+        feeds = None if any(spec.dtype == BYTES for spec in signature.inputs) else live.largest
         original = Original(live.reader, _keras.MODEL["zip"], bound.call, trusted=True)
         try:
             _keras.save(out, original, objects, live.model.save)
@@ -108,6 +111,10 @@ def _modes(live: Live) -> tuple[tuple[str, ...], tuple[str, ...]]:
         # What is wrong with the call is for the proofs to say, in their words.
         return ("the model is called with training=False",), ()
     return ((sentence,) if sentence else ()), forced
+
+
+def _values(feeds: Arrays) -> int:
+    return sum(array.size for array in feeds.values())
 
 
 def _file_name(path: Path) -> str:

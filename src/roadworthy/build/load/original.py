@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from roadworthy.build.load import Loaded, forward, hooks, pickled, prove, running, settle, weights
+from roadworthy.build.load import Loaded, forward, hooks, pickled, prove, settle, weights
+from roadworthy.build.load.made import Making
 from roadworthy.build.load.opened import Model, Opened
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
@@ -22,8 +23,10 @@ from roadworthy.runtimes import _module
 from roadworthy.runtimes._module import Call
 
 
-def settle_and_save(opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | None, out: Path, *, allow: bool) -> Loaded:
-    """The module of ``opened`` in inference mode, proven, and kept in ``out``."""
+def settle_and_save(
+    opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | None, out: Path, *, allow: bool, making: Making
+) -> Loaded:
+    """The module of ``opened`` in inference mode, proven, and kept in ``out``; ``samples`` are made up where there are none."""
     module = _unwrapped(opened.module)
     notes = (*opened.notes, *(weights.to_float32(module) if opened.program is None else ()), *_fold(module))
     proofs = (*opened.proofs, _to_inference(module, graph=opened.program is not None, allow=allow))
@@ -31,22 +34,26 @@ def settle_and_save(opened: Opened, said: tuple[TensorSpec, ...], samples: Sampl
     live = _Live(module, specs, forward.keywords(module, specs))
 
     def keep(signature: Signature, directory: Path) -> Graph:
-        plain = isinstance(live.forward(live.tensors(running.draw(specs, signature.call_size(2), samples))), Tensor) and len(specs) == 1
-        convention = Call(live.keywords, tuple(spec.name for spec in signature.outputs), plain and not live.keywords)
+        plain = live.plain and len(specs) == 1 and not live.keywords
+        convention = Call(live.keywords, tuple(spec.name for spec in signature.outputs), plain)
         path = _module.save(module, directory, program=opened.program, call=convention)
         return Graph("module", path, signature, route="the original")
 
     parameters = sum(parameter.numel() for parameter in module.parameters())
     model = Model(live.call, specs, keep, parameters, _seed, live.blame, proofs, notes)
     with torch.random.fork_rng(devices=[]):
-        return settle.settle_and_keep(model, specs, samples, out, allow=allow)
+        return settle.settle_and_keep(model, specs, samples, out, allow=allow, making=making)
 
 
 class _Live:
-    """A module with arrays by name at its door. Its outputs bear the names that ``flatten`` gives them."""
+    """A module with arrays by name at its door. Its outputs bear the names that ``flatten`` gives them.
+
+    ``plain`` says that its latest answer was one tensor and nothing around it.
+    """
 
     def __init__(self, module: Any, specs: tuple[TensorSpec, ...], keywords: tuple[str, ...]) -> None:
         self.module, self.specs, self.keywords = module, specs, keywords
+        self.plain = False
 
     def tensors(self, feeds: Arrays) -> list[Tensor]:
         return [torch.from_numpy(feeds[spec.name].copy()) for spec in self.specs]
@@ -58,7 +65,8 @@ class _Live:
     def call(self, feeds: Arrays) -> dict[str, Array]:
         """Every tensor of the module's answer by name; SourceError naming the layer and the shapes when it raises."""
         try:
-            found = list(_module.flatten(self.forward(self.tensors(feeds))))
+            answer = self.forward(self.tensors(feeds))
+            found = list(_module.flatten(answer))
         except Exception as problem:
             words = hooks.explain(self.forward, self.tensors(feeds), self.module, self.specs, problem)
             raise SourceError(words, detail=str(problem)) from problem
@@ -68,6 +76,7 @@ class _Live:
             raise SourceError("the model's answer holds no tensor")
         if odd := [f"{name!r} ({tensor.dtype})" for name, tensor in found if tensor.dtype == torch.bfloat16]:
             raise SourceError(f"the model gives {', '.join(odd)}, a type that arrays do not have; make it float32 in forward")
+        self.plain = isinstance(answer, Tensor)
         return {name: hooks.array(tensor) for name, tensor in found}
 
     def blame(self, first: Arrays, second: Arrays) -> str:

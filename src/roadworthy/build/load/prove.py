@@ -16,7 +16,7 @@ import numpy as np
 
 from roadworthy.build.load import running
 from roadworthy.build.load.opened import Model
-from roadworthy.core.errors import NotInference
+from roadworthy.core.errors import NotInference, SourceError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array, Arrays, TensorSpec
 
@@ -43,7 +43,7 @@ class Subject:
     rows: bool
 
 
-def prove(subject: Subject, samples: SampleSet | None, *, allow: bool) -> tuple[str, ...]:
+def prove(subject: Subject, samples: SampleSet, *, allow: bool) -> tuple[str, ...]:
     """One sentence for each proof; NotInference, naming the layer where one can be, where a proof fails and ``allow`` does not cover it."""
     return (_steady(subject, samples, allow), *_alone(subject, samples, allow))
 
@@ -55,7 +55,7 @@ def found(sentence: str, allow: bool) -> str:
     raise NotInference(f"{sentence}. {MEANT}")
 
 
-def _steady(subject: Subject, samples: SampleSet | None, allow: bool) -> str:
+def _steady(subject: Subject, samples: SampleSet, allow: bool) -> str:
     feeds, others = (running.draw(subject.inputs, subject.batch, samples, seed=seed) for seed in (0, 1))
     runs = []
     for seed, given in ((0, feeds), (1, feeds), (2, others), (3, feeds)):
@@ -71,14 +71,14 @@ def _steady(subject: Subject, samples: SampleSet | None, allow: bool) -> str:
     return f"the same {subject.batch} {_plural(subject.batch)} gave {how} three times, under different random seeds"
 
 
-def _alone(subject: Subject, samples: SampleSet | None, allow: bool) -> tuple[str, ...]:
+def _alone(subject: Subject, samples: SampleSet, allow: bool) -> tuple[str, ...]:
     if subject.batch < 2:
         return ("the model takes one sample a call, so no sample can see another",)
     if not subject.rows:
         return ("whether samples see each other was not tested: the model's shapes name no batch",)
     feeds, others = (running.draw(subject.inputs, subject.batch, samples, seed=seed) for seed in (0, 2))
-    mates = {name: np.concatenate([feed[:1], _louder(others[name][1:])]) for name, feed in feeds.items()}
-    here, there = (_rows(running.answer(subject.model, given), subject.batch) for given in (feeds, mates))
+    here = _rows(running.answer(subject.model, feeds), subject.batch)
+    mates, there = _with_other_mates(subject, feeds, others)
     coupled = difference({name: rows[:1] for name, rows in here.items()}, {name: rows[:1] for name, rows in there.items()})
     if coupled > SAME:
         place = _place(subject.model, feeds, mates, ", beginning at ")
@@ -87,6 +87,18 @@ def _alone(subject: Subject, samples: SampleSet | None, allow: bool) -> tuple[st
         return (found(f"{sentence}: {why}", allow),)
     proof = f"a sample's answer stayed the same when the {subject.batch - 1} others in its batch were replaced"
     return (proof, _by_itself(subject, feeds, here, allow)) if subject.symbolic else (proof,)
+
+
+def _with_other_mates(subject: Subject, feeds: Arrays, others: Arrays) -> tuple[Arrays, dict[str, Array]]:
+    """The first of ``feeds`` among others, and the answers: louder ones show more, as they are where the model refuses those."""
+    for change in (_louder, np.asarray):
+        mates = {name: np.concatenate([feed[:1], change(others[name][1:])]) for name, feed in feeds.items()}
+        try:
+            return mates, _rows(running.answer(subject.model, mates), subject.batch)
+        except SourceError:
+            if change is np.asarray:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _by_itself(subject: Subject, feeds: Arrays, batch: Arrays, allow: bool) -> str:

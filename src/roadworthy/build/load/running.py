@@ -14,10 +14,11 @@ from roadworthy.core.types import BYTES, Array, Arrays, TensorSpec
 
 
 def draw(specs: tuple[TensorSpec, ...], count: int, samples: SampleSet | None, *, seed: int = 0) -> dict[str, Array]:
-    """``count`` samples of each input: real ones first, then made ones (normal; integers of 0 and 1; bytes); seeded.
+    """``count`` of ``samples`` for each input, from the first one on, and from the beginning again where they are fewer.
 
-    Another seed than 0 gives made ones alone. Byte strings cannot be made up: they are always real ones, from another
-    place for another seed; DataError where there are none.
+    Another seed than 0 begins at another place, and its floats are nearer to zero by a share of their own each: they are others
+    also where the samples are few, and none lies beyond them. Without samples they are made up (normal; whole numbers of 0 and 1;
+    all bytes), and a model need not take them. Raises DataError where byte strings have none, or samples do not fit.
     """
     generator = np.random.default_rng(seed)
     feeds = {}
@@ -25,10 +26,12 @@ def draw(specs: tuple[TensorSpec, ...], count: int, samples: SampleSet | None, *
         real = _real(spec, number, samples)
         if spec.dtype == BYTES:
             array = _strings(spec, count, real, seed)
-        else:
+        elif real is None:
             array = _made(spec, (count, *(int(size) for size in spec.shape[1:])), generator)
-            if real is not None and not seed and real.shape[1:] == array.shape[1:]:
-                array[: len(real)] = cast_exactly(spec.name, real[:count], array.dtype)
+        else:
+            array = cast_exactly(spec.name, real[(np.arange(count) + seed * count) % len(real)], np.dtype(spec.dtype))
+            if seed and array.dtype.kind == "f":
+                array = (array * generator.uniform(0.5, 1.0, array.shape)).astype(array.dtype)
         feeds[spec.name] = array if spec.shape else np.asarray(array[0])
     return feeds
 
@@ -38,7 +41,12 @@ def _real(spec: TensorSpec, number: int, samples: SampleSet | None) -> Array | N
     if samples is None:
         return None
     name = spec.name if spec.name in samples.inputs else samples.inputs[number] if number < len(samples.inputs) else None
-    return None if name is None else samples.open()[name]
+    if name is None:
+        raise DataError(f"the data has no input {spec.name!r}; it holds {', '.join(samples.inputs)}")
+    real = samples.open()[name]
+    if spec.dtype != BYTES and (real.dtype.kind not in "biufc" or real.shape[1:] != spec.shape[1:] or not len(real)):
+        raise DataError(f"the data for {spec.name!r} is {real.dtype}{list(real.shape)}; the model takes {spec}")
+    return real
 
 
 def _strings(spec: TensorSpec, count: int, real: Array | None, seed: int) -> Array:

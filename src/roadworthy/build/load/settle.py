@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from roadworthy.build.load import Loaded, inputs, prove, running
+from roadworthy.build.load import NO_MAKING, Loaded, inputs, made, prove, ranges, running
+from roadworthy.build.load.made import Making
 from roadworthy.build.load.opened import Model
 from roadworthy.core.errors import NotInference, SourceError
 from roadworthy.core.samples import SampleSet
@@ -19,14 +21,28 @@ OTHER_SIZES = (8, 16, 32, 64, 128, 256)
 """Where none of those runs, a size may have been baked in when the model was traced."""
 
 
-def settle_and_keep(model: Model, said: tuple[TensorSpec, ...], samples: SampleSet | None, out: Path, *, allow: bool) -> Loaded:
+def settle_and_keep(
+    model: Model, said: tuple[TensorSpec, ...], samples: SampleSet | None, out: Path, *, allow: bool, making: Making = NO_MAKING
+) -> Loaded:
     """``model`` in inference mode, proven, and kept in ``out`` with the signature that was learnt.
 
-    ``said`` are the inputs in the user's words, maybe none; ``allow`` says that what looks like training mode is meant.
-    Raises UsageError for inputs that do not fit, SourceError for a model that does not run or whose outputs do not follow
-    the batch, NotInference where a proof fails, DataError where it takes byte strings and there are none.
+    ``said`` are the inputs in the user's words, maybe none; ``allow`` says that what looks like training mode is meant. Without
+    ``samples`` they are made up, of values that the model takes. Raises UsageError for inputs that do not fit, SourceError for a
+    model that does not run or whose outputs do not follow the batch, NotInference where a proof fails, DataError where it takes
+    byte strings, or refuses all whole numbers that were made up, and there are no samples.
     """
-    specs, sizes, limit = _sizes(model, inputs.resolve(model.inputs, said, samples), samples)
+    specs = inputs.resolve(model.inputs, said, samples)
+    if samples is not None:
+        return _kept(model, specs, samples, out, allow)
+    fills = ranges.learn(model, specs, making.ranges)
+    with tempfile.TemporaryDirectory() as scratch:
+        samples = made.write(making.out or Path(scratch) / "made", specs, fills, making.count)
+        loaded = _kept(model, specs, samples, out, allow)
+    return replace(loaded, samples=samples if making.out else None, fills=fills)
+
+
+def _kept(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet, out: Path, allow: bool) -> Loaded:
+    specs, sizes, limit = _sizes(model, specs, samples)
     answers = {size: running.answer(model, running.draw(specs, size, samples)) for size in sizes}
     quantised = {spec.name: spec.quantization for spec in model.outputs}
     outputs = tuple(
@@ -42,9 +58,7 @@ def settle_and_keep(model: Model, said: tuple[TensorSpec, ...], samples: SampleS
     return Loaded(graph, model.parameters, proofs, (*model.notes, *most))
 
 
-def _sizes(
-    model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet | None
-) -> tuple[tuple[TensorSpec, ...], tuple[int, ...], int | None]:
+def _sizes(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet) -> tuple[tuple[TensorSpec, ...], tuple[int, ...], int | None]:
     """The specs, the batch sizes the model was seen to take (ascending), and the largest when there is one."""
     if not all(spec.batched for spec in specs):
         size = next((size for spec in specs for size in spec.shape[:1] if isinstance(size, int)), 1)
@@ -67,7 +81,7 @@ def _sizes(
     return tuple(spec.fixed(only[0]) for spec in specs), (only[0],), only[0]
 
 
-def _takes(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet | None, size: int) -> bool:
+def _takes(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet, size: int) -> bool:
     feeds = running.draw(specs, size, samples)
     try:
         running.answer(model, feeds)

@@ -1,21 +1,37 @@
-"""``x:float32[batch,3,32,32]``: an input as the command line says it."""
+"""``x:float32[batch,3,32,32] in 0..255``: an input as the command line says it, with the range of its values where that is known."""
 
 from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
+
+import numpy as np
 
 from roadworthy.core.errors import UsageError
-from roadworthy.core.types import BATCH, BYTES, TensorSpec
+from roadworthy.core.types import BATCH, BYTES, Range, TensorSpec
 
 STRING = "string"
 """How a person says byte strings, an encoded file say."""
 DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool", STRING)
 FORM = "name:dtype[batch,3,32,32]"
+RANGED = f"{FORM} in LOW..HIGH"
+NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
+BOUNDS = re.compile(rf"\s*in\s+({NUMBER})\s*\.\.\s*({NUMBER})\s*")
 
 
 def parse(text: str) -> TensorSpec:
-    """The spec that ``text`` says; UsageError points at the place where it stops making sense."""
+    """The spec that ``text`` says, its range left out; UsageError points at the place where it stops making sense."""
+    return _said(text)[0]
+
+
+def parse_all(texts: Iterable[str]) -> tuple[tuple[TensorSpec, ...], tuple[Range, ...]]:
+    """The specs that ``texts`` say, and the ranges of those that state one; UsageError as by ``parse``."""
+    said = [_said(text) for text in texts]
+    return tuple(spec for spec, _ in said), tuple(bounds for _, bounds in said if bounds is not None)
+
+
+def _said(text: str) -> tuple[TensorSpec, Range | None]:
     name, colon, rest = text.partition(":")
     if not colon or not re.fullmatch(r"\s*[A-Za-z_][\w./-]*\s*", name):
         raise _wrong(text, 0, f"{name.strip()!r} is no name followed by ':'" if name.strip() else "a name is missing")
@@ -24,15 +40,16 @@ def parse(text: str) -> TensorSpec:
     if dtype.strip() not in DTYPES:
         near = difflib.get_close_matches(dtype.strip(), DTYPES, 1)
         raise _wrong(text, at, f"{dtype.strip()!r} is not one of {', '.join(DTYPES)}" + (f"; did you mean {near[0]}?" if near else ""))
-    if not bracket or not shape.rstrip().endswith("]"):
+    inside, closed, bounds = shape.partition("]")
+    if not bracket or not closed:
         raise _wrong(text, len(text) if bracket else at + len(dtype), "the shape must stand in [ and ]")
     at += len(dtype) + 1
-    inside = shape.rstrip()[:-1]
     sizes: list[int | str] = []
     for axis, part in enumerate(inside.split(",") if inside.strip() else []):
         sizes.append(_size(text, at, axis, part.strip()))
         at += len(part) + 1
-    return TensorSpec(name.strip(), BYTES if dtype.strip() == STRING else dtype.strip(), tuple(sizes))
+    spec = TensorSpec(name.strip(), BYTES if dtype.strip() == STRING else dtype.strip(), tuple(sizes))
+    return spec, _range(text, spec, bounds) if bounds.strip() else None
 
 
 def _size(text: str, at: int, axis: int, part: str) -> int | str:
@@ -45,5 +62,32 @@ def _size(text: str, at: int, axis: int, part: str) -> int | str:
     return int(part)
 
 
-def _wrong(text: str, at: int, what: str) -> UsageError:
-    return UsageError(f"--input {text!r}, at character {at + 1}: {what}; write it as {FORM}")
+def _range(text: str, spec: TensorSpec, bounds: str) -> Range:
+    at = len(text) - len(bounds)
+    match = BOUNDS.fullmatch(bounds)
+    if not match:
+        raise _wrong(text, at, f"{bounds.strip()!r} is no range such as 'in 0..255'", RANGED)
+    if spec.dtype == BYTES:
+        raise _wrong(text, at, "byte strings have no range", FORM)
+    try:
+        low, high = (float(number) if spec.dtype.startswith("float") else int(number) for number in match.groups())
+    except ValueError:
+        raise _wrong(text, at, f"an input of {spec.dtype} holds whole numbers, and its range is said in whole numbers", RANGED) from None
+    least, most = _limits(spec.dtype)
+    if not least <= low <= high <= most:
+        why = f"{low} is more than {high}" if low > high else f"{spec.dtype} holds {least} to {most}"
+        raise _wrong(text, at, why, RANGED)
+    return Range(spec.name, low, high)
+
+
+def _limits(dtype: str) -> tuple[int | float, int | float]:
+    if dtype == "bool":
+        return 0, 1
+    if dtype.startswith("float"):
+        most = float(np.finfo(dtype).max)
+        return -most, most
+    return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+
+
+def _wrong(text: str, at: int, what: str, form: str = FORM) -> UsageError:
+    return UsageError(f"--input {text!r}, at character {at + 1}: {what}; write it as {form}")

@@ -58,18 +58,20 @@ def lower(request: LowerRequest) -> Candidate:
 
 
 def plans_for(
-    graphs: tuple[Graph, ...], host: Host, *, runtimes: tuple[str, ...], precisions: tuple[str, ...], calibrated: bool
+    graphs: tuple[Graph, ...], host: Host, *, runtimes: tuple[str, ...], precisions: tuple[str, ...], calibrated: bool, unproven: str = ""
 ) -> Planned:
     """Ask every lowering (or those of ``runtimes``) for its plans; empty filters let everything through.
 
-    Each gets the first graph of the format it likes best. ``calibrated`` says that there are samples to calibrate
-    int8 on. Raises UsageError for a runtime or a precision that does not exist.
+    Each gets the first graph of the format it likes best. ``calibrated`` says that there are samples to calibrate int8 on.
+    ``unproven`` is why the samples prove no plan in another precision than the original's own: there are none then. Raises
+    UsageError for a runtime or a precision that does not exist.
     """
     known = registry.names(registry.LOWERINGS)
     _refuse_unknown("runtime", runtimes, known)
     _refuse_unknown("precision", precisions, PRECISIONS)
     plans: list[tuple[Plan, Graph]] = []
     unavailable: list[str] = []
+    dropped: dict[str, None] = {}
     for name in runtimes or known:
         door = registry.lowering(name)
         graph = _best(graphs, door.ACCEPTS)
@@ -85,6 +87,9 @@ def plans_for(
             continue
         reasons = dict(_lacking(door, host))
         offered = [plan for plan in door.plans(graph, host) if not precisions or plan.precision in precisions]
+        if unproven:
+            dropped |= dict.fromkeys(plan.precision for plan in offered if plan.precision != graph.precision)
+            offered = [plan for plan in offered if plan.precision == graph.precision]
         if graph.precision == "int8":
             # It came that way: nothing is left to calibrate, nor to quantise with.
             reasons.pop("int8", None)
@@ -92,6 +97,8 @@ def plans_for(
             reasons["int8"] = "int8 needs samples to calibrate on"
         plans += [(plan, graph) for plan in offered if plan.precision not in reasons]
         unavailable += [f"{name}: {reason}" for precision, reason in reasons.items() if not precisions or precision in precisions]
+    if dropped:
+        unavailable.append(f"{', '.join(dropped)}: {unproven}")
     return Planned(tuple(plans), tuple(unavailable))
 
 

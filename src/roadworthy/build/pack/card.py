@@ -82,7 +82,7 @@ def _evidence(certificate: Certificate) -> str:
         )
         if not timing.trusted:
             lines.append(f"- These times are not certain: {figures.rounds(timing)}")
-        lines.append(_accuracy(chosen.verified))
+        lines.append(_accuracy(chosen.verified, certificate.samples.words))
     lines += [f"- {_text(proof)}" for proof in certificate.origin.proofs]
     lines += [f"- Noticed: {_text(note.text)}" for note in certificate.notes if not note.warning]
     return "\n".join(lines)
@@ -92,14 +92,13 @@ def _interval(ratio: Interval, paired: bool) -> str:
     return f"95 % interval {figures.span(ratio)}" if paired else f"about, {figures.span(ratio)}: too few undisturbed rounds pair the two"
 
 
-def _accuracy(verified: Verified) -> str:
+def _accuracy(verified: Verified, samples: str) -> str:
     score, parity = verified.score, verified.parity
     if score:
-        values = (
-            f"{figures.metric(score, score.value.value)} on {score.samples:,} samples, the original {figures.metric(score, score.original)}"
-        )
+        found, original = figures.metric(score, score.value.value), figures.metric(score, score.original)
+        values = f"{found} on {score.samples:,} {samples}, the original {original}"
         return f"- {_text(score.metric)} {values}: {figures.change(score)} (95 % interval {figures.change_span(score)})"
-    return f"- largest error {figures.number(parity.max_rel)} of the output's scale on {parity.samples:,} samples"
+    return f"- largest error {figures.number(parity.max_rel)} of the output's scale on {parity.samples:,} {samples}"
 
 
 def _limits(certificate: Certificate) -> str:
@@ -109,7 +108,9 @@ def _limits(certificate: Certificate) -> str:
     ]
     lines += [f"- **Warning:** {_text(note.text)}" for note in certificate.notes if note.warning]
     kind = certificate.samples.kind
-    if kind != "labelled":
+    if kind == "generated":
+        lines.append("- The samples were generated: nothing here was proven on real ones, and nothing says how accurate the original is.")
+    elif kind != "labelled":
         lines.append(f"- The samples were {_text(kind)}: nothing here says how accurate the original is.")
     lines.append("- What was measured holds for data like the data it was measured on.")
     lines += [f"- Not tried: {_text(item)}" for item in certificate.unavailable]

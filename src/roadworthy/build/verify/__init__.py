@@ -82,7 +82,7 @@ def verify(request: VerifyRequest) -> Outcome:
         found, losses, scores = trial.everything(metric)
         size = candidate.signature.call_size(BATCH)
         sizes = tuple(sorted({size, *(candidate.signature.call_size(batch) for batch in request.batches)}))
-        seen = found.parity(sizes, reference.tolerance.limit)
+        seen = found.parity(sizes, reference.tolerance.limit, classes=reference.classes)
         if found.nonfinite:
             return _rejected(request, f"gives NaN or infinite values where the original's are finite ({found.nonfinite} seen)", seen)
         if fault := trial.batch_fault(sizes):
@@ -100,6 +100,11 @@ def verify(request: VerifyRequest) -> Outcome:
 def score_original(request: ScoreRequest) -> Score:
     """The original's own score: a step, or a plain call. Raises UsageError for the metric, DataError for the labels."""
     metric = _metric(request.metric, request.samples)
+    if metric.name == metrics.AGREEMENT and request.reference.classes == 1:
+        raise DataError(
+            f"the original's top class is the same for all {request.reference.samples} samples, so that others agree with it says nothing: "
+            f"give --data whose classes differ, or use --metric {metrics.ERROR}"
+        )
     outputs, scales = request.reference.values(), request.reference.scale()
     labels = request.samples.labels()
     scores = []

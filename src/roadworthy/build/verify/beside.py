@@ -68,7 +68,7 @@ def _parity(mine: dict[str, Array], truth: dict[str, Array], batches: tuple[int,
         Piece(start, min(start + ROWS, count), {name: array[start : start + ROWS] for name, array in mine.items()})
         for start in range(0, count, ROWS)
     )
-    return parity.compare(pieces, truth, scales).parity(batches, limit)
+    return parity.compare(pieces, truth, scales).parity(batches, limit, classes=parity.top_classes(truth))
 
 
 def _through(function: Callable[[Array], Array], outputs: dict[str, Array]) -> dict[str, Array]:

@@ -48,8 +48,8 @@ class Differences:
             self.nonfinite + other.nonfinite,
         )
 
-    def parity(self, batches: tuple[int, ...], limit: float) -> Parity:
-        """As evidence, judged by ``limit``, the largest relative error of an equivalent candidate."""
+    def parity(self, batches: tuple[int, ...], limit: float, *, classes: int = 2) -> Parity:
+        """As evidence, judged by ``limit``, the largest relative error of an equivalent candidate; ``classes`` is ``top_classes``."""
         same = self.discrete_misses <= DISCRETE_SLACK * self.samples
         return Parity(
             samples=self.samples,
@@ -58,7 +58,7 @@ class Differences:
             max_rel=self.worst,
             rms_rel=float(np.sqrt(self.squares / self.elements)) if self.elements else 0.0,
             cosine=self.cosine,
-            agreement=None if self.agreeing is None else self.agreeing / self.samples,
+            agreement=None if self.agreeing is None or classes < 2 else self.agreeing / self.samples,
             equivalent=self.nonfinite == 0 and self.worst <= limit and same,
         )
 
@@ -71,6 +71,22 @@ def scale_of(array: Array) -> float:
 def class_output(outputs: dict[str, Array]) -> str | None:
     """The first continuous output of shape [samples, classes] with at least two classes: the one whose largest value is the answer."""
     return next((name for name, array in outputs.items() if array.dtype.kind == "f" and array.ndim == 2 and array.shape[1] > 1), None)
+
+
+def top_classes(outputs: dict[str, Array]) -> int:
+    """How many different top classes the samples of ``class_output`` have, counted to two; 0 where there is no such output.
+
+    Where it is one class for all, another function may share it by being blind: agreement then says nothing.
+    """
+    name = class_output(outputs)
+    if name is None:
+        return 0
+    array, seen = outputs[name], set[int]()
+    for start in range(0, len(array), 256):
+        seen.update(np.argmax(array[start : start + 256], axis=1).tolist())
+        if len(seen) > 1:
+            break
+    return min(len(seen), 2)
 
 
 def compare(pieces: Iterable[Piece], reference: dict[str, Array], scales: dict[str, float]) -> Differences:

@@ -57,7 +57,8 @@ class Reference:
     """The original's outputs in ``path``, one array for each name, samples first; beside a quantised one, what it stands for.
 
     ``scales`` holds each output's largest finite magnitude, ``batch`` the samples in one call of the run, ``precision`` what
-    the original computes in.
+    the original computes in. ``classes`` is how many different top classes its answers have, counted to two, and 0 where no output
+    has a class axis.
     """
 
     path: Path
@@ -67,6 +68,7 @@ class Reference:
     batch: int
     tolerance: Tolerance
     precision: Precision = "fp32"
+    classes: int = 0
 
     def open(self) -> dict[str, Array]:
         """Every output as the original gave it, mapped read-only; byte strings are read into memory."""
@@ -104,11 +106,12 @@ def establish(request: ReferenceRequest) -> Reference:
                 raise DataError(
                     f"the original itself gives no finite number in {name!r} on these samples: check the preprocessing and weights"
                 )
+        classes = parity.top_classes(outputs)
         pieces = feeding.answers(_Noisy(session, samples), graph.signature, samples, BATCH, NOISE_SAMPLES)
         noise = parity.compare(feeding.valued(pieces, graph.signature), outputs, scales).worst
     double = _double(request, plan, outputs, scales)
     tolerance = Tolerance(double, noise, _limit(graph.signature, noise, double, outputs, scales))
-    return Reference(request.out, names, tuple(scales.values()), samples.count, draft.batch, tolerance, graph.precision)
+    return Reference(request.out, names, tuple(scales.values()), samples.count, draft.batch, tolerance, graph.precision, classes)
 
 
 def _limit(signature: Signature, noise: float, double: float | None, outputs: dict[str, Array], scales: dict[str, float]) -> float:

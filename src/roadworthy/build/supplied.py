@@ -1,0 +1,119 @@
+"""The samples of a deployment: real ones, or made up where none were given; what they can prove, and what to know about them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from roadworthy.build import load
+from roadworthy.build.findings import Data
+from roadworthy.build.job import Job
+from roadworthy.build.lower import PRECISIONS
+from roadworthy.build.workshop import Workshop
+from roadworthy.core.contract import Contract, ImageInput
+from roadworthy.core.errors import DataError, UsageError
+from roadworthy.core.evidence import Note
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Precision, Source
+from roadworthy.core.types import Array, Range, TensorSpec
+from roadworthy.preprocess import dataset, spec
+
+GENERATED = "generated"
+"""The kind of samples that were made up."""
+CAME_QUANTISED = ("onnx", "tflite")
+"""Kinds of sources that may compute in another precision than float32 from the start."""
+NO_DATA = "they need --data to be proven on"
+MADE_UP = Note(
+    "no data was given: the answers were compared on generated values, so nothing here was proven on real ones; give some with --data",
+    warning=True,
+)
+
+
+def refuse_unproven(job: Job, source: Source, data: Data | None = None, own: Precision = "fp32") -> None:
+    """Raise UsageError where ``job`` names a precision that its samples cannot prove.
+
+    Without ``data`` what is known before the source is loaded decides; with it, its samples and the original's ``own`` precision.
+    """
+    if data is None and (job.data is not None or source.kind in CAME_QUANTISED):
+        return
+    unproven = NO_DATA if data is None else data.unproven
+    if unproven and (asked := [name for name in job.precisions if name in PRECISIONS and name != own]):
+        raise UsageError(f"--precisions {','.join(asked)}: {unproven}; give some, or ask for --precisions {own}")
+
+
+def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, shop: Workshop) -> SampleSet | None:
+    """Random pictures through the preprocessing of ``contract``: they reach the range that real ones do.
+
+    None where it takes no images, or neither it nor the one input in ``specs`` says how large they are.
+    """
+    if contract.image is None or len(specs) > 1 or any(one.name == spec.name for one in job.ranges for spec in specs):
+        return None
+    size = _size(contract.image, specs)
+    if size is None:
+        return None
+    count, channels = job.samples or load.MADE, spec.channels_of(contract.image)
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (count, *size, channels), np.uint8)
+    pixels[1::2] = (256 * load.made_pictures(pixels[1::2].shape, generator)).astype(np.uint8)
+    names = tuple(spec.name for spec in specs)
+    return dataset.gather(pixels, names, contract, shop.folder("data/pictures")).samples
+
+
+def _size(image: ImageInput, specs: tuple[TensorSpec, ...]) -> tuple[int, int] | None:
+    """Height and width of a sample."""
+    _, shape = spec.sample_spec(image)
+    known = specs[0].shape[1:] if specs and len(specs[0].shape) == len(shape) + 1 else shape
+    sizes = [size if size is not None else other for size, other in zip(shape, known, strict=True)]
+    height, width = sizes[1:] if image.layout == "CHW" else sizes[:2]
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
+def there(samples: SampleSet | None) -> SampleSet:
+    """``samples``; DataError where there are none, neither given nor made up."""
+    if samples is None:
+        raise DataError("there are no samples to verify with: give some with --data")
+    return samples
+
+
+def check_ranges(samples: SampleSet, ranges: tuple[Range, ...]) -> None:
+    """Raises DataError where a value lies outside of what --input states for it."""
+    arrays = samples.open()
+    for stated in ranges:
+        if stated.name not in arrays:
+            raise UsageError(f"--input states a range for {stated.name!r}, and the model takes {', '.join(samples.inputs)}")
+        array = arrays[stated.name]
+        for start in range(0, len(array), 256):
+            values = np.asarray(array[start : start + 256])
+            outside = values[(values < stated.low) | (values > stated.high)]
+            if outside.size:
+                raise DataError(
+                    f"the data for {stated.name!r} holds {outside.flat[0]}, outside of {stated.low}..{stated.high}, which --input states"
+                )
+
+
+def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: load.Loaded, calibrate: int, shop: Workshop) -> Data:
+    """``samples`` split for their uses; ``gathered`` is the real set that they are, if they are one."""
+    if gathered is None:
+        notes = (MADE_UP, *load.made_notes(loaded.signature.inputs, loaded.fills)) if _made(samples, loaded) else (MADE_UP,)
+        return Data(GENERATED, samples, None, (), notes, NO_DATA)
+    evaluation, calibration = dataset.split(samples, calibrate, shop.folder("data/split"))
+    if samples.count > 1 and _alike(samples):
+        said = f"all {samples.count:,} samples of the data are the same: what is measured on them is measured on one"
+        unproven = "they need samples that differ to be proven on"
+        return Data(gathered.kind, evaluation, None, gathered.classes, (Note(said, warning=True),), unproven)
+    return Data(gathered.kind, evaluation, calibration, gathered.classes)
+
+
+def _made(samples: SampleSet, loaded: load.Loaded) -> bool:
+    return loaded.samples is not None and samples.path == loaded.samples.path
+
+
+def _alike(samples: SampleSet) -> bool:
+    return all(_constant(array) for array in samples.open().values())
+
+
+def _constant(array: Array) -> bool:
+    first = np.asarray(array[:1])
+    chunks = (np.asarray(array[start : start + 256]) for start in range(0, len(array), 256))
+    if array.dtype.kind == "f":
+        return all(np.array_equal(chunk, np.broadcast_to(first, chunk.shape), equal_nan=True) for chunk in chunks)
+    return all(np.array_equal(chunk, np.broadcast_to(first, chunk.shape)) for chunk in chunks)
