@@ -21,7 +21,7 @@ from roadworthy.bundle.manifest import Manifest, Variant
 from roadworthy.core.errors import BackendMissing, BundleError, InvalidRequest, RoadworthyError, StepFailed
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
-from roadworthy.preprocess.answer import Ranked, read_out
+from roadworthy.preprocess.answer import Ranked, ranks, read_out
 from roadworthy.runtimes import CheckedSession, open_session
 from roadworthy.serve.inputs import as_input, images_of
 
@@ -110,7 +110,7 @@ class Model:
     @property
     def ranks(self) -> bool:
         """Whether the first output is read as scores of classes."""
-        return len(self.signature.outputs[0].shape) == 2 and self.signature.outputs[0].dtype != BYTES
+        return ranks(self.contract.answer, self.signature.outputs[0])
 
     def __call__(self, item: Any) -> Prediction:
         """The answer to ``item``.
@@ -126,7 +126,10 @@ class Model:
 
     def rank(self, outputs: Arrays) -> tuple[tuple[Ranked, ...], ...]:
         """For each sample its top classes, best first; empty where the first output has none."""
-        return read_out(self.contract.answer, outputs, self.signature.outputs[0].quantization)
+        first = self.signature.outputs[0]
+        if not self.ranks:
+            return ((),) * (len(outputs[first.name]) if outputs[first.name].ndim else 0)
+        return read_out(self.contract.answer, {first.name: outputs[first.name]}, first.quantization)
 
     def samples(self, feeds: Arrays) -> int:
         """The number of samples in ``feeds``; raises InvalidRequest where they do not fit the signature exactly."""
