@@ -13,10 +13,12 @@ from roadworthy.core.contract import Activation
 from roadworthy.core.evidence import Note
 from roadworthy.core.types import Array
 
-USEFUL = 0.1
+USEFUL = 0.2
 """An original counts as useless where it is surely less than this part of the way from chance to no error at all."""
 DOUBT, FAR = 0.005, 0.2
 """The one-sided error of each bound, which several orders of the labels share, and how much more another order must explain."""
+ALONE = 8
+"""So many samples of other classes, each found with even odds, would hardly all be missed (0.5 ** 8 is below ``DOUBT``)."""
 ANOTHER = "check the order of the labels"
 CHECK = "the order of the labels, the preprocessing or the weights are probably not what the model was trained with"
 
@@ -37,11 +39,12 @@ def doubts(reference: Reference, labels: Array, classes: Sequence[str], binary: 
     hits, n = int(np.sum(found == labels)), len(labels)
     chance = float(np.bincount(found, minlength=count) / n @ (np.bincount(labels, minlength=count)[:count] / n))
     hint = _other_order(found, labels, count, classes, hits)
-    useless = binomial_upper(hits, n, DOUBT) < chance + USEFUL * (1 - chance) and _lower(hits, n) <= chance
+    alone = bool((found == found[0]).all()) and n - hits >= ALONE
+    useless = alone or (binomial_upper(hits, n, DOUBT) < chance + USEFUL * (1 - chance) and _lower(hits, n) <= chance)
     if not useless and not hint:
         return ()
     said = f"the original itself gets {hits / n:.2%} top-1 on your {n:,} labels, where chance is {chance:.1%}"
-    only = f"; it answers {_name(classes, int(found[0]))} for every sample" if (found == found[0]).all() and n > 1 else ""
+    only = f"; it answers {_name(classes, int(found[0]))} for every sample" if alone else ""
     return (Note(f"{said}{only}: {hint or CHECK}", warning=True),)
 
 
