@@ -112,8 +112,10 @@ def check_classes(dataset: Dataset, outputs: int, output: str = "output") -> Non
         names.check_count(dataset.classes, outputs, output)
     labels = dataset.samples.labels()
     if labels is not None and labels.max() >= model:
-        has = "one output tells apart" if outputs == 1 else f"{outputs} outputs knows"
-        raise DataError(f"the data has a sample of class {labels.max()}; a model with {has} classes 0 to {model - 1}")
+        most = f"the data has a sample of class {labels.max()}"
+        if outputs == 1:
+            raise DataError(f"{most}; a model with one output tells classes 0 and 1 apart, and other targets need a --metric of your own")
+        raise DataError(f"{most}; a model with {outputs} outputs knows classes 0 to {model - 1}")
 
 
 def split(samples: SampleSet, calibration: int, out: Path) -> tuple[SampleSet, SampleSet | None]:
