@@ -5,25 +5,25 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from roadworthy.build import capture, load, lower, measure, pack, verify
+from roadworthy.build import capture, classes, load, lower, measure, pack, verify
 from roadworthy.build.findings import Data, Findings, certificate_of, nothing_left, reproductions
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial, search
 from roadworthy.build.workshop import Notify, Progress, Workshop, workshop
 from roadworthy.bundle import store
+from roadworthy.bundle.acceptance import Acceptance, AcceptanceRequest
 from roadworthy.bundle.certificate import Certificate, Goal, Route
-from roadworthy.core import registry
+from roadworthy.core import isolate, registry
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import NoCandidate, StepFailed
-from roadworthy.core.evidence import Note, Parity
+from roadworthy.core.evidence import Parity
 from roadworthy.core.samples import SampleSet, noise, renamed
 from roadworthy.core.stages import Candidate, Graph, Plan, Source, Verified
 from roadworthy.core.types import BATCH, Signature, TensorSpec
-from roadworthy.preprocess import answer as answers
 from roadworthy.preprocess import dataset, names, spec
-from roadworthy.preprocess.answer import columns
 
 STEP_SECONDS = 600.0
 NOISE_SAMPLES = 256
@@ -56,7 +56,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         signature = promised(loaded.signature, graphs)
         plans, unavailable = _plans(graphs, signature, data, job, shop)
         trial, baseline = reference_of(loaded.graph, signature, data, job, shop)
-        data = replace(data, notes=(*data.notes, *_notes_on_answers(trial, data)))
+        data = replace(data, notes=(*data.notes, *classes.notes_on_answers(trial, data)))
         outcome = search(plans, graphs, trial, shop)
         race = _race((baseline, *outcome.verified), trial.samples, job, shop)
         rejected = (*outcome.rejected, *race.failed)
@@ -109,16 +109,11 @@ def load_original(
     samples = samples or noise(loaded.signature, job.samples or NOISE_SAMPLES, shop.folder("data/all"))
     samples = renamed(samples, tuple(one.name for one in loaded.signature.inputs))
     dataset.check_inputs(samples, loaded.signature)
-    answer = contract.answer if contract.answer.labels or not gathered else replace(contract.answer, labels=gathered.classes)
-    first = loaded.signature.outputs[0]
-    if classes := columns(first):
-        if contract.answer.labels:
-            names.check_count(contract.answer.labels, classes, first.name, str(job.labels or job.preprocess))
-        if gathered and ":" not in (job.metric or ""):
-            dataset.check_classes(replace(gathered, samples=samples), classes, first.name)
+    classes.refuse_others(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
     evaluation, calibration = dataset.split(samples, calibrate, shop.folder("data/split"))
     shop.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))
-    notes = (*(gathered.notes if gathered else ()), *_notes_on_names(answer.labels))
+    answer = classes.named(contract, gathered)
+    notes = (*(gathered.notes if gathered else ()), *classes.notes_on_names(answer.labels))
     known = gathered.classes if gathered else ()
     return loaded, Data(gathered.kind if gathered else "noise", evaluation, calibration, known, notes, answer)
 
@@ -133,40 +128,6 @@ def _noise_images(contract: Contract, job: Job, shop: Workshop) -> SampleSet | N
         return None
     signature = Signature((TensorSpec("input", dtype, (BATCH, *sizes)),), ())
     return noise(signature, job.samples or NOISE_SAMPLES, shop.folder("data/all"))
-
-
-def _notes_on_names(labels: tuple[str, ...]) -> tuple[Note, ...]:
-    again = names.twice(labels)
-    if not again:
-        return ()
-    return (Note(f"{len(again)} of the {len(set(labels))} class names stand for several classes each, {again[0]!r} first"),)
-
-
-def _notes_on_answers(trial: Trial, data: Data) -> tuple[Note, ...]:
-    """How a single column is read, and whether the original's answers fit the samples' labels."""
-    found: list[Note] = []
-    labels = data.evaluation.labels()
-    if trial.binary:
-        found.append(_note_on_column(trial, data))
-    if labels is not None and trial.metric in verify.BUILT_IN:
-        found.extend(verify.doubts(trial.reference, labels, data.answer.labels, trial.binary))
-    return tuple(found)
-
-
-def _note_on_column(trial: Trial, data: Data) -> Note:
-    """A guess on real samples, and hardly one on noise, which may lead a logit anywhere."""
-    labels = data.answer.labels
-    second = repr(labels[1]) if len(labels) == 2 else "class 1"
-    what, limit = ("probability", "0.5") if trial.binary == "applied" else ("logit", "0")
-    text = f"the output {trial.signature.outputs[0].name!r} is one number a sample, read as the {what} of {second} (above {limit})"
-    if data.answer.activation != "auto":
-        return Note(text)
-    why = "all of the original's answers lie" if trial.binary == "applied" else "not all of the original's answers lie"
-    other = 'activation = "sigmoid"' if trial.binary == "applied" else 'activation = "applied"'
-    noise = data.kind == "noise"
-    return Note(
-        f"{text}, because {why} in 0..1{' on noise' if noise else ''}; {other} under [answer] in --preprocess says otherwise", noise
-    )
 
 
 def capture_all(original: Graph, samples: SampleSet, shop: Workshop) -> tuple[tuple[Graph, ...], tuple[Route, ...]]:
@@ -228,21 +189,14 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, sh
     shop.notify(Progress("original", 0, 1))
     request = verify.ReferenceRequest(original, data.evaluation, shop.host.cores, shop.folder("reference"))
     reference = shop.step(verify.establish, request, "reference")
-    values = reference.values()
-    first, labelled = signature.outputs[0], data.evaluation.labelled
-    # What a metric of the user's makes of the labels is not known here: they may be no classes.
-    two = len(data.answer.labels) == 2 or (labelled and ":" not in (job.metric or ""))
-    answer = answers.settled(data.answer, {first.name: values[first.name]}, two=two)
-    single = answers.column(values[first.name]) is not None
-    binary = answer.activation if single and two and answer.activation in answers.TWO_CLASSES else None
-    classes = binary is not None or bool(columns(first) and not single)
-    metric = job.metric or ("top1" if labelled else "agreement" if classes else "error")
+    read = classes.reading(data, reference, signature, job)
+    metric = job.metric or ("top1" if data.evaluation.labelled else "agreement" if read.classes else "error")
     reserve = RACE_SHARE * job.seconds
-    trial = Trial(data.calibration, data.evaluation, reference, signature, metric, job.max_drop, reserve, answer, binary)
+    trial = Trial(data.calibration, data.evaluation, reference, signature, metric, job.max_drop, reserve, read.answer, read.binary)
     candidate = Candidate(baseline_of(original, shop), original.path, signature, original.format, original.size, 0.0)
-    asked = verify.ScoreRequest(data.evaluation, reference, metric, job.max_drop, binary)
+    asked = verify.ScoreRequest(data.evaluation, reference, metric, job.max_drop, read.binary)
     score = shop.step(verify.score_original, asked, "score")
-    parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if classes else None, True)
+    parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if read.classes else None, True)
     shop.notify(Progress("original", 1, 1, f"{score.metric} {score.value.value:.2%}"))
     return trial, Verified(candidate, parity, score)
 
@@ -271,5 +225,11 @@ def _pack(findings: Findings, certificate: Certificate, contract: Contract, job:
         answers=findings.trial.reference.open(),
         reproduce=reproductions(job, findings.rejected),
     )
-    pack.pack(request, job.output)
+    pack.pack(request, job.output, partial(_opened_by_a_server, shop))
     shop.notify(Progress("pack", 1, 1))
+
+
+def _opened_by_a_server(shop: Workshop, root: Path) -> Acceptance:
+    """The new bundle at ``root``, opened in a fresh process. That is the server's own code, which nothing here imports."""
+    log = shop.folder("logs/accept.log")
+    return isolate.call_named("roadworthy.serve.acceptance:accept", AcceptanceRequest(root), Acceptance, limits=shop.limits, log=log)
