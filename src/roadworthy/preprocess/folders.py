@@ -130,7 +130,8 @@ def _notes(root: Path, folders: Sequence[Path], doubtful: Sequence[Path], images
             yield Note(f"the folder {folder.name}/ bears the name of a split of a data set and was taken for a class")
     loose = [path for path in _entries(root) if path.is_file() and _is_image(path)] if folders and images else []
     if loose:
-        yield Note(f"{len(loose)} images lie beside the class folders and were left out, {loose[0].name} first")
+        many = f"{len(loose)} images lie" if len(loose) > 1 else "1 image lies"
+        yield Note(f"{many} beside the class folders, left out: {_some([path.name for path in loose])}")
     nested = [(folder, inside) for folder in folders if (inside := [one for one in _folders(folder) if any(_samples(one))])]
     if nested:
         folder, inside = nested[0]
