@@ -60,9 +60,11 @@ LABELS = ("tench", "goldfish", "grün", "hammerhead")
 SEES = Contract(ImageInput(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3)), Answer("softmax", 2, LABELS))
 
 
-def variant(flavour: str, runtime: str = "testkit", *, features: tuple[str, ...] = (), requires: tuple[str, ...] = ()) -> bundles.Variant:
+def variant(
+    flavour: str, runtime: str = "testkit", *, features: tuple[str, ...] = (), requires: tuple[str, ...] = (), threads: int = 1
+) -> bundles.Variant:
     """A variant of the third party's runtime."""
-    plan = Plan(runtime, flavour=flavour)
+    plan = Plan(runtime, flavour=flavour, threads=threads)
     return replace(bundles.NULL, name=plan.name, plan=plan, path=f"variants/{plan.name}", features=features, requires=requires)
 
 
@@ -72,9 +74,10 @@ def echo_golden() -> Arrays:
     return {"in.x": x, "out.y": x}
 
 
-def write_echo(target: Path, *flavours: str, name: str = "echo") -> Path:
-    """A bundle of the third party's runtime."""
-    return bundles.write_bundle(target, name=name, signature=ECHO, variants=tuple(map(variant, flavours)), golden=echo_golden())
+def write_echo(target: Path, *flavours: str, name: str = "echo", threads: int = 1) -> Path:
+    """A bundle of the third party's runtime, certified on so many threads."""
+    variants = tuple(variant(flavour, threads=threads) for flavour in flavours)
+    return bundles.write_bundle(target, name=name, signature=ECHO, variants=variants, golden=echo_golden())
 
 
 def strings(*values: bytes) -> Array:

@@ -157,7 +157,7 @@ WRONG = {
     "a product that overflows": (lambda: typed("x", "FP32", (2**62, 2**62), fp32_contents=[1]), "INVALID_ARGUMENT", "elements"),
     "too few elements": (lambda: typed("x", "FP32", (2, 2), fp32_contents=[1]), "INVALID_ARGUMENT", "4 elements"),
     "elements of another type": (lambda: typed("x", "FP32", (1, 2), int_contents=[1, 2]), "INVALID_ARGUMENT", "fp32_contents has 0"),
-    "out of range": (lambda: typed("x", "INT8", (1, 2), int_contents=[1, 200]), "INVALID_ARGUMENT", "outside INT8"),
+    "out of range": (lambda: typed("x", "INT8", (1, 2), int_contents=[1, 200]), "INVALID_ARGUMENT", "outside int8"),
     "half in contents": (lambda: typed("x", "FP16", (1, 2), fp32_contents=[1, 2]), "INVALID_ARGUMENT", "raw_input_contents"),
     "no such datatype": (lambda: typed("x", "FP33", (1, 2)), "INVALID_ARGUMENT", "FP33"),
     "a name that is very long": (lambda: inference.ModelInferRequest(model_name="n" * 100_000), "NOT_FOUND", "nnnn"),

@@ -15,8 +15,9 @@ from roadworthy.build.job import Job
 from roadworthy.build.load.spec import parse
 from roadworthy.build.pipeline import Deployment, deploy
 from roadworthy.build.workshop import Notify
-from roadworthy.core.errors import UsageError
-from roadworthy.core.types import BATCH, TensorSpec
+from roadworthy.core.errors import InvalidRequest, UsageError
+from roadworthy.core.exact import as_array
+from roadworthy.core.types import BATCH, Array, TensorSpec
 
 
 def deploy_live(
@@ -73,7 +74,7 @@ def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
         if len(names) < len(several):
             raise UsageError(f"there are {len(several)} example inputs, and {type(model).__name__} takes {len(names)}: {', '.join(names)}")
         examples = dict(zip(names, several, strict=False))
-    arrays = {name: np.asarray(example) for name, example in examples.items()}
+    arrays = {name: _array(name, example) for name, example in examples.items()}
     for name, array in arrays.items():
         if array.ndim == 0:
             raise UsageError(f"the example for {name!r} is a single number; give a batch, samples first")
@@ -90,9 +91,10 @@ def _data_file(data: Any, scratch: Path) -> str | None:
     if data is None or isinstance(data, str | Path):
         return None if data is None else str(data)
     x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-    arrays = {name: np.asarray(array) for name, array in x.items()} if isinstance(x, Mapping) else {"x": np.asarray(x)}
+    given = dict(x) if isinstance(x, Mapping) else {"x": x}
+    arrays = {name: _array(name, array) for name, array in given.items()}
     if y is not None:
-        arrays["y"] = np.asarray(y)
+        arrays["y"] = _array("y", y)
     if any(array.dtype.kind in "OSU" for array in arrays.values()):
         raise UsageError("byte strings in memory cannot be handed over; give a folder of files, or 'FILE.py:callable' that returns them")
     path = scratch / "data.npz"
@@ -100,9 +102,18 @@ def _data_file(data: Any, scratch: Path) -> str | None:
     return str(path)
 
 
+def _array(name: str, item: Any) -> Array:
+    """``item`` as an array; UsageError where it is none, or keeps values masked."""
+    try:
+        return as_array(name, item.detach().cpu() if hasattr(item, "detach") else item)
+    except InvalidRequest as problem:
+        raise UsageError(problem.message) from None
+
+
 def _labels_file(labels: Sequence[str] | Mapping[int, str] | Path | str | None, scratch: Path) -> Path | None:
     if labels is None or isinstance(labels, str | Path):
         return None if labels is None else Path(labels)
     path = scratch / "labels.json"
-    path.write_text(json.dumps(dict(labels) if isinstance(labels, Mapping) else list(labels)), encoding="utf-8")
+    named = {str(index): str(name) for index, name in labels.items()} if isinstance(labels, Mapping) else [str(name) for name in labels]
+    path.write_text(json.dumps(named), encoding="utf-8")
     return path

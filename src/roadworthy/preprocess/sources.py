@@ -250,6 +250,8 @@ def _array(value: Any, what: str) -> Array:
     for step in ("detach", "cpu"):
         if callable(method := getattr(value, step, None)):
             value = method()
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DataError(f"{what} has masked values, which no model takes; fill them first, for example with .filled(0)")
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as problem:
