@@ -18,6 +18,7 @@ from roadworthy.runtimes import Checked
 from roadworthy.serve.counters import Inferences
 from roadworthy.serve.lane import InferenceFailed, Lane
 from roadworthy.serve.limits import Limits
+from waiting import HANG_SECONDS
 
 SIGNATURE = Signature((TensorSpec("x", "float32", ("batch", 2)),), (TensorSpec("y", "float32", ("batch", 2)),))
 
@@ -41,7 +42,7 @@ class Doubler:
     def answer(self, given: Checked) -> Arrays:
         feeds = given.feeds
         self.threads.add(threading.current_thread().name)
-        self.gate.wait(10)
+        self.gate.wait(HANG_SECONDS)
         self.calls.append(len(feeds["x"]))
         if (feeds["x"] == 13).any():
             raise StepFailed("thirteen")
@@ -65,7 +66,7 @@ def with_lane(body: Callable[[Lane, Doubler], Awaitable[None]], model: Doubler, 
         lane = Lane([model], counters, **options)  # type: ignore[list-item]
         await body(lane, model)
         model.gate.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             await lane.drained()
         assert lane.waiting == lane.running == 0
         lane.close()
@@ -249,6 +250,12 @@ def test_a_delay_fills_a_batch_where_somebody_asks_for_it() -> None:
         await asyncio.sleep(0.01)
         await asyncio.gather(first, lane.submit(x(2)))
 
+    async def alone(lane: Lane, model: Doubler) -> None:
+        await lane.submit(x(1))
+
     model = open_doubler(pace=1e-7)
-    with_lane(body, model, cap=4, delay=0.2)
+    with_lane(body, model, cap=2, delay=HANG_SECONDS)
     assert model.calls == [2, -1]
+    model = open_doubler(pace=1e-7)
+    with_lane(alone, model, cap=2, delay=0.05)
+    assert model.calls == [1, -1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from roadworthy.build.pipeline import Deployment, deploy
 from roadworthy.build.workshop import Notify
 from roadworthy.core.errors import InvalidRequest, UsageError
 from roadworthy.core.exact import as_array
+from roadworthy.core.scratch import Directory
 from roadworthy.core.types import BATCH, Array, TensorSpec
 
 
@@ -38,8 +38,8 @@ def deploy_live(
     does not. ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. ``labels`` are a file,
     names in the order of the outputs, or names by index. The rest are the fields of ``Job``.
     """
-    with tempfile.TemporaryDirectory(prefix="roadworthy-") as name:
-        scratch = Path(name)
+    with Directory() as made:
+        scratch = made.path
         specs = tuple(parse(text) for text in inputs)
         if isinstance(model, str | Path):
             source, trust = Path(model), bool(options.pop("trust", False))

@@ -1,7 +1,8 @@
 """A third party's runtime, found by entry point, that misbehaves on request.
 
 Flavour ``echo``: y is x, but x[0, 1] seconds late, and where x[0, 0] is 13 it raises, where it is -1 it answers NaN and
-infinity. ``steady`` is never faster than two milliseconds. ``lying`` is off by one, ``silent`` leaves the output out,
+infinity, where it is -2 it waits until the file named by TESTKIT_GATE exists. ``steady`` is never faster than two milliseconds.
+``lying`` is off by one, ``silent`` leaves the output out,
 ``late`` takes a second to load, ``doomed`` ends its process then, ``many`` has several inputs and outputs, ``files`` takes
 byte strings and gives their length and first byte as scores, and themselves, or fails on one. ``errs-on-1`` is off by one
 on one thread alone, ``errs-on-2`` on two, ``errs-at-16`` in calls of 16 samples and more, and ``one-process`` loads on the
@@ -10,6 +11,7 @@ first number of threads it was asked for and on no other. Two calls at a time ar
 
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -63,6 +65,8 @@ class Session:
             time.sleep(0.002)
         if x[0, 0] == 13:
             raise RuntimeError("thirteen is more than this runtime\ncan bear")
+        while x[0, 0] == -2 and not Path(os.environ["TESTKIT_GATE"]).exists():
+            time.sleep(0.01)
         if x[0, 1] > 0:
             time.sleep(float(x[0, 1]))
         if x[0, 0] == -1:
