@@ -174,7 +174,7 @@ def commands(context: click.Context) -> None:
     "--data",
     help="Samples: a folder with one folder a class (images, or any files for a model of bytes), a .npz with x and y, or module:callable.",
 )
-@click.option("--labels", type=EXISTING, help="Class names, one a line, in the order of the model's outputs.")
+@click.option("--labels", type=EXISTING, help="Class names in the order of the model's outputs: one a line, CSV or JSON.")
 @click.option(
     "--preprocess",
     help="How an image becomes an input: imagenet, cifar10, mnist, unit, tf, caffe, raw (the last four also as tf:224), or a TOML file.",
@@ -249,7 +249,7 @@ def _one(values: tuple[str, ...], option: str) -> str | None:
 @click.option("--outputs", multiple=True, help="The tensors a frozen graph answers with; A=... for one source alone.")
 @click.option("--preprocess", multiple=True, help="How an image becomes an input; A=... for one source alone.")
 @click.option("--data", help="Samples, as for deploy; arrays are transposed for a source that wants its channels elsewhere.")
-@click.option("--labels", type=EXISTING, help="Class names, one a line, in the order of the models' outputs.")
+@click.option("--labels", type=EXISTING, help="Class names in the order of the models' outputs: one a line, CSV or JSON.")
 @click.option("--samples", type=click.IntRange(min=1), help="Use at most this many samples, classes balanced.")
 @click.option("--runtimes", multiple=True, callback=_names, help="Measure these runtimes beside the originals only (comma-separated).")
 @click.option("--only-parity", is_flag=True, help="Are they the same function? Nothing is timed.")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from roadworthy.core.contract import Answer
-from roadworthy.core.types import Quantization
-from roadworthy.preprocess.answer import Ranked, read_out, scores, settled
+from roadworthy.core.contract import Activation, Answer
+from roadworthy.core.types import Quantization, TensorSpec
+from roadworthy.preprocess.answer import ranks, read_out, scores, settled
 
 
 def test_the_best_classes_come_first_with_their_names() -> None:
@@ -45,8 +47,70 @@ def test_scalars_strings_and_nothing() -> None:
     assert read_out(Answer(), {"y": np.zeros((0, 4), np.float32)}) == ()
 
 
-def test_one_column_is_a_probability_by_sigmoid() -> None:
-    assert read_out(Answer("sigmoid"), {"y": np.zeros((1, 1), np.float32)}) == ((Ranked(0, "0", 0.5),),)
+TWO = ("cat", "dog")
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (3,)])
+@pytest.mark.parametrize(("activation", "numbers"), [("applied", [0.02, 0.998, 0.5]), ("sigmoid", [-4.0, 6.0, 0.0])])
+def test_one_number_and_two_names_rank_both_classes(shape: tuple[int, ...], activation: Activation, numbers: list[float]) -> None:
+    low, high, even = read_out(Answer(activation, labels=TWO), {"y": np.array(numbers, np.float32).reshape(shape)})
+    assert [one.label for one in low] == ["cat", "dog"] and [one.label for one in high] == ["dog", "cat"]
+    assert [one.score for one in high] == pytest.approx([0.998, 0.002], abs=1e-3)
+    assert [(one.label, one.score) for one in even] == [("cat", 0.5), ("dog", 0.5)]
+
+
+@pytest.mark.parametrize("activation", ["auto", "none", "softmax", "applied", "sigmoid"])
+@pytest.mark.parametrize("labels", [(), ("dog",), ("cat", "dog", "bird"), TWO])
+def test_one_number_ranks_nothing_unless_it_tells_two_named_classes_apart(activation: Activation, labels: tuple[str, ...]) -> None:
+    ranked = labels == TWO and activation in ("applied", "sigmoid")
+    answer = Answer(activation, labels=labels)
+    for shape, spec in (((2, 1), ("batch", 1)), ((2,), ("batch",)), ((1, 1), (1, 1)), ((1,), (1,))):
+        found = read_out(answer, {"y": np.full(shape, 0.9, np.float32)})
+        assert all(map(bool, found)) == ranked and len(found) == shape[0]
+        assert ranks(answer, TensorSpec("y", "float32", spec)) == ranked
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "expected"),
+    [
+        ("float32", ("batch", 3), True),
+        ("int64", ("batch", 3), True),
+        ("float32", ("batch", "n"), True),
+        ("float32", (5,), False),
+        ("int64", ("batch",), False),
+        ("int64", ("batch", 1), False),
+        ("bool", ("batch", 3), False),
+        ("object", ("batch", 3), False),
+        ("float32", ("batch", 3, 3), False),
+    ],
+)
+def test_which_outputs_rank(dtype: str, shape: tuple[int | str, ...], expected: bool) -> None:
+    assert ranks(Answer("applied", labels=TWO), TensorSpec("y", dtype, shape)) == expected
+
+
+def test_whole_numbers_of_one_column_rank_only_where_they_stand_for_others() -> None:
+    raw, quantization = np.array([[230], [20]], np.uint8), Quantization(1 / 256, 0)
+    answer = settled(Answer(labels=TWO), {"y": raw}, quantization)
+    assert answer.activation == "applied"
+    assert [row[0].label for row in read_out(answer, {"y": raw}, quantization)] == ["dog", "cat"]
+    assert ranks(answer, TensorSpec("y", "uint8", ("batch", 1), quantization))
+    assert read_out(answer, {"y": raw}) == ((), ())
+    logits = Quantization(0.1, 128)
+    answer = settled(Answer(labels=TWO), {"y": raw}, logits)
+    assert answer.activation == "sigmoid"
+    assert [row[0].label for row in read_out(answer, {"y": raw}, logits)] == ["dog", "cat"]
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (4,)])
+def test_what_auto_settles_to_for_one_number(shape: tuple[int, ...]) -> None:
+    def found(numbers: list[float], **answer: Any) -> str:
+        return settled(Answer(labels=answer.pop("labels", TWO)), {"y": np.array(numbers, np.float32).reshape(shape)}, **answer).activation
+
+    assert found([0.1, 0.9, 1.0, 0.0]) == "applied"
+    assert found([0.1, 0.9, 1.01, 0.0]) == found([0.1, -0.9, 0.2, 0.0]) == found([0.1, np.inf, 0.2, 0.0]) == "sigmoid"
+    assert found([0.1, 0.9, np.nan, 0.0]) == "applied", "one answer that is no number turns probabilities into logits"
+    assert found([0.1, 0.9, 1.0, 0.0], labels=()) == found([3.0, -2.0, 0.0, 1.0], labels=("a", "b", "c")) == "none"
+    assert found([3.0, -2.0, 0.0, 1.0], labels=(), two=True) == "sigmoid"
 
 
 def test_non_finite_outputs_stay_visible_and_warn_nobody() -> None:
@@ -78,7 +142,6 @@ def test_a_second_softmax_is_not_applied_to_probabilities() -> None:
         (SHARES, "applied"),
         (SHARES > 0.4, "softmax"),
         (np.array([[0.9, 0.8], [0.1, 0.0]]), "applied"),
-        (np.array([[0.9], [0.2]]), "applied"),
         (SHARES - 0.11, "softmax"),
         (SHARES * 9, "softmax"),
         (np.array([[np.nan, 0.2]]), "softmax"),

@@ -78,6 +78,41 @@ def test_labels_of_the_folders_count_are_names_in_their_order(tmp_path: Path) ->
     assert dataset.classes == ("tench", "goldfish") and dataset.by_folder
 
 
+def places(root: Path, labels: list[str], out: Path, ids: tuple[str, ...] = ()) -> dict[str, int]:
+    """Each folder's class index, and the notes are kept."""
+    dataset = gather(root, ("x",), spec.with_labels(IMAGES, labels), out, ids=ids)
+    names = sorted(path.name for path in root.iterdir())
+    return {
+        names[int(first)]: int(label) for (first, *_), label in zip(first_pixels(dataset.samples), labels_of(dataset.samples), strict=True)
+    }
+
+
+def test_a_folder_is_found_however_its_labels_words_are_joined(tmp_path: Path) -> None:
+    root = folder(tmp_path / "data", {"Ant": 1, "golden_retriever": 1})
+    assert places(root, ["Golden Retriever", "ant"], tmp_path / "a") == {"Ant": 1, "golden_retriever": 0}
+    with pytest.raises(DataError, match="'Ant' is not among the 2 labels"):
+        gather(root, ("x",), spec.with_labels(IMAGES, ["golden retriever", "cow"]), tmp_path / "b")
+
+
+def test_a_folder_is_found_by_its_classs_other_name(tmp_path: Path) -> None:
+    root = folder(tmp_path / "data", {"n01440764": 1, "n03888257": 1})
+    ids = ("n03888257", "n02979186", "n01440764")
+    assert places(root, ["parachute", "cassette player", "tench"], tmp_path / "a", ids) == {"n01440764": 2, "n03888257": 0}
+
+
+def test_a_guess_about_the_order_of_classes_is_said(tmp_path: Path) -> None:
+    root = folder(tmp_path / "data", {"n01": 1, "n02": 1})
+    (note,) = gather(root, ("x",), spec.with_labels(IMAGES, ["tench", "goldfish"]), tmp_path / "a").notes
+    assert note.text == "no class folder bears a label's name: they were taken in sorted order, n01/ for 'tench' and so on"
+    numbers = folder(tmp_path / "numbers", {str(number): 1 for number in (1, 10, 2)})
+    dataset = gather(numbers, ("x",), IMAGES, tmp_path / "b")
+    assert dataset.classes == ("1", "10", "2")
+    assert "in the order of text, 10/ before 2/, as ImageFolder and Keras count them" in dataset.notes[0].text
+    assert places(numbers, ["1", "2", "10"], tmp_path / "c") == {"1": 0, "2": 1, "10": 2}
+    for names in (("01", "02", "10"), ("1", "2", "9"), ("ant", "bee")):
+        assert gather(folder(tmp_path / names[0], dict.fromkeys(names, 1)), ("x",), IMAGES, tmp_path / f"{names[0]}-out").notes == ()
+
+
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
@@ -144,6 +179,19 @@ def test_npz_of_ready_samples(tmp_path: Path) -> None:
     assert pairs(dataset.samples) == {(2.0 * i, i) for i in range(6)}
 
 
+@pytest.mark.parametrize(
+    "y",
+    [np.eye(3, dtype=np.float32)[[0, 2, 1]], np.eye(3, dtype=bool)[[0, 2, 1]], np.array([0.0, 2.0, 1.0]), np.array([[0.0], [2.0], [1.0]])],
+)
+def test_one_hot_rows_and_whole_floats_are_class_indices(tmp_path: Path, y: Array) -> None:
+    samples = gather({"x": np.arange(3.0)[:, None]}, ("x",), TENSORS, tmp_path / "a").samples
+    assert not samples.labelled
+    labelled = gather((np.array([[0.0], [2.0], [1.0]]), y), ("x",), TENSORS, tmp_path / "b").samples
+    assert pairs(labelled) == {(0.0, 0), (2.0, 2), (1.0, 1)}
+    yes = gather((np.array([[0.0], [1.0]]), np.array([False, True])), ("x",), TENSORS, tmp_path / "c").samples
+    assert pairs(yes) == {(0.0, 0), (1.0, 1)}
+
+
 def test_npz_with_arrays_named_like_the_inputs(tmp_path: Path) -> None:
     a, y = np.arange(4, dtype=np.int64), np.arange(8, dtype=np.float32).reshape(4, 2)
     dataset = gather(npz(tmp_path / "d.npz", a=a, y=y, spare=a), ("y", "a"), TENSORS, tmp_path / "out")
@@ -173,7 +221,9 @@ def test_images_in_npz_go_through_the_contract_and_tensors_do_not(tmp_path: Path
         ({"x": np.array([b"a\0", b"b"])}, "has lost the zeros at the ends .* give byte strings as a folder of files"),
         ({"x": np.array([{}, None])}, "would have to be unpickled: give byte strings as a folder"),
         ({"x": np.zeros((3, 2)), "y": np.zeros(4, int)}, "has 3 samples and 4 labels"),
-        ({"x": np.zeros((3, 2)), "y": np.zeros(3)}, "must be one integer class index"),
+        ({"x": np.zeros((3, 2)), "y": np.array([0, 0.5, 1])}, "must be one integer class index"),
+        ({"x": np.zeros((3, 2)), "y": np.array([0, np.nan, 1])}, "must be one integer class index"),
+        ({"x": np.zeros((3, 2)), "y": np.array([[0, 1], [1, 1], [1, 0]])}, "must be one integer class index"),
         ({"x": np.zeros((3, 2)), "y": np.zeros((3, 10), int)}, "must be one integer class index"),
         ({"x": np.zeros((3, 2)), "y": np.array([0, -1, 2])}, "y holds -1; class indices start at 0"),
         ({"x": np.zeros((3, 2)), "y": np.array([0, 2**63, 2], np.uint64)}, "y holds 9223372036854775808"),
@@ -293,7 +343,7 @@ def test_a_full_disk_is_said_and_nothing_stays(tmp_path: Path, monkeypatch: pyte
     # /dev/full is a real device on which every write fails for want of space.
     monkeypatch.setattr(store, "file_of", lambda name: Path("/dev/full"))
     monkeypatch.setattr("roadworthy.preprocess.dataset.file_of", lambda name: Path("/dev/full"))
-    for data, contract in ((np.zeros((5, 100_000), np.float32), TENSORS), (folder(tmp_path / "data", {"ant": 3}), IMAGES)):
+    for data, contract in ((np.zeros((5, 100_000), np.float32), TENSORS), (folder(tmp_path / "data", {"ant": 3, "bee": 3}), IMAGES)):
         with pytest.raises(OutOfSpace, match="the disk filled up"):
             gather(data, ("x",), contract, tmp_path / "out")
         assert not (tmp_path / "out").exists()
@@ -330,9 +380,9 @@ def test_classes_beside_the_models_outputs(tmp_path: Path) -> None:
     check_classes(dataset_of(tmp_path / "b", [0, 1], ("no", "yes"), by_folder=True), 1)
     named = dataset_of(tmp_path / "c", [0, 1], ("ant", "bee", "cow"))
     check_classes(named, 3)
-    check_classes(named, 4)
-    with pytest.raises(DataError, match="3 class names for a model with 2 outputs"):
-        check_classes(named, 2)
+    for outputs in (1, 2, 4):
+        with pytest.raises(DataError, match=r"there are 3 class names \(first 'ant', last 'cow'\)"):
+            check_classes(named, outputs)
     numbered = dataset_of(tmp_path / "d", [0, 10])
     check_classes(numbered, 11)
     with pytest.raises(DataError, match="a sample of class 10; a model with 10 outputs knows classes 0 to 9"):
@@ -475,7 +525,7 @@ def test_text_is_utf8(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_images_still_asks_for_the_preprocessing(tmp_path: Path) -> None:
-    root = folder(tmp_path / "data", {"a": 2})
+    root = folder(tmp_path / "data", {"a": 2, "b": 2})
     (root / "a" / "notes.txt").write_text("beside images, no sample")
     with pytest.raises(DataError, match="by a preprocessing preset or file; to a model that decodes them itself give their bytes"):
         gather(root, ("x",), TENSORS, tmp_path / "out")

@@ -47,6 +47,18 @@ def test_a_softmax_on_one_side_is_named(tmp_path: Path, logits: Array, extra: st
     assert (found.relation, found.extra) == ("a softmax", extra)
 
 
+@pytest.mark.parametrize("shape", [(300, 1), (300,)])
+@pytest.mark.parametrize("extra", ["a", "b"])
+def test_a_sigmoid_on_one_number_is_named_and_no_softmax(tmp_path: Path, logits: Array, extra: str, shape: tuple[int, ...]) -> None:
+    number = logits[:, 0].reshape(shape)
+    plain, made = reference(tmp_path / "plain", logit=number), reference(tmp_path / "made", share=1 / (1 + np.exp(-number)))
+    found = beside(plain, made) if extra == "b" else beside(made, plain)
+    assert found.parity is not None and found.parity.equivalent
+    assert (found.relation, found.extra) == ("a sigmoid", extra)
+    other = beside(plain, reference(tmp_path / "ones", ones=np.ones_like(number)))
+    assert other.parity is not None and not other.parity.equivalent and other.relation == ""
+
+
 def test_channels_may_lie_first_or_last_and_outputs_are_paired_by_name(tmp_path: Path, logits: Array) -> None:
     maps = np.random.default_rng(1).standard_normal((300, 3, 4, 5)).astype(np.float32)
     a = reference(tmp_path / "a", maps=maps, logits=logits)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from roadworthy.build.verify import metrics
+from roadworthy.core.contract import Activation
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.types import Array
 
@@ -76,3 +77,20 @@ def test_a_metric_of_the_user_that_does_not_work_says_how(tmp_path: Path, body: 
 def test_a_metric_that_is_not_there(name: str) -> None:
     with pytest.raises(UsageError):
         metrics.find(name)
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (4,)])
+@pytest.mark.parametrize(("binary", "numbers"), [("applied", [0.1, 0.9, 0.6, 0.4]), ("sigmoid", [-3, 5, 0.1, -0.1])])
+def test_one_number_tells_two_classes_apart(shape: tuple[int, ...], binary: Activation, numbers: list[float]) -> None:
+    truth = np.array(numbers, np.float32).reshape(shape)
+    scales, labels = {"y": 1.0}, np.array([0, 1, 0, 0])
+    assert list(metrics.find("top1", binary).score({"y": truth}, {"y": truth}, labels, scales)) == [1, 1, 0, 1]
+    mine = truth[[1, 1, 2, 2]]
+    assert list(metrics.find("agreement", binary).score({"y": mine}, {"y": truth}, None, scales)) == [0, 1, 1, 0]
+    with pytest.raises(UsageError, match="one number a sample and the names of two classes"):
+        metrics.find("agreement").score({"y": mine}, {"y": truth}, None, scales)
+
+
+def test_the_number_of_the_first_output_decides_and_no_wider_one_behind_it() -> None:
+    truth = {"p": np.array([[0.9], [0.1]]), "features": np.array([[5.0, 0.0], [5.0, 0.0]])}
+    assert list(metrics.find("top1", "applied").score(truth, truth, np.array([1, 0]), {})) == [1, 1]

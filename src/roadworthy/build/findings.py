@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +12,7 @@ from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
 from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Route, Samples, alike, named
 from roadworthy.core import codec, registry
+from roadworthy.core.contract import Answer
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Note
 from roadworthy.core.host import Host
@@ -28,7 +29,8 @@ SAID = 6
 class Data:
     """The samples of a deployment, and what kind they are: labelled, unlabelled or generated. ``notes`` is what to know about them.
 
-    ``unproven`` is why they prove no plan in another precision than the original's own; empty where they can.
+    ``unproven`` is why they prove no plan in another precision than the original's own; empty where they can. ``answer`` says how
+    the model's first output is read; its labels are the ``classes``.
     """
 
     kind: str
@@ -37,6 +39,7 @@ class Data:
     classes: tuple[str, ...]
     notes: tuple[Note, ...] = ()
     unproven: str = ""
+    answer: Answer = field(default_factory=Answer)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def deploy_live(
     example_inputs: Any = None,
     data: Any = None,
     inputs: Sequence[str] = (),
-    labels: Sequence[str] | Path | str | None = None,
+    labels: Sequence[str] | Mapping[int, str] | Path | str | None = None,
     preprocess: Path | str | None = None,
     notify: Notify = lambda progress: None,
     **options: Any,
@@ -33,7 +34,8 @@ def deploy_live(
     """Deploy ``model``: the path of a source, or a live model of PyTorch, Keras or TensorFlow, which is left as it is.
 
     ``example_inputs`` (an array or tensor, several, or a mapping by name; batch first) say what the model takes where ``data``
-    does not. ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. The rest are the fields of ``Job``.
+    does not. ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. ``labels`` are a file,
+    names in the order of the outputs, or names by index. The rest are the fields of ``Job``.
     """
     with Directory() as made:
         scratch = made.path
@@ -108,9 +110,10 @@ def _array(name: str, item: Any) -> Array:
         raise UsageError(problem.message) from None
 
 
-def _labels_file(labels: Sequence[str] | Path | str | None, scratch: Path) -> Path | None:
+def _labels_file(labels: Sequence[str] | Mapping[int, str] | Path | str | None, scratch: Path) -> Path | None:
     if labels is None or isinstance(labels, str | Path):
         return None if labels is None else Path(labels)
-    path = scratch / "labels.txt"
-    path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+    path = scratch / "labels.json"
+    named = {str(index): str(name) for index, name in labels.items()} if isinstance(labels, Mapping) else [str(name) for name in labels]
+    path.write_text(json.dumps(named), encoding="utf-8")
     return path

@@ -10,9 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from roadworthy.build import capture, load, lower, measure, pack, supplied, verify
+from roadworthy.build import capture, classes, load, lower, measure, pack, supplied, verify
 from roadworthy.build.findings import Data, Findings, certificate_of, nothing_left, reproductions
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial, search
@@ -27,7 +25,7 @@ from roadworthy.core.evidence import Parity
 from roadworthy.core.samples import SampleSet, renamed
 from roadworthy.core.stages import Candidate, Graph, Plan, Source, Verified
 from roadworthy.core.types import Signature
-from roadworthy.preprocess import dataset, spec
+from roadworthy.preprocess import dataset, names, spec
 
 STEP_SECONDS = 600.0
 CALIBRATION_SAMPLES = 200
@@ -62,6 +60,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         signature = promised(loaded.signature, graphs)
         plans, unavailable = _plans(graphs, signature, data, job, shop)
         trial, baseline = reference_of(loaded.graph, signature, data, job, shop)
+        data = replace(data, notes=(*data.notes, *classes.notes_on_answers(trial, data)))
         outcome = search(plans, graphs, trial, shop)
         race = _race((baseline, *outcome.verified), trial.samples, job, shop)
         rejected = (*outcome.rejected, *race.failed)
@@ -111,11 +110,8 @@ def load_original(
     ``given`` are samples that are there already, in place of the job's data; at most ``calibrate`` are put aside to calibrate with.
     """
     shop.notify(Progress("data", 0, 1))
-    names = tuple(one.name for one in job.inputs)
-    gathered = given
     before = shop.confinement.listing()
-    if gathered is None and job.data is not None:
-        gathered = _gathered(dataset.GatherRequest(job.data, names, contract, shop.folder("data/all"), job.samples), source, job, shop)
+    gathered = given or _gathered(source, job, contract, shop)
     samples = gathered.samples if gathered else supplied.pictures(contract, job.inputs, job, shop)
     shop.notify(Progress("data", 1, 1, f"{gathered.samples.count} samples" if gathered else "none given"))
     shop.notify(Progress("load", 0, 1))
@@ -128,16 +124,21 @@ def load_original(
     samples = renamed(supplied.there(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
     supplied.check_ranges(samples, job.ranges)
-    if gathered and (classes := _classes(loaded.signature)):
-        dataset.check_classes(replace(gathered, samples=samples), classes)
+    classes.refuse_others(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
     data = supplied.data(samples, gathered, loaded, calibrate, shop)
     supplied.refuse_unproven(job, source, data, loaded.graph.precision)
     shop.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))
-    return loaded, data
+    answer = classes.named(contract, gathered)
+    notes = (*data.notes, *(gathered.notes if gathered else ()), *classes.notes_on_names(answer.labels))
+    return loaded, replace(data, notes=notes, answer=answer)
 
 
-def _gathered(request: dataset.GatherRequest, source: Source, job: Job, shop: Workshop) -> dataset.Dataset:
-    """The job's samples; in a child where code of the user's gives them, which may take as long as the deployment."""
+def _gathered(source: Source, job: Job, contract: Contract, shop: Workshop) -> dataset.Dataset | None:
+    """The job's samples, if it has any; in a child where code of the user's gives them, which may take as long as the deployment."""
+    if job.data is None:
+        return None
+    stated, ids = tuple(one.name for one in job.inputs), names.read(job.labels).ids if job.labels else ()
+    request = dataset.GatherRequest(job.data, stated, contract, shop.folder("data/all"), job.samples, ids)
     if not dataset.is_code(request.data):
         return dataset.gather_step(request)
     patient = replace(shop, limits=replace(shop.limits, seconds=max(job.seconds, shop.limits.seconds)))
@@ -156,13 +157,6 @@ def _loaded(request: load.LoadRequest, shop: Workshop) -> load.Loaded:
         raise
     unchanged.refuse_changed(request.source, shop.notes.notes)
     return loaded
-
-
-def _classes(signature: Signature) -> int | None:
-    """How many classes the first output tells apart, where it is one row of scores a sample."""
-    first = signature.outputs[0]
-    scores = np.dtype(first.dtype).kind == "f" or first.quantization is not None
-    return first.shape[1] if scores and len(first.shape) == 2 and isinstance(first.shape[1], int) else None
 
 
 def capture_all(original: Graph, samples: SampleSet, shop: Workshop) -> tuple[tuple[Graph, ...], tuple[Route, ...]]:
@@ -227,11 +221,16 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, sh
     shop.notify(Progress("original", 0, 1))
     request = verify.ReferenceRequest(original, data.evaluation, shop.host.cores, shop.folder("reference"))
     reference = shop.step(verify.establish, request, "reference")
-    metric = job.metric or ("top1" if data.evaluation.labelled else "agreement" if reference.classes > 1 else "error")
-    trial = Trial(data.calibration, data.evaluation, reference, signature, metric, job.max_drop, RACE_SHARE * job.seconds)
+    read = classes.reading(data, reference, signature, job)
+    reference = replace(reference, classes=read.seen)
+    votes = read.classes and read.seen > 1
+    metric = job.metric or ("top1" if data.evaluation.labelled else "agreement" if votes else "error")
+    reserve = RACE_SHARE * job.seconds
+    trial = Trial(data.calibration, data.evaluation, reference, signature, metric, job.max_drop, reserve, read.answer, read.binary)
     candidate = Candidate(baseline_of(original, shop), original.path, signature, original.format, original.size, 0.0)
-    score = shop.step(verify.score_original, verify.ScoreRequest(data.evaluation, reference, metric, job.max_drop), "score")
-    parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if reference.classes > 1 else None, True)
+    asked = verify.ScoreRequest(data.evaluation, reference, metric, job.max_drop, read.binary)
+    score = shop.step(verify.score_original, asked, "score")
+    parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if votes else None, True)
     shop.notify(Progress("original", 1, 1, f"{score.metric} {score.value.value:.2%}"))
     return trial, Verified(candidate, parity, score)
 
@@ -248,15 +247,14 @@ def _race(contestants: tuple[Verified, ...], samples: SampleSet, job: Job, shop:
 
 def _pack(findings: Findings, certificate: Certificate, contract: Contract, job: Job, shop: Workshop) -> None:
     shop.notify(Progress("pack", 0, 1))
-    if findings.data.classes and not contract.answer.labels:
-        contract = spec.with_labels(contract, findings.data.classes)
-    names = (findings.choice.winner, findings.choice.fallback)
+    contract = replace(contract, answer=findings.trial.answer)
+    plans = (findings.choice.winner, findings.choice.fallback)
     by_name = {one.verified.candidate.plan.name: one.verified for one in findings.race.measured}
     request = pack.PackRequest(
         certificate=certificate,
         contract=contract,
         version=job.version,
-        variants=tuple(by_name[name] for name in names if name),
+        variants=tuple(by_name[name] for name in plans if name),
         golden=findings.data.evaluation,
         answers=findings.trial.reference.open(),
         reproduce=reproductions(job, findings.rejected),

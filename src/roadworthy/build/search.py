@@ -6,11 +6,12 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from roadworthy.build import lower, verify
 from roadworthy.build.workshop import Progress, Workshop
 from roadworthy.core import isolate
+from roadworthy.core.contract import Activation, Answer
 from roadworthy.core.errors import OutOfSpace, RoadworthyError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Graph, Plan, Rejected, Verified
@@ -20,7 +21,8 @@ from roadworthy.core.types import Signature
 @dataclass(frozen=True)
 class Trial:
     """What every candidate is tried on. ``signature`` is what the deployment promises;
-    ``reserve`` is the part of the time budget kept for the race, in seconds.
+    ``reserve`` is the part of the time budget kept for the race, in seconds. ``answer`` says how the first output is read, and
+    ``binary`` that it is one number a sample which tells two classes apart, and how (see ``verify.metrics.find``).
     """
 
     calibration: SampleSet | None
@@ -30,6 +32,8 @@ class Trial:
     metric: str
     budget: float
     reserve: float
+    answer: Answer = field(default_factory=Answer)
+    binary: Activation | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def _try_graph(plans: list[Plan], graph: Graph, trial: Trial, shop: Workshop, st
 
 
 def _verify(candidate: Candidate, trial: Trial, shop: Workshop) -> Verified | Rejected:
-    request = verify.VerifyRequest(candidate, trial.samples, trial.reference, trial.metric, trial.budget)
+    request = verify.VerifyRequest(candidate, trial.samples, trial.reference, trial.metric, trial.budget, binary=trial.binary)
     try:
         outcome = shop.step(verify.verify, request, f"verify-{candidate.plan.name}")
     except OutOfSpace:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 PIXEL_LIMIT = 25_000_000
+
+Activation: TypeAlias = Literal["auto", "none", "applied", "softmax", "sigmoid"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,13 @@ class Answer:
 
     ``applied`` says that the outputs are probabilities already, ``none`` that they are scores of no unit. ``auto`` is settled
     when the bundle is packed: ``applied`` where the original's own answers all lie in 0..1, else ``softmax``.
+
+    An output of one number a sample tells two classes apart where there are exactly two ``labels``: ``applied`` says that it is the
+    probability of the second (above 0.5 the second is the answer), ``sigmoid`` that it is its logit (above 0). For such an output
+    ``auto`` is settled to one of these, and to ``none`` where no two classes are known.
     """
 
-    activation: Literal["auto", "none", "applied", "softmax", "sigmoid"] = "auto"
+    activation: Activation = "auto"
     top_k: int = 5
     labels: tuple[str, ...] = ()
 

@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roadworthy.core.contract import Answer
-from roadworthy.core.types import Array, Arrays, Quantization
+from roadworthy.core.contract import Activation, Answer
+from roadworthy.core.types import BATCH, BYTES, Array, Arrays, Quantization, TensorSpec
+
+TWO_CLASSES: tuple[Activation, ...] = ("applied", "sigmoid")
+"""The activations by which one column tells two classes apart: the probability of the second, or its logit."""
 
 
 @dataclass(frozen=True)
@@ -19,15 +22,53 @@ class Ranked:
     score: float
 
 
-def settled(answer: Answer, outputs: Arrays, quantization: Quantization | None = None) -> Answer:
+def columns(spec: TensorSpec) -> int | None:
+    """How many numbers a sample the output ``spec`` gives, where it can hold scores of classes: one row a sample, or one number.
+
+    ``None`` where it cannot, or where only the answers can tell. Whole numbers count where they stand for others.
+    """
+    if np.dtype(spec.dtype).kind != "f" and spec.quantization is None:
+        return None
+    if spec.shape in ((BATCH,), (1,)):
+        return 1
+    return spec.shape[1] if len(spec.shape) == 2 and isinstance(spec.shape[1], int) else None
+
+
+def ranks(answer: Answer, spec: TensorSpec) -> bool:
+    """Whether the output ``spec`` is read as scores of classes.
+
+    One column is, where it is a probability or a logit and exactly two classes have names: the second's is what it gives.
+    """
+    if columns(spec) == 1:
+        return _reads_column(answer)
+    return len(spec.shape) == 2 and spec.shape[1] != 1 and spec.dtype != BYTES and np.dtype(spec.dtype).kind in "iuf"
+
+
+def second_class(answer: Answer, spec: TensorSpec) -> tuple[str, str, str] | None:
+    """Where the output ``spec`` is one number that ranks two classes: the second's name, what the number is, above what it means that."""
+    if columns(spec) != 1 or not _reads_column(answer):
+        return None
+    return (answer.labels[1], *(("probability", "0.5") if answer.activation == "applied" else ("logit", "0")))
+
+
+def settled(answer: Answer, outputs: Arrays, quantization: Quantization | None = None, *, two: bool = False) -> Answer:
     """``answer`` without ``auto``, by the original's own ``outputs`` for many samples: most Keras classifiers end in their softmax,
     and a second one would make every class look alike. The first output counts, ``quantization`` is its own.
+
+    One column is a probability where all of it lies in 0..1, else a logit; and neither where no two classes are known: two have
+    names, or ``two`` says so.
     """
     if answer.activation != "auto":
         return answer
+    first = next(iter(outputs.values()), np.zeros(()))
+    values = column(first, quantization)
+    if values is not None:
+        if not (two or len(answer.labels) == 2):
+            return replace(answer, activation="none")
+        values = values[~np.isnan(values)]
+        return replace(answer, activation="applied" if _shares(values) else "sigmoid")
     values = scores(replace(answer, activation="none"), outputs, quantization)
-    shares = values is not None and values.size > 0 and bool(((values >= 0) & (values <= 1)).all())
-    return replace(answer, activation="applied" if shares else "softmax")
+    return replace(answer, activation="applied" if values is not None and _shares(values) else "softmax")
 
 
 def read_out(answer: Answer, outputs: Arrays, quantization: Quantization | None = None) -> tuple[tuple[Ranked, ...], ...]:
@@ -50,24 +91,57 @@ def read_out(answer: Answer, outputs: Arrays, quantization: Quantization | None 
 def scores(answer: Answer, outputs: Arrays, quantization: Quantization | None = None) -> Array | None:
     """The first output after the activation, float64 [samples, classes]; ``None`` where that has no class axis.
 
-    Whole numbers of a quantised output (``quantization`` is its own) are first turned into what they stand for. No class
-    axis has any output that is not two-dimensional numbers, and a softmax over a single column, which is 1 whatever went in.
+    Whole numbers of a quantised output (``quantization`` is its own) are first turned into what they stand for. One column,
+    [samples] or [samples, 1], gives two classes where ``answer`` names two and says whether it is a probability or a logit, else
+    none. No class axis has any other output that is not two-dimensional numbers.
     """
     values = next(iter(outputs.values()), np.zeros(()))
-    if values.ndim != 2 or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+    single = column(values, quantization)
+    if single is not None:
+        return two_classes(single, answer.activation) if _reads_column(answer) else None
+    if values.ndim != 2 or values.shape[1] < 2 or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         return None
-    if values.shape[1] == 0 or (values.shape[1] == 1 and answer.activation in ("softmax", "auto")):
-        return None
-    values = values.astype(np.float64)
-    if quantization:
-        values = (values - quantization.zero_point) * quantization.scale
+    values = _real(values, quantization)
     # Non-finite outputs stay non-finite; they are for verification to refuse, not for warnings on a server.
     with np.errstate(all="ignore"):
         if answer.activation in ("softmax", "auto"):
             exponentials = np.exp(values - values.max(axis=1, keepdims=True))
             return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
         if answer.activation == "sigmoid":
-            # exp of a negative number never overflows: 1/(1+e^-x) for x >= 0, e^x/(1+e^x) below.
-            small = np.exp(-np.abs(values))
-            return np.asarray(np.where(values >= 0, 1.0, small) / (1 + small))
+            return _sigmoid(values)
     return values
+
+
+def column(values: Array, quantization: Quantization | None = None) -> Array | None:
+    """The one number a sample that ``values`` holds, float64 [samples]; ``None`` for any other shape, and for plain whole numbers."""
+    if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] != 1):
+        return None
+    if values.dtype.kind != "f" and not (quantization and values.dtype.kind in "iu"):
+        return None
+    return _real(values.reshape(-1), quantization)
+
+
+def two_classes(values: Array, activation: Activation) -> Array:
+    """The probabilities of both classes, float64 [samples, 2], by one number a sample: the second's, ``applied`` or as its logit."""
+    second = _sigmoid(values) if activation == "sigmoid" else values
+    return np.stack([1 - second, second], axis=1)
+
+
+def _reads_column(answer: Answer) -> bool:
+    return answer.activation in TWO_CLASSES and len(answer.labels) == 2
+
+
+def _real(values: Array, quantization: Quantization | None) -> Array:
+    values = values.astype(np.float64)
+    return (values - quantization.zero_point) * quantization.scale if quantization else values
+
+
+def _shares(values: Array) -> bool:
+    return values.size > 0 and bool(((values >= 0) & (values <= 1)).all())
+
+
+def _sigmoid(values: Array) -> Array:
+    # exp of a negative number never overflows: 1/(1+e^-x) for x >= 0, e^x/(1+e^x) below.
+    with np.errstate(all="ignore"):
+        small = np.exp(-np.abs(values))
+        return np.asarray(np.where(values >= 0, 1.0, small) / (1 + small))

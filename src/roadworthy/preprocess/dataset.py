@@ -11,9 +11,10 @@ import numpy as np
 
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError
+from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet, file_of
 from roadworthy.core.types import Array, Signature
-from roadworthy.preprocess import sources, store
+from roadworthy.preprocess import names, sources, store
 from roadworthy.preprocess.image import Preprocessor
 
 CALIBRATION_SHARE = 5
@@ -26,13 +27,14 @@ class Dataset:
     """Samples with the names of their classes by index (empty where nobody named them).
 
     ``by_folder`` says that the classes are the folders in sorted order, which is right only where training
-    numbered exactly these folders: ``check_classes`` holds it against the model.
+    numbered exactly these folders: ``check_classes`` holds it against the model. ``notes`` says what was guessed.
     """
 
     samples: SampleSet
     classes: tuple[str, ...]
     kind: Literal["labelled", "unlabelled"]
     by_folder: bool = False
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,12 @@ class GatherRequest:
     contract: Contract
     out: Path
     limit: int | None = None
+    ids: tuple[str, ...] = ()
 
 
 def gather_step(request: GatherRequest) -> Dataset:
     """``gather`` as a step for ``isolate.call``: the user's code runs in a child process."""
-    return gather(request.data, request.names, request.contract, request.out, limit=request.limit)
+    return gather(request.data, request.names, request.contract, request.out, limit=request.limit, ids=request.ids)
 
 
 def is_code(data: str) -> bool:
@@ -57,15 +60,25 @@ def is_code(data: str) -> bool:
     return called is not None and called[1] != "__main__"
 
 
-def gather(data: Any, signature_names: tuple[str, ...], contract: Contract, out: Path, *, limit: int | None = None) -> Dataset:
+def gather(
+    data: Any,
+    signature_names: tuple[str, ...],
+    contract: Contract,
+    out: Path,
+    *,
+    limit: int | None = None,
+    ids: tuple[str, ...] = (),
+) -> Dataset:
     """Every sample of ``data`` (or ``limit`` of them, classes evenly), preprocessed, as a sample set in the new directory ``out``.
 
     ``signature_names`` are the inputs' names, empty where nobody knows them yet: then several arrays bear them. ``data`` is one of
 
     - a directory with one folder of images for each class, numbered in sorted order as by torchvision's ImageFolder, or by the
-      line of ``contract.answer.labels`` that holds the folder's name; or a directory of images alone, unlabelled;
+      line of ``contract.answer.labels`` that holds the folder's name (or of ``ids``, the classes' other names); or a directory
+      of images alone, unlabelled;
     - the same with files of any other kind, where the contract has no image part: the bytes of each file are one sample;
-    - an ``.npz`` file (path or string) with ``x`` or with arrays named like the inputs, and optionally the class indices ``y``;
+    - an ``.npz`` file (path or string) with ``x`` or with arrays named like the inputs, and optionally the class indices ``y``,
+      one whole number a sample or one-hot rows;
     - ``module:callable`` or ``FILE.py:callable``, which returns ``x`` or ``(x, y)``; ``x`` may be a dict by input name;
     - the same in memory: a tuple ``(x, y)``, or ``x`` alone. Anything with ``__array__`` is an array. Byte strings are a list of
       ``bytes`` or an object array of them; text counts as UTF-8. No ``.npz`` can hold byte strings.
@@ -77,7 +90,7 @@ def gather(data: Any, signature_names: tuple[str, ...], contract: Contract, out:
     """
     if limit is not None and limit < 1:
         raise DataError(f"a limit of {limit} samples leaves none")
-    found = sources.find(data, signature_names, contract)
+    found = sources.find(data, signature_names, contract, ids)
     only = signature_names[0] if signature_names else sources.UNNAMED
     order = store.balanced_order(found.count, found.labels)[:limit]
     if found.images is not None:
@@ -86,7 +99,7 @@ def gather(data: Any, signature_names: tuple[str, ...], contract: Contract, out:
         samples = _write_files(out, only, found.files, found.labels, order)
     else:
         samples = store.write(out, found.arrays, found.labels, order)
-    return Dataset(samples, found.classes, "unlabelled" if found.labels is None else "labelled", found.by_folder)
+    return Dataset(samples, found.classes, "unlabelled" if found.labels is None else "labelled", found.by_folder, found.notes)
 
 
 def check_inputs(samples: SampleSet, signature: Signature) -> None:
@@ -107,19 +120,25 @@ def check_inputs(samples: SampleSet, signature: Signature) -> None:
             raise DataError(f"the data for {spec.name!r} has samples of shape {list(array.shape[1:])}; the model takes {spec}")
 
 
-def check_classes(dataset: Dataset, outputs: int) -> None:
-    """Raises DataError where the classes cannot be those of a model with ``outputs`` outputs; a single one may tell two classes apart."""
+def check_classes(dataset: Dataset, outputs: int, output: str = "output") -> None:
+    """Raises DataError where the classes cannot be those of a model with ``outputs`` outputs; a single one may tell two classes apart.
+
+    ``output`` is the name of the model's output of which they are.
+    """
     model = max(outputs, 2)
     if dataset.by_folder and len(dataset.classes) != model:
         raise DataError(
             f"the data has {len(dataset.classes)} class folders, the model has {outputs} outputs: so the folders' order "
             "is not the model's; give a labels file with one line for each output, in its order, that holds the folder's name"
         )
-    if len(dataset.classes) > model:
-        raise DataError(f"there are {len(dataset.classes)} class names for a model with {outputs} outputs; give one a line for each output")
+    if dataset.classes:
+        names.check_count(dataset.classes, outputs, output)
     labels = dataset.samples.labels()
     if labels is not None and labels.max() >= model:
-        raise DataError(f"the data has a sample of class {labels.max()}; a model with {outputs} outputs knows classes 0 to {model - 1}")
+        most = f"the data has a sample of class {labels.max()}"
+        if outputs == 1:
+            raise DataError(f"{most}; a model with one output tells classes 0 and 1 apart, and other targets need a --metric of your own")
+        raise DataError(f"{most}; a model with {outputs} outputs knows classes 0 to {model - 1}")
 
 
 def split(samples: SampleSet, calibration: int, out: Path) -> tuple[SampleSet, SampleSet | None]:

@@ -19,10 +19,11 @@ from PIL import Image
 from roadworthy.core import confinement, usercode
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError
+from roadworthy.core.evidence import Note
 from roadworthy.core.types import BYTES, Array
+from roadworthy.preprocess import folders
+from roadworthy.preprocess.names import key
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-"""What counts as an image in a folder. Those that cannot be read are among them, so that none is passed over in silence."""
 LABEL_NAMES = ("y", "labels")
 BY_FOLDER = "give byte strings as a folder of files, or by a callable that returns an object array of bytes"
 
@@ -44,15 +45,16 @@ class Found:
     files: Sequence[Path] | None = None
     arrays: Mapping[str, Array] = field(default_factory=dict)
     by_folder: bool = False
+    notes: tuple[Note, ...] = ()
 
 
-def find(data: Any, names: tuple[str, ...], contract: Contract) -> Found:
+def find(data: Any, names: tuple[str, ...], contract: Contract, ids: tuple[str, ...] = ()) -> Found:
     """The data behind any of the forms that ``dataset.gather`` takes."""
     if isinstance(data, str | Path):
         path = Path(data)
         if path.is_dir():
             try:
-                return _folder(path, names, contract)
+                return _folder(path, names, contract, ids)
             except OSError as problem:
                 raise DataError(f"{problem.filename or path} cannot be read: {problem.strerror}") from None
         if path.is_file():
@@ -68,51 +70,55 @@ def called(data: str) -> re.Match[str] | None:
     return None if Path(data).exists() else re.fullmatch(r"(.+):([A-Za-z_]\w*)", data)
 
 
-def _folder(root: Path, names: tuple[str, ...], contract: Contract) -> Found:
+def _folder(root: Path, names: tuple[str, ...], contract: Contract, ids: tuple[str, ...]) -> Found:
     if len(names) > 1:
         raise DataError(f"{root} is a folder of samples, but the model has {len(names)} inputs ({', '.join(names)}); give an .npz file")
     labels = contract.answer.labels
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    members = [sorted(path for path in folder.rglob("*") if _is_sample(path)) for folder in folders]
-    if not folders:
-        members = [sorted(path for path in root.iterdir() if _is_sample(path))]
-    # Where the model takes images nothing else in the folder counts; where it takes files as they are, every file does.
-    as_files = contract.image is None and not any(_is_image_file(path) for paths in members for path in paths)
-    kind = "files" if as_files else "images"
-    if not as_files:
-        members = [[path for path in paths if _is_image_file(path)] for paths in members]
-    if not folders and not members[0]:
-        known = "" if as_files else f" ({', '.join(sorted(SUFFIXES))})"
-        raise DataError(f"{root} holds no {kind}{known} and no folders of {kind}")
-    if empty := [folder.name for folder, paths in zip(folders, members, strict=False) if not paths]:
-        raise DataError(f"{root}: the class folder {empty[0]} holds no {kind}; fill it or remove it")
-    found = [path for paths in members for path in paths]
-    images, files = (None, found) if as_files else (found, None)
-    if not folders:
-        return Found(len(found), None, labels, images, files)
-    classes, indices, by_folder = _class_indices(root, [folder.name for folder in folders], labels)
-    return Found(len(found), np.repeat(indices, [len(paths) for paths in members]), classes, images, files, by_folder=by_folder)
+    found = folders.read(root, (*labels, *ids), images=contract.image is not None)
+    samples = [path for paths in found.members for path in paths]
+    images, files = (samples, None) if found.images else (None, samples)
+    if not found.names:
+        return Found(len(samples), None, labels, images, files, notes=found.notes)
+    placed = _placed(root, found.names, labels, ids)
+    indices = np.repeat(placed.indices, [len(paths) for paths in found.members])
+    notes = (*found.notes, *placed.notes)
+    return Found(len(samples), indices, placed.classes, images, files, by_folder=placed.by_folder, notes=notes)
 
 
-def _class_indices(root: Path, folders: list[str], labels: tuple[str, ...]) -> tuple[tuple[str, ...], list[int], bool]:
+@dataclass(frozen=True)
+class _Placed:
     """Class names by index, the index of each folder, and whether that is only the folders' own order."""
-    known = [folder for folder in folders if folder in labels]
-    if len(known) == len(folders):
-        if twice := [folder for folder in folders if labels.count(folder) > 1]:
-            raise DataError(f"the labels name {twice[0]!r} twice, so the class of that folder cannot be told")
-        return labels, [labels.index(folder) for folder in folders], False
-    if known or (labels and len(labels) != len(folders)):
-        strange = next(folder for folder in folders if folder not in labels)
+
+    classes: tuple[str, ...]
+    indices: list[int]
+    by_folder: bool
+    notes: tuple[Note, ...] = ()
+
+
+def _placed(root: Path, found: tuple[str, ...], labels: tuple[str, ...], ids: tuple[str, ...]) -> _Placed:
+    """The folders ``found`` by the names of classes, however joined and in whatever case, or by their ids; else in sorted order."""
+    order = list(range(len(found)))
+    for known, spelled in ((labels, str), (ids, str), (labels, key)):
+        by_name = list(map(spelled, known))
+        mine = list(map(spelled, found))
+        if by_name and all(name in by_name for name in mine):
+            if again := [folder for folder, name in zip(found, mine, strict=True) if by_name.count(name) > 1 or mine.count(name) > 1]:
+                raise DataError(f"the labels name {again[0]!r} twice, so the class of that folder cannot be told")
+            return _Placed(labels, [by_name.index(name) for name in mine], False)
+    near = {key(name) for name in (*labels, *ids)}
+    if labels and (len(labels) != len(found) or any(key(folder) in near for folder in found)):
+        strange = next(folder for folder in found if key(folder) not in near)
         raise DataError(f"{root}: the class folder {strange!r} is not among the {len(labels)} labels; name folders and labels alike")
-    return labels or tuple(folders), list(range(len(folders))), True
-
-
-def _is_sample(path: Path) -> bool:
-    return not path.name.startswith(".") and path.is_file()
-
-
-def _is_image_file(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES
+    if labels:
+        guess = f"no class folder bears a label's name: they were taken in sorted order, {found[0]}/ for {labels[0]!r} and so on"
+        return _Placed(labels, order, True, (Note(guess),))
+    numbers = [int(folder) for folder in found if folder.isascii() and folder.isdecimal()]
+    if len(numbers) == len(found) and numbers != sorted(numbers):
+        at = next(index for index in order[1:] if numbers[index] < numbers[index - 1])
+        guess = f"the class folders are numbers and were counted in the order of text, {found[at - 1]}/ before {found[at]}/"
+        why = "as ImageFolder and Keras count them; a labels file with one number a line says another order"
+        return _Placed(found, order, True, (Note(f"{guess}, {why}"),))
+    return _Placed(found, order, True)
 
 
 def _npz(path: Path, names: tuple[str, ...], contract: Contract) -> Found:
@@ -248,6 +254,7 @@ def _checked_labels(labels: Array | None, count: int, what: str) -> Array | None
         return None
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
+    labels = _indices(labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise DataError(f"{what}: y is {labels.dtype} {list(labels.shape)}; it must be one integer class index for each sample")
     if len(labels) != count:
@@ -255,3 +262,13 @@ def _checked_labels(labels: Array | None, count: int, what: str) -> Array | None
     if labels.min() < 0 or labels.max() > np.iinfo(np.int32).max:
         raise DataError(f"{what}: y holds {labels.min() if labels.min() < 0 else labels.max()}; class indices start at 0")
     return labels.astype(np.int64)
+
+
+def _indices(labels: Array) -> Array:
+    """``labels`` as whole numbers where nothing is lost by it: one-hot rows, booleans, and floats that are whole (Keras's 0. and 1.)."""
+    if labels.ndim == 2 and labels.size and labels.dtype.kind in "biuf":
+        if np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
+            return np.asarray(labels.argmax(axis=1))
+        return labels
+    whole = labels.dtype.kind == "f" and labels.size and np.isfinite(labels).all() and (labels == np.rint(labels)).all()
+    return labels.astype(np.int64) if whole or labels.dtype.kind == "b" else labels

@@ -20,6 +20,7 @@ from typing import Literal, TypeAlias
 from roadworthy.core import codec
 from roadworthy.core.contract import Contract, ImageInput, Resize
 from roadworthy.core.errors import DataError
+from roadworthy.preprocess import names
 
 Layout: TypeAlias = Literal["CHW", "HWC"]
 
@@ -88,9 +89,9 @@ def validate(contract: Contract) -> Contract:
 
 
 def with_labels(contract: Contract, labels: str | Path | Sequence[str]) -> Contract:
-    """The contract with class names: from a UTF-8 file with one name a line, in the order of the model's outputs, or as given."""
-    names = _read_labels(Path(labels)) if isinstance(labels, str | Path) else tuple(labels)
-    return replace(contract, answer=replace(contract.answer, labels=names))
+    """The contract with class names in the order of the model's outputs: from a file (``names.read`` says of which forms), or as given."""
+    found = names.read(Path(labels)).labels if isinstance(labels, str | Path) else tuple(labels)
+    return replace(contract, answer=replace(contract.answer, labels=found))
 
 
 def sample_spec(image: ImageInput) -> tuple[str, tuple[int | None, ...]]:
@@ -165,23 +166,6 @@ def _check_sizes(image: ImageInput) -> None:
         (_, (height, width)), (_, (below, across)) = sizes
         if height > below or width > across:
             raise DataError(f"crop {height} x {width} is larger than resize {below} x {across}")
-
-
-def _read_labels(path: Path) -> tuple[str, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise DataError(f"the labels file {path} cannot be read: {_reason(problem)}") from None
-    names = tuple(line.strip() for line in lines)
-    while names and not names[-1]:
-        names = names[:-1]
-    if not names:
-        raise DataError(f"the labels file {path} is empty; it needs one class name a line")
-    if "" in names:
-        raise DataError(
-            f"the labels file {path} has an empty line {names.index('') + 1}; a line's number is the class index, so none may be blank"
-        )
-    return names
 
 
 def _reason(problem: OSError | UnicodeDecodeError) -> str:

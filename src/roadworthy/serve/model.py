@@ -23,7 +23,7 @@ from roadworthy.core.errors import BackendMissing, BundleError, InvalidRequest, 
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.numerics import output_error, scale_of
 from roadworthy.core.types import BYTES, Array, Arrays, Signature
-from roadworthy.preprocess.answer import Ranked, read_out
+from roadworthy.preprocess.answer import Ranked, ranks, read_out
 from roadworthy.runtimes import Checked, CheckedSession, open_session
 from roadworthy.serve.inputs import as_input, images_of
 
@@ -119,7 +119,7 @@ class Model:
     @property
     def ranks(self) -> bool:
         """Whether the first output is read as scores of classes."""
-        return len(self.signature.outputs[0].shape) == 2 and self.signature.outputs[0].dtype != BYTES
+        return ranks(self.contract.answer, self.signature.outputs[0])
 
     def __call__(self, item: Any) -> Prediction:
         """The answer to ``item``.
@@ -135,7 +135,10 @@ class Model:
 
     def rank(self, outputs: Arrays) -> tuple[tuple[Ranked, ...], ...]:
         """For each sample its top classes, best first; empty where the first output has none."""
-        return read_out(self.contract.answer, outputs, self.signature.outputs[0].quantization)
+        first = self.signature.outputs[0]
+        if not self.ranks:
+            return ((),) * (len(outputs[first.name]) if outputs[first.name].ndim else 0)
+        return read_out(self.contract.answer, {first.name: outputs[first.name]}, first.quantization)
 
     def prove(self, golden: Golden, batch: int) -> None:
         """Check the golden answers in calls of every power of two up to ``batch`` samples, of three and of ``batch``, samples repeated.

@@ -10,6 +10,7 @@ from roadworthy.bundle.manifest import Manifest
 from roadworthy.core.contract import Contract
 from roadworthy.core.evidence import Interval
 from roadworthy.core.stages import Verified
+from roadworthy.preprocess.answer import second_class
 
 SERVING = """\
 `sh deploy/run.sh`, or a container from `deploy/Dockerfile`; see `deploy/README.md`. `roadworthy check` on this directory repeats
@@ -61,6 +62,9 @@ def _signature(certificate: Certificate, contract: Contract) -> str:
     if labels:
         shown = ", ".join(_code(label) for label in labels[:20])
         lines.append(f"- {len(labels)} classes: {shown}{', ...' if len(labels) > 20 else ''}")
+    if (second := second_class(contract.answer, certificate.signature.outputs[0])) is not None:
+        name, what, limit = second
+        lines.append(f"- its one number a sample is the {what} of {_code(name)}: above {limit} that is the answer")
     return "\n".join(lines)
 
 

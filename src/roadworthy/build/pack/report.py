@@ -14,6 +14,7 @@ from roadworthy.core.contract import Contract
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Parity, Score, Timing
 from roadworthy.core.stages import Measured, Plan, Rejected, Verified
+from roadworthy.preprocess.answer import second_class
 
 WIDE, NARROW = (760, 380), (350, 360)
 """The chart's two sizes: letters keep their size on a phone, where a scaled drawing would be unreadable."""
@@ -52,6 +53,7 @@ def render(certificate: Certificate, contract: Contract) -> str:
     return page.render(
         c=certificate,
         contract=contract,
+        second=second_class(contract.answer, certificate.signature.outputs[0]),
         rows=rows,
         refused=tuple((group, _rejected(group[0])) for group in alike(certificate.rejected)),
         winner=winner,

@@ -9,9 +9,12 @@ import numpy as np
 
 from roadworthy.build.verify import feeding, metrics, parity, resample
 from roadworthy.build.verify.beside import Beside, beside
+from roadworthy.build.verify.chance import doubts
 from roadworthy.build.verify.feeding import Piece
-from roadworthy.build.verify.metrics import Metric
+from roadworthy.build.verify.metrics import BUILT_IN, Metric
+from roadworthy.build.verify.parity import top_classes
 from roadworthy.build.verify.reference import Reference, ReferenceRequest, establish
+from roadworthy.core.contract import Activation
 from roadworthy.core.errors import DataError, RoadworthyError, StepFailed
 from roadworthy.core.evidence import Interval, Parity, Score
 from roadworthy.core.samples import SampleSet
@@ -20,8 +23,8 @@ from roadworthy.core.types import Array, Signature
 from roadworthy.runtimes import CheckedSession, open_session
 
 __all__ = [
-    "Beside", "Outcome", "Reference", "ReferenceRequest", "ScoreRequest", "VerifyRequest", "beside", "establish", "explained",
-    "score_original", "verify",
+    "BUILT_IN", "Beside", "Outcome", "Reference", "ReferenceRequest", "ScoreRequest", "VerifyRequest", "beside", "doubts", "establish",
+    "explained", "score_original", "top_classes", "verify",
 ]  # fmt: skip
 
 BATCH = 32
@@ -33,7 +36,10 @@ BATCH_FACTOR = 4.0
 
 @dataclass(frozen=True)
 class VerifyRequest:
-    """``batches`` are the sizes promised; ``budget`` is the largest drop of ``metric`` (see ``metrics.find``) that is allowed."""
+    """``batches`` are the sizes promised; ``budget`` is the largest drop of ``metric`` that is allowed.
+
+    For ``metric`` and ``binary`` see ``metrics.find``.
+    """
 
     candidate: Candidate
     samples: SampleSet
@@ -41,16 +47,18 @@ class VerifyRequest:
     metric: str
     budget: float
     batches: tuple[int, ...] = (1, 2, 5)
+    binary: Activation | None = None
 
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """The original's own score is asked for."""
+    """The original's own score is asked for; for ``binary`` see ``metrics.find``."""
 
     samples: SampleSet
     reference: Reference
     metric: str
     budget: float
+    binary: Activation | None = None
 
 
 @dataclass(frozen=True)
@@ -76,9 +84,9 @@ def verify(request: VerifyRequest) -> Outcome:
     exceed the budget at 95 % confidence.
     """
     candidate, reference = request.candidate, request.reference
-    metric = _metric(request.metric, request.samples)
+    metric = _metric(request.metric, request.samples, request.binary)
     with open_session(candidate.path, candidate.signature, candidate.plan) as session:
-        trial = _Trial(session, candidate.signature, request.samples, reference)
+        trial = _Trial(session, candidate.signature, request.samples, reference, request.binary)
         found, losses, scores = trial.everything(metric)
         size = candidate.signature.call_size(BATCH)
         sizes = tuple(sorted({size, *(candidate.signature.call_size(batch) for batch in request.batches)}))
@@ -99,7 +107,7 @@ def verify(request: VerifyRequest) -> Outcome:
 
 def score_original(request: ScoreRequest) -> Score:
     """The original's own score: a step, or a plain call. Raises UsageError for the metric, DataError for the labels."""
-    metric = _metric(request.metric, request.samples)
+    metric = _metric(request.metric, request.samples, request.binary)
     if metric.name == metrics.AGREEMENT and request.reference.classes == 1:
         raise DataError(
             f"the original's top class is the same for all {request.reference.samples} samples, so that others agree with it says nothing: "
@@ -120,8 +128,10 @@ def score_original(request: ScoreRequest) -> Score:
 class _Trial:
     """One session over the samples, at one batch size after another."""
 
-    def __init__(self, session: CheckedSession, signature: Signature, samples: SampleSet, reference: Reference) -> None:
-        self._session, self._signature, self._samples = session, signature, samples
+    def __init__(
+        self, session: CheckedSession, signature: Signature, samples: SampleSet, reference: Reference, binary: Activation | None
+    ) -> None:
+        self._session, self._signature, self._samples, self._binary = session, signature, samples, binary
         self._truth, self._scales, self._limit = reference.values(), reference.scale(), reference.tolerance.limit
         self._labels = samples.labels()
 
@@ -129,7 +139,7 @@ class _Trial:
         """All samples: the differences, each sample's loss against the original, each sample's own score."""
         total, losses, scores = parity.Differences(), [], []
         for piece in self._answers(BATCH):
-            total = total.plus(parity.difference(piece, self._truth, self._scales))
+            total = total.plus(parity.difference(piece, self._truth, self._scales, self._binary))
             if total.nonfinite:
                 break
             rows = slice(piece.start, piece.stop)
@@ -187,8 +197,8 @@ def _rejected(request: VerifyRequest, reason: str, seen: Parity, score: Score | 
     return Outcome(rejected=Rejected(request.candidate.plan, "verify", reason, parity=seen, score=score))
 
 
-def _metric(name: str, samples: SampleSet) -> Metric:
-    metric = metrics.find(name)
+def _metric(name: str, samples: SampleSet, binary: Activation | None) -> Metric:
+    metric = metrics.find(name, binary)
     if metric.labelled and not samples.labelled:
         raise DataError(f"{name} needs labels and the data has none; use --metric agreement or --metric error")
     return metric

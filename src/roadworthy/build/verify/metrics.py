@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from roadworthy.build.verify.parity import class_output
+from roadworthy.build.verify.parity import Voter, voter
 from roadworthy.core import confinement, usercode
+from roadworthy.core.contract import Activation
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.types import Array
 
@@ -37,16 +38,19 @@ class Metric:
     relative: bool = False
 
 
-def find(name: str) -> Metric:
+def find(name: str, binary: Activation | None = None) -> Metric:
     """The metric of that name: a built-in one, ``module:callable`` or ``FILE.py:callable``.
+
+    ``binary`` says that the first output is one number a sample which tells two classes apart: ``applied``, the second's
+    probability, or ``sigmoid``, its logit.
 
     A user's callable gets ``(outputs, labels)`` for one batch after another: a dict of arrays with the samples
     first, and int64 [n] or None; it returns one score a sample, [n], higher is better. Raises UsageError.
     """
     if name in ("top1", "top5"):
-        return Metric(name, partial(_top, int(name[3:])), labelled=True)
+        return Metric(name, partial(_top, int(name[3:]), binary), labelled=True)
     if name == AGREEMENT:
-        return Metric(name, _agreement, labelled=False)
+        return Metric(name, partial(_agreement, binary), labelled=False)
     if name == ERROR:
         return Metric(name, _error, labelled=False, relative=True)
     if ":" not in name:
@@ -54,8 +58,8 @@ def find(name: str) -> Metric:
     return Metric(name, partial(_custom, name, _load(name)), labelled=False, span=None)
 
 
-def _top(k: int, outputs: Outputs, reference: Outputs, labels: Array | None, scales: dict[str, float]) -> Array:
-    logits, classes = outputs[_voter(reference, f"top{k}")], np.asarray(labels)
+def _top(k: int, binary: Activation | None, outputs: Outputs, reference: Outputs, labels: Array | None, scales: dict[str, float]) -> Array:
+    logits, classes = _voter(reference, f"top{k}", binary).scores(outputs), np.asarray(labels)
     if classes.min() < 0 or classes.max() >= logits.shape[1]:
         raise DataError(f"a label is {classes.max() if classes.min() >= 0 else classes.min()}, but the model has {logits.shape[1]} classes")
     # A stable sort breaks ties by class index: a model that answers the same for every class earns nothing by it.
@@ -63,9 +67,10 @@ def _top(k: int, outputs: Outputs, reference: Outputs, labels: Array | None, sca
     return np.asarray(np.any(best == classes[:, None], axis=1), dtype=np.float64)
 
 
-def _agreement(outputs: Outputs, reference: Outputs, labels: Array | None, scales: dict[str, float]) -> Array:
-    name = _voter(reference, AGREEMENT)
-    return np.asarray(np.argmax(outputs[name], axis=1) == np.argmax(reference[name], axis=1), dtype=np.float64)
+def _agreement(binary: Activation | None, outputs: Outputs, reference: Outputs, labels: Array | None, scales: dict[str, float]) -> Array:
+    voting = _voter(reference, AGREEMENT, binary)
+    best, wanted = (np.argmax(voting.scores(answers), axis=1) for answers in (outputs, reference))
+    return np.asarray(best == wanted, dtype=np.float64)
 
 
 def _error(outputs: Outputs, reference: Outputs, labels: Array | None, scales: dict[str, float]) -> Array:
@@ -103,11 +108,14 @@ def _custom(
     return scores
 
 
-def _voter(reference: Outputs, metric: str) -> str:
-    name = class_output(reference)
-    if name is None:
-        raise UsageError(f"{metric} needs an output of shape [samples, classes], and the model has none; use --metric {ERROR} or your own")
-    return name
+def _voter(reference: Outputs, metric: str, binary: Activation | None) -> Voter:
+    found = voter(reference, binary)
+    if found is None:
+        raise UsageError(
+            f"{metric} needs an output of shape [samples, classes], or one number a sample and the names of two classes (--labels), and "
+            f"the model has neither; use --metric {ERROR} or your own"
+        )
+    return found
 
 
 def _load(name: str) -> Callable[..., Any]:

@@ -9,9 +9,11 @@ import numpy as np
 
 from roadworthy.build.verify.feeding import Piece
 from roadworthy.core import numerics
+from roadworthy.core.contract import Activation
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.evidence import Parity
 from roadworthy.core.types import Array
+from roadworthy.preprocess.answer import column, two_classes
 
 DISCRETE_SLACK = 0.005
 """The share of samples whose discrete output (a class id, say) may differ in an equivalent candidate: near ties fall either way."""
@@ -73,17 +75,40 @@ def class_output(outputs: dict[str, Array]) -> str | None:
     return next((name for name, array in outputs.items() if array.dtype.kind == "f" and array.ndim == 2 and array.shape[1] > 1), None)
 
 
-def top_classes(outputs: dict[str, Array]) -> int:
-    """How many different top classes the samples of ``class_output`` have, counted to two; 0 where there is no such output.
+@dataclass(frozen=True)
+class Voter:
+    """The output that says which class a sample is: by its largest value or, where it is one number a sample, as ``activation`` of two."""
+
+    output: str
+    activation: Activation | None = None
+
+    def scores(self, outputs: dict[str, Array]) -> Array:
+        """[samples, classes]: the largest of a row is the answer, the first of equal ones."""
+        values = outputs[self.output]
+        single = column(values) if self.activation else None
+        return values if single is None or self.activation is None else two_classes(single, self.activation)
+
+
+def voter(outputs: dict[str, Array], binary: Activation | None) -> Voter | None:
+    """Who says the class in ``outputs``; ``binary`` says that the first of them is one number that tells two classes apart, and how."""
+    if binary is not None:
+        return Voter(next(iter(outputs)), binary)
+    name = class_output(outputs)
+    return None if name is None else Voter(name)
+
+
+def top_classes(outputs: dict[str, Array], binary: Activation | None = None) -> int:
+    """How many different classes the samples have by ``voter``, counted to two; 0 where no output says a class.
 
     Where it is one class for all, another function may share it by being blind: agreement then says nothing.
     """
-    name = class_output(outputs)
-    if name is None:
+    says = voter(outputs, binary)
+    if says is None:
         return 0
-    array, seen = outputs[name], set[int]()
-    for start in range(0, len(array), 256):
-        seen.update(np.argmax(array[start : start + 256], axis=1).tolist())
+    seen = set[int]()
+    for start in range(0, len(outputs[says.output]), 256):
+        rows = {says.output: np.asarray(outputs[says.output][start : start + 256])}
+        seen.update(np.argmax(says.scores(rows), axis=1).tolist())
         if len(seen) > 1:
             break
     return min(len(seen), 2)
@@ -97,19 +122,20 @@ def compare(pieces: Iterable[Piece], reference: dict[str, Array], scales: dict[s
     return total
 
 
-def difference(piece: Piece, reference: dict[str, Array], scales: dict[str, float]) -> Differences:
-    """One piece beside the same samples of ``reference``; raises StepFailed where names or shapes differ."""
+def difference(piece: Piece, reference: dict[str, Array], scales: dict[str, float], binary: Activation | None = None) -> Differences:
+    """One piece beside the same samples of ``reference``; raises StepFailed where names or shapes differ. ``binary``: see ``voter``."""
     if missing := [name for name in reference if name not in piece.outputs]:
         raise StepFailed(f"output {missing[0]!r} is missing; the original gives {', '.join(reference)}")
     total = Differences(samples=piece.stop - piece.start)
-    voter = class_output(reference)
+    voting = voter(reference, binary)
     for name, mapped in reference.items():
         mine, truth = piece.outputs[name], np.asarray(mapped[piece.start : piece.stop])
         if mine.shape != truth.shape:
             raise StepFailed(f"output {name!r} has shape {list(mine.shape)} where the original gives {list(truth.shape)}")
         total = total.plus(_continuous(mine, truth, scales[name]) if truth.dtype.kind in "fc" else _discrete(mine, truth))
-        if name == voter:
-            total = total.plus(Differences(agreeing=int(np.sum(np.argmax(mine, axis=1) == np.argmax(truth, axis=1)))))
+        if voting is not None and name == voting.output:
+            best, wanted = (np.argmax(voting.scores({name: array}), axis=1) for array in (mine, truth))
+            total = total.plus(Differences(agreeing=int(np.sum(best == wanted))))
     return total
 
 

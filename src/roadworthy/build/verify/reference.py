@@ -122,7 +122,7 @@ def _limit(signature: Signature, noise: float, double: float | None, outputs: di
 
 
 def _record(pieces: Iterator[Piece], signature: Signature, count: int, out: Path) -> tuple[str, ...]:
-    """Write the outputs, and the values of quantised ones, as they come; byte strings when all are there."""
+    """Write the outputs, and the values of quantised ones, as they come, byte strings at the end; the names in the signature's order."""
     (out / VALUES).mkdir(exist_ok=True)
     files: dict[Path, Array] = {}
     names: dict[str, None] = {}
@@ -138,7 +138,8 @@ def _record(pieces: Iterator[Piece], signature: Signature, count: int, out: Path
     for name in names:
         if (strings := files[out / file_of(name)]).dtype == np.dtype(BYTES):
             write_array(out, name, strings)
-    return tuple(names)
+    order = {spec.name: index for index, spec in enumerate(signature.outputs)}
+    return tuple(sorted(names, key=lambda name: order.get(name, len(order))))
 
 
 def _put(files: dict[Path, Array], path: Path, array: Array, piece: Piece, count: int) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import Array
+from roadworthy.preprocess.answer import columns, scores
 from roadworthy.serve.dataplane import InferResponse
 from roadworthy.serve.model import Model
 
@@ -77,10 +78,16 @@ def classified(output: Array, classes: int, labels: tuple[str, ...], *, batched:
 
 
 def _classes_of(model: Model, name: str, output: Array, classes: int) -> Array:
-    """The bundle's labels are those of the first output."""
+    """The bundle's labels are those of the first output. One number a sample that ranks counts as the probabilities of both classes."""
     spec = next(spec for spec in model.signature.outputs if spec.name == name)
-    labels = model.contract.answer.labels if spec is model.signature.outputs[0] else ()
-    return classified(output, classes, labels, batched=spec.batched)
+    answer, first = model.contract.answer, spec is model.signature.outputs[0]
+    labels = answer.labels if first else ()
+    if columns(spec) != 1:
+        return classified(output, classes, labels, batched=spec.batched)
+    both = scores(answer, {name: output}, spec.quantization) if first and model.ranks else None
+    if both is None:
+        return classified(output, classes, (), batched=spec.batched)
+    return classified(both.astype(np.float32), classes, labels, batched=True)
 
 
 def _number(value: np.generic) -> str:

@@ -2,7 +2,7 @@
 
 A feature bears the name of the input that it is for; its values are one sample, flat, in row-major order. Classes come from the
 bundle's ranking, best first, with its labels or, without them, the class's index as text; a regression is the only number that
-the model gives for a sample.
+the model gives for a sample, which with two labels is both classes too.
 """
 
 from __future__ import annotations

@@ -1,0 +1,83 @@
+"""Whether the original's own answers to labelled samples are better than chance, and which other order of the labels would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from roadworthy.build.verify import parity
+from roadworthy.build.verify.reference import Reference
+from roadworthy.build.verify.resample import binomial_upper
+from roadworthy.core.contract import Activation
+from roadworthy.core.evidence import Note
+from roadworthy.core.types import Array
+
+USEFUL = 0.2
+"""An original counts as useless where it is surely less than this part of the way from chance to no error at all."""
+DOUBT, FAR = 0.005, 0.2
+"""The one-sided error of each bound, which several orders of the labels share, and how much more another order must explain."""
+ALONE = 8
+"""So many samples of other classes, each found with even odds, would hardly all be missed (0.5 ** 8 is below ``DOUBT``)."""
+ANOTHER = "check the order of the labels"
+CHECK = "the order of the labels, the preprocessing or the weights are probably not what the model was trained with"
+
+
+def doubts(reference: Reference, labels: Array, classes: Sequence[str], binary: Activation | None) -> tuple[Note, ...]:
+    """A warning where the original is at or below chance on ``labels`` (int64 [n]), or where another order of them fits far better.
+
+    Chance is how often answers and labels would meet by accident, each as frequent as they are: a model that always answers the
+    commonest class is at chance, however common that is. All by exact binomial bounds, so that few samples prove nothing.
+    ``classes`` are the names by index, empty where there are none; ``binary`` is that of ``metrics.find``.
+    """
+    outputs = reference.values()
+    voting = parity.voter(outputs, binary)
+    if voting is None:
+        return ()
+    scores = voting.scores({voting.output: np.asarray(outputs[voting.output])})
+    found, count = np.argmax(scores, axis=1), scores.shape[1]
+    hits, n = int(np.sum(found == labels)), len(labels)
+    chance = float(np.bincount(found, minlength=count) / n @ (np.bincount(labels, minlength=count)[:count] / n))
+    hint = _other_order(found, labels, count, classes, hits)
+    alone = bool((found == found[0]).all()) and n - hits >= ALONE
+    useless = alone or (binomial_upper(hits, n, DOUBT) < chance + USEFUL * (1 - chance) and _lower(hits, n) <= chance)
+    if not useless and not hint:
+        return ()
+    said = f"the original itself gets {hits / n:.2%} top-1 on your {n:,} labels, where chance is {chance:.1%}"
+    only = f"; it answers {_name(classes, int(found[0]))} for every sample" if alone else ""
+    return (Note(f"{said}{only}: {hint or CHECK}", warning=True),)
+
+
+def _other_order(found: Array, labels: Array, count: int, classes: Sequence[str], hits: int) -> str:
+    """Which other order of the labels surely fits far better, in words; empty where none does."""
+    n = len(labels)
+    best, words = 0, ""
+    for place, other in _orders(count, classes):
+        fits = int(np.sum(place[found] == labels))
+        if fits > best:
+            best, words = fits, other
+    sure = _lower(best, n) > binomial_upper(hits, n, DOUBT) and best - hits > FAR * n
+    return f"{words} it would be {best / n:.2%}, so {ANOTHER}" if sure else ""
+
+
+def _orders(count: int, classes: Sequence[str]) -> Iterator[tuple[Array, str]]:
+    """For each other order the label [count] that an answer would stand for, -1 for none, and the order in words."""
+    own = np.arange(count)
+    if count == 2:
+        yield own[::-1].copy(), "with the two classes the other way round"
+        return
+    yield own - 1, "with every label one higher, as behind a background class,"
+    yield np.append(own[1:], -1), "with every label one lower, as when they are counted from 1,"
+    if len(classes) == count:
+        named = np.argsort(np.array(classes), kind="stable")
+        yield named, "with the names in sorted order"
+        if all(name.isascii() and name.isdecimal() for name in classes):
+            yield np.argsort([int(name) for name in classes], kind="stable"), "with the names counted as numbers"
+
+
+def _lower(hits: int, n: int) -> float:
+    return 1 - binomial_upper(n - hits, n, DOUBT)
+
+
+def _name(classes: Sequence[str], index: int) -> str:
+    return repr(classes[index]) if index < len(classes) else f"class {index}"

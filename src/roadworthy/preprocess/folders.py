@@ -1,0 +1,176 @@
+"""Folders of samples: which of them are classes, and which are the splits, halves or wrappings of a data set."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from roadworthy.core.errors import DataError
+from roadworthy.core.evidence import Note
+from roadworthy.preprocess.names import key
+
+IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+"""What counts as an image in a folder. Those that cannot be read are among them, so that none is passed over in silence."""
+SPLIT = re.compile(
+    r"(test|testing|eval|evaluation|val|valid|validate|validation|dev|devel|development|holdout|hold[ _-]?out|train|training)"
+    r"(?:[ _-]?(?:set|data|split|images|imgs))?(?:[ _-]?\d+)?",
+    re.IGNORECASE,
+)
+PREFERRED = ("test", "eval", "holdout", "hold", "val", "dev", "train")
+"""Splits by how well they measure a model: what it was not trained on first."""
+PICTURES = re.compile(r"(images?|imgs?|jpegimages|pictures|photos)(?:[ _-]?\d+)?", re.IGNORECASE)
+COMPANIONS = re.compile(
+    r"(labels?|labeltxt|annotations?|annots?|anns?|masks?|seg(mentation)?s?|segmentation(class|object)|imagesets|bboxes|parts|attributes"
+    r"|ground[ _-]?truth|gt)(?:[ _-]?\d+)?",
+    re.IGNORECASE,
+)
+JUNK = ("__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "lost+found", "Thumbs.db", "desktop.ini")
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The class folders of a data set in the order of their names, each with its samples; or no folders and one list of samples.
+
+    ``images`` says that the samples are images; then no other file counts.
+    """
+
+    names: tuple[str, ...]
+    members: tuple[tuple[Path, ...], ...]
+    images: bool
+    notes: tuple[Note, ...] = ()
+
+
+def read(root: Path, known: Sequence[str], *, images: bool) -> Folders:
+    """The samples in ``root``: one folder a class, or files alone. ``known`` are names of classes: a folder of such a name is one.
+
+    ``images`` says that the model takes images; where it does not, the samples are images all the same if any file is one. Hidden
+    files and folders and what operating systems leave do not count. Raises DataError where the folders are no classes: with the
+    path that was meant, where there is one.
+    """
+    folders, named = _folders(root), set(map(key, known))
+    doubtful = [folder for folder in folders if key(folder.name) not in named]
+    if folders and (problem := _no_classes(root, doubtful, folders)):
+        raise DataError(problem)
+    members = [sorted(_samples(folder)) for folder in folders] or [[path for path in _entries(root) if path.is_file()]]
+    images = images or any(_is_image(path) for paths in members for path in paths)
+    kept = tuple(tuple(path for path in paths if _is_image(path) or not images) for paths in members)
+    kind = "images" if images else "files"
+    if not folders and not kept[0]:
+        suffixes = f" ({', '.join(sorted(IMAGES))})" if images else ""
+        raise DataError(f"{root} holds no {kind}{suffixes} and no folders of {kind}")
+    if empty := [folder.name for folder, paths in zip(folders, kept, strict=False) if not paths]:
+        raise DataError(f"{root}: the class folder {empty[0]} holds no {kind}; fill it or remove it")
+    return Folders(tuple(folder.name for folder in folders), kept, images, tuple(_notes(root, folders, doubtful, images)))
+
+
+def _no_classes(root: Path, doubtful: Sequence[Path], folders: Sequence[Path]) -> str:
+    """Why the folders of ``root`` cannot be classes, with what was meant; empty where they can."""
+    splits = [folder for folder in doubtful if SPLIT.fullmatch(folder.name)]
+    divided = [folder for folder in splits if _holds_folders(folder)]
+    if len(splits) == len(folders) or (len(splits) > 1 and divided and _share_classes(splits)):
+        best = min(divided or splits, key=_preference)
+        names = " and ".join(f"{folder.name}/" for folder in splits)
+        are = (
+            "are splits of a data set, and no classes: give one of them"
+            if len(splits) > 1
+            else "is a split of a data set, and no class: give it"
+        )
+        return f"{root} holds {names}, which {are}, {_spelled(best)}"
+    pictures = [folder for folder in doubtful if PICTURES.fullmatch(folder.name)]
+    others = [folder for folder in doubtful if COMPANIONS.fullmatch(folder.name)]
+    if pictures and others and len(pictures) + len(others) + len(splits) == len(folders):
+        return (
+            f"{root} holds {pictures[0].name}/ and {others[0].name}/, the layout of a data set for detection or segmentation, and no "
+            f"classes: give the images alone, {_spelled(pictures[0])}"
+        )
+    if len(folders) == 1 and doubtful:
+        (only,) = folders
+        inside = "the folders of classes" if _holds_folders(only) else "the samples"
+        return f"{root} holds one folder, {only.name}/, and one class alone tells nothing apart: if {inside} are in it, {_spelled(only)}"
+    return ""
+
+
+def _share_classes(splits: Sequence[Path]) -> bool:
+    """Whether two splits at least hold folders of the same names."""
+    inside = [{folder.name for folder in _folders(split)} for split in splits]
+    return any(one & other for index, one in enumerate(inside) for other in inside[:index])
+
+
+def _preference(split: Path) -> int:
+    name = split.name.lower()
+    return next((index for index, word in enumerate(PREFERRED) if name.startswith(word)), len(PREFERRED))
+
+
+def _spelled(folder: Path) -> str:
+    """The option with the folder that was meant: ``folder``, or what in turn it holds."""
+    for _ in range(4):
+        inside = _folders(folder)
+        splits = [one for one in inside if SPLIT.fullmatch(one.name)]
+        pictures = [one for one in inside if PICTURES.fullmatch(one.name)]
+        if inside and len(splits) == len(inside):
+            folder = min(splits, key=_preference)
+        elif pictures and any(COMPANIONS.fullmatch(one.name) for one in inside):
+            folder = pictures[0]
+        elif len(inside) == 1 and _folders(inside[0]):
+            (folder,) = inside
+        else:
+            break
+    return f"--data {shlex.quote(str(folder))}"
+
+
+def _notes(root: Path, folders: Sequence[Path], doubtful: Sequence[Path], images: bool) -> Iterator[Note]:
+    """What was guessed about the folders, one sentence each; ``doubtful`` are those that bear no known class's name."""
+    for folder in doubtful:
+        if SPLIT.fullmatch(folder.name):
+            yield Note(f"the folder {folder.name}/ bears the name of a split of a data set and was taken for a class")
+    loose = [path for path in _entries(root) if path.is_file() and _is_image(path)] if folders and images else []
+    if loose:
+        many = f"{len(loose)} images lie" if len(loose) > 1 else "1 image lies"
+        yield Note(f"{many} beside the class folders, left out: {_some([path.name for path in loose])}")
+    nested = [(folder, inside) for folder in folders if (inside := [one for one in _folders(folder) if any(_samples(one))])]
+    if nested:
+        folder, inside = nested[0]
+        more = f", and so for {len(nested) - 1} more class folders" if len(nested) > 1 else ""
+        yield Note(
+            f"the class folder {folder.name}/ holds folders ({_some([one.name for one in inside])}): all below it is one class{more}"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def _holds_folders(folder: Path) -> bool:
+    return any(any(_samples(inside)) for inside in _folders(folder))
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if path.is_dir()]
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if _counts(path.name))
+
+
+def _samples(folder: Path) -> Iterator[Path]:
+    """Every file below ``folder``, in no order, but what is hidden or an operating system's."""
+    for place, inside, files in os.walk(folder, onerror=_raise):
+        inside[:] = filter(_counts, inside)
+        yield from (path for name in files if _counts(name) and (path := Path(place, name)).is_file())
+
+
+def _raise(problem: OSError) -> None:
+    raise problem
+
+
+def _counts(name: str) -> bool:
+    return not name.startswith(".") and name not in JUNK
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGES

@@ -1,0 +1,129 @@
+"""Files of class names in the forms that people have, and sentences for those that can be read in two ways."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from roadworthy.core.errors import DataError
+from roadworthy.preprocess.names import Names, check_count, key, read, twice
+
+THREE = ("cat", "dog", "bird")
+
+
+def written(path: Path, content: str | bytes, name: str = "labels.txt") -> Path:
+    file = path / name
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", "cat\ndog\nbird"),
+        ("a.txt", "\ufeffcat\r\n dog \r\nbird\r\n\r\n"),
+        ("a.txt", "cat\rdog\rbird\r"),
+        ("a.txt", "0 cat\n1 dog\n2 bird\n"),
+        ("a.txt", "2: bird\n0: cat\n1: dog\n"),
+        ("a.txt", "0,cat\n1,dog\n2,bird\n"),
+        ("a.txt", "0\tcat\n1\tdog\n2\tbird\n"),
+        ("a.csv", "cat\ndog\nbird\n"),
+        ("a.csv", "id,name\n1,dog\n0,cat\n2,bird\n"),
+        ("a.csv", "name,id\r\ncat,0\r\ndog,1\r\nbird,2\r\n"),
+        ("a.json", '["cat", "dog", "bird"]'),
+        ("a.txt", '["cat", "dog", "bird"]\n'),
+        ("a.json", '[\n "cat",\n "dog",\n "bird"\n]'),
+        ("a.json", '{"0": "cat", "2": "bird", "1": "dog"}'),
+        ("a.json", '{"cat": 0, "dog": 1, "bird": 2}'),
+        ("config.json", json.dumps({"hidden": 768, "id2label": {"0": "cat", "1": "dog", "2": "bird"}, "label2id": {"cat": 0}})),
+        ("config.json", json.dumps({"label2id": {"cat": 0, "bird": 2, "dog": 1}})),
+        ("a.txt", "['cat', 'dog', 'bird']"),
+        ("a.txt", "{0: 'cat',\n 1: 'dog',\n 2: 'bird'}"),
+    ],
+)
+def test_names_in_the_order_of_the_outputs(tmp_path: Path, name: str, content: str) -> None:
+    assert read(written(tmp_path, content, name)) == Names(THREE)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "n01440764 tench, Tinca tinca\nn01443537 goldfish\n",
+        '{"1": ["n01443537", "goldfish"], "0": ["n01440764", "tench, Tinca tinca"]}',
+        "0 n01440764 tench, Tinca tinca\n1 n01443537 goldfish\n",
+    ],
+)
+def test_wordnet_ids_are_the_classes_other_names(tmp_path: Path, content: str) -> None:
+    assert read(written(tmp_path, content)) == Names(("tench, Tinca tinca", "goldfish"), ("n01440764", "n01443537"))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("1 finger", "2 fingers", "3 fingers"),
+        ("7 up", "9 lives"),
+        ("[PAD]", "[UNK]", "the", "[MASK]"),
+        ("tench, Tinca tinca", "goldfish, Carassius auratus"),
+        ("0", "1", "2"),
+        ("n01440764", "n01443537"),
+        ("3",),
+    ],
+)
+def test_what_belongs_to_a_name_stays(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    assert read(written(tmp_path, "\n".join(lines))) == Names(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.txt", "", "is empty"),
+        ("a.txt", "\n\r\n", "is empty"),
+        ("a.txt", "cat\n\ndog\n", "has an empty line 2"),
+        ("a.txt", b"\xff\xfec\x00", "is not UTF-8 text"),
+        ("a.txt", "1 cat\n2 dog\n", "numbers its 2 names from 1 to 2; the outputs are counted from 0 to 1"),
+        ("a.json", "cat\ndog\n", "begins as JSON and is none"),
+        ("a.json", '["cat", 3]', "holds something else than names"),
+        ("a.json", "3", "holds something else than names"),
+        ("a.json", "[]", "holds no names"),
+        ("a.json", "{}", "no names by index"),
+        ("a.json", '["cat", ""]', "has no name for class 1"),
+        ("a.json", '{"1": "cat", "2": "dog"}', "from 1 to 2"),
+        ("a.json", '{"0": "cat", "2": "dog"}', "from 0 to 2"),
+        ("a.json", '{"0": "cat", "0": "dog"}', "has the key '0' twice"),
+        ("a.json", '{"0": 1, "1": 0}', "whole numbers on both sides"),
+        ("a.json", '{"cat": 0, "dog": 0}', "from 0 to 0"),
+        ("a.json", '{"cat": 0.5, "dog": 1}', "no names by index"),
+        ("a.json", '{"0": ["a", "b", "c"], "1": ["a", "b", "c"]}', "no names by index"),
+        ("a.csv", "a,b,c\nd,e,f\n", "has columns that are no index and name"),
+        ("a.csv", "cat,small\ndog,large\n", "has columns that are no index and name"),
+    ],
+)
+def test_what_cannot_be_read_in_one_way_is_refused(tmp_path: Path, name: str, content: str | bytes, words: str) -> None:
+    with pytest.raises(DataError, match=words) as caught:
+        read(written(tmp_path, content, name))
+    assert str(tmp_path / name) in caught.value.message
+
+
+def test_names_are_as_many_as_the_outputs() -> None:
+    check_count(THREE, 3, "y")
+    check_count(("cat", "dog"), 1, "y")
+    for labels, outputs, words in (
+        (
+            ("background", *THREE),
+            3,
+            r"there are 4 class names in f \(first 'background', last 'bird'\).* 'y' has 3: leave 'background' out",
+        ),
+        (THREE, 4, "a model with a background class in front needs a name for that too"),
+        (THREE, 1000, r"\(first 'cat', last 'bird'\); the model's output 'y' has 1000: give one name for each output"),
+        (("dog",), 1, "there is 1 class name .* one number a sample, which tells two classes apart: name both"),
+        (THREE, 1, "tells two classes apart"),
+    ):
+        with pytest.raises(DataError, match=words):
+            check_count(labels, outputs, "y", "f")
+
+
+def test_spellings_and_repetitions() -> None:
+    assert key("Golden_Retriever") == key("golden retriever") == key(" golden-  retriever") != key("goldenretriever")
+    assert twice(("crane", "maillot", "crane", "tench")) == ("crane",)
