@@ -11,7 +11,7 @@ from roadworthy.build.pack import PackRequest, Reproduction
 from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Route, Samples
 from roadworthy.core import samples
 from roadworthy.core.contract import Answer, Contract, ImageInput, Resize
-from roadworthy.core.evidence import FirstCall, Interval, Parity, Score, Timing, Tolerance
+from roadworthy.core.evidence import FirstCall, Interval, Note, Parity, Score, Timing, Tolerance
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.stages import Candidate, Measured, Plan, Rejected, Verified
 from roadworthy.core.types import Signature, TensorSpec
@@ -83,6 +83,10 @@ def realistic() -> Certificate:
         name="cifar-resnet20",
         created="2026-11-22T09:41:07Z",
         roadworthy="0.1.0",
+        notes=(
+            Note("top1 is measured on 1,000 samples of one class only", warning=True),
+            Note("the weights are those of ema_state_dict; state_dict is in the file too"),
+        ),
         host=HOST,
         packages=(Package("torch", "2.13.0"), Package("openvino", "2026.4.1"), Package("onnxruntime", "1.32.0"), Package("nncf", "3.4.0")),
         origin=Origin(

@@ -18,7 +18,7 @@ from roadworthy.build.workshop import Notify, Progress
 from roadworthy.bundle.certificate import Certificate, alike, named
 from roadworthy.core import codec
 from roadworthy.core.comparison import Comparison, Form, Side
-from roadworthy.core.evidence import Interval
+from roadworthy.core.evidence import Interval, Note
 from roadworthy.core.stages import Measured, Verified
 from roadworthy.doctor import Examination
 
@@ -75,6 +75,7 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
     if as_json:
         show_json({"bundle": bundle, "certificate": certificate})
         return
+    show_notes(certificate.notes)
     output.print(_race(certificate))
     for group in alike(certificate.rejected):
         names = named(entry.plan for entry in group)
@@ -85,6 +86,13 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
     for reason in certificate.choice.reasons:
         output.print(escape(reason))
     output.print(f"\nBundle  {bundle}\nReport  {bundle / 'report.html'}", soft_wrap=True)
+
+
+def show_notes(notes: Sequence[Note]) -> None:
+    """One line for each note; a warning says so."""
+    for note in notes:
+        label = "[bold yellow]warning[/]" if note.warning else "[dim]note[/]"
+        output.print(f"{label} {escape(note.text)}", soft_wrap=True)
 
 
 def _race(certificate: Certificate) -> Table:

@@ -13,9 +13,10 @@ from roadworthy.build.search import Trial
 from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Route, Samples, alike, named
 from roadworthy.core import codec, registry
 from roadworthy.core.errors import BackendMissing
+from roadworthy.core.evidence import Note
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.stages import Measured, Rejected, Source, Verified
+from roadworthy.core.stages import Graph, Measured, Rejected, Source, Verified
 from roadworthy.core.version import __version__
 
 BUILDERS = ("numpy", "pillow", "torch", "torchao", "keras", "tf-keras", "tf2onnx", "onnx", "onnxscript", "nncf")
@@ -25,12 +26,13 @@ SAID = 6
 
 @dataclass(frozen=True)
 class Data:
-    """The samples of a deployment, and what kind they are: labelled, unlabelled or generated noise."""
+    """The samples of a deployment, and what kind they are: labelled, unlabelled or generated noise. ``notes`` is what to know about them."""
 
     kind: str
     evaluation: SampleSet
     calibration: SampleSet | None
     classes: tuple[str, ...]
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Findings:
     source: Source
     loaded: load.Loaded
     data: Data
+    graphs: tuple[Graph, ...]
     routes: tuple[Route, ...]
     trial: Trial
     baseline: Verified
@@ -58,6 +61,7 @@ def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> 
         name=job.name or source.path.stem,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         roadworthy=__version__,
+        notes=noticed(loaded, data, findings.graphs),
         host=host,
         packages=packages(),
         origin=Origin(source.path.name, source.kind, source.framework, source.sha256, source.size, loaded.parameters, loaded.proofs),
@@ -74,6 +78,17 @@ def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> 
         choice=findings.choice,
         seconds=seconds,
     )
+
+
+def noticed(loaded: load.Loaded, data: Data, graphs: tuple[Graph, ...]) -> tuple[Note, ...]:
+    """What was noticed from the file to the graphs, each sentence once, warnings first.
+
+    A sentence about one graph names its format: the bundle may hold a candidate that was made from another.
+    """
+    found = [*data.notes, *map(Note, loaded.notes)]
+    found += [Note(f"{graph.format} by {graph.route}: {text}") for graph in graphs if graph is not loaded.graph for text in graph.notes]
+    found += [Note(text) for text in loaded.graph.notes]
+    return tuple(sorted(dict.fromkeys(found), key=lambda note: not note.warning))
 
 
 def nothing_left(

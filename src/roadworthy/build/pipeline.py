@@ -63,7 +63,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
             raise NoCandidate(nothing_left(race.measured, routes, rejected, unavailable))
         goal = Goal(job.objective, trial.metric, trial.budget)
         choice = measure.choose(race, goal, framework_allowed=job.allow_framework)
-        findings = Findings(source, loaded, data, routes, trial, baseline, goal, race, rejected, unavailable, choice)
+        findings = Findings(source, loaded, data, graphs, routes, trial, baseline, goal, race, rejected, unavailable, choice)
         certificate = certificate_of(findings, job, shop.host, time.monotonic() - started)
         _pack(findings, certificate, contract, job, shop)
     return Deployment(job.output, certificate)

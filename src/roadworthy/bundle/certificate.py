@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from roadworthy.core.evidence import Interval, Score, Tolerance
+from roadworthy.core.evidence import Interval, Note, Score, Tolerance
 from roadworthy.core.host import Host
 from roadworthy.core.stages import Measured, Plan, Rejected
 from roadworthy.core.types import Signature
@@ -89,16 +89,18 @@ class Choice:
     framework: FrameworkForm | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Certificate:
     """The whole of ``certificate.json``. ``baseline`` is the original itself in the race.
 
-    ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
+    ``notes`` holds what was noticed about the original, its data and its graphs, warnings first; certificates of older versions
+    have none. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
     """
 
     name: str
     created: str
     roadworthy: str
+    notes: tuple[Note, ...] = ()
     host: Host
     packages: tuple[Package, ...]
     origin: Origin

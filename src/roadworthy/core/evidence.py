@@ -6,6 +6,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Note:
+    """One sentence about the model, its data or its graphs. A ``warning`` limits what the evidence is worth, or what the answers mean."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
 class Interval:
     """An estimate and its 95 % interval."""
 

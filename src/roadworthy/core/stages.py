@@ -39,8 +39,7 @@ class Source:
 class Graph:
     """The captured model as files at ``path``; ``route`` is the way that gave it, ``notes`` what it said meanwhile.
 
-    ``doubts`` holds reasons from other routes not to trust this one (a data-dependent branch, say). ``precision`` is what the
-    file itself computes in: a model that came quantised is ``int8`` from the start.
+    ``precision`` is what the file itself computes in: a model that came quantised is ``int8`` from the start.
     """
 
     format: str
@@ -48,7 +47,6 @@ class Graph:
     signature: Signature
     route: str
     notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
     precision: Precision = "fp32"
 
     @property

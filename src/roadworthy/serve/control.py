@@ -12,6 +12,7 @@ from contextlib import suppress
 import msgspec
 
 from roadworthy.core import errors
+from roadworthy.serve import background
 from roadworthy.serve.catalogue import Catalogue
 from roadworthy.serve.commands import AnyCommand
 from roadworthy.serve.counters import Counters
@@ -113,7 +114,6 @@ class Channel:
         self._answer = answer
         self._asked: dict[int, asyncio.Future[Body]] = {}
         self._number = 0
-        self._tasks: set[asyncio.Task[None]] = set()
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
@@ -135,9 +135,7 @@ class Channel:
                     if (future := self._asked.pop(number, None)) and not future.done():
                         future.set_result(body)
                 else:
-                    task = asyncio.get_running_loop().create_task(self._reply(number, body))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
+                    background.start(self._reply(number, body))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         except (ValueError, RecursionError) as problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import ssl
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, TypedDict
 from roadworthy.core.errors import BackendMissing, EnvironmentFault, UsageError
 from roadworthy.core.version import __version__
 from roadworthy.serve import access, browsers
+from roadworthy.serve.connection import Connection
+from roadworthy.serve.connections import Connections
 from roadworthy.serve.dataplane import DataPlane
 from roadworthy.serve.http import App
 from roadworthy.serve.logs import RequestLog
@@ -154,6 +157,15 @@ def url(listener: socket.socket, secure: bool) -> str:
     return f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+async def welcome(connection: socket.socket, app: App, connections: Connections, options: TlsOptions) -> None:
+    """Answer with ``app`` whoever is at the other end of an accepted ``connection``."""
+    connection.setblocking(False)
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(app, connections), connection, **options)
+    except OSError:  # gone already, or no TLS that we speak
+        connection.close()
+
+
 def hand_over(channel: socket.socket, which: int, connection: socket.socket) -> None:
     """Give ``connection``, accepted at door number ``which``, to the worker at the other end; raises OSError where it takes none."""
     socket.send_fds(channel, [bytes([which])], [connection.fileno()])
@@ -167,9 +179,7 @@ def receive(channel: socket.socket) -> tuple[int, socket.socket] | None:
         return None
     if not data or not descriptors:
         return None
-    connection = socket.socket(fileno=descriptors[0])
-    connection.setblocking(False)
-    return data[0], connection
+    return data[0], socket.socket(fileno=descriptors[0])
 
 
 def _protocols(plane: DataPlane, grpc_port: int | None) -> Iterator[Protocol]:

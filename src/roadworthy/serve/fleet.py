@@ -242,7 +242,7 @@ class Fleet:
             version = known.version(one.version) if known else None
             if version is None or version.state != "ready" or self._stamps.get((one.name, one.version)) != one.stamp:
                 self._gone.discard((one.name, one.version))
-                await self._load(one)
+                await self._load(one, replaces=False)
         keep = {one.version for one in chosen}
         for version in self._served(wanted.name).ready:
             if version.version not in keep:

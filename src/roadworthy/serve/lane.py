@@ -54,7 +54,6 @@ class Lane:
         self.model = self.models[0]
         # Rows of what has no batch could not be told apart again.
         self.counters, self.cap = counters, cap if self.model.signature.batched else 1
-        self.loaded_at = time.time()
         self._limits, self._delay = limits, delay
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Job] = deque()
@@ -63,7 +62,7 @@ class Lane:
         self._steady = not any(np.dtype(spec.dtype).hasobject for spec in self.model.signature.inputs)
         self._instances = [Instance(model, self._loop, self._done) for model in self.models]
         self._idle = list(self._instances)
-        self._turn_booked = False
+        self._booked: asyncio.Handle | None = None
         self._quiet = asyncio.Event()
         self._quiet.set()
 
@@ -150,15 +149,18 @@ class Lane:
     # One turn of the event loop
 
     def _book_turn(self) -> None:
-        if not self._turn_booked:
-            self._turn_booked = True
-            if self._delay and sum(job.samples for job in self._queue) < self.cap:
-                self._loop.call_later(self._delay, self._turn)
-            else:
-                self._loop.call_soon(self._turn)
+        """A turn comes at the end of this one of the event loop; with a ``delay``, later, but no later than a call is full."""
+        if self._delay and sum(job.samples for job in self._queue) < self.cap:
+            self._booked = self._booked or self._loop.call_later(self._delay, self._turn)
+        elif self._booked is None or self._delay:
+            if self._booked is not None:
+                self._booked.cancel()
+            self._booked = self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        self._turn_booked = False
+        if self._booked is not None:
+            self._booked.cancel()
+            self._booked = None
         until = time.perf_counter() + TURN_SECONDS
         while self._queue and self._idle:
             if time.perf_counter() > until:
@@ -209,7 +211,8 @@ class Lane:
     def _done(self, instance: Instance, jobs: list[Job], elements: int, ran: Ran) -> None:
         """A call of an instance's own thread came to its end."""
         self._idle.append(instance)
-        self._finish(jobs, elements, ran)
+        if jobs:  # none are left of a call that was taken for hung
+            self._finish(jobs, elements, ran)
         if self._queue:
             self._turn()
         self._hush()

@@ -246,8 +246,13 @@ def _error(spec: TensorSpec, got: Array, want: Array, whole: Array) -> float:
         return float((got != want).any())
     if not np.isfinite(got).all():
         raise BundleError(f"output {spec.name!r} is not finite on a golden sample")
-    scale = max(float(np.abs(whole.astype(np.float64)).max()), float(np.finfo(np.float32).tiny))
-    return float(np.abs(got.astype(np.float64) - want).max()) / scale
+    return relative_error(got, want, whole)
+
+
+def relative_error(got: Array, want: Array, whole: Array) -> float:
+    """The largest difference of two outputs, numbers of one shape, relative to the magnitude of ``whole``."""
+    scale = max(float(np.abs(whole.astype(np.float64)).max(initial=0.0)), float(np.finfo(np.float32).tiny))
+    return float(np.abs(got.astype(np.float64) - want).max(initial=0.0)) / scale
 
 
 def _pieces(signature: Signature, count: int) -> Iterator[tuple[int, int]]:

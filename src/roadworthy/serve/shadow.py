@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 
 from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.types import Arrays
+from roadworthy.serve import background
 from roadworthy.serve.lane import Lane
-
-_running: set[asyncio.Task[None]] = set()
-"""The event loop keeps only weak references to tasks."""
+from roadworthy.serve.model import relative_error
 
 
 def mirror(lane: Lane, feeds: Arrays, outputs: Arrays) -> None:
@@ -22,9 +19,7 @@ def mirror(lane: Lane, feeds: Arrays, outputs: Arrays) -> None:
     if lane.busy:
         lane.counters.mirrored.skipped += 1
         return
-    task = asyncio.get_running_loop().create_task(_compare(lane, feeds, outputs))
-    _running.add(task)
-    task.add_done_callback(_running.discard)
+    background.start(_compare(lane, feeds, outputs))
 
 
 async def _compare(lane: Lane, feeds: Arrays, outputs: Arrays) -> None:
@@ -45,6 +40,4 @@ def _error(got: np.ndarray | None, want: np.ndarray) -> float:
         return float("inf")
     if want.dtype.kind not in "fiub":
         return 0.0 if bool((got == want).all()) else float("inf")
-    difference = np.abs(got.astype(np.float64) - want.astype(np.float64))
-    scale = max(float(np.abs(want.astype(np.float64)).max(initial=0.0)), float(np.finfo(np.float32).tiny))
-    return float(difference.max(initial=0.0)) / scale
+    return relative_error(got, want, want)

@@ -7,13 +7,12 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from roadworthy.core.errors import Conflict, EnvironmentFault, RequestError, RoadworthyError, Unavailable
-from roadworthy.serve import commands, doors
-from roadworthy.serve.connection import Connection
+from roadworthy.serve import background, commands, doors
 from roadworthy.serve.connections import Connections
 from roadworthy.serve.control import Body, Channel, Count, Done, Drain, Forget, Gone, Open, Opened
 from roadworthy.serve.counters import Counters
@@ -59,8 +58,6 @@ class Supervisor:
         self._connections = Connections(settings.limits)
         self._apps = doors.apps(self._plane, settings, grpc_port, traces)
         self._tls = doors.tls_options(settings)
-        self._tasks: set[asyncio.Task[None]] = set()
-        """The event loop keeps only weak references to tasks."""
 
     async def run(self, listeners: Sequence[socket.socket], announce: Callable[[Fleet], None]) -> None:
         """Serve at ``listeners`` (in the order of the doors) until SIGTERM or SIGINT.
@@ -114,17 +111,8 @@ class Supervisor:
             member.handed += 1
             connection.close()
             return
-        self._kept(self._answer_alone(which, connection))
-
-    async def _answer_alone(self, which: int, connection: socket.socket) -> None:
-        connection.setblocking(False)
         self._plane.catalogue, self._plane.draining = self.fleet.catalogue, True
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Connection(self._apps[which], self._connections), connection, **self._tls
-            )
-        except OSError:  # gone already, or no TLS that we speak
-            connection.close()
+        background.start(doors.welcome(connection, self._apps[which], self._connections, self._tls))
 
     # Workers
 
@@ -194,12 +182,6 @@ class Supervisor:
             self._spare.kill()
             self._spare = None
 
-    def _kept(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
     def _channels(self) -> list[Channel]:
         return [member.channel for member in self._members.values() if member.up]
 
@@ -211,7 +193,7 @@ class Supervisor:
             spare = self._spare
             if spare is None or spare.ended or spare.process.poll() is not None:
                 spare = self._spare = Member(self._settings, -1, None, self._asked)
-                self._kept(_end(spare))
+                background.start(_end(spare))
             spare.busy += 1
             try:
                 async with asyncio.timeout(OPENING_SECONDS):
@@ -246,7 +228,7 @@ class Supervisor:
             raise LEAVING
         try:
             # Once begun it comes to its end, also when whoever asked for it does not wait.
-            await asyncio.shield(self._kept(self.fleet.carry_out(command)))
+            await asyncio.shield(background.start(self.fleet.carry_out(command)))
         except RequestError:
             raise
         except RoadworthyError as problem:

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, NoReturn
 import uvloop
 
 from roadworthy.core.errors import InvalidRequest
-from roadworthy.serve import control, doors, logs, process
+from roadworthy.serve import background, control, doors, logs, process
 from roadworthy.serve.commands import AnyCommand
-from roadworthy.serve.connection import Connection
 from roadworthy.serve.connections import Connections
 from roadworthy.serve.control import Beat, Body, Channel, Count, Done, Drain, Forget, Hello, Open, Opened, Route
 from roadworthy.serve.counters import Counters
@@ -47,7 +46,6 @@ class Worker:
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="opening")
         self._opened: dict[tuple[str, str], Instances] = {}
         self._counters = Counters()
-        self._retiring: set[asyncio.Task[None]] = set()
         self._finish = asyncio.Event()
 
     async def run(self) -> None:
@@ -130,9 +128,7 @@ class Worker:
 
     def _retire(self, lane: Lane | None) -> None:
         if lane is not None:
-            task = asyncio.get_running_loop().create_task(_retired(lane))
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            background.start(_retired(lane))
 
     def _close(self, instances: Instances | None) -> None:
         for model in instances.models if instances else ():
@@ -179,17 +175,7 @@ class Worker:
         """Every connection that the supervisor has handed over."""
         while (handed := doors.receive(self._door)) is not None:
             which, connection = handed
-            task = asyncio.get_running_loop().create_task(self._connect(which, connection))
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
-
-    async def _connect(self, which: int, connection: socket.socket) -> None:
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Connection(self._apps[which], self._connections), connection, **self._tls
-            )
-        except OSError:  # gone already, or no TLS that we speak
-            connection.close()
+            background.start(doors.welcome(connection, self._apps[which], self._connections, self._tls))
 
     async def _start_grpc(self, port: int | None) -> GrpcServer | None:
         if port is None:

@@ -76,6 +76,7 @@ def _evidence(certificate: Certificate) -> str:
         lines.append(f"- {figures.ms(timing.latency_ms.value)} for one sample (p99 {figures.ms(timing.p99_ms)}), {speed}")
         lines.append(_accuracy(chosen.verified))
     lines += [f"- {_text(proof)}" for proof in certificate.origin.proofs]
+    lines += [f"- Noticed: {_text(note.text)}" for note in certificate.notes if not note.warning]
     return "\n".join(lines)
 
 
@@ -94,6 +95,7 @@ def _limits(certificate: Certificate) -> str:
     lines = [
         f"- Times hold for {_text(host.cpu)} with {host.cores} cores; elsewhere the answers are checked again, and no speed is promised."
     ]
+    lines += [f"- **Warning:** {_text(note.text)}" for note in certificate.notes if note.warning]
     kind = certificate.samples.kind
     if kind != "labelled":
         lines.append(f"- The samples were {_text(kind)}: nothing here says how accurate the original is.")
