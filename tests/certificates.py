@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from roadworthy.build.pack import PackRequest, Reproduction
+from roadworthy.bundle.acceptance import Acceptance
 from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Route, Samples
 from roadworthy.core import samples
 from roadworthy.core.contract import Answer, Contract, ImageInput, Resize
@@ -174,3 +175,8 @@ def null_request(folder: Path, *, weight: float = 1.0, version: str = "1") -> Pa
         {"logits": images.reshape(40, -1) @ matrix + bias},
         (Reproduction(rejected.plan.name, "raise SystemExit('the null runtime has no int8')\n"),),
     )
+
+
+def unopened(root: Path) -> Acceptance:
+    """For tests of what is written alone: no process opens the bundle."""
+    return Acceptance()

@@ -22,7 +22,7 @@ from roadworthy.core.errors import BundleError
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One whole bundle, never changed."""
     folder = tmp_path_factory.mktemp("whole")
-    pack(certificates.null_request(folder / "work"), folder / "bundle")
+    pack(certificates.null_request(folder / "work"), folder / "bundle", certificates.unopened)
     return folder / "bundle"
 
 
@@ -84,7 +84,7 @@ def test_a_truncated_grown_or_missing_file_is_refused_by_name(victim: Path) -> N
 
 
 def test_two_bundles_mixed_are_refused(victim: Path, tmp_path: Path) -> None:
-    pack(certificates.null_request(tmp_path / "work", weight=2.0), tmp_path / "other")
+    pack(certificates.null_request(tmp_path / "work", weight=2.0), tmp_path / "other", certificates.unopened)
     shutil.copyfile(tmp_path / "other/variants/null-fp32-t1/model.npz", victim / "variants/null-fp32-t1/model.npz")
     refused(victim, "variants/null-fp32-t1/model.npz")
 

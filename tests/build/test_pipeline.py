@@ -15,9 +15,9 @@ import roadworthy as rw
 from roadworthy.build import pipeline
 from roadworthy.build.job import Job
 from roadworthy.build.workshop import Progress
-from roadworthy.bundle import store
+from roadworthy.bundle import golden, store
 from roadworthy.core import registry
-from roadworthy.core.errors import DataError, NoCandidate, OutOfSpace, UsageError
+from roadworthy.core.errors import BundleError, DataError, NoCandidate, OutOfSpace, UsageError
 from roadworthy.core.isolate import Worker
 
 
@@ -138,3 +138,27 @@ def test_what_errs_and_what_dies_is_rejected_with_a_program_that_shows_it_again(
 def test_byte_strings_in_memory_are_refused_before_they_lose_their_zeros(linear: Path) -> None:
     with pytest.raises(UsageError, match="give a folder of files"):
         rw.deploy(linear / "model.npz", linear / "bundle", data=([b"one\0", b"two\0\0"], [0, 1]))
+
+
+def test_a_bundle_that_a_server_refuses_is_never_written(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that opens the bundle is another one: what is planted in this one's writer does not reach it."""
+
+    def wrong(path: Path, held: golden.Golden) -> None:
+        write(path, golden.Golden(held.inputs, {name: array + 1 for name, array in held.outputs.items()}))
+
+    write = golden.write
+    monkeypatch.setattr(golden, "write", wrong)
+    with pytest.raises(BundleError, match=r"a server refuses the new bundle's variant null-fp32-\S+: its golden answers are off by"):
+        pipeline.deploy(job)
+    assert sorted(path.name for path in job.output.parent.iterdir()) == ["data.npz", "model.npz"]
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_samples_and_answers_that_are_not_finite_make_a_bundle_that_opens(job: Job, value: float) -> None:
+    with np.load(job.data or "", allow_pickle=False) as data:
+        x, y = data["x"].copy(), data["y"]
+    x[::7, 3] = value
+    np.savez(job.data or "", x=x, y=y)
+    deployment = pipeline.deploy(job)
+    with rw.load(deployment) as model:
+        assert not np.isfinite(model(x[:1]).outputs["output"]).any()

@@ -13,5 +13,5 @@ from roadworthy.build.pack import pack
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packed")
-    pack(certificates.null_request(folder / "work"), folder / "bundle")
+    pack(certificates.null_request(folder / "work"), folder / "bundle", certificates.unopened)
     return folder / "bundle"

@@ -12,6 +12,7 @@ import pytest
 import certificates
 from roadworthy.build.pack import features, gate, golden, pack
 from roadworthy.bundle import store
+from roadworthy.bundle.acceptance import Acceptance
 from roadworthy.core.errors import BundleError, OutOfSpace
 from roadworthy.core.evidence import Interval
 from roadworthy.core.stages import Plan, Rejected
@@ -50,13 +51,13 @@ def test_no_path_of_the_build_machine_is_packed(bundle: Path) -> None:
 
 def test_the_same_request_gives_the_same_bytes(tmp_path: Path) -> None:
     request = certificates.null_request(tmp_path / "work")
-    assert pack(request, tmp_path / "one") == pack(request, tmp_path / "two")
+    assert pack(request, tmp_path / "one", certificates.unopened) == pack(request, tmp_path / "two", certificates.unopened)
 
 
 def test_packing_again_replaces_the_bundle_whole(tmp_path: Path) -> None:
-    pack(certificates.null_request(tmp_path / "a", version="1"), tmp_path / "bundle")
+    pack(certificates.null_request(tmp_path / "a", version="1"), tmp_path / "bundle", certificates.unopened)
     (tmp_path / "bundle" / "variants" / "null-fp32-t1" / "left-behind").write_text("of the old one")
-    pack(certificates.null_request(tmp_path / "b", version="2"), tmp_path / "bundle")
+    pack(certificates.null_request(tmp_path / "b", version="2"), tmp_path / "bundle", certificates.unopened)
     assert store.read(tmp_path / "bundle").version == "2"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "bundle"]
 
@@ -69,7 +70,7 @@ def test_a_single_file_is_a_candidate_too_and_links_are_resolved(tmp_path: Path)
     link.unlink()
     link.symlink_to(file)
     single = replace(first, candidate=replace(first.candidate, path=file))
-    manifest = pack(replace(request, variants=(single, second)), tmp_path / "bundle")
+    manifest = pack(replace(request, variants=(single, second)), tmp_path / "bundle", certificates.unopened)
     assert store.read(tmp_path / "bundle") == manifest
     assert (tmp_path / "bundle" / "variants" / first.candidate.plan.name / "model.npz").is_file()
     assert not (tmp_path / "bundle" / "variants" / second.candidate.plan.name / "model.npz").is_symlink()
@@ -81,7 +82,7 @@ def test_a_figure_that_is_not_finite_is_refused_and_leaves_nothing(tmp_path: Pat
     broken = replace(request.certificate.measured[0], timing=replace(request.certificate.measured[0].timing, p99_ms=value))
     request = replace(request, certificate=replace(request.certificate, measured=(broken,)))
     with pytest.raises(BundleError, match=r"certificate\.json cannot be packed.*not finite.*p99_ms"):
-        pack(request, tmp_path / "bundle")
+        pack(request, tmp_path / "bundle", certificates.unopened)
     assert [path.name for path in tmp_path.iterdir()] == ["work"]
 
 
@@ -89,7 +90,7 @@ def test_an_optional_figure_that_is_not_finite_is_refused_too(tmp_path: Path) ->
     request = certificates.null_request(tmp_path / "work")
     tolerance = replace(request.certificate.tolerance, float64=float("nan"))
     with pytest.raises(BundleError, match="not finite"):
-        pack(replace(request, certificate=replace(request.certificate, tolerance=tolerance)), tmp_path / "bundle")
+        pack(replace(request, certificate=replace(request.certificate, tolerance=tolerance)), tmp_path / "bundle", certificates.unopened)
 
 
 def test_a_rejected_candidate_that_answered_nan_keeps_its_reason_and_loses_its_error(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_a_rejected_candidate_that_answered_nan_keeps_its_reason_and_loses_its_e
     parity = replace(certificates.parity(0.1), max_abs=float("inf"), cosine=float("nan"))
     score = replace(certificates.score(0.1), value=Interval(float("nan"), 0.0, 1.0))
     rejected = Rejected(Plan("null", "int8"), "verify", "a non-finite output", parity=parity, score=score)
-    pack(replace(request, certificate=replace(request.certificate, rejected=(rejected,))), tmp_path / "bundle")
+    pack(replace(request, certificate=replace(request.certificate, rejected=(rejected,))), tmp_path / "bundle", certificates.unopened)
     (kept,) = store.read_certificate(tmp_path / "bundle").rejected
     assert (kept.reason, kept.parity, kept.score) == ("a non-finite output", None, None)
 
@@ -108,11 +109,11 @@ def test_the_manifest_holds_no_null_where_a_number_belongs(bundle: Path) -> None
 
 def test_a_full_disk_leaves_the_old_bundle(tmp_path: Path, small_disk: Path) -> None:
     target = small_disk / "bundle"
-    pack(certificates.null_request(tmp_path / "a", version="1"), target)
+    pack(certificates.null_request(tmp_path / "a", version="1"), target, certificates.unopened)
     request = certificates.null_request(tmp_path / "b", version="2")
     (request.variants[0].candidate.path / "weights.bin").write_bytes(b"\1" * 2_000_000)
     with pytest.raises(OutOfSpace, match="the disk filled up"):
-        pack(request, target)
+        pack(request, target, certificates.unopened)
     assert store.read(target).version == "1"
     assert [path.name for path in small_disk.iterdir()] == ["bundle"]
 
@@ -142,3 +143,56 @@ def test_golden_rows_keep_the_scale_of_every_output_and_spread_over_classes() ->
     assert len(set(np.argmax(first[rows], axis=1))) == 6
     assert golden.choose({"a": first[:1]}, 1) == [0]
     assert golden.choose({"ids": np.arange(3)}, 3) == [0, 1, 2]
+
+
+def test_golden_samples_on_which_a_variant_is_unsteady_are_exchanged(tmp_path: Path) -> None:
+    request = certificates.null_request(tmp_path / "work")
+    asked: list[np.ndarray] = []
+
+    def accept(root: Path) -> Acceptance:
+        asked.append(golden_images(root))
+        assert store.read(root).golden.samples == len(asked[-1])
+        return Acceptance(unsteady=(0, 2) if len(asked) == 1 else ())
+
+    pack(request, tmp_path / "bundle", accept)
+    first, second = asked
+    assert not any((image == first[place]).all() for image in second for place in (0, 2))
+    assert all(any((image == kept).all() for image in second) for kept in first[3:])
+    assert (golden_images(tmp_path / "bundle") == second).all()
+
+
+@pytest.mark.parametrize("unsteady", [(0,), tuple(range(8))])
+def test_a_bundle_that_stays_unsteady_is_never_written(tmp_path: Path, unsteady: tuple[int, ...]) -> None:
+    with pytest.raises(BundleError, match="other whole numbers than the original"):
+        pack(certificates.null_request(tmp_path / "work"), tmp_path / "bundle", lambda root: Acceptance(unsteady))
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]
+
+
+def test_what_is_refused_when_it_is_opened_is_never_written(tmp_path: Path) -> None:
+    def accept(root: Path) -> Acceptance:
+        raise BundleError(f"{store.read(root).name} does not open")
+
+    with pytest.raises(BundleError, match="digits-null does not open"):
+        pack(certificates.null_request(tmp_path / "work"), tmp_path / "bundle", accept)
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]
+
+
+def golden_images(root: Path) -> np.ndarray:
+    with np.load(root / "golden.npz", allow_pickle=False) as file:
+        return np.array(file["in.image"])
+
+
+def test_golden_samples_fill_one_call_of_a_fixed_size() -> None:
+    answers = {"y": np.random.default_rng(0).random((40, 3), np.float32)}
+    assert len(golden.choose(answers, 40, call=16)) == 16
+    few = golden.choose({"y": answers["y"][:3]}, 3, call=16)
+    assert len(few) >= 16 and set(few) == {0, 1, 2}
+
+
+def test_the_golden_scale_is_the_largest_finite_magnitude() -> None:
+    y = np.zeros((50, 2), np.float32)
+    y[7] = (np.nan, 1)
+    y[31, 1] = -5
+    y[20, 0] = -np.inf
+    chosen = golden.choose({"y": y}, 50, wanted=3)
+    assert 31 in chosen and 7 in chosen

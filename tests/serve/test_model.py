@@ -150,8 +150,31 @@ def test_answers_that_are_not_finite_never_pass(tmp_path: Path) -> None:
     x = np.array([[-1, 0]], np.float32)
     wide = replace(variant("echo"), gate=1e30)
     bundle = bundles.write_bundle(tmp_path / "nan", signature=ECHO, variants=(wide,), golden={"in.x": x, "out.y": x})
-    with pytest.raises(BundleError, match="not finite"):
+    with pytest.raises(BundleError, match="output 'y' has NaN or an infinity at another place than the original's"):
         Model.open(bundle)
+
+
+def test_golden_answers_that_are_not_finite_are_equal_by_place(tmp_path: Path) -> None:
+    x = np.array([[np.nan, 0], [2, -np.inf], [1, -1]], np.float32)
+    bundle = bundles.write_bundle(tmp_path / "same", signature=ECHO, variants=(variant("echo"),), golden={"in.x": x, "out.y": x})
+    with Model.open(bundle) as model:
+        assert model.check.error == 0.0
+    for name, place, value in (("other-place", (2, 1), np.nan), ("other-sign", (1, 1), np.inf), ("finite", (0, 0), 0.0)):
+        y = x.copy()
+        y[place] = value
+        wrong = bundles.write_bundle(tmp_path / name, signature=ECHO, variants=(variant("echo"),), golden={"in.x": x, "out.y": y})
+        with pytest.raises(BundleError, match="has NaN or an infinity at another place than"):
+            Model.open(wrong)
+
+
+def test_a_golden_output_of_zeros_is_held_to_its_own_units(tmp_path: Path) -> None:
+    """Verification takes 1 for the scale of such an output, and the gate that comes from it has to mean the same here."""
+    x = np.full((2, 2), 1e-9, np.float32)
+    bundle = bundles.write_bundle(
+        tmp_path / "zeros", signature=ECHO, variants=(variant("echo"),), golden={"in.x": x, "out.y": np.zeros_like(x)}
+    )
+    with Model.open(bundle) as model:
+        assert model.check.error == pytest.approx(1e-9)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +183,7 @@ def test_answers_that_are_not_finite_never_pass(tmp_path: Path) -> None:
         ({"in.x": np.zeros((2, 12), np.float32)}, r"golden\.npz holds no golden samples"),
         ({"in.x": np.zeros((2, 12), np.float32), "out.y": np.zeros((3, 4), np.float32)}, "should hold 2"),
         ({"in.x": np.zeros((0, 12), np.float32), "out.y": np.zeros((0, 4), np.float32)}, "should hold 0"),
-        ({"in.x": np.zeros((1, 12), np.float32), "out.y": np.full((1, 4), np.nan, np.float32)}, "not finite"),
+        ({"in.x": np.zeros((1, 12), np.float32), "out.y": np.full((1, 4), np.nan, np.float32)}, "NaN or an infinity"),
         ({"in.x": np.zeros((1, 12), np.float32), "out.y": np.array([[{}] * 4])}, r"golden\.npz holds no golden"),
         ({"in.x": np.zeros((1, 12), np.float64), "out.y": np.zeros((1, 4), np.float32)}, "dtype float64"),
         ({"in.x": np.zeros((1, 12), np.float32), "out.y": np.zeros((1, 5), np.float32)}, r"shape \[1, 4\], not \[1, 5\]"),
@@ -228,7 +251,7 @@ def test_one_sample_of_a_model_that_takes_one_a_call(tmp_path: Path) -> None:
 
 
 def test_golden_byte_strings_that_differ_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="golden answers are off by 1 "):
+    with pytest.raises(BundleError, match=r"output .* has another byte string than the original's"):
         Model.open(write_files(tmp_path / "lie", lie=b"RIFF\0\1"))
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from roadworthy.build import layers, load, lower, measure, verify
-from roadworthy.build.findings import Data, packages
+from roadworthy.build.findings import Data, noticed, packages
 from roadworthy.build.job import Job
 from roadworthy.build.pipeline import STEP_SECONDS, capture_all, contract_of, identified, load_original, promised, reference_of
 from roadworthy.build.search import Trial, search
@@ -20,7 +20,7 @@ from roadworthy.core.comparison import Comparison, Family, Form, Pairing, Side
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError, RoadworthyError, SourceError, UsageError
 from roadworthy.core.samples import write
-from roadworthy.core.stages import Rejected, Source, Verified
+from roadworthy.core.stages import Graph, Rejected, Source, Verified
 from roadworthy.core.types import Array
 from roadworthy.core.version import __version__
 from roadworthy.preprocess import dataset
@@ -162,7 +162,7 @@ def _run(model: _Model, job: Job, *, timed: bool) -> _Run:
     original = model.loaded.graph
     if not timed:
         trial, baseline = reference_of(original, model.loaded.signature, model.data, job, shop)
-        return _Run(model, trial, baseline, (), (), model.notes)
+        return _Run(model, trial, baseline, (), (), _notes(model, (original,)))
     graphs, routes = capture_all(original, model.data.evaluation, shop)
     signature = promised(model.loaded.signature, graphs)
     trial, baseline = reference_of(original, signature, model.data, job, shop)
@@ -171,7 +171,14 @@ def _run(model: _Model, job: Job, *, timed: bool) -> _Run:
     outcome = search(plans, graphs, trial, shop)
     formats = {route.format for route in routes if route.ok}
     missed = tuple(f"no {route.format} by {route.route}: {route.outcome}" for route in routes if route.format not in formats)
-    return _Run(model, trial, baseline, outcome.verified, outcome.rejected, (*model.notes, *missed, *planned.unavailable))
+    notes = (*_notes(model, graphs), *missed, *planned.unavailable)
+    return _Run(model, trial, baseline, outcome.verified, outcome.rejected, notes)
+
+
+def _notes(model: _Model, graphs: tuple[Graph, ...]) -> tuple[str, ...]:
+    """What was noticed about one side, as its own deployment would say it."""
+    found = noticed(model.loaded, model.data, graphs)
+    return (*model.notes, *(f"warning: {note.text}" if note.warning else note.text for note in found))
 
 
 def _pairing(a: _Run, b: _Run, layers_a: layers.Recorded, layers_b: layers.Recorded, shop: Workshop) -> Pairing:

@@ -26,7 +26,7 @@ SAID = 6
 
 @dataclass(frozen=True)
 class Data:
-    """The samples of a deployment, and what kind they are: labelled, unlabelled or generated noise. ``notes`` is what to know about them."""
+    """The samples of a deployment, and what kind they are: labelled, unlabelled or generated noise. ``notes`` is about them."""
 
     kind: str
     evaluation: SampleSet

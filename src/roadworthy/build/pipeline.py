@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from roadworthy.build.job import Job
 from roadworthy.build.search import Trial, search
 from roadworthy.build.workshop import Notify, Progress, Workshop, workshop
 from roadworthy.bundle import store
+from roadworthy.bundle.acceptance import Acceptance, AcceptanceRequest
 from roadworthy.bundle.certificate import Certificate, Goal, Route
-from roadworthy.core import registry
+from roadworthy.core import isolate, registry
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import NoCandidate, StepFailed
 from roadworthy.core.evidence import Parity
@@ -226,5 +228,11 @@ def _pack(findings: Findings, certificate: Certificate, contract: Contract, job:
         answers=findings.trial.reference.open(),
         reproduce=reproductions(job, findings.rejected),
     )
-    pack.pack(request, job.output)
+    pack.pack(request, job.output, partial(_opened_by_a_server, shop))
     shop.notify(Progress("pack", 1, 1))
+
+
+def _opened_by_a_server(shop: Workshop, root: Path) -> Acceptance:
+    """The new bundle at ``root``, opened in a fresh process. That is the server's own code, which nothing here imports."""
+    log = shop.folder("logs/accept.log")
+    return isolate.call_named("roadworthy.serve.acceptance:accept", AcceptanceRequest(root), Acceptance, limits=shop.limits, log=log)

@@ -57,8 +57,9 @@ def writing(target: Path) -> Iterator[Path]:
 
 
 def seal(root: Path, manifest: Manifest) -> Manifest:
-    """Hash every file below ``root`` into ``manifest.files`` and write the manifest with its sidecar."""
-    files = tuple(_entry(root, path) for path in sorted(root.rglob("*")) if not path.is_dir())
+    """Hash every file below ``root`` into ``manifest.files`` and write the manifest with its sidecar, in place of older ones."""
+    own = (root / manifests.NAME, root / manifests.SIDECAR)
+    files = tuple(_entry(root, path) for path in sorted(root.rglob("*")) if not path.is_dir() and path not in own)
     sealed = replace(manifest, files=files)
     data = _dump(sealed, manifests.NAME)
     (root / manifests.NAME).write_bytes(data)

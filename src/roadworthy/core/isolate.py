@@ -59,6 +59,12 @@ def call(function: Callable[[A], R], argument: A, *, limits: Limits = Limits(), 
         return worker.ask(function, argument)
 
 
+def call_named(target: str, argument: object, result: type[R], *, limits: Limits = Limits(), log: Path | None = None) -> R:
+    """As ``call``, for a step that the caller may not import: ``target`` is ``module:function``, and ``result`` its result's type."""
+    with Worker(limits=limits, log=log) as worker:
+        return worker.ask_named(target, argument, result)
+
+
 def shared_temporary() -> str:
     """The temporary directory that outlives a step, for the caches of compilers; a step's own goes when it ends."""
     return os.environ.get(SHARED) or tempfile.gettempdir()
@@ -111,7 +117,11 @@ class Worker:
 
     def ask(self, function: Callable[[A], R], argument: A, *, seconds: float | None = None) -> R:
         """``function(argument)`` in the child; ``seconds`` overrides the limit for this answer."""
-        target = f"{function.__module__}:{function.__qualname__}"
+        result = typing.get_type_hints(function)["return"]
+        return cast(R, self.ask_named(f"{function.__module__}:{function.__qualname__}", argument, result, seconds=seconds))
+
+    def ask_named(self, target: str, argument: object, result: type[R], *, seconds: float | None = None) -> R:
+        """The same for a function that is known by its name, ``module:function``, and by its ``result`` alone."""
         request = codec.to_json({"target": target, "argument": argument}) + b"\n"
         try:
             view = memoryview(request)
@@ -126,7 +136,7 @@ class Worker:
         status, body = line[:1], bytes(line[1:])
         if status == b"-":
             raise _revive(codec.from_json(Fault, body))
-        return cast(R, codec.from_json(typing.get_type_hints(function)["return"], body))
+        return codec.from_json(result, body)
 
     def kill(self) -> None:
         """Stop the child and everything it started, at once."""

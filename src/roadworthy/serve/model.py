@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,8 @@ from roadworthy.bundle.golden import Golden
 from roadworthy.bundle.manifest import Manifest, Variant
 from roadworthy.core.errors import BackendMissing, BundleError, InvalidRequest, RoadworthyError, StepFailed
 from roadworthy.core.host import Host, this_host
-from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
+from roadworthy.core.numerics import output_error, scale_of
+from roadworthy.core.types import BYTES, Array, Arrays, Signature
 from roadworthy.preprocess.answer import Ranked, read_out
 from roadworthy.runtimes import CheckedSession, open_session
 from roadworthy.serve.inputs import as_input, images_of
@@ -77,12 +79,12 @@ class Model:
         root = Path(path)
         manifest = store.read(root)
         host = this_host()
-        golden = _read_golden(root, manifest)
+        golden = read_golden(root, manifest)
         notes = _notes_on_host(root, host)
         failures: list[RoadworthyError] = []
         for variant in manifest.variants:
             try:
-                session, check = _open_variant(root, manifest, variant, host, golden, threads, spin)
+                session, check = open_variant(root, manifest, variant, host, golden, threads, spin)
             except RoadworthyError as problem:
                 failures.append(problem)
                 notes.append(f"{variant.name} is not used: {problem.message}")
@@ -182,12 +184,16 @@ class Model:
 def golden_inputs(path: Path) -> Arrays:
     """The inputs of the golden samples of the bundle at ``path``, samples first."""
     manifest = store.read(path)
-    return _read_golden(path, manifest).inputs
+    return read_golden(path, manifest).inputs
 
 
-def _open_variant(
+def open_variant(
     root: Path, manifest: Manifest, variant: Variant, host: Host, golden: Golden, threads: int | None, spin: bool
 ) -> tuple[CheckedSession, GoldenCheck]:
+    """One variant of the bundle at ``root``, proven by the answers in ``golden``; see ``Model.open`` for ``threads`` and ``spin``.
+
+    Raises BundleError for whatever keeps it from answering here as it was certified, BackendMissing where a package is missing.
+    """
     if not host.has(*variant.features):
         lacking = ", ".join(feature for feature in variant.features if not host.has(feature))
         raise BundleError(f"this CPU ({host.cpu}) lacks {lacking}")
@@ -200,9 +206,12 @@ def _open_variant(
         # Whatever a runtime says about a file that it cannot load is a reason to try the next variant.
         raise BundleError(f"it cannot be loaded here ({_one_line(problem)})") from problem
     try:
-        error = _golden_error(session, manifest.signature, golden)
-        # Written so that a NaN fails.
-        if not error <= variant.gate:
+        errors = {name: float(rows.max()) for name, rows in golden_errors(session, manifest.signature, golden).items()}
+        if endless := next((name for name, error in errors.items() if not math.isfinite(error)), None):
+            words = "another byte string than" if golden.outputs[endless].dtype.hasobject else "NaN or an infinity at another place than"
+            raise BundleError(f"its output {endless!r} has {words} the original's on a golden sample")
+        error = max(errors.values(), default=0.0)
+        if error > variant.gate:
             raise BundleError(f"its golden answers are off by {error:.3g} of the output's scale here, and {variant.gate:.3g} is allowed")
     except RoadworthyError:
         session.close()
@@ -213,46 +222,33 @@ def _open_variant(
     return session, GoldenCheck(variant.name, manifest.golden.samples, error, variant.gate)
 
 
-def _read_golden(root: Path, manifest: Manifest) -> Golden:
-    """Golden samples of which there are as many as the manifest says, each of them finite; their file is among the hashed."""
+def read_golden(root: Path, manifest: Manifest) -> Golden:
+    """The golden samples of the bundle at ``root``, as many as the manifest says, or BundleError; their file is among the hashed."""
     path = manifest.golden.path
     golden = goldens.read(root / path, manifest.signature)
     arrays = (*golden.inputs.values(), *golden.outputs.values())
     counts = {array.shape[0] if array.ndim else 0 for array in arrays}
     if counts != {manifest.golden.samples} or not manifest.golden.samples:
         raise BundleError(f"{root}: {path} should hold {manifest.golden.samples} golden samples of every input and output")
-    if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in arrays):
-        raise BundleError(f"{root}: {path} holds golden samples that are not finite")
     return golden
 
 
-def _golden_error(session: CheckedSession, signature: Signature, golden: Golden) -> float:
-    """The largest difference from the original's answers over samples, outputs and batch sizes, relative to each output's scale."""
-    worst = 0.0
-    for start, stop in _pieces(signature, len(next(iter(golden.inputs.values())))):
+def golden_errors(session: CheckedSession, signature: Signature, golden: Golden) -> dict[str, Array]:
+    """For each output of ``golden`` each sample's difference from the original's answer, relative to that output's largest magnitude:
+    float64 [samples], the largest of all batch sizes. Raises BundleError for an output that is missing or has another shape.
+    """
+    count = len(next(iter(golden.inputs.values())))
+    worst = {name: np.zeros(count) for name in golden.outputs}
+    scales = {name: scale_of(array) if array.dtype.kind in "fiub" else 1.0 for name, array in golden.outputs.items()}
+    for start, stop in _pieces(signature, count):
         outputs = session.run({name: array[start:stop] for name, array in golden.inputs.items()})
-        for spec in signature.outputs:
-            whole = golden.outputs[spec.name]
-            want, got = whole[start:stop], outputs.get(spec.name)
+        for name, whole in golden.outputs.items():
+            want, got = whole[start:stop], outputs.get(name)
             if got is None or got.shape != want.shape:
-                raise BundleError(f"output {spec.name!r} has shape {None if got is None else list(got.shape)}, not {list(want.shape)}")
-            worst = max(worst, _error(spec, got, want, whole))
+                raise BundleError(f"output {name!r} has shape {None if got is None else list(got.shape)}, not {list(want.shape)}")
+            errors = [output_error(got[row : row + 1], want[row : row + 1], scales[name]) for row in range(len(want))]
+            worst[name][start:stop] = np.maximum(worst[name][start:stop], errors)
     return worst
-
-
-def _error(spec: TensorSpec, got: Array, want: Array, whole: Array) -> float:
-    """The largest difference relative to the magnitude of the ``whole`` golden output; byte strings are equal (0) or not (1)."""
-    if spec.dtype == BYTES:
-        return float((got != want).any())
-    if not np.isfinite(got).all():
-        raise BundleError(f"output {spec.name!r} is not finite on a golden sample")
-    return relative_error(got, want, whole)
-
-
-def relative_error(got: Array, want: Array, whole: Array) -> float:
-    """The largest difference of two outputs, numbers of one shape, relative to the magnitude of ``whole``."""
-    scale = max(float(np.abs(whole.astype(np.float64)).max(initial=0.0)), float(np.finfo(np.float32).tiny))
-    return float(np.abs(got.astype(np.float64) - want).max(initial=0.0)) / scale
 
 
 def _pieces(signature: Signature, count: int) -> Iterator[tuple[int, int]]:

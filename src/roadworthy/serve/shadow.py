@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from roadworthy.core.errors import RoadworthyError
+from roadworthy.core.numerics import output_error, scale_of
 from roadworthy.core.types import Arrays
 from roadworthy.serve import background
 from roadworthy.serve.lane import Lane
-from roadworthy.serve.model import relative_error
 
 
 def mirror(lane: Lane, feeds: Arrays, outputs: Arrays) -> None:
@@ -36,8 +36,6 @@ async def _compare(lane: Lane, feeds: Arrays, outputs: Arrays) -> None:
 
 def _error(got: np.ndarray | None, want: np.ndarray) -> float:
     """The largest difference relative to the magnitude of ``want``; infinite where they cannot be compared."""
-    if got is None or got.shape != want.shape or got.dtype != want.dtype:
+    if got is None or got.dtype != want.dtype:
         return float("inf")
-    if want.dtype.kind not in "fiub":
-        return 0.0 if bool((got == want).all()) else float("inf")
-    return relative_error(got, want, want)
+    return output_error(got, want, 1.0 if want.dtype.kind not in "fiub" else scale_of(want))

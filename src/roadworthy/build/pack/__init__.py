@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Callable, Collection
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from roadworthy.build.pack.golden import choose
 from roadworthy.bundle import golden as goldens
 from roadworthy.bundle import manifest as manifests
 from roadworthy.bundle import store
+from roadworthy.bundle.acceptance import Acceptance
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import Golden, Manifest, Variant
 from roadworthy.core import registry
 from roadworthy.core.contract import Contract
+from roadworthy.core.errors import BundleError
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
@@ -26,6 +29,12 @@ from roadworthy.preprocess import answer
 GOLDEN = "golden.npz"
 REPORT = "report.html"
 CARD = "MODEL_CARD.md"
+
+
+UNSTEADY = (
+    "a server would refuse the new bundle: a packed candidate gives other whole numbers than the original on most of the samples that are "
+    "tried; use --precisions fp32, or name a metric that sees this output"
+)
 
 
 @dataclass(frozen=True)
@@ -53,11 +62,16 @@ class PackRequest:
     reproduce: tuple[Reproduction, ...] = ()
 
 
-def pack(request: PackRequest, target: Path) -> Manifest:
-    """Write the bundle at ``target``, whole or not at all.
+Accept = Callable[[Path], Acceptance]
+"""Opens a sealed bundle as a server does, or raises BundleError."""
 
+
+def pack(request: PackRequest, target: Path, accept: Accept) -> Manifest:
+    """Write the bundle at ``target``, whole or not at all; it takes its place only after ``accept`` has opened it.
+
+    Golden samples on which ``accept`` finds a variant unsteady are exchanged for others, once.
     Raises OutOfSpace on a full disk, UsageError where ``target`` is no place for a bundle, BundleError for
-    evidence that cannot be written down.
+    evidence that cannot be written down and for a bundle that ``accept`` refuses.
     """
     certificate = _portable(request.certificate)
     contract = _settled(request.contract, request.answers, certificate.signature)
@@ -65,7 +79,8 @@ def pack(request: PackRequest, target: Path) -> Manifest:
     with store.writing(target) as root:
         for one, packed in zip(request.variants, variants, strict=True):
             _copy(one.candidate.path, root / packed.path)
-        samples = _write_golden(request, root)
+        rows = _golden_rows(request)
+        _write_golden(request, root, rows)
         for item in request.reproduce:
             script = root / "rejected" / item.plan / "reproduce.py"
             script.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +94,7 @@ def pack(request: PackRequest, target: Path) -> Manifest:
             signature=certificate.signature,
             contract=contract,
             variants=variants,
-            golden=Golden(GOLDEN, samples),
+            golden=Golden(GOLDEN, len(rows)),
             tolerance=certificate.tolerance,
             files=(),
         )
@@ -87,7 +102,16 @@ def pack(request: PackRequest, target: Path) -> Manifest:
         (root / REPORT).write_text(report.render(certificate, contract))
         (root / CARD).write_text(card.render(certificate, manifest))
         deployment.write(root, manifest, certificate.host)
-        return store.seal(root, manifest)
+        sealed = store.seal(root, manifest)
+        unsteady = {rows[place] for place in accept(root).unsteady}
+        if not unsteady:
+            return sealed
+        rows = _golden_rows(request, avoid=unsteady)
+        _write_golden(request, root, rows)
+        sealed = store.seal(root, replace(manifest, golden=Golden(GOLDEN, len(rows))))
+        if accept(root).unsteady:
+            raise BundleError(UNSTEADY)
+        return sealed
 
 
 def variant(verified: Verified, certificate: Certificate) -> Variant:
@@ -121,11 +145,17 @@ def features(plan: Plan, host: Host, *, native: bool) -> tuple[str, ...]:
     return next(((flag,) for flag in HALF_PRECISION.get(plan.precision, ()) if host.has(flag)), ())
 
 
-def _write_golden(request: PackRequest, root: Path) -> int:
-    rows = choose(request.answers, request.golden.count)
+def _golden_rows(request: PackRequest, avoid: Collection[int] = ()) -> list[int]:
+    """The samples that go along as golden ones; raises BundleError where all but those to ``avoid`` are fewer than those."""
+    count = request.golden.count
+    if 2 * len(avoid) > count:
+        raise BundleError(UNSTEADY)
+    return choose(request.answers, count, call=request.certificate.signature.call_size(1), avoid=avoid)
+
+
+def _write_golden(request: PackRequest, root: Path, rows: list[int]) -> None:
     inputs = {name: array[rows] for name, array in request.golden.open().items()}
     goldens.write(root / GOLDEN, goldens.Golden(inputs, {name: array[rows] for name, array in request.answers.items()}))
-    return len(rows)
 
 
 def _settled(contract: Contract, answers: Arrays, signature: Signature) -> Contract:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import islice
+
 import numpy as np
 
 from roadworthy.core.types import Array, Arrays
@@ -9,24 +12,36 @@ from roadworthy.core.types import Array, Arrays
 COUNT = 8
 
 
-def choose(answers: Arrays, count: int, wanted: int = COUNT) -> list[int]:
-    """Rows of at most ``wanted`` of ``count`` samples, in rising order.
+def choose(answers: Arrays, count: int, wanted: int = COUNT, *, call: int = 1, avoid: Collection[int] = ()) -> list[int]:
+    """Rows of at most ``wanted`` of ``count`` samples, in rising order, and at least the ``call`` that one call takes.
 
-    First the sample that gives each output its largest magnitude, because errors are relative to it; then, where
-    the first output has classes, one sample of each top class in turn; then samples evenly spaced.
+    First the sample that gives each output its largest magnitude, because errors are relative to it; then one of those whose
+    answer holds a NaN or an infinity; then, where the first output has classes, one sample of each top class in turn; then samples
+    evenly spaced. Rows to ``avoid`` are not taken. Where there are fewer samples than one call takes, they repeat.
     """
     rows: dict[int, None] = {}
-    for array in answers.values():
-        if np.issubdtype(array.dtype, np.floating):
-            rows[_largest(array)] = None
+    numbers = [array for array in answers.values() if np.issubdtype(array.dtype, np.floating)]
+    for array in numbers:
+        rows[_largest(array)] = None
+    for array in numbers:
+        rows |= dict.fromkeys(_endless(array))
     first = next(iter(answers.values()))
     if first.ndim == 2 and first.shape[1] > 1 and np.issubdtype(first.dtype, np.floating):
         _, firsts = np.unique(np.argmax(first, axis=1), return_index=True)
         rows |= dict.fromkeys(int(row) for row in firsts)
-    rows |= dict.fromkeys(int(row) for row in np.linspace(0, count - 1, wanted).astype(int))
-    return sorted(list(rows)[: max(wanted, len(answers))])
+    most = max(wanted, len(answers), call)
+    rows |= dict.fromkeys(int(row) for row in np.linspace(0, count - 1, most).astype(int))
+    if avoid or len(rows) < call:
+        rows |= dict.fromkeys(range(count))
+    chosen = sorted([row for row in rows if row not in avoid][:most])
+    return sorted(chosen * -(-call // len(chosen))) if len(chosen) < call else chosen
 
 
 def _largest(array: Array) -> int:
-    """The row of the largest magnitude, read a row at a time: the answers of a whole evaluation may not fit in memory."""
-    return int(np.argmax([float(np.max(np.abs(row), initial=0.0)) for row in array]))
+    """The row of the largest finite magnitude, read a row at a time: the answers of a whole evaluation may not fit in memory."""
+    return int(np.argmax([np.max(np.abs(row), where=np.isfinite(row), initial=0.0) for row in array]))
+
+
+def _endless(array: Array) -> list[int]:
+    """The first row that holds a NaN or an infinity, if one does."""
+    return list(islice((row for row, values in enumerate(array) if not np.isfinite(values).all()), 1))

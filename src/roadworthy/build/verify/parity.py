@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roadworthy.build.verify.feeding import Piece
+from roadworthy.core import numerics
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.evidence import Parity
 from roadworthy.core.types import Array
@@ -64,13 +65,7 @@ class Differences:
 
 def scale_of(array: Array) -> float:
     """The largest finite magnitude of a continuous output, 1 where it is zero throughout; 1 for a discrete output."""
-    if array.dtype.kind not in "fc":
-        return 1.0
-    largest = 0.0
-    for start in range(0, len(array), 256):
-        magnitudes = np.abs(np.asarray(array[start : start + 256], dtype=np.float64))
-        largest = max(largest, float(np.max(magnitudes, where=np.isfinite(magnitudes), initial=0.0)))
-    return largest or 1.0
+    return numerics.scale_of(array) if array.dtype.kind in "fc" else 1.0
 
 
 def class_output(outputs: dict[str, Array]) -> str | None:
