@@ -35,8 +35,9 @@ fetch(url, options).then(async answer => done([answer.type, answer.status, await
 """
 FORM = """
 const [url, value, target] = arguments;
-const frame = document.body.appendChild(document.createElement('iframe'));
+const frame = document.createElement('iframe');
 frame.name = target;
+document.body.append(frame);
 const form = document.body.appendChild(document.createElement('form'));
 Object.assign(form, { action: url, method: 'post', enctype: 'text/plain', target });
 const field = form.appendChild(document.createElement('input'));
@@ -140,6 +141,7 @@ def test_forms_beacons_and_opaque_origins_change_nothing(browser: webdriver.Chro
         browser.execute_script(OPAQUE, url, UNLOAD)
     assert answers(started, 9) == {("POST", 403): 9}
     assert is_served(started)
+    assert len(browser.window_handles) == 1, "a form opened a window, which would hide the other tests' pages"
 
 
 def test_a_name_that_was_made_to_lead_here_reads_nothing(browser: webdriver.Chrome, started: Server) -> None:
