@@ -4,7 +4,7 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo demo-keras test check bench clean
+.PHONY: demo demo-keras test masks check bench clean
 
 demo: .venv/ready
 	$(BIN)/python examples/demo.py
@@ -14,6 +14,10 @@ demo-keras: .venv/ready-tensorflow
 
 test: .venv/ready .venv/ready-tensorflow
 	$(BIN)/pytest
+
+# What depends on the CPU, under each mask of features that this CPU has.
+masks: .venv/ready .venv/ready-tensorflow
+	$(BIN)/python tests/masks.py
 
 check: .venv/ready .venv/ready-tensorflow
 	$(BIN)/ruff format --check .

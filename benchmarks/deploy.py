@@ -54,7 +54,7 @@ def deploy(name: str, real: Path, extra: list[str]) -> dict[str, Any]:
         "features": certificate["host"]["features"],
         "winner": certificate["choice"]["winner"],
         "gains": [gain(winner, against, aim, certificate) for against, aim in NETWORKS[name].aims.items()],
-        "trusted": winner["timing"]["trusted"],
+        "trusted": winner["timing"]["trusted"] and winner["timing"]["paired"],
         "score": winner["verified"]["score"],
         "parity": winner["verified"]["parity"],
         "original_ms": certificate["baseline"]["timing"]["latency_ms"],
@@ -199,7 +199,7 @@ def line(result: dict[str, Any]) -> str:
     ]
     score = result["score"]
     quality = f"{score['metric']} {score['value']['value']:.2%}" if score else f"error {result['parity']['max_rel']:.1e}"
-    doubt = "" if result["trusted"] else " (too noisy to trust)"
+    doubt = "" if result["trusted"] else " (not certain: too few undisturbed rounds, or rounds that do not agree)"
     words = [result["winner"] + doubt, quality, *gains, result.get("difference", ""), f"deployed in {result['seconds']:.0f} s"]
     return f"{result['network']}: {'; '.join(word for word in words if word)}"
 

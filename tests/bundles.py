@@ -78,7 +78,7 @@ def write_bundle(
 def small_certificate(name: str, signature: Signature, plan: Plan, host: Host) -> Certificate:
     """The least that a certificate can say."""
     one = Interval(1.0, 1.0, 1.0)
-    timing = Timing(one, 1.0, one, 1.0, 1, 1.0, 1.0, 1.0, 1.0, 1, 0, True)
+    timing = Timing(one, 1.0, one, 1.0, 1.0, 1.0, 1, 0, True)
     parity = Parity(8, (1,), 0.0, 0.0, 0.0, 1.0, 1.0, True)
     winner = Measured(Verified(Candidate(plan, Path("variant"), signature, "npz", 1, 0.1), parity, None), timing)
     return Certificate(

@@ -12,7 +12,7 @@ from roadworthy.bundle.acceptance import Acceptance
 from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Route, Samples
 from roadworthy.core import samples
 from roadworthy.core.contract import Answer, Contract, ImageInput, Resize
-from roadworthy.core.evidence import FirstCall, Interval, Note, Parity, Score, Timing, Tolerance
+from roadworthy.core.evidence import FirstCall, Interval, Note, Parity, Rate, Score, Timing, Tolerance
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.stages import Candidate, Measured, Plan, Rejected, Verified
 from roadworthy.core.types import Signature, TensorSpec
@@ -48,8 +48,14 @@ def parity(error: float) -> Parity:
 def timing(latency: float, *, original: float = 4.53, size: float = 1.1, memory: float = 96.0, rounds: int = 24) -> Timing:
     ratio = original / latency
     return Timing(
-        Interval(latency, 0.97 * latency, 1.05 * latency), 1.6 * latency, Interval(ratio, 0.95 * ratio, 1.04 * ratio), 1900 / latency, 16,
-        0.7 * ratio, memory, 420.0, size, rounds, 3, True, (FirstCall(1, 40 * latency), FirstCall(2, 9 * latency)),
+        Interval(latency, 0.97 * latency, 1.05 * latency), 1.6 * latency, Interval(ratio, 0.95 * ratio, 1.04 * ratio), memory, 420.0,
+        size, rounds, 3, True, (FirstCall(1, 40 * latency), FirstCall(2, 9 * latency)), True, 2400, rate(1900 / latency, 0.7 * ratio),
+    )  # fmt: skip
+
+
+def rate(per_second: float, gain: float) -> Rate:
+    return Rate(
+        Interval(per_second, 0.98 * per_second, 1.03 * per_second), 16, Interval(gain, 0.96 * gain, 1.05 * gain), True, 5, 1, True
     )  # fmt: skip
 
 

@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 import bundles
+import hosts
+from roadworthy.core.host import Host, library_caps
+from waiting import HANG_SECONDS
+
+# As the command does: before any library is loaded that reads them.
+os.environ.update(library_caps())
+
+# Left alone, httpx gives up after five seconds.
+httpx._config.DEFAULT_TIMEOUT_CONFIG.__init__(HANG_SECONDS)  # type: ignore[misc]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pretend", choices=list(hosts.FEATURES), help="plan as if this CPU had other features; what is carried out is real")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if name := config.getoption("--pretend"):
+        hosts.pretend(name)
+
+
+def pytest_report_header() -> str:
+    here = hosts.host.this_host()
+    return f"cpu: {here.cpu}, {here.cores} cores: {' '.join(here.features)}"
+
+
+@pytest.fixture(params=[(name, cores) for name in hosts.FEATURES for cores in hosts.CORES], ids=lambda one: f"{one[0]}-{one[1]}")
+def any_host(request: pytest.FixtureRequest) -> Host:
+    """Each host that a plan may be made for, with 1, 2 and 64 cores."""
+    return hosts.pretended(*request.param)
 
 
 @pytest.fixture(scope="session")

@@ -80,3 +80,46 @@ def leave_a_file(number: Number) -> Number:
     """Leaves a temporary file behind, as libraries do that trust in being asked to tidy up."""
     with tempfile.NamedTemporaryFile(prefix="left-behind-", delete=False) as file:
         return Number(len(file.name))
+
+
+@dataclass(frozen=True)
+class Text:
+    value: str
+
+
+def import_file(file: Text) -> Text:
+    """The value of ``FOUND`` in the user's file, or what it raised."""
+    from roadworthy.core import confinement, usercode
+
+    try:
+        return Text(str(getattr(usercode.module(file.value), "FOUND", "")))
+    except Exception as problem:
+        return Text(f"{type(problem).__name__}{confinement.explained(problem)}")
+
+
+@dataclass(frozen=True)
+class Used:
+    """The instructions that two libraries use in this process, in their own words."""
+
+    torch: str
+    openvino: str
+
+
+def used_instructions(number: Number) -> Used:
+    """By ATen, and by OpenVINO for a float32 convolution."""
+    import sys
+
+    import numpy as np
+    import torch
+
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+    from openvino import opset8
+
+    x = opset8.parameter([2, 8, 16, 16], dtype=np.float32)
+    y = opset8.convolution(x, opset8.constant(np.ones((16, 8, 3, 3), np.float32)), [1, 1], [0, 0], [0, 0], [1, 1])
+    compiled = openvino.Core().compile_model(openvino.Model([y], [x]), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    kernels = {
+        op.get_rt_info()["layerType"].value: op.get_rt_info()["primitiveType"].value for op in compiled.get_runtime_model().get_ops()
+    }
+    return Used(torch.backends.cpu.get_cpu_capability(), kernels["Convolution"])

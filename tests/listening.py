@@ -24,6 +24,7 @@ from roadworthy.serve.http import EVERY_RIGHT, App
 from roadworthy.serve.limits import Limits
 from roadworthy.serve.logs import RequestLog
 from roadworthy.serve.protocols import Call, Protocol, Reply, Right
+from waiting import HANG_SECONDS
 
 
 class Rehearsal:
@@ -35,6 +36,7 @@ class Rehearsal:
         self.calls: list[Call] = []
         self.started: list[str] = []
         self.finished: list[str] = []
+        self.gate = threading.Event()
 
     def owns(self, path: str) -> bool:
         return path.startswith("/t/")
@@ -57,6 +59,11 @@ class Rehearsal:
                 self.started.append(call.query)
                 await asyncio.sleep(float(seconds))
                 self.finished.append(call.query)
+                return Reply(200, call.query.encode(), b"text/plain", model="m")
+            case ["held"]:
+                self.started.append(call.query)
+                while not self.gate.is_set():
+                    await asyncio.sleep(0.01)
                 return Reply(200, call.query.encode(), b"text/plain", model="m")
             case ["fail"]:
                 raise ZeroDivisionError("on purpose")
@@ -108,12 +115,12 @@ class Listening:
 
     def __enter__(self) -> Listening:
         self._thread.start()
-        assert self._up.wait(10)
+        assert self._up.wait(HANG_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(10)
+        self._thread.join(HANG_SECONDS)
         self._listener.close()
 
     def call(self, function: Callable[[], Any]) -> Any:
@@ -123,11 +130,11 @@ class Listening:
             result = function()
             return await result if asyncio.iscoroutine(result) else result
 
-        return asyncio.run_coroutine_threadsafe(there(), self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(there(), self.loop).result(HANG_SECONDS)
 
     def connect(self) -> socket.socket:
         """A client's socket."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=HANG_SECONDS)
 
     def talk(self, *pieces: bytes, pause: float = 0.0) -> bytes:
         """Send ``pieces``, ``pause`` seconds between, and read until the server closes."""
@@ -184,11 +191,3 @@ def everything(client: socket.socket) -> bytes:
     while data := client.recv(1 << 16):
         found += data
     return found
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
-    """Whether ``condition`` comes to hold."""
-    end = time.monotonic() + seconds
-    while not (held := condition()) and time.monotonic() < end:
-        time.sleep(0.01)
-    return held

@@ -37,3 +37,17 @@ def linear(path: Path, *, batch: str | int = BATCH, weights: str | None = None, 
 def weight(path: Path) -> np.ndarray:
     """The matrix in a file that ``linear`` wrote."""
     return numpy_helper.to_array(onnx.load(path).graph.initializer[0])
+
+
+def passed_on(path: Path, dtype: str) -> Path:
+    """``y = x - 0`` for a dtype of NumPy's, computed and not only copied."""
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    graph = helper.make_graph(
+        [helper.make_node("Sub", ["x", "zero"], ["y"])],
+        "passed_on",
+        [helper.make_tensor_value_info("x", kind, [BATCH])],
+        [helper.make_tensor_value_info("y", kind, [BATCH])],
+        [numpy_helper.from_array(np.zeros(1, dtype), "zero")],
+    )
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+    return path

@@ -22,6 +22,7 @@ from roadworthy.core.contract import Answer, Contract, ImageInput
 from roadworthy.core.samples import joined
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import BYTES, Array, Arrays, Quantization, Signature, TensorSpec
+from waiting import HANG_SECONDS
 
 PLUGIN = Path(__file__).parent / "serve" / "plugin"
 SCRIPT = """
@@ -60,9 +61,11 @@ LABELS = ("tench", "goldfish", "grün", "hammerhead")
 SEES = Contract(ImageInput(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3)), Answer("softmax", 2, LABELS))
 
 
-def variant(flavour: str, runtime: str = "testkit", *, features: tuple[str, ...] = (), requires: tuple[str, ...] = ()) -> bundles.Variant:
+def variant(
+    flavour: str, runtime: str = "testkit", *, features: tuple[str, ...] = (), requires: tuple[str, ...] = (), threads: int = 1
+) -> bundles.Variant:
     """A variant of the third party's runtime."""
-    plan = Plan(runtime, flavour=flavour)
+    plan = Plan(runtime, flavour=flavour, threads=threads)
     return replace(bundles.NULL, name=plan.name, plan=plan, path=f"variants/{plan.name}", features=features, requires=requires)
 
 
@@ -72,9 +75,10 @@ def echo_golden() -> Arrays:
     return {"in.x": x, "out.y": x}
 
 
-def write_echo(target: Path, *flavours: str, name: str = "echo") -> Path:
-    """A bundle of the third party's runtime."""
-    return bundles.write_bundle(target, name=name, signature=ECHO, variants=tuple(map(variant, flavours)), golden=echo_golden())
+def write_echo(target: Path, *flavours: str, name: str = "echo", threads: int = 1) -> Path:
+    """A bundle of the third party's runtime, certified on so many threads."""
+    variants = tuple(variant(flavour, threads=threads) for flavour in flavours)
+    return bundles.write_bundle(target, name=name, signature=ECHO, variants=variants, golden=echo_golden())
 
 
 def strings(*values: bytes) -> Array:
@@ -130,12 +134,12 @@ class Server:
 
     def client(self) -> httpx.Client:
         """A client of the ready server."""
-        return httpx.Client(base_url=self.wait_ready(), timeout=30)
+        return httpx.Client(base_url=self.wait_ready(), timeout=HANG_SECONDS)
 
     @property
     def grpc_address(self) -> str:
         """Where the ready server listens for gRPC, which it says on standard error."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + HANG_SECONDS
         while time.monotonic() < deadline:
             for line in tuple(self._errors):
                 if line.startswith("gRPC at "):
@@ -164,11 +168,11 @@ class Server:
 
     def ended(self) -> int:
         """The exit code of a server that ends by itself."""
-        return self.process.wait(20)
+        return self.process.wait(HANG_SECONDS)
 
     def errors(self) -> str:
         """What it wrote to standard error, once it has ended."""
-        self.process.wait(20)
+        self.process.wait(HANG_SECONDS)
         self._reader.join(5)
         return "".join(self._errors)
 
@@ -180,6 +184,30 @@ class Server:
         for stream in (self.process.stdout, self.process.stderr):
             if stream:
                 stream.close()
+
+
+def leaving(client: httpx.Client) -> tuple[int, str]:
+    """What readiness says once the server has begun to end: its status, and whether the connection stays.
+
+    Asked without a pause, as a connection that is silent for a fifth of a second is closed then; where this process was kept waiting
+    for longer, that is the answer that the client gets.
+    """
+    try:
+        while (answered := client.get("/v2/health/ready")).status_code == 200:
+            pass
+    except httpx.TransportError:
+        return 503, "close"
+    return answered.status_code, answered.headers["connection"]
+
+
+def in_flight(client: httpx.Client) -> float:
+    """Inferences that wait and that run, in all workers."""
+    lines = client.get("/metrics").text.splitlines()
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in lines
+        if line.startswith(("roadworthy_inferences_waiting{", "roadworthy_inferences_running{"))
+    )
 
 
 def json_input(name: str, array: np.ndarray, *, nested: bool = False) -> dict[str, Any]:

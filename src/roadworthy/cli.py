@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -12,6 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from roadworthy.core.errors import RoadworthyError
+from roadworthy.core.host import library_caps
 from roadworthy.core.version import __version__
 
 INTERRUPTED = 130
@@ -22,16 +25,62 @@ PORT = click.IntRange(0, 65535)
 EPILOG = """\b
 Exit codes: 0 done; 1 a fault of Roadworthy's own; 2 wrong usage; 3 the source was refused or cannot be used;
 4 data, labels or preprocessing; 5 no candidate within the budget; 6 a damaged bundle; 7 this machine lacks
-something; 8 a step crashed, hung or ran out of memory; 130 interrupted."""
+something; 8 a step crashed, hung or ran out of memory; 130 interrupted; 129 and 143 ended by SIGHUP and SIGTERM."""
+
+
+class _Ended(BaseException):
+    """A signal asks the command to end; met like an interrupt: children stop and scratch goes. No ``except Exception`` keeps it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 def main() -> NoReturn:
     """The ``roadworthy`` command; every error becomes one sentence and its exit code."""
     as_json = "--json" in sys.argv
     try:
+        _run(as_json)
+    finally:
+        _clear_away()
+
+
+def _meet_signals() -> None:
+    """SIGTERM and SIGHUP end a command as an interrupt does; what is ignored, by nohup for one, stays ignored."""
+
+    def end(number: int, frame: object) -> None:
+        raise _Ended(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
+
+
+def _clear_away() -> None:
+    """The last act, which a second signal does not cut short: no child runs on, and no scratch directory is left."""
+    if "roadworthy.core.isolate" not in sys.modules and "roadworthy.core.scratch" not in sys.modules:
+        return
+    from roadworthy.core import isolate, scratch
+
+    _ignore_signals()
+    isolate.stop_all()
+    scratch.remove_all()
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _run(as_json: bool) -> NoReturn:
+    try:
+        # Before any library is loaded that reads them.
+        os.environ.update(library_caps())
         sys.exit(commands.main(standalone_mode=False) or 0)
     except click.exceptions.Abort:
         _fail("interrupted; nothing was written", INTERRUPTED, as_json)
+    except _Ended as end:
+        _fail(f"ended by {signal.Signals(end.number).name}; nothing was written", 128 + end.number, as_json)
     except KeyboardInterrupt:
         _fail("interrupted; nothing was written", INTERRUPTED, as_json)
     except click.ClickException as problem:
@@ -43,6 +92,7 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, code: int, as_json: bool) -> NoReturn:
+    _ignore_signals()
     if as_json:
         from roadworthy.core import codec
 
@@ -98,8 +148,12 @@ json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=Tr
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="roadworthy")
-def commands() -> None:
+@click.pass_context
+def commands(context: click.Context) -> None:
     """Put a trained model on a CPU server: the same answers, the fastest honest way to get them, and the proof."""
+    # A server finishes what it has accepted first, and has handlers of its own for that.
+    if context.invoked_subcommand != "serve":
+        _meet_signals()
 
 
 @commands.command()

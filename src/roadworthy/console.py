@@ -51,7 +51,9 @@ def progress(*, quiet: bool = False) -> Iterator[Notify]:
         seen: list[str] = []
 
         def line(event: Progress) -> None:
-            if event.stage not in seen:
+            if event.said:
+                status.print(event.said, markup=False, soft_wrap=True)
+            elif event.stage not in seen:
                 seen.append(event.stage)
                 status.print(f"{event.stage} ...")
 
@@ -63,6 +65,9 @@ def progress(*, quiet: bool = False) -> Iterator[Notify]:
         tasks: dict[str, object] = {}
 
         def update(event: Progress) -> None:
+            if event.said:
+                bars.console.print(event.said, markup=False, soft_wrap=True)
+                return
             if event.stage not in tasks:
                 tasks[event.stage] = bars.add_task(event.stage, text="")
             bars.update(tasks[event.stage], completed=event.done, total=event.total, text=escape(event.text))  # type: ignore[arg-type]
@@ -107,23 +112,33 @@ def _race(certificate: Certificate) -> Table:
         roles = {certificate.choice.winner: " (winner)", certificate.choice.fallback: " (fallback)"}
         label = f"{name} (original)" if entry is certificate.baseline else f"{name}{roles.get(name, '')}"
         table.add_row(label, *_figures(entry), style="bold green" if name == certificate.choice.winner else None)
-    if not all(entry.timing.trusted for entry in (certificate.baseline, *certificate.measured)):
-        table.caption = "? too few undisturbed rounds: this figure decided nothing"
+    if not all(map(_certain, (certificate.baseline, *certificate.measured))):
+        table.caption = "? too few undisturbed rounds, or rounds that do not agree; a ratio with ? counts disturbed rounds too"
     return table
 
 
-def _figures(entry: Measured) -> tuple[str, ...]:
+def _certain(entry: Measured) -> bool:
     timing = entry.timing
+    return timing.trusted and timing.paired and (timing.rate is None or timing.rate.trusted)
+
+
+def _figures(entry: Measured) -> tuple[str, ...]:
+    timing, rate = entry.timing, entry.timing.rate
+    doubt = _doubt(timing.trusted)
     return (
         _score(entry.verified),
-        f"{'' if timing.trusted else '? '}{_short(timing.latency_ms.value)}",
-        _short(timing.p99_ms),
-        f"{timing.speedup.value:.2f} [{timing.speedup.low:.2f}, {timing.speedup.high:.2f}]",
-        f"{timing.throughput:.0f} at {timing.best_batch}",
+        f"{doubt}{_short(timing.latency_ms.value)}",
+        f"{doubt}{_short(timing.p99_ms)}",
+        f"{_doubt(timing.paired)}{timing.speedup.value:.2f} [{timing.speedup.low:.2f}, {timing.speedup.high:.2f}]",
+        f"{_doubt(rate.trusted)}{rate.per_second.value:.0f} at {rate.batch}" if rate else "-",
         f"{timing.memory_mb:.0f}",
         f"{timing.cold_ms / 1000:.2f}",
         _short(timing.size_mb),
     )
+
+
+def _doubt(trusted: bool) -> str:
+    return "" if trusted else "? "
 
 
 def _short(value: float) -> str:
@@ -172,28 +187,27 @@ def _forms(side: Side) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     original = side.forms[0]
     for form in side.forms:
-        table.add_row(*_form(form, original), style="bold" if form is original else "cyan" if form.family == "shared" else None)
-    if not all(one.trusted for form in side.forms for one in form.steady):
-        table.caption = "? too few undisturbed rounds"
+        table.add_row(*_form(form, form is original), style="bold" if form is original else "cyan" if form.family == "shared" else None)
+    if not all(one.trusted and one.paired for form in side.forms for one in form.steady):
+        table.caption = "? too few undisturbed rounds, or rounds that do not agree"
     return table
 
 
-def _form(form: Form, original: Form) -> tuple[str, ...]:
-    times = {one.batch: one for one in form.steady}
+def _form(form: Form, original: bool) -> tuple[str, ...]:
     firsts = {one.batch: one.ms for one in form.first_calls}
-    base = next((one.ms.value for one in original.steady if one.batch == 1), None)
+    single = form.at(1)
 
     def warm(batch: int) -> str:
-        one = times.get(batch)
-        return "-" if one is None else f"{'' if one.trusted else '? '}{_short(one.ms.value)}"
+        one = form.at(batch)
+        return "-" if one is None else f"{_doubt(one.trusted)}{_short(one.ms.value)}"
 
     return (
-        f"{form.plan.name}{' (orig.)' if form is original else ''}",
+        f"{form.plan.name}{' (orig.)' if original else ''}",
         warm(1),
-        _short(base / times[1].ms.value) if base and 1 in times else "-",
+        f"{_doubt(single.paired)}{_short(single.ratio.value)}" if single and single.ratio else "-",
         warm(8),
         warm(32),
-        f"{form.throughput:.0f} at {form.best_batch}",
+        f"{_doubt(form.trusted)}{form.throughput:.0f} at {form.best_batch}",
         f"{form.import_ms / 1000:.2f}",
         f"{form.load_ms / 1000:.2f}",
         *(_short(firsts[batch]) if batch in firsts else "-" for batch in (1, 8, 32)),
@@ -246,9 +260,17 @@ def show_checkup(found: Checkup, *, as_json: bool) -> None:
     table = Table("", "certificate", "here, today")
     table.add_row("CPU", escape(found.certified_on.cpu), escape(found.here.cpu))
     table.add_row("cores", str(found.certified_on.cores), str(found.here.cores))
-    doubt = "" if found.today.trusted else " (too noisy to trust)"
-    table.add_row("median ms, batch 1", _interval(found.certified_ms), _interval(found.today.latency_ms) + doubt)
+    table.add_row("median ms, batch 1", _interval(found.certified_ms), _interval(found.today.latency_ms) + _restless(found))
     output.print(table)
+
+
+def _restless(found: Checkup) -> str:
+    today = found.today
+    if today.trusted:
+        return ""
+    if today.noisy:
+        return f" (not certain: other processes disturbed {today.noisy} of {today.rounds + today.noisy} rounds)"
+    return f" (not certain: the {today.rounds} rounds do not agree)"
 
 
 def _interval(interval: Interval | None) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from waiting import HANG_SECONDS
+
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "serving"))
 from load import Load, run, start
 
@@ -96,8 +98,18 @@ BAD = {
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.parametrize("rate", [None, 300.0])
 def test_every_error_has_its_name(kind: str, rate: float | None) -> None:
+    patience = 0.1 if kind == "timeout" else HANG_SECONDS
     with server(BAD[kind]) as port:
-        found = run("127.0.0.1", port, body=b"x", connections=3, seconds=0.3, rate=rate, expected=b"ok", timeout=0.1)
+        found = run(
+            "127.0.0.1",
+            port,
+            body=b"x",
+            connections=3,
+            seconds=0.3,
+            rate=rate,
+            expected=b"ok",
+            timeout=patience,
+        )
     assert set(found.errors) == {kind} and not found.answers
     accounted(found)
 
@@ -105,8 +117,8 @@ def test_every_error_has_its_name(kind: str, rate: float | None) -> None:
 def test_a_refused_connection_is_an_error_and_tried_again() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        found = run("127.0.0.1", nobody.getsockname()[1], connections=2, seconds=0.3)
-    assert set(found.errors) == {"connect"} and 2 < found.sent < 100
+        found = run("127.0.0.1", nobody.getsockname()[1], connections=2, seconds=1.0)
+    assert set(found.errors) == {"connect"} and 2 < found.sent < 300
     accounted(found)
 
 
@@ -142,20 +154,21 @@ def test_a_stopped_load_still_accounts_for_everything() -> None:
     with server(say(OK)) as port, start("127.0.0.1", port, connections=4, seconds=600) as running:
         time.sleep(0.3)
         found = running.stop()
-    assert found.clean and 0.2 < found.seconds < 10
+    assert found.clean and found.seconds > 0.2
     accounted(found)
 
 
 def test_the_warm_time_is_not_counted() -> None:
-    """A server that is slow at first: what it answered slowly is forgotten."""
+    """A server that answers more at first: what it answered then is forgotten."""
     begun = time.monotonic()
 
     def conduct(connection: socket.socket, number: int) -> bool:
-        time.sleep(0.2 if time.monotonic() < begun + 0.5 else 0)
-        connection.sendall(OK)
+        early = time.monotonic() < begun + 0.5
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nearly" if early else OK)
         return True
 
     with server(conduct) as port:
         found = run("127.0.0.1", port, connections=2, seconds=0.3, warm=1.0)
-    assert found.clean and found.good and found.good.max_ms < 150 and 0.2 < found.seconds < 0.6
+    assert found.clean and found.good and (found.good.smallest, found.good.largest) == (2, 2)
+    assert found.seconds > 0.2
     accounted(found)

@@ -25,6 +25,7 @@ import bundles
 from clients import client_python
 from roadworthy.serve.model import Model
 from serving import PICTURE, SEES, Server, write_echo
+from waiting import HANG_SECONDS
 
 PHONE, NARROW, DESK = (400, 844), (320, 640), (1280, 900)
 DROP = """
@@ -36,8 +37,6 @@ const made = arguments[1] === 'paste'
   : new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true });
 document.querySelector('h2').dispatchEvent(made);
 """
-
-pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +75,7 @@ def show(browser: webdriver.Chrome, url: str, size: tuple[int, int] = DESK) -> N
 
 
 def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANG_SECONDS
     while not holds():
         assert time.monotonic() < deadline, "the page never says so"
         time.sleep(0.02)
@@ -209,7 +208,7 @@ def test_the_request_is_shown_in_words_that_each_client_understands(
                 ]
             case _:
                 command = ["bash", "-c", words.replace("curl ", "curl -sSf ")]
-        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=HANG_SECONDS)
         assert run.returncode == 0, (name, words, run.stderr)
         # TensorFlow Serving has no labels for a prediction.
         assert model != "picture" or name == "TF Serving REST" or best in run.stdout or repr(best.encode())[2:-1] in run.stdout, (

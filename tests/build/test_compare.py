@@ -15,6 +15,7 @@ from roadworthy.build.pack import comparison
 from roadworthy.core import codec
 from roadworthy.core.comparison import Comparison
 from roadworthy.core.errors import SourceUnreadable, UsageError
+from roadworthy.core.evidence import Interval
 from roadworthy.core.isolate import Worker
 
 
@@ -40,6 +41,9 @@ def test_one_function_twice_is_the_same_and_every_form_has_its_figures(job: Job,
         assert side.score.value == pytest.approx(0.9, abs=0.03)
         original, null = side.forms
         assert (original.family, null.family) == ("original", "shared")
+        assert all(one.paired and one.ratio == Interval(1.0, 1.0, 1.0) for one in original.steady), (
+            "each side is held against its own original"
+        )
         for form in side.forms:
             assert [one.batch for one in form.steady] == [1, 8, 32]
             assert {first.batch for first in form.first_calls} >= {1, 8, 32}

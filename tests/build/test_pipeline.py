@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hosts
 import roadworthy as rw
 from roadworthy.build import pipeline
 from roadworthy.build.job import Job
 from roadworthy.build.workshop import Progress
 from roadworthy.bundle import golden, store
-from roadworthy.core import registry
+from roadworthy.core import mask, registry
 from roadworthy.core.errors import BundleError, DataError, NoCandidate, OutOfSpace, UsageError
 from roadworthy.core.isolate import Worker
 
@@ -162,3 +163,11 @@ def test_samples_and_answers_that_are_not_finite_make_a_bundle_that_opens(job: J
     deployment = pipeline.deploy(job)
     with rw.load(deployment) as model:
         assert not np.isfinite(model(x[:1]).outputs["output"]).any()
+
+
+@pytest.mark.skipif(hosts.true_host().architecture != "x86_64", reason="levels are of x86-64 CPUs")
+def test_a_deployment_under_a_mask_says_so_in_its_certificate(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(mask.MASK, "sse4_2")
+    certificate = pipeline.deploy(job).certificate
+    assert certificate.host.features == ("sse4_2",)
+    assert certificate.host.cpu.endswith("(ROADWORTHY_CPU_MASK=sse4_2)")

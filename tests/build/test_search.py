@@ -9,24 +9,51 @@ import numpy as np
 import pytest
 
 from roadworthy.build import lower, verify
-from roadworthy.build.search import Trial, _in_turn, search
+from roadworthy.build.search import Outcome, Trial, _in_turn, search
 from roadworthy.build.workshop import workshop
 from roadworthy.core.samples import write
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Signature, TensorSpec
 
+SIGNATURE = Signature((TensorSpec("input", "float32", (BATCH, 12)),), (TensorSpec("output", "float32", (BATCH, 4)),))
 
-@pytest.mark.parametrize(("flavour", "verified"), [("fails from npz", True), ("fails from any", False), ("errs by=0.5", False)])
-def test_the_next_graph_is_tried(linear: Path, planted_here: None, flavour: str, verified: bool) -> None:
-    signature = Signature((TensorSpec("input", "float32", (BATCH, 12)),), (TensorSpec("output", "float32", (BATCH, 4)),))
-    first = Graph("npz", linear / "model.npz", signature, "as it is")
-    graphs = (first, replace(first, format="second"))
+
+def searched(linear: Path, *plans: Plan) -> Outcome:
+    """What becomes of ``plans`` for the linear map."""
+    first = Graph("npz", linear / "model.npz", SIGNATURE, "as it is")
     with np.load(linear / "data.npz") as data:
         samples = write(linear / "samples", {"input": data["x"]}, data["y"])
     with workshop(seconds=60, step_seconds=30, memory_mb=0, notify=lambda progress: None) as shop:
         reference = shop.step(verify.establish, verify.ReferenceRequest(first, samples, 1, shop.folder("reference")), "reference")
-        trial = Trial(None, samples, reference, signature, "top1", 0.01, 0.0)
-        outcome = search([(Plan("planted", flavour=flavour), first)], graphs, trial, shop)
+        trial = Trial(None, samples, reference, SIGNATURE, "top1", 0.01, 0.0)
+        return search([(plan, first) for plan in plans], (first, replace(first, format="second")), trial, shop)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        (Plan("planted", flavour="errs on=1"), Plan("planted", threads=2, flavour="errs on=1")),
+        (Plan("planted", threads=2, flavour="errs on=2"), Plan("planted", flavour="errs on=2")),
+        (Plan("planted", spin=True, flavour="errs while spinning"), Plan("planted", flavour="errs while spinning")),
+    ],
+)
+def test_plans_of_one_artefact_are_verified_each_as_it_would_serve(linear: Path, planted_here: None, wrong: Plan, right: Plan) -> None:
+    """OpenVINO's int8 was right on two threads and nonsense on one: nothing is inherited from the same file under another plan."""
+    assert wrong.artefact == right.artefact
+    outcome = searched(linear, right, wrong)
+    assert [one.candidate.plan for one in outcome.verified] == [right]
+    assert [one.plan for one in outcome.rejected] == [wrong]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 32])
+def test_an_answer_that_is_wrong_at_one_promised_size_alone_is_found(linear: Path, planted_here: None, size: int) -> None:
+    (rejected,) = searched(linear, Plan("planted", flavour=f"errs at={size}")).rejected
+    assert "batch" in rejected.reason or "not the same function" in rejected.reason
+
+
+@pytest.mark.parametrize(("flavour", "verified"), [("fails from npz", True), ("fails from any", False), ("errs by=0.5", False)])
+def test_the_next_graph_is_tried(linear: Path, planted_here: None, flavour: str, verified: bool) -> None:
+    outcome = searched(linear, Plan("planted", flavour=flavour))
     if verified:
         assert [one.candidate.graph for one in outcome.verified] == ["second"]
         return

@@ -6,10 +6,11 @@ import json
 from dataclasses import replace
 
 import certificates
+from roadworthy.build.pack import report
 from roadworthy.bundle.certificate import Certificate, FrameworkForm, alike, named
 from roadworthy.core import codec
 from roadworthy.core.evidence import Interval
-from roadworthy.core.stages import Plan, Rejected
+from roadworthy.core.stages import Measured, Plan, Rejected
 
 
 def test_a_certificate_from_before_the_framework_was_held_beside_the_winner_still_reads() -> None:
@@ -21,6 +22,24 @@ def test_a_certificate_from_before_the_framework_was_held_beside_the_winner_stil
     old = json.loads(written)
     del old["choice"]["framework"]
     assert codec.from_json(Certificate, json.dumps(old).encode()) == whole
+
+
+def test_a_certificate_from_before_throughput_was_paired_still_reads_and_its_ratio_is_not_believed() -> None:
+    whole = certificates.realistic()
+    old = json.loads(codec.to_json(whole))
+    for one in (old["baseline"], *old["measured"]):
+        timing = one["timing"]
+        for name in ("paired", "calls", "rate"):
+            del timing[name]
+        timing |= {"throughput": 2356.0, "best_batch": 16, "throughput_gain": 193.0}
+    read = codec.from_json(Certificate, json.dumps(old).encode())
+
+    def without(one: Measured) -> Measured:
+        return replace(one, timing=replace(one.timing, paired=True, calls=0, rate=None))
+
+    assert read == replace(whole, baseline=without(whole.baseline), measured=tuple(map(without, whole.measured)))
+    page = report.render(read, certificates.CONTRACT)
+    assert "193\N{MULTIPLICATION SIGN}" not in page and "2,356" not in page
 
 
 def test_rejections_are_together_where_stage_words_and_score_are_the_same() -> None:

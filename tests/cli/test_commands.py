@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from waiting import HANG_SECONDS
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -82,7 +84,7 @@ def test_ctrl_c_at_any_point_leaves_nothing(linear: Path, seconds: float) -> Non
     with subprocess.Popen(command, cwd=linear, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(scratch)}) as process:
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode in (130, 0 if (linear / "bundle").exists() else 130)
     assert "Traceback" not in errors
     assert not list(scratch.iterdir())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import hosts
 from conformance.gaps import GAPS
 from conformance.models import MODELS, Captured, capture
 from roadworthy.build import lower
@@ -33,13 +34,19 @@ class Bench:
         self._candidate = cache(self._lower)
 
     def plans(self, backend: str, model: str) -> list[Plan]:
-        """Every plan that the backend offers here for the model, simplest first."""
-        return list(registry.lowering(backend).plans(self._graph(backend, model), this_host()))
+        """Every plan that this CPU can carry out for the model, simplest first."""
+        return list(registry.lowering(backend).plans(self._graph(backend, model), hosts.true_host()))
+
+    def exact(self, backend: str, model: str, form: str = "") -> Plan | None:
+        """The first plan that computes in the graph's own precision; it is the same on every CPU. None where all of them change it."""
+        graph = self.captured(model).graphs[form] if form else self._graph(backend, model)
+        offered = registry.lowering(backend).plans(graph, this_host())
+        return next((plan for plan in offered if plan.precision == graph.precision), None)
 
     def simplest(self, backend: str, model: str, *, threads: int = 1) -> CheckedSession:
-        """A session of the first plan; where there is none, of the graph as it was captured."""
-        plans = self.plans(backend, model)
-        return self.opened(plans[0], model, threads=threads) if plans else self.as_captured(backend, model, threads=threads)[0]
+        """A session of the exact plan; where there is none, of the graph as it was captured."""
+        plan = self.exact(backend, model)
+        return self.opened(plan, model, threads=threads) if plan else self.as_captured(backend, model, threads=threads)[0]
 
     def as_captured(self, backend: str, model: str, *, threads: int = 1) -> list[CheckedSession]:
         """A session for each captured graph that the runtime takes as it is."""

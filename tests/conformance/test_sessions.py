@@ -13,7 +13,6 @@ from conformance.gaps import GAPS
 from conformance.models import BATCHES, MODELS, Captured
 from roadworthy.core import registry
 from roadworthy.core.errors import InvalidRequest, RoadworthyError, UsageError
-from roadworthy.core.host import this_host
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Array, Arrays
 from roadworthy.runtimes import CheckedSession, open_session
@@ -43,17 +42,17 @@ def test_answers_are_the_originals(bench: Bench, backend: str, model: str) -> No
 def test_every_graph_that_is_accepted_gives_the_same_answers(bench: Bench, backend: str, model: str, form: str) -> None:
     """A graph that fails is replaced by the next one, which must be as good."""
     captured = bench.captured(model)
-    for plan in list(registry.lowering(backend).plans(captured.graphs[form], this_host()))[:1]:
+    if plan := bench.exact(backend, model, form):
         with bench.opened(plan, model, form=form) as session:
             feeds = captured.model.feeds(3)
             _assert_close(session.run(feeds), captured.answers(feeds), TOLERANCE["fp32"])
 
 
 def test_every_artefact_that_is_offered_answers(bench: Bench, backend: str, main: str) -> None:
-    """Every precision of this host, fixed batches with their padding; several artefacts of machine code take too long."""
+    """Every precision of this CPU, fixed batches with their padding; several artefacts of machine code take too long."""
     plans = {plan.artefact: plan for plan in reversed(bench.plans(backend, main))}
-    if registry.facts(backend).native:
-        plans = {plan.artefact: plan for plan in bench.plans(backend, main)[:1]}
+    if registry.facts(backend).native and (plan := bench.exact(backend, main)):
+        plans = {plan.artefact: plan}
     captured = bench.captured(main)
     for plan in plans.values():
         with bench.opened(plan, main) as session:

@@ -17,6 +17,7 @@ from isolated_steps import Number
 from roadworthy.core import isolate
 from roadworthy.core.errors import OutOfSpace, SourceRefused, StepFailed
 from roadworthy.core.isolate import Limits, Worker
+from waiting import HANG_SECONDS
 
 
 def test_an_answer_comes_back_typed_from_another_process() -> None:
@@ -42,7 +43,7 @@ def test_an_answer_comes_back_typed_from_another_process() -> None:
 def test_each_way_to_fail_is_one_sentence(step: Callable[[Number], Number], argument: int, says: str) -> None:
     before = set(Worker.running)
     with pytest.raises(StepFailed) as caught:
-        isolate.call(step, Number(int(argument)), limits=Limits(seconds=2, memory_mb=300))
+        isolate.call(step, Number(int(argument)), limits=Limits(seconds=2 if "longer" in says else HANG_SECONDS, memory_mb=300))
     assert says in caught.value.message
     assert "\n" not in caught.value.message
     assert Worker.running == before
@@ -81,7 +82,7 @@ def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         parent.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG_SECONDS
     while Path(f"/proc/{child}/stat").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
         assert time.monotonic() < deadline, "the child outlived its parent"
         time.sleep(0.05)

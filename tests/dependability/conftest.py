@@ -51,6 +51,14 @@ def runs_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Until this file exists, HOLD waits in servers started from now on."""
+    file = tmp_path / "gate"
+    monkeypatch.setenv("BREAKER_GATE", str(file))
+    return file
+
+
+@pytest.fixture
 def doom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """While this file exists, a ``fragile`` model ends its process when it is loaded."""
     file = tmp_path / "doom"

@@ -27,11 +27,12 @@ import serving
 from roadworthy.core.host import this_host
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Signature, TensorSpec
+from waiting import HANG_SECONDS, until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGIN = Path(__file__).parent / "plugin"
 RECORDS = REPOSITORY / "benchmarks" / "results" / "dependability"
-ECHO, SLEEP, RAISE, HANG, HANG_LOCKED, EXIT, SEGFAULT, DEVOUR = range(8)
+ECHO, SLEEP, RAISE, HANG, HANG_LOCKED, EXIT, SEGFAULT, DEVOUR, HOLD = range(9)
 """The deeds of the breaker runtime; see plugin/roadworthy_breaker.py."""
 
 BREAKER = Signature((TensorSpec("x", "float32", ("batch", 3)),), (TensorSpec("y", "float32", ("batch", 3)),))
@@ -60,7 +61,7 @@ class Server(serving.Server):
     @property
     def grpc_address(self) -> str:
         """Where it speaks gRPC, once it is ready."""
-        until(lambda: any(line.startswith("gRPC at ") for line in self._errors), 5, "the address of gRPC")
+        until(lambda: any(line.startswith("gRPC at ") for line in self._errors), "the address of gRPC")
         return next(line for line in self._errors if line.startswith("gRPC at ")).removeprefix("gRPC at ").strip()
 
 
@@ -116,6 +117,10 @@ def ask(client: httpx.Client, x: list[float], *, dialect: str = "oip", name: str
     return client.post(spoken.path(name), content=spoken.body(x), headers=JSON)
 
 
+LASTING = {"seconds": 3 * HANG_SECONDS, "timeout": HANG_SECONDS}
+"""For load that goes on until a test stops it, and that gives no answer up for being slow."""
+
+
 @cache
 def load() -> ModuleType:
     """The load generator of benchmarks/serving."""
@@ -138,22 +143,13 @@ def connected(url: str, *, buffer: int | None = None) -> socket.socket:
     made = socket.socket()
     if buffer:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    made.settimeout(10)
+    made.settimeout(HANG_SECONDS)
     try:
         made.connect(("127.0.0.1", port_of(url)))
     except OSError:
         made.close()
         raise
     return made
-
-
-def until(condition: Callable[[], bool], seconds: float, what: str) -> float:
-    """Waits for ``condition``; the seconds it took. Fails, saying ``what``, where it takes longer than ``seconds``."""
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < seconds, f"{what}: not within {seconds:g} s"
-        time.sleep(0.02)
-    return time.monotonic() - begun
 
 
 def workers(server: int) -> list[psutil.Process]:
@@ -204,6 +200,18 @@ def metric(text: str, name: str, **labels: str) -> float:
     return total
 
 
+def in_hand(url: str) -> float:
+    """Inferences that wait and that run, in all workers."""
+    text = httpx.get(f"{url}/metrics").text
+    return sum(metric(text, f"roadworthy_inferences_{what}") for what in ("waiting", "running"))
+
+
+def loading(url: str, version: str) -> bool:
+    """Whether this version of the breaker is being loaded."""
+    listed = httpx.get(f"{url}/manage").json()["models"]
+    return any((one["version"], one["state"]) == (version, "loading") for model in listed for one in model["versions"])
+
+
 def runs(file: Path) -> list[int]:
     """The tags of all samples that ran, in order."""
     return [int(line) for line in file.read_text().split()] if file.exists() else []
@@ -223,7 +231,9 @@ def probing(url: str, go_on: Callable[[], bool], paths: tuple[str, ...] = ("/v2/
     while go_on():
         for path in paths:
             begun = time.perf_counter()
-            asking = HTTPConnection("127.0.0.1", port_of(url), timeout=10)  # httpx takes longer to set itself up than the server to answer
+            asking = HTTPConnection(
+                "127.0.0.1", port_of(url), timeout=HANG_SECONDS
+            )  # httpx takes longer to set itself up than the server to answer
             try:
                 asking.request("GET", path)
                 answered = asking.getresponse()

@@ -17,6 +17,7 @@ from dependability.harness import DIALECTS, ask, connected, row, tree
 from dependability.hostile import requests
 from dependability.swaps import Address, by_tfserving_grpc
 from roadworthy.serve import wire
+from waiting import HANG_SECONDS
 
 
 @dataclass
@@ -81,7 +82,7 @@ def _guarded(job: Callable[[], None], books: Books) -> None:
 
 
 def _asks(at: Address, books: Books, dialect: str, over: threading.Event) -> None:
-    with httpx.Client(base_url=at.url, timeout=20) as client:
+    with httpx.Client(base_url=at.url, timeout=HANG_SECONDS) as client:
         while not over.wait(0.005):
             answered = ask(client, row(), dialect=dialect)
             books.count(dialect, str(answered.status_code))
@@ -101,7 +102,7 @@ def _asks_grpc(at: Address, books: Books, over: threading.Event) -> None:
             number += 1
             broken = number % 5 == 0
             try:
-                call(good[: len(good) // 2] if broken else good, timeout=20)
+                call(good[: len(good) // 2] if broken else good, timeout=HANG_SECONDS)
                 code = "OK"
             except grpc.RpcError as problem:
                 code = problem.code().name
@@ -113,7 +114,7 @@ def _asks_grpc(at: Address, books: Books, over: threading.Event) -> None:
 def _malformed(at: Address, books: Books, over: threading.Event) -> None:
     kinds = [one for one in requests() if "/picture" not in one.path and len(one.body) < 1 << 20]
     number = 0
-    with httpx.Client(base_url=at.url, timeout=20) as client:
+    with httpx.Client(base_url=at.url, timeout=HANG_SECONDS) as client:
         while not over.wait(0.02):
             bad = kinds[number % len(kinds)]
             number += 1
@@ -155,7 +156,7 @@ def _swaps(at: Address, models: Path, books: Books, over: threading.Event) -> No
 def served(url: str) -> Counter[tuple[str, str]]:
     """What the server says it answered, by protocol and code."""
     counted: Counter[tuple[str, str]] = Counter()
-    for line in httpx.get(f"{url}/metrics", timeout=10).text.splitlines():
+    for line in httpx.get(f"{url}/metrics", timeout=HANG_SECONDS).text.splitlines():
         if line.startswith("roadworthy_requests_total{"):
             labels = dict(pair.split("=", 1) for pair in line[line.index("{") + 1 : line.index("}")].split(","))
             counted[labels["protocol"].strip('"'), labels["code"].strip('"')] += int(float(line.rpartition(" ")[2]))

@@ -15,6 +15,7 @@ import httpx
 
 from dependability.harness import DIALECTS, JSON, row, write_breaker
 from roadworthy.serve import wire
+from waiting import HANG_SECONDS
 
 
 def write_version(models: Path, number: int) -> Path:
@@ -26,7 +27,7 @@ def unary(address: str, method: str, request: Any, response: Any) -> Any:
     """One gRPC call."""
     with grpc.insecure_channel(address) as channel:
         return channel.unary_unary(method, request_serializer=lambda m: m.SerializeToString(), response_deserializer=response.FromString)(
-            request, timeout=60
+            request, timeout=HANG_SECONDS
         )
 
 
@@ -40,7 +41,7 @@ class Address:
 
 def by_oip(at: Address, number: int) -> None:
     """``load`` takes what is newest; the one before has to be unloaded by version elsewhere, or goes by the server's own policy."""
-    answered = httpx.post(f"{at.url}/v2/repository/models/breaker/load", json={}, timeout=60)
+    answered = httpx.post(f"{at.url}/v2/repository/models/breaker/load", json={}, timeout=HANG_SECONDS)
     assert answered.status_code == 200, answered.text
 
 
@@ -67,7 +68,7 @@ def by_tfserving_grpc(models: Path) -> Callable[[Address, int], None]:
 
 def by_torchserve(at: Address, number: int) -> None:
     """Register the new version, make it the default, unregister the one before."""
-    with httpx.Client(base_url=at.url, timeout=60) as client:
+    with httpx.Client(base_url=at.url, timeout=HANG_SECONDS) as client:
         for answered in (
             client.post(
                 "/models", params={"url": f"breaker/{number}", "model_name": "breaker", "initial_workers": 1, "synchronous": "true"}
@@ -93,7 +94,7 @@ class Watch:
 def client_of(at: Address, watch: Watch, dialect: str, over: threading.Event) -> None:
     """Asks for no version until it is over: the answer has to be that of a version that was current while it was on its way."""
     spoken = DIALECTS[dialect]
-    with httpx.Client(base_url=at.url, timeout=20) as client:
+    with httpx.Client(base_url=at.url, timeout=HANG_SECONDS) as client:
         while not over.wait(0.002):
             oldest = watch.current
             try:
@@ -113,7 +114,7 @@ def client_of(at: Address, watch: Watch, dialect: str, over: threading.Event) ->
 
 def exact_client(at: Address, watch: Watch, over: threading.Event) -> None:
     """Asks for the current version by its number: that one's answer, or none once it is gone, but never another's."""
-    with httpx.Client(base_url=at.url, timeout=20) as client:
+    with httpx.Client(base_url=at.url, timeout=HANG_SECONDS) as client:
         while not over.wait(0.002):
             asked = watch.current
             try:

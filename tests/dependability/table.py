@@ -35,8 +35,9 @@ ROWS = {
 HEAD = """# Dependability
 
 Each fault is injected into a real server in a process of its own with real workers by `tests/dependability/`; this page is written by those
-runs (`python tests/dependability/run.py --long`), figures and all. The bounds of the tests are wider than what the table
-promises where one busy machine carries server, clients and load generator together; the figures are those that were seen.
+runs (`python tests/dependability/run.py --long`), figures and all. The tests hold what must be on any machine, however busy; the run
+holds the figures too, within bounds that are wider than what the table promises, as one machine carries server, clients and load
+generator together. The figures are those that were seen.
 Goodput is given twice: as answers in time, and by the workers' own CPU seconds, which other programs on the machine do not touch.
 A connection that ends without an answer is named as the client's library names it.
 """

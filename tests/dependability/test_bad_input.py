@@ -12,14 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import pytest
 
 import bundles
 from dependability.harness import Server, ask, record, row, tree, workers
 from dependability.hostile import Hostile, requests
 from serving import PICTURE, SEES
-
-pytestmark = pytest.mark.timeout(120)
+from waiting import HANG_SECONDS
 
 ROOM = 400 * 2**20
 """Bytes that a storm on eight connections may take for the moment: bodies of up to 16 MiB are being read on each, and read as JSON."""
@@ -46,7 +44,7 @@ def test_a_storm(serve: Callable[..., Server], breaker: Path, tmp_path: Path) ->
 
     def send(bad: Hostile) -> None:
         try:
-            answered = httpx.request(bad.method, url + bad.path, content=bad.body, headers=bad.headers, timeout=20)
+            answered = httpx.request(bad.method, url + bad.path, content=bad.body, headers=bad.headers, timeout=HANG_SECONDS)
         except httpx.TransportError as problem:
             wrong.append(f"{bad.what} at {bad.path}: {problem!r}")
             return

@@ -10,9 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dependability.harness import Server, ask, record, row, until, write_breaker
-
-pytestmark = pytest.mark.timeout(60)
+from dependability.harness import Server, ask, record, row, write_breaker
+from waiting import HANG_SECONDS, until
 
 
 def flipped(bundle: Path) -> str:
@@ -47,8 +46,8 @@ def test_a_damaged_bundle_beside_a_whole_one(serve: Callable[..., Server], tmp_p
     file = damage(broken)
     server = serve(tmp_path)
     url = server.wait_ready()
-    with httpx.Client(base_url=url, timeout=10) as client:
-        until(lambda: client.get("/v2/health/live").status_code == 200, 10, "live")
+    with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client:
+        until(lambda: client.get("/v2/health/live").status_code == 200, "live")
         assert ask(client, row(), name="whole").status_code == 200
         refused = ask(client, row(), name="broken")
         index = client.post("/v2/repository/index", json={}).json()
@@ -85,7 +84,7 @@ def test_a_damaged_new_version(serve: Callable[..., Server], tmp_path: Path, dam
     server = serve(tmp_path)
     url = server.wait_ready()
     file = damage(write_breaker(tmp_path / "breaker" / "2", "plus2", version="2"))
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client:
         refused = client.post("/v2/repository/models/breaker/load", json={})
         answered = ask(client, row()).json()
         assert client.get("/v2/health/ready").status_code == 200

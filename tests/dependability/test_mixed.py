@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from dependability import mixed
 from dependability.harness import Server, record
 from dependability.swaps import Address, write_version
-
-pytestmark = pytest.mark.timeout(120)
 
 
 def test_mixed_load(serve: Callable[..., Server], tmp_path: Path) -> None:

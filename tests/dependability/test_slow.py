@@ -12,16 +12,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
-import pytest
 
 from dependability.harness import DIALECTS, Server, ask, connected, quantile, record, row, tree
-
-pytestmark = pytest.mark.timeout(60)
+from waiting import HANG_SECONDS, until
 
 SECONDS = 1.0
 LIMITS = {"head_seconds": SECONDS, "body_seconds": SECONDS, "idle_seconds": SECONDS, "send_seconds": SECONDS}
-NOISE = 3
-"""Factor on what a timer may be late by, and on the latency of others: one machine of two cores carries all of this."""
+"""How late each is closed, and what others wait meanwhile, is recorded and held to its bounds by ``run.py``."""
 
 
 def trickle(url: str, start: bytes, piece: bytes) -> tuple[bytes, float]:
@@ -31,7 +28,7 @@ def trickle(url: str, start: bytes, piece: bytes) -> tuple[bytes, float]:
     with connected(url) as client:
         client.sendall(start)
         client.settimeout(0.05)
-        while time.monotonic() - begun < 20:
+        while time.monotonic() - begun < HANG_SECONDS:
             try:
                 got = client.recv(1 << 16)
                 if not got:
@@ -53,12 +50,12 @@ def silent_reader(url: str) -> float:
     begun = time.monotonic()
     with connected(url, buffer=4096) as client:
         client.sendall(BIG)
-        while time.monotonic() - begun < 20:
+        while time.monotonic() - begun < HANG_SECONDS:
             state = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
             if state != ESTABLISHED:
                 return time.monotonic() - begun
             time.sleep(0.05)
-    return time.monotonic() - begun
+    raise AssertionError("a client that reads nothing is never given up")
 
 
 ESTABLISHED = 1
@@ -70,7 +67,7 @@ BIG = b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: localhost\r\ncontent-len
 def others(url: str, seconds: float) -> list[float]:
     """Latencies of well-behaved requests for so long, sorted; every one is answered."""
     taken = []
-    with httpx.Client(base_url=url, timeout=10) as client:
+    with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             begun = time.perf_counter()
@@ -102,15 +99,13 @@ def test_slow_heads_slow_bodies_slow_readers(serve: Callable[..., Server], break
         heads_closed_s=max(s for _, s in ended["heads"]),
         bodies_closed_s=max(s for _, s in ended["bodies"]),
         readers_closed_s=max(given_up),
+        others_p90_ms=1e3 * quantile(beside, 0.9),
         others_p99_ms=1e3 * quantile(beside, 0.99),
         quiet_p99_ms=1e3 * quantile(quiet, 0.99),
     )
     for name, many in ended.items():
-        for said, seconds in many:
+        for said, _ in many:
             assert said.startswith(b"HTTP/1.1 408"), (name, said)
-            assert seconds < SECONDS * NOISE
-    assert max(given_up) < SECONDS * NOISE + 2
-    assert quantile(beside, 0.9) < 0.05 * NOISE
 
 
 def test_five_hundred_idle_connections(serve: Callable[..., Server], breaker: Path) -> None:
@@ -123,25 +118,23 @@ def test_five_hundred_idle_connections(serve: Callable[..., Server], breaker: Pa
     held = tree(server.process.pid)
     beside = others(url, SECONDS / 2)
     for one in idle:
-        one.settimeout(max(0.1, 10 * SECONDS - (time.monotonic() - begun)))
         assert one.recv(1) == b""
         one.close()
     closed = time.monotonic() - begun
+    until(lambda: tree(server.process.pid).descriptors - before.descriptors < 10, "descriptors returned")
     after = tree(server.process.pid)
     record(
         "slow",
         "idle",
         injected="500 connections that say nothing",
         held="others unaffected; all closed by the deadline; memory and descriptors returned",
+        others_p90_ms=1e3 * quantile(beside, 0.9),
         others_p99_ms=1e3 * quantile(beside, 0.99),
         quiet_p99_ms=1e3 * quantile(quiet, 0.99),
         closed_s=closed,
         kib_a_connection=(held.memory - before.memory) / 500 / 1024,
         descriptors_left=after.descriptors - before.descriptors,
     )
-    assert closed < SECONDS * NOISE + 1
-    assert quantile(beside, 0.9) < 0.05 * NOISE
-    assert after.descriptors - before.descriptors < 10
     with httpx.Client(base_url=url) as client:
         assert ask(client, row()).status_code == 200
 
@@ -150,14 +143,17 @@ def test_more_connections_than_are_allowed(serve: Callable[..., Server], breaker
     """Beyond the limit a newcomer is told so at once, and the places are free again when the others leave."""
     url = serve(breaker, workers=1, limits={"connections": 20}).wait_ready()
     crowd = [connected(url) for _ in range(20)]
-    time.sleep(0.2)
-    refused = httpx.post(f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row()))
-    assert refused.status_code == 503 and refused.headers["retry-after"]
+    asked: list[httpx.Response] = []
+
+    def says(status: int) -> bool:
+        asked.append(httpx.post(f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row())))
+        return asked[-1].status_code == status
+
+    until(lambda: says(503), "the next one is refused")
+    assert asked[-1].headers["retry-after"]
     for one in crowd:
         one.close()
-    time.sleep(0.2)
-    with httpx.Client(base_url=url) as client:
-        assert ask(client, row()).status_code == 200
+    until(lambda: says(200), "the places are free again")
 
 
 def test_handshakes_that_are_never_finished(serve: Callable[..., Server], breaker: Path, tmp_path: Path) -> None:
@@ -168,7 +164,7 @@ def test_handshakes_that_are_never_finished(serve: Callable[..., Server], breake
     server = serve(breaker, limits=LIMITS, certificate=str(tmp_path / "certificate.pem"), key=str(tmp_path / "key.pem"))
     url = server.wait_ready()
     trust = ssl.create_default_context(cafile=str(tmp_path / "certificate.pem"))
-    with ExitStack() as stack, httpx.Client(base_url=url, timeout=10, verify=trust) as client:
+    with ExitStack() as stack, httpx.Client(base_url=url, timeout=HANG_SECONDS, verify=trust) as client:
         assert ask(client, row()).status_code == 200
         stalled = [stack.enter_context(connected(url)) for _ in range(20)]
         for one in stalled[:10]:
@@ -192,4 +188,3 @@ def test_handshakes_that_are_never_finished(serve: Callable[..., Server], breake
         held="closed by the deadline of a head; others answered; SIGTERM waits for none",
         closed_s=closed,
     )
-    assert closed < SECONDS * NOISE + 1

@@ -11,13 +11,31 @@ from pathlib import Path
 
 import httpx
 import psutil
-import pytest
 
-from dependability.harness import DIALECTS, JSON, SLEEP, Server, ask, connected, load, port_of, record, row, runs, until, write_breaker
-
-pytestmark = pytest.mark.timeout(60)
+from dependability.harness import (
+    DIALECTS,
+    HOLD,
+    JSON,
+    LASTING,
+    Server,
+    ask,
+    connected,
+    in_hand,
+    load,
+    loading,
+    metric,
+    port_of,
+    record,
+    row,
+    write_breaker,
+)
+from serving import leaving
+from waiting import HANG_SECONDS, until
 
 GRACE = 3.0
+"""Seconds that a server gives clients who are not done when it ends: how long the end took is held to it by ``run.py``."""
+LATE = 600
+"""Seconds that a model takes to load, for which nothing waits."""
 
 
 def stopped(server: Server) -> tuple[int, float, list[psutil.Process]]:
@@ -34,27 +52,27 @@ def test_idle(serve: Callable[..., Server], breaker: Path) -> None:
     server.wait_ready()
     code, seconds, left = stopped(server)
     record("stop", "idle", injected="SIGTERM to an idle server", held="exit 0, nothing left behind", exit=code, seconds=seconds)
-    assert (code, left) == (0, []) and seconds < GRACE
+    assert (code, left) == (0, [])
 
 
 def test_before_it_is_ready(serve: Callable[..., Server], tmp_path: Path) -> None:
     """A model takes its time to load; nobody waits for it on the way out."""
-    server = serve(write_breaker(tmp_path / "late", "late60"), limits={"drain_seconds": GRACE})
-    until(lambda: bool(psutil.Process(server.process.pid).children()), 10, "workers start")
+    server = serve(write_breaker(tmp_path / "late", f"late{LATE}"), limits={"drain_seconds": GRACE})
+    until(lambda: bool(psutil.Process(server.process.pid).children()), "workers start")
     time.sleep(1.5)
     code, seconds, left = stopped(server)
     record("stop", "opening", injected="SIGTERM while a model is being loaded", held="exit 0 at once", exit=code, seconds=seconds)
-    assert (code, left) == (0, []) and seconds < GRACE + 1
+    assert (code, left) == (0, []) and seconds < LATE
 
 
 def test_while_a_new_version_is_loaded(serve: Callable[..., Server], tmp_path: Path) -> None:
     write_breaker(tmp_path / "breaker" / "1")
     server = serve(tmp_path, workers=2, limits={"drain_seconds": GRACE})
     url = server.wait_ready()
-    write_breaker(tmp_path / "breaker" / "2", "late60", version="2")
+    write_breaker(tmp_path / "breaker" / "2", f"late{LATE}", version="2")
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(httpx.post, f"{url}/v2/repository/models/breaker/load", json={}, timeout=20)
-        time.sleep(1)
+        asked = pool.submit(httpx.post, f"{url}/v2/repository/models/breaker/load", json={}, timeout=HANG_SECONDS)
+        until(lambda: loading(url, "2"), "the new version is being loaded")
         code, seconds, left = stopped(server)
         told = outcome(asked)
     record(
@@ -66,7 +84,7 @@ def test_while_a_new_version_is_loaded(serve: Callable[..., Server], tmp_path: P
         seconds=seconds,
         told=told,
     )
-    assert (code, left) == (0, []) and seconds < GRACE + 2
+    assert (code, left) == (0, []) and seconds < LATE
     assert told == "503"
 
 
@@ -78,22 +96,22 @@ def outcome(asked: Future[httpx.Response]) -> str:
         return type(problem).__name__
 
 
-def test_with_requests_in_hand(serve: Callable[..., Server], steady: Path, runs_file: Path) -> None:
-    """Twelve requests of 0.2 s each are in calls and in queues; each is answered, and "not ready" is said meanwhile."""
-    server = serve(steady, workers=2, limits={"drain_seconds": GRACE})
+def test_with_requests_in_hand(serve: Callable[..., Server], steady: Path, gate: Path) -> None:
+    """Twelve requests are in calls and in queues; "not ready" is said meanwhile, and each is answered."""
+    server = serve(steady, workers=2, limits={"drain_seconds": HANG_SECONDS})
     url = server.wait_ready()
-    with httpx.Client(base_url=url, timeout=10) as client, ThreadPoolExecutor(12) as pool:
+    with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client, ThreadPoolExecutor(12) as pool:
         assert client.get("/v2/health/ready").status_code == 200
         answers = [
-            pool.submit(httpx.post, f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row(SLEEP, 0.2, 1)), timeout=10)
+            pool.submit(httpx.post, f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row(HOLD)), timeout=HANG_SECONDS)
             for _ in range(12)
         ]
-        until(lambda: 1 in runs(runs_file), 5, "requests run")
-        time.sleep(0.1)
+        until(lambda: in_hand(url) == 12, "all are accepted")
         server.process.send_signal(signal.SIGTERM)
         begun = time.monotonic()
-        time.sleep(0.05)
-        leaving = client.get("/v2/health/ready")
+        assert leaving(client) == (503, "close")
+        assert not any(answer.done() for answer in answers)
+        gate.touch()
         codes = [answer.result().status_code for answer in answers]
         code = server.ended()
         seconds = time.monotonic() - begun
@@ -106,18 +124,24 @@ def test_with_requests_in_hand(serve: Callable[..., Server], steady: Path, runs_
         seconds=seconds,
         answered=codes.count(200),
     )
-    assert leaving.status_code == 503
     assert codes == [200] * 12
-    assert code == 0 and seconds < GRACE + 1
+    assert code == 0
 
 
 def test_in_the_middle_of_a_load(serve: Callable[..., Server], breaker: Path) -> None:
     """Clients hammer it, and go on: an answer that has begun is finished, and no request that was accepted is left without one."""
-    server = serve(breaker, limits={"drain_seconds": GRACE})
+    server = serve(breaker, limits={"drain_seconds": HANG_SECONDS})
     url = server.wait_ready()
     spoken = DIALECTS["oip"]
     with load().start(
-        "127.0.0.1", port_of(url), "POST", spoken.path("breaker"), JSON, spoken.body(row()), connections=16, seconds=10
+        "127.0.0.1",
+        port_of(url),
+        "POST",
+        spoken.path("breaker"),
+        JSON,
+        spoken.body(row()),
+        connections=16,
+        **LASTING,
     ) as hammer:
         time.sleep(1)
         code, seconds, left = stopped(server)
@@ -157,7 +181,6 @@ def test_with_a_stalled_client(serve: Callable[..., Server], breaker: Path) -> N
         grace_s=GRACE,
     )
     assert (code, left) == (0, [])
-    assert seconds < GRACE + 2
 
 
 def big_request() -> bytes:
@@ -167,17 +190,23 @@ def big_request() -> bytes:
     return b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
 
-def test_the_terminal_signals_everybody(serve: Callable[..., Server], breaker: Path) -> None:
+def test_the_terminal_signals_everybody(serve: Callable[..., Server], steady: Path, gate: Path) -> None:
     """Ctrl-C reaches the workers as well as the supervisor; what was accepted is answered all the same."""
-    server = serve(breaker, workers=2, limits={"drain_seconds": GRACE})
+    server = serve(steady, workers=2, limits={"drain_seconds": HANG_SECONDS})
     url = server.wait_ready()
-    with httpx.Client(base_url=url, timeout=10) as client, ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(ask, client, row(SLEEP, 0.5))
-        time.sleep(0.2)
+    with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask, client, row(HOLD))
+        until(lambda: in_hand(url) == 1, "it is accepted")
         for one in [*psutil.Process(server.process.pid).children(recursive=True), server.process]:
             one.send_signal(signal.SIGINT)
+        gate.touch()
         assert answer.result().status_code == 200
     assert server.ended() == 0
+
+
+def served(url: str) -> float:
+    """How many inferences were answered."""
+    return metric(httpx.get(f"{url}/metrics").text, "roadworthy_inferences_total", outcome="succeeded")
 
 
 def said_to(client: socket.socket, request: bytes) -> bytes:
@@ -191,7 +220,7 @@ def said_to(client: socket.socket, request: bytes) -> bytes:
 
 def test_while_clients_come_and_go(serve: Callable[..., Server], breaker: Path) -> None:
     """Each request on a connection of its own: whoever got in is answered, and nobody is let in to be cut off."""
-    server = serve(breaker, workers=2, limits={"drain_seconds": GRACE})
+    server = serve(breaker, workers=2, limits={"drain_seconds": HANG_SECONDS})
     url = server.wait_ready()
     body = DIALECTS["oip"].body(row())
     request = b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (
@@ -218,6 +247,7 @@ def test_while_clients_come_and_go(serve: Callable[..., Server], breaker: Path) 
     with ThreadPoolExecutor(8) as pool:
         visitors = [pool.submit(come_and_go) for _ in range(8)]
         time.sleep(1)
+        until(lambda: served(url) > 100, "a hundred are answered")
         code, seconds, left = stopped(server)
         for visitor in visitors:
             visitor.result()

@@ -20,28 +20,25 @@ from dependability.harness import (
     HANG,
     HANG_LOCKED,
     JSON,
+    LASTING,
     SEGFAULT,
     Server,
     ask,
     load,
+    loading,
     port_of,
     record,
     row,
-    until,
     workers,
     write_breaker,
 )
-
-pytestmark = pytest.mark.timeout(90)
-
-BACK = 15.0
-"""Seconds for a new worker to be there: Python and NumPy have to be imported, on a machine that is busy."""
+from waiting import HANG_SECONDS, until
 
 
 def answers(url: str) -> bool:
     """Whether a request on a fresh connection is answered."""
     try:
-        return httpx.post(f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row()), timeout=5).status_code == 200
+        return httpx.post(f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row()), timeout=HANG_SECONDS).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -49,22 +46,33 @@ def answers(url: str) -> bool:
 def full(server: Server, count: int, without: int) -> bool:
     """Whether ``count`` workers run, the one with the id ``without`` not among them, and the server is ready."""
     here = [one.pid for one in workers(server.process.pid)]
-    return len(here) == count and without not in here and httpx.get(f"{server.urls[0]}/v2/health/ready", timeout=5).status_code == 200
+    return (
+        len(here) == count
+        and without not in here
+        and httpx.get(f"{server.urls[0]}/v2/health/ready", timeout=HANG_SECONDS).status_code == 200
+    )
 
 
 @pytest.mark.parametrize("deed", ["SIGKILL", "SIGSEGV", "SIGSTOP"])
 def test_a_worker_is_shot_under_load(serve: Callable[..., Server], breaker: Path, deed: str) -> None:
     """Its requests in flight fail by a closed connection, no others do, and none waits for ever."""
-    server = serve(breaker, workers=2, limits={"call_seconds": 1.0})
+    server = serve(breaker, workers=2, limits={"call_seconds": 5.0})
     url = server.wait_ready()
     victim = workers(server.process.pid)[0].pid
     spoken = DIALECTS["oip"]
     with load().start(
-        "127.0.0.1", port_of(url), "POST", spoken.path("breaker"), JSON, spoken.body(row()), connections=8, seconds=60, timeout=20
+        "127.0.0.1",
+        port_of(url),
+        "POST",
+        spoken.path("breaker"),
+        JSON,
+        spoken.body(row()),
+        connections=8,
+        **LASTING,
     ) as hammer:
         time.sleep(1)
         os.kill(victim, getattr(signal, deed))
-        back = until(lambda: full(server, 2, victim), BACK, "another worker takes over")
+        back = until(lambda: full(server, 2, victim), "another worker takes over")
         time.sleep(0.5)
         seen = hammer.stop()
     record(
@@ -87,16 +95,14 @@ def test_a_request_that_fells_its_worker(serve: Callable[..., Server], steady: P
     server = serve(steady, workers=2, limits={"call_seconds": 1.0})
     url = server.wait_ready()
     before = {one.pid for one in workers(server.process.pid)}
-    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=url, timeout=20) as client:
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=url, timeout=HANG_SECONDS) as client:
         begun = time.monotonic()
         poison = pool.submit(outcome, client, deed)
         time.sleep(0.2)
-        assert until(lambda: answers(url), 5, "the other worker answers") < 5
+        until(lambda: answers(url), "the other worker answers")
         what = poison.result()
         told = time.monotonic() - begun
-    back = until(
-        lambda: full(server, 2, 0) and {one.pid for one in workers(server.process.pid)} != before, BACK, "another worker takes over"
-    )
+    back = until(lambda: full(server, 2, 0) and {one.pid for one in workers(server.process.pid)} != before, "another worker takes over")
     record(
         "worker",
         name.replace(" ", "-"),
@@ -107,7 +113,6 @@ def test_a_request_that_fells_its_worker(serve: Callable[..., Server], steady: P
         replaced_after_s=back,
     )
     assert what in ("500", "503", "504", "RemoteProtocolError", "ReadError")
-    assert told < 15  # supervisor.SILENCE_SECONDS and a little
 
 
 def outcome(client: httpx.Client, deed: int) -> str:
@@ -159,15 +164,15 @@ def test_the_kernel_ends_a_worker_that_takes_all_memory(
     victim = workers(server.process.pid)[0]
     small_memory(victim.pid, victim.memory_info().rss + 200 * 2**20)
     codes: list[str] = []
-    with httpx.Client(base_url=url, timeout=20) as client:
+    with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client:
         # Which worker a connection went to is the server's affair; the other one has room for what is asked.
         begun = time.monotonic()
-        while victim.is_running() and victim.status() != psutil.STATUS_ZOMBIE and time.monotonic() - begun < 20:
-            with httpx.Client(base_url=url, timeout=20) as poisoner:
+        while victim.is_running() and victim.status() != psutil.STATUS_ZOMBIE and time.monotonic() - begun < HANG_SECONDS:
+            with httpx.Client(base_url=url, timeout=HANG_SECONDS) as poisoner:
                 codes.append(outcome(poisoner, DEVOUR))
-        assert until(lambda: answers(url), 5, "the other worker answers") < 5
+        until(lambda: answers(url), "the other worker answers")
         assert client.get("/v2/health/live").status_code == 200
-    back = until(lambda: full(server, 2, victim.pid), BACK, "another worker takes over")
+    back = until(lambda: full(server, 2, victim.pid), "another worker takes over")
     record(
         "worker",
         "out-of-memory",
@@ -187,7 +192,7 @@ def test_a_memory_limit_of_the_process(serve: Callable[..., Server], breaker: Pa
     (worker,) = workers(server.process.pid)
     room = worker.memory_info().vms + 400 * 2**20
     worker.rlimit(psutil.RLIMIT_AS, (room, room))
-    with httpx.Client(base_url=url, timeout=20) as client:
+    with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client:
         refused = ask(client, row(DEVOUR))
         assert refused.status_code == 503 and "memory" in refused.json()["error"]
         assert ask(client, row()).status_code == 200
@@ -210,20 +215,20 @@ def test_a_crash_loop_backs_off_and_says_why(serve: Callable[..., Server], tmp_p
         one.kill()
     seen: set[int] = set()
     begun = time.monotonic()
-    reason = ""
-    while time.monotonic() - begun < 6:
+    reason, ready = "", False
+    while time.monotonic() - begun < 6 or len(seen) < 3 or ready:
+        assert time.monotonic() - begun < HANG_SECONDS, "new workers are never started"
         seen |= {one.pid for one in workers(server.process.pid)}
-        live = httpx.get(f"{url}/v2/health/live", timeout=5)
+        live = httpx.get(f"{url}/v2/health/live", timeout=HANG_SECONDS)
         assert live.status_code == 200
-        ready = httpx.get(f"{url}/v2/health/ready", timeout=5)
-        if ready.status_code != 200:
-            refused = httpx.post(f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row()), timeout=5)
+        ready = httpx.get(f"{url}/v2/health/ready", timeout=HANG_SECONDS).status_code == 200
+        if not ready:
+            refused = httpx.post(f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row()), timeout=HANG_SECONDS)
             assert refused.status_code == 503 and refused.headers["retry-after"]
             reason = refused.json()["error"]
         time.sleep(0.05)
-    assert ready.status_code == 503
     doom.unlink()
-    back = until(lambda: answers(url), 30, "well again")
+    back = until(lambda: answers(url), "well again")
     record(
         "worker",
         "crash-loop",
@@ -243,14 +248,14 @@ def test_a_worker_is_replaced_while_a_new_version_hangs(serve: Callable[..., Ser
     server = serve(tmp_path, workers=2)
     url = server.wait_ready()
     first, second = workers(server.process.pid)
-    write_breaker(tmp_path / "breaker" / "2", "late60", version="2")
+    write_breaker(tmp_path / "breaker" / "2", "late600", version="2")
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(httpx.post, f"{url}/v2/repository/models/breaker/load", json={}, timeout=100)
-        time.sleep(1)
+        asked = pool.submit(httpx.post, f"{url}/v2/repository/models/breaker/load", json={}, timeout=HANG_SECONDS)
+        until(lambda: loading(url, "2"), "the new version is being loaded")
         first.kill()
         time.sleep(2)
         second.kill()
-        back = until(lambda: answers(url), BACK, "another worker takes over")
+        back = until(lambda: answers(url), "another worker takes over")
         server.kill()
         with pytest.raises(httpx.TransportError):
             asked.result()
@@ -266,7 +271,7 @@ def test_a_worker_is_replaced_while_a_new_version_hangs(serve: Callable[..., Ser
 def in_service(url: str) -> int:
     """How many workers answer."""
     try:
-        text = httpx.get(f"{url}/metrics", timeout=5).text
+        text = httpx.get(f"{url}/metrics", timeout=HANG_SECONDS).text
     except httpx.HTTPError:
         return 0
     return sum(line.startswith("roadworthy_worker_threads{") for line in text.splitlines())
@@ -281,12 +286,12 @@ def test_a_worker_falls_in_the_middle_of_swaps(serve: Callable[..., Server], tmp
     for number in range(2, 8):
         write_breaker(tmp_path / "breaker" / str(number), f"plus{number}", version=str(number))
         with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(httpx.post, f"{url}/v2/repository/models/breaker/load", json={}, timeout=60)
+            asked = pool.submit(httpx.post, f"{url}/v2/repository/models/breaker/load", json={}, timeout=HANG_SECONDS)
             time.sleep(0.02 * number)
             workers(server.process.pid)[number % 2].kill()
             told.append(outcome_of(asked.result))
-        until(lambda: answers(url), BACK, "somebody answers")
-    until(lambda: in_service(url) == 2, 2 * BACK, "both are back")
+        until(lambda: answers(url), "somebody answers")
+    until(lambda: in_service(url) == 2, "both are back")
     seen = {httpx.post(f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row())).json()["model_version"] for _ in range(20)}
     record(
         "worker",
@@ -304,10 +309,10 @@ def test_a_client_that_stays_is_not_left_with_a_server_without_workers(serve: Ca
     server = serve(breaker, workers=1)
     url = server.wait_ready()
     codes = []
-    with httpx.Client(base_url=url, timeout=10) as client:
+    with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client:
         workers(server.process.pid)[0].kill()
         begun = time.monotonic()
-        while time.monotonic() - begun < BACK and (not codes or codes[-1] != "200"):
+        while time.monotonic() - begun < HANG_SECONDS and (not codes or codes[-1] != "200"):
             codes.append(outcome_of(lambda: ask(client, row())))
             time.sleep(0.05)
     assert codes[-1] == "200" and set(codes) <= {"503", "200", "RemoteProtocolError", "ReadError"}, codes
@@ -318,5 +323,5 @@ def test_nobody_is_left_when_the_supervisor_is_killed(serve: Callable[..., Serve
     server.wait_ready()
     below = psutil.Process(server.process.pid).children(recursive=True)
     server.process.kill()
-    until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in below), 10, "the workers end")
+    until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in below), "the workers end")
     record("worker", "no-supervisor", injected="SIGKILL to the supervisor", held="its workers end by themselves", workers=len(below))

@@ -74,7 +74,8 @@ def test_our_program_takes_any_batch(tmp_path: Path) -> None:
 
 
 def test_a_model_in_training_mode_exports_without_a_word_and_drops() -> None:
-    batch = torch.ones(3, 1, 8, 8)
+    # Samples that differ: of equal ones, what batch normalisation leaves to be dropped is zero, or a CPU's own rounding.
+    batch = torch.rand(3, 1, 8, 8)
     program = torch.export.export(Flat().train(), (batch,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     assert not torch.equal(program.module()(batch), program.module()(batch))
 

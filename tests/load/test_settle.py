@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roadworthy.build.load import Loaded, parse_input
+from roadworthy.build.load import Loaded, parse_input, running
 from roadworthy.build.load.opened import Model
 from roadworthy.build.load.settle import settle_and_keep
 from roadworthy.core import samples
-from roadworthy.core.errors import DataError, NotInference, SourceError, UsageError
+from roadworthy.core.errors import DataError, InvalidRequest, NotInference, SourceError, UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import BATCH, BYTES, Array, Arrays, Quantization, Signature, TensorSpec
@@ -263,3 +263,10 @@ def test_outputs_that_do_not_follow_the_batch(settled: Kept) -> None:
         settled(lambda feeds: linear(feeds) | ({"z": feeds["x"]} if len(feeds["x"]) > 1 else {}), X)
     result = settled(lambda feeds: linear(feeds) | {"scale": np.ones(3, np.float32)}, X)
     assert result.signature.outputs[1].shape == (3,)
+
+
+def test_samples_of_another_dtype_do_not_wrap(tmp_path: Path) -> None:
+    """Samples and model agree on the dtype by then; what is assigned to an array would wrap without a word if they did not."""
+    given = samples.write(tmp_path / "samples", {"ids": np.array([[3], [2**32 + 3]])})
+    with pytest.raises(InvalidRequest, match=r"4294967299 at \[1, 0\], which is outside int32"):
+        running.draw((TensorSpec("ids", "int32", (BATCH, 1)),), 2, given)

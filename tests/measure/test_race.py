@@ -39,12 +39,14 @@ def test_everybody_is_measured_beside_the_original(linear: Linear, tmp_path: Pat
     assert told == sorted(told) and told[-1] == 1.0
     original, fast, _ = result.measured
     assert original.timing.speedup.value == 1.0
-    assert fast.timing.speedup.low > 5
+    assert fast.timing.speedup.low > 1
     for one in result.measured:
         timing = one.timing
         assert timing.latency_ms.low <= timing.latency_ms.value <= timing.latency_ms.high
-        assert timing.p99_ms > 0 and timing.throughput > 0 and timing.cold_ms > 10 and timing.memory_mb > 10
-        assert timing.best_batch in (1, 2, 4, 8, 16, 32, 64)
+        assert timing.p99_ms > 0 and timing.calls > 0 and timing.cold_ms > 10 and timing.memory_mb > 10
+        rate = timing.rate
+        assert rate is not None and rate.batch in (1, 2, 4, 8, 16, 32, 64) and rate.rounds + rate.noisy >= 5
+        assert 0 < rate.per_second.low <= rate.per_second.value <= rate.per_second.high
         assert timing.rounds + timing.noisy >= 6
     assert not Worker.running
 
@@ -116,15 +118,15 @@ def test_heats_when_memory_is_short(linear: Linear, tmp_path: Path, monkeypatch:
     result = race(entrants, linear.samples, budget_seconds=3, log_dir=tmp_path, progress=watch)
     assert most <= 2
     assert len(result.measured) == 4
-    if all(len(rounds) >= 5 for rounds in result.latencies):
-        through_the_original = result.paired(result.measured[1], result.measured[3])
-        assert through_the_original is not None and 0.1 < through_the_original.value < 10
+    through_the_original = result.paired(result.measured[1], result.measured[3])
+    assert through_the_original is not None and 0.1 < through_the_original.ratio.value < 10
 
 
 def test_a_fixed_batch_is_the_only_batch(linear: Linear, tmp_path: Path) -> None:
     fixed = linear.candidate("sleeps=0.0", batch=1)
     result = raced(linear, tmp_path, linear.candidate(), fixed, seconds=1)
-    assert result.measured[1].timing.best_batch == 1
+    rate = result.measured[1].timing.rate
+    assert rate is not None and rate.batch == 1
 
 
 def test_a_variant_is_timed_again(linear: Linear) -> None:
@@ -132,4 +134,4 @@ def test_a_variant_is_timed_again(linear: Linear) -> None:
     today = time_variant(linear.path, SIGNATURE, Plan("null"), feeds, rounds=5)
     assert today.latency_ms.low <= today.latency_ms.value <= today.latency_ms.high <= today.p99_ms
     assert today.rounds + today.noisy >= 5
-    assert today.trusted == (today.rounds >= 5)
+    assert not today.trusted or today.rounds >= 5

@@ -138,7 +138,7 @@ def test_the_original_can_win() -> None:
 
 def test_untrusted_times_unlabelled_data_and_missing_scores_are_said() -> None:
     def doubted(one):
-        return replace(one, timing=replace(one.timing, trusted=False), verified=replace(one.verified, score=None))
+        return replace(one, timing=replace(one.timing, trusted=False, rounds=2, noisy=18), verified=replace(one.verified, score=None))
 
     certificate = replace(
         REALISTIC,
@@ -150,7 +150,8 @@ def test_untrusted_times_unlabelled_data_and_missing_scores_are_said() -> None:
         signature=replace(REALISTIC.signature, max_batch=5),
     )
     text = page(certificate, Contract()).text
-    assert "too busy" in text and "no accuracy was measured" in text and "nothing to draw" in text
+    assert "timed in 2 undisturbed rounds and 18 that other processes disturbed: too few" in text
+    assert "no accuracy was measured" in text and "nothing to draw" in text
 
 
 def test_a_metric_that_is_no_share_reads_as_a_number() -> None:
@@ -282,7 +283,7 @@ def test_the_headline_holds_the_winner_against_the_frameworks_own_fastest_form_t
     assert "9.24 times faster than the original" in first and "as it is called" in first
     assert "aotinductor-bf16-t2 , it is 6.16 times faster (6.01 to 6.31)" in first and "6.16× its framework's fastest" in first
     assert "of its speed" in page(framed(ratio=Interval(0.8, 0.7, 0.9))).text
-    assert "too few quiet rounds to pair" in page(framed(paired=False)).text and "to pair" not in page(framed()).text
+    assert "too few undisturbed rounds to pair" in page(framed(paired=False)).text and "to pair" not in page(framed()).text
     rows = {row.plan.name: row.role for row in report.table(framed())}
     assert rows["aotinductor-bf16-t2"] == "framework"
     assert "own framework" not in page().text
@@ -290,7 +291,53 @@ def test_the_headline_holds_the_winner_against_the_frameworks_own_fastest_form_t
 
 def test_times_that_are_not_trusted_make_no_headline() -> None:
     first = page(framed(trusted=False)).text.partition("Latency against top1")[0]
-    assert "Chosen without times" in first and "9.24 times faster" not in first and "the winner is 6.16 times faster" in first
+    assert "by times that are not certain" in first and "9.24 times faster" not in first and "the winner is 6.16 times faster" in first
+
+
+def winning(**changes: object):
+    """The realistic certificate with another timing of its winner."""
+    name = REALISTIC.choice.winner
+    measured = tuple(
+        replace(one, timing=replace(one.timing, **changes)) if one.verified.candidate.plan.name == name else one
+        for one in REALISTIC.measured
+    )
+    return replace(REALISTIC, measured=measured)
+
+
+def first_screen(certificate) -> str:
+    return page(certificate).text.partition("Latency against top1")[0]
+
+
+def test_rounds_that_do_not_agree_are_not_called_disturbed() -> None:
+    first = first_screen(winning(trusted=False, rounds=20, noisy=0))
+    assert "timed in 20 undisturbed rounds: they do not agree" in first
+    assert not any(word in first for word in ("busy", "noisy", "quiet", "other processes"))
+
+
+def test_a_speed_beside_an_original_that_was_disturbed_makes_no_headline() -> None:
+    first = first_screen(winning(paired=False))
+    assert "Chosen for latency" in first and "9.24 times faster than the original" not in first
+    assert "9.24× ? about 8.78 to 9.61" in first and "too few rounds were undisturbed for both" in first
+
+
+def test_throughput_is_on_the_first_screen_only_where_it_is_trusted_and_paired() -> None:
+    rate = certificates.timing(0.49).rate
+    assert rate is not None
+    assert "Throughput at batch 16 3,878/s 6.47× the original's (6.21 to 6.80)" in first_screen(winning(rate=rate))
+    for alone in (replace(rate, paired=False), replace(rate, speedup=None)):
+        assert "3,878/s 96 MB memory" in first_screen(winning(rate=alone))
+    for doubtful, why in (
+        (replace(rate, trusted=False, rounds=1, noisy=7), "too few undisturbed rounds"),
+        (replace(rate, trusted=False), "its rounds do not agree"),
+        (None, "too few undisturbed rounds"),
+    ):
+        first = first_screen(winning(rate=doubtful))
+        assert "3,878" not in first and f"Peak memory 96 MB no certain throughput: {why}" in first
+
+
+def test_a_99th_percentile_of_few_calls_says_so() -> None:
+    assert "p99 0.784 ms of 30 calls" in first_screen(winning(calls=30))
+    assert "of 2400 calls" not in page().text and " calls" not in first_screen(winning(calls=0))
 
 
 def test_what_was_rejected_in_the_same_words_is_one_line() -> None:

@@ -37,6 +37,7 @@ class PlantedSession:
         self._fault, _, number = plan.flavour.partition("=")
         self._number = float(number or 0)
         self._sizes: set[int] = set()
+        self._plan = plan
 
     def run(self, feeds: Arrays) -> Arrays:
         x = feeds[self._input]
@@ -55,6 +56,12 @@ class PlantedSession:
                 y[x.reshape(n, -1)[:, 0] > self._number, 0] = np.nan
             case "errs by":
                 y += self._number * np.abs(y).max() * np.sign(np.sin(37 * y))
+            case "errs on" if self._plan.threads == self._number:
+                y = y[::-1] + 1
+            case "errs while spinning" if self._plan.spin:
+                y = y[::-1] + 1
+            case "errs at" if n == self._number:
+                y = y[::-1] + 1
             case "sleeps":
                 time.sleep(self._number)
             case "compiles for":

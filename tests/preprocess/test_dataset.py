@@ -230,6 +230,7 @@ def test_a_callable_in_a_module_of_the_working_directory(tmp_path: Path, monkeyp
         ("def load(): return object()", "must be an array of numbers"),
         ("def load(): return [[1], [2, 3]]", "cannot be read as an array"),
         ("def load(): return None", "must be an array of numbers"),
+        ("import numpy as np\ndef load(): return np.ma.masked_less([[1.0], [-999.0]], 0)", "has masked values"),
     ],
 )
 def test_callables_with_faults(tmp_path: Path, code: str, words: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import onnx_files
-from roadworthy.core.errors import StepFailed, UsageError
+from roadworthy.core.errors import InvalidRequest, StepFailed, UsageError
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import BATCH, Signature, TensorSpec
 from roadworthy.runtimes import openvino
@@ -55,3 +55,23 @@ def test_a_failing_call_is_one_line_of_ours(tmp_path: Path) -> None:
     with pytest.raises(StepFailed, match="OpenVINO failed") as caught:
         session.run({"x": np.zeros((1, 9), np.float32)})
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wrong", "right"),
+    [
+        ("int64", 2**32 + 3, 2**31 - 1),
+        ("int64", -(2**40), -(2**31)),
+        ("uint64", 2**63, 2**31 - 1),
+        ("uint32", 2**31, 2**31 - 1),
+        ("float64", 1e300, 0.5),
+    ],
+)
+def test_a_value_that_it_would_change_is_refused(tmp_path: Path, dtype: str, wrong: float, right: float) -> None:
+    """It computes int64 as int32: 4294967299 would be 3."""
+    signature = Signature((TensorSpec("x", dtype, (BATCH,)),), (TensorSpec("y", dtype, (BATCH,)),))
+    session = openvino.load(onnx_files.passed_on(tmp_path / "model.onnx", dtype), signature, Plan("openvino"))
+    with pytest.raises(InvalidRequest, match=rf"input 'x' holds .* at \[1\], which is outside .*; OpenVINO computes {dtype} as "):
+        session.run({"x": np.array([1, wrong], dtype)})
+    held = np.array([right, 0], dtype)
+    assert np.array_equal(session.run({"x": held})["y"], held)

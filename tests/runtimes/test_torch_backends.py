@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import hosts
 import torch_side
-from roadworthy.build.lower import LowerRequest, lower
-from roadworthy.core import codec, isolate, registry, samples
+from roadworthy.build.lower import LowerRequest, aotinductor, lower
+from roadworthy.core import codec, isolate, mask, registry, samples
 from roadworthy.core.errors import BackendMissing, EnvironmentFault, StepFailed, UsageError
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.stages import Candidate, Graph, Plan, Precision
@@ -264,3 +266,15 @@ def test_plans_hold_what_the_cpu_can_do() -> None:
     assert offered("torchscript") == ["torchscript-fp32-frozen-t2", "torchscript-fp32-optimized-t2"]
     assert offered("aotinductor", "avx2") == ["aotinductor-fp32-t2", "aotinductor-int8-t2"]
     assert offered("aotinductor", "amx_bf16") == ["aotinductor-fp32-t2", "aotinductor-bf16-t2", "aotinductor-int8-t2"]
+
+
+@pytest.mark.skipif(hosts.true_host().architecture != "x86_64" or not hosts.has("avx2"), reason="a mask needs something to hide")
+def test_under_a_mask_the_code_is_for_the_lesser_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled on a CPU with AVX2 for one without: no register of 256 bits in it, and what it asks of a CPU says so."""
+    monkeypatch.setenv(mask.MASK, "sse4_2")
+    candidate = isolate.call(lower, LowerRequest(as_program(colour(), tmp_path), COMPILED, None, tmp_path / "out"))
+    assert codec.from_json(_native.Needs, (candidate.path / _native.NAME).read_bytes()).features == ("sse4_2",)
+    code = subprocess.run(["objdump", "-d", candidate.path / aotinductor.MEMBERS / "model.so"], capture_output=True, text=True, check=True)
+    assert "xmm" in code.stdout and "ymm" not in code.stdout
+    with open_session(candidate.path, SIGNATURE, COMPILED) as session:
+        assert np.allclose(session.run({"image": images(3)})["logits"], by_hand(colour(), images(3)), atol=1e-5)

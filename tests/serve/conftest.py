@@ -28,6 +28,14 @@ def third_party() -> Iterator[None]:
     registry.names.cache_clear()
 
 
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file: until it exists, a row that begins with -2 waits in servers that are started from now on."""
+    file = tmp_path / "gate"
+    monkeypatch.setenv("TESTKIT_GATE", str(file))
+    return file
+
+
 @pytest.fixture(scope="session")
 def echo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The misbehaving runtime, well behaved on its golden samples."""

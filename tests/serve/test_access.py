@@ -11,11 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from listening import Listening, eventually
+from listening import Listening
 from roadworthy.core.errors import Forbidden, Unauthenticated, UsageError
 from roadworthy.serve import access
 from roadworthy.serve.access import EVERYBODY, Access
 from roadworthy.serve.limits import Limits
+from waiting import eventually
 
 TOKENS = f"""
 [tokens.shop]

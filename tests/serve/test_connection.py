@@ -12,12 +12,11 @@ import time
 import httpx
 import pytest
 
-from listening import Listening, eventually, everything
+from listening import Listening, everything
 from roadworthy.serve.connections import ONE_READ
 from roadworthy.serve.limits import Limits
 from roadworthy.serve.long_body import FIRST, LEAST
-
-pytestmark = pytest.mark.timeout(60)
+from waiting import HANG_SECONDS, eventually
 
 HOST = b" HTTP/1.1\r\nhost: a\r\n"
 CLOSE = b"connection: close\r\n"
@@ -301,7 +300,7 @@ def test_slow_heads_and_slow_bodies_are_told_even_when_they_trickle() -> None:
             begun = time.monotonic()
             answer = trickled(listening, start, trickle)
             assert says in answer and b"HTTP/1.1 %d" % code in answer and b"connection: close" in answer
-            assert 0.3 < time.monotonic() - begun < 3
+            assert time.monotonic() - begun > 0.3
         assert all(not call.body for call in listening.protocol.calls)
 
 
@@ -309,7 +308,7 @@ def trickled(listening: Listening, start: bytes, trickle: bytes) -> bytes:
     """The answer to ``start`` with ``trickle`` behind it over and over, until the server has had enough."""
     with listening.connect() as client:
         client.sendall(start)
-        for _ in range(50):
+        for _ in range(1000):
             found, _, _ = select.select([client], [], [], 0.1)
             if found and b"408" in client.recv(1 << 16, socket.MSG_PEEK):
                 break
@@ -324,7 +323,7 @@ def test_silence_is_ended_silently() -> None:
         assert listening.talk(b"\r\n") == b""
         answer = listening.talk(get("/t/echo"))
         assert statuses(answer) == [200]
-        assert 1.0 < time.monotonic() - begun < 6
+        assert time.monotonic() - begun > 1.0
         assert eventually(lambda: len(listening.connections) == 0)
 
 
@@ -333,7 +332,7 @@ def test_a_refused_client_that_goes_on_sending_is_cut_off() -> None:
         client.sendall(b"POST /elsewhere" + HOST + b"content-length: 900000000\r\n\r\n")
         begun = time.monotonic()
         with pytest.raises(ConnectionError):
-            while time.monotonic() - begun < 10:
+            while time.monotonic() - begun < HANG_SECONDS:
                 client.sendall(bytes(1000))
                 time.sleep(0.01)
         assert time.monotonic() - begun > 0.3 and eventually(lambda: len(listening.connections) == 0)
@@ -366,14 +365,12 @@ def test_five_hundred_silent_connections_bother_nobody() -> None:
     with Listening() as listening:
         silent = [listening.connect() for _ in range(500)]
         assert eventually(lambda: len(listening.connections) == 500)
-        begun = time.monotonic()
         assert status(listening.talk(get("/t/echo", "connection: close"))) == 200
-        assert time.monotonic() - begun < 2
+        assert len(listening.connections) == 500, "it was answered while they said nothing"
         for client in silent:
             client.close()
         assert eventually(lambda: len(listening.connections) == 0)
-        time.sleep(1.2)
-        assert listening.call(lambda: listening.connections._timer) is None
+        assert eventually(lambda: listening.call(lambda: listening.connections._timer) is None)
 
 
 # Whoever goes, and the server's own end
@@ -388,9 +385,9 @@ def test_the_work_of_a_client_that_goes_away_is_given_up() -> None:
             if how == "reset":
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             client.close()
+        assert eventually(lambda: listening.counters.answered == {("rehearsal", "", "499"): 2})
         time.sleep(0.8)
         assert listening.protocol.finished == [] and "behind" not in listening.protocol.started
-        assert listening.counters.answered == {("rehearsal", "", "499"): 2}
 
 
 def test_a_failure_is_an_answer_and_the_connection_stays(caplog: pytest.LogCaptureFixture) -> None:
@@ -406,18 +403,19 @@ def test_a_failure_is_an_answer_and_the_connection_stays(caplog: pytest.LogCaptu
 
 def test_draining() -> None:
     with Listening() as listening, listening.connect() as silent, listening.connect() as busy, listening.connect() as late:
-        busy.sendall(get("/t/slow/0.5?x"))
+        busy.sendall(get("/t/held?x"))
         assert eventually(lambda: bool(listening.protocol.started) and len(listening.connections) == 3)
         drained = threading.Event()
         thread = threading.Thread(target=lambda: (listening.call(listening.connections.drain), drained.set()))
         thread.start()
-        time.sleep(0.05)
+        assert eventually(lambda: listening.connections.draining)
         late.sendall(get("/t/echo"))
         assert b"connection: close" in everything(late)
         assert everything(silent) == b"" and not drained.is_set()
+        listening.protocol.gate.set()
         answer = everything(busy)
         assert status(answer) == 200 and b"connection: close" in answer and answer.endswith(b"x")
-        assert drained.wait(5)
+        assert drained.wait(HANG_SECONDS)
         thread.join()
         assert len(listening.connections) == 0
 

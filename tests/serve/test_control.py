@@ -13,6 +13,7 @@ import pytest
 from roadworthy.core import errors
 from roadworthy.serve.control import Body, Channel, Count, Done, Drain, Forget, Gone, Open, Problem, raised
 from roadworthy.serve.counters import Counters
+from waiting import HANG_SECONDS
 
 Answer = Callable[[Body], Awaitable[Body]]
 
@@ -31,7 +32,7 @@ def talk(left: Answer, right: Answer, body: Callable[[Channel, Channel], Awaitab
             end.setblocking(False)
             await channel.open(end)
         serving = [asyncio.create_task(channel.serve()) for channel in channels]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             await body(*channels)
             for channel in channels:
                 channel.close()
@@ -199,7 +200,7 @@ def test_garbage_ends_the_talk(garbage: bytes, caplog: pytest.LogCaptureFixture)
         await asyncio.sleep(0)
         with theirs:
             theirs.sendall(garbage)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANG_SECONDS):
                 await serving
                 with pytest.raises(Gone):
                     await asked

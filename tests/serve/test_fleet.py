@@ -19,6 +19,7 @@ from roadworthy.serve.control import Body, Channel, Done, Forget, Gone, Open, Op
 from roadworthy.serve.fleet import Fleet
 from roadworthy.serve.plan import Plan
 from roadworthy.serve.settings import Settings
+from waiting import HANG_SECONDS
 
 OPENED = Opened(Plan(1, 2, 4), "digest")
 
@@ -103,7 +104,7 @@ def troupe(tmp_path: Path) -> Troupe:
 def play(troupe: Troupe, body: Callable[[Fleet], Awaitable[None]]) -> None:
     async def main() -> None:
         fleet = await troupe.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             await body(fleet)
         for stage in troupe.stages:
             stage.channel.close()

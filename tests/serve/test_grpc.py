@@ -22,6 +22,7 @@ import pytest
 from roadworthy.serve import wire
 from roadworthy.serve.wire import inference
 from serving import Server
+from waiting import HANG_SECONDS
 
 OIP, HEALTH = "inference.GRPCInferenceService", "grpc.health.v1.Health"
 SERVICES = (
@@ -50,7 +51,7 @@ def started(serve: Serve, *bundles: Path, **options: Any) -> str:
 
 def live(channel: grpc.Channel, **options: Any) -> bool:
     """Whether the server answers."""
-    answer = channel.unary_unary(f"/{OIP}/ServerLive")(b"", **{"timeout": 20, "wait_for_ready": True} | options)
+    answer = channel.unary_unary(f"/{OIP}/ServerLive")(b"", **{"timeout": HANG_SECONDS, "wait_for_ready": True} | options)
     return bool(inference.ServerLiveResponse.FromString(answer).live)
 
 
@@ -61,7 +62,7 @@ def code_of(channel: grpc.Channel, service: str, rpc: str, token: str | None = N
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     call = getattr(channel, kind)(f"/{service}/{rpc}")
     try:
-        answer = call(iter(()) if described.client_streams else b"", timeout=20, metadata=metadata)
+        answer = call(iter(()) if described.client_streams else b"", timeout=HANG_SECONDS, metadata=metadata)
         if described.server_streams:
             next(answer, None)
             answer.cancel()
@@ -131,9 +132,7 @@ LIMITS = {"head_seconds": 1.0, "body_seconds": 0.5, "idle_seconds": 1.0, "send_s
 def test_a_request_that_does_not_come_is_given_up(serve: Serve, echo_bundle: Path) -> None:
     with grpc.insecure_channel(started(serve, echo_bundle, limits=LIMITS)) as channel:
         silent = channel.stream_unary(f"/{OIP}/ModelInfer").future(silence(done := threading.Event()))
-        begun = time.monotonic()
         assert silent.code().name == "DEADLINE_EXCEEDED" and "0.5" in silent.details()
-        assert time.monotonic() - begun < 10
         assert live(channel)
         done.set()
 
@@ -142,7 +141,7 @@ def test_silent_broken_and_stopped_connections_are_closed(serve: Serve, echo_bun
     address = started(serve, echo_bundle, limits=LIMITS, workers=1)
     host, port = address.split(":")
     for start in (b"", b"GET / HTTP/1.1\r\nHost: here\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(range(200))):
-        with socket.create_connection((host, int(port)), timeout=15) as silent:
+        with socket.create_connection((host, int(port)), timeout=HANG_SECONDS) as silent:
             silent.sendall(start)
             assert ended(silent)
     stopped = subprocess.Popen([sys.executable, "-c", WATCHER, address], stdout=subprocess.PIPE)
@@ -173,7 +172,7 @@ def test_connections_are_bounded(serve: Serve, echo_bundle: Path) -> None:
     address = started(serve, echo_bundle, limits=LIMITS | {"head_seconds": 30.0}, workers=1)
     host, port = address.split(":")
     sockets = [socket.create_connection((host, int(port))) for _ in range(60)]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG_SECONDS
     while connected(int(port)) > LIMITS["connections"]:
         assert time.monotonic() < deadline, "more connections than allowed stay open"
         time.sleep(0.05)
@@ -193,9 +192,9 @@ def test_all_workers_listen_and_what_they_answer_is_counted_together(serve: Serv
     for _ in range(10):
         # A channel of its own connects anew, and the kernel chooses who gets it.
         with grpc.insecure_channel(server.grpc_address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-            channel.unary_unary(f"/{OIP}/ModelInfer")(request.SerializeToString(), timeout=20)
+            channel.unary_unary(f"/{OIP}/ModelInfer")(request.SerializeToString(), timeout=HANG_SECONDS)
             with pytest.raises(grpc.RpcError):
-                channel.unary_unary(f"/{OIP}/ModelInfer")(b"", timeout=20)
+                channel.unary_unary(f"/{OIP}/ModelInfer")(b"", timeout=HANG_SECONDS)
     counted = httpx.get(f"{url}/metrics").text
     assert 'model="echo"' in counted
     assert sample(counted, "roadworthy_requests_total", 'model="echo"', 'code="OK"') == 10
@@ -224,7 +223,7 @@ try:
 except BackendMissing as problem:
     print(problem.message)
 """
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG_SECONDS)
     assert "pip install 'roadworthy[grpc]'" in run.stdout, run.stderr
 
 
@@ -269,14 +268,14 @@ asyncio.run(main())
 
 def alone(settings: str, ask: str) -> tuple[str, str]:
     """What a process prints that serves nothing by these settings, and asks itself; and what it logs."""
-    run = subprocess.run([sys.executable, "-c", ALONE % (ask, settings)], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", ALONE % (ask, settings)], capture_output=True, text=True, timeout=HANG_SECONDS)
     assert run.returncode == 0, run.stderr
     return run.stdout, run.stderr
 
 
 def silence(done: threading.Event) -> Iterator[bytes]:
     """A client that opens a call and says nothing."""
-    done.wait(60)
+    done.wait(HANG_SECONDS)
     yield from ()
 
 
@@ -302,7 +301,7 @@ def connected(port: int) -> int:
 
 def wait_for_none(port: int) -> None:
     """Wait until the server has closed every connection."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANG_SECONDS
     while connected(port):
         assert time.monotonic() < deadline, "the connection stays open"
         time.sleep(0.05)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import tracemalloc
 
 import pytest
@@ -51,13 +50,12 @@ def test_what_is_no_json_is_refused_too(body: bytes, limit: int) -> None:
     ids=["opens", "pairs", "deep", "just so deep", "escaped quotes", "escapes", "quotes"],
 )  # fmt: skip
 def test_the_largest_bodies_cost_little(body: bytes) -> None:
-    begun = time.perf_counter()
+    """In memory; a search that goes over such a body more than a few times would not come to its end within this suite's limit."""
     for limit in (32, 31):
         try:
             check_depth(body, limit)
         except InvalidRequest:
             pass
-    assert time.perf_counter() - begun < 10
     tracemalloc.start()
     try:
         check_depth(body, 32)

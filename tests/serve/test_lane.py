@@ -14,9 +14,11 @@ import pytest
 
 from roadworthy.core.errors import DeadlineExceeded, InvalidRequest, StepFailed, Unavailable
 from roadworthy.core.types import Arrays, Signature, TensorSpec
+from roadworthy.runtimes import Checked
 from roadworthy.serve.counters import Inferences
 from roadworthy.serve.lane import InferenceFailed, Lane
 from roadworthy.serve.limits import Limits
+from waiting import HANG_SECONDS
 
 SIGNATURE = Signature((TensorSpec("x", "float32", ("batch", 2)),), (TensorSpec("y", "float32", ("batch", 2)),))
 
@@ -32,14 +34,15 @@ class Doubler:
     calls: list[int] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
 
-    def samples(self, feeds: Arrays) -> int:
+    def checked(self, feeds: Arrays) -> Checked:
         if feeds["x"].shape[1:] != (2,):
             raise InvalidRequest("it does not fit")
-        return int(feeds["x"].shape[0])
+        return Checked(feeds, int(feeds["x"].shape[0]))
 
-    def run(self, feeds: Arrays) -> Arrays:
+    def answer(self, given: Checked) -> Arrays:
+        feeds = given.feeds
         self.threads.add(threading.current_thread().name)
-        self.gate.wait(10)
+        self.gate.wait(HANG_SECONDS)
         self.calls.append(len(feeds["x"]))
         if (feeds["x"] == 13).any():
             raise StepFailed("thirteen")
@@ -63,7 +66,7 @@ def with_lane(body: Callable[[Lane, Doubler], Awaitable[None]], model: Doubler, 
         lane = Lane([model], counters, **options)  # type: ignore[list-item]
         await body(lane, model)
         model.gate.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             await lane.drained()
         assert lane.waiting == lane.running == 0
         lane.close()
@@ -146,12 +149,12 @@ def test_only_the_culprit_of_a_failed_batch_fails() -> None:
 def test_outputs_that_have_not_a_row_for_each_sample_are_never_shared_out() -> None:
     """A detector gives as many rows as it finds: taken apart by samples they would be somebody else's."""
 
-    def found(feeds: Arrays) -> Arrays:
-        calls.append(len(feeds["x"]))
-        return {"y": np.repeat(feeds["x"], 3, axis=0)}
+    def found(given: Checked) -> Arrays:
+        calls.append(given.samples)
+        return {"y": np.repeat(given.feeds["x"], 3, axis=0)}
 
     async def body(lane: Lane, model: Doubler) -> None:
-        model.run = found  # type: ignore[method-assign]
+        model.answer = found  # type: ignore[method-assign]
         for _ in range(2):
             answers = await asyncio.gather(*(lane.submit(x(number)) for number in (1, 2)))
             assert [answer["y"][:, 0].tolist() for answer in answers] == [[1, 1, 1], [2, 2, 2]]
@@ -227,14 +230,14 @@ def test_the_estimate_follows_what_calls_really_take() -> None:
     """Thought to be cheap, it is not: after a few calls the loop is spared."""
 
     async def body(lane: Lane, model: Doubler) -> None:
-        model.run = slow  # type: ignore[method-assign]
+        model.answer = slow  # type: ignore[method-assign]
         for _ in range(4):
             await lane.submit(x(1))
 
-    def slow(feeds: Arrays) -> Arrays:
+    def slow(given: Checked) -> Arrays:
         seen.append(threading.current_thread().name)
         time.sleep(0.02)
-        return {"y": feeds["x"]}
+        return {"y": given.feeds["x"]}
 
     seen: list[str] = []
     with_lane(body, open_doubler(pace=1e-7))
@@ -247,6 +250,12 @@ def test_a_delay_fills_a_batch_where_somebody_asks_for_it() -> None:
         await asyncio.sleep(0.01)
         await asyncio.gather(first, lane.submit(x(2)))
 
+    async def alone(lane: Lane, model: Doubler) -> None:
+        await lane.submit(x(1))
+
     model = open_doubler(pace=1e-7)
-    with_lane(body, model, cap=4, delay=0.2)
+    with_lane(body, model, cap=2, delay=HANG_SECONDS)
     assert model.calls == [2, -1]
+    model = open_doubler(pace=1e-7)
+    with_lane(alone, model, cap=2, delay=0.05)
+    assert model.calls == [1, -1]

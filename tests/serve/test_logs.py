@@ -7,12 +7,12 @@ import logging
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
 from listening import Listening
 from roadworthy.serve.logs import JsonLines, RequestLog
+from waiting import HANG_SECONDS
 
 SCRIPT = """
 import logging, sys, httpx
@@ -30,7 +30,7 @@ with Listening(requests=logs.RequestLog() if {requests} else None) as listening,
 
 def lines(*, requests: bool) -> list[dict[str, object]]:
     script = SCRIPT.format(path=sys.path, requests=requests)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=HANG_SECONDS)
     return [json.loads(line) for line in done.stderr.splitlines()]
 
 
@@ -64,18 +64,17 @@ def test_a_reader_that_is_stuck_holds_nobody_up() -> None:
 import logging, os, time
 from roadworthy.serve import logs
 logs.configure()
-begun = time.monotonic()
 for _ in range(20_000):
     logs.REQUESTS.info("x" * 100)
-print(time.monotonic() - begun, flush=True)
+print("done", flush=True)
 os._exit(0)
 """
     )
     reading, writing = os.pipe()
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=writing)
     try:
-        assert process.wait(30) == 0 and process.stdout is not None
-        assert float(process.stdout.read()) < 10
+        assert process.wait(HANG_SECONDS) == 0 and process.stdout is not None
+        assert process.stdout.read() == b"done\n"
     finally:
         process.kill()
         process.wait()
@@ -91,5 +90,4 @@ def test_off_it_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(RequestLog, "write", never)
     with Listening() as listening:
-        begun = time.monotonic()
-        assert listening.talk(b"GET /t/echo HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200") and time.monotonic() - begun < 5
+        assert listening.talk(b"GET /t/echo HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")

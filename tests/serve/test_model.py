@@ -71,6 +71,57 @@ def test_an_image_is_one_whatever_it_comes_as(picture_bundle: Path, png: bytes, 
             model(b"no image")
 
 
+IDS = Signature((TensorSpec("ids", "int32", ("batch", 12)),), (TensorSpec("y", "float32", ("batch", 4)),))
+
+
+def write_ids(target: Path, dtype: str = "int32") -> Path:
+    """A bundle of a linear map of whole numbers."""
+    signature = replace(IDS, inputs=(replace(IDS.inputs[0], dtype=dtype),))
+    x = np.arange(24).reshape(2, 12).astype(dtype)
+    return bundles.write_bundle(target, signature=signature, golden={"in.ids": x, "out.y": linear(x).astype(np.float32)})
+
+
+def test_whole_numbers_do_not_wrap(tmp_path: Path) -> None:
+    ids = np.full((1, 12), 3)
+    wrong = ids.copy()
+    wrong[0, 5] = 2**32 + 3
+    with rw.load(write_ids(tmp_path / "int32")) as model:
+        right = model({"ids": ids}).outputs["y"]
+        for item in ({"ids": wrong}, wrong, wrong.tolist(), wrong[0], wrong.astype(np.uint64)):
+            with pytest.raises(InvalidRequest, match=r"input 'ids' holds 4294967299 at .*5\], which is outside int32"):
+                model(item)
+        for item in (ids, ids.tolist(), ids.astype(np.uint64), ids.astype(bool) * np.int8(3)):
+            assert np.array_equal(model(item).outputs["y"], right)
+        for item in (ids * 1.0, ids * 1.5, [[float("nan")] * 12], ids + 0j, np.ma.MaskedArray(ids, ids == 3)):
+            with pytest.raises(InvalidRequest, match="'ids' has"):
+                model(item)
+        np.savez(tmp_path / "wrong.npz", ids=wrong)
+        np.save(tmp_path / "wrong.npy", wrong)
+        for name in ("wrong.npz", "wrong.npy"):
+            with pytest.raises(DataError, match=rf"{name}: input 'ids' holds 4294967299 at \[0, 5\]"):
+                predict_file(model, tmp_path / name)
+
+
+def test_a_byte_of_another_sign_is_no_other_number(tmp_path: Path) -> None:
+    with rw.load(write_ids(tmp_path / "int8", "int8")) as model, pytest.raises(InvalidRequest, match=r"200 .*outside int8 \(-128 to 127\)"):
+        model(np.full((1, 12), 200, np.uint8))
+
+
+def test_fractions_are_rounded_and_stay_finite(null_bundle: Path) -> None:
+    x = np.full((1, 12), 1e300)
+    with rw.load(null_bundle) as model:
+        with pytest.raises(InvalidRequest, match=r"holds 1e\+300 at \[0, 0\], which is outside float32"):
+            model(x)
+        with pytest.raises(InvalidRequest, match=r"16777217 at .* float32 has only rounded"):
+            model(np.full((1, 12), 2**24 + 1))
+        assert np.isnan(model(np.full((1, 12), np.nan)).outputs["y"]).all()
+
+
+def test_zeros_that_numpy_dropped_are_not_guessed(files_bundle: Path) -> None:
+    with rw.load(files_bundle) as model, pytest.raises(InvalidRequest, match="drops the zeros"):
+        model(np.array([b"RIFF\0"]))
+
+
 def test_files_are_answered(picture_bundle: Path, null_bundle: Path, many_bundle: Path, png: bytes, tmp_path: Path) -> None:
     x = np.ones((2, 12), np.float32)
     (tmp_path / "a.png").write_bytes(png)

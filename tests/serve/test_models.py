@@ -15,6 +15,7 @@ import pytest
 
 import bundles
 from serving import Server, json_request
+from waiting import until
 
 Serve = Callable[..., Server]
 ASK = json_request({"x": np.ones((1, 12), np.float32)})
@@ -57,13 +58,6 @@ def metric(client: httpx.Client, name: str, *labels: str) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
-def eventually(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 def test_the_newest_version_of_a_directory_is_served_and_others_on_request(serve: Serve, models: Path) -> None:
     with serve(models).client() as client:
         assert answering(client) == "2"
@@ -103,9 +97,9 @@ def test_a_watched_directory_brings_versions_and_takes_them(serve: Serve, models
     with serve(models, watch=0.1).client() as client:
         assert answering(client) == "2"
         write(models, "10")
-        eventually(lambda: answering(client) == "10", "the new version")
+        until(lambda: answering(client) == "10", "the new version")
         shutil.rmtree(models / "linear" / "10")
-        eventually(lambda: answering(client) == "2", "the old one again")
+        until(lambda: answering(client) == "2", "the old one again")
         manage(client, "Unload")
         time.sleep(0.5)
         assert client.post("/v2/models/linear/infer", json=ASK).status_code in (404, 503), "what a client unloaded stays so"
@@ -130,13 +124,13 @@ def test_a_shadow_is_compared_and_answers_nobody(serve: Serve, models: Path) -> 
         manage(client, "SetShadow", version="2")
         assert {answering(client) for _ in range(30)} == {"1"}
         assert answering(client, "/versions/3") == "3", "who names a version is not mirrored"
-        eventually(lambda: metric(client, "roadworthy_inference_mirrored_total", 'version="2"') + skipped(client) == 30, "copies")
+        until(lambda: metric(client, "roadworthy_inference_mirrored_total", 'version="2"') + skipped(client) == 30, "copies")
         copies = metric(client, "roadworthy_inference_mirrored_total", 'version="2"')
         assert copies > 0
         assert metric(client, "roadworthy_inference_mirrored_different_total", 'version="2"') == copies, "twice the answer is another one"
         manage(client, "SetShadow", version="3")
         assert {answering(client) for _ in range(10)} == {"1"}
-        eventually(lambda: metric(client, "roadworthy_inference_mirrored_total", 'version="3"') > 0, "copies")
+        until(lambda: metric(client, "roadworthy_inference_mirrored_total", 'version="3"') > 0, "copies")
         assert metric(client, "roadworthy_inference_mirrored_different_total", 'version="3"') == 0
 
 

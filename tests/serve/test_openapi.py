@@ -24,10 +24,9 @@ from roadworthy.serve.protocols import oip, openapi, tfserving, torchserve
 from roadworthy.serve.protocols.management import Management
 from roadworthy.serve.protocols.page import Page
 from serving import PICTURE, SEES, Server, binary_request, json_request
+from waiting import HANG_SECONDS
 
 Serve = Callable[..., Server]
-
-pytestmark = pytest.mark.timeout(120)
 
 DOCUMENT = openapi.document(__version__)
 METHODS = ("get", "put", "post", "delete", "options")
@@ -94,7 +93,7 @@ def server(models: Path, third_party: None) -> Iterator[Server]:
 
 @pytest.fixture
 def client(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.urls[0], timeout=30) as opened:
+    with httpx.Client(base_url=server.urls[0], timeout=HANG_SECONDS) as opened:
         yield opened
 
 

@@ -14,6 +14,7 @@ import pytest
 import bundles
 from roadworthy.core.errors import BundleError
 from roadworthy.serve import opening
+from roadworthy.serve import plan as planning
 from roadworthy.serve.control import Open
 from roadworthy.serve.opening import Instances, described, open_instances
 from roadworthy.serve.plan import Plan
@@ -103,11 +104,11 @@ def test_what_was_opened_is_closed_when_the_next_instance_fails(null_bundle: Pat
     closed: list[str] = []
     real, left = opening._open, [2]
 
-    def failing(root: Path, wanted: Open, threads: int) -> object:
+    def failing(root: Path, wanted: Open, threads: int, batch: int) -> object:
         if not left[0]:
             raise BundleError("no more")
         left[0] -= 1
-        model = real(root, wanted, threads)
+        model = real(root, wanted, threads, batch)
         monkeypatch.setattr(model, "close", lambda: closed.append(model.name))
         return model
 
@@ -120,3 +121,68 @@ def test_what_was_opened_is_closed_when_the_next_instance_fails(null_bundle: Pat
 def test_a_plan_in_words() -> None:
     assert list(described(Plan(2, 1, 16, {1: 0.00123}), 4)) == ["8 x 1 thread", "up to 16 samples a call", "1.23 ms a sample"]
     assert list(described(Plan(1, 4), 1)) == ["1 x 4 threads", "one request a call"]
+
+
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this host has: a worker's share is two threads, so that one is tried beside."""
+    monkeypatch.setattr(planning, "share", lambda processes, certified: 2)
+
+
+@pytest.fixture
+def one_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured or not, one thread would be chosen."""
+    monkeypatch.setattr(planning, "one_is_enough", lambda alone, model, feeds: True)
+
+
+def test_a_thread_count_that_answers_wrongly_is_not_served(tmp_path: Path, two_cores: None, one_pays: None) -> None:
+    """OpenVINO's int8 was right on two threads and nonsense on one: the plan that would be faster is not taken."""
+    bundle = write_echo(tmp_path / "echo", "errs-on-1", threads=2)
+    with opened(want(bundle)) as instances:
+        (model,) = instances.models
+        assert instances.opened.plan.threads == 2
+        assert any("one thread" in note and "golden answers are off" in note for note in instances.opened.notes)
+        assert np.array_equal(model.run({"x": np.ones((1, 2), np.float32)})["y"], np.ones((1, 2)))
+
+
+def test_the_winner_on_more_threads_before_the_fallback_on_one(tmp_path: Path, two_cores: None, one_pays: None) -> None:
+    bundle = write_echo(tmp_path / "echo", "errs-on-1", "echo", threads=2)
+    with opened(want(bundle)) as instances:
+        assert instances.models[0].variant.plan.flavour == "errs-on-1" and instances.opened.plan.threads == 2
+        assert any("one thread" in note for note in instances.opened.notes)
+
+
+def test_one_thread_where_several_answer_wrongly(tmp_path: Path, two_cores: None) -> None:
+    with opened(want(write_echo(tmp_path / "alone", "errs-on-2", threads=2))) as instances:
+        assert instances.opened.plan.threads == 1 and any("on 2 threads" in note for note in instances.opened.notes)
+    with opened(want(write_echo(tmp_path / "two", "errs-on-2", "echo", threads=2))) as instances:
+        assert instances.models[0].variant.plan.flavour == "errs-on-2" and instances.opened.plan.threads == 1
+
+
+def test_a_runtime_that_keeps_its_first_threads_serves_on_them(tmp_path: Path, two_cores: None) -> None:
+    with opened(want(write_echo(tmp_path / "echo", "one-process", threads=2))) as instances:
+        assert instances.opened.plan.threads == 2
+
+
+@pytest.mark.parametrize("options", [{"threads": 1}, {}])
+def test_the_threads_that_are_asked_for_are_proven(tmp_path: Path, options: dict[str, int]) -> None:
+    """By the owner, or by a plan: of another worker, or of a model that was scaled."""
+    bundle = write_echo(tmp_path / "echo", "errs-on-1", threads=2)
+    wanted = want(bundle) if options else want(bundle, plan=Plan(2, 1, 1))
+    with pytest.raises(BundleError, match="golden answers are off"):
+        open_instances(wanted, settings(**options))
+    with opened(want(write_echo(tmp_path / "two", "errs-on-1", "echo", threads=2), plan=Plan(2, 1, 1))) as instances:
+        assert [model.variant.plan.flavour for model in instances.models] == ["echo", "echo"]
+        assert any("errs-on-1" in note for note in instances.opened.notes)
+
+
+@pytest.mark.parametrize("wanted", [{}, {"plan": Plan(2, 1, 16)}])
+@pytest.mark.parametrize("options", [{}, {"batch": 20}])
+def test_a_batch_that_answers_wrongly_is_not_served(tmp_path: Path, wanted: dict[str, Plan], options: dict[str, int]) -> None:
+    """Calls take two milliseconds whatever they hold, so that a large batch is chosen; from 16 samples on the answers are wrong."""
+    with pytest.raises(BundleError, match=r"golden answers are off .* in calls of 16 samples"):
+        open_instances(want(write_echo(tmp_path / "alone", "errs-at-16"), **wanted), settings(**options))
+    with opened(want(write_echo(tmp_path / "two", "errs-at-16", "steady"), **wanted), **options) as instances:
+        assert {model.variant.plan.flavour for model in instances.models} == {"steady"}
+        assert instances.opened.plan.batch >= 16
+        assert any("errs-at-16" in note for note in instances.opened.notes)

@@ -9,7 +9,6 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from roadworthy.serve.counters import SECONDS, Latency
 from roadworthy.serve.page.status import quantile
@@ -17,8 +16,6 @@ from roadworthy.serve.protocols import page
 from serving import Server, write_echo
 
 Serve = Callable[..., Server]
-
-pytestmark = pytest.mark.timeout(60)
 
 
 def test_the_figures_say_what_is_served_and_what_was_asked(serve: Serve, picture_bundle: Path, null_bundle: Path, png: bytes) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,12 +17,11 @@ import pytest
 
 import bundles
 from serving import Server, json_request, write_echo
+from waiting import HANG_SECONDS, until
 
 Serve = Callable[..., Server]
 ASK = json_request({"x": np.ones((1, 12), np.float32)})
 ECHO = json_request({"x": np.zeros((1, 2), np.float32)})
-
-pytestmark = pytest.mark.timeout(90)
 
 
 @pytest.fixture
@@ -37,20 +35,13 @@ def late(models: Path) -> Path:
     return write_echo(models / "late" / "1", "late", name="late")
 
 
-def eventually(holds: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
-def post(url: str, kind: str, name: str = "linear", *, timeout: float = 30, **rest: Any) -> httpx.Response:
+def post(url: str, kind: str, name: str = "linear", *, timeout: float = HANG_SECONDS, **rest: Any) -> httpx.Response:
     return httpx.post(f"{url}/manage", json={"type": kind, "name": name, **rest}, timeout=timeout)
 
 
 def state(url: str, name: str, version: str = "1") -> str | None:
     try:
-        catalogue = httpx.get(f"{url}/manage", timeout=5).json()
+        catalogue = httpx.get(f"{url}/manage", timeout=HANG_SECONDS).json()
     except httpx.TransportError:
         return None
     found = [
@@ -62,14 +53,14 @@ def state(url: str, name: str, version: str = "1") -> str | None:
 def answers(url: str, name: str = "linear", body: Any = ASK) -> bool:
     """Whether a fresh connection gets an answer."""
     try:
-        return httpx.post(f"{url}/v2/models/{name}/infer", json=body, timeout=5).status_code == 200
+        return httpx.post(f"{url}/v2/models/{name}/infer", json=body, timeout=HANG_SECONDS).status_code == 200
     except httpx.TransportError:
         return False
 
 
 def workers(url: str) -> set[int]:
     """The processes that answer, as the metrics name them."""
-    lines = httpx.get(f"{url}/metrics", timeout=5).text.splitlines()
+    lines = httpx.get(f"{url}/metrics", timeout=HANG_SECONDS).text.splitlines()
     return {int(line.split('pid="')[1].partition('"')[0]) for line in lines if line.startswith("roadworthy_worker_threads{")}
 
 
@@ -83,7 +74,7 @@ def test_a_load_comes_to_its_end_though_its_client_has_gone(serve: Serve, models
     with pytest.raises(httpx.TimeoutException):
         post(url, "Load", "late", timeout=0.5)
     assert state(url, "late") in ("loading", "ready")
-    eventually(lambda: state(url, "late") == "ready", "the load goes on")
+    until(lambda: state(url, "late") == "ready", "the load goes on")
     assert answers(url, "late", ECHO)
 
 
@@ -93,9 +84,9 @@ def test_sigterm_amid_a_load(serve: Serve, models: Path) -> None:
     late(models)
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(post, url, "Load", "late")
-        eventually(lambda: state(url, "late") == "loading", "the load begins")
+        until(lambda: state(url, "late") == "loading", "the load begins")
         assert server.stop() == 0
-        answered = loading.result(10)
+        answered = loading.result(HANG_SECONDS)
     assert answered.status_code in (200, 409, 503), answered.text
     assert "Traceback" not in server.errors()
 
@@ -106,15 +97,15 @@ def test_a_worker_killed_amid_a_load_is_replaced_by_one_that_has_it(serve: Serve
     late(models)
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(post, url, "Load", "late")
-        eventually(lambda: state(url, "late") == "loading", "the load begins")
+        until(lambda: state(url, "late") == "loading", "the load begins")
         victim = max(workers(url))
         os.kill(victim, signal.SIGKILL)
         try:
-            assert loading.result(30).status_code == 200
+            assert loading.result(HANG_SECONDS).status_code == 200
         except httpx.TransportError:
             pass  # it went by the worker that was killed
-    eventually(lambda: state(url, "late") == "ready", "the load comes to its end")
-    eventually(lambda: len(workers(url)) == 2 and victim not in workers(url), "another takes its place")
+    until(lambda: state(url, "late") == "ready", "the load comes to its end")
+    until(lambda: len(workers(url)) == 2 and victim not in workers(url), "another takes its place")
     for _ in range(10):
         assert answers(url, "late", ECHO) and answers(url)
 
@@ -128,7 +119,7 @@ def test_the_process_that_proves_bundles_may_die_between_two_of_them(serve: Serv
         assert loaded.status_code == 200 and state(url, "linear", version) == "ready", loaded.text
         (spare,) = children(server) - workers(url)
         os.kill(spare, signal.SIGKILL)
-        psutil.wait_procs([psutil.Process(spare)] if psutil.pid_exists(spare) else [], timeout=5)
+        psutil.wait_procs([psutil.Process(spare)] if psutil.pid_exists(spare) else [], timeout=HANG_SECONDS)
     assert answers(url)
 
 
@@ -139,15 +130,15 @@ def test_a_worker_that_cannot_begin_is_tried_again(serve: Serve, models: Path, t
     tokens.chmod(0o600)
     server = serve(models, workers=1, tokens=str(tokens))
     url = server.wait_ready()
-    asked = {"json": ASK, "headers": {"authorization": "Bearer a long random text"}, "timeout": 5}
+    asked = {"json": ASK, "headers": {"authorization": "Bearer a long random text"}, "timeout": HANG_SECONDS}
     assert httpx.post(f"{url}/v2/models/linear/infer", **asked).status_code == 200  # type: ignore[arg-type]
     tokens.write_text("[tokens")
     (worker,) = children(server)
     os.kill(worker, signal.SIGKILL)
-    eventually(lambda: b"is no file of tokens" in httpx.post(f"{url}/v2/models/linear/infer", **asked).content, "it says why")  # type: ignore[arg-type]
+    until(lambda: b"is no file of tokens" in httpx.post(f"{url}/v2/models/linear/infer", **asked).content, "it says why")  # type: ignore[arg-type]
     assert httpx.get(f"{url}/v2/health/live").status_code == 200
     tokens.write_text(rights)
-    eventually(lambda: httpx.post(f"{url}/v2/models/linear/infer", **asked).status_code == 200, "it comes back", 60)  # type: ignore[arg-type]
+    until(lambda: httpx.post(f"{url}/v2/models/linear/infer", **asked).status_code == 200, "it comes back")  # type: ignore[arg-type]
     assert server.stop() == 0
 
 
@@ -160,7 +151,7 @@ def test_a_bundle_that_vanished_does_not_keep_the_others_from_coming_back(serve:
     shutil.rmtree(models / "echo")
     (worker,) = children(server)
     os.kill(worker, signal.SIGKILL)
-    eventually(lambda: answers(url), "the other is served again")
+    until(lambda: answers(url), "the other is served again")
     assert state(url, "echo") == "failed" and not answers(url, "echo", ECHO)
 
 
@@ -185,8 +176,8 @@ def test_a_watched_directory_may_hold_anything(serve: Serve, models: Path) -> No
     ):
         (models / name).mkdir()
         (models / name / "manifest.json").write_bytes(manifest)
-        eventually(lambda name=name: state(url, name) == "failed", f"a verdict on {name}")  # type: ignore[misc]
+        until(lambda name=name: state(url, name) == "failed", f"a verdict on {name}")  # type: ignore[misc]
     (models / "linear" / "nothing").touch()
     bundles.write_bundle(models / "linear" / "2", version="2")
-    eventually(lambda: state(url, "linear", "2") == "ready", "what is good is served")
+    until(lambda: state(url, "linear", "2") == "ready", "what is good is served")
     assert answers(url) and server.process.poll() is None

@@ -18,11 +18,10 @@ import pytest
 
 import bundles
 from roadworthy.serve.model import Model
-from serving import LABELS, Server, binary_request, json_request, outputs_of, write_echo
+from serving import LABELS, Server, binary_request, in_flight, json_request, leaving, outputs_of, write_echo
+from waiting import HANG_SECONDS, until
 
 Serve = Callable[..., Server]
-
-pytestmark = pytest.mark.timeout(60)
 
 
 def slow(seconds: float, count: int = 1) -> dict[str, object]:
@@ -47,6 +46,10 @@ def test_several_bundles_from_start_to_sigterm(serve: Serve, null_bundle: Path, 
         assert client.get("/metrics").status_code == 200
     assert server.stop() == 0
     assert complaints(server) == []
+
+
+HELD = json_request({"x": np.array([[-2, 0]], np.float32)})
+"""A request that the echo answers once ``gate`` exists."""
 
 
 def complaints(server: Server) -> list[str]:
@@ -80,83 +83,73 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_health_answers_while_a_slow_model_computes(serve: Serve, steady_bundle: Path) -> None:
+def test_health_answers_while_a_slow_model_computes(serve: Serve, steady_bundle: Path, gate: Path) -> None:
     server = serve(steady_bundle)
     with server.client() as client, ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(httpx.post, f"{server.wait_ready()}/v2/models/echo/infer", json=slow(1.0), timeout=30)
+        answer = pool.submit(httpx.post, f"{server.wait_ready()}/v2/models/echo/infer", json=HELD, timeout=HANG_SECONDS)
         wait_in_flight(client, 1)
         for _ in range(20):
             assert client.get("/v2/health/ready").status_code == 200
         assert not answer.done()
+        gate.touch()
         assert answer.result().status_code == 200
 
 
 def wait_in_flight(client: httpx.Client, count: int) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and in_flight(client) != count:
-        time.sleep(0.01)
-    assert time.monotonic() < deadline, "the requests never arrived"
+    until(lambda: in_flight(client) == count, "the requests arrive")
 
 
-def in_flight(client: httpx.Client) -> float:
-    """Requests that wait and that run, in all workers."""
-    lines = client.get("/metrics").text.splitlines()
-    return sum(
-        float(line.rpartition(" ")[2])
-        for line in lines
-        if line.startswith(("roadworthy_inferences_waiting{", "roadworthy_inferences_running{"))
-    )
-
-
-def test_a_model_that_surprises_gets_its_thread(serve: Serve, echo_bundle: Path) -> None:
+def test_a_model_that_surprises_gets_its_thread(serve: Serve, echo_bundle: Path, gate: Path) -> None:
     """Cheap on its golden samples, it holds the server up once; the next time health answers meanwhile."""
     server = serve(echo_bundle, workers=1)
     with server.client() as client, ThreadPoolExecutor(1) as pool:
         assert client.post("/v2/models/echo/infer", json=slow(0.1)).status_code == 200
-        answer = pool.submit(httpx.post, f"{server.wait_ready()}/v2/models/echo/infer", json=slow(1.0), timeout=30)
+        answer = pool.submit(httpx.post, f"{server.wait_ready()}/v2/models/echo/infer", json=HELD, timeout=HANG_SECONDS)
         wait_in_flight(client, 1)
         assert not answer.done()
+        gate.touch()
         assert answer.result().status_code == 200
 
 
-def test_a_cheap_request_waits_for_a_long_one_without_holding_the_server_up(serve: Serve, echo_bundle: Path) -> None:
+def test_a_cheap_request_waits_for_a_long_one_without_holding_the_server_up(serve: Serve, echo_bundle: Path, gate: Path) -> None:
     server = serve(echo_bundle, workers=1)
     url = f"{server.wait_ready()}/v2/models/echo/infer"
     many = np.zeros((20_000, 2), np.float32)
-    many[0, 1] = 1.0
+    many[0, 0] = -2
     with server.client() as client, ThreadPoolExecutor(2) as pool:
-        long = pool.submit(httpx.post, url, json=json_request({"x": many}), timeout=30)
+        long = pool.submit(httpx.post, url, json=json_request({"x": many}), timeout=HANG_SECONDS)
         wait_in_flight(client, 1)
-        short = pool.submit(httpx.post, url, json=slow(0), timeout=30)
+        short = pool.submit(httpx.post, url, json=slow(0), timeout=HANG_SECONDS)
         wait_in_flight(client, 2)
         assert not long.done()
+        gate.touch()
         assert [answer.result().status_code for answer in (long, short)] == [200, 200]
 
 
-def test_one_call_at_a_time_and_no_queue_without_an_end(serve: Serve, steady_bundle: Path) -> None:
+def test_one_call_at_a_time_and_no_queue_without_an_end(serve: Serve, steady_bundle: Path, gate: Path) -> None:
     """The runtime raises when two calls overlap; beyond one in a call and three that wait the next is refused at once."""
     server = serve(steady_bundle, workers=1, batch=1, limits={"pending": 3})
     url = f"{server.wait_ready()}/v2/models/echo/infer"
     with server.client() as client, ThreadPoolExecutor(4) as pool:
-        answers = [pool.submit(httpx.post, url, json=slow(0.3), timeout=30) for _ in range(4)]
+        answers = [pool.submit(httpx.post, url, json=HELD, timeout=HANG_SECONDS) for _ in range(4)]
         wait_in_flight(client, 4)
         refused = client.post(url, json=slow(0))
         assert refused.status_code == 503 and refused.headers["retry-after"] == "1"
         assert "3 requests waiting" in refused.json()["error"]
+        gate.touch()
         assert [answer.result().status_code for answer in answers] == [200] * 4
         assert client.post(url, json=slow(0)).status_code == 200
 
 
-def test_sigterm_answers_all_that_was_accepted(serve: Serve, steady_bundle: Path) -> None:
+def test_sigterm_answers_all_that_was_accepted(serve: Serve, steady_bundle: Path, gate: Path) -> None:
     server = serve(steady_bundle)
     url = server.wait_ready()
     with server.client() as client, ThreadPoolExecutor(6) as pool:
-        answers = [pool.submit(httpx.post, f"{url}/v2/models/echo/infer", json=slow(0.2), timeout=30) for _ in range(6)]
+        answers = [pool.submit(httpx.post, f"{url}/v2/models/echo/infer", json=HELD, timeout=HANG_SECONDS) for _ in range(6)]
         wait_in_flight(client, 6)
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.05)
-        leaving = client.get("/v2/health/ready")
-        assert leaving.status_code == 503 and leaving.headers["connection"] == "close"
+        assert leaving(client) == (503, "close")
+        gate.touch()
         assert [answer.result().status_code for answer in answers] == [200] * 6
     assert server.ended() == 0
     with pytest.raises(httpx.ConnectError):
@@ -170,6 +163,7 @@ def test_sigterm_under_load_cuts_nobody_off(serve: Serve, null_bundle: Path) -> 
     faults: list[str] = []
     counts: list[int] = []
     signalled = threading.Event()
+    began: set[int] = set()
 
     def hammer() -> None:
         count = 0
@@ -179,6 +173,7 @@ def test_sigterm_under_load_cuts_nobody_off(serve: Serve, null_bundle: Path) -> 
                     late = signalled.is_set()
                     answered = client.post("/v2/models/linear/infer", json=json_request({"x": np.zeros((1, 12), np.float32)}))
                     count += 1
+                    began.add(threading.get_ident())
                     if answered.status_code != 200:
                         faults.append(answered.text)
             except (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as problem:
@@ -189,11 +184,11 @@ def test_sigterm_under_load_cuts_nobody_off(serve: Serve, null_bundle: Path) -> 
     threads = [threading.Thread(target=hammer) for _ in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    until(lambda: len(began) == 4, "each is answered")
     signalled.set()
     assert server.stop() == 0
     for thread in threads:
-        thread.join(20)
+        thread.join(HANG_SECONDS)
     assert min(counts) > 0
     assert faults == []
 
@@ -202,10 +197,10 @@ def test_a_second_signal_ends_it_at_once(serve: Serve, steady_bundle: Path) -> N
     server = serve(steady_bundle)
     url = server.wait_ready()
     with server.client() as client, ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(httpx.post, f"{url}/v2/models/echo/infer", json=slow(20), timeout=30)
+        answer = pool.submit(httpx.post, f"{url}/v2/models/echo/infer", json=slow(20), timeout=HANG_SECONDS)
         wait_in_flight(client, 1)
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
+        assert leaving(client) == (503, "close")
         assert server.stop() == -signal.SIGTERM
         assert isinstance(answer.exception(), httpx.HTTPError)
 

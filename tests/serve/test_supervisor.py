@@ -22,6 +22,7 @@ from roadworthy.serve.member import Member
 from roadworthy.serve.plan import Plan
 from roadworthy.serve.settings import Settings
 from roadworthy.serve.supervisor import Supervisor
+from waiting import HANG_SECONDS
 
 
 async def nobody(member: Member, body: Body) -> Body:
@@ -43,7 +44,7 @@ def member(settings: Settings) -> Iterator[Member]:
 
 def run(body: Awaitable[None]) -> None:
     async def main() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_SECONDS):
             await body
 
     asyncio.run(main())

@@ -260,6 +260,8 @@ def test_an_output_called_bytes_is_base64() -> None:
     ("dtype", "given", "says"),
     [("int64", [1.0], "fractions"), ("int64", [2**63], "outside"), ("uint8", [256], "outside"), ("uint8", [-1], "outside"),
      ("float32", [1e39], "outside"), ("float32", [10**400], "outside"), ("float16", [70000], "outside"),
+     ("float32", [0.5, 16777217], r"16777217 at \[1\], which float32 has only rounded"), ("float64", [2**53 + 1], "only rounded"),
+     ("int32", [2**32 + 3], r"4294967299 at \[0\]"), ("float16", [2049], "only rounded"),
      ("float32", [True, 1.5], "booleans"), ("float32", ["1.5"], "text"), ("float32", [None], "null"), ("float32", [{}], "objects"),
      ("int32", [[1], 2], "row 1"), ("bool", [1], "whole"), (BYTES, [1], "whole"), (BYTES, ["\ud800"], "Unicode"),
      (BYTES, [{"b64": 1}], "objects")],
@@ -317,6 +319,7 @@ def test_one_number_a_sample_is_a_regression(ask: Ask, price_bundle: Path) -> No
      ("linear", "classify", {"examples": [{"x": [1, 2]}]}, "2 values"),
      ("linear", "classify", {"examples": [{"x": [["1"]] * 12}]}, "nested"), ("linear", "classify", {"examples": [3]}, "example 0"),
      ("picture", "classify", {"examples": [{"image": 3}]}, "image"), ("linear", "classify", {"examples": [{"x": []}]}, "0 values"),
+     ("linear", "classify", {"examples": [{"x": [1] * 11 + [16777217]}]}, "16777217 at [0, 11], which float32 has only rounded"),
      ("linear", "classify", {"context": 3, "examples": [{}]}, "context")],
 )  # fmt: skip
 def test_examples_that_do_not_fit(ask: Ask, model: str, verb: str, body: object, says: str) -> None:

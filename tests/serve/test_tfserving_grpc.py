@@ -32,6 +32,7 @@ from roadworthy.serve import grpc as transport  # noqa: E402  after the skip
 from roadworthy.serve import wire  # noqa: E402
 from roadworthy.serve.wire import tensorflow as tf  # noqa: E402
 from roadworthy.serve.wire import tensorflow_serving as tfs  # noqa: E402
+from waiting import HANG_SECONDS  # noqa: E402
 
 X = np.arange(24, dtype=np.float32).reshape(2, 12) / 24
 PRICE = Signature((TensorSpec("x", "float32", ("batch", 3)),), (TensorSpec("y", "float32", ("batch", 1)),))
@@ -80,7 +81,7 @@ def place(
             rpc = wire.rpcs(f"tensorflow.serving.{service}")[name]
             method = channel.unary_unary(f"/{rpc.service}/{name}", response_deserializer=rpc.response.FromString)
             try:
-                return await method(rpc.request(**fields).SerializeToString() if body is None else body, timeout=20)
+                return await method(rpc.request(**fields).SerializeToString() if body is None else body, timeout=HANG_SECONDS)
             except grpc.aio.AioRpcError as problem:
                 raise Refused(problem) from None
 

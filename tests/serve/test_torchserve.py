@@ -249,6 +249,7 @@ def test_numbers_that_are_not_finite_are_python_s(ask: Ask) -> None:
         ("linear", [[1, 2], [3]], "row"),
         ("linear", [[1.0, 2.0]], "shape [1, 2]"),
         ("linear", [1e39] * 12, "outside"),
+        ("linear", [0] * 11 + [16777217], "16777217 at [11], which float32 has only rounded"),
         ("linear", ["text"] * 12, "text"),
         ("linear", {"nothing": 1}, "data, instances"),
         ("linear", {"data": None}, "null"),

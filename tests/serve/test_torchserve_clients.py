@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import bundles
 from clients import client_python, drive
 from roadworthy.serve.model import Model
 from serving import PICTURE, SEES, Server, write_echo
+from waiting import until
 
 WORKERS = 2
 
@@ -111,7 +111,7 @@ def test_management_by_curl(curl: Curl, store: Path) -> None:
     assert curl("/models/echo")[1][0]["modelVersion"] == "2"
 
     assert curl("/models/echo?min_worker=4", "-X", "PUT") == (202, {"status": "Processing worker updates..."})
-    _until(lambda: len(curl("/models/echo")[1][0]["workers"]) == 4)
+    until(lambda: len(curl("/models/echo")[1][0]["workers"]) == 4, "four workers")
     assert curl("/models/echo/2?min_worker=2&synchronous=true", "-X", "PUT") == (
         200,
         {"status": "Workers scaled to 2 for model: echo, version: 2"},
@@ -186,10 +186,3 @@ def test_torchserve_s_own_stubs(server: Server, image: Path, by_label: Any) -> N
     assert found["scale"] == {"status": "Workers scaled to 4 for model: echo"}
     assert [one["modelName"] for one in found["list"]["models"]] == ["echo"] and found["list"]["nextPageToken"] == "1"
     assert found["unregister"] == {"status": 'Model "echo" unregistered'} and found["gone"][0] == "NOT_FOUND"
-
-
-def _until(true: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)

@@ -12,10 +12,10 @@ import numpy as np
 from roadworthy.build import layers, load, lower, measure, verify
 from roadworthy.build.findings import Data, noticed, packages
 from roadworthy.build.job import Job
-from roadworthy.build.pipeline import STEP_SECONDS, capture_all, contract_of, identified, load_original, promised, reference_of
+from roadworthy.build.pipeline import capture_all, contract_of, identified, load_original, opened, promised, reference_of
 from roadworthy.build.search import Trial, search
-from roadworthy.build.workshop import Notify, Progress, Workshop, workshop
-from roadworthy.core import registry
+from roadworthy.build.workshop import Notify, Progress, Workshop
+from roadworthy.core import registry, unchanged
 from roadworthy.core.comparison import Comparison, Family, Form, Pairing, Side
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError, RoadworthyError, SourceError, UsageError
@@ -66,13 +66,17 @@ def compare(jobs: Sequence[Job], notify: Notify = lambda progress: None, *, time
     if len(jobs) < 2:
         raise UsageError("there is nothing to compare: give two sources at least")
     started = time.monotonic()
-    first = jobs[0]
-    with workshop(seconds=first.seconds, step_seconds=STEP_SECONDS, memory_mb=first.memory_mb, notify=notify) as shop:
+    with opened(jobs, notify) as shop:
+        inputs = [unchanged.inputs(job.code_files, job.data_files) for job in jobs]
         models = _load_all(jobs, shop)
+        for held in inputs:
+            held.refuse_changed()
         runs = [_run(model, job, timed=timed) for model, job in zip(models, jobs, strict=True)]
         recorded = [_layers(run) for run in runs]
         pairings = tuple(_pairing(runs[0], runs[number], recorded[0], recorded[number], shop) for number in range(1, len(runs)))
         sides = _measured(runs, shop) if timed else tuple(_side(run, [], []) for run in runs)
+        for model in models:
+            unchanged.refuse_changed(model.source, shop.notes.notes)
         return Comparison(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             roadworthy=__version__,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from roadworthy.core import usercode
 from roadworthy.core.types import TensorSpec
 
+CODE = re.compile(r"([^:]*\.py|[\w.]+):.+", re.DOTALL)
 Objective = Literal["latency", "throughput", "size", "memory"]
 
 
@@ -45,3 +48,26 @@ class Job:
     trust: bool = False
     allow_training: bool = False
     allow_framework: bool = False
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """What of the user's own code is imported: ``FILE.py`` or dotted modules, of ``arch``, ``data`` and ``metric``."""
+        data = self.data if self.data is not None and not Path(self.data).exists() else None
+        found = (CODE.fullmatch(text) for text in (self.arch, data, self.metric) if text)
+        return tuple(match[1] for match in found if match)
+
+    @property
+    def code_files(self) -> tuple[Path, ...]:
+        """Those of ``code`` that are files."""
+        return tuple(Path(where) for where in self.code if where.endswith(".py"))
+
+    @property
+    def code_folders(self) -> tuple[Path, ...]:
+        """Where the user's code comes from; empty where none runs, neither of theirs nor of the file's."""
+        folders = tuple(usercode.package_root(file.resolve()) for file in self.code_files)
+        return folders or ((Path.cwd(),) if self.code or self.trust else ())
+
+    @property
+    def data_files(self) -> tuple[Path, ...]:
+        """The files and folders that are read beside the source and the code; some may be no paths at all."""
+        return tuple(Path(path) for path in (self.data, self.labels, self.preprocess) if path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,10 @@ from roadworthy.build.job import Job
 from roadworthy.build.load.spec import parse
 from roadworthy.build.pipeline import Deployment, deploy
 from roadworthy.build.workshop import Notify
-from roadworthy.core.errors import UsageError
-from roadworthy.core.types import BATCH, TensorSpec
+from roadworthy.core.errors import InvalidRequest, UsageError
+from roadworthy.core.exact import as_array
+from roadworthy.core.scratch import Directory
+from roadworthy.core.types import BATCH, Array, TensorSpec
 
 
 def deploy_live(
@@ -35,8 +36,8 @@ def deploy_live(
     ``example_inputs`` (an array or tensor, several, or a mapping by name; batch first) say what the model takes where ``data``
     does not. ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. The rest are the fields of ``Job``.
     """
-    with tempfile.TemporaryDirectory(prefix="roadworthy-") as name:
-        scratch = Path(name)
+    with Directory() as made:
+        scratch = made.path
         specs = tuple(parse(text) for text in inputs)
         if isinstance(model, str | Path):
             source, trust = Path(model), bool(options.pop("trust", False))
@@ -71,7 +72,7 @@ def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
         if len(names) < len(several):
             raise UsageError(f"there are {len(several)} example inputs, and {type(model).__name__} takes {len(names)}: {', '.join(names)}")
         examples = dict(zip(names, several, strict=False))
-    arrays = {name: np.asarray(example) for name, example in examples.items()}
+    arrays = {name: _array(name, example) for name, example in examples.items()}
     for name, array in arrays.items():
         if array.ndim == 0:
             raise UsageError(f"the example for {name!r} is a single number; give a batch, samples first")
@@ -88,14 +89,23 @@ def _data_file(data: Any, scratch: Path) -> str | None:
     if data is None or isinstance(data, str | Path):
         return None if data is None else str(data)
     x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-    arrays = {name: np.asarray(array) for name, array in x.items()} if isinstance(x, Mapping) else {"x": np.asarray(x)}
+    given = dict(x) if isinstance(x, Mapping) else {"x": x}
+    arrays = {name: _array(name, array) for name, array in given.items()}
     if y is not None:
-        arrays["y"] = np.asarray(y)
+        arrays["y"] = _array("y", y)
     if any(array.dtype.kind in "OSU" for array in arrays.values()):
         raise UsageError("byte strings in memory cannot be handed over; give a folder of files, or 'FILE.py:callable' that returns them")
     path = scratch / "data.npz"
     np.savez(path, allow_pickle=False, **arrays)
     return str(path)
+
+
+def _array(name: str, item: Any) -> Array:
+    """``item`` as an array; UsageError where it is none, or keeps values masked."""
+    try:
+        return as_array(name, item.detach().cpu() if hasattr(item, "detach") else item)
+    except InvalidRequest as problem:
+        raise UsageError(problem.message) from None
 
 
 def _labels_file(labels: Sequence[str] | Path | str | None, scratch: Path) -> Path | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,9 +20,9 @@ from roadworthy.build.workshop import Notify, Progress, Workshop, workshop
 from roadworthy.bundle import store
 from roadworthy.bundle.acceptance import Acceptance, AcceptanceRequest
 from roadworthy.bundle.certificate import Certificate, Goal, Route
-from roadworthy.core import isolate, registry
+from roadworthy.core import isolate, registry, unchanged
 from roadworthy.core.contract import Contract
-from roadworthy.core.errors import NoCandidate, StepFailed
+from roadworthy.core.errors import NoCandidate, RoadworthyError, StepFailed
 from roadworthy.core.evidence import Parity
 from roadworthy.core.samples import SampleSet, noise, renamed
 from roadworthy.core.stages import Candidate, Graph, Plan, Source, Verified
@@ -50,10 +52,12 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     """
     started = time.monotonic()
     store.refuse_strangers(job.output)
-    with workshop(seconds=job.seconds, step_seconds=STEP_SECONDS, memory_mb=job.memory_mb, notify=notify) as shop:
+    with opened((job,), notify) as shop:
+        inputs = unchanged.inputs(job.code_files, job.data_files)
         source = identified(job, shop)
         contract = contract_of(job, source)
         loaded, data = load_original(source, job, contract, shop)
+        inputs.refuse_changed()
         graphs, routes = capture_all(loaded.graph, data.evaluation, shop)
         signature = promised(loaded.signature, graphs)
         plans, unavailable = _plans(graphs, signature, data, job, shop)
@@ -65,16 +69,26 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
             raise NoCandidate(nothing_left(race.measured, routes, rejected, unavailable))
         goal = Goal(job.objective, trial.metric, trial.budget)
         choice = measure.choose(race, goal, framework_allowed=job.allow_framework)
+        unchanged.refuse_changed(source, shop.notes.notes)
+        loaded = replace(loaded, notes=(*loaded.notes, *shop.notes.notes, *inputs.changed()))
         findings = Findings(source, loaded, data, graphs, routes, trial, baseline, goal, race, rejected, unavailable, choice)
         certificate = certificate_of(findings, job, shop.host, time.monotonic() - started)
         _pack(findings, certificate, contract, job, shop)
     return Deployment(job.output, certificate)
 
 
+def opened(jobs: Sequence[Job], notify: Notify) -> AbstractContextManager[Workshop]:
+    """A workshop for ``jobs``, with the limits of the first; no step of it may write where one of them reads."""
+    first = jobs[0]
+    code = tuple(folder for job in jobs for folder in job.code_folders)
+    reads = tuple(path for job in jobs for path in (job.source, *job.code_files, *job.data_files))
+    return workshop(seconds=first.seconds, step_seconds=STEP_SECONDS, memory_mb=first.memory_mb, notify=notify, code=code, reads=reads)
+
+
 def identified(job: Job, shop: Workshop) -> Source:
     """The source, looked at in a child: a file that brings a parser down costs nobody else anything."""
     request = load.IdentifyRequest(job.source, job.arch, job.trust, job.signature, job.outputs)
-    return shop.step(load.identify_step, request, "identify")
+    return replace(shop, confinement=shop.confinement.at_home()).step(load.identify_step, request, "identify")
 
 
 def contract_of(job: Job, source: Source) -> Contract:
@@ -99,13 +113,21 @@ def load_original(
     shop.notify(Progress("data", 0, 1))
     names = tuple(one.name for one in job.inputs)
     gathered = given
+    before = shop.confinement.listing()
     if gathered is None and job.data is not None:
-        gathered = dataset.gather(job.data, names, contract, shop.folder("data/all"), limit=job.samples)
+        gathered = _gathered(dataset.GatherRequest(job.data, names, contract, shop.folder("data/all"), job.samples), source, job, shop)
     samples = gathered.samples if gathered else _noise_images(contract, job, shop)
     shop.notify(Progress("data", 1, 1, f"{samples.count} samples" if samples else "none given"))
     shop.notify(Progress("load", 0, 1))
     request = load.LoadRequest(source, job.inputs, samples, shop.folder("original"), job.allow_training)
-    loaded = shop.step(load.load, request, "load")
+    try:
+        loaded = shop.step(load.load, request, "load")
+    except RoadworthyError:
+        # A file that was changed meanwhile fails in any way; that it was changed is the reason.
+        unchanged.refuse_changed(source, shop.notes.notes)
+        raise
+    unchanged.refuse_changed(source, shop.notes.notes)
+    loaded = replace(loaded, notes=(*loaded.notes, *shop.confinement.written(before)))
     samples = samples or noise(loaded.signature, job.samples or NOISE_SAMPLES, shop.folder("data/all"))
     samples = renamed(samples, tuple(one.name for one in loaded.signature.inputs))
     dataset.check_inputs(samples, loaded.signature)
@@ -114,6 +136,16 @@ def load_original(
     evaluation, calibration = dataset.split(samples, calibrate, shop.folder("data/split"))
     shop.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))
     return loaded, Data(gathered.kind if gathered else "noise", evaluation, calibration, gathered.classes if gathered else ())
+
+
+def _gathered(request: dataset.GatherRequest, source: Source, job: Job, shop: Workshop) -> dataset.Dataset:
+    """The job's samples; in a child where code of the user's gives them, which may take as long as the deployment."""
+    if not dataset.is_code(request.data):
+        return dataset.gather_step(request)
+    patient = replace(shop, limits=replace(shop.limits, seconds=max(job.seconds, shop.limits.seconds)))
+    gathered = patient.step(dataset.gather_step, request, "data")
+    unchanged.refuse_changed(source, shop.notes.notes)
+    return gathered
 
 
 def _noise_images(contract: Contract, job: Job, shop: Workshop) -> SampleSet | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import glob
 import hashlib
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from roadworthy.bundle import certificate as certificates
 from roadworthy.bundle import manifest as manifests
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import File, Manifest
-from roadworthy.core import codec
+from roadworthy.core import codec, scratch
 from roadworthy.core.errors import BundleError, OutOfSpace, UsageError
 
 LARGEST = 64 * 2**20
@@ -36,24 +36,25 @@ class _Format:
 def writing(target: Path) -> Iterator[Path]:
     """A temporary directory beside ``target`` that takes its place when the block ends well.
 
-    On any failure, an interrupt included, the directory goes away and an older bundle at ``target`` stays. What is
-    at ``target`` and is no bundle is never replaced (UsageError). A full disk raises OutOfSpace.
+    On any failure, an interrupt included, the directory goes away and an older bundle at ``target`` stays; what a killed process
+    left of its own goes first. What is at ``target`` and is no bundle is never replaced (UsageError). A full disk raises OutOfSpace.
     """
     refuse_strangers(target)
     target = target.resolve()
-    stage: Path | None = None
+    stage: scratch.Directory | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-        stage.chmod(0o755)
-        yield stage
-        _sync(stage)
-        _swap(stage, target)
+        scratch.sweep(target.parent, f".{glob.escape(target.name)}.*.partial")
+        stage = scratch.Directory(target.parent, prefix=f".{target.name}.", suffix=".partial")
+        stage.path.chmod(0o755)
+        yield stage.path
+        _sync(stage.path)
+        _swap(stage.path, target)
     except OSError as problem:
         raise _translate(problem, target) from problem
     finally:
         if stage is not None:
-            shutil.rmtree(stage, ignore_errors=True)
+            stage.remove()
 
 
 def seal(root: Path, manifest: Manifest) -> Manifest:

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import io
 import os
 import resource
 import signal
 import sys
+import tempfile
+import threading
 import traceback
+from pathlib import Path
 
-from roadworthy.core import codec, errors, isolate
+from roadworthy.core import codec, confinement, errors, isolate, usercode
+from roadworthy.core.confinement import Confinement
+from roadworthy.core.usercode import Heard
 
 PR_SET_PDEATHSIG = 1
 HEADROOM_MB = 4096
 
 
-def main(requests: int, answers: int, memory_mb: int) -> None:
-    """Answer until the parent closes its end."""
+def main(requests: int, answers: int, memory_mb: int, confined: str = "") -> None:
+    """Answer until the parent closes its end; ``confined`` is a Confinement as JSON, or nothing."""
+    if confined:
+        confinement.enter(codec.from_json(Confinement, confined.encode()), Path(tempfile.gettempdir()))
     # A parent that is killed outright must not leave a model running; Linux alone can promise that.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -29,8 +37,34 @@ def main(requests: int, answers: int, memory_mb: int) -> None:
     os.set_inheritable(requests, False)
     os.set_inheritable(answers, False)
     with open(requests, "rb") as reader, open(answers, "wb", buffering=0) as writer:
+        answer = _Answers(writer)
+        usercode.connect(answer.tell)
         for line in reader:
-            writer.write(_guarded(line) + b"\n")
+            answer.write(_guarded(line))
+
+
+class _Answers:
+    """The pipe to the parent: whole lines, of whichever thread."""
+
+    def __init__(self, pipe: io.FileIO) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+        os.register_at_fork(after_in_child=self._renew)
+
+    def write(self, line: bytes) -> None:
+        """One line without its end."""
+        view = memoryview(line + b"\n")
+        with self._lock:
+            while view:
+                view = view[self._pipe.write(view) :]
+
+    def tell(self, heard: Heard) -> None:
+        """A line that is no answer."""
+        self.write(b"!" + codec.to_json(heard))
+
+    def _renew(self) -> None:
+        # Another thread may have held the lock at the moment of the fork; that thread is not in the new process.
+        self._lock = threading.Lock()
 
 
 def _guarded(line: bytes) -> bytes:
@@ -53,4 +87,4 @@ def _one_line(problem: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in sys.argv[1:4]))
+    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

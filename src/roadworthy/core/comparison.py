@@ -18,8 +18,9 @@ Family = Literal["original", "own", "shared"]
 class Steady:
     """The median call of ``batch`` samples once warm, in ms, with its 95 % interval over rounds.
 
-    ``ratio`` is the time of the first side's original over this one's, paired by round; ``None`` where too few rounds were quiet.
-    ``trusted`` says that enough of them were.
+    ``ratio`` is the time of the original of the same side over this one's, ``paired`` by rounds that no other process disturbed for
+    both, or, where that is false, over all rounds that both ran; ``None`` where too few rounds compare the two. ``rounds`` counts
+    the undisturbed rounds of this one; ``trusted`` says that these are enough and agree.
     """
 
     batch: int
@@ -27,6 +28,7 @@ class Steady:
     ratio: Interval | None
     rounds: int
     trusted: bool
+    paired: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,16 @@ class Form:
     throughput: float
     best_batch: int
     memory_mb: float
+
+    def at(self, batch: int) -> Steady | None:
+        """The figures of one batch size."""
+        return next((one for one in self.steady if one.batch == batch), None)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether enough undisturbed rounds stand behind ``throughput``."""
+        best = self.at(self.best_batch)
+        return best is not None and best.trusted
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ENOUGH = 5
+"""Undisturbed rounds below which no figure is trusted."""
+
 
 @dataclass(frozen=True)
 class Note:
@@ -86,23 +89,40 @@ class FirstCall:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """The throughput of one contestant: samples a second, median over rounds with an interval, in calls of ``batch`` samples.
+
+    ``batch`` is the size that gave most samples a second, of those that there was time to try. ``speedup`` is this throughput over
+    the original's, at the size that gave the original most, ``paired`` by rounds that no other process disturbed for both, or,
+    where that is false, over all rounds that both ran; ``None`` where too few rounds compare the two. ``rounds`` counts
+    undisturbed rounds and ``noisy`` disturbed ones; ``trusted`` says that enough were undisturbed and agree.
+    """
+
+    per_second: Interval
+    batch: int
+    speedup: Interval | None
+    paired: bool
+    rounds: int
+    noisy: int
+    trusted: bool
+
+
+@dataclass(frozen=True)
 class Timing:
     """The figures of one contestant in the race, all from the same host and the same rounds.
 
-    ``latency_ms`` is the median of a batch-1 call with an interval over rounds, ``p99_ms`` its 99th percentile;
-    ``speedup`` is the original's latency over this one's, paired by round. ``throughput`` is samples a second at
-    ``best_batch``, ``throughput_gain`` its ratio to the original's best. ``memory_mb`` is the peak resident size of the
-    process, ``cold_ms`` process start to first answer. ``noisy`` counts rounds that were repeated for contention,
-    and ``trusted`` says whether enough quiet ones remained to choose by. ``first_calls`` has every batch size that was tried,
-    ascending.
+    ``latency_ms`` is the median of a batch-1 call with an interval over rounds, ``p99_ms`` the 99th percentile of ``calls`` such
+    calls. ``speedup`` is the original's latency over this one's, ``paired`` by rounds that no other process disturbed for both, or,
+    where that is false, over all rounds that both ran. ``memory_mb`` is the peak resident size of the process, ``cold_ms`` process
+    start to first answer, the median of one to three starts. ``rounds`` counts undisturbed rounds and ``noisy`` disturbed ones,
+    ``trusted`` says that enough were undisturbed and agree. ``first_calls`` has every batch size that was tried, ascending.
+    ``rate`` is ``None`` where too few rounds of throughput were timed, and in certificates that were written before it was paired;
+    ``calls`` is 0 in those.
     """
 
     latency_ms: Interval
     p99_ms: float
     speedup: Interval
-    throughput: float
-    best_batch: int
-    throughput_gain: float
     memory_mb: float
     cold_ms: float
     size_mb: float
@@ -110,3 +130,6 @@ class Timing:
     noisy: int
     trusted: bool
     first_calls: tuple[FirstCall, ...] = ()
+    paired: bool = True
+    calls: int = 0
+    rate: Rate | None = None

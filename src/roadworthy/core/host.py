@@ -7,6 +7,9 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from roadworthy.core import mask
+from roadworthy.core.errors import UsageError
+
 NOTABLE = (
     "sse4_2", "avx", "fma", "f16c", "avx2", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16",
     "amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16", "sve",
@@ -33,12 +36,18 @@ class Host:
 
 
 def this_host() -> Host:
-    """The machine that runs this process."""
+    """The machine that runs this process, with no more CPU features than ``ROADWORTHY_CPU_MASK`` leaves (see ``mask``).
+
+    The name of the CPU says so where there is a mask. Raises UsageError for a mask that is none, or on another architecture.
+    """
     model, flags = _cpuinfo()
+    level, architecture = mask.mask(), platform.machine()
+    if level and architecture != "x86_64":
+        raise UsageError(f"{mask.MASK} knows levels of x86-64 CPUs, and this machine is {architecture}: unset it")
     return Host(
-        cpu=model,
-        architecture=platform.machine(),
-        features=tuple(name for name in NOTABLE if name in flags),
+        cpu=f"{model} ({mask.MASK}={level})" if level else model,
+        architecture=architecture,
+        features=_notable(mask.visible(flags)),
         cores=usable_cores(),
         machine_cores=os.cpu_count() or 1,
         memory_mb=usable_memory_mb(),
@@ -47,9 +56,15 @@ def this_host() -> Host:
     )
 
 
+def library_caps() -> dict[str, str]:
+    """What the environment of a process lacks for its libraries to keep to the mask; empty without one."""
+    _, flags = _cpuinfo()
+    return mask.library_caps(frozenset(_notable(flags)), os.environ) if mask.mask() else {}
+
+
 def usable_cores() -> int:
     """Whole cores this process may use: its affinity mask, cut by the cgroup's CPU quota (version 2, then 1)."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = _affinity()
     quota = _cgroup_quota()
     return max(1, min(allowed, int(quota)) if quota else allowed)
 
@@ -62,6 +77,14 @@ def usable_memory_mb() -> int:
         if text.isdigit():
             total = min(total, int(text))
     return total // 2**20
+
+
+def _notable(flags: frozenset[str]) -> tuple[str, ...]:
+    return tuple(name for name in NOTABLE if name in flags)
+
+
+def _affinity() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cgroup_quota() -> float | None:

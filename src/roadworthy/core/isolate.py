@@ -6,6 +6,7 @@ somebody else's model cannot hand its parent an object that runs code.
 
 from __future__ import annotations
 
+import getpass
 import os
 import selectors
 import signal
@@ -15,14 +16,17 @@ import tempfile
 import time
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar, cast
 
 import msgspec
 
-from roadworthy.core import codec, errors
+from roadworthy.core import codec, errors, scratch
+from roadworthy.core.confinement import Confinement
+from roadworthy.core.host import library_caps
+from roadworthy.core.usercode import Heard
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -30,6 +34,10 @@ R = TypeVar("R")
 POLL = 0.1
 LOG_TAIL = 4000
 SHARED = "ROADWORTHY_SHARED_TMPDIR"
+PATIENCE = 10.0
+"""Seconds after which the user is told that their own code is still running."""
+
+Hear = Callable[[Heard], None]
 
 
 @dataclass(frozen=True)
@@ -49,13 +57,22 @@ class Fault:
     detail: str
 
 
-def call(function: Callable[[A], R], argument: A, *, limits: Limits = Limits(), log: Path | None = None) -> R:
+def call(
+    function: Callable[[A], R],
+    argument: A,
+    *,
+    limits: Limits = Limits(),
+    log: Path | None = None,
+    confinement: Confinement | None = None,
+    hear: Hear = lambda heard: None,
+) -> R:
     """``function(argument)`` in a fresh process.
 
     ``function`` is a module-level function of one annotated dataclass, with an annotated result. Our own errors
-    come back as themselves; anything else raises StepFailed with one line that says what happened.
+    come back as themselves; anything else raises StepFailed with one line that says what happened. ``confinement`` says where the
+    process works and what it may write; ``hear`` gets what the user's code says meanwhile, in the calling thread.
     """
-    with Worker(limits=limits, log=log) as worker:
+    with Worker(limits=limits, log=log, confinement=confinement, hear=hear) as worker:
         return worker.ask(function, argument)
 
 
@@ -70,10 +87,34 @@ def shared_temporary() -> str:
     return os.environ.get(SHARED) or tempfile.gettempdir()
 
 
+def compiler_cache() -> Path:
+    """Where compiled code outlives a deployment; a confined child can write there only if it exists when the child starts."""
+    return Path(shared_temporary(), f"torchinductor_{getpass.getuser()}")
+
+
+def writable(folder: Path) -> bool:
+    """Whether this process may make files in ``folder``, which is made where it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
 def stop_all() -> None:
     """Kill every child of this process that is still running; for an interrupt that finds steps in several threads."""
     for worker in list(Worker.running):
         worker.kill()
+
+
+@dataclass(frozen=True)
+class _Slow:
+    """Code of the user's that is running: what to say if it takes long, since when it runs, and whether that was said."""
+
+    text: str
+    began: float
+    told: bool = False
 
 
 class Worker:
@@ -81,34 +122,48 @@ class Worker:
 
     running: typing.ClassVar[set[Worker]] = set()
 
-    def __init__(self, *, limits: Limits = Limits(), log: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits = Limits(),
+        log: Path | None = None,
+        confinement: Confinement | None = None,
+        hear: Hear = lambda heard: None,
+    ) -> None:
         self._limits = limits
+        self._hear = hear
+        self._slow: _Slow | None = None
         self._log: IO[bytes] = open(log, "ab+") if log else tempfile.TemporaryFile("ab+")  # noqa: SIM115  (closed by close())
         # -B: nothing is left beside the user's own modules either.
         # A child is killed and not asked to tidy up; what its libraries leave in the temporary directory goes with that.
-        self._scratch = tempfile.TemporaryDirectory(prefix="roadworthy-", ignore_cleanup_errors=True)
+        self._scratch = scratch.Directory()
+        given = codec.to_json(confinement).decode() if confinement else ""
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
         self._buffer = bytearray()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-B", "-P", "-m", "roadworthy.core.child", str(requests), str(answers), str(limits.memory_mb)],
+                [sys.executable, "-B", "-P", "-m", "roadworthy.core.child", str(requests), str(answers), str(limits.memory_mb), given],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
                 pass_fds=(requests, answers),
                 env=os.environ
+                | library_caps()
                 | {
-                    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-                    "TMPDIR": self._scratch.name,
+                    "PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path),
+                    "TMPDIR": str(self._scratch.path),
                     SHARED: shared_temporary(),
                 },
                 start_new_session=True,
             )
+            Worker.running.add(self)
+        except BaseException:
+            self._scratch.remove()
+            raise
         finally:
             os.close(requests)
             os.close(answers)
-        Worker.running.add(self)
 
     @property
     def pid(self) -> int:
@@ -155,7 +210,7 @@ class Worker:
         os.close(self._requests)
         os.close(self._answers)
         self._log.close()
-        self._scratch.cleanup()
+        self._scratch.remove()
 
     def __enter__(self) -> Self:
         return self
@@ -164,7 +219,15 @@ class Worker:
         self.close()
 
     def _receive(self, seconds: float) -> bytearray:
+        """The line of the answer; what the child says before it is heard meanwhile."""
         deadline = time.monotonic() + seconds
+        self._slow = None
+        while (line := self._next_line(seconds, deadline))[:1] == b"!":
+            self._listen(codec.from_json(Heard, bytes(line[1:])))
+            self._check(seconds, deadline)
+        return line
+
+    def _next_line(self, seconds: float, deadline: float) -> bytearray:
         with selectors.DefaultSelector() as selector:
             selector.register(self._answers, selectors.EVENT_READ)
             while b"\n" not in self._buffer:
@@ -173,15 +236,36 @@ class Worker:
                     if not chunk:
                         raise self._post_mortem()
                     self._buffer += chunk
-                elif time.monotonic() > deadline:
-                    self.kill()
-                    raise errors.StepFailed(f"ran longer than {seconds:.0f} s and was stopped", detail=self._tail())
-                elif _resident_mb(self._process.pid) > self._limits.memory_mb:
-                    self.kill()
-                    raise errors.StepFailed(f"needed more than {self._limits.memory_mb} MiB of memory and was stopped", detail=self._tail())
+                else:
+                    self._check(seconds, deadline)
         line, _, rest = self._buffer.partition(b"\n")
         self._buffer = rest
         return line
+
+    def _check(self, seconds: float, deadline: float) -> None:
+        """Stop a child that is over a limit; tell the user about code of theirs that runs long."""
+        self._remind()
+        if time.monotonic() > deadline:
+            self.kill()
+            raise errors.StepFailed(f"ran longer than {seconds:.0f} s and was stopped", detail=self._tail())
+        if _resident_mb(self._process.pid) > self._limits.memory_mb:
+            self.kill()
+            raise errors.StepFailed(f"needed more than {self._limits.memory_mb} MiB of memory and was stopped", detail=self._tail())
+
+    def _listen(self, heard: Heard) -> None:
+        if heard.kind == "begin":
+            # Code that imports more code began with the first of it; more is known of it then, and worth saying.
+            self._slow = _Slow(heard.text, self._slow.began if self._slow else time.monotonic())
+        elif heard.kind == "end":
+            self._slow = None
+        else:
+            self._hear(heard)
+
+    def _remind(self) -> None:
+        slow = self._slow
+        if slow is not None and not slow.told and time.monotonic() - slow.began > PATIENCE:
+            self._slow = replace(slow, told=True)
+            self._hear(Heard("slow", f"after {PATIENCE:.0f} s {slow.text}"))
 
     def _post_mortem(self) -> errors.StepFailed:
         code = self._process.wait()

@@ -14,12 +14,20 @@ Precision = Literal["fp32", "bf16", "fp16", "int8", "fp64"]
 
 
 @dataclass(frozen=True)
+class FileSum:
+    """A file and the SHA-256 of its content, in hexadecimal."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Source:
     """What the user handed in, after static inspection. ``kind`` names the loader that reads it.
 
     ``arch`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` with optional keyword arguments. ``signature`` names one
     of several that the file offers, ``outputs`` the tensors to answer with where the file does not say, and ``inputs`` are the
-    inputs in the user's words, for a file that does not say where it is fed; all may be empty.
+    inputs in the user's words, for a file that does not say where it is fed; all may be empty. ``files`` are all that is read of it.
     A source knows how to be loaded again, in any process.
     """
 
@@ -33,6 +41,7 @@ class Source:
     signature: str = ""
     outputs: tuple[str, ...] = ()
     inputs: tuple[TensorSpec, ...] = ()
+    files: tuple[FileSum, ...] = ()
 
 
 @dataclass(frozen=True)

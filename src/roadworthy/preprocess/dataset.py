@@ -35,6 +35,28 @@ class Dataset:
     by_folder: bool = False
 
 
+@dataclass(frozen=True)
+class GatherRequest:
+    """The arguments of ``gather``, for data that the user named."""
+
+    data: str
+    names: tuple[str, ...]
+    contract: Contract
+    out: Path
+    limit: int | None = None
+
+
+def gather_step(request: GatherRequest) -> Dataset:
+    """``gather`` as a step for ``isolate.call``: the user's code runs in a child process."""
+    return gather(request.data, request.names, request.contract, request.out, limit=request.limit)
+
+
+def is_code(data: str) -> bool:
+    """Whether ``data`` names a callable that has to be imported; one of the running program's own ``__main__`` is there already."""
+    called = sources.called(data)
+    return called is not None and called[1] != "__main__"
+
+
 def gather(data: Any, signature_names: tuple[str, ...], contract: Contract, out: Path, *, limit: int | None = None) -> Dataset:
     """Every sample of ``data`` (or ``limit`` of them, classes evenly), preprocessed, as a sample set in the new directory ``out``.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import re
 import sys
 import traceback
@@ -13,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from roadworthy.core import confinement, usercode
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import BYTES, Array
@@ -59,10 +57,15 @@ def find(data: Any, names: tuple[str, ...], contract: Contract) -> Found:
                 raise DataError(f"{problem.filename or path} cannot be read: {problem.strerror}") from None
         if path.is_file():
             return _npz(path, names, contract)
-        if isinstance(data, str) and (called := re.fullmatch(r"(.+):([A-Za-z_]\w*)", data)):
-            return _memory(_call(data, called[1], called[2]), names, contract, data)
+        if isinstance(data, str) and (code := called(data)):
+            return _memory(_call(data, code[1], code[2]), names, contract, data)
         raise DataError(f"there is no data at {data}; give a folder of images or other files, an .npz file, or module:callable")
     return _memory(data, names, contract, "the data")
+
+
+def called(data: str) -> re.Match[str] | None:
+    """The module and the name of ``module:callable``; None where ``data`` is a file, a folder or anything else."""
+    return None if Path(data).exists() else re.fullmatch(r"(.+):([A-Za-z_]\w*)", data)
 
 
 def _folder(root: Path, names: tuple[str, ...], contract: Contract) -> Found:
@@ -135,41 +138,28 @@ def _npz(path: Path, names: tuple[str, ...], contract: Contract) -> Found:
 
 def _call(data: str, module: str, name: str) -> Any:
     """What the user's callable returns; whatever it raises is the user's, and said as such."""
-    if module.endswith(".py") and not Path(module).is_file():
+    if module.endswith(".py") and not confinement.located(Path(module)).is_file():
         raise DataError(f"there is no file {module} to take {name} from")
     try:
-        with _importable(module):
-            loaded = _load_file(Path(module)) if module.endswith(".py") else importlib.import_module(module)
-            return getattr(loaded, name)()
+        with _as_found():
+            loaded = usercode.module(module, f"_roadworthy_data_{Path(module).stem}")
+            with usercode.running(Path(module).name):
+                return getattr(loaded, name)()
     except (Exception, SystemExit) as problem:
         reason = next(iter(str(problem).splitlines()), "")
-        raise DataError(f"{data} raised {type(problem).__name__}: {reason}", detail=traceback.format_exc()) from None
-
-
-def _load_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_roadworthy_data_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not Python")
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses and the like look their module up by name while it runs.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+        explained = confinement.explained(problem)
+        raise DataError(f"{data} raised {type(problem).__name__}: {reason}{explained}", detail=traceback.format_exc()) from None
 
 
 @contextmanager
-def _importable(module: str) -> Iterator[None]:
-    """A file's neighbours, or modules of the working directory, can be imported meanwhile, as under ``python FILE.py``."""
-    place = str(Path(module).resolve().parent if module.endswith(".py") else Path.cwd())
-    sys.path.insert(0, place)
-    # Nothing is left beside the user's file.
-    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+def _as_found() -> Iterator[None]:
+    """Leave the import path as it was, and no compiled code beside the user's file: this may be the user's own process."""
+    path, written = [*sys.path], sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
     try:
         yield
     finally:
-        sys.dont_write_bytecode = written
-        if place in sys.path:
-            sys.path.remove(place)
+        sys.path[:], sys.dont_write_bytecode = path, written
 
 
 def _memory(data: Any, names: tuple[str, ...], contract: Contract, what: str) -> Found:
@@ -244,6 +234,8 @@ def _array(value: Any, what: str) -> Array:
     for step in ("detach", "cpu"):
         if callable(method := getattr(value, step, None)):
             value = method()
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DataError(f"{what} has masked values, which no model takes; fill them first, for example with .filled(0)")
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,8 +27,20 @@ def open_session(path: Path, signature: Signature, plan: Plan) -> CheckedSession
     return CheckedSession(registry.runtime(plan.runtime).load(path, inner, plan), signature, plan.batch)
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """``feeds`` that fit a session's signature, by name in its order, and the number of samples in them (1 without a batch).
+
+    ``CheckedSession.checked`` makes them, so that a request is checked once on its way to the runtime. Several may be joined along
+    the batch.
+    """
+
+    feeds: Arrays
+    samples: int
+
+
 class CheckedSession:
-    """A session behind the signature: feeds are checked and laid out C-contiguous here, once, for every room.
+    """A session behind the signature: feeds are checked here, and laid out C-contiguous just before the runtime reads them.
 
     Some runtimes read a strided array as if it were contiguous, without a word; none of them sees one.
     """
@@ -41,16 +54,10 @@ class CheckedSession:
 
     def run(self, feeds: Arrays) -> Arrays:
         """The outputs by name; raises InvalidRequest where ``feeds`` do not fit the signature."""
-        ready, batch = self.checked(feeds)
-        limit = self.signature.max_batch
-        if limit is not None and batch > limit and self.signature.batched and self._batch is None:
-            return _in_pieces(self._run, ready, batch, limit, pad=False)
-        if self._batch is None or batch == self._batch:
-            return self._run(ready)
-        return _in_pieces(self._run, ready, batch, self._batch, pad=True)
+        return self.answer(self.checked(feeds))
 
-    def checked(self, feeds: Arrays) -> tuple[Arrays, int]:
-        """``feeds`` C-contiguous and the number of samples in them (1 without a batch); raises InvalidRequest where they do not fit."""
+    def checked(self, feeds: Arrays) -> Checked:
+        """``feeds`` as they are, not copied; raises InvalidRequest where they do not fit the signature."""
         ready: dict[str, Array] = {}
         symbols: dict[str, int] = {}
         for spec, dtype in self._inputs:
@@ -59,11 +66,26 @@ class CheckedSession:
                 raise InvalidRequest(f"input {spec.name!r} is missing; the model takes {', '.join(map(str, self.signature.inputs))}")
             if array.dtype != dtype or not _fits(array.shape, spec, symbols):
                 raise InvalidRequest(f"input {spec.name!r} has dtype {array.dtype} and shape {list(array.shape)}; the model takes {spec}")
-            ready[spec.name] = array if array.flags.c_contiguous else np.ascontiguousarray(array)
+            ready[spec.name] = array
         if len(feeds) != len(self._inputs):
             stray = next(name for name in feeds if name not in ready)
             raise InvalidRequest(f"there is no input {stray!r}; the model takes {', '.join(map(str, self.signature.inputs))}")
-        return ready, symbols.get("batch", 1)
+        return Checked(ready, symbols.get("batch", 1))
+
+    def answer(self, given: Checked) -> Arrays:
+        """The outputs by name for what was checked by this session, or by another of the same signature."""
+        limit = self.signature.max_batch
+        if limit is not None and given.samples > limit and self.signature.batched and self._batch is None:
+            return _in_pieces(self._call, given, limit, pad=False)
+        if self._batch is None or given.samples == self._batch:
+            return self._call(given.feeds)
+        return _in_pieces(self._call, given, self._batch, pad=True)
+
+    def _call(self, feeds: Arrays) -> Arrays:
+        """One call of the runtime, which sees memory in order: what is strided is copied, once."""
+        if all(array.flags.c_contiguous for array in feeds.values()):
+            return self._run(feeds)
+        return self._run({name: np.ascontiguousarray(array) for name, array in feeds.items()})
 
     def close(self) -> None:
         """Release the runtime's resources; a later ``run`` raises UsageError."""
@@ -90,11 +112,11 @@ def _fits(shape: tuple[int, ...], spec: TensorSpec, symbols: dict[str, int]) -> 
     return True
 
 
-def _in_pieces(run: Callable[[Arrays], Arrays], feeds: Arrays, batch: int, size: int, *, pad: bool) -> Arrays:
+def _in_pieces(run: Callable[[Arrays], Arrays], given: Checked, size: int, *, pad: bool) -> Arrays:
     pieces = []
-    for start in range(0, batch, size):
-        piece = {name: array[start : start + size] for name, array in feeds.items()}
-        count = min(size, batch - start)
+    for start in range(0, given.samples, size):
+        piece = {name: array[start : start + size] for name, array in given.feeds.items()}
+        count = min(size, given.samples - start)
         if pad and count < size:
             piece = {name: np.concatenate([array, np.repeat(array[-1:], size - count, axis=0)]) for name, array in piece.items()}
         pieces.append({name: np.array(array[:count]) for name, array in run(piece).items()})

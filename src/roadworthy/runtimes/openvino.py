@@ -7,9 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from roadworthy.core.errors import StepFailed, UsageError
+from roadworthy.core.errors import InvalidRequest, StepFailed, UsageError
+from roadworthy.core.exact import cast_exactly
 from roadworthy.core.stages import Plan
-from roadworthy.core.types import Arrays, Signature, TensorSpec, difference
+from roadworthy.core.types import Array, Arrays, Signature, TensorSpec, difference
 
 # Importing the package reports the import to its maker, unless its reporting half cannot be found.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -24,6 +25,9 @@ NATIVE = False
 MODEL = "model.xml"
 PRECISIONS = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16, "fp16": openvino.Type.f16, "int8": openvino.Type.f32}
 """What the layers compute in; an int8 model says by its own operators which of them are quantised."""
+
+NARROWED = {"int64": "int32", "uint64": "int32", "uint32": "int32", "float64": "float32"}
+"""What the plugin computes in, in place of these: an int64 of 4294967299 becomes 3 there, a float64 of 1e300 becomes 3.4e38."""
 
 
 def load(path: Path, signature: Signature, plan: Plan) -> OpenVinoSession:
@@ -88,17 +92,30 @@ def _reason(problem: Exception) -> str:
     return lines[-1] if lines else type(problem).__name__
 
 
+def _check_fits(spec: TensorSpec, array: Array, narrow: str) -> None:
+    try:
+        cast_exactly(spec.name, array, narrow)
+    except InvalidRequest as problem:
+        raise InvalidRequest(f"{problem.message}; OpenVINO computes {spec.dtype} as {narrow}") from None
+
+
 class OpenVinoSession:
-    """One request, kept: feeds are read in place where they may be, answers are copied out of its buffers."""
+    """One request, kept: feeds are read in place where they may be, answers are copied out of its buffers.
+
+    Values that the plugin would change by computing in a narrower dtype raise InvalidRequest; see ``NARROWED``.
+    """
 
     def __init__(self, compiled: Any, signature: Signature) -> None:
         self._request = compiled.create_infer_request()
         self._inputs = tuple((index, port.get_any_name()) for index, port in enumerate(compiled.inputs))
         found = {port.get_any_name(): index for index, port in enumerate(compiled.outputs)}
         self._outputs = tuple((found[spec.name], spec.name) for spec in signature.outputs)
+        self._narrowed = tuple((spec, NARROWED[spec.dtype]) for spec in signature.inputs if spec.dtype in NARROWED)
 
     def run(self, feeds: Arrays) -> Arrays:
         request = self._request
+        for spec, narrow in self._narrowed:
+            _check_fits(spec, feeds[spec.name], narrow)
         try:
             for index, name in self._inputs:
                 array = feeds[name]

@@ -189,13 +189,14 @@ class Fleet:
         await self._open_on(rest, same)
         return opened.plan, opened.digest, opened.notes
 
-    async def _open_on(self, workers: Sequence[Channel], wanted: Open) -> None:
-        """On all of them or on none; one that ends meanwhile catches up when it is replaced."""
+    async def _open_on(self, workers: Sequence[Channel], wanted: Open) -> tuple[str, ...]:
+        """On all of them or on none, and what they note; one that ends meanwhile catches up when it is replaced."""
         outcomes = await asyncio.gather(*(_ask(worker, wanted) for worker in workers), return_exceptions=True)
         problems = [one for one in outcomes if isinstance(one, BaseException) and not isinstance(one, Gone)]
         if problems:
             await self._tell(Forget(wanted.name, wanted.version))
             raise problems[0]
+        return tuple(dict.fromkeys(note for one in outcomes if isinstance(one, Opened) for note in one.notes))
 
     def _without_old(self, served: Served, loaded: str) -> Served:
         """Versions older than the one just ``loaded`` go, beyond as many as are wanted, unless something still points at them."""
@@ -261,7 +262,9 @@ class Fleet:
                 if each > MOST_INSTANCES:
                     raise InvalidRequest(f"{name} may have {MOST_INSTANCES * len(self._workers())} instances here, and not {instances}")
                 scaled = msgspec.structs.replace(plan, instances=each, threads=max(1, plan.threads * plan.instances // each))
-                await self._open_on(self._workers(), Open(name=name, version=one, path=known.path, plan=scaled, digest=digest))
+                scaling = Open(name=name, version=one, path=known.path, plan=scaled, digest=digest)
+                for note in await self._open_on(self._workers(), scaling):
+                    LOG.warning("%s: %s", name, note)
                 self._plans[name, one] = scaled, digest
                 changed = msgspec.structs.replace(known, instances=each, threads=scaled.threads, since=time.time())
                 await self._route(self._served(name).holding(changed))

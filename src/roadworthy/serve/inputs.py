@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.errors import DataError, InvalidRequest
+from roadworthy.core.exact import as_array, cast_exactly
 from roadworthy.core.types import BATCH, BYTES, Array, TensorSpec
 
 
@@ -28,16 +29,10 @@ def images_of(item: Any) -> list[Any] | None:
 
 
 def as_input(item: Any, spec: TensorSpec) -> Array:
-    """``item`` with the dtype of ``spec`` where nothing but precision is lost, and with a batch dimension."""
+    """``item`` with the dtype of ``spec``, by the rule of ``core.exact``, and with a batch dimension."""
     if spec.dtype == BYTES:
         return _with_batch(_strings(item, spec), spec)
-    try:
-        array = np.asarray(item)
-    except ValueError as problem:
-        raise InvalidRequest(f"input {spec.name!r} is no array ({problem}); the model takes {spec}") from None
-    if array.dtype != spec.dtype and array.dtype.kind in "biuf" and np.can_cast(array.dtype, spec.dtype, "same_kind"):
-        array = array.astype(spec.dtype)
-    return _with_batch(array, spec)
+    return _with_batch(cast_exactly(spec.name, as_array(spec.name, item), spec.dtype), spec)
 
 
 def _with_batch(array: Array, spec: TensorSpec) -> Array:
@@ -48,6 +43,10 @@ def _with_batch(array: Array, spec: TensorSpec) -> Array:
 def _strings(item: Any, spec: TensorSpec) -> Array:
     """``item``, nested as it may be, as byte strings. NumPy is not asked to: of ``bytes`` it drops the zeros at the end."""
     if isinstance(item, np.ndarray):
+        if item.dtype.kind == "S":
+            raise InvalidRequest(
+                f"input {spec.name!r} is {item.dtype}, which drops the zeros at the ends of byte strings; give a list of bytes instead"
+            )
         item = item.tolist()
     if isinstance(item, (list, tuple)):
         rows = [_strings(one, spec) for one in item]

@@ -15,6 +15,7 @@ from threading import Thread
 import numpy as np
 
 from roadworthy.core.types import Array, Arrays
+from roadworthy.runtimes import Checked
 from roadworthy.serve.model import Model
 
 
@@ -26,14 +27,18 @@ class Inseparable(Exception):
 class Job:
     """One accepted request. Times are of ``time.perf_counter_ns``; ``deadline`` is of ``time.monotonic``."""
 
-    feeds: Arrays
-    samples: int
+    given: Checked
     elements: int
     kind: tuple[object, ...]
     """What two requests must have in common to share a call: every input's dtype and shape but for the batch."""
     future: asyncio.Future[Arrays]
     deadline: float | None
     accepted: int
+
+    @property
+    def samples(self) -> int:
+        """How many there are in the request."""
+        return self.given.samples
 
 
 @dataclass(slots=True)
@@ -92,9 +97,9 @@ def run_jobs(model: Model, jobs: list[Job]) -> Ran:
     """One call for all of ``jobs``; what went wrong is in the answer, never raised."""
     start = begun = run = time.perf_counter_ns()
     try:
-        feeds = jobs[0].feeds if len(jobs) == 1 else _joined(jobs)
+        given = jobs[0].given if len(jobs) == 1 else _joined(jobs)
         begun = run = time.perf_counter_ns()
-        outputs = model.run(feeds)
+        outputs = model.answer(given)
         run = time.perf_counter_ns()
         parts = [outputs] if len(jobs) == 1 else _parted(outputs, jobs)
         return Ran(parts, None, (start, begun, run, time.perf_counter_ns()))
@@ -107,8 +112,10 @@ def kind_of(feeds: Arrays) -> tuple[object, ...]:
     return tuple((name, array.dtype.char, array.shape[1:]) for name, array in feeds.items())
 
 
-def _joined(jobs: list[Job]) -> Arrays:
-    return {name: np.concatenate([job.feeds[name] for job in jobs]) for name in jobs[0].feeds}
+def _joined(jobs: list[Job]) -> Checked:
+    """What was checked apart, of one kind, as one: the only copy on its way, which also lays out in order what was strided."""
+    feeds = {name: np.concatenate([job.given.feeds[name] for job in jobs]) for name in jobs[0].given.feeds}
+    return Checked(feeds, sum(job.samples for job in jobs))
 
 
 def _parted(outputs: Arrays, jobs: list[Job]) -> list[Arrays]:

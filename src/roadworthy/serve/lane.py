@@ -99,11 +99,10 @@ class Lane:
 
     async def submit(self, feeds: Arrays, deadline: float | None = None) -> Arrays:
         """The outputs for ``feeds``; see ``DataPlane.infer`` for what is raised. Cancelled, it never runs unless it does already."""
-        samples = self.model.samples(feeds)
+        given = self.model.checked(feeds)
         self.admit()
         job = Job(
-            feeds,
-            samples,
+            given,
             sum(array.size for array in feeds.values()),
             kind_of(feeds),
             self._loop.create_future(),

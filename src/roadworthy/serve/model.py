@@ -24,7 +24,7 @@ from roadworthy.core.host import Host, this_host
 from roadworthy.core.numerics import output_error, scale_of
 from roadworthy.core.types import BYTES, Array, Arrays, Signature
 from roadworthy.preprocess.answer import Ranked, read_out
-from roadworthy.runtimes import CheckedSession, open_session
+from roadworthy.runtimes import Checked, CheckedSession, open_session
 from roadworthy.serve.inputs import as_input, images_of
 
 if TYPE_CHECKING:
@@ -66,13 +66,20 @@ class Model:
 
     @classmethod
     def open(
-        cls, path: Path | str, *, threads: int | None = None, spin: bool = True, name: str | None = None, version: str | None = None
+        cls,
+        path: Path | str,
+        *,
+        threads: int | None = None,
+        spin: bool = True,
+        batch: int = 1,
+        name: str | None = None,
+        version: str | None = None,
     ) -> Model:
         """The first variant of the bundle at ``path`` that this host can run and that gives its golden answers here.
 
         ``threads`` overrides what the plan says; without it a plan made for more cores than there are is cut to these. Without
-        ``spin`` no thread spins while it waits, whatever the plan says. ``name`` and ``version`` override what the bundle calls
-        itself.
+        ``spin`` no thread spins while it waits, whatever the plan says. The golden answers are checked on exactly these threads, and
+        in calls of up to ``batch`` samples, see ``prove``. ``name`` and ``version`` override what the bundle calls itself.
         Raises BundleError for a bundle that is damaged or of which no variant passes (each with its reason), and
         BackendMissing when packages are all that is lacking.
         """
@@ -84,7 +91,7 @@ class Model:
         failures: list[RoadworthyError] = []
         for variant in manifest.variants:
             try:
-                session, check = open_variant(root, manifest, variant, host, golden, threads, spin)
+                session, check = open_variant(root, manifest, variant, host, golden, threads, spin, batch)
             except RoadworthyError as problem:
                 failures.append(problem)
                 notes.append(f"{variant.name} is not used: {problem.message}")
@@ -130,22 +137,34 @@ class Model:
         """For each sample its top classes, best first; empty where the first output has none."""
         return read_out(self.contract.answer, outputs, self.signature.outputs[0].quantization)
 
-    def samples(self, feeds: Arrays) -> int:
-        """The number of samples in ``feeds``; raises InvalidRequest where they do not fit the signature exactly."""
-        return self._session.checked(feeds)[1]
+    def prove(self, golden: Golden, batch: int) -> None:
+        """Check the golden answers in calls of every power of two up to ``batch`` samples, of three and of ``batch``, samples repeated.
 
-    def run(self, feeds: Arrays) -> Arrays:
-        """The outputs by name; ``feeds`` fit the signature exactly, or InvalidRequest is raised.
+        Kernels are chosen by the size of a call, and one may be wrong where another is right. Raises BundleError with the size.
+        """
+        error = max(self.check.error, _prove_batches(self._session, self.signature, self.variant, golden, batch))
+        self.check = replace(self.check, error=error)
 
-        What a byte string holds the model alone can tell: where it fails on one, that is the request's fault too.
+    def checked(self, feeds: Arrays) -> Checked:
+        """``feeds`` for ``answer``; raises InvalidRequest where they do not fit the signature exactly."""
+        return self._session.checked(feeds)
+
+    def answer(self, given: Checked) -> Arrays:
+        """The outputs by name for what this model, or another of the same bundle, has checked.
+
+        What a byte string holds the model alone can tell: where it fails on one, InvalidRequest says so.
         """
         with self._lock:
             try:
-                return self._session.run(feeds)
+                return self._session.answer(given)
             except StepFailed as problem:
-                if any(array.dtype.hasobject for array in feeds.values()):
+                if any(array.dtype.hasobject for array in given.feeds.values()):
                     raise InvalidRequest(problem.message, detail=problem.detail) from problem
                 raise
+
+    def run(self, feeds: Arrays) -> Arrays:
+        """The outputs by name; ``feeds`` fit the signature exactly, or InvalidRequest is raised. See also ``answer``."""
+        return self.answer(self.checked(feeds))
 
     def feeds(self, item: Any) -> dict[str, Array]:
         """``item`` as the model's inputs; see ``__call__``."""
@@ -181,16 +200,10 @@ class Model:
         self.close()
 
 
-def golden_inputs(path: Path) -> Arrays:
-    """The inputs of the golden samples of the bundle at ``path``, samples first."""
-    manifest = store.read(path)
-    return read_golden(path, manifest).inputs
-
-
 def open_variant(
-    root: Path, manifest: Manifest, variant: Variant, host: Host, golden: Golden, threads: int | None, spin: bool
+    root: Path, manifest: Manifest, variant: Variant, host: Host, golden: Golden, threads: int | None, spin: bool, batch: int = 1
 ) -> tuple[CheckedSession, GoldenCheck]:
-    """One variant of the bundle at ``root``, proven by the answers in ``golden``; see ``Model.open`` for ``threads`` and ``spin``.
+    """One variant of the bundle at ``root``, proven by the answers in ``golden``; see ``Model.open`` for the numbers.
 
     Raises BundleError for whatever keeps it from answering here as it was certified, BackendMissing where a package is missing.
     """
@@ -206,13 +219,8 @@ def open_variant(
         # Whatever a runtime says about a file that it cannot load is a reason to try the next variant.
         raise BundleError(f"it cannot be loaded here ({_one_line(problem)})") from problem
     try:
-        errors = {name: float(rows.max()) for name, rows in golden_errors(session, manifest.signature, golden).items()}
-        if endless := next((name for name, error in errors.items() if not math.isfinite(error)), None):
-            words = "another byte string than" if golden.outputs[endless].dtype.hasobject else "NaN or an infinity at another place than"
-            raise BundleError(f"its output {endless!r} has {words} the original's on a golden sample")
-        error = max(errors.values(), default=0.0)
-        if error > variant.gate:
-            raise BundleError(f"its golden answers are off by {error:.3g} of the output's scale here, and {variant.gate:.3g} is allowed")
+        error = _prove(session, manifest.signature, variant, golden)
+        error = max(error, _prove_batches(session, manifest.signature, variant, golden, batch))
     except RoadworthyError:
         session.close()
         raise
@@ -220,6 +228,40 @@ def open_variant(
         session.close()
         raise BundleError(f"it fails on its golden samples here ({_one_line(problem)})") from problem
     return session, GoldenCheck(variant.name, manifest.golden.samples, error, variant.gate)
+
+
+def _prove(session: CheckedSession, signature: Signature, variant: Variant, golden: Golden, size: int | None = None) -> float:
+    """The largest golden error, in calls of ``size`` samples; BundleError where it is above the variant's gate."""
+    errors = {name: float(rows.max()) for name, rows in golden_errors(session, signature, golden, size).items()}
+    if endless := next((name for name, error in errors.items() if not math.isfinite(error)), None):
+        words = "another byte string than" if golden.outputs[endless].dtype.hasobject else "NaN or an infinity at another place than"
+        raise BundleError(f"its output {endless!r} has {words} the original's on a golden sample")
+    error = max(errors.values(), default=0.0)
+    if error > variant.gate:
+        raise BundleError(f"its golden answers are off by {error:.3g} of the output's scale here, and {variant.gate:.3g} is allowed")
+    return error
+
+
+def _prove_batches(session: CheckedSession, signature: Signature, variant: Variant, golden: Golden, batch: int) -> float:
+    """The largest golden error in calls of several samples, as ``Model.prove`` says; 0 where there are none."""
+    worst = 0.0
+    for size in sorted({3, batch, *(2**power for power in range(1, batch.bit_length()))}):
+        if not 1 < size <= batch or signature.call_size(size) != size:
+            continue
+        try:
+            worst = max(worst, _prove(session, signature, variant, _filled(golden, size), size))
+        except BundleError as problem:
+            raise BundleError(f"{problem.message}, in calls of {size} samples") from None
+    return worst
+
+
+def _filled(golden: Golden, size: int) -> Golden:
+    """All golden samples, the first ones again until calls of ``size`` are full."""
+
+    def filled(arrays: Arrays) -> dict[str, Array]:
+        return {name: np.resize(array, (-(-len(array) // size) * size, *array.shape[1:])) for name, array in arrays.items()}
+
+    return Golden(filled(golden.inputs), filled(golden.outputs))
 
 
 def read_golden(root: Path, manifest: Manifest) -> Golden:
@@ -233,14 +275,17 @@ def read_golden(root: Path, manifest: Manifest) -> Golden:
     return golden
 
 
-def golden_errors(session: CheckedSession, signature: Signature, golden: Golden) -> dict[str, Array]:
+def golden_errors(session: CheckedSession, signature: Signature, golden: Golden, size: int | None = None) -> dict[str, Array]:
     """For each output of ``golden`` each sample's difference from the original's answer, relative to that output's largest magnitude:
-    float64 [samples], the largest of all batch sizes. Raises BundleError for an output that is missing or has another shape.
+    float64 [samples], the largest of all batch sizes, or in calls of ``size`` samples alone.
+
+    Raises BundleError for an output that is missing or has another shape.
     """
     count = len(next(iter(golden.inputs.values())))
     worst = {name: np.zeros(count) for name in golden.outputs}
     scales = {name: scale_of(array) if array.dtype.kind in "fiub" else 1.0 for name, array in golden.outputs.items()}
-    for start, stop in _pieces(signature, count):
+    pieces = ((start, start + size) for start in range(0, count, size)) if size else _pieces(signature, count)
+    for start, stop in pieces:
         outputs = session.run({name: array[start:stop] for name, array in golden.inputs.items()})
         for name, whole in golden.outputs.items():
             want, got = whole[start:stop], outputs.get(name)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from statistics import median
 
 import msgspec
 import numpy as np
 
-from roadworthy.bundle import store
 from roadworthy.core.host import usable_cores
 from roadworthy.core.types import Arrays
 from roadworthy.serve.model import Model
@@ -39,11 +37,6 @@ class Plan(msgspec.Struct, frozen=True):
 def share(processes: int, certified: int) -> int:
     """The threads of a model in one of ``processes`` workers: the host's cores shared out, and no more than were certified."""
     return max(1, min(certified, usable_cores() // processes))
-
-
-def certified_threads(bundle: Path) -> int:
-    """The threads of the bundle's first plan, which won the race on the host that certified it."""
-    return store.read(bundle).variants[0].plan.threads
 
 
 def one_is_enough(alone: Model, model: Model, feeds: Arrays) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.errors import InvalidRequest
+from roadworthy.core.exact import pack_exactly
 from roadworthy.core.types import BYTES as OBJECT
 from roadworthy.core.types import Array
 
@@ -62,15 +63,7 @@ def from_json(name: str, datatype: object, shape: tuple[int, ...], data: object)
     flat = flatten(name, shape, data)
     if strangers := _kinds(flat).difference(_JSON_TYPES[dtype.kind]):
         raise InvalidRequest(f"input {name!r} is {datatype}, but its data holds {_json_name(strangers.pop())}")
-    try:
-        # Half the time that NumPy takes for a list, which it goes through twice; and a number out of range is an error here.
-        packed = struct.pack(f"{len(flat)}{dtype.char}", *flat)
-    except (struct.error, OverflowError):
-        raise InvalidRequest(f"input {name!r} holds a number outside {datatype}") from None
-    array = np.frombuffer(packed, dtype)
-    if dtype.kind == "f" and not np.isfinite(array).all():
-        raise InvalidRequest(f"input {name!r} holds a number outside {datatype}")
-    return array.reshape(shape)
+    return pack_exactly(name, flat, dtype, shape)
 
 
 def from_binary(name: str, datatype: object, shape: tuple[int, ...], data: memoryview) -> Array:

@@ -20,9 +20,9 @@ PACKAGES = ()
 FRAMEWORK = False
 NATIVE = False
 
-ECHO, SLEEP, RAISE, HANG, HANG_LOCKED, EXIT, SEGFAULT, DEVOUR = range(8)
+ECHO, SLEEP, RAISE, HANG, HANG_LOCKED, EXIT, SEGFAULT, DEVOUR, HOLD = range(9)
 """Answer; ``amount`` seconds late; raise; never return; the same with the interpreter's lock in hand; end the process, by itself or
-by a signal; take memory, which ends well below what the machine has."""
+by a signal; take memory, which ends well below what the machine has; wait until the file named by BREAKER_GATE exists."""
 HOARD = 4 << 30
 
 
@@ -99,3 +99,6 @@ def do(deed, amount):
         case 7:
             hoard = [os.urandom(1 << 20) * 16 for _ in range(HOARD >> 24)]
             raise MemoryError(f"{len(hoard)} pieces and no end")
+        case 8:
+            while not Path(os.environ["BREAKER_GATE"]).exists():
+                time.sleep(0.01)

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import ast
 import difflib
-import importlib
-import importlib.util
 import re
-import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from roadworthy.core import confinement, usercode
 from roadworthy.core.errors import UsageError
 
 FORM = "FILE.py:CALLABLE or package.module:callable, with keyword arguments if need be: net.py:build(num_classes=10)"
@@ -52,8 +50,8 @@ def parse(text: str) -> Architecture:
     architecture = Architecture(where, name, arguments)
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name) or not where:
         raise UsageError(f"--arch {text!r} is not of the form {FORM}")
-    if architecture.file is not None and not architecture.file.is_file():
-        raise UsageError(f"--arch {text!r}: there is no file {architecture.file.absolute()}")
+    if architecture.file is not None and not confinement.located(architecture.file).is_file():
+        raise UsageError(f"--arch {text!r}: there is no file {confinement.located(architecture.file).absolute()}")
     if architecture.file is None and not re.fullmatch(r"\w+(\.\w+)*", where):
         raise UsageError(f"--arch {text!r}: {where!r} is neither a .py file nor a module's name")
     return architecture
@@ -75,7 +73,8 @@ def construct(text: str, kinds: tuple[type, ...], called: str) -> Any:
     if not callable(target):
         raise UsageError(f"--arch {text}: {architecture.name} is a {type(target).__name__} and cannot be called")
     try:
-        module = target(**dict(architecture.arguments))
+        with usercode.running(Path(architecture.where).name):
+            module = target(**dict(architecture.arguments))
     except (Exception, SystemExit) as problem:
         raise _translated(text, problem) from problem
     if not isinstance(module, kinds):
@@ -107,49 +106,10 @@ def find(text: str) -> Any:
 
 def module(text: str) -> ModuleType:
     """The imported module of ``text``; what lies beside it can be imported by it, as when Python runs the file."""
-    architecture = parse(text)
     try:
-        if architecture.file is None:
-            search_here()
-            return importlib.import_module(architecture.where)
-        return _import_file(architecture.file.resolve())
+        return usercode.module(parse(text).where, "roadworthy_arch")
     except (Exception, SystemExit) as problem:
         raise _translated(text, problem) from problem
-
-
-def _import_file(file: Path) -> ModuleType:
-    # A file inside a package imports its siblings relatively, which needs the package's own name.
-    top = file.parent
-    while (top / "__init__.py").is_file():
-        top = top.parent
-    _search(file.parent)
-    if top != file.parent:
-        _search(top)
-        return importlib.import_module(".".join(file.relative_to(top).with_suffix("").parts))
-    name = (
-        file.stem
-        if file.stem.isidentifier() and file.stem not in sys.modules and file.stem not in sys.stdlib_module_names
-        else "roadworthy_arch"
-    )
-    for already in (sys.modules.get(file.stem), sys.modules.get(name)):
-        if already is not None and getattr(already, "__file__", None) == str(file):
-            return already
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[name] = loaded
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-def search_here() -> None:
-    """Let modules in the working directory be imported, as ``python -m`` does."""
-    _search(Path.cwd())
-
-
-def _search(folder: Path) -> None:
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
 
 
 def _translated(text: str, problem: BaseException) -> UsageError:
@@ -160,17 +120,8 @@ def _translated(text: str, problem: BaseException) -> UsageError:
     where = parse(text).where
     if isinstance(problem, SyntaxError):
         return UsageError(f"--arch {text}: {Path(problem.filename or where).name}, line {problem.lineno}: {problem.msg}", detail=detail)
-    inside = [frame for frame in traceback.extract_tb(problem.__traceback__) if _is_users(frame.filename)]
+    inside = [frame for frame in traceback.extract_tb(problem.__traceback__) if usercode.is_users(frame.filename)]
     at = f"{Path(inside[-1].filename).name}, line {inside[-1].lineno}: " if inside else ""
     said = (str(problem).strip().splitlines() or ["no message"])[0][:300]
-    hint = "; install it, or run where it can be imported" if isinstance(problem, ModuleNotFoundError) else ""
+    hint = "; install it, or run where it can be imported" if isinstance(problem, ModuleNotFoundError) else confinement.explained(problem)
     return UsageError(f"--arch {text}: {at}{type(problem).__name__}: {said}{hint}", detail=detail)
-
-
-def _is_users(filename: str) -> bool:
-    return (
-        filename != __file__
-        and not filename.startswith("<frozen")
-        and "site-packages" not in filename
-        and not filename.startswith(sys.base_prefix + "/lib")
-    )

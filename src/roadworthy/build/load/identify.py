@@ -52,7 +52,9 @@ def identify(path: Path, *, arch: str | None = None, trust: bool = False, signat
         _refuse_code(seen)
     _check_arch(seen, arch)
     _check_ends(seen, signature, outputs)
-    return Source(seen.path.absolute(), seen.kind, seen.framework, seen.sha256, seen.size, arch, trust, signature, outputs)
+    return Source(
+        seen.path.absolute(), seen.kind, seen.framework, seen.sha256, seen.size, arch, trust, signature, outputs, files=seen.files
+    )
 
 
 def layout(source: Source) -> Literal["CHW", "HWC"]:

@@ -12,6 +12,7 @@ from roadworthy.build.load import headers, kinds, pickles, programs, tensorflow_
 from roadworthy.build.load.archive import Archive
 from roadworthy.build.load.facts import Facts
 from roadworthy.core.errors import SourceUnreadable
+from roadworthy.core.stages import FileSum
 from roadworthy.core.types import Signature, TensorSpec
 
 
@@ -23,7 +24,8 @@ class Inspection:
     over all its files. ``kind`` names the loader that would read it; ``unsupported`` says why there is none, empty when there is one.
     ``executes`` lists what reading it the ordinary way could run: globals of its pickles, operators, native code.
     ``signature`` is the file's own statement, where its format makes one (a Keras model states its inputs alone),
-    ``signatures`` the keys to choose one by, and ``needs`` the classes that are not in the file and not the framework's.
+    ``signatures`` the keys to choose one by, and ``needs`` the classes that are not in the file and not the framework's;
+    ``files`` are its files one by one.
     """
 
     path: Path
@@ -38,6 +40,7 @@ class Inspection:
     unsupported: str = ""
     signatures: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    files: tuple[FileSum, ...] = ()
 
     @property
     def values(self) -> int:
@@ -72,9 +75,10 @@ def inspect(path: Path) -> Inspection:
     kind = kinds.of(path)
     facts = _facts(kind, path)
     files = kinds.checkpoint_files(path) if kind == "tf1" else _others(path, facts)
+    size, sha256, sums = _measure(path, files)
     return Inspection(
-        path, facts.kind, _framework(facts.kind), *_measure(path, files), facts.tensors, facts.signature, facts.executes, facts.notes,
-        facts.unsupported or kinds.UNSUPPORTED.get(facts.kind, ""), facts.signatures, facts.needs,
+        path, facts.kind, _framework(facts.kind), size, sha256, facts.tensors, facts.signature, facts.executes, facts.notes,
+        facts.unsupported or kinds.UNSUPPORTED.get(facts.kind, ""), facts.signatures, facts.needs, sums,
     )  # fmt: skip
 
 
@@ -138,18 +142,21 @@ def _others(path: Path, facts: Facts) -> tuple[Path, ...]:
     return tuple(file for file in sorted(path.rglob("*")) if file.is_file())
 
 
-def _measure(path: Path, files: tuple[Path, ...]) -> tuple[int, str]:
-    """Size in bytes and SHA-256; of several files with their names, relative to where they lie."""
-    size, digest = 0, hashlib.sha256()
+def _measure(path: Path, files: tuple[Path, ...]) -> tuple[int, str, tuple[FileSum, ...]]:
+    """Size in bytes and SHA-256; of several files with their names, relative to where they lie. Then each file's own."""
+    size, digest, sums = 0, hashlib.sha256(), []
     home = path if path.is_dir() else path.parent
     try:
         for file in files:
             size += file.stat().st_size
             if files != (path,):
                 digest.update(f"{file.relative_to(home).as_posix()}\0{file.stat().st_size}\0".encode())
+            own = hashlib.sha256()
             with open(file, "rb") as data:
                 while chunk := data.read(2**20):
                     digest.update(chunk)
+                    own.update(chunk)
+            sums.append(FileSum(file.absolute(), own.hexdigest()))
     except OSError as problem:
         raise SourceUnreadable(f"{path} cannot be read: {problem.strerror}") from None
-    return size, digest.hexdigest()
+    return size, digest.hexdigest(), tuple(sums)

@@ -12,6 +12,7 @@ import torch
 from roadworthy.build.load import arch, weights
 from roadworthy.build.load.kinds import LEGACY
 from roadworthy.build.load.opened import Opened
+from roadworthy.core import confinement, usercode
 from roadworthy.core.errors import SourceRefused, SourceUnreadable, UsageError
 from roadworthy.core.stages import Source
 
@@ -37,7 +38,7 @@ def unpickle(source: Source) -> Any:
     """Everything in the file, classes and all. Runs what the file asks for: only for a source that is trusted."""
     if not source.trust:
         raise SourceRefused(f"{source.path} would run code when it is read; pass --trust if you know where it comes from")
-    arch.search_here()
+    usercode.search(confinement.home())
     fallback = arch.module(source.arch) if source.arch else None
 
     class Unpickler(pickle.Unpickler):
@@ -52,7 +53,7 @@ def unpickle(source: Source) -> Any:
 
     reader = SimpleNamespace(Unpickler=Unpickler, load=lambda file, **options: Unpickler(file, **options).load(), __name__="pickle")
     try:
-        with open(source.path, "rb") as file:
+        with usercode.running(source.path.name), open(source.path, "rb") as file:
             if _is_torchs(file):
                 return torch.load(file, map_location="cpu", weights_only=False, pickle_module=reader)
             return Unpickler(file).load()
@@ -63,7 +64,9 @@ def unpickle(source: Source) -> Any:
             detail=repr(problem),
         ) from problem
     except Exception as problem:
-        raise SourceUnreadable(f"{source.path} cannot be unpickled: {first_line(problem)}", detail=repr(problem)) from problem
+        raise SourceUnreadable(
+            f"{source.path} cannot be unpickled: {first_line(problem)}{confinement.explained(problem)}", detail=repr(problem)
+        ) from problem
 
 
 def _is_torchs(file: IO[bytes]) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from roadworthy.build.load.opened import Model
 from roadworthy.core.errors import DataError, RoadworthyError, SourceError
+from roadworthy.core.exact import cast_exactly
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import BYTES, Array, Arrays, TensorSpec
 
@@ -27,7 +28,7 @@ def draw(specs: tuple[TensorSpec, ...], count: int, samples: SampleSet | None, *
         else:
             array = _made(spec, (count, *(int(size) for size in spec.shape[1:])), generator)
             if real is not None and not seed and real.shape[1:] == array.shape[1:]:
-                array[: len(real)] = real[:count]
+                array[: len(real)] = cast_exactly(spec.name, real[:count], array.dtype)
         feeds[spec.name] = array if spec.shape else np.asarray(array[0])
     return feeds
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import importlib.util
 import operator
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.build.lower import calibration_batches
-from roadworthy.core import isolate
+from roadworthy.core import isolate, mask
 from roadworthy.core.errors import BackendMissing, RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.samples import SampleSet
@@ -24,8 +23,8 @@ from roadworthy.runtimes import _native
 
 ACCEPTS = ("pt2",)
 MEMBERS = "data/aotinductor/model"
-PORTABLE, PORTABLE_MARCH = ("avx2", "fma", "f16c"), "x86-64-v3"
-"""Code made on a CPU of this level, and no higher one, runs on every CPU that has it."""
+PORTABLE = {("avx2", "fma", "f16c"): ("x86-64-v3", 256), ("sse4_2",): ("x86-64-v2", 1)}
+"""CPU features, and the compiler's level and width of vectors in bits (1: none) whose code runs on every CPU that has them."""
 VNNI = ("avx512_vnni", "avx_vnni")
 CALIBRATION_SAMPLES, CALIBRATION_BATCH = 256, 32
 NO_COMPILER = "it needs a C++ compiler, and there is no g++ on this machine; install it with your system's packages (apt install g++)"
@@ -63,7 +62,8 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     be exported again, quantised or compiled.
     """
     # Precompiled headers are worth ten seconds to the next compilation, whoever asks for it.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{isolate.shared_temporary()}/torchinductor_{getpass.getuser()}")
+    if isolate.writable(isolate.compiler_cache()):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(isolate.compiler_cache()))
     import torch
 
     if plan.precision == "int8" and calibration is None:
@@ -71,15 +71,28 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     if not _compiler():
         raise BackendMissing(f"AOTInductor cannot compile: {NO_COMPILER}")
     host = this_host()
-    portable = host.has(*PORTABLE) and not host.has("avx512f")
+    settings, features = _target(host, masked=bool(mask.mask()))
     try:
         program = _prepared(torch.export.load(graph.path), graph.signature, plan, calibration, host)
-        _compile(program, {"cpp.march": PORTABLE_MARCH} if portable else {}, out)
+        _compile(program, settings, out)
     except (RoadworthyError, OSError):
         raise
     except Exception as problem:
         raise StepFailed(f"AOTInductor could not make {plan.artefact}: {_reason(problem)}", detail=str(problem)) from problem
-    _native.write(out, PORTABLE if portable else host.features)
+    _native.write(out, features)
+
+
+def _target(host: Host, *, masked: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Settings of the compiler for ``host``, and the CPU features that the code then uses.
+
+    Code for this very CPU, where it has more than AVX2. A mask is for another CPU: what "native" stands for is hidden from it, so
+    the highest portable level is taken.
+    """
+    if masked or not host.has("avx512f"):
+        for features, (march, width) in PORTABLE.items():
+            if host.has(*features) and (masked or "avx2" in features):
+                return {"cpp.march": march, "cpp.simdlen": width}, features
+    return {}, host.features
 
 
 def _prepared(program: Any, signature: Signature, plan: Plan, calibration: SampleSet | None, host: Host) -> Any:

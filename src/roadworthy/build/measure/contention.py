@@ -1,66 +1,96 @@
-"""Whether a stretch of time was this process's own: a busy neighbour can make any contestant look a hundred times slower."""
+"""What happened on the CPUs during a burst of calls: counters of this process and of the host, read before and after.
+
+Two counters are needed, because neither answers alone. How long threads of this process were ready and had no CPU is exact to the
+nanosecond, but it does not say for whom they waited: threads of one process wait for each other too (an inter-op pool that wakes
+its caller, four threads on two cores). What other processes used of the CPUs is in ``/proc/stat``, but in ticks of 10 ms that the
+kernel samples, so that one burst of 30 ms says little. ``bursts`` puts the two together over many bursts.
+"""
 
 from __future__ import annotations
 
 import os
 import resource
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-WAITED_LIMIT = 0.05
 SWITCHES_PER_SECOND = 50.0
 STOLEN_LIMIT = 0.10
-_TICK = 1 / os.sysconf("SC_CLK_TCK")
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+_USER, _NICE, _SYSTEM, _IRQ, _SOFTIRQ, _STEAL = 0, 1, 2, 5, 6, 7
+_BUSY = (_USER, _NICE, _SYSTEM, _IRQ, _SOFTIRQ)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Counters of this process at one moment, in seconds; ``None`` for what this system does not count.
+    """Counters at one moment, in seconds; ``None`` for what this system does not count.
 
-    ``waited`` is how long its threads were ready to run and had no CPU, ``stolen`` what the hypervisor took from
-    the machine, ``switches`` how often a thread was put aside for another.
+    ``own`` is the CPU time of this process, ``waited`` how long its threads were ready to run and had no CPU, ``switches`` how
+    often one was put aside for another thread. ``busy`` is what all processes of the host have used of the CPUs that this
+    process may use, ``stolen`` what the hypervisor took from those CPUs.
     """
 
     wall: float
+    own: float
     waited: float | None
+    busy: float | None
     stolen: float | None
     switches: int
 
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What came between: shares of the elapsed time, and the involuntary context switches."""
+    """What came between two readings that lie ``seconds`` apart.
+
+    ``waited``, ``others`` and ``stolen`` are shares of the elapsed time, summed over threads or CPUs, so that 1 is one thread or
+    one CPU all the time. ``others`` is what other processes used of this one's CPUs; over a short burst it is an estimate of
+    which single values mean little, and can be negative. ``switches`` counts involuntary context switches.
+    """
 
     seconds: float
     waited: float | None
+    others: float | None
     stolen: float | None
     switches: int
 
     @property
-    def quiet(self) -> bool:
-        """Whether a timing taken meanwhile can be believed.
+    def robbed(self) -> bool:
+        """Whether the hypervisor took so much that the timing is not the program's. A single tick says nothing."""
+        return self.stolen is not None and self.stolen > STOLEN_LIMIT and self.stolen * self.seconds >= 2 * TICK
 
-        The time spent waiting for a CPU decides; where it is not counted, the switches do. Stolen time is
-        counted in ticks, so that a single one says nothing.
-        """
-        if self.stolen is not None and self.stolen > STOLEN_LIMIT and self.stolen * self.seconds >= 2 * _TICK:
-            return False
-        if self.waited is not None:
-            return self.waited <= WAITED_LIMIT
-        return self.switches <= 2 + SWITCHES_PER_SECOND * self.seconds
+    @property
+    def switched(self) -> bool:
+        """Whether threads were put aside more often than a process with CPUs of its own sees."""
+        return self.switches > 2 + SWITCHES_PER_SECOND * self.seconds
 
 
 def read() -> Reading:
     """The counters now; costs some tens of microseconds."""
-    return Reading(time.perf_counter(), _waited(), _stolen(), resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw)
+    busy, stolen = _of_the_host()
+    return Reading(time.perf_counter(), time.process_time(), _waited(), busy, stolen, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw)
 
 
 def between(before: Reading, after: Reading) -> Disturbance:
     """What happened from ``before`` to ``after``."""
     seconds = max(after.wall - before.wall, 1e-9)
-    waited = None if before.waited is None or after.waited is None else max(after.waited - before.waited, 0.0) / seconds
-    stolen = None if before.stolen is None or after.stolen is None else (after.stolen - before.stolen) / seconds
-    return Disturbance(seconds, waited, stolen, after.switches - before.switches)
+    waited = _share(before.waited, after.waited, seconds)
+    busy = _share(before.busy, after.busy, seconds)
+    others = None if busy is None else busy - (after.own - before.own) / seconds
+    stolen = _share(before.stolen, after.stolen, seconds)
+    return Disturbance(seconds, None if waited is None else max(waited, 0.0), others, stolen, after.switches - before.switches)
+
+
+def host_seconds(lines: Iterable[bytes], cpus: Iterable[int]) -> tuple[float | None, float | None]:
+    """Busy and stolen seconds of ``cpus`` since the host started, from the lines of ``/proc/stat``; ``None`` where those are not in it."""
+    wanted = {b"cpu%d" % number for number in cpus}
+    ticks = [[int(value) for value in fields[1:]] for line in lines if (fields := line.split()) and fields[0] in wanted]
+    if not ticks or any(len(fields) <= _STEAL for fields in ticks):
+        return None, None
+    return sum(fields[index] for fields in ticks for index in _BUSY) * TICK, sum(fields[_STEAL] for fields in ticks) * TICK
+
+
+def _share(before: float | None, after: float | None, seconds: float) -> float | None:
+    return None if before is None or after is None else (after - before) / seconds
 
 
 def _waited() -> float | None:
@@ -80,9 +110,9 @@ def _waited() -> float | None:
     return total / 1e9 if seen and total else None
 
 
-def _stolen() -> float | None:
+def _of_the_host() -> tuple[float | None, float | None]:
     try:
         with open("/proc/stat", "rb") as file:
-            return int(file.readline().split()[8]) * _TICK
-    except (OSError, IndexError, ValueError):
-        return None
+            return host_seconds(file, os.sched_getaffinity(0))
+    except (OSError, ValueError, AttributeError):
+        return None, None

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from roadworthy.build.measure import figures
+from roadworthy.build.measure.bursts import Bursts
+from roadworthy.build.measure.figures import Series
 from roadworthy.build.measure.runner import Runner, burst_calls
 from roadworthy.core.comparison import Family, Form, Steady
 from roadworthy.core.errors import RoadworthyError
@@ -39,11 +41,11 @@ class Entrant:
 
 @dataclass
 class _Lane:
-    """What one form has shown so far; rounds in ms by batch size and number of the round."""
+    """What one form has shown so far: by batch size and number of the round, the ms a call and the number of the burst in ``bursts``."""
 
     entrant: Entrant
-    quiet: dict[int, dict[int, float]] = field(default_factory=dict)
-    noisy: dict[int, dict[int, float]] = field(default_factory=dict)
+    bursts: Bursts
+    latency: dict[int, dict[int, tuple[float, int]]] = field(default_factory=dict)
     calls: dict[int, int] = field(default_factory=dict)
     import_ms: float = 0.0
     load_ms: float = 0.0
@@ -51,26 +53,32 @@ class _Lane:
     first_ms: dict[int, float] = field(default_factory=dict)
     failed: Rejected | None = None
 
-    def rounds(self, batch: int) -> dict[int, float]:
-        """The quiet rounds; all of them where quiet ones are too few to say anything."""
-        quiet, noisy = self.quiet.get(batch, {}), self.noisy.get(batch, {})
-        return quiet if len(quiet) >= figures.ENOUGH else quiet | noisy
+    def rounds(self, batch: int) -> Series:
+        """The ms a call of ``batch`` samples."""
+        latency = self.latency.get(batch, {})
+        quiet = frozenset(number for number, (_, burst) in latency.items() if self.bursts.quiet(burst))
+        return Series({number: ms for number, (ms, _) in latency.items()}, quiet)
 
 
 def measure_forms(entrants: Sequence[Entrant], *, seconds: float, log_dir: Path, progress: Progress) -> tuple[Form | Rejected, ...]:
-    """Every entrant measured, the first being what all are held beside: for each a Form, or why it could not be timed.
+    """Every entrant measured: for each a Form, or why it could not be timed. The entrants of a side follow its original.
 
     All are loaded at once where memory allows, otherwise in groups with the first in each; one runs at a time, in rounds in
     which everybody has a turn. ``seconds`` is for the rounds alone: starting, tracing and compiling take what they take.
     """
     log_dir.mkdir(parents=True, exist_ok=True)
-    meet = _Meet([_Lane(entrant) for entrant in entrants], log_dir, progress, seconds)
+    bursts = Bursts()
+    meet = _Meet([_Lane(entrant, bursts) for entrant in entrants], log_dir, progress, seconds)
     try:
         meet.run()
     finally:
         meet.close()
-    first = meet.lanes[0]
-    return tuple(lane.failed or _form(lane, first) for lane in meet.lanes)
+    results: list[Form | Rejected] = []
+    original = first = meet.lanes[0]
+    for lane in meet.lanes:
+        original = lane if lane.entrant.family == "original" else original
+        results.append(lane.failed or _form(lane, original, first))
+    return tuple(results)
 
 
 class _Meet:
@@ -126,7 +134,7 @@ class _Meet:
             if done >= LEAST_ROUNDS and time.monotonic() > deadline:
                 break
             running = [index for index in group if not self.lanes[index].failed]
-            if all(len(self.lanes[index].quiet.get(batch, {})) >= ROUNDS for index in running):
+            if all(len(self.lanes[index].rounds(batch).undisturbed) >= ROUNDS for index in running):
                 break
             self._say(f"batch {batch}, round {done + 1}")
             self._random.shuffle(running)
@@ -139,8 +147,8 @@ class _Meet:
         if size != batch:
             return
         burst = runner.burst(batch, lane.calls[batch])
-        kept = lane.quiet if burst.disturbance.quiet else lane.noisy
-        kept.setdefault(batch, {})[self._round] = float(np.median(burst.calls)) / 1e6
+        number = lane.bursts.add((id(lane), batch), burst.disturbance)
+        lane.latency.setdefault(batch, {})[self._round] = (float(np.median(burst.calls)) / 1e6, number)
 
     def _retire(self, index: int) -> None:
         runner = self._runners.pop(index, None)
@@ -175,9 +183,9 @@ def _enter(runner: Runner, lane: _Lane) -> None:
     lane.memory_mb = runner.peak_mb()
 
 
-def _form(lane: _Lane, first: _Lane) -> Form:
+def _form(lane: _Lane, original: _Lane, first: _Lane) -> Form:
     candidate = lane.entrant.verified.candidate
-    steady = tuple(_steady(lane, first, batch) for batch in BATCHES if lane.rounds(batch))
+    steady = tuple(_steady(lane, original, first, batch) for batch in BATCHES if lane.rounds(batch).values)
     best = max(steady, key=lambda one: one.batch / one.ms.value, default=None)
     return Form(
         family=lane.entrant.family,
@@ -196,8 +204,15 @@ def _form(lane: _Lane, first: _Lane) -> Form:
     )
 
 
-def _steady(lane: _Lane, first: _Lane, batch: int) -> Steady:
-    rounds, quiet = lane.rounds(batch), lane.quiet.get(batch, {})
-    ms = figures.median_interval(np.array(list(rounds.values())))
-    ratio = figures.ratio(first.rounds(batch), rounds)
-    return Steady(batch, ms, ratio, len(quiet), len(quiet) >= figures.ENOUGH)
+def _steady(lane: _Lane, original: _Lane, first: _Lane, batch: int) -> Steady:
+    """Beside the original of its own side; through the very first entrant where the two never ran in the same rounds."""
+    rounds = lane.rounds(batch)
+    beside = figures.paired(original.rounds(batch), rounds, first.rounds(batch))
+    return Steady(
+        batch,
+        rounds.typical,
+        beside.ratio if beside else None,
+        len(rounds.undisturbed),
+        rounds.trusted,
+        paired=beside is not None and beside.quiet,
+    )

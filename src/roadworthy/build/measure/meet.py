@@ -5,15 +5,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from roadworthy.build.measure import figures
-from roadworthy.build.measure.contestant import Burst
-from roadworthy.build.measure.lane import Lane
+from roadworthy.build.measure.lane import Lane, Round
 from roadworthy.build.measure.runner import Runner, burst_calls, typical_seconds
 from roadworthy.core.errors import RoadworthyError, StepFailed
+from roadworthy.core.evidence import ENOUGH
 from roadworthy.core.host import usable_memory_mb
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Rejected
@@ -102,64 +103,74 @@ class Meet:
             self._attempt(index, _measure_memory)
 
     def _wants_rounds(self, index: int) -> bool:
-        return len(self.lanes[index].paired_rounds(self.lanes[0])) < ROUNDS
+        """Until it has quiet rounds enough, and some that were quiet for the original as well."""
+        quiet, beside = (set(self.lanes[number].latencies.undisturbed) for number in (index, 0))
+        return len(quiet) < ROUNDS or len(quiet & beside) < ENOUGH
 
     def _latency_burst(self, runner: Runner, lane: Lane) -> None:
         burst = runner.burst(runner.single, runner.calls)
-        rounds, calls = (lane.quiet, lane.calls) if burst.disturbance.quiet else (lane.noisy, lane.noisy_calls)
-        rounds[self._round] = float(np.median(burst.calls)) / 1e6
-        calls.extend(burst.calls)
+        lane.latency[self._round] = Round(float(np.median(burst.calls)) / 1e6, lane.record(runner.single, burst), burst.calls)
 
     def _still_in(self, running: list[int]) -> list[int]:
         """Without those whose whole interval lies far behind the leader's."""
-        judged = [index for index in running if len(self.lanes[index].quiet) >= LEAST_ROUNDS]
+        quiet = {index: self.lanes[index].latencies.undisturbed for index in running}
+        judged = [index for index in running if len(quiet[index]) >= LEAST_ROUNDS]
         if not judged:
             return running
-        leader = min(judged, key=lambda index: float(np.median(list(self.lanes[index].quiet.values()))))
+        leader = min(judged, key=lambda index: float(np.median(list(quiet[index].values()))))
         behind = set()
         for index in judged:
-            beside = figures.ratio(self.lanes[index].quiet, self.lanes[leader].quiet)
+            beside = figures.ratio(quiet[index], quiet[leader])
             if beside is not None and beside.low > FAR_BEHIND:
                 behind.add(index)
         return [index for index in running if index not in behind]
 
     def _throughput(self, heat: list[int], deadline: float) -> None:
-        for index in [0, *heat]:
-            if not self.lanes[index].best_batch:
-                self._attempt(index, lambda runner, lane: self._grow(runner, lane, deadline))
+        self._grow([index for index in [0, *heat] if not self.lanes[index].best_batch], deadline)
         for number in range(MOST_THROUGHPUT_ROUNDS):
-            enough = all(len(self.lanes[index].rates) >= figures.ENOUGH for index in heat or [0])
-            if number >= figures.ENOUGH and (enough or time.monotonic() > deadline):
+            running = [index for index in [0, *heat] if index in self._runners]
+            enough = all(self.lanes[index].rates.enough for index in running)
+            if number >= ENOUGH and (enough or time.monotonic() > deadline):
                 break
             self._say(f"throughput, round {number + 1}")
-            everybody = [0, *heat]
-            self._random.shuffle(everybody)
-            for index in everybody:
+            self._random.shuffle(running)
+            for index in running:
                 self._attempt(index, self._rate)
             self._round += 1
 
-    def _grow(self, runner: Runner, lane: Lane, deadline: float) -> None:
-        """The batch at which this contestant gets through most samples: doubled as long as that is worth it."""
-        best = 0.0
-        for batch in runner.sizes(BATCHES):
-            self._say(f"{lane.verified.candidate.plan.name}: batches of {batch}")
-            calls = burst_calls(runner.burst(batch, FEW_CALLS), FEW_CALLS)
-            seconds = typical_seconds(_undisturbed(runner, batch, calls))
-            if batch / seconds < WORTH_GROWING * best:
-                return
-            best, lane.best_batch, lane.rate_calls = batch / seconds, batch, calls
-            if 2 * seconds > LONGEST_CALL or time.monotonic() > deadline:
-                return
+    def _grow(self, growing: list[int], deadline: float) -> None:
+        """The batch at which each contestant gets through most samples: doubled as long as that is worth it.
+
+        All try one size before any tries the next, so that a lack of time stops all of them at the same size.
+        """
+        for step in range(len(BATCHES)):
+            late = step > 0 and time.monotonic() > deadline
+            for index in growing:
+                self._attempt(index, partial(self._widen, step=step, late=late))
+            growing = [index for index in growing if self.lanes[index].growing]
+
+    def _widen(self, runner: Runner, lane: Lane, step: int, late: bool) -> None:
+        """Try the next batch size of one contestant, where there is one and time is left."""
+        sizes = runner.sizes(BATCHES)
+        lane.growing = step < len(sizes) and not late
+        lane.cut = step < len(sizes) and late
+        if lane.growing:
+            self._say(f"{lane.verified.candidate.plan.name}: batches of {sizes[step]}")
+            _try_batch(runner, lane, sizes[step])
 
     def _rate(self, runner: Runner, lane: Lane) -> None:
-        burst = _undisturbed(runner, lane.best_batch, lane.rate_calls)
-        rates = lane.rates if burst.disturbance.quiet else lane.noisy_rates
-        rates[self._round] = lane.best_batch * len(burst.calls) / (sum(burst.calls) / 1e9)
+        for _ in range(BURST_TRIES):
+            burst = runner.burst(lane.best_batch, lane.rate_calls)
+            number = lane.record(lane.best_batch, burst)
+            per_second = lane.best_batch * len(burst.calls) / (sum(burst.calls) / 1e9)
+            lane.rate[self._round] = Round(per_second, number, burst.calls)
+            if lane.bursts.quiet(number):
+                break
 
     def _cold_starts(self) -> None:
         """Two more starts for the original and for those in front, in processes of their own; the others keep their first."""
         fit = [index for index, lane in enumerate(self.lanes) if not lane.failed and index]
-        front = sorted(fit, key=lambda index: float(np.median(list(self.lanes[index].latencies().values()))))[:FINALISTS]
+        front = sorted(fit, key=lambda index: self.lanes[index].latencies.typical.value)[:FINALISTS]
         for index in [0, *front]:
             lane = self.lanes[index]
             while len(lane.cold_ms) < COLD_STARTS and time.monotonic() < self._start + self._seconds:
@@ -205,10 +216,16 @@ def _measure_memory(runner: Runner, lane: Lane) -> None:
     lane.memory_mb = lane.memory_mb or runner.peak_mb()
 
 
-def _undisturbed(runner: Runner, batch: int, calls: int) -> Burst:
-    """A quiet burst, or the last of a few that were not."""
-    for _ in range(BURST_TRIES - 1):
+def _try_batch(runner: Runner, lane: Lane, batch: int) -> None:
+    """Take ``batch`` for the best size where it is faster than the last; the quickest of a few bursts counts, as noise only slows."""
+    calls, seconds = FEW_CALLS, float("inf")
+    for _ in range(BURST_TRIES):
         burst = runner.burst(batch, calls)
-        if burst.disturbance.quiet:
-            return burst
-    return runner.burst(batch, calls)
+        seconds = min(seconds, typical_seconds(burst))
+        calls = burst_calls(burst, FEW_CALLS)
+        if lane.bursts.quiet(lane.record(batch, burst)):
+            break
+    lane.growing = batch / seconds >= WORTH_GROWING * lane.best_rate
+    if lane.growing:
+        lane.best_rate, lane.best_batch, lane.rate_calls = batch / seconds, batch, calls
+        lane.growing = 2 * seconds <= LONGEST_CALL

@@ -12,27 +12,39 @@ from pathlib import Path
 from typing import Literal
 
 from roadworthy.build.measure import figures
+from roadworthy.build.measure.bursts import Bursts
+from roadworthy.build.measure.figures import Paired, Series
 from roadworthy.build.measure.lane import Lane, timing
 from roadworthy.build.measure.meet import Meet, Progress
 from roadworthy.core.errors import UsageError
-from roadworthy.core.evidence import Interval
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Measured, Rejected, Verified
 
 
 @dataclass(frozen=True)
 class Race:
-    """The figures, baseline first; those that failed on the way; and the rounds behind the figures, in the order of ``measured``."""
+    """The figures, baseline first; those that failed on the way; and the rounds behind the figures, in the order of ``measured``.
+
+    ``latencies`` are in ms, ``rates`` in samples a second.
+    """
 
     measured: tuple[Measured, ...]
     failed: tuple[Rejected, ...]
-    latencies: tuple[dict[int, float], ...]
-    rates: tuple[dict[int, float], ...]
+    latencies: tuple[Series, ...]
+    rates: tuple[Series, ...]
 
-    def paired(self, a: Measured, b: Measured, figure: Literal["latency", "throughput"] = "latency") -> Interval | None:
-        """The figure of ``a`` over that of ``b`` with its 95 % interval, paired by quiet round; ``None`` where those are too few."""
+    def paired(
+        self, a: Measured, b: Measured, figure: Literal["latency", "throughput"] = "latency", confidence: float = 0.95
+    ) -> Paired | None:
+        """The figure of ``a`` over that of ``b``, paired by the rounds that were quiet for these two; of all rounds where those are
+        too few, ``None`` where these are too few as well. Two that ran in different rounds are compared through the original.
+        """
         rounds = self.latencies if figure == "latency" else self.rates
-        return figures.ratio(rounds[self._index(a)], rounds[self._index(b)], rounds[0])
+        return figures.paired(rounds[self._index(a)], rounds[self._index(b)], rounds[0], confidence)
+
+    def rounds(self, one: Measured, figure: Literal["latency", "throughput"] = "latency") -> Series:
+        """Every round of one contestant."""
+        return (self.latencies if figure == "latency" else self.rates)[self._index(one)]
 
     def _index(self, one: Measured) -> int:
         return next(index for index, other in enumerate(self.measured) if other is one)
@@ -47,7 +59,8 @@ def race(contestants: Sequence[Verified], samples: SampleSet, *, budget_seconds:
     if not contestants:
         raise UsageError("a race needs the original at least")
     log_dir.mkdir(parents=True, exist_ok=True)
-    meet = Meet([Lane(verified) for verified in contestants], samples, log_dir, progress, budget_seconds)
+    bursts = Bursts()
+    meet = Meet([Lane(verified, bursts) for verified in contestants], samples, log_dir, progress, budget_seconds)
     try:
         meet.run()
     finally:
@@ -61,6 +74,6 @@ def _result(lanes: list[Lane]) -> Race:
     return Race(
         measured,
         tuple(lane.failed for lane in lanes if lane.failed),
-        tuple(dict(lane.quiet) for lane in finished),
-        tuple(dict(lane.rates) for lane in finished),
+        tuple(lane.latencies for lane in finished),
+        tuple(lane.rates for lane in finished),
     )

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from roadworthy.build.measure import figures
+from roadworthy.build.measure.bursts import Bursts
+from roadworthy.build.measure.figures import Series
 from roadworthy.build.measure.runner import Runner
 from roadworthy.core import samples
 from roadworthy.core.evidence import Interval
+from roadworthy.core.scratch import Directory
 from roadworthy.core.stages import Candidate, Plan
 from roadworthy.core.types import Arrays, Signature
 
 
 @dataclass(frozen=True)
 class Today:
-    """Latency in ms of a batch-1 call over the quiet rounds (over all where those are too few: then not ``trusted``)."""
+    """Latency in ms of a batch-1 call over the quiet rounds, over all where those are too few.
+
+    ``rounds`` counts the quiet ones and ``noisy`` the disturbed ones; ``trusted`` says that enough were quiet and agree.
+    """
 
     latency_ms: Interval
     p99_ms: float
@@ -29,20 +33,21 @@ class Today:
 
 def time_variant(path: Path, signature: Signature, plan: Plan, feeds: Arrays, *, rounds: int = 10) -> Today:
     """Time ``plan`` of ``path`` on ``feeds`` (samples first) in a fresh process; StepFailed where it does not survive that."""
-    with tempfile.TemporaryDirectory(prefix="roadworthy-") as scratch:
-        given = samples.write(Path(scratch) / "samples", feeds)
+    with Directory() as scratch:
+        given = samples.write(scratch.path / "samples", feeds)
         candidate = Candidate(plan, path, signature, "", 0, 0.0)
-        quiet: list[tuple[int, ...]] = []
-        noisy: list[tuple[int, ...]] = []
+        bursts, seen, kept = Bursts(), dict[int, float](), dict[int, tuple[int, ...]]()
+
+        def series() -> Series:
+            return Series(seen, frozenset(number for number in seen if bursts.quiet(number)))
+
         with Runner(candidate, given) as runner:
             runner.enter()
             runner.warm_up()
-            while len(quiet) < rounds and len(noisy) < 2 * rounds:
+            while len(series().undisturbed) < rounds and series().noisy < 2 * rounds:
                 burst = runner.burst(runner.single, runner.calls)
-                (quiet if burst.disturbance.quiet else noisy).append(burst.calls)
-    trusted = len(quiet) >= figures.ENOUGH
-    believed = quiet if trusted else quiet + noisy
-    medians = np.array([np.median(durations) for durations in believed]) / 1e6
-    return Today(
-        figures.median_interval(medians), float(np.quantile(np.concatenate(believed), 0.99)) / 1e6, len(quiet), len(noisy), trusted
-    )
+                number = bursts.add(plan, burst.disturbance)
+                seen[number], kept[number] = float(np.median(burst.calls)) / 1e6, burst.calls
+    found = series()
+    calls = [call for number in found.counted for call in kept[number]]
+    return Today(found.typical, float(np.quantile(calls, 0.99)) / 1e6, len(found.undisturbed), found.noisy, found.trusted)

@@ -15,6 +15,7 @@ import numpy as np
 
 from roadworthy.build.measure import contestant
 from roadworthy.build.measure.contestant import Burst, BurstRequest, Entry
+from roadworthy.core import confinement
 from roadworthy.core.isolate import Limits, Worker
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate
@@ -28,9 +29,10 @@ class Runner:
     """A candidate in a child process. Raises StepFailed, from any method, where the child does not survive it."""
 
     def __init__(self, candidate: Candidate, samples: SampleSet, log: Path | None = None) -> None:
-        self._entry = Entry(candidate.path, candidate.signature, candidate.plan, samples)
+        path = candidate.path.absolute()
+        self._entry = Entry(path, candidate.signature, candidate.plan, samples)
         self._started = time.perf_counter()
-        self._worker = Worker(limits=LIMITS, log=log)
+        self._worker = Worker(limits=LIMITS, log=log, confinement=confinement.contestant(path))
         self.single = candidate.signature.call_size(1)
         self.resident_mb = self.import_ms = self.load_ms = 0.0
         self.first_ms: dict[int, float] = {}

@@ -8,6 +8,7 @@ from roadworthy.build.pack import figures
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import Manifest
 from roadworthy.core.contract import Contract
+from roadworthy.core.evidence import Interval
 from roadworthy.core.stages import Verified
 
 SERVING = """\
@@ -69,15 +70,26 @@ def _evidence(certificate: Certificate) -> str:
     lines = [f"- {_text(reason)}" for reason in certificate.choice.reasons]
     if chosen:
         timing = chosen.timing
-        speed = f"{figures.times(timing.speedup.value)} the original's speed (95 % interval {figures.span(timing.speedup)})"
+        speed = f"{figures.times(timing.speedup.value)} the original's speed ({_interval(timing.speedup, timing.paired)})"
         form = certificate.choice.framework
         if form:
-            speed += f", {figures.times(form.speedup.value)} that of its framework's fastest form here, {_code(form.plan)}"
-        lines.append(f"- {figures.ms(timing.latency_ms.value)} for one sample (p99 {figures.ms(timing.p99_ms)}), {speed}")
+            speed += (
+                f", {figures.times(form.speedup.value)} that of its framework's fastest form here, {_code(form.plan)} "
+                f"({_interval(form.speedup, form.paired)})"
+            )
+        lines.append(
+            f"- {figures.ms(timing.latency_ms.value)} for one sample (p99 {figures.ms(timing.p99_ms)}{figures.of_calls(timing)}), {speed}"
+        )
+        if not timing.trusted:
+            lines.append(f"- These times are not certain: {figures.rounds(timing)}")
         lines.append(_accuracy(chosen.verified))
     lines += [f"- {_text(proof)}" for proof in certificate.origin.proofs]
     lines += [f"- Noticed: {_text(note.text)}" for note in certificate.notes if not note.warning]
     return "\n".join(lines)
+
+
+def _interval(ratio: Interval, paired: bool) -> str:
+    return f"95 % interval {figures.span(ratio)}" if paired else f"about, {figures.span(ratio)}: too few undisturbed rounds pair the two"
 
 
 def _accuracy(verified: Verified) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from roadworthy.build.pack import figures
 from roadworthy.build.pack.chart import Linear, Tick, log_scale
-from roadworthy.core.comparison import Comparison, Form, Side, Steady
+from roadworthy.core.comparison import Comparison, Form
 from roadworthy.core.errors import BackendMissing, RoadworthyError
 
 WIDE, NARROW = 760, 340
@@ -83,7 +83,7 @@ def render(comparison: Comparison) -> str:
     here = files("roadworthy.build.pack")
     style = here.joinpath("report.css").read_text() + here.joinpath("comparison.css").read_text()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals |= {"f": figures, "label": label, "steady": steady, "gain": gain, "first_call": first_call}
+    environment.globals |= {"f": figures, "label": label, "first_call": first_call}
     page = environment.from_string(here.joinpath("comparison.html.j2").read_text())
     return page.render(
         c=comparison,
@@ -98,25 +98,14 @@ def label(form: Form) -> str:
     return " ".join(part for part in (form.plan.runtime, form.plan.flavour, "" if form.plan.threads != 1 else "1 thread") if part)
 
 
-def steady(form: Form, batch: int) -> Steady | None:
-    """The figures of one batch size."""
-    return next((one for one in form.steady if one.batch == batch), None)
-
-
 def first_call(form: Form, batch: int) -> float | None:
     """The first call of a batch size, in ms."""
     return next((one.ms for one in form.first_calls if one.batch == batch), None)
 
 
-def gain(side: Side, form: Form, batch: int = 1) -> float | None:
-    """How many times as fast as the side's own original, by medians."""
-    mine, its = steady(form, batch), steady(side.forms[0], batch)
-    return its.ms.value / mine.ms.value if mine and its else None
-
-
 def speeds(comparison: Comparison, width: int) -> Drawing | None:
     """Time at batch 1, on a logarithmic scale, quickest first."""
-    shown = [(number, form, one) for number, form in _forms(comparison) if (one := steady(form, 1))]
+    shown = [(number, form, one) for number, form in _forms(comparison) if (one := form.at(1))]
     shown.sort(key=lambda entry: entry[2].ms.value)
     rows = [(number, form, one.ms.low, one.ms.value, one.ms.high, figures.ms(one.ms.value)) for number, form, one in shown]
     return _dots(rows, width, "milliseconds a call, logarithmic")
@@ -126,7 +115,14 @@ def throughputs(comparison: Comparison, width: int) -> Drawing | None:
     """Samples a second, on a logarithmic scale, most first."""
     shown = sorted(((number, form) for number, form in _forms(comparison) if form.throughput), key=lambda entry: -entry[1].throughput)
     rows = [
-        (number, form, form.throughput, form.throughput, form.throughput, f"{figures.number(form.throughput)}/s at {form.best_batch}")
+        (
+            number,
+            form,
+            form.throughput,
+            form.throughput,
+            form.throughput,
+            f"{figures.number(form.throughput)}/s at {form.best_batch}{'' if form.trusted else ' ?'}",
+        )
         for number, form in shown
     ]
     return _dots(rows, width, "samples a second, logarithmic")

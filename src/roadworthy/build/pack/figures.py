@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import floor, isfinite, log10
 
-from roadworthy.core.evidence import Interval, Score
+from roadworthy.core.evidence import ENOUGH, Interval, Rate, Score, Timing
 from roadworthy.core.stages import Plan
 
 MINUS = "\N{MINUS SIGN}"
@@ -43,6 +43,19 @@ def beside(ratio: Interval) -> str:
 def span(interval: Interval) -> str:
     """The 95 % interval alone."""
     return f"{number(interval.low)} to {number(interval.high)}"
+
+
+def of_calls(timing: Timing) -> str:
+    """What a 99th percentile is of, where the calls are too few for one."""
+    return f" of {timing.calls} calls" if 0 < timing.calls < 100 else ""
+
+
+def rounds(timing: Timing | Rate) -> str:
+    """How many rounds were timed, how many of them were disturbed, and whether that is enough."""
+    noisy = f" and {timing.noisy} that other processes disturbed" if timing.noisy else ""
+    undisturbed = f"{timing.rounds} undisturbed round{'s' if timing.rounds != 1 else ''}"
+    doubt = "" if timing.trusted else ": too few undisturbed ones" if timing.rounds < ENOUGH else ": they do not agree"
+    return f"{undisturbed}{noisy}{doubt}"
 
 
 def share(value: float) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.build.verify.parity import class_output
+from roadworthy.core import confinement, usercode
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.types import Array
 
@@ -94,9 +92,10 @@ def _custom(
 ) -> Array:
     count = len(next(iter(reference.values())))
     try:
-        scores = np.asarray(function(outputs, labels), dtype=np.float64)
-    except Exception as problem:
-        raise UsageError(f"the metric {name} raised {type(problem).__name__}: {problem}") from problem
+        with usercode.running(Path(name.rpartition(":")[0]).name):
+            scores = np.asarray(function(outputs, labels), dtype=np.float64)
+    except (Exception, SystemExit) as problem:
+        raise UsageError(f"the metric {name} raised {type(problem).__name__}: {problem}{confinement.explained(problem)}") from problem
     if scores.shape != (count,):
         raise UsageError(f"the metric {name} gave shape {list(scores.shape)} for {count} samples; it must give one score a sample")
     if not np.all(np.isfinite(scores)):
@@ -114,19 +113,12 @@ def _voter(reference: Outputs, metric: str) -> str:
 def _load(name: str) -> Callable[..., Any]:
     where, _, attribute = name.rpartition(":")
     try:
-        found = getattr(_from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where), attribute)
-    except Exception as problem:
-        raise UsageError(f"the metric {name} cannot be loaded: {type(problem).__name__}: {problem}") from problem
+        if where.endswith(".py") and not confinement.located(Path(where)).is_file():
+            raise FileNotFoundError(f"{where} is not a Python file")
+        found = getattr(usercode.module(where, f"roadworthy_metric_{Path(where).stem}"), attribute)
+    except (Exception, SystemExit) as problem:
+        said = f"{type(problem).__name__}: {problem}{confinement.explained(problem)}"
+        raise UsageError(f"the metric {name} cannot be loaded: {said}") from problem
     if not callable(found):
         raise UsageError(f"the metric {name} is not callable")
     return found  # type: ignore[no-any-return]
-
-
-def _from_file(path: Path) -> object:
-    spec = importlib.util.spec_from_file_location(f"roadworthy_metric_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise FileNotFoundError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-import struct
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 import orjson
 
 from roadworthy.core.errors import InvalidRequest
+from roadworthy.core.exact import pack_exactly
 from roadworthy.core.types import BYTES, Array, TensorSpec
 from roadworthy.serve.json_body import check_depth
 
@@ -27,11 +27,6 @@ DATA_TYPES = {
 }  # fmt: skip
 """TensorFlow's names of NumPy's dtypes."""
 
-# struct refuses whatever is no number of its kind and range, text included, which NumPy would read as one, in a third of NumPy's time.
-_CODES = {
-    "float16": "e", "float32": "f", "float64": "d", "int8": "b", "uint8": "B", "int16": "h", "uint16": "H",
-    "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q",
-}  # fmt: skip
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -72,33 +67,28 @@ def tensor(spec: TensorSpec, value: object, *, suspicious: bool = True) -> Array
     Raises InvalidRequest for rows of different shapes, elements of another type, numbers out of range.
     """
     flat, shape = _flat(spec, value)
-    return elements(spec, flat, suspicious=suspicious).reshape(shape)
+    return elements(spec, flat, shape, suspicious=suspicious)
 
 
-def elements(spec: TensorSpec, flat: Sequence[Any], *, suspicious: bool = True) -> Array:
-    """``flat`` as an array of one dimension with the dtype of ``spec``; see ``tensor``."""
+def elements(spec: TensorSpec, flat: Sequence[Any], shape: tuple[int, ...], *, suspicious: bool = True) -> Array:
+    """``flat`` as an array of ``shape`` with the dtype of ``spec``; see ``tensor``."""
     if spec.dtype == BYTES:
-        return strings([_bytes(spec, element) for element in flat])
+        return strings([_bytes(spec, element) for element in flat]).reshape(shape)
     if spec.dtype == "bool":
         if strangers := set(map(type, flat)).difference((bool,)):
             raise _stranger(spec, strangers.pop())
-        return np.array(flat, bool)
-    if spec.dtype not in _CODES:
+        return np.array(flat, bool).reshape(shape)
+    if spec.dtype not in DATA_TYPES:
         raise InvalidRequest(f"input {spec.name!r} is {spec.dtype}, which has no form in this protocol")
     if suspicious and bool in set(map(type, flat)):
         raise _stranger(spec, bool)
     try:
-        held = struct.pack(f"{len(flat)}{_CODES[spec.dtype]}", *flat)
-    except (struct.error, OverflowError):
+        return pack_exactly(spec.name, flat, spec.dtype, shape)
+    except InvalidRequest:
+        # What is of another type, text included, which NumPy would read as a number, is told from what is out of range.
         if strangers := set(map(type, flat)).difference((int, float) if spec.dtype.startswith("float") else (int,)):
             raise _stranger(spec, strangers.pop()) from None
-        raise InvalidRequest(f"input {spec.name!r} holds a number outside {_of(spec)}") from None
-    numbers: Array = np.frombuffer(held, spec.dtype)
-    # What was finite in the request must not become infinite on the way.
-    odd = () if numbers.dtype.kind != "f" or (finite := np.isfinite(numbers)).all() else np.flatnonzero(~finite).tolist()
-    if any(math.isfinite(flat[index]) for index in odd):
-        raise InvalidRequest(f"input {spec.name!r} holds a number outside {_of(spec)}")
-    return numbers
+        raise
 
 
 def is_bytes(value: object) -> bool:

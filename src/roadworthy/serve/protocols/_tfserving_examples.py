@@ -83,14 +83,13 @@ def _samples(spec: TensorSpec, rows: Sequence[Sequence[Any]]) -> Array:
         flat = [bool(value) if value in (0, 1) else value for value in flat]
     else:
         flat = [int(value) if value is True or value is False else value for value in flat]
-    array = elements(spec, flat, suspicious=False)
     free = [size for size in spec.shape[1:] if not isinstance(size, int)]
     known = math.prod(size for size in spec.shape[1:] if isinstance(size, int))
     count = len(rows[0])
     if not spec.shape or len(free) > 1 or count % known or (not free and count != known) or not count:
         raise InvalidRequest(f"an example has {count} values of {spec.name!r}, which the model takes as {spec}")
     sizes = [size if isinstance(size, int) else count // known for size in spec.shape[1:]]
-    return array.reshape(len(rows), *sizes)
+    return elements(spec, flat, (len(rows), *sizes), suspicious=False)
 
 
 def _images(model: Model, examples: Sequence[Example]) -> tuple[bytes, ...]:

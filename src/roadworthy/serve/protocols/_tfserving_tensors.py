@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.errors import InvalidRequest, TooLarge
+from roadworthy.core.exact import cast_exactly
 from roadworthy.core.types import BYTES, Array
 from roadworthy.serve import tensors
 from roadworthy.serve.protocols._nested import DATA_TYPES, strings
@@ -93,11 +94,7 @@ def _typed(name: str, tensor: Any, dtype: str) -> Array:
         if numbers.min() < 0 or numbers.max() > 0xFFFF:
             raise InvalidRequest(f"input {name!r} holds a number in half_val that is not the 16 bits of one")
         return numbers.astype(np.uint16).view(np.float16)
-    if numbers.dtype != dtype:
-        bounds = np.iinfo(dtype)
-        if numbers.min() < bounds.min or numbers.max() > bounds.max:
-            raise InvalidRequest(f"input {name!r} holds a number outside {DATA_TYPES[dtype]}")
-    return numbers.astype(dtype, copy=False)
+    return cast_exactly(name, numbers, dtype)
 
 
 def _repeated(name: str, elements: Array, count: int) -> Array:

@@ -16,6 +16,7 @@ import numpy as np
 
 import roadworthy
 from roadworthy.core.errors import InvalidRequest, RequestError
+from roadworthy.core.exact import cast_exactly
 from roadworthy.core.types import Array
 from roadworthy.serve import tensors
 from roadworthy.serve.dataplane import DataPlane, InferenceFailed, InferRequest
@@ -224,11 +225,7 @@ def _typed(name: str, datatype: str, shape: tuple[int, ...], contents: Any) -> A
     elements = getattr(contents, field)
     if len(elements) != math.prod(shape):
         raise InvalidRequest(f"input {name!r} has shape {list(shape)}, {math.prod(shape)} elements; its {field} has {len(elements)}")
-    array = np.array(elements, dtype=held)
-    narrow = array.astype(dtype, copy=False)
-    if narrow is not array and (narrow != array).any():
-        raise InvalidRequest(f"input {name!r} holds a number outside {datatype}")
-    return narrow.reshape(shape)
+    return cast_exactly(name, np.array(elements, dtype=held).reshape(shape), dtype)
 
 
 def _wanted(request: Any) -> Wanted:

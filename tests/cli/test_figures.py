@@ -1,0 +1,80 @@
+"""What the terminal says of figures that are not certain: each with its mark, none called disturbed where no round was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import certificates
+import comparisons
+from bundles import other_host
+from roadworthy import console
+from roadworthy.build.measure import Today
+from roadworthy.checkup import Checkup
+from roadworthy.core.evidence import Interval
+from roadworthy.serve.model import GoldenCheck
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch) -> Console:
+    recorder = Console(record=True, width=200, force_terminal=False)
+    monkeypatch.setattr(console, "output", recorder)
+    return recorder
+
+
+def line(printed: Console, name: str) -> str:
+    """The row of the table that begins with ``name``."""
+    return next(text for text in printed.export_text(clear=False).splitlines() if text.split() and text.split()[0] == name)
+
+
+def shown(printed: Console, **changes: object) -> str:
+    """The row of a winner whose timing has these changes."""
+    whole = certificates.realistic()
+    name = whole.choice.winner
+    measured = []
+    for one in whole.measured:
+        timing = replace(one.timing, **changes)
+        measured.append(replace(one, timing=timing) if one.verified.candidate.plan.name == name else one)
+    console.show_deployment(Path("bundle"), replace(whole, measured=tuple(measured)), as_json=False)
+    return line(printed, name)
+
+
+def test_certain_figures_have_no_mark(printed: Console) -> None:
+    assert "?" not in shown(printed) and "?" not in printed.export_text()
+
+
+def test_every_figure_that_is_not_certain_is_marked(printed: Console) -> None:
+    rate = certificates.timing(0.49).rate
+    assert rate is not None
+    found = shown(printed, trusted=False, paired=False, rate=replace(rate, trusted=False))
+    assert "? 0.49" in found and "? 0.784" in found and "? 9.24 [" in found and "? 3878 at 16" in found
+    assert "rounds that do not agree" in printed.export_text()
+
+
+def test_without_rounds_of_throughput_there_is_no_figure(printed: Console) -> None:
+    assert " - " in shown(printed, rate=None)
+
+
+@pytest.mark.parametrize(
+    ("noisy", "words"),
+    [(18, "other processes disturbed 18 of 20 rounds"), (0, "the 2 rounds do not agree")],
+)
+def test_a_checkup_says_why_todays_figure_is_not_certain(printed: Console, noisy: int, words: str) -> None:
+    one = Interval(1.0, 0.9, 1.1)
+    today = Today(one, 1.2, 2, noisy, trusted=False)
+    golden = GoldenCheck("null-fp32-t1", 8, 0.0, 1e-5)
+    found = Checkup("b", "null-fp32-t1", 5, golden, (), other_host(), other_host(), one, today)
+    console.show_checkup(found, as_json=False)
+    assert words in printed.export_text()
+
+
+def test_a_gain_is_paired_by_round_or_marked(printed: Console) -> None:
+    whole = comparisons.realistic()
+    first = whole.sides[0]
+    forms = [replace(form, steady=tuple(replace(one, paired=False) for one in form.steady)) for form in first.forms]
+    console.show_comparison(replace(whole, sides=(replace(first, forms=tuple(forms)), *whole.sides[1:])), None, as_json=False)
+    text = printed.export_text()
+    assert text.count("? 0.5 ") == len(forms) and text.count(" 0.5 ") == len(forms) + len(whole.sides[1].forms)

@@ -1,0 +1,55 @@
+"""The part of the suite that depends on the CPU, under each mask that this CPU has, and planned for one that it is not: ``make masks``.
+
+A mask hides features from Roadworthy and from the libraries that can be told (see ``core/mask.py``). What the CPU lacks cannot be
+added; there, what is planned is pretended, and what is carried out is chosen by its precision.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import hosts  # noqa: E402
+from roadworthy.core import mask  # noqa: E402
+from roadworthy.core.host import NOTABLE  # noqa: E402
+
+SERVERS = ("avx2", "avx512_vnni", "avx512_bf16", "amx")
+"""The steps at which another precision or another kernel is planned."""
+MASKED = ("conformance/test_sessions.py", "lies", "lower", "runtimes/test_openvino.py", "runtimes/test_onnxruntime.py",
+          "verify", "capture/test_quantised.py", "core/test_mask.py")  # fmt: skip
+PRETENDED = ("conformance/test_sessions.py", "lies/test_onnx_side.py", "lower", "pack/test_pack.py", "runtimes/test_torch_compile.py")
+
+
+def main() -> int:
+    """Run them; the exit code is that of the worst."""
+    worst = 0
+    here = {feature for feature in NOTABLE if hosts.has(feature)}
+    for level in SERVERS:
+        wanted = set(mask.LEVELS[level].features) - {"avx_vnni", "avx512_fp16"}
+        if lacking := sorted(wanted - here):
+            print(f"masks: {level} is not available: this CPU lacks {', '.join(lacking)}")
+        elif here <= mask.LEVELS[level].features:
+            print(f"masks: {level} is this CPU as it is: the suite itself")
+        else:
+            worst = max(worst, _pytest(f"masked to {level}", MASKED, **{mask.MASK: level}))
+    if not hosts.has("amx_bf16"):
+        worst = max(worst, _pytest("pretending amx", PRETENDED, "--pretend", "amx"))
+    return worst
+
+
+def _pytest(what: str, folders: tuple[str, ...], *options: str, **variables: str) -> int:
+    begun = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-q", *options, *(str(ROOT / "tests" / folder) for folder in folders)]
+    code = subprocess.run(command, cwd=ROOT, env=os.environ | variables, check=False).returncode
+    print(f"masks: {what}: {'green' if code == 0 else f'exit {code}'} after {time.monotonic() - begun:.0f} s", flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

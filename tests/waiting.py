@@ -1,0 +1,26 @@
+"""Waiting for a condition. No test fails for being slow: the one limit here only ends what never comes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+HANG_SECONDS = 120.0
+"""Seconds after which something counts as hanging, on however busy a machine."""
+
+
+def until(condition: Callable[[], bool], what: str) -> float:
+    """Wait for ``condition``; the seconds it took. Fails, saying ``what``, where it never holds."""
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < HANG_SECONDS, f"never: {what}"
+        time.sleep(0.02)
+    return time.monotonic() - begun
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Whether ``condition`` comes to hold."""
+    begun = time.monotonic()
+    while not (held := condition()) and time.monotonic() - begun < HANG_SECONDS:
+        time.sleep(0.01)
+    return held
