@@ -14,6 +14,7 @@ import uvloop
 
 from roadworthy.core.errors import InvalidRequest, RequestError, Unavailable
 from roadworthy.serve.access import EVERYBODY, Access
+from roadworthy.serve.browsers import rules
 from roadworthy.serve.commands import AnyCommand
 from roadworthy.serve.connection import Connection
 from roadworthy.serve.connections import Connections
@@ -91,13 +92,19 @@ class Listening:
         access: Access = EVERYBODY,
         rights: frozenset[Right] = EVERY_RIGHT,
         cors: Sequence[str] = (),
+        hosts: Sequence[str] = ("*",),
         requests: RequestLog | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.protocol = Rehearsal()
         self.limits = limits or Limits()
         self.counters = Counters()
-        self._options: dict[str, Any] = {"access": access, "rights": rights, "cors": cors, "requests": requests}
+        self._options: dict[str, Any] = {
+            "access": access,
+            "rights": rights,
+            "browser_rules": rules("127.0.0.1", hosts, cors, secure=tls is not None),
+            "requests": requests,
+        }
         self._protocols = protocols if protocols is not None else (self.protocol,)
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))

@@ -117,6 +117,7 @@ class Server:
         )
         self.urls: list[str] = []
         self.count = len(paths)
+        self._others = sum(options.get(port) is not None for port in ("management_port", "metrics_port"))
         self._errors: list[str] = []
         assert self.process.stderr
         self._reader = threading.Thread(target=lambda: self._errors.extend(self.process.stderr or ()), daemon=True)
@@ -145,6 +146,20 @@ class Server:
                     return line.split()[2]
             time.sleep(0.01)
         raise AssertionError("the server does not say where gRPC listens")
+
+    def said(self) -> tuple[str, ...]:
+        """The lines on standard error up to now."""
+        return tuple(self._errors)
+
+    def ports(self) -> dict[str, str]:
+        """The addresses of the ready server's other ports, by the right that each is for."""
+        found: dict[str, str] = {}
+        deadline = time.monotonic() + 10
+        while len(found) < self._others and time.monotonic() < deadline:
+            said = (line.split(" at ") for line in tuple(self._errors) if line.startswith(("management at ", "metrics at ")))
+            found = {right: url.strip() for right, url in said}
+            time.sleep(0.01)
+        return found
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""

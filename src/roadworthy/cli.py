@@ -335,6 +335,12 @@ def predict(bundle: Path, files: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--tls-client-ca", "client_ca", type=EXISTING_FILE, help="Only clients with a certificate of this authority.")
 @click.option("--tokens", type=EXISTING_FILE, help="Bearer tokens and their rights (TOML or JSON).")
 @click.option("--cors", multiple=True, help="An origin whose pages may call, e.g. https://example.org; may be repeated.")
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    help="A name in the Host header to answer to beside localhost, e.g. models.example.org; may be repeated; '*': any.",
+)
 @click.option("--log-requests", is_flag=True, help="One line of JSON a request on standard error.")
 @click.option("--traces", help="Send OpenTelemetry traces to this OTLP endpoint (needs the extra otel).")
 @click.option("--draft-jpeg", is_flag=True, help="Decode large JPEGs at a fraction of their size: faster, other pixels.")

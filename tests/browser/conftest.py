@@ -19,7 +19,9 @@ def browser() -> Iterator[webdriver.Chrome]:
         pytest.skip("needs Chromium and its driver: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = program
-    for argument in ("--headless=new", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run"):
+    # A name as an attacker's DNS server would answer for it (DNS rebinding).
+    rebound = "--host-resolver-rules=MAP evil.test 127.0.0.1"
+    for argument in ("--headless=new", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run", rebound):
         options.add_argument(argument)
     if os.geteuid() == 0:
         # Chromium's sandbox does not start as root, as which containers run their tests.

@@ -117,6 +117,12 @@ def test_defaults(asked: Callable[..., Settings | str], null_bundle: Path, monke
     assert isinstance(said, Settings) and said.processes == 3
 
 
+def test_names_and_origins_are_repeated(asked: Callable[..., Settings | str]) -> None:
+    settings = asked("--allowed-host", "a.example", "--allowed-host", "b.example", "--cors", "https://c.example")
+    assert isinstance(settings, Settings)
+    assert settings.allowed_hosts == ("a.example", "b.example") and settings.cors == ("https://c.example",)
+
+
 def test_every_setting_has_its_option() -> None:
     options = {option.name for option in commands.serve.params if isinstance(option, click.Option)}
     assert {name for name in Settings.__dataclass_fields__ if name != "sources"} <= options
@@ -153,6 +159,8 @@ def test_what_only_the_machine_can_tell(null_bundle: Path, tmp_path: Path, taken
         ({"certificate": str(certificate), "key": str(certificate)}, "c.pem"),
         ({"key": str(certificate)}, "needs a certificate"),
         ({"client_ca": str(certificate)}, "needs a certificate"),
+        ({"allowed_hosts": ("http://a.example",)}, "--allowed-host takes the name of a host alone"),
+        ({"cors": ("a.example",)}, "--cors takes an origin"),
         ({"tokens": str(tokens)}, "is no file of tokens"),
         ({"tokens": str(tmp_path / "none.toml")}, "the tokens cannot be read"),
     )

@@ -138,7 +138,9 @@ def _hangs_up(at: Address, books: Books, over: threading.Event) -> None:
     body = DIALECTS["oip"].body(row())
     while not over.wait(0.1):
         with contextlib.suppress(OSError), connected(at.url) as client:
-            client.sendall(b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body[:-5]))
+            client.sendall(
+                b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body[:-5])
+            )
             books.hung_up += 1
 
 

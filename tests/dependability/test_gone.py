@@ -26,7 +26,7 @@ def request_of(x: list[float], dialect: str = "oip") -> bytes:
     """The whole HTTP request as bytes."""
     spoken = DIALECTS[dialect]
     body = spoken.body(x)
-    return b"POST %s HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%s" % (spoken.path("breaker").encode(), len(body), body)
+    return b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (spoken.path("breaker").encode(), len(body), body)
 
 
 @pytest.mark.parametrize("dialect", list(DIALECTS))

@@ -61,7 +61,7 @@ def silent_reader(url: str) -> float:
 ESTABLISHED = 1
 _ROWS = b",".join([b"0,0,0.123456"] * 300_000)
 _BODY = b'{"inputs":[{"name":"x","shape":[300000,3],"datatype":"FP32","data":[%s]}]}' % _ROWS
-BIG = b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+BIG = b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
 
 
 def others(url: str, seconds: float) -> list[float]:
@@ -84,7 +84,7 @@ def test_slow_heads_slow_bodies_slow_readers(serve: Callable[..., Server], break
     with ThreadPoolExecutor(3 * count + 1) as pool:
         heads = [pool.submit(trickle, url, b"POST /v2/models/breaker/infer HTTP/1.1\r\n", b"a: b\r\n") for _ in range(count)]
         bodies = [
-            pool.submit(trickle, url, b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: a\r\ncontent-length: 9999\r\n\r\n", b" ")
+            pool.submit(trickle, url, b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9999\r\n\r\n", b" ")
             for _ in range(count)
         ]
         readers = [pool.submit(silent_reader, url) for _ in range(count)]

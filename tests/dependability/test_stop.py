@@ -167,7 +167,7 @@ def test_with_a_stalled_client(serve: Callable[..., Server], breaker: Path) -> N
     url = server.wait_ready()
     with connected(url) as half_head, connected(url) as half_body, connected(url, buffer=4096) as silent:
         half_head.sendall(b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost:")
-        half_body.sendall(b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{")
+        half_body.sendall(b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{")
         silent.sendall(big_request())
         time.sleep(0.5)
         code, seconds, left = stopped(server)
@@ -187,7 +187,7 @@ def big_request() -> bytes:
     """One whose answer is too large for the sockets' buffers."""
     rows = b",".join([b"0,0,0.123456"] * 300_000)
     body = b'{"inputs":[{"name":"x","shape":[300000,3],"datatype":"FP32","data":[%s]}]}' % rows
-    return b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+    return b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
 
 def test_the_terminal_signals_everybody(serve: Callable[..., Server], steady: Path, gate: Path) -> None:
@@ -223,7 +223,10 @@ def test_while_clients_come_and_go(serve: Callable[..., Server], breaker: Path) 
     server = serve(breaker, workers=2, limits={"drain_seconds": HANG_SECONDS})
     url = server.wait_ready()
     body = DIALECTS["oip"].body(row())
-    request = b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+    request = b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (
+        len(body),
+        body,
+    )
     answered: list[int] = []
     cut: list[str] = []
 

@@ -279,7 +279,7 @@ def talk(url: str, *pieces: bytes, pause: float = 0.0) -> bytes:
         return answer
 
 
-HEAD = b"POST /v2/models/linear/infer HTTP/1.1\r\nhost: a\r\nconnection: close\r\n"
+HEAD = b"POST /v2/models/linear/infer HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
 
 
 def test_what_is_wrong_with_the_request_itself(serve: Serve, null_bundle: Path) -> None:

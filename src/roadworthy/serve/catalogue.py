@@ -109,4 +109,8 @@ class Catalogue(msgspec.Struct, frozen=True):
 
 def order(version: str) -> tuple[int, int, str]:
     """A key that sorts versions oldest first: whole numbers by size, after them anything else by the alphabet."""
-    return (0, int(version), "") if version.isdecimal() else (1, 0, version)
+    if not (version.isascii() and version.isdecimal()):
+        return (1, 0, version)
+    # Not as an int: Python refuses to read one of thousands of digits.
+    digits = version.lstrip("0")
+    return (0, len(digits), digits)

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from typing import Annotated
+
 import msgspec
+
+from roadworthy.core.errors import InvalidRequest
+
+LONGEST_NAME = 255
+"""Bytes of a model's name, a version or a label: as many as a folder's name may have on Linux."""
+LONGEST_PATH = 4096
+"""Bytes of a path on Linux, with the NUL that ends it."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Command(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -57,7 +71,7 @@ class SetShadow(Command, frozen=True):
 class Scale(Command, frozen=True):
     """So many instances of the version in the whole server, spread over its workers; at least one in each."""
 
-    instances: int
+    instances: Count
     version: str | None = None
 
 
@@ -69,7 +83,7 @@ class Configure(Command, frozen=True):
 
     path: str
     versions: tuple[str, ...] = ()
-    latest: int = 1
+    latest: Count = 1
     labels: dict[str, str] = {}
 
 
@@ -80,3 +94,40 @@ class Replace(msgspec.Struct, frozen=True, tag=True):
 
 
 AnyCommand = Load | Unload | SetDefault | SetLabels | SetCanary | SetShadow | Scale | Configure | Replace
+
+
+def check(command: AnyCommand) -> None:
+    """Raises InvalidRequest where a text in ``command`` can be no name or path on any server: it never gets to the file system."""
+    for what, value in _texts(command):
+        longest = LONGEST_PATH - 1 if what == "path" else LONGEST_NAME
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError:
+            raise InvalidRequest(f"the {what} holds half a surrogate pair, which is no character") from None
+        if _CONTROL.search(value):
+            raise InvalidRequest(f"the {what} holds a control character")
+        if size > longest:
+            raise InvalidRequest(f"the {what} has {size} bytes; {longest} is the most that one can have")
+        if not value and what != "path":
+            raise InvalidRequest(f"the {what} is empty")
+
+
+def _texts(command: AnyCommand) -> Iterator[tuple[str, str]]:
+    """Every text in ``command``, with what it is."""
+    if isinstance(command, Replace):
+        for configured in command.models:
+            yield from _texts(configured)
+        return
+    yield "name", command.name
+    match command:
+        case Load(path=path, version=version):
+            yield from (("path", path or ""), ("version", "1" if version is None else version))
+        case Configure(path=path, versions=versions, labels=labels):
+            yield "path", path
+            yield from (("version", version) for version in (*versions, *labels.values()))
+            yield from (("label", label) for label in labels)
+        case SetLabels(labels=labels):
+            yield from (("version", version) for version in labels.values())
+            yield from (("label", label) for label in labels)
+        case _ if command.version is not None:
+            yield "version", command.version

@@ -10,7 +10,7 @@ from roadworthy.core.errors import Unavailable, UnknownModel
 from roadworthy.core.types import Arrays
 from roadworthy.preprocess.answer import Ranked
 from roadworthy.serve.catalogue import Catalogue, Served
-from roadworthy.serve.commands import AnyCommand
+from roadworthy.serve.commands import AnyCommand, check
 from roadworthy.serve.counters import Counters
 from roadworthy.serve.decoding import Decoder
 from roadworthy.serve.lane import InferenceFailed as InferenceFailed
@@ -62,7 +62,8 @@ class DataPlane:
     """
 
     def __init__(self, *, limits: Limits = DEFAULT, manage: Manage, totals: Totals, counters: Counters, draft_jpeg: bool = False) -> None:
-        self.limits, self.manage, self.totals, self.counters = limits, manage, totals, counters
+        self.limits, self.totals, self.counters = limits, totals, counters
+        self._manage = manage
         self.catalogue = Catalogue()
         self.opened = False
         self.draining = False
@@ -133,6 +134,11 @@ class DataPlane:
         if request.target.shadow is not None and (shadow := self._lanes.get((model.name, request.target.shadow))):
             mirror(shadow, feeds, outputs)
         return InferResponse(model.name, model.version, outputs, model.rank(outputs) if request.rank else ())
+
+    async def manage(self, command: AnyCommand) -> None:
+        """Carry ``command`` out on the whole server; raises InvalidRequest for names and paths that cannot be, or what went wrong."""
+        check(command)
+        await self._manage(command)
 
     # What the worker does as the supervisor says
 

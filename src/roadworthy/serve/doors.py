@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from roadworthy.core.errors import BackendMissing, EnvironmentFault, UsageError
 from roadworthy.core.version import __version__
-from roadworthy.serve import access
+from roadworthy.serve import access, browsers
 from roadworthy.serve.connection import Connection
 from roadworthy.serve.connections import Connections
 from roadworthy.serve.dataplane import DataPlane
@@ -61,8 +61,9 @@ def apps(plane: DataPlane, settings: Settings, grpc_port: int | None, traces: Tr
     tokens = access.read_tokens(Path(settings.tokens)) if settings.tokens else access.EVERYBODY
     requests = RequestLog() if settings.log_requests else None
     protocols = tuple(_protocols(plane, grpc_port))
+    rules = browsers.rules(settings.host, settings.allowed_hosts, settings.cors, secure=settings.certificate is not None)
     return tuple(
-        App(plane, protocols, rights=door.rights, access=tokens, cors=settings.cors, requests=requests, traces=traces)
+        App(plane, protocols, rights=door.rights, access=tokens, browser_rules=rules, requests=requests, traces=traces)
         for door in doors(settings)
     )
 

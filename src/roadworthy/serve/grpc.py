@@ -40,8 +40,9 @@ CODES = {
 }  # fmt: skip
 """gRPC's codes by the HTTP status of a RequestError; INVALID_ARGUMENT for any other."""
 
-SENTENCE = 1000
-"""Characters of a refusal, which travels in headers: clients take 8 KiB of them, and a sentence may repeat a name that they sent."""
+SENTENCE = 2000
+"""Bytes of a refusal, which travels in headers, where one that is not ASCII takes three: clients take 8 KiB of them, and a sentence may
+repeat a name that they sent."""
 
 
 @dataclass(frozen=True)
@@ -288,8 +289,13 @@ def _refusal(problem: Exception, rpc: wire.Rpc) -> _Refusal:
     if isinstance(problem, RequestError):
         # What gRPC's clients with a retry policy wait for.
         after = (("grpc-retry-pushback-ms", str(round(problem.after * 1000))),) if isinstance(problem, Unavailable) else ()
-        return _Refusal(CODES.get(problem.status, "INVALID_ARGUMENT"), problem.message[:SENTENCE], after)
+        return _Refusal(CODES.get(problem.status, "INVALID_ARGUMENT"), _cut(problem.message), after)
     if isinstance(problem, InferenceFailed):
-        return _Refusal("INTERNAL", problem.message[:SENTENCE])
+        return _Refusal("INTERNAL", _cut(problem.message))
     LOG.error("no answer to %s/%s", rpc.service, rpc.name, exc_info=problem)
     return _Refusal("INTERNAL", "the server failed on this request; its log says how")
+
+
+def _cut(sentence: str) -> str:
+    """As much of it as a client takes."""
+    return sentence.encode("utf-8", "replace")[:SENTENCE].decode("utf-8", "ignore")

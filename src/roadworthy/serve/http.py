@@ -14,8 +14,9 @@ from urllib.parse import parse_qsl
 import orjson
 
 from roadworthy.core.errors import RequestError, TooLarge
-from roadworthy.serve import encoding, metrics
+from roadworthy.serve import browsers, encoding, metrics
 from roadworthy.serve.access import EVERYBODY, Access
+from roadworthy.serve.browsers import BrowserRules
 from roadworthy.serve.dataplane import DataPlane
 from roadworthy.serve.logs import RequestLog
 from roadworthy.serve.protocols import Call, NoSuchPath, Protocol, Reply, Right, WrongVerb, hints
@@ -28,8 +29,6 @@ EVERY_RIGHT: frozenset[Right] = frozenset(("open", "inference", "management", "m
 METRICS = ("/metrics", "/monitoring/prometheus/metrics")
 ASIDE = 64 * 1024
 """Bytes from which packing an answer is left to a thread; unpacking is from a 16th of it, as it may grow a thousandfold."""
-EXPOSED = b"inference-header-content-length, retry-after, x-request-id"
-"""What a page of another origin may read of an answer's headers."""
 ID_LENGTH = 128
 
 log = logging.getLogger(__name__)
@@ -68,31 +67,33 @@ class App:
         *,
         access: Access = EVERYBODY,
         rights: frozenset[Right] = EVERY_RIGHT,
-        cors: Sequence[str] = (),
+        browser_rules: BrowserRules = browsers.ANY_HOST,
         requests: RequestLog | None = None,
         traces: Traces | None = None,
     ) -> None:
         self.plane, self.limits = plane, plane.limits
         self._protocols: tuple[Protocol, ...] = (*protocols, Exposition(plane))
         self._access, self._rights, self._requests, self._traces = access, rights, requests, traces
-        self._cors = frozenset(origin.encode() for origin in cors)
+        self._browsers = browser_rules
         prefix = os.urandom(6).hex().encode()
         self._ids = (b"%b-%x" % (prefix, number) for number in itertools.count(1))
 
     def admit(self, request: Request) -> None:
         """Say whose the request is and, where its head alone is enough to refuse it, set its ``reply``; otherwise that is ``None``.
 
-        For the caller to do before it reads the body: a path that is not here, a caller who may not, a body that is too
-        large or in a form that is not read.
+        For the caller to do before it reads the body: a page of another origin, a path that is not here, a caller who may not, a body
+        that is too large or in a form that is not read.
         """
         headers = request.headers
         sent = headers.get(b"x-request-id")
         request.id = sent if sent and len(sent) <= ID_LENGTH else next(self._ids)
         request.protocol = self._owner(request.path)
-        if self._cors and request.method == "OPTIONS" and b"access-control-request-method" in headers:
-            request.reply = self._preflight(headers)
-            return
         try:
+            self._browsers.check_host(headers)
+            if self._browsers.origins and request.method == "OPTIONS" and b"access-control-request-method" in headers:
+                request.reply = self._browsers.preflight(headers)
+                return
+            self._browsers.check_origin(request.method, headers)
             right = request.protocol.right(request.method, request.path)
             if right not in self._rights:
                 request.protocol = NOBODY
@@ -132,8 +133,11 @@ class App:
             lines += b"".join([b"%b: %b\r\n" % header for header in reply.headers if header[0] != b"x-request-id"])
         if reply.status in (429, 503) and not any(name == b"retry-after" for name, _ in reply.headers):
             lines += b"retry-after: 1\r\n"
-        if self._cors and (origin := self._allowed(request.headers)):
-            lines += b"access-control-allow-origin: %b\r\naccess-control-expose-headers: %b\r\nvary: origin\r\n" % (origin, EXPOSED)
+        if self._browsers.origins and (origin := self._browsers.allowed_origin(request.headers)):
+            lines += b"access-control-allow-origin: %b\r\naccess-control-expose-headers: %b\r\nvary: origin\r\n" % (
+                origin,
+                browsers.EXPOSED,
+            )
         return lines
 
     def answered(self, request: Request, reply: Reply) -> None:
@@ -165,20 +169,6 @@ class App:
         if len(body) < ASIDE // 16:
             return encoding.unpack(body, coding, self.limits.body)
         return await asyncio.to_thread(encoding.unpack, body, coding, self.limits.body)
-
-    def _allowed(self, headers: Mapping[bytes, bytes]) -> bytes | None:
-        origin = headers.get(b"origin")
-        return origin if origin is not None and (origin in self._cors or b"*" in self._cors) else None
-
-    def _preflight(self, headers: Mapping[bytes, bytes]) -> Reply:
-        """What a browser asks before a page of another origin may call. It sends no token with the question."""
-        if self._allowed(headers) is None:
-            return Reply(403, orjson.dumps({"error": "pages of this origin may not call this server"}))
-        asked = headers.get(b"access-control-request-headers")
-        allowed = [(b"access-control-allow-methods", b"GET, HEAD, POST, PUT, DELETE, OPTIONS"), (b"access-control-max-age", b"600")]
-        if asked is not None:
-            allowed.append((b"access-control-allow-headers", asked))
-        return Reply(204, b"", headers=tuple(allowed))
 
 
 def refusal(request: Request, problem: RequestError) -> Reply:

@@ -19,7 +19,7 @@ from roadworthy.serve.long_body import LEAST, LongBody
 
 SWALLOWED = 64 * 1024
 """Bytes of a refused body that are read and dropped, so that the connection can stay; before a longer one it is closed."""
-ABSOLUTE = re.compile(rb"^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?]*/?")
+ABSOLUTE = re.compile(rb"^[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#]*)/?")
 """Scheme and host of a request's target, as a proxy gets it."""
 
 
@@ -128,6 +128,9 @@ class Reading:
         if b"," in host if host is not None else self._parser.get_http_version() == "1.1":
             self.refuse(InvalidRequest("a request of HTTP/1.1 has one Host header"))
             return
+        if (absolute := ABSOLUTE.match(url)) and absolute[1]:
+            # This is the host that is asked, and not what the header says (RFC 9112, 3.2.2).
+            headers[b"host"] = absolute[1].rpartition(b"@")[2]
         path, query = _parts(url)
         self.request = request = Request(self._parser.get_method().decode(), path, query, headers, self.peer)
         self._app.admit(request)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import msgspec
 
 from roadworthy.core.errors import BundleError, Forbidden, UnknownModel, UsageError
 from roadworthy.serve.catalogue import order
+
+LOG = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 
@@ -72,7 +76,7 @@ def locate(sources: Sequence[Path], name: str, version: str | None, path: str | 
     else:
         inside = _inside(sources, path)
         found = tuple(sorted(_scan(inside, named=name), key=lambda one: order(one.version)))
-    found = tuple(one for one in found if version in (None, one.version))
+    found = tuple(one for one in found if one.name == name and version in (None, one.version))
     if not found:
         wanted = f"version {version} of " if version else ""
         raise UnknownModel(f"there is no bundle of {wanted}{name!r} {f'at {path}' if path else 'in the directories that are served'}")
@@ -89,9 +93,13 @@ def digest(path: Path) -> str:
 
 def _inside(sources: Sequence[Path], path: str) -> Path:
     for source in sources:
-        wanted = (source / path).resolve()
-        if wanted.is_relative_to(source.resolve()) and wanted.exists():
-            return wanted
+        try:
+            wanted = (source / path).resolve()
+            if wanted.is_relative_to(source.resolve()) and wanted.exists():
+                return wanted
+        except (OSError, RuntimeError, ValueError):
+            # A name that is too long, a loop of links, a folder that may not be read, a NUL: nothing lies there.
+            continue
     raise Forbidden(f"{path} does not lie inside the directories that this server was started with")
 
 
@@ -111,9 +119,31 @@ def _scan(source: Path, named: str | None = None) -> Iterator[Found]:
 
 def _folders(path: Path) -> list[Path]:
     try:
-        return sorted(one for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
+        return sorted(one for one in path.iterdir() if not one.name.startswith(".") and one.is_dir() and _can_be_named(one))
     except OSError:
         return []
+
+
+def is_text(name: str) -> bool:
+    """Whether a name from the file system is UTF-8 there, so that a client can say it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _can_be_named(folder: Path) -> bool:
+    named = is_text(folder.name)
+    if not named:
+        _say_unnamed(folder)
+    return named
+
+
+@cache
+def _say_unnamed(folder: Path) -> None:
+    """Once, however often the directory is looked at."""
+    LOG.warning("%a is not served: the folder's name is not UTF-8, so that no client can name it; rename it", str(folder))
 
 
 def _found(path: Path, name: str | None, version: str | None = None) -> Found:

@@ -49,6 +49,8 @@ def serve_as(settings: Settings) -> None:
     for source in settings.sources:
         if not Path(source).exists():
             raise UsageError(f"{source} does not exist; give a bundle, or a directory of bundles")
+        if not repository.is_text(source):
+            raise UsageError(f"{source!a} cannot be served: its name is not UTF-8; rename it")
     repository.refuse_twins([Path(source) for source in settings.sources])
     logs.configure()
     process.take_descriptors()
@@ -57,6 +59,8 @@ def serve_as(settings: Settings) -> None:
         if traces is not None:
             stack.callback(traces.close)
         listeners = [stack.enter_context(doors.listen(settings.host, door.port)) for door in doors.doors(settings)]
+        # A name is resolved once: every worker, gRPC and the check of the Host header go by this address.
+        settings = replace(settings, host=listeners[0].getsockname()[0])
         grpc_port = None
         if settings.grpc_port is not None:
             grpc.check()

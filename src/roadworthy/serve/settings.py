@@ -17,7 +17,9 @@ class Settings:
     ``workers`` 0 is one a core, at most eight; ``threads`` and ``batch`` ``None`` are measured for every model. ``versions`` is
     how many of the newest of a model in a directory are served, 0 for all; ``watch`` seconds lie between two looks at the
     directories, 0 for none.
-    ``delay`` seconds are waited for more requests to come before a call (0: never). ``cors`` holds origins whose pages may call.
+    ``delay`` seconds are waited for more requests to come before a call (0: never). ``cors`` holds origins whose pages may call,
+    ``allowed_hosts`` names in a Host header that are answered to beside those of loopback (``*``: all). Without any, a listener on
+    loopback answers to the names of loopback alone, and another one to all names.
     """
 
     sources: tuple[str, ...]
@@ -37,6 +39,7 @@ class Settings:
     client_ca: str | None = None
     tokens: str | None = None
     cors: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     log_requests: bool = False
     draft_jpeg: bool = False
     traces: str | None = None

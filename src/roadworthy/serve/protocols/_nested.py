@@ -39,9 +39,20 @@ def read(body: bytes, depth: int) -> Any:
         if b"NaN" not in body and b"Infinity" not in body:
             raise InvalidRequest(f"JSON Parse error: {problem}") from None
     try:
-        return json.loads(body)
+        found = json.loads(body.decode())
     except (ValueError, RecursionError) as problem:
         raise InvalidRequest(f"JSON Parse error: {problem}") from None
+    if b"\\u" in body:
+        _check_characters(found)
+    return found
+
+
+def _check_characters(found: Any) -> None:
+    """Half a surrogate pair is no character, and cannot be written again; the standard library reads it all the same."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest("JSON Parse error: a text holds half a surrogate pair, which is no character") from None
 
 
 def booleans(body: bytes) -> bool:

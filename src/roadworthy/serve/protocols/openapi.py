@@ -22,18 +22,19 @@ JSON, BINARY, TEXT = "application/json", "application/octet-stream", "text/plain
 ERRORS = {
     400: "The request does not fit the protocol or the model.",
     401: "No token, or one that is not known here.",
-    403: "The token does not have the right, or what is asked for is not allowed.",
+    403: "The token does not have the right, what is asked for is not allowed, or a web page of another origin asks.",
     404: "There is no such model, version or path.",
     408: "The request did not arrive in time.",
     409: "The server's state does not allow it.",
     413: "The body or an image is above its limit.",
     415: "The body is in a form that is not read here.",
+    421: "The server does not answer to the name in the Host header.",
     500: "The model failed on inputs that fit its signature.",
     501: "Not offered by this server.",
     503: "Not ready, or too busy; Retry-After says when to ask again.",
     504: "The client's or the server's time ran out before there was an answer.",
 }
-ALWAYS = (400, 401, 403)
+ALWAYS = (400, 401, 403, 421)
 SENT = (408, 413, 415)
 INFER = (404, 500, 503, 504)
 FIND = (404, 503)
