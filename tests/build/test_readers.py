@@ -19,6 +19,14 @@ from roadworthy.build.job import Job
 from roadworthy.core import isolate
 
 UNREAD = {
+    "Draw.high": "for deployments without data",
+    "Draw.kind": "for deployments without data",
+    "Draw.low": "for deployments without data",
+    "Fill.name": "for deployments without data",
+    "Fill.spans": "for deployments without data",
+    "Fill.stated": "for deployments without data",
+    "Loaded.fills": "for deployments without data",
+    "Loaded.samples": "for deployments without data",
     "Quantization.scale": "nothing here is quantised",
     "Quantization.zero_point": "nothing here is quantised",
     "Source.arch": "for sources that are weights alone",
