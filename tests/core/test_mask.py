@@ -64,7 +64,7 @@ def test_libraries_are_told_only_where_something_is_hidden_and_the_users_own_wor
 def test_a_word_that_is_no_level_and_another_architecture_are_refused(amx: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(mask.MASK, "avx3")
     for ask in (host.this_host, host.library_caps):
-        with pytest.raises(UsageError, match=r"ROADWORTHY_CPU_MASK=avx3 is no level of CPU features; choose from sse4_2, avx2, .*amx"):
+        with pytest.raises(UsageError, match=r"ROADWORTHY_CPU_MASK=avx3 is not a level of CPU features; choose from sse4_2, avx2, .*amx"):
             ask()
     monkeypatch.setenv(mask.MASK, "avx2")
     monkeypatch.setattr(host.platform, "machine", lambda: "aarch64")
@@ -77,7 +77,7 @@ def test_the_command_refuses_a_mask_that_is_none_before_it_does_anything(tmp_pat
     command = [str(Path(sys.executable).with_name("roadworthy")), "deploy", "model.npz", "-o", "bundle"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {mask.MASK: "AVX2"})
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: ROADWORTHY_CPU_MASK=AVX2 is no level of CPU features; choose from ")
+    assert done.stderr.startswith("error: ROADWORTHY_CPU_MASK=AVX2 is not a level of CPU features; choose from ")
     assert not any(tmp_path.iterdir())
 
 

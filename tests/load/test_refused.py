@@ -207,7 +207,7 @@ def test_what_brings_its_own_architecture_takes_no_other(tmp_path: Path, net_fil
         ("x:float32[batch,0]", 17, "neither a positive number"),
         ("x:float32[n,3]", 11, "only the number of samples may be left open"),
         ("x:float32[3,batch]", 13, "can only be the first size"),
-        ("x:int64[batch] from 1", 15, "'from 1' is no range such as 'in 0..255'"),
+        ("x:int64[batch] from 1", 15, "'from 1' is not a range such as 'in 0..255'"),
         ("x:int64[batch] in 0.5..7", 15, "holds whole numbers"),
         ("x:int64[batch] in 9..7", 15, "9 is more than 7"),
         ("x:uint8[batch] in 0..256", 15, "uint8 holds 0 to 255"),

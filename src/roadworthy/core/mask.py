@@ -41,10 +41,10 @@ LEVELS = {
 
 
 def mask() -> str:
-    """The level that the environment sets, or "" where it sets none. Raises UsageError for a word that is no level."""
+    """The level that the environment sets, or "" where it sets none. Raises UsageError for a word that is not one of `LEVELS`."""
     name = os.environ.get(MASK, "").strip()
     if name and name not in LEVELS:
-        raise UsageError(f"{MASK}={name} is no level of CPU features; choose from {', '.join(LEVELS)}, or unset {MASK}")
+        raise UsageError(f"{MASK}={name} is not a level of CPU features; choose from {', '.join(LEVELS)}, or unset {MASK}")
     return name
 
 

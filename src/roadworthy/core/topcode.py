@@ -47,7 +47,7 @@ class Statement:
 
 
 def statements(source: str) -> tuple[Statement, ...]:
-    """The statements of ``source`` that run something at import; none where it is no Python at all.
+    """The statements of ``source`` that run something at import; none where it is not valid Python.
 
     Definitions, imports, plain assignments and setting up (seeds, loggers, paths) do not count; neither does what stands under
     ``if __name__ == "__main__":``. It is a judgement by names: nothing is resolved and nothing runs.

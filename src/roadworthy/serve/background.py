@@ -1,4 +1,4 @@
-"""Work that nobody awaits. The event loop itself keeps only weak references to tasks."""
+"""Tasks that no caller awaits, kept alive until they end: the event loop itself keeps only weak references to tasks."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def check(command: AnyCommand) -> None:
         try:
             size = len(value.encode())
         except UnicodeEncodeError:
-            raise InvalidRequest(f"the {what} holds half a surrogate pair, which is no character") from None
+            raise InvalidRequest(f"the {what} holds half a surrogate pair, which is not a character") from None
         if _CONTROL.search(value):
             raise InvalidRequest(f"the {what} holds a control character")
         if size > longest:

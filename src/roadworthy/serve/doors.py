@@ -158,7 +158,7 @@ def url(listener: socket.socket, secure: bool) -> str:
 
 
 async def welcome(connection: socket.socket, app: App, connections: Connections, options: TlsOptions) -> None:
-    """Answer with ``app`` whoever is at the other end of an accepted ``connection``."""
+    """Serve an accepted ``connection`` with ``app``."""
     connection.setblocking(False)
     try:
         await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(app, connections), connection, **options)

@@ -66,7 +66,7 @@ def _range(text: str, spec: TensorSpec, bounds: str) -> Range:
     at = len(text) - len(bounds)
     match = BOUNDS.fullmatch(bounds)
     if not match:
-        raise _wrong(text, at, f"{bounds.strip()!r} is no range such as 'in 0..255'", RANGED)
+        raise _wrong(text, at, f"{bounds.strip()!r} is not a range such as 'in 0..255'", RANGED)
     if spec.dtype == BYTES:
         raise _wrong(text, at, "byte strings have no range", FORM)
     try:

@@ -11,7 +11,7 @@ from roadworthy.build.measure.race import Race
 from roadworthy.core.stages import Measured
 
 MARGIN = {"latency": 0.02, "throughput": 0.02, "size": 0.01, "memory": 0.05}
-"""Leads smaller than this share are ties, however sure: nobody notices them, and the simpler one is worth more."""
+"""Leads smaller than this share are ties, however sure: no user notices them, and the simpler one is worth more."""
 CLEAR = 0.05
 """Where disturbed rounds have to be counted, the whole interval of a lead must lie beyond this share."""
 WRONG = 0.05

@@ -52,7 +52,7 @@ def _check_characters(found: Any) -> None:
     try:
         json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise InvalidRequest("JSON Parse error: a text holds half a surrogate pair, which is no character") from None
+        raise InvalidRequest("JSON Parse error: a text holds half a surrogate pair, which is not a character") from None
 
 
 def booleans(body: bytes) -> bool:
