@@ -73,9 +73,9 @@ def installed() -> Iterator[None]:
     registry.names.cache_clear()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def planted() -> Iterator[None]:
-    """``installed`` from here on."""
+    """``installed`` for the tests of one file: the files after it ask what the project itself has."""
     with installed():
         yield
 
@@ -87,7 +87,7 @@ def planted_here() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def linear(planted: None, tmp_path_factory: pytest.TempPathFactory) -> Linear:
-    """One of them for everybody; nobody changes it."""
+    """One for the tests of a file, which do not change it."""
     return make(tmp_path_factory.mktemp("linear"))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def ended(desk: Path, command: tuple[str, ...], *signals: int, before: Callable[
     files = sorted(path.name for path in desk.iterdir())
     scratch = desk.parent / "scratch"
     with subprocess.Popen(
-        [ROADWORTHY, *command], cwd=desk, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=before,
+        [ROADWORTHY, *command], cwd=desk, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=partial(_begin, before),
         env=os.environ | {"TMPDIR": str(scratch)},
     ) as process:  # fmt: skip
         assert process.stderr is not None
@@ -57,6 +58,14 @@ def ended(desk: Path, command: tuple[str, ...], *signals: int, before: Callable[
     assert list(scratch.iterdir()) == []
     assert sorted(path.name for path in desk.iterdir()) == files
     return process.returncode, errors
+
+
+def _begin(before: Callable[[], object] | None) -> None:
+    """A program that ran in the background, or under nohup, hands on to its children that these signals are ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    if before is not None:
+        before()
 
 
 DEPLOY = ("deploy", "model.npz", "--data", "waits.py:load", "-o", "bundle")
