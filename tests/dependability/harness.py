@@ -286,3 +286,11 @@ def records() -> Iterator[Record]:
     """Everything that was kept."""
     for file in sorted(RECORDS.glob("*.json")):
         yield Record(**json.loads(file.read_text()))
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether the process runs; it may end, and be reaped, between two looks at it."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

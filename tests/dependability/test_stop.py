@@ -21,6 +21,7 @@ from dependability.harness import (
     ask,
     connected,
     in_hand,
+    lives,
     load,
     loading,
     metric,
@@ -44,7 +45,7 @@ def stopped(server: Server) -> tuple[int, float, list[psutil.Process]]:
     begun = time.monotonic()
     code = server.stop()
     seconds = time.monotonic() - begun
-    return code, seconds, [one for one in below if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    return code, seconds, [one for one in below if lives(one)]
 
 
 def test_idle(serve: Callable[..., Server], breaker: Path) -> None:

@@ -24,6 +24,7 @@ from dependability.harness import (
     SEGFAULT,
     Server,
     ask,
+    lives,
     load,
     loading,
     port_of,
@@ -167,7 +168,7 @@ def test_the_kernel_ends_a_worker_that_takes_all_memory(
     with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client:
         # Which worker a connection went to is the server's affair; the other one has room for what is asked.
         begun = time.monotonic()
-        while victim.is_running() and victim.status() != psutil.STATUS_ZOMBIE and time.monotonic() - begun < HANG_SECONDS:
+        while lives(victim) and time.monotonic() - begun < HANG_SECONDS:
             with httpx.Client(base_url=url, timeout=HANG_SECONDS) as poisoner:
                 codes.append(outcome(poisoner, DEVOUR))
         until(lambda: answers(url), "the other worker answers")
@@ -323,5 +324,5 @@ def test_nobody_is_left_when_the_supervisor_is_killed(serve: Callable[..., Serve
     server.wait_ready()
     below = psutil.Process(server.process.pid).children(recursive=True)
     server.process.kill()
-    until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in below), "the workers end")
+    until(lambda: not any(map(lives, below)), "the workers end")
     record("worker", "no-supervisor", injected="SIGKILL to the supervisor", held="its workers end by themselves", workers=len(below))
