@@ -71,6 +71,8 @@ def test_without_data_the_second_gets_the_noise_of_the_first(job: Job) -> None:
     found = compare([first, replace(other(job, "copy.npz"), data=None, samples=40)], timed=False)
     assert found.data == "generated"
     assert "nothing here was proven on real ones" in found.sides[0].notes[0]
+    said = [text.removeprefix("warning: ") for text in found.sides[0].notes]
+    assert len(said) == len(set(said))
     assert found.pairings[0].parity is not None and found.pairings[0].parity.max_rel == 0.0
 
 

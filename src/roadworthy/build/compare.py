@@ -103,7 +103,7 @@ def _load_all(jobs: Sequence[Job], shop: Workshop) -> list[_Model]:
         here = replace(shop, path=shop.path / f"side-{index}")
         try:
             loaded, data = load_original(sources[index], job, contract, here, calibrate=0)
-            models[index] = _Model(names[index], sources[index], loaded, data, here, tuple(note.text for note in data.notes))
+            models[index] = _Model(names[index], sources[index], loaded, data, here, ())
         except (DataError, SourceError, UsageError) as problem:
             problems[index] = problem
     if not models:

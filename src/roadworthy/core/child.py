@@ -59,7 +59,7 @@ class _Answers:
                 view = view[self._pipe.write(view) :]
 
     def tell(self, heard: Heard) -> None:
-        """A line that is no answer."""
+        """A line that is not an answer."""
         self.write(b"!" + codec.to_json(heard))
 
     def _renew(self) -> None:
