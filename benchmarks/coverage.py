@@ -90,11 +90,11 @@ def make(family: str, name: str, size: int, path: Path) -> None:
 
 def carry(family: str, name: str, size: int, path: Path) -> Found:
     """All that a deployment does before its race, on one plan of each runtime; a network that stops on the way is a finding too."""
-    from roadworthy.build import lower, pipeline
+    from roadworthy.build import deploy, lower
     from roadworthy.build.job import Job
-    from roadworthy.build.load.spec import parse
     from roadworthy.build.search import search
-    from roadworthy.build.workshop import workshop
+    from roadworthy.build.sources.input_syntax import parse
+    from roadworthy.build.workspace import workshop
     from roadworthy.core.errors import RoadworthyError
 
     started = time.monotonic()
@@ -105,15 +105,15 @@ def carry(family: str, name: str, size: int, path: Path) -> Found:
     inputs = () if family == "keras" else (parse(f"image:float32[batch,3,{size},{size}]"),)
     job = Job(path, path.with_suffix(".bundle"), arch, inputs=inputs, metric="error", max_drop=BUDGET, samples=SAMPLES, seconds=SECONDS)
     try:
-        with workshop(seconds=job.seconds, step_seconds=pipeline.STEP_SECONDS, memory_mb=0, notify=lambda progress: None) as shop:
-            source = pipeline.identified(job, shop)
-            loaded, data = pipeline.load_original(source, job, pipeline.contract_of(job, source), shop)
+        with workshop(seconds=job.seconds, step_seconds=deploy.STEP_SECONDS, memory_mb=0, notify=lambda progress: None) as shop:
+            source = deploy.identified(job, shop)
+            loaded, data = deploy.load_original(source, job, deploy.contract_of(job, source), shop)
             parameters = loaded.parameters
-            graphs, routes = pipeline.capture_all(loaded.graph, data.evaluation, shop)
+            graphs, routes = deploy.capture_all(loaded.graph, data.evaluation, shop)
             tried = {f"{route.format}, {route.route}": route.outcome for route in routes}
             planned = lower.plans_for(graphs, shop.host, runtimes=runtimes, precisions=("fp32",), calibrated=False)
             simplest = {plan.runtime: (plan, graph) for plan, graph in reversed(planned.plans)}
-            trial, _ = pipeline.reference_of(loaded.graph, pipeline.promised(loaded.signature, graphs), data, job, shop)
+            trial, _ = deploy.reference_of(loaded.graph, deploy.promised(loaded.signature, graphs), data, job, shop)
             answers = next(iter(trial.reference.open().values()))
             spread = float(answers.std(axis=0).max() / abs(answers).max())
             outcome = search(list(simplest.values()), graphs, trial, shop)

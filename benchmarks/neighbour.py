@@ -17,9 +17,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from roadworthy.build.measure import contention
-from roadworthy.build.measure.bursts import verdicts
-from roadworthy.build.measure.contention import Disturbance
+from roadworthy.build.benchmark import contention
+from roadworthy.build.benchmark.bursts import verdicts
+from roadworthy.build.benchmark.contention import Disturbance
 
 BURSTS, SECONDS = 40, 0.03
 THREADS = 2 * len(os.sched_getaffinity(0))

@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-import bundles
-import hosts
 from roadworthy.core.host import Host, library_caps
-from waiting import HANG_SECONDS
+from support import hosts
+from support.models import bundles
+from support.waiting import HANG_SECONDS
 
 # As the command does: before any library is loaded that reads them.
 os.environ.update(library_caps())

@@ -1,6 +1,6 @@
 """The part of the suite that depends on the CPU, under each mask that this CPU has, and planned for one that it is not: ``make masks``.
 
-A mask hides features from Roadworthy and from the libraries that can be told (see ``core/mask.py``). What the CPU lacks cannot be
+A mask hides features from Roadworthy and from the libraries that can be told (see ``core/cpu_mask.py``). What the CPU lacks cannot be
 added; there, what is planned is pretended, and what is carried out is chosen by its precision.
 """
 
@@ -15,9 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-import hosts  # noqa: E402
-from roadworthy.core import mask  # noqa: E402
+from roadworthy.core import cpu_mask  # noqa: E402
 from roadworthy.core.host import NOTABLE  # noqa: E402
+from support import hosts  # noqa: E402
 
 SERVERS = ("avx2", "avx512_vnni", "avx512_bf16", "amx")
 """The steps at which another precision or another kernel is planned."""
@@ -31,13 +31,13 @@ def main() -> int:
     worst = 0
     here = {feature for feature in NOTABLE if hosts.has(feature)}
     for level in SERVERS:
-        wanted = set(mask.LEVELS[level].features) - {"avx_vnni", "avx512_fp16"}
+        wanted = set(cpu_mask.LEVELS[level].features) - {"avx_vnni", "avx512_fp16"}
         if lacking := sorted(wanted - here):
             print(f"masks: {level} is not available: this CPU lacks {', '.join(lacking)}")
-        elif here <= mask.LEVELS[level].features:
+        elif here <= cpu_mask.LEVELS[level].features:
             print(f"masks: {level} is this CPU as it is: the suite itself")
         else:
-            worst = max(worst, _pytest(f"masked to {level}", MASKED, **{mask.MASK: level}))
+            worst = max(worst, _pytest(f"masked to {level}", MASKED, **{cpu_mask.MASK: level}))
     if not hosts.has("amx_bf16"):
         worst = max(worst, _pytest("pretending amx", PRETENDED, "--pretend", "amx"))
     return worst

@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import load
 import models
 import page
 import tree
@@ -30,7 +31,6 @@ import wire
 from contestants import FIELD, CannotStart, Contestant
 from server import Server
 
-import load
 from roadworthy.core.host import this_host
 
 HERE = Path(__file__).resolve().parent

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 from roadworthy.core.version import __version__
 
 if TYPE_CHECKING:
-    from roadworthy.build.pipeline import Deployment
-    from roadworthy.serve.model import Model
-    from roadworthy.serve.server import serve as serve
+    from roadworthy.build.deploy import Deployment
+    from roadworthy.serving.engine.model import Model
+    from roadworthy.serving.server import serve as serve
 
 
 def deploy(model: Any, output: Path | str, **options: Any) -> Deployment:
-    """Turn ``model`` (a live ``nn.Module``, or a file's path) into a bundle at ``output``: see ``build.live.deploy_live``."""
-    deployment: Deployment = importlib.import_module("roadworthy.build.live").deploy_live(model, output, **options)
+    """Turn ``model`` (a live ``nn.Module``, or a file's path) into a bundle at ``output``: see ``build.deploy_live.deploy_live``."""
+    deployment: Deployment = importlib.import_module("roadworthy.build.deploy_live").deploy_live(model, output, **options)
     return deployment
 
 
 def load(bundle: Any, *, threads: int | None = None) -> Model:
-    """``bundle`` (its path, or what ``deploy`` gave) opened on this host, ready to answer: see ``serve.model.Model.open``."""
-    model: Model = importlib.import_module("roadworthy.serve.model").Model.open(getattr(bundle, "bundle", bundle), threads=threads)
+    """``bundle`` (its path, or what ``deploy`` gave) opened on this host, ready to answer: see ``serving.engine.model.Model.open``."""
+    model: Model = importlib.import_module("roadworthy.serving.engine.model").Model.open(getattr(bundle, "bundle", bundle), threads=threads)
     return model
 
 

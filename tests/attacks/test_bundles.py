@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-import certificates
-from roadworthy.build.pack import pack
+from roadworthy.build.package import pack
 from roadworthy.bundle import store
 from roadworthy.core.errors import BundleError
+from support.models import certificates
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from roadworthy.build import load
-from roadworthy.build.load import LoadRequest
+from roadworthy.build import sources
+from roadworthy.build.sources import LoadRequest
 from roadworthy.core.errors import RoadworthyError, SourceError, SourceRefused, SourceUnreadable
 
 NET = "from torch import nn\ndef build():\n    return nn.Linear(4, 2)\n"
@@ -70,9 +70,9 @@ def test_a_pickle_that_would_run_code_is_refused_by_name_and_does_not_run(
     path = tmp_path / "model.pt"
     torch.save(hidden_in(place, Bomb(marker, how)), path, _use_new_zipfile_serialization=zipped)
     (tmp_path / "net.py").write_text(NET)
-    assert any(name in asked.split("|") for name in load.inspect(path).executes)
+    assert any(name in asked.split("|") for name in sources.inspect(path).executes)
     with pytest.raises(SourceRefused, match=f"({asked}).*--trust"):
-        load.identify(path, arch=f"{tmp_path / 'net.py'}:build")
+        sources.identify(path, arch=f"{tmp_path / 'net.py'}:build")
     assert not marker.exists()
 
 
@@ -90,11 +90,11 @@ def test_a_source_that_lies_about_itself_still_runs_nothing(place: str, marker: 
 
     (tmp_path / "net.py").write_text(NET)
     torch.save(state(), tmp_path / "good.pt")
-    source = load.identify(tmp_path / "good.pt", arch=f"{tmp_path / 'net.py'}:build")
+    source = sources.identify(tmp_path / "good.pt", arch=f"{tmp_path / 'net.py'}:build")
     torch.save(hidden_in(place, Bomb(marker)), tmp_path / "bad.pt")
     for kind in ("checkpoint", "pickled", "jit", "exported"):
         with pytest.raises(SourceError):
-            load.load(LoadRequest(replace(source, path=tmp_path / "bad.pt", kind=kind), (), None, tmp_path))
+            sources.load(LoadRequest(replace(source, path=tmp_path / "bad.pt", kind=kind), (), None, tmp_path))
     assert not marker.exists()
 
 
@@ -103,7 +103,7 @@ def test_a_plain_pickle_of_any_protocol(protocol: int, marker: Path, tmp_path: P
     path = tmp_path / "model.pt"
     path.write_bytes(pickle.dumps(Bomb(marker), protocol))
     with pytest.raises(SourceError):
-        load.identify(path)
+        sources.identify(path)
     assert not marker.exists()
 
 
@@ -115,7 +115,7 @@ def test_code_in_the_preamble_of_the_old_format(marker: Path, tmp_path: Path) ->
     assert data.startswith(magic)
     path.write_bytes(magic + pickle.dumps(Bomb(marker), 2) + data[len(magic) :])
     with pytest.raises(SourceRefused, match=r"os\.system"):
-        load.identify(path, arch="x.y:z")
+        sources.identify(path, arch="x.y:z")
     assert not marker.exists()
 
 
@@ -135,7 +135,7 @@ def test_code_in_the_preamble_of_the_old_format(marker: Path, tmp_path: Path) ->
 def test_every_opcode_that_asks_for_a_name_is_seen(stream: bytes, tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(stream)
     with pytest.raises(SourceRefused, match=r"os\.system"):
-        load.identify(tmp_path / "model.pt")
+        sources.identify(tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_every_opcode_that_asks_for_a_name_is_seen(stream: bytes, tmp_path: Path
 def test_pickles_that_attack_the_reader_itself(stream: bytes, tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(stream)
     with pytest.raises(SourceError) as caught:
-        load.identify(tmp_path / "model.pt")
+        sources.identify(tmp_path / "model.pt")
     assert len(caught.value.message) < 1000
 
 
@@ -178,9 +178,9 @@ def test_an_exported_program_with_a_pickle_among_its_weights(marker: Path, tmp_p
             if name.endswith("model_weights_config.json"):
                 data = data.replace(b'"use_pickle": false', b'"use_pickle": true', 1)
             new.writestr(name, payload.getvalue() if name.endswith("weights/weight_0") else data)
-    assert "a pickle, data/weights/weight_0" in load.inspect(evil).executes
+    assert "a pickle, data/weights/weight_0" in sources.inspect(evil).executes
     with pytest.raises(SourceRefused, match=r"data/weights/weight_0.*--trust"):
-        load.identify(evil)
+        sources.identify(evil)
     assert not marker.exists()
     with pytest.raises(Exception):  # noqa: B017  (torch's own business: it ran the payload first)
         torch.export.load(evil)
@@ -192,7 +192,7 @@ def test_a_compiled_package_is_native_code_and_stays_out(tmp_path: Path) -> None
         archive.writestr("m/data/aotinductor/model/a.so", b"\x7fELF")
         archive.writestr("m/archive_format", b"pt2")
     with pytest.raises(SourceError, match="native code"):
-        load.identify(tmp_path / "model.pt2", trust=True)
+        sources.identify(tmp_path / "model.pt2", trust=True)
 
 
 def archived(path: Path, members: list[tuple[str, bytes]], compression: int = zipfile.ZIP_STORED) -> Path:
@@ -206,21 +206,21 @@ def archived(path: Path, members: list[tuple[str, bytes]], compression: int = zi
 def test_member_names_that_lead_out_of_the_archive(name: str, tmp_path: Path) -> None:
     path = archived(tmp_path / "model.pt", [("m/data.pkl", pickle.dumps({}, 2)), (name, b"x")])
     with pytest.raises(SourceUnreadable, match="leads out of the archive"):
-        load.identify(path)
+        sources.identify(path)
 
 
 def test_zip_bombs(tmp_path: Path) -> None:
     path = archived(tmp_path / "model.pt", [("m/data.pkl", bytes(80 * 2**20))], zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 2**20
     with pytest.raises(SourceUnreadable, match="zip bomb"):
-        load.identify(path)
+        sources.identify(path)
 
 
 def test_two_members_of_one_name(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate"):
         path = archived(tmp_path / "model.pt", [("m/data.pkl", pickle.dumps({}, 2)), ("m/data.pkl", b"x")])
     with pytest.raises(SourceUnreadable, match="two members of one name"):
-        load.identify(path)
+        sources.identify(path)
 
 
 def test_members_that_share_their_bytes(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_members_that_share_their_bytes(tmp_path: Path) -> None:
         data[at + 16 : at + 28] = sizes
     path.write_bytes(data)
     with pytest.raises(SourceUnreadable, match="zip bomb"):
-        load.identify(path)
+        sources.identify(path)
 
 
 def safetensors(header: Any, data: bytes = b"", length: int | None = None) -> bytes:
@@ -268,14 +268,14 @@ def entry(start: int, stop: int, shape: list[int], dtype: str = "F32") -> dict[s
 def test_a_safetensors_header_that_lies(content: bytes, says: str, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(SourceUnreadable, match=says):
-        load.identify(tmp_path / "model.safetensors", arch="x.y:z")
+        sources.identify(tmp_path / "model.safetensors", arch="x.y:z")
 
 
 def test_an_object_array_in_an_npz(marker: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "m.npz", weight=np.array([Bomb(marker)], dtype=object), bias=np.zeros(2))
-    source = load.identify(tmp_path / "m.npz")
+    source = sources.identify(tmp_path / "m.npz")
     with pytest.raises(SourceError):
-        load.load(LoadRequest(source, (), None, tmp_path))
+        sources.load(LoadRequest(source, (), None, tmp_path))
     assert not marker.exists()
 
 
@@ -313,8 +313,8 @@ def look(path: Path, data: bytes) -> None:
     (path.parent / "net.py").write_text(NET)
     for arch in (f"{path.parent / 'net.py'}:build", None):
         try:
-            source = load.identify(path, arch=arch)
-            load.load(LoadRequest(source, (), None, path.parent))
+            source = sources.identify(path, arch=arch)
+            sources.load(LoadRequest(source, (), None, path.parent))
         except RoadworthyError as problem:
             assert "\n" not in problem.message
             assert len(problem.message) < 3000
@@ -349,7 +349,7 @@ def test_a_static_look_imports_no_framework(kinds: dict[str, bytes], tmp_path: P
     for kind, data in kinds.items():
         (tmp_path / kind).write_bytes(data)
     program = (
-        "import sys; from pathlib import Path; from roadworthy.build.load.inspect import inspect\n"
+        "import sys; from pathlib import Path; from roadworthy.build.sources.inspect import inspect\n"
         "for name in sys.argv[1:]: inspect(Path(name))\n"
         "print([name for name in ('torch', 'safetensors', 'cloudpickle') if name in sys.modules])"
     )

@@ -19,20 +19,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import wire_files as made
-from roadworthy.build import load
-from roadworthy.build.load import InspectRequest
-from roadworthy.core import isolate
+from roadworthy.build import sources
+from roadworthy.build.sources import InspectRequest
 from roadworthy.core.errors import RoadworthyError, SourceError, SourceRefused, SourceUnreadable
+from roadworthy.core.isolation import isolate
+from support.files import wire_files as made
 
 
 def refused(path: Path, *words: str) -> None:
     """``path`` is refused in one sentence that holds ``words``, and ``trust`` alone opens it."""
     with pytest.raises(SourceRefused) as caught:
-        load.identify(path)
+        sources.identify(path)
     message = caught.value.message
     assert "\n" not in message and all(word in message for word in words), message
-    assert load.identify(path, trust=True).trust
+    assert sources.identify(path, trust=True).trust
 
 
 def saved(folder: Path, *nodes: bytes, functions: tuple[bytes, ...] = (), more: tuple[tuple[int, bytes], ...] = ()) -> Path:
@@ -41,8 +41,8 @@ def saved(folder: Path, *nodes: bytes, functions: tuple[bytes, ...] = (), more: 
 
 
 def test_an_ordinary_saved_model_is_accepted_with_its_saver(tmp_path: Path) -> None:
-    assert load.inspect(saved(tmp_path)).executes == ()
-    assert load.identify(tmp_path / "model").kind == "saved_model"
+    assert sources.inspect(saved(tmp_path)).executes == ()
+    assert sources.identify(tmp_path / "model").kind == "saved_model"
 
 
 OPERATORS = (
@@ -82,7 +82,7 @@ def test_a_graph_in_pieces_counts_as_one(tmp_path: Path) -> None:
     ],
 )
 def test_an_attribute_that_names_a_file_is_refused(op: str, attribute: str, harmless: str, evil: str, tmp_path: Path) -> None:
-    assert load.inspect(saved(tmp_path / "fine", made.node(op, **{attribute: made.text(harmless)}))).executes == ()
+    assert sources.inspect(saved(tmp_path / "fine", made.node(op, **{attribute: made.text(harmless)}))).executes == ()
     refused(saved(tmp_path / "evil", made.node(op, **{attribute: made.text(evil)})), op, evil)
 
 
@@ -132,7 +132,7 @@ def checkpoint(folder: Path, *nodes: bytes, more: tuple[tuple[int, bytes], ...] 
 
 def test_a_checkpoint_whose_graph_does_more_than_compute(tmp_path: Path) -> None:
     prefix = checkpoint(tmp_path)
-    assert load.inspect(prefix).executes == ()
+    assert sources.inspect(prefix).executes == ()
     checkpoint(tmp_path, made.node("PyFunc", "evil"))
     refused(prefix, "PyFunc", "evil")
     checkpoint(tmp_path, made.node("Mul", "answer", ["x", "^save"]))
@@ -149,20 +149,20 @@ def test_a_checkpoint_directory_that_names_nothing(said: str, tmp_path: Path) ->
     checkpoint(tmp_path)
     (tmp_path / "checkpoint").write_text(said)
     with pytest.raises(SourceUnreadable, match=r"names no checkpoint; give the \.meta file"):
-        load.inspect(tmp_path)
+        sources.inspect(tmp_path)
 
 
 def test_a_checkpoint_with_a_missing_part(tmp_path: Path) -> None:
     prefix = checkpoint(tmp_path)
     (tmp_path / "model.ckpt.data-00000-of-00001").rename(tmp_path / "model.ckpt.data-00000-of-00002")
     with pytest.raises(SourceUnreadable, match="2 data files, and not all are there"):
-        load.inspect(prefix)
+        sources.inspect(prefix)
     (tmp_path / "model.ckpt.data-00000-of-00002").unlink()
     with pytest.raises(SourceUnreadable, match=r"model\.ckpt\.data-00000-of-00001 is not beside it"):
-        load.inspect(prefix)
+        sources.inspect(prefix)
     (tmp_path / "model.ckpt.meta").unlink()
     with pytest.raises(SourceUnreadable, match=r"without its graph \(model\.ckpt\.meta\)"):
-        load.inspect(prefix)
+        sources.inspect(prefix)
 
 
 @pytest.mark.parametrize("name", ["saved_model.cpb", "saved_model.pbtxt"])
@@ -173,18 +173,18 @@ def test_a_saved_model_in_another_form_is_not_read(name: str, tmp_path: Path) ->
         (folder / "saved_model.pb").unlink()
     (folder / name).write_bytes(b"anything")
     with pytest.raises(SourceUnreadable, match=r"save it again as saved_model\.pb"):
-        load.inspect(folder)
+        sources.inspect(folder)
 
 
 def test_a_saved_model_with_a_pipe_or_a_linked_directory(tmp_path: Path) -> None:
     folder = saved(tmp_path)
     os.mkfifo(folder / "pipe")
     with pytest.raises(SourceRefused, match="pipe is no regular file"):
-        load.inspect(folder)
+        sources.inspect(folder)
     (folder / "pipe").unlink()
     (folder / "assets").symlink_to("/etc")
     with pytest.raises(SourceRefused, match="assets is a link to a directory"):
-        load.inspect(folder)
+        sources.inspect(folder)
 
 
 def layers_that_run_code(marker: Path) -> dict[str, tuple[dict[str, Any], str]]:
@@ -237,7 +237,7 @@ def test_a_keras_layer_that_runs_code_is_refused_by_name(how: str, form: str, tm
     ],
 )
 def test_the_layers_of_keras_own_networks_are_layers(kind: str, module: str, tmp_path: Path) -> None:
-    found = load.inspect(made.keras_file(tmp_path / "model.keras", made.keras_config(made.keras_layer(kind, "fine", module))))
+    found = sources.inspect(made.keras_file(tmp_path / "model.keras", made.keras_config(made.keras_layer(kind, "fine", module))))
     assert not found.executes
 
 
@@ -251,7 +251,7 @@ def test_code_in_what_is_for_training_counts_too(tmp_path: Path) -> None:
 def test_a_configuration_that_is_none(config: str, tmp_path: Path) -> None:
     path = made.keras_file(tmp_path / "model.keras", config.encode("latin-1"))
     try:
-        assert load.inspect(path).signature is None
+        assert sources.inspect(path).signature is None
     except SourceUnreadable as problem:
         assert "config.json" in problem.message and "\n" not in problem.message
 
@@ -261,10 +261,10 @@ def test_a_keras_archive_that_is_a_bomb_or_leads_out(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("assets/zeros", b"\0" * 50_000_000)
     with pytest.raises(SourceUnreadable, match="a zip bomb"):
-        load.inspect(path)
+        sources.inspect(path)
     made.keras_file(path, made.keras_config(), **{"../../escaped": b"x"})
     with pytest.raises(SourceUnreadable, match=r"'\.\./\.\./escaped', which leads out"):
-        load.inspect(path)
+        sources.inspect(path)
 
 
 def evil_hdf5(path: Path, how: str) -> Path:
@@ -311,11 +311,11 @@ def evil_hdf5(path: Path, how: str) -> Path:
 def test_hdf5_that_lies_or_reaches_out(how: str, error: type[SourceError], words: str, tmp_path: Path) -> None:
     path = evil_hdf5(tmp_path / "model.h5", how)
     with pytest.raises(error) as caught:
-        load.inspect(path)
+        sources.inspect(path)
     assert words in caught.value.message and str(path) in caught.value.message
     inside = made.keras_file(tmp_path / "model.keras", made.keras_config(), **{"more.h5": path.read_bytes()})
     with pytest.raises(error, match=r"model\.keras: more\.h5"):
-        load.inspect(inside)
+        sources.inspect(inside)
 
 
 @pytest.mark.parametrize("inside", [False, True])
@@ -341,7 +341,7 @@ def test_onnx_weights_outside_the_models_directory(location: str, words: str, in
     (home / "folder").symlink_to(tmp_path)
     (home / "model.onnx").write_bytes(made.onnx(location=location, inside=inside))
     with pytest.raises(SourceRefused) as caught:
-        load.inspect(home / "model.onnx")
+        sources.inspect(home / "model.onnx")
     assert words in caught.value.message and "the tensor w" in caught.value.message and "\n" not in caught.value.message
 
 
@@ -366,16 +366,16 @@ def test_onnx_weights_that_are_not_where_they_should_be(location: str, offset: i
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "model.onnx").write_bytes(made.onnx(location=location, offset=offset, length=length))
     with pytest.raises(SourceUnreadable) as caught:
-        load.inspect(tmp_path / "model.onnx")
+        sources.inspect(tmp_path / "model.onnx")
     assert words in caught.value.message and len(caught.value.message) < 1000
 
 
 def test_onnx_weights_beside_the_model_belong_to_it(tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(b"x" * 16)
     (tmp_path / "model.onnx").write_bytes(made.onnx(location="weights"))
-    before = load.inspect(tmp_path / "model.onnx")
+    before = sources.inspect(tmp_path / "model.onnx")
     (tmp_path / "weights").write_bytes(b"y" * 16)
-    after = load.inspect(tmp_path / "model.onnx")
+    after = sources.inspect(tmp_path / "model.onnx")
     assert before.size == after.size == (tmp_path / "model.onnx").stat().st_size + 16
     assert before.sha256 != after.sha256
 
@@ -418,7 +418,7 @@ def looked_at(path: Path, data: bytes, worker: isolate.Worker) -> None:
     original = path.read_bytes()
     path.write_bytes(data)
     try:
-        worker.ask(load.inspect_step, InspectRequest(path.parent if path.name == "saved_model.pb" else path))
+        worker.ask(sources.inspect_step, InspectRequest(path.parent if path.name == "saved_model.pb" else path))
     except SourceError as problem:
         assert "\n" not in problem.message and len(problem.message) < 1000
     finally:
@@ -451,7 +451,7 @@ def test_a_file_changed_anywhere_gives_our_errors_alone(
 def test_the_sound_files_are_accepted(kind: str, sound: dict[str, Path]) -> None:
     """Otherwise the two tests above would prove nothing."""
     path = sound[kind]
-    assert load.inspect(path.parent if kind == "saved_model" else path).kind == kind
+    assert sources.inspect(path.parent if kind == "saved_model" else path).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -466,7 +466,7 @@ def test_the_sound_files_are_accepted(kind: str, sound: dict[str, Path]) -> None
 def test_a_protobuf_that_lies_about_lengths(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(data)
     with pytest.raises(SourceUnreadable, match=r"saved_model\.pb"):
-        load.inspect(tmp_path)
+        sources.inspect(tmp_path)
 
 
 def test_attributes_nested_without_end(tmp_path: Path) -> None:
@@ -474,7 +474,7 @@ def test_attributes_nested_without_end(tmp_path: Path) -> None:
     for _ in range(5000):
         deep = made.message((10, made.message((1, "f"), (2, made.entry("a", deep)))))
     with pytest.raises(SourceUnreadable, match="nested more than 16 deep"):
-        load.inspect(saved(tmp_path, made.node("If", f=deep)))
+        sources.inspect(saved(tmp_path, made.node("If", f=deep)))
 
 
 def test_graphs_in_graphs_without_end(tmp_path: Path) -> None:
@@ -483,23 +483,23 @@ def test_graphs_in_graphs_without_end(tmp_path: Path) -> None:
         graph = made.message((1, made.message((4, "If"), (5, made.message((6, graph))))))
     (tmp_path / "model.onnx").write_bytes(made.message((1, 8), (7, graph)))
     with pytest.raises(SourceUnreadable, match="nested more than 64 deep"):
-        load.inspect(tmp_path / "model.onnx")
+        sources.inspect(tmp_path / "model.onnx")
 
 
 def test_a_name_of_a_file_cannot_forge_a_sentence(tmp_path: Path) -> None:
     path = saved(tmp_path, made.node("ReadFile", "a\nError: all is well\x1b[2J" + "b" * 1000))
     with pytest.raises(SourceRefused) as caught:
-        load.identify(path)
+        sources.identify(path)
     assert caught.value.message.isprintable() and len(caught.value.message) < 700
 
 
 def test_a_parser_that_crashes_costs_a_child(tmp_path: Path) -> None:
     assert sys.platform == "linux"
     path = made.keras_hdf5(tmp_path / "model.h5", made.keras_config())
-    assert isolate.call(load.inspect_step, InspectRequest(path)).kind == "hdf5"
+    assert isolate.call(sources.inspect_step, InspectRequest(path)).kind == "hdf5"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(RoadworthyError, match="cut short or damaged"):
-        isolate.call(load.inspect_step, InspectRequest(path))
+        isolate.call(sources.inspect_step, InspectRequest(path))
 
 
 def test_nothing_here_needs_a_framework(sound: dict[str, Path]) -> None:
@@ -507,7 +507,7 @@ def test_nothing_here_needs_a_framework(sound: dict[str, Path]) -> None:
 
     paths = [str(path.parent if kind == "saved_model" else path) for kind, path in sound.items()]
     program = (
-        "import sys; from pathlib import Path; from roadworthy.build.load.inspect import inspect\n"
+        "import sys; from pathlib import Path; from roadworthy.build.sources.inspect import inspect\n"
         "for path in sys.argv[1:]: inspect(Path(path))\n"
         "print({name.partition('.')[0] for name in sys.modules} & {'tensorflow', 'keras', 'torch', 'onnx', 'google', 'flatbuffers'})"
     )
@@ -519,13 +519,13 @@ def test_a_tensor_of_nothing_but_claims_makes_no_room(tmp_path: Path) -> None:
     """A list in a flatbuffer that claims four thousand million entries."""
     data = bytearray(made.tflite())
     (tmp_path / "model.tflite").write_bytes(data)
-    assert load.inspect(tmp_path / "model.tflite").signature is not None
+    assert sources.inspect(tmp_path / "model.tflite").signature is not None
     for at in range(8, len(data) - 4, 4):
         if struct.unpack_from("<I", data, at)[0] in (1, 2, 3):
             evil = bytearray(data)
             struct.pack_into("<I", evil, at, 0xFFFFFFF0)
             (tmp_path / "model.tflite").write_bytes(evil)
             try:
-                load.inspect(tmp_path / "model.tflite")
+                sources.inspect(tmp_path / "model.tflite")
             except SourceUnreadable as problem:
                 assert "TFLite" in problem.message

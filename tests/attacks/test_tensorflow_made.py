@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from roadworthy.build import load
-from roadworthy.build.load import operators
+from roadworthy.build import sources
+from roadworthy.build.sources.parsers import tf_operators
 from roadworthy.core.errors import SourceRefused, UsageError
 from roadworthy.core.types import BATCH, TensorSpec
 
@@ -46,11 +46,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_operator_of_this_tensorflow_is_overlooked(made: Path) -> None:
     known = (made / "operators.txt").read_text().split()
     assert len(known) > 1500 and {"ReadFile", "WriteFile", "EagerPyFunc", "PyFunc", "SaveV2"} <= set(known)
-    telling = [op for op in known if TELLING.search(op) and not REVIEWED.fullmatch(op) and op not in operators.GIVEN]
-    assert [op for op in telling if not operators.does(op)] == []
+    telling = [op for op in known if TELLING.search(op) and not REVIEWED.fullmatch(op) and op not in tf_operators.GIVEN]
+    assert [op for op in telling if not tf_operators.does(op)] == []
     # The list is of real operators, and what Keras and TensorFlow put into every model is not on it.
-    assert len(operators.REFUSED & set(known)) > 100
-    assert not operators.REFUSED & {
+    assert len(tf_operators.REFUSED & set(known)) > 100
+    assert not tf_operators.REFUSED & {
         "StatefulPartitionedCall",
         "ShardedFilename",
         "HashTableV2",
@@ -62,54 +62,54 @@ def test_no_operator_of_this_tensorflow_is_overlooked(made: Path) -> None:
 
 def test_what_keras_writes_is_accepted_and_described(made: Path) -> None:
     for name, kind in (("model.keras", "keras"), ("model.h5", "hdf5"), ("model.weights.h5", "keras_weights")):
-        seen = load.inspect(made / name)
+        seen = sources.inspect(made / name)
         assert (seen.kind, seen.framework, seen.executes, seen.needs, seen.unsupported) == (kind, "tensorflow", (), (), "")
         assert seen.values > 3 * 3 * 3 * 2 + 76 * 5
         if kind != "keras_weights":
             assert seen.signature is not None and seen.signature.inputs == (IMAGE, EXTRA)
-            assert load.identify(made / name).kind == kind
+            assert sources.identify(made / name).kind == kind
     with pytest.raises(UsageError, match=r"holds weights.*--arch FILE\.py:CALLABLE"):
-        load.identify(made / "model.weights.h5")
+        sources.identify(made / "model.weights.h5")
 
 
 def test_saved_models_are_accepted_with_their_signatures(made: Path) -> None:
-    exported = load.inspect(made / "exported")
+    exported = sources.inspect(made / "exported")
     assert (exported.executes, exported.signatures) == ((), ("serve", "serving_default"))
     assert exported.signature is not None and set(exported.signature.inputs) == {IMAGE, EXTRA}
     assert {spec.name for spec in exported.signature.outputs} == {"first", "second"}
-    assert load.inspect(made / "saved").executes == ()
-    simple = load.inspect(made / "simple")
+    assert sources.inspect(made / "saved").executes == ()
+    simple = sources.inspect(made / "simple")
     assert (simple.executes, simple.signatures) == ((), ("serving_default",))
-    assert load.identify(made / "exported", signature="serve").signature == "serve"
+    assert sources.identify(made / "exported", signature="serve").signature == "serve"
     with pytest.raises(UsageError, match="has no signature 'predict'; it has 'serve', 'serving_default'"):
-        load.identify(made / "exported", signature="predict")
+        sources.identify(made / "exported", signature="predict")
 
 
 def test_what_tensorflow_1_left_is_accepted(made: Path) -> None:
     folder = made / "version-1"
     named = [folder, *(folder / f"model.ckpt{end}" for end in ("", ".meta", ".index", ".data-00000-of-00001"))]
-    seen = [load.inspect(path) for path in named]
+    seen = [sources.inspect(path) for path in named]
     assert {(one.path, one.kind, one.executes, one.sha256) for one in seen} == {(named[2], "tf1", (), seen[0].sha256)}
     assert seen[0].size == sum(path.stat().st_size for path in folder.glob("model.ckpt*"))
     assert TensorSpec("w", "float32", (4, 2)) in seen[0].tensors
-    frozen = load.identify(made / "frozen.pb", outputs=("y",))
+    frozen = sources.identify(made / "frozen.pb", outputs=("y",))
     assert (frozen.kind, frozen.outputs) == ("graphdef", ("y",))
-    assert load.inspect(made / "frozen.pb").tensors == (TensorSpec("w", "float32", (4, 2)),)
+    assert sources.inspect(made / "frozen.pb").tensors == (TensorSpec("w", "float32", (4, 2)),)
 
 
 @pytest.mark.parametrize("name", ["lambda.keras", "lambda.h5"])
 def test_a_lambda_that_keras_wrote_is_refused_by_its_layers_name(name: str, made: Path) -> None:
     with pytest.raises(SourceRefused, match=r"Lambda in the layer 'hidden', which holds Python code.*--arch.*--trust"):
-        load.identify(made / name)
-    assert load.identify(made / name, trust=True).trust
+        sources.identify(made / name)
+    assert sources.identify(made / name, trust=True).trust
 
 
 def test_a_class_of_the_users_own_is_asked_for(made: Path, tmp_path: Path) -> None:
-    assert load.inspect(made / "custom.keras").needs == ("mine>Twice",)
+    assert sources.inspect(made / "custom.keras").needs == ("mine>Twice",)
     with pytest.raises(UsageError, match=r"classes that are not Keras's own \(mine>Twice\).*--arch FILE\.py:CALLABLE"):
-        load.identify(made / "custom.keras")
+        sources.identify(made / "custom.keras")
     (tmp_path / "layers.py").write_text("class Twice: pass\n")
-    assert load.identify(made / "custom.keras", arch=f"{tmp_path / 'layers.py'}:Twice").kind == "keras"
+    assert sources.identify(made / "custom.keras", arch=f"{tmp_path / 'layers.py'}:Twice").kind == "keras"
 
 
 @pytest.mark.parametrize(
@@ -122,11 +122,11 @@ def test_a_saved_model_that_acts_is_refused_and_never_acts(name: str, op: str, m
     for mark in marks:
         mark.rename(tmp_path / mark.name)
     with pytest.raises(SourceRefused, match=f"{op}, which .* of the function .*--trust"):
-        load.identify(made / name)
+        sources.identify(made / name)
     assert not any(mark.exists() for mark in marks)
     for mark in marks:
         (tmp_path / mark.name).rename(mark)
-    assert load.identify(made / name, trust=True).kind == "saved_model"
+    assert sources.identify(made / name, trust=True).kind == "saved_model"
 
 
 @pytest.mark.parametrize(
@@ -145,4 +145,4 @@ def test_an_option_that_says_nothing_about_a_file(name: str, options: dict[str, 
     (tmp_path / "net.py").write_text("def build(): pass\n")
     said = {key: value.replace("HERE", str(tmp_path / "net.py")) if key == "arch" else value for key, value in options.items()}
     with pytest.raises(UsageError, match=words):
-        load.identify(made / name, **said)  # type: ignore[arg-type]
+        sources.identify(made / name, **said)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from waiting import HANG_SECONDS
+from support.waiting import HANG_SECONDS
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "serving"))
 from load import Load, run, start

@@ -9,8 +9,8 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-import comparisons
-from roadworthy.build.pack import comparison
+from roadworthy.build.package.report import comparison
+from support.models import comparisons
 
 PHONE, SMALL, DESK = (390, 844), (320, 640), (1280, 900)
 HOSTILE = (

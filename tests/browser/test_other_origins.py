@@ -17,15 +17,15 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-import bundles
-from roadworthy.serve.browsers import SAFE
-from roadworthy.serve.protocols import openapi
-from serving import Server, json_request
+from roadworthy.serving.protocols.openapi import document
+from roadworthy.serving.transports.http.browser_origin import SAFE
+from support.models import bundles
+from support.servers.serving import Server, json_request
 
 REBOUND = "evil.test"
 """A name that the browser of these tests takes for 127.0.0.1."""
 NAMES = {"model": "linear", "version": "1", "label": "stable", "repository": "here"}
-CHANGING = sorted({(route.method.upper(), route.path.format_map(NAMES)) for route in openapi.routes() if route.method.upper() not in SAFE})
+CHANGING = sorted({(route.method.upper(), route.path.format_map(NAMES)) for route in document.routes() if route.method.upper() not in SAFE})
 INFER = json.dumps(json_request({"x": np.zeros((1, 12), np.float32)}))
 UNLOAD = json.dumps({"type": "Unload", "name": "linear"})
 

@@ -21,11 +21,11 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
-import bundles
-from clients import client_python
-from roadworthy.serve.model import Model
-from serving import PICTURE, SEES, Server, write_echo
-from waiting import HANG_SECONDS
+from roadworthy.serving.engine.model import Model
+from support.clients.environments import client_python
+from support.models import bundles
+from support.servers.serving import PICTURE, SEES, Server, write_echo
+from support.waiting import HANG_SECONDS
 
 PHONE, NARROW, DESK = (400, 844), (320, 640), (1280, 900)
 DROP = """

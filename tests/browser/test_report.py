@@ -10,10 +10,10 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-import certificates
-from roadworthy.build.pack import report
+from roadworthy.build.package.report import report
 from roadworthy.bundle.certificate import FrameworkForm
 from roadworthy.core.evidence import Interval
+from support.models import certificates
 
 PHONE, DESK = (390, 844), (1280, 900)
 HOSTILE = "<img src=http://127.0.0.1:9/x onerror=document.title='pwned'><script>document.title='pwned'</script>"

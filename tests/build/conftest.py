@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linear import planted_here
+from support.models.linear import planted_here
 
 FEATURES, CLASSES, SAMPLES = 12, 4, 400
 

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 import roadworthy as rw
-from roadworthy.build import pipeline
+from roadworthy.build import deploy
 from roadworthy.build.job import Job
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.core.errors import DataError
-from roadworthy.serve.model import Model
-from roadworthy.serve.predict import predict_file
+from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.predict import predict_file
 
 SIDE = 4
 PIXELS = 3 * SIDE * SIDE
@@ -56,7 +56,7 @@ def texts(certificate: Certificate, *, warnings: bool = False) -> list[str]:
 )
 def test_one_output_and_a_folder_of_two_classes(tmp_path: Path, weight: float, bias: float, activation: str, what: str) -> None:
     data = pictures(tmp_path / "data", {"cat": 60, "dog": 190})
-    deployment = pipeline.deploy(job(net(tmp_path / "net.npz", weight, bias), data=str(data), preprocess="unit"))
+    deployment = deploy.deploy(job(net(tmp_path / "net.npz", weight, bias), data=str(data), preprocess="unit"))
     certificate = deployment.certificate
     assert certificate.goal.metric == "top1" and certificate.original is not None and certificate.original.value.value == 1
     assert certificate.baseline.verified.parity.agreement == 1
@@ -75,7 +75,7 @@ def test_what_a_person_says_of_one_number_stands(tmp_path: Path) -> None:
     data = pictures(tmp_path / "data", {"cat": 60, "dog": 190})
     (tmp_path / "says.toml").write_text('[image]\n[answer]\nactivation = "sigmoid"\n')
     asked = job(net(tmp_path / "net.npz", 0.5, 0.1), data=str(data), preprocess=str(tmp_path / "says.toml"))
-    deployment = pipeline.deploy(asked)
+    deployment = deploy.deploy(asked)
     assert store.read(deployment.bundle).contract.answer.activation == "sigmoid"
     warnings = texts(deployment.certificate, warnings=True)
     assert len(warnings) == 1 and "gets 50.00% top-1 on your 20 labels" in warnings[0] and "'dog' for every sample" in warnings[0]
@@ -87,7 +87,7 @@ def test_what_a_person_says_of_one_number_stands(tmp_path: Path) -> None:
 def test_one_output_and_labels_without_names(tmp_path: Path, y: np.ndarray) -> None:
     x = np.tile(np.array([[0.2], [0.9]], np.float32), (20, 3 * SIDE * SIDE))
     np.savez(tmp_path / "data.npz", x=x, y=np.tile(y, (20, *[1] * (y.ndim - 1))))
-    deployment = pipeline.deploy(job(net(tmp_path / "net.npz", 1.0, 0.0), data=str(tmp_path / "data.npz")))
+    deployment = deploy.deploy(job(net(tmp_path / "net.npz", 1.0, 0.0), data=str(tmp_path / "data.npz")))
     assert deployment.certificate.original is not None and deployment.certificate.original.value.value == 1
     assert store.read(deployment.bundle).contract.answer.activation == "applied"
     with rw.load(deployment) as model:
@@ -96,7 +96,7 @@ def test_one_output_and_labels_without_names(tmp_path: Path, y: np.ndarray) -> N
 
 def test_one_output_of_no_class_is_a_number(tmp_path: Path) -> None:
     source = net(tmp_path / "net.npz", 1000.0, 0.0)
-    deployment = pipeline.deploy(job(source))
+    deployment = deploy.deploy(job(source))
     assert deployment.certificate.goal.metric == "error"
     assert deployment.certificate.baseline.verified.parity.agreement is None
     assert store.read(deployment.bundle).contract.answer.activation == "none"
@@ -105,7 +105,7 @@ def test_one_output_of_no_class_is_a_number(tmp_path: Path) -> None:
 
 def test_two_names_without_data_are_a_guess_that_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text('{"dog": 1, "cat": 0}')
-    deployment = pipeline.deploy(job(net(tmp_path / "net.npz", 1.0, 0.0), labels=tmp_path / "labels.json"))
+    deployment = deploy.deploy(job(net(tmp_path / "net.npz", 1.0, 0.0), labels=tmp_path / "labels.json"))
     assert deployment.certificate.goal.metric == "agreement"
     (warning,) = [text for text in texts(deployment.certificate, warnings=True) if "one number" in text]
     assert "in 0..1 on samples that are made up; activation = " in warning and "under [answer] in --preprocess says otherwise" in warning
@@ -134,7 +134,7 @@ def test_labels_that_are_not_as_many_as_the_outputs_are_refused_before_the_work(
     (tmp_path / "labels.json").write_text(json.dumps(names))
     stages: list[str] = []
     with pytest.raises(DataError, match=says):
-        pipeline.deploy(job(tmp_path / "net.npz", labels=tmp_path / "labels.json"), lambda progress: stages.append(progress.stage))
+        deploy.deploy(job(tmp_path / "net.npz", labels=tmp_path / "labels.json"), lambda progress: stages.append(progress.stage))
     assert set(stages) <= {"data", "load"} and not (tmp_path / "bundle").exists()
 
 
@@ -147,8 +147,8 @@ def test_splits_are_not_taken_for_the_classes_of_a_model_with_two_outputs(tmp_pa
     with pytest.raises(
         DataError, match=f"are splits of a data set, and no classes: give one of them, --data {tmp_path / 'root' / 'test'}$"
     ):
-        pipeline.deploy(asked)
-    deployment = pipeline.deploy(replace(asked, data=str(tmp_path / "root" / "test")))
+        deploy.deploy(asked)
+    deployment = deploy.deploy(replace(asked, data=str(tmp_path / "root" / "test")))
     assert deployment.certificate.samples.classes == ("cat", "dog") and not texts(deployment.certificate, warnings=True)
 
 
@@ -158,11 +158,11 @@ def test_folders_are_found_by_the_ids_of_a_class_index(tmp_path: Path) -> None:
     weight = np.array([[1.0, -1.0, 0.0]], np.float32).repeat(PIXELS, 0) / PIXELS
     np.savez(tmp_path / "net.npz", weight=weight, bias=np.array([-0.5, 0.5, -9], np.float32))
     asked = job(tmp_path / "net.npz", data=str(data), preprocess="unit", labels=tmp_path / "index.json")
-    certificate = pipeline.deploy(asked).certificate
+    certificate = deploy.deploy(asked).certificate
     assert certificate.original is not None and certificate.original.value.value == 1 and not certificate.notes
     swapped = json.dumps({"0": ["n00000002", "cat"], "1": ["n00000007", "dog"], "2": ["n00000003", "cow"]})
     (tmp_path / "index.json").write_text(swapped)
-    (warning,) = texts(pipeline.deploy(asked).certificate, warnings=True)
+    (warning,) = texts(deploy.deploy(asked).certificate, warnings=True)
     assert "the original itself gets 0.00% top-1 on your 20 labels" in warning
 
 

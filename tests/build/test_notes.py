@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-import certificates
-from roadworthy import console
-from roadworthy.build.findings import Data, noticed
-from roadworthy.build.load import Loaded
-from roadworthy.build.pack import card, report
+from roadworthy.build.certificate import Data, noticed
+from roadworthy.build.package.report import card, report
+from roadworthy.build.sources import Loaded
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import FORMAT, Golden, Manifest
+from roadworthy.cli import console
 from roadworthy.core import codec
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph
+from support.models import certificates
 
 WARNING, NOTE = certificates.realistic().notes
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roadworthy import console
-from roadworthy.build import pipeline
+from roadworthy.build import deploy
 from roadworthy.build.job import Job
-from roadworthy.core import isolate
+from roadworthy.cli import console
+from roadworthy.core.isolation import isolate
 
 UNREAD = {
     "Draw.high": "for deployments without data",
@@ -107,7 +107,7 @@ def test_every_field_of_a_steps_result_has_a_reader(
     )
     try:
         for one in (job, rejecting):
-            deployment = pipeline.deploy(one)
+            deployment = deploy.deploy(one)
             console.show_deployment(deployment.bundle, deployment.certificate, as_json=False)
         assert deployment.certificate.rejected
     finally:

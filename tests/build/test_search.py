@@ -10,7 +10,7 @@ import pytest
 
 from roadworthy.build import lower, verify
 from roadworthy.build.search import Outcome, Trial, _in_turn, search
-from roadworthy.build.workshop import workshop
+from roadworthy.build.workspace import workshop
 from roadworthy.core.samples import write
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Signature, TensorSpec

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roadworthy.build import load, pipeline
-from roadworthy.build.findings import Data, noticed
+from roadworthy.build import deploy, sources
+from roadworthy.build.certificate import Data, noticed
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
-from roadworthy.build.workshop import workshop
+from roadworthy.build.workspace import workshop
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Verified
@@ -30,9 +30,9 @@ def job(linear: Path) -> Job:
 def walked(job: Job) -> Iterator[tuple[Data, Trial, Verified, tuple[Note, ...]]]:
     """A deployment up to the original's own answers, and what was noticed so far."""
     with workshop(seconds=job.seconds, step_seconds=60, memory_mb=0, notify=lambda progress: None) as shop:
-        source = pipeline.identified(job, shop)
-        loaded, data = pipeline.load_original(source, job, pipeline.contract_of(job, source), shop)
-        trial, original = pipeline.reference_of(loaded.graph, loaded.signature, data, job, shop)
+        source = deploy.identified(job, shop)
+        loaded, data = deploy.load_original(source, job, deploy.contract_of(job, source), shop)
+        trial, original = deploy.reference_of(loaded.graph, loaded.signature, data, job, shop)
         yield data, trial, original, noticed(loaded, data, (loaded.graph,), trial)
 
 
@@ -54,7 +54,7 @@ def with_bias(job: Job, bias: Array) -> Job:
 def test_a_precision_that_needs_data_is_refused_before_work_starts(job: Job) -> None:
     asked = replace(job, data=None, precisions=("fp32", "int8", "bf16"))
     with pytest.raises(UsageError, match=r"--precisions int8,bf16: they need --data to be proven on; .*--precisions fp32"):
-        pipeline.deploy(asked, lambda progress: pytest.fail(f"it began: {progress.stage}"))
+        deploy.deploy(asked, lambda progress: pytest.fail(f"it began: {progress.stage}"))
     assert not job.output.exists()
 
 
@@ -103,7 +103,7 @@ def test_one_column_has_no_classes_to_agree_on(job: Job) -> None:
 
 
 def test_a_stated_range_is_what_samples_are_drawn_from_and_data_is_held_to(job: Job) -> None:
-    specs, ranges = load.parse_inputs(("input:float32[batch,12] in 2..3",))
+    specs, ranges = sources.parse_inputs(("input:float32[batch,12] in 2..3",))
     stated = replace(job, data=None, inputs=specs, ranges=ranges)
     with walked(stated) as (found, _, _, notes):
         values = found.evaluation.open()["input"]

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from roadworthy.build import compare, load, pipeline
+from roadworthy.build import compare, deploy, sources
 from roadworthy.build.job import Job
-from roadworthy.build.load import Loaded
-from roadworthy.build.workshop import Progress
-from roadworthy.core import landlock
+from roadworthy.build.sources import Loaded
+from roadworthy.build.workspace import Progress
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError, SourceError
-from roadworthy.core.isolate import Worker
+from roadworthy.core.isolation import landlock
+from roadworthy.core.isolation.isolate import Worker
 
 TRAINS = """
 from pathlib import Path
@@ -76,8 +76,8 @@ def digest(path: Path) -> str:
 
 def loaded(job: Job, notify: Callable[[Progress], None] = lambda progress: None) -> tuple[Loaded, tuple[str, ...]]:
     """The original of ``job``, and what was noticed about the user's code."""
-    with pipeline.opened((job,), notify) as shop:
-        found, _ = pipeline.load_original(pipeline.identified(job, shop), job, Contract(), shop)
+    with deploy.opened((job,), notify) as shop:
+        found, _ = deploy.load_original(deploy.identified(job, shop), job, Contract(), shop)
         return found, shop.notes.notes
 
 
@@ -90,7 +90,7 @@ def test_a_training_script_as_architecture_trains_on_nothing_of_the_users(
     torch.save({"line.weight": torch.ones(3, 4), "line.bias": torch.zeros(3)}, "net.pt")
     Path("train.py").write_text(TRAINS)
     before, seen = digest(Path("net.pt")), list[Progress]()
-    job = Job(Path("net.pt"), Path("bundle"), arch="train.py:Net", inputs=(load.parse_input("x:float32[batch,4]"),))
+    job = Job(Path("net.pt"), Path("bundle"), arch="train.py:Net", inputs=(sources.parse_input("x:float32[batch,4]"),))
     if guard == "landlock":
         # Its second write, beside itself, is refused by the kernel, and the script ends there: in words.
         with pytest.raises(Exception, match=r"train.py, line 16: .*user code may write to its working directory, which is a scratch copy"):
@@ -120,7 +120,7 @@ def test_what_a_trusted_pickle_runs_cannot_write_either(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     torch.save({"model": torch.nn.Linear(4, 3), "hook": Payload()}, "net.pt")
     before = digest(Path("net.pt"))
-    job = Job(Path("net.pt"), Path("bundle"), trust=True, inputs=(load.parse_input("input:float32[batch,4]"),))
+    job = Job(Path("net.pt"), Path("bundle"), trust=True, inputs=(sources.parse_input("input:float32[batch,4]"),))
     assert loaded(job)[0].parameters == 15
     assert digest(Path("net.pt")) == before
     assert [path.name for path in tmp_path.iterdir()] == ["net.pt"]
@@ -129,7 +129,7 @@ def test_what_a_trusted_pickle_runs_cannot_write_either(tmp_path: Path, monkeypa
 def test_data_and_metric_are_the_users_code_as_well(job: Job, guard: str) -> None:
     Path("scores.py").write_text(SCORES)
     before, seen = digest(job.source), list[Progress]()
-    deployment = pipeline.deploy(replace(job, data="scores.py:load", metric="scores.py:score"), seen.append)
+    deployment = deploy.deploy(replace(job, data="scores.py:load", metric="scores.py:score"), seen.append)
     assert digest(job.source) == before
     assert deployment.certificate.goal.metric == "scores.py:score"
     said = [progress.said for progress in seen if progress.said]
@@ -148,7 +148,7 @@ def test_code_that_does_change_the_source_ends_the_deployment(job: Job, monkeypa
     with pytest.raises(
         SourceError, match=r"model.npz was changed while it was deployed.*nothing was written.*scores.py runs code"
     ) as caught:
-        pipeline.deploy(replace(job, data="scores.py:load"))
+        deploy.deploy(replace(job, data="scores.py:load"))
     assert caught.value.exit_code == 3
     assert not job.output.exists()
     assert not Worker.running
@@ -161,7 +161,7 @@ def test_a_source_that_another_program_changes_ends_the_deployment(job: Job, sta
             job.source.write_bytes(job.source.read_bytes() + b"x") if how == "changed" else job.source.unlink()
 
     with pytest.raises(SourceError, match=rf"model.npz was {how} while it was deployed"):
-        pipeline.deploy(job, meddle)
+        deploy.deploy(job, meddle)
     assert not job.output.exists()
 
 
@@ -176,7 +176,7 @@ def test_data_that_changes_while_it_is_read_is_refused_and_later_is_noted(job: J
         return change
 
     with pytest.raises(DataError, match=r"data.npz changed while it was read; nothing was written"):
-        pipeline.deploy(job, meddle("load"))
+        deploy.deploy(job, meddle("load"))
     assert not job.output.exists()
 
 
@@ -202,9 +202,9 @@ def test_every_file_of_a_source_is_held_to_what_it_was(tmp_path: Path) -> None:
     graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ends[:1], ends[1:], [weight])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location="net.weights", size_threshold=0)
-    source = load.identify(tmp_path / "net.onnx")
+    source = sources.identify(tmp_path / "net.onnx")
     assert [file.path.name for file in source.files] == ["net.onnx", "net.weights"]
-    from roadworthy.core import unchanged
+    from roadworthy.core.isolation import unchanged
 
     unchanged.refuse_changed(source)
     (tmp_path / "net.weights").write_bytes(b"\0" * 48)

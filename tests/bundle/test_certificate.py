@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import certificates
-from roadworthy.build.pack import report
+from roadworthy.build.package.report import report
 from roadworthy.bundle.certificate import Certificate, FrameworkForm, alike, named
 from roadworthy.core import codec
 from roadworthy.core.evidence import Interval
 from roadworthy.core.stages import Measured, Plan, Rejected
+from support.models import certificates
 
 
 def test_a_certificate_from_before_the_framework_was_held_beside_the_winner_still_reads() -> None:

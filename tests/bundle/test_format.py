@@ -10,13 +10,13 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-import certificates
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import File, Manifest, Variant
 from roadworthy.core import codec
 from roadworthy.core.errors import BundleError
 from roadworthy.core.evidence import Interval, Timing, Tolerance
+from support.models import certificates
 
 # JSON text is UTF-8, which has no lone surrogates.
 st.register_type_strategy(str, st.text(st.characters(exclude_categories=["Cs"]), max_size=12))

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-import bundles
 from roadworthy.bundle import store
 from roadworthy.bundle.manifest import Manifest
 from roadworthy.core.errors import BundleError, OutOfSpace, RoadworthyError, UsageError
+from support.models import bundles
 
 
 def entries(folder: Path) -> list[str]:

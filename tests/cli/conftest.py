@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from networks import SmallCNN
+from support.models.networks import SmallCNN
 
 NET = """
 import torch

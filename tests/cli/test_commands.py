@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from waiting import HANG_SECONDS
+from support.waiting import HANG_SECONDS
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

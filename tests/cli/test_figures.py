@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-import certificates
-import comparisons
-from bundles import other_host
-from roadworthy import console
-from roadworthy.build.measure import Today
-from roadworthy.checkup import Checkup
+from roadworthy.build.benchmark import Today
+from roadworthy.cli import console
+from roadworthy.cli.check import Checkup
 from roadworthy.core.evidence import Interval
-from roadworthy.serve.model import GoldenCheck
+from roadworthy.serving.engine.model import GoldenCheck
+from support.models import certificates, comparisons
+from support.models.bundles import other_host
 
 
 @pytest.fixture

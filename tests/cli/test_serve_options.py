@@ -13,8 +13,9 @@ from click.testing import CliRunner
 
 from roadworthy import cli as commands
 from roadworthy.core.errors import RoadworthyError, UsageError
-from roadworthy.serve import doors, server
-from roadworthy.serve.settings import MOST_WORKERS, Settings
+from roadworthy.serving import server
+from roadworthy.serving.settings import MOST_WORKERS, Settings
+from roadworthy.serving.transports.http import listeners
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -111,7 +112,7 @@ def test_defaults(asked: Callable[..., Settings | str], null_bundle: Path, monke
     settings = asked()
     assert settings == Settings(sources=(str(null_bundle),)), "the command's defaults are those of the settings"
     assert settings.host == "127.0.0.1"
-    monkeypatch.setattr("roadworthy.serve.settings.usable_cores", lambda: 64)
+    monkeypatch.setattr("roadworthy.serving.settings.usable_cores", lambda: 64)
     assert settings.processes == MOST_WORKERS
     said = asked("--workers", "3")
     assert isinstance(said, Settings) and said.processes == 3
@@ -170,14 +171,14 @@ def test_what_only_the_machine_can_tell(null_bundle: Path, tmp_path: Path, taken
 
 
 def test_the_port_of_another_server_is_not_shared_with_it(null_bundle: Path) -> None:
-    with doors.reserve("127.0.0.1", 0) as holder:
+    with listeners.reserve("127.0.0.1", 0) as holder:
         port = holder.getsockname()[1]
         assert "cannot be had for gRPC" in refused(null_bundle, grpc_port=port).message
         with socket.socket() as worker:
             worker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             worker.bind(("127.0.0.1", port))
             worker.listen()
-    with doors.reserve("127.0.0.1", port):
+    with listeners.reserve("127.0.0.1", port):
         pass
 
 

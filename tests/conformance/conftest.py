@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-import hosts
 from conformance.gaps import GAPS
 from conformance.models import MODELS, Captured, capture
 from roadworthy.build import lower
 from roadworthy.core import registry, samples
 from roadworthy.core.host import this_host
-from roadworthy.core.isolate import Worker
+from roadworthy.core.isolation.isolate import Worker
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Graph, Plan
 from roadworthy.runtimes import CheckedSession, open_session
+from support import hosts
 
 ALONE = "ROADWORTHY_TENSORFLOW_SESSIONS" in os.environ
 """TensorFlow takes its number of threads once for a process, and other tests use it: ``test_tensorflow_sessions`` starts one for these."""

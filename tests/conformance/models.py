@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from conformance import of_tensorflow
-from networks import SmallCNN
-from roadworthy.core.isolate import Worker
+from roadworthy.core.isolation.isolate import Worker
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import BATCH, Array, Arrays, Signature, TensorSpec
-from roadworthy.runtimes import _module
+from roadworthy.frameworks.torch import module as torch_module
+from support.models.networks import SmallCNN
 
 BATCHES = (1, 2, 3, 5)
 IMAGE = TensorSpec("image", "float32", (BATCH, 1, 8, 8))
@@ -153,7 +153,12 @@ def _graphs(model: Model, paths: dict[str, Path]) -> dict[str, Graph]:
 def _exported(model: Model, module: nn.Module, folder: Path) -> dict[str, Path]:
     inputs = tuple(torch.from_numpy(array) for array in model.feeds(model.static or 3).values())
     names = [spec.name for spec in model.signature.inputs], [spec.name for spec in model.signature.outputs]
-    paths = {"module": _module.save(module, folder), "pt2": folder / "graph.pt2", "onnx": folder / "graph.onnx", "jit": folder / "graph.ts"}
+    paths = {
+        "module": torch_module.save(module, folder),
+        "pt2": folder / "graph.pt2",
+        "onnx": folder / "graph.onnx",
+        "jit": folder / "graph.ts",
+    }
     with _without_deprecations(), torch.no_grad():
         dynamic = None if model.static else tuple({0: torch.export.Dim("batch")} for _ in inputs)
         torch.export.save(torch.export.export(module, inputs, dynamic_shapes=dynamic, strict=False), paths["pt2"])

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.types import BATCH, Array, Arrays, Signature, TensorSpec
-from roadworthy.runtimes import _tensorflow
-from roadworthy.runtimes._tensorflow import Entry, Port
+from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
+from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
+from roadworthy.frameworks.tensorflow.entry import Entry, Port
 
 RANDOM = np.random.default_rng(5)
 KERNEL, BIAS = RANDOM.standard_normal((3, 3, 3, 6)).astype(np.float32) / 5, RANDOM.standard_normal(6).astype(np.float32)
@@ -84,7 +85,7 @@ def write(request: WriteRequest) -> Written:
         _saved_model(name, out / "constant", with_variables=False)
         _graphdef(name, paths["graphdef"])
         _onnx(name, paths["graphdef"], paths["onnx"])
-        _tflite(out / "constant" / _tensorflow.SAVED_MODEL, paths["tflite"])
+        _tflite(out / "constant" / tensorflow_entry.SAVED_MODEL, paths["tflite"])
         if "keras" in paths:
             _keras(paths["keras"])
     return Written(paths)
@@ -120,9 +121,9 @@ def _saved_model(name: str, directory: Path, *, with_variables: bool) -> None:
 
     module, signature = _operations(name, with_variables=with_variables), SIGNATURES[name]
     directory.mkdir()
-    tf.saved_model.save(module, str(directory / _tensorflow.SAVED_MODEL), signatures={"serving_default": module.call})
+    tf.saved_model.save(module, str(directory / tensorflow_entry.SAVED_MODEL), signatures={"serving_default": module.call})
     inputs, outputs = (tuple(Port(spec.name, spec.name) for spec in specs) for specs in (signature.inputs, signature.outputs))
-    _tensorflow.write_entry(directory, Entry(inputs, outputs, "serving_default"))
+    tensorflow_entry.write_entry(directory, Entry(inputs, outputs, "serving_default"))
 
 
 def _graphdef(name: str, directory: Path) -> None:
@@ -131,21 +132,21 @@ def _graphdef(name: str, directory: Path) -> None:
     function = _operations(name, with_variables=True).call.get_concrete_function()
     frozen = convert_variables_to_constants_v2(function)
     directory.mkdir()
-    (directory / _tensorflow.GRAPHDEF).write_bytes(frozen.graph.as_graph_def().SerializeToString())
+    (directory / tensorflow_entry.GRAPHDEF).write_bytes(frozen.graph.as_graph_def().SerializeToString())
     # A function's results come in the order of their names.
     tensors = dict(zip(sorted(spec.name for spec in SIGNATURES[name].outputs), (tensor.name for tensor in frozen.outputs), strict=True))
     inputs = tuple(Port(spec.name, f"{spec.name}:0") for spec in SIGNATURES[name].inputs)
     outputs = tuple(Port(spec.name, tensors[spec.name]) for spec in SIGNATURES[name].outputs)
-    _tensorflow.write_entry(directory, Entry(inputs, outputs))
+    tensorflow_entry.write_entry(directory, Entry(inputs, outputs))
 
 
 def _onnx(name: str, graphdef: Path, path: Path) -> None:
     import onnx
     import tf2onnx
 
-    entry = _tensorflow.read_entry(graphdef)
+    entry = tensorflow_entry.read_entry(graphdef)
     tensors = [[port.tensor for port in ports] for ports in (entry.inputs, entry.outputs)]
-    graph = _tensorflow.read_graph(graphdef / _tensorflow.GRAPHDEF)
+    graph = tensorflow_graph.read_graph(graphdef / tensorflow_entry.GRAPHDEF)
     model, _ = tf2onnx.convert.from_graph_def(graph, input_names=tensors[0], output_names=tensors[1], opset=17)
     known = {port.tensor: port.name for port in (*entry.inputs, *entry.outputs)}
     for node in model.graph.node:
@@ -163,14 +164,14 @@ def _tflite(saved_model: Path, path: Path) -> None:
 
 
 def _keras(directory: Path) -> None:
-    from roadworthy.runtimes import _keras
+    from roadworthy.frameworks.tensorflow import keras_model
 
-    keras = _keras.package("keras")
+    keras = keras_model.package("keras")
     image = keras.Input((8, 8, 3), name="image")
     found = keras.layers.Conv2D(6, 3, 2, "same", activation="relu", name="conv")(image)
     model = keras.Model(image, keras.layers.Dense(16, use_bias=False, name="scores")(keras.layers.Flatten()(found)))
     model.get_layer("conv").set_weights([KERNEL, BIAS])
     model.get_layer("scores").set_weights([HEAD])
     directory.mkdir()
-    call = _keras.Call("graph", ("image",), outputs=("scores",))
-    _keras.save(directory, _keras.Original("keras", "model.keras", call), {}, model.save)
+    call = keras_model.Call("graph", ("image",), outputs=("scores",))
+    keras_model.save(directory, keras_model.Original("keras", "model.keras", call), {}, model.save)

@@ -136,7 +136,7 @@ def torch_module(name: str, *, naive: bool = False) -> Any:
     """
     import torch
 
-    from conformance.twins import MODULES
+    from conformance.torch_operations import MODULES
 
     module = MODULES[name]()
     if name == "conv_flatten_dense":

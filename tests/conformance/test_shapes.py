@@ -10,8 +10,8 @@ import pytest
 
 from conformance import shapes, table
 from conformance.walk import Row, WalkRequest, walk
-from roadworthy.core import isolate
-from roadworthy.core.isolate import Limits
+from roadworthy.core.isolation import isolate
+from roadworthy.core.isolation.isolate import Limits
 
 NAMES = tuple(case.name for case in shapes.CASES)
 Rows = Callable[[str], dict[str, Row]]

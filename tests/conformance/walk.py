@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from conformance import shapes
-from roadworthy.build import load, lower
-from roadworthy.build.capture import CaptureRequest, attempts, formats, words
+from roadworthy.build import lower, sources
+from roadworthy.build.capture import CaptureRequest, exporter_errors, formats, try_routes
 from roadworthy.core import registry, samples
 from roadworthy.core.errors import BackendMissing, RoadworthyError
 from roadworthy.core.host import this_host
@@ -62,9 +62,9 @@ class Walked:
 def walk(request: WalkRequest) -> Walked:
     """Load each case's model, capture it by every route of every format, lower every graph to every runtime that takes it."""
     if request.framework == "tensorflow":
-        from roadworthy.runtimes import _tensorflow
+        from roadworthy.frameworks.tensorflow import framework as tensorflow_framework
 
-        _tensorflow.set_threads(this_host().cores)
+        tensorflow_framework.set_threads(this_host().cores)
     known = {case.name: case for case in (*shapes.CASES, shapes.TOGETHER)}
     return Walked(tuple(Row(name, _walk(known[name], replace(request, out=request.out / name))) for name in request.cases))
 
@@ -75,8 +75,10 @@ def _walk(case: shapes.Case, request: WalkRequest) -> tuple[Cell, ...]:
     model = shapes.torch_module(case.name) if request.framework == "torch" else shapes.tensorflow_model(case.name)
     wanted = {batch: _by_hand(model, request.framework, list(case.feeds(batch).values())) for batch in BATCHES}
     (request.out / "source").mkdir()
-    source = load.live(model if request.framework == "torch" or case.name in shapes.KERAS else _module(model, case), request.out / "source")
-    loaded = load.load(load.LoadRequest(source, (), data, request.out / "original"))
+    source = sources.live(
+        model if request.framework == "torch" or case.name in shapes.KERAS else _module(model, case), request.out / "source"
+    )
+    loaded = sources.load(sources.LoadRequest(source, (), data, request.out / "original"))
     data = samples.renamed(data, tuple(spec.name for spec in loaded.signature.inputs))
     cells, graphs = [], [loaded.graph]
     for format in formats(loaded.graph):
@@ -122,14 +124,14 @@ def _by_hand(model: Any, framework: str, arrays: list[Array]) -> list[Array]:
 def _captured(original: Graph, format: str, first: Path | None, data: SampleSet, out: Path) -> Iterator[tuple[str, Graph | None, str]]:
     """Every route to ``format``, whether the ones before it worked or not."""
     request = CaptureRequest(original, format, data, out / "graphs" / format, exported=first)
-    subject = attempts._opened(request)
-    for index, route in enumerate(attempts._routes(format, subject)):
+    subject = try_routes._opened(request)
+    for index, route in enumerate(try_routes._routes(format, subject)):
         place = request.out / str(index)
         place.mkdir(parents=True)
         try:
-            graph = attempts._attempt(route, route.name, subject, replace(request, out=place))
+            graph = try_routes._attempt(route, route.name, subject, replace(request, out=place))
         except Exception as problem:
-            yield f"{format} by {route.name}", None, words.reason(problem)
+            yield f"{format} by {route.name}", None, exporter_errors.reason(problem)
         else:
             yield f"{format} by {route.name}", graph, ""
 

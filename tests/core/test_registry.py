@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from linear import planted_here
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, UsageError
 from roadworthy.core.registry import RUNTIMES, Facts
+from support.models.linear import planted_here
 
 __all__ = ["planted_here"]
 

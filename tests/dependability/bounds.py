@@ -8,7 +8,7 @@ from math import inf
 from dependability.harness import Record
 from dependability.test_slow import SECONDS
 from dependability.test_stop import GRACE
-from roadworthy.serve.limits import DEFAULT
+from roadworthy.serving.limits import DEFAULT
 
 NOISE = 3
 """Factor on what the page promises: one machine carries the server, its clients and the load generator."""

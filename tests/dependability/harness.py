@@ -22,12 +22,12 @@ import httpx
 import numpy as np
 import psutil
 
-import bundles
-import serving
 from roadworthy.core.host import this_host
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Signature, TensorSpec
-from waiting import HANG_SECONDS, until
+from support.models import bundles
+from support.servers import serving
+from support.waiting import HANG_SECONDS, until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGIN = Path(__file__).parent / "plugin"
@@ -41,9 +41,9 @@ BREAKER = Signature((TensorSpec("x", "float32", ("batch", 3)),), (TensorSpec("y"
 SCRIPT = """
 import json, sys
 from roadworthy.core.errors import RoadworthyError
-from roadworthy.serve.limits import Limits
-from roadworthy.serve.server import serve_as
-from roadworthy.serve.settings import Settings
+from roadworthy.serving.limits import Limits
+from roadworthy.serving.server import serve_as
+from roadworthy.serving.settings import Settings
 options = json.loads(sys.argv[1])
 try:
     serve_as(Settings(sources=tuple(sys.argv[2:]), port=0, limits=Limits(**options.pop("limits", {})), **options))

@@ -16,8 +16,8 @@ import httpx
 from dependability.harness import DIALECTS, ask, connected, row, tree
 from dependability.hostile import requests
 from dependability.swaps import Address, by_tfserving_grpc
-from roadworthy.serve import wire
-from waiting import HANG_SECONDS
+from roadworthy.serving.protocols import proto
+from support.waiting import HANG_SECONDS
 
 
 @dataclass
@@ -91,7 +91,7 @@ def _asks(at: Address, books: Books, dialect: str, over: threading.Event) -> Non
 
 
 def _asks_grpc(at: Address, books: Books, over: threading.Event) -> None:
-    inference = wire.inference
+    inference = proto.inference
     tensor = inference.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[1, 3])
     tensor.contents.fp32_contents.extend(row())
     good = inference.ModelInferRequest(model_name="breaker", inputs=[tensor]).SerializeToString()

@@ -19,7 +19,7 @@ from dependability.bounds import breaches  # noqa: E402
 from dependability.harness import records  # noqa: E402
 from dependability.swaps import Address, write_version  # noqa: E402
 from dependability.test_mixed import judge  # noqa: E402
-from serving import Server  # noqa: E402
+from support.servers.serving import Server  # noqa: E402
 
 
 def main() -> int:

@@ -14,8 +14,8 @@ import grpc
 import httpx
 
 from dependability.harness import DIALECTS, JSON, row, write_breaker
-from roadworthy.serve import wire
-from waiting import HANG_SECONDS
+from roadworthy.serving.protocols import proto
+from support.waiting import HANG_SECONDS
 
 
 def write_version(models: Path, number: int) -> Path:
@@ -47,7 +47,7 @@ def by_oip(at: Address, number: int) -> None:
 
 def by_oip_grpc(at: Address, number: int) -> None:
     """The same over gRPC."""
-    inference = wire.inference
+    inference = proto.inference
     request = inference.RepositoryModelLoadRequest(model_name="breaker")
     unary(at.grpc, "/inference.GRPCInferenceService/RepositoryModelLoad", request, inference.RepositoryModelLoadResponse)
 
@@ -56,7 +56,7 @@ def by_tfserving_grpc(models: Path) -> Callable[[Address, int], None]:
     """HandleReloadConfigRequest with the one version that is wanted."""
 
     def swap(at: Address, number: int) -> None:
-        serving = wire.tensorflow_serving
+        serving = proto.tensorflow_serving
         request = serving.ReloadConfigRequest()
         config = request.config.model_config_list.config.add(name="breaker", base_path=str(models / "breaker"), model_platform="tensorflow")
         config.model_version_policy.specific.versions.append(number)

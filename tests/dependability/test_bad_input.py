@@ -13,11 +13,11 @@ from pathlib import Path
 
 import httpx
 
-import bundles
 from dependability.harness import Server, ask, record, row, tree, workers
 from dependability.hostile import Hostile, requests
-from serving import PICTURE, SEES
-from waiting import HANG_SECONDS
+from support.models import bundles
+from support.servers.serving import PICTURE, SEES
+from support.waiting import HANG_SECONDS
 
 ROOM = 400 * 2**20
 """Bytes that a storm on eight connections may take for the moment: bodies of up to 16 MiB are being read on each, and read as JSON."""

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from dependability.harness import Server, ask, record, row, write_breaker
-from waiting import HANG_SECONDS, until
+from support.waiting import HANG_SECONDS, until
 
 
 def flipped(bundle: Path) -> str:

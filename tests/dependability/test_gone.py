@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from dependability.harness import DIALECTS, HOLD, Server, ask, connected, metric, record, row, runs
-from roadworthy.serve import wire
-from waiting import HANG_SECONDS, until
+from roadworthy.serving.protocols import proto
+from support.waiting import HANG_SECONDS, until
 
 
 def waiting(url: str) -> float:
@@ -120,14 +120,14 @@ def test_a_deadline_over_grpc(serve: Callable[..., Server], steady: Path, runs_f
 
 
 def oip_message(tag: int) -> tuple[str, object]:
-    inference = wire.inference
+    inference = proto.inference
     tensor = inference.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[1, 3])
     tensor.contents.fp32_contents.extend(row(tag=tag))
     return "/inference.GRPCInferenceService/ModelInfer", inference.ModelInferRequest(model_name="breaker", inputs=[tensor])
 
 
 def tfserving_message(tag: int) -> tuple[str, object]:
-    request = wire.tensorflow_serving.PredictRequest()
+    request = proto.tensorflow_serving.PredictRequest()
     request.model_spec.name = "breaker"
     tensor = request.inputs["x"]
     tensor.dtype = 1

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from dependability.harness import DIALECTS, JSON, Server, ask, in_hand, load, port_of, probing, quantile, record, row, workers
-from waiting import HANG_SECONDS, until
+from support.waiting import HANG_SECONDS, until
 
 SECONDS = 0.008
 """What a sample costs: a worker can answer no more than one in this time, on any machine."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from dependability.harness import DIALECTS, Server, ask, connected, quantile, record, row, tree
-from waiting import HANG_SECONDS, until
+from support.waiting import HANG_SECONDS, until
 
 SECONDS = 1.0
 LIMITS = {"head_seconds": SECONDS, "body_seconds": SECONDS, "idle_seconds": SECONDS, "send_seconds": SECONDS}

@@ -30,8 +30,8 @@ from dependability.harness import (
     row,
     write_breaker,
 )
-from serving import leaving
-from waiting import HANG_SECONDS, until
+from support.servers.serving import leaving
+from support.waiting import HANG_SECONDS, until
 
 GRACE = 3.0
 """Seconds that a server gives clients who are not done when it ends: how long the end took is held to it by ``run.py``."""

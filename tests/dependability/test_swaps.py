@@ -11,7 +11,7 @@ import pytest
 
 from dependability.harness import DIALECTS, JSON, LASTING, Server, ask, load, port_of, quantile, record, row, tree, workers, write_breaker
 from dependability.swaps import Address, by_oip, by_oip_grpc, by_tfserving_grpc, by_torchserve, swapping, write_version
-from waiting import HANG_SECONDS
+from support.waiting import HANG_SECONDS
 
 SWAPS = 50
 

@@ -33,7 +33,7 @@ from dependability.harness import (
     workers,
     write_breaker,
 )
-from waiting import HANG_SECONDS, until
+from support.waiting import HANG_SECONDS, until
 
 
 def answers(url: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from commands import roadworthy, served
+from support.servers.commands import roadworthy, served
 
 KERAS = """
 import keras, numpy as np

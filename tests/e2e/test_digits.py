@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from commands import roadworthy, served
+from support.servers.commands import roadworthy, served
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits"

@@ -10,15 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from originals import images, original, output, quietly
-from roadworthy.build.capture import check, onnx_torch, pt2
-from roadworthy.build.capture import onnx as onnx_format
-from roadworthy.build.capture.subject_torch import open_subject
-from roadworthy.build.capture.words import Refused
+from roadworthy.build.capture import onnx_file as onnx_format
+from roadworthy.build.capture import parity
+from roadworthy.build.capture.exporter_errors import Refused
+from roadworthy.build.capture.torch import onnx as torch_onnx
+from roadworthy.build.capture.torch import program as torch_program
+from roadworthy.build.capture.torch.original import open_subject
 from roadworthy.core.errors import CaptureFailed
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import BATCH, Signature, TensorSpec
 from roadworthy.runtimes import open_session
+from support.models.originals import images, original, output, quietly
 
 
 class Flat(nn.Module):
@@ -60,7 +62,7 @@ def test_an_automatic_dimension_at_batch_one_is_static_without_a_word() -> None:
 
     promised = Signature((TensorSpec("image", "float32", (BATCH, 1, 8, 8)),), output(4))
     with pytest.raises(Refused, match="batch became the constant 1 in image"):
-        pt2.checked(program, promised)
+        torch_program.checked(program, promised)
 
 
 def test_our_program_takes_any_batch(tmp_path: Path) -> None:
@@ -107,7 +109,7 @@ def test_an_opset_that_was_not_written_is_named(tmp_path: Path, monkeypatch: pyt
     )
     assert onnx_format.opset(onnx.load(str(tmp_path / "bare.onnx"))) == 18
 
-    monkeypatch.setattr(onnx_torch, "OPSET", 13)
+    monkeypatch.setattr(torch_onnx, "OPSET", 13)
     graph = original(tmp_path, network, images(), output(4)).capture("onnx", tmp_path).graph
     assert graph is not None
     assert "opset 13 was asked for and the exporter wrote opset 18" in graph.notes
@@ -182,4 +184,4 @@ def test_the_older_exporter_bakes_it_in_too_and_is_refused(tmp_path: Path) -> No
     route = next(route for route in onnx_format.routes(subject) if route.name == "older exporter, traced")
     written = quietly(route.write, subject, tmp_path)
     with pytest.raises(Refused, match="the batch size was baked in"):
-        check.prove(written, "onnx", subject)
+        parity.prove(written, "onnx", subject)

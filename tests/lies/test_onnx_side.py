@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-import hosts
-import onnx_files
 from roadworthy.build.lower import openvino as lower_openvino
 from roadworthy.build.lower import plans_for
 from roadworthy.core import registry, samples
 from roadworthy.core.errors import UsageError
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.runtimes import onnxruntime, open_session, openvino
+from support import hosts
+from support.files import onnx_files
 
 SIGNATURE = onnx_files.SIGNATURE
 HOST = hosts.true_host()

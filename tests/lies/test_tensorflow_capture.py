@@ -10,8 +10,8 @@ import pytest
 
 from roadworthy.build import capture
 from roadworthy.build.capture import Captured
-from roadworthy.core.isolate import Worker
-from tensorflow_captures import Order, Original, Trial, bare_from_function, bare_tf2onnx, each_route, make
+from roadworthy.core.isolation.isolate import Worker
+from support.models.tensorflow_captures import Order, Original, Trial, bare_from_function, bare_tf2onnx, each_route, make
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ import onnx
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-import tensorflow_backends as side
 from conformance import of_tensorflow
 from roadworthy.build.lower import openvino as lower_openvino
-from roadworthy.core import isolate
 from roadworthy.core.errors import RoadworthyError, StepFailed
+from roadworthy.core.isolation import isolate
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Signature
 from roadworthy.runtimes import onnxruntime, open_session, openvino
+from support.models import tensorflow_backends as side
 
 X = np.random.default_rng(0).standard_normal((2, 4)).astype(np.float32)
 

@@ -15,14 +15,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import torch_side
-from roadworthy.build.load import identify
 from roadworthy.build.lower import LowerRequest, aotinductor, lower
-from roadworthy.core import isolate, samples
+from roadworthy.build.sources import identify
+from roadworthy.core import samples
 from roadworthy.core.errors import SourceRefused, StepFailed
+from roadworthy.core.isolation import isolate
 from roadworthy.core.stages import Plan
-from roadworthy.runtimes import _native, open_session
-from torch_side import SIGNATURE, Opening, as_program, by_hand, colour, exported, images
+from roadworthy.runtimes import _cpu_features, open_session
+from support.models import torch_models
+from support.models.torch_models import SIGNATURE, Opening, as_program, by_hand, colour, exported, images
 
 COMPILED = Plan("aotinductor", threads=2)
 
@@ -77,9 +78,9 @@ def test_a_candidate_that_segfaults_costs_one_candidate(tmp_path: Path) -> None:
     (model / "model_metadata.json").write_text('{"AOTI_DEVICE_KEY": "cpu"}')
     (tmp_path / "crash.c").write_text("#include <signal.h>\n__attribute__((constructor)) static void crash(void) { raise(SIGSEGV); }\n")
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", model / "model.so", tmp_path / "crash.c"], check=True)
-    _native.write(tmp_path, ())
+    _cpu_features.write(tmp_path, ())
     with pytest.raises(StepFailed, match="crashed with SIGSEGV") as caught:
-        isolate.call(torch_side.answer, Opening(tmp_path, COMPILED))
+        isolate.call(torch_models.answer, Opening(tmp_path, COMPILED))
     assert "\n" not in caught.value.message
 
 

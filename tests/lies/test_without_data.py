@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import onnx_files
-from roadworthy.build import pipeline
-from roadworthy.build.findings import nothing_left
+from roadworthy.build import deploy
+from roadworthy.build.certificate import nothing_left
 from roadworthy.build.job import Job
-from roadworthy.build.load import parse_inputs
 from roadworthy.build.search import search
-from roadworthy.build.workshop import workshop
+from roadworthy.build.sources import parse_inputs
+from roadworthy.build.workspace import workshop
 from roadworthy.core.stages import Plan, Rejected, Verified
+from support.files import onnx_files
 
 
 def hashing(path: Path) -> Path:
@@ -36,9 +36,9 @@ def hashing(path: Path) -> Path:
 def tried(job: Job, runtime: str) -> Verified | Rejected:
     """What becomes of one runtime's float32 plan."""
     with workshop(seconds=job.seconds, step_seconds=120, memory_mb=0, notify=lambda progress: None) as shop:
-        source = pipeline.identified(job, shop)
-        loaded, data = pipeline.load_original(source, job, pipeline.contract_of(job, source), shop)
-        trial, _ = pipeline.reference_of(loaded.graph, loaded.signature, data, job, shop)
+        source = deploy.identified(job, shop)
+        loaded, data = deploy.load_original(source, job, deploy.contract_of(job, source), shop)
+        trial, _ = deploy.reference_of(loaded.graph, loaded.signature, data, job, shop)
         outcome = search([(Plan(runtime), loaded.graph)], (loaded.graph,), trial, shop)
         (result,) = (*outcome.verified, *outcome.rejected)
         if isinstance(result, Rejected):

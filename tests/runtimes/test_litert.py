@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import tensorflow_backends as side
 from conformance import of_tensorflow
 from roadworthy.build import lower
 from roadworthy.build.lower import litert as lowering
-from roadworthy.core import isolate, samples
+from roadworthy.core import samples
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import this_host
-from roadworthy.core.isolate import Worker
+from roadworthy.core.isolation import isolate
+from roadworthy.core.isolation.isolate import Worker
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Signature, TensorSpec
 from roadworthy.runtimes import litert, open_session
+from support.models import tensorflow_backends as side
 
 BOTH = of_tensorflow.SIGNATURES["two_of_each"]
 VECTOR = side.VECTOR

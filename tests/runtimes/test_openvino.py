@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import onnx_files
 from roadworthy.core.errors import InvalidRequest, StepFailed, UsageError
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import BATCH, Signature, TensorSpec
 from roadworthy.runtimes import openvino
+from support.files import onnx_files
 
 SIGNATURE = onnx_files.SIGNATURE
 

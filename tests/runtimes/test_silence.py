@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import onnx_files
+from support.files import onnx_files
 
 PROGRAM = """
 import sys

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import tensorflow_backends as side
 from conformance import of_tensorflow
 from roadworthy.build import lower
 from roadworthy.build.lower import tensorflow as lowering
-from roadworthy.core import isolate
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.host import this_host
-from roadworthy.core.isolate import Worker
+from roadworthy.core.isolation import isolate
+from roadworthy.core.isolation.isolate import Worker
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Array, Signature
+from support.models import tensorflow_backends as side
 
 SIGNATURE = of_tensorflow.SIGNATURES["images_last"]
 FEEDS = {"image": np.random.default_rng(1).standard_normal((3, 8, 8, 3)).astype(np.float32)}

@@ -13,16 +13,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import hosts
-import torch_side
 from roadworthy.build.lower import LowerRequest, aotinductor, lower
-from roadworthy.core import codec, isolate, mask, registry, samples
+from roadworthy.core import codec, cpu_mask, registry, samples
 from roadworthy.core.errors import BackendMissing, EnvironmentFault, StepFailed, UsageError
 from roadworthy.core.host import Host, this_host
+from roadworthy.core.isolation import isolate
 from roadworthy.core.stages import Candidate, Graph, Plan, Precision
 from roadworthy.core.types import Signature, TensorSpec
-from roadworthy.runtimes import _native, open_session
-from torch_side import SIGNATURE, Opening, as_module, as_program, as_script, by_hand, colour, images
+from roadworthy.runtimes import _cpu_features, open_session
+from support import hosts
+from support.models import torch_models
+from support.models.torch_models import SIGNATURE, Opening, as_module, as_program, as_script, by_hand, colour, images
 
 EAGER, SCRIPT, COMPILED = Plan("pytorch"), Plan("torchscript", flavour="frozen"), Plan("aotinductor")
 
@@ -184,23 +185,23 @@ def test_a_session_unpacks_nothing(compiled: Candidate, tmp_path: Path, monkeypa
     # The loader of a packed .pt2 leaves a copy of the library in the temporary directory of a process that is killed.
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    found = isolate.call(torch_side.answer, Opening(compiled.path, COMPILED))
+    found = isolate.call(torch_models.answer, Opening(compiled.path, COMPILED))
     assert found.temporary == ()
     assert not any(tmp_path.iterdir())
 
 
 def test_a_lesser_cpu_is_told_and_does_not_crash(compiled: Candidate, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(compiled.path / "data")
-    _native.write(tmp_path, ("avx2", "avx4096"))
+    _cpu_features.write(tmp_path, ("avx2", "avx4096"))
     with pytest.raises(EnvironmentFault, match="avx4096"):
         open_session(tmp_path, SIGNATURE, COMPILED)
-    (tmp_path / _native.NAME).unlink()
+    (tmp_path / _cpu_features.NAME).unlink()
     with pytest.raises(StepFailed, match=r"needs\.json"):
         open_session(tmp_path, SIGNATURE, COMPILED)
 
 
 def test_what_a_candidate_needs_is_what_this_cpu_has(compiled: Candidate) -> None:
-    needs = codec.from_json(_native.Needs, (compiled.path / _native.NAME).read_bytes())
+    needs = codec.from_json(_cpu_features.Needs, (compiled.path / _cpu_features.NAME).read_bytes())
     assert needs.features
     assert this_host().has(*needs.features)
 
@@ -271,9 +272,9 @@ def test_plans_hold_what_the_cpu_can_do() -> None:
 @pytest.mark.skipif(hosts.true_host().architecture != "x86_64" or not hosts.has("avx2"), reason="a mask needs something to hide")
 def test_under_a_mask_the_code_is_for_the_lesser_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled on a CPU with AVX2 for one without: no register of 256 bits in it, and what it asks of a CPU says so."""
-    monkeypatch.setenv(mask.MASK, "sse4_2")
+    monkeypatch.setenv(cpu_mask.MASK, "sse4_2")
     candidate = isolate.call(lower, LowerRequest(as_program(colour(), tmp_path), COMPILED, None, tmp_path / "out"))
-    assert codec.from_json(_native.Needs, (candidate.path / _native.NAME).read_bytes()).features == ("sse4_2",)
+    assert codec.from_json(_cpu_features.Needs, (candidate.path / _cpu_features.NAME).read_bytes()).features == ("sse4_2",)
     code = subprocess.run(["objdump", "-d", candidate.path / aotinductor.MEMBERS / "model.so"], capture_output=True, text=True, check=True)
     assert "xmm" in code.stdout and "ymm" not in code.stdout
     with open_session(candidate.path, SIGNATURE, COMPILED) as session:

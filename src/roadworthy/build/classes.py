@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from roadworthy.build import verify
-from roadworthy.build.findings import Data
+from roadworthy.build.certificate import Data
+from roadworthy.build.data.dataset import Dataset, check_classes
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
 from roadworthy.core.contract import Activation, Answer, Contract
@@ -14,7 +15,6 @@ from roadworthy.core.evidence import Note
 from roadworthy.core.types import Signature
 from roadworthy.preprocess import answer as answers
 from roadworthy.preprocess import names
-from roadworthy.preprocess.dataset import Dataset, check_classes
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from roadworthy.core import usercode
+from roadworthy.core.isolation import usercode
 from roadworthy.core.types import Range, TensorSpec
 
 CODE = re.compile(r"([^:]*\.py|[\w.]+):.+", re.DOTALL)

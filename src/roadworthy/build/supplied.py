@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from roadworthy.build import load
-from roadworthy.build.findings import Data
+from roadworthy.build import sources
+from roadworthy.build.certificate import Data
+from roadworthy.build.data import dataset
 from roadworthy.build.job import Job
 from roadworthy.build.lower import PRECISIONS
-from roadworthy.build.workshop import Workshop
+from roadworthy.build.workspace import Workshop
 from roadworthy.core.contract import Contract, ImageInput
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Precision, Source
 from roadworthy.core.types import Array, Range, TensorSpec
-from roadworthy.preprocess import dataset, spec
+from roadworthy.preprocess import spec
 
 GENERATED = "generated"
 """The kind of samples that were made up."""
@@ -50,10 +51,10 @@ def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, shop: 
     size = _size(contract.image, specs)
     if size is None:
         return None
-    count, channels = job.samples or load.MADE, spec.channels_of(contract.image)
+    count, channels = job.samples or sources.MADE, spec.channels_of(contract.image)
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (count, *size, channels), np.uint8)
-    pixels[1::2] = (256 * load.made_pictures(pixels[1::2].shape, generator)).astype(np.uint8)
+    pixels[1::2] = (256 * sources.made_pictures(pixels[1::2].shape, generator)).astype(np.uint8)
     names = tuple(spec.name for spec in specs)
     return dataset.gather(pixels, names, contract, shop.folder("data/pictures")).samples
 
@@ -90,10 +91,10 @@ def check_ranges(samples: SampleSet, ranges: tuple[Range, ...]) -> None:
                 )
 
 
-def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: load.Loaded, calibrate: int, shop: Workshop) -> Data:
+def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: sources.Loaded, calibrate: int, shop: Workshop) -> Data:
     """``samples`` split for their uses; ``gathered`` is the real set that they are, if they are one."""
     if gathered is None:
-        notes = (MADE_UP, *load.made_notes(loaded.signature.inputs, loaded.fills)) if _made(samples, loaded) else (MADE_UP,)
+        notes = (MADE_UP, *sources.made_notes(loaded.signature.inputs, loaded.fills)) if _made(samples, loaded) else (MADE_UP,)
         return Data(GENERATED, samples, None, (), notes, NO_DATA)
     evaluation, calibration = dataset.split(samples, calibrate, shop.folder("data/split"))
     if samples.count > 1 and _alike(samples):
@@ -103,7 +104,7 @@ def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: load.Load
     return Data(gathered.kind, evaluation, calibration, gathered.classes)
 
 
-def _made(samples: SampleSet, loaded: load.Loaded) -> bool:
+def _made(samples: SampleSet, loaded: sources.Loaded) -> bool:
     return loaded.samples is not None and samples.path == loaded.samples.path
 
 

@@ -18,8 +18,9 @@ from roadworthy.bundle import certificate as certificates
 from roadworthy.bundle import manifest as manifests
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import File, Manifest
-from roadworthy.core import codec, scratch
+from roadworthy.core import codec
 from roadworthy.core.errors import BundleError, OutOfSpace, UsageError
+from roadworthy.core.isolation import scratch
 
 LARGEST = 64 * 2**20
 """Bytes that a manifest or a certificate may have; real ones have some thousands."""

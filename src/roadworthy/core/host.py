@@ -7,7 +7,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from roadworthy.core import mask
+from roadworthy.core import cpu_mask
 from roadworthy.core.errors import UsageError
 
 NOTABLE = (
@@ -41,13 +41,13 @@ def this_host() -> Host:
     The name of the CPU says so where there is a mask. Raises UsageError for a mask that is none, or on another architecture.
     """
     model, flags = _cpuinfo()
-    level, architecture = mask.mask(), platform.machine()
+    level, architecture = cpu_mask.mask(), platform.machine()
     if level and architecture != "x86_64":
-        raise UsageError(f"{mask.MASK} knows levels of x86-64 CPUs, and this machine is {architecture}: unset it")
+        raise UsageError(f"{cpu_mask.MASK} knows levels of x86-64 CPUs, and this machine is {architecture}: unset it")
     return Host(
-        cpu=f"{model} ({mask.MASK}={level})" if level else model,
+        cpu=f"{model} ({cpu_mask.MASK}={level})" if level else model,
         architecture=architecture,
-        features=_notable(mask.visible(flags)),
+        features=_notable(cpu_mask.visible(flags)),
         cores=usable_cores(),
         machine_cores=os.cpu_count() or 1,
         memory_mb=usable_memory_mb(),
@@ -59,7 +59,7 @@ def this_host() -> Host:
 def library_caps() -> dict[str, str]:
     """What the environment of a process lacks for its libraries to keep to the mask; empty without one."""
     _, flags = _cpuinfo()
-    return mask.library_caps(frozenset(_notable(flags)), os.environ) if mask.mask() else {}
+    return cpu_mask.library_caps(frozenset(_notable(flags)), os.environ) if cpu_mask.mask() else {}
 
 
 def usable_cores() -> int:

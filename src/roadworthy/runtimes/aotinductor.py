@@ -10,8 +10,8 @@ from roadworthy.core.errors import StepFailed
 from roadworthy.core.host import this_host
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Signature
-from roadworthy.runtimes import _native
-from roadworthy.runtimes._torch import TensorSession, check_plan, exact_float32, first_line
+from roadworthy.frameworks.torch.session import TensorSession, check_plan, exact_float32, first_line
+from roadworthy.runtimes import _cpu_features
 
 RUNS: tuple[str, ...] = ()
 PACKAGES: tuple[str, ...] = ("torch", "numpy")
@@ -29,7 +29,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
     """
     check_plan(plan, PRECISIONS, ("",))
     exact_float32()
-    _native.check(path, this_host())
+    _cpu_features.check(path, this_host())
     try:
         # One call at a time is the rule of sessions, so the loader needs no locks and no second runner.
         loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", True, 1, -1)

@@ -12,8 +12,8 @@ from torch import Tensor
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Signature
-from roadworthy.runtimes import _module
-from roadworthy.runtimes._torch import COMPUTE, Call, TensorSession, check_plan, exact_float32, first_line
+from roadworthy.frameworks.torch import module as torch_module
+from roadworthy.frameworks.torch.session import COMPUTE, Call, TensorSession, check_plan, exact_float32, first_line
 
 RUNS: tuple[str, ...] = ("module", "pt2")
 PACKAGES: tuple[str, ...] = ("torch", "cloudpickle", "numpy")
@@ -21,7 +21,7 @@ FRAMEWORK = True
 NATIVE = False
 
 FLAVOURS = ("", "channels_last", "compile")
-MODULES = (_module.PICKLE, _module.SCRIPT, _module.EXPORTED)
+MODULES = (torch_module.PICKLE, torch_module.SCRIPT, torch_module.EXPORTED)
 
 
 def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
@@ -55,7 +55,7 @@ def _open(path: Path) -> torch.nn.Module:
         path = next(path / name for name in MODULES if (path / name).is_file())
     if path.suffix == ".pt2" and path.name not in MODULES:
         return torch.export.load(path).module()
-    module = _module.load(path)
+    module = torch_module.load(path)
     try:
         return module.eval()
     except NotImplementedError:

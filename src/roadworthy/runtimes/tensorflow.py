@@ -8,15 +8,16 @@ from typing import Any
 from roadworthy.core.errors import RoadworthyError, StepFailed
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Signature
-from roadworthy.runtimes import _functions, _tensorflow
-from roadworthy.runtimes._functions import FunctionSession
+from roadworthy.frameworks.tensorflow import entry, framework, session
+from roadworthy.frameworks.tensorflow import function as tensorflow_function
+from roadworthy.frameworks.tensorflow.session import FunctionSession
 
 RUNS: tuple[str, ...] = ("keras", "saved_model", "graphdef")
 PACKAGES: tuple[str, ...] = ("tensorflow-cpu", "keras", "cloudpickle", "numpy")
 FRAMEWORK = True
 NATIVE = False
 
-_tensorflow.framework()  # importing a runtime imports its package: what that costs is counted by itself
+framework.framework()  # importing a runtime imports its package: what that costs is counted by itself
 
 FLAVOURS = ("", "signature", "function", "frozen")
 
@@ -29,39 +30,39 @@ def load(path: Path, signature: Signature, plan: Plan) -> FunctionSession:
     them, and ``frozen`` one whose variables were made constants. ``fp64`` computes all of it in double precision. Raises
     UsageError for another precision or flavour and for threads that come too late, StepFailed where the model does not load.
     """
-    _functions.prepare(plan, ("fp32", "fp64"), FLAVOURS)
+    session.prepare(plan, ("fp32", "fp64"), FLAVOURS)
     try:
         return FunctionSession(_keras(path, signature, plan) if _is_keras(path) else _directory(path, signature, plan), signature)
     except RoadworthyError:
         raise
     except Exception as problem:
-        raise StepFailed(f"{path.name} does not load in TensorFlow: {_tensorflow.first_line(problem)}", detail=str(problem)) from problem
+        raise StepFailed(f"{path.name} does not load in TensorFlow: {framework.first_line(problem)}", detail=str(problem)) from problem
 
 
 def _is_keras(path: Path) -> bool:
-    return not (path / _tensorflow.ENTRY).is_file()
+    return not (path / entry.ENTRY).is_file()
 
 
 def _keras(path: Path, signature: Signature, plan: Plan) -> Any:
     if plan.flavour == "" and plan.precision == "fp32":
-        from roadworthy.runtimes import _keras
+        from roadworthy.frameworks.tensorflow import keras_model
 
-        return _keras.load(path).answer
-    function = _functions.of_keras(path, signature)
+        return keras_model.load(path).answer
+    function = session.of_keras(path, signature)
     if plan.precision == "fp32":
-        return _functions.by_signature(function, signature)
-    double = _tensorflow.doubled_function(function)
-    return _functions.by_signature(lambda *tensors: double(*map(_wide, tensors)), signature)
+        return session.by_signature(function, signature)
+    double = tensorflow_function.doubled_function(function)
+    return session.by_signature(lambda *tensors: double(*map(_wide, tensors)), signature)
 
 
 def _wide(tensor: Any) -> Any:
-    tf = _tensorflow.framework()
+    tf = framework.framework()
     return tf.cast(tensor, tf.float64) if tensor.dtype == tf.float32 else tensor
 
 
 def _directory(path: Path, signature: Signature, plan: Plan) -> Any:
     if plan.precision == "fp64":
-        return _tensorflow.open_function(path, double=True)
+        return tensorflow_function.open_function(path, double=True)
     if plan.flavour in ("function", "frozen"):
-        return _tensorflow.Function(_tensorflow.concrete(path), _tensorflow.read_entry(path))
-    return _tensorflow.open_function(path)
+        return tensorflow_function.Function(tensorflow_function.concrete(path), entry.read_entry(path))
+    return tensorflow_function.open_function(path)

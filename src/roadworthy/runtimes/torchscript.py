@@ -12,7 +12,7 @@ import torch
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Signature, zeros
-from roadworthy.runtimes._torch import TensorSession, check_plan, exact_float32, first_line
+from roadworthy.frameworks.torch.session import TensorSession, check_plan, exact_float32, first_line
 
 RUNS: tuple[str, ...] = ("jit",)
 PACKAGES: tuple[str, ...] = ("torch", "numpy")

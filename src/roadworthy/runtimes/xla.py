@@ -7,15 +7,17 @@ from pathlib import Path
 from roadworthy.core.errors import RoadworthyError, StepFailed
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Signature, zeros
-from roadworthy.runtimes import _functions, _tensorflow
-from roadworthy.runtimes._functions import FunctionSession
+from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
+from roadworthy.frameworks.tensorflow import framework, function
+from roadworthy.frameworks.tensorflow import session as tensorflow_session
+from roadworthy.frameworks.tensorflow.session import FunctionSession
 
 RUNS: tuple[str, ...] = ()
 PACKAGES: tuple[str, ...] = ("tensorflow-cpu", "numpy")
 FRAMEWORK = True
 NATIVE = False
 
-_tensorflow.framework()  # importing a runtime imports its package: what that costs is counted by itself
+framework.framework()  # importing a runtime imports its package: what that costs is counted by itself
 
 
 def load(path: Path, signature: Signature, plan: Plan) -> FunctionSession:
@@ -25,17 +27,17 @@ def load(path: Path, signature: Signature, plan: Plan) -> FunctionSession:
     compiled here, so that no request waits for it. Raises UsageError for another precision or flavour and for threads that
     come too late, StepFailed where the graph does not load or does not compile.
     """
-    _functions.prepare(plan, ("fp32",), ("",))
-    tf = _tensorflow.framework()
+    tensorflow_session.prepare(plan, ("fp32",), ("",))
+    tf = framework.framework()
     try:
-        graph, entry = _tensorflow.concrete(path), _tensorflow.read_entry(path)
+        graph, entry = function.concrete(path), tensorflow_entry.read_entry(path)
         specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in graph.inputs[: len(entry.inputs)]]
         compiled = tf.function(lambda *tensors: graph(*tensors), input_signature=specs, jit_compile=True, autograph=False)
-        session = FunctionSession(_tensorflow.Function(compiled, entry), signature)
+        session = FunctionSession(function.Function(compiled, entry), signature)
         if plan.batch is not None:
             session.run(zeros(signature.inputs, plan.batch))
         return session
     except RoadworthyError:
         raise
     except Exception as problem:
-        raise StepFailed(f"XLA cannot load {path.name}: {_tensorflow.first_line(problem)}", detail=str(problem)) from problem
+        raise StepFailed(f"XLA cannot load {path.name}: {framework.first_line(problem)}", detail=str(problem)) from problem

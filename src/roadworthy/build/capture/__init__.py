@@ -60,6 +60,6 @@ def capture(request: CaptureRequest) -> Captured:
     A route that fails is a value. Raises CaptureFailed where no route makes sense: the original does not run on the
     samples, or is in training mode.
     """
-    from roadworthy.build.capture import attempts
+    from roadworthy.build.capture import try_routes
 
-    return attempts.capture(request)
+    return try_routes.capture(request)

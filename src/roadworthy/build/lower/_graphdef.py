@@ -10,8 +10,12 @@ from typing import Any
 from roadworthy.core.errors import RoadworthyError, StepFailed
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Signature
-from roadworthy.runtimes import _functions, _tensorflow
-from roadworthy.runtimes._tensorflow import Entry, Port
+from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
+from roadworthy.frameworks.tensorflow import framework
+from roadworthy.frameworks.tensorflow import function as tensorflow_function
+from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
+from roadworthy.frameworks.tensorflow import session as tensorflow_session
+from roadworthy.frameworks.tensorflow.entry import Entry, Port
 
 
 def freeze(graph: Graph, out: Path, plan: Plan) -> None:
@@ -23,18 +27,18 @@ def freeze(graph: Graph, out: Path, plan: Plan) -> None:
         shutil.copytree(graph.path, out, dirs_exist_ok=True)
         return
     # The candidate is opened in this very process, which takes its number of threads once.
-    _tensorflow.set_threads(plan.threads)
+    framework.set_threads(plan.threads)
     if graph.format == "keras":
-        function = _functions.of_keras(graph.path, graph.signature)
+        function = tensorflow_session.of_keras(graph.path, graph.signature)
         inputs, outputs = ([spec.name for spec in specs] for specs in (graph.signature.inputs, graph.signature.outputs))
     else:
-        function, entry = _tensorflow.concrete(graph.path), _tensorflow.read_entry(graph.path)
+        function, entry = tensorflow_function.concrete(graph.path), tensorflow_entry.read_entry(graph.path)
         inputs, outputs = ([port.name for port in ports] for ports in (entry.inputs, entry.outputs))
     # Freezing keeps the order of a function's arguments and results, and none of their names.
-    frozen, entry = _tensorflow.frozen(function)
+    frozen, entry = tensorflow_graph.frozen(function)
     entry = Entry(_named(entry.inputs, inputs), _named(entry.outputs, outputs))
-    (out / _tensorflow.GRAPHDEF).write_bytes(frozen.SerializeToString())
-    _tensorflow.write_entry(out, entry)
+    (out / tensorflow_entry.GRAPHDEF).write_bytes(frozen.SerializeToString())
+    tensorflow_entry.write_entry(out, entry)
 
 
 def _named(ports: tuple[Port, ...], names: list[str]) -> tuple[Port, ...]:
@@ -43,16 +47,16 @@ def _named(ports: tuple[Port, ...], names: list[str]) -> tuple[Port, ...]:
 
 def export(graph: Graph, out: Path, plan: Plan) -> None:
     """Write a "keras" graph into ``out`` as a "saved_model" one, likewise; StepFailed where it cannot be traced."""
-    from roadworthy.runtimes import _keras
+    from roadworthy.frameworks.tensorflow import keras_model
 
-    _tensorflow.set_threads(plan.threads)
-    model = _keras.load(graph.path)
+    framework.set_threads(plan.threads)
+    model = keras_model.load(graph.path)
     try:
-        _keras.export(model, graph.signature, out)
+        keras_model.export(model, graph.signature, out)
     except (RoadworthyError, OSError):
         raise
     except Exception as problem:
-        words = f"TensorFlow cannot save {graph.path.name} as a SavedModel: {_tensorflow.first_line(problem)}"
+        words = f"TensorFlow cannot save {graph.path.name} as a SavedModel: {framework.first_line(problem)}"
         raise StepFailed(words, detail=str(problem)) from problem
 
 
@@ -61,11 +65,11 @@ def read(directory: Path, signature: Signature) -> tuple[Any, Entry]:
 
     Raises StepFailed where an input or output is a single value, which only TensorFlow itself is given.
     """
-    tf = _tensorflow.framework()
-    entry = _tensorflow.read_entry(directory)
+    tf = framework.framework()
+    entry = tensorflow_entry.read_entry(directory)
     if single := [port.name for port in entry.inputs + entry.outputs if port.scalar]:
         raise StepFailed(f"{', '.join(single)} is a single value and no batch of them, which is for TensorFlow itself")
-    whole = _tensorflow.read_graph(directory / _tensorflow.GRAPHDEF)
+    whole = tensorflow_graph.read_graph(directory / tensorflow_entry.GRAPHDEF)
     graph = tf.compat.v1.graph_util.extract_sub_graph(whole, sorted({_node(port.tensor) for port in entry.outputs}))
     nodes = {node.name: node for node in graph.node}
     if unread := [port.name for port in entry.inputs if _node(port.tensor) not in nodes]:
@@ -86,7 +90,7 @@ def read(directory: Path, signature: Signature) -> tuple[Any, Entry]:
 
 def as_saved_model(graph: Any, entry: Entry, directory: Path) -> None:
     """Write ``graph`` as a SavedModel whose signature has the ports' own names: any names, where a function's must be identifiers."""
-    tf = _tensorflow.framework()
+    tf = framework.framework()
     v1 = tf.compat.v1
     with tf.Graph().as_default() as live:
         v1.import_graph_def(graph, name="")

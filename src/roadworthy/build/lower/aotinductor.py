@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.build.lower import calibration_batches
-from roadworthy.core import isolate, mask
+from roadworthy.core import cpu_mask
 from roadworthy.core.errors import BackendMissing, RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host, this_host
+from roadworthy.core.isolation import isolate
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Signature
-from roadworthy.runtimes import _native
+from roadworthy.runtimes import _cpu_features
 
 ACCEPTS = ("pt2",)
 MEMBERS = "data/aotinductor/model"
@@ -71,7 +72,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     if not _compiler():
         raise BackendMissing(f"AOTInductor cannot compile: {NO_COMPILER}")
     host = this_host()
-    settings, features = _target(host, masked=bool(mask.mask()))
+    settings, features = _target(host, masked=bool(cpu_mask.mask()))
     try:
         program = _prepared(torch.export.load(graph.path), graph.signature, plan, calibration, host)
         _compile(program, settings, out)
@@ -79,7 +80,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         raise
     except Exception as problem:
         raise StepFailed(f"AOTInductor could not make {plan.artefact}: {_reason(problem)}", detail=str(problem)) from problem
-    _native.write(out, features)
+    _cpu_features.write(out, features)
 
 
 def _target(host: Host, *, masked: bool) -> tuple[dict[str, Any], tuple[str, ...]]:

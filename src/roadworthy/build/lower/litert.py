@@ -16,7 +16,8 @@ from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Array, Signature
-from roadworthy.runtimes import _tensorflow
+from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
+from roadworthy.frameworks.tensorflow import framework
 
 ACCEPTS = ("graphdef", "saved_model", "tflite")
 MODEL = "model.tflite"
@@ -78,13 +79,13 @@ def _converter(graph: Graph, plan: Plan, signature: Signature, scratch: Path) ->
     """A converter of a model without variables where that can be had: with them, it may write a file that answers NaN."""
     from roadworthy.build.lower import _graphdef
 
-    tf = _tensorflow.framework()
+    tf = framework.framework()
     directory = graph.path
     if graph.format == "saved_model":
-        entry = _tensorflow.read_entry(directory)
+        entry = tensorflow_entry.read_entry(directory)
         own_names = all(port.name == port.tensor for port in entry.inputs + entry.outputs)
         if own_names and signature == graph.signature and not entry.constants:
-            return tf.lite.TFLiteConverter.from_saved_model(str(directory / _tensorflow.SAVED_MODEL), signature_keys=[entry.signature])
+            return tf.lite.TFLiteConverter.from_saved_model(str(directory / tensorflow_entry.SAVED_MODEL), signature_keys=[entry.signature])
         directory = scratch.with_name("frozen")
         directory.mkdir()
         _graphdef.freeze(graph, directory, plan)
@@ -97,7 +98,7 @@ def _quantise(converter: Any, calibration: SampleSet | None, signature: Signatur
 
     What has no int8 kernel stays in float32.
     """
-    tf = _tensorflow.framework()
+    tf = framework.framework()
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if calibration is not None:
         converter.representative_dataset = lambda: _samples(calibration, signature)

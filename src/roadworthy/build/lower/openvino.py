@@ -17,8 +17,8 @@ from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan, Precision
 from roadworthy.core.types import Signature
-from roadworthy.runtimes import _tensorflow
-from roadworthy.runtimes._tensorflow import Constant, Port
+from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
+from roadworthy.frameworks.tensorflow.entry import Constant, Port
 
 ACCEPTS = ("graphdef", "onnx", "saved_model", "tflite")
 """From a frozen GraphDef and from the ONNX made of it come the same layers at the same speed; the former has passed one converter less."""
@@ -97,12 +97,12 @@ def _read(graph: Graph) -> Any:
         return openvino.Core().read_model(graph.path)
     if graph.format == "tflite":
         return _only_ones_named(openvino.Core().read_model(graph.path), graph.signature)
-    entry = _tensorflow.read_entry(graph.path)
+    entry = tensorflow_entry.read_entry(graph.path)
     if graph.format == "graphdef":
         # Left to find the outputs, it takes every tensor that nothing reads.
-        model = openvino.convert_model(graph.path / _tensorflow.GRAPHDEF, output=[port.tensor for port in entry.outputs])
+        model = openvino.convert_model(graph.path / tensorflow_entry.GRAPHDEF, output=[port.tensor for port in entry.outputs])
     elif entry.signature == "serving_default":
-        model = openvino.convert_model(graph.path / _tensorflow.SAVED_MODEL)
+        model = openvino.convert_model(graph.path / tensorflow_entry.SAVED_MODEL)
     else:
         raise StepFailed(f"OpenVINO reads no signature of a SavedModel but serving_default, and this one's is {entry.signature}")
     for constant in entry.constants:

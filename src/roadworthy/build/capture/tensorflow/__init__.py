@@ -1,0 +1,1 @@
+"""Capture of TensorFlow and Keras models."""

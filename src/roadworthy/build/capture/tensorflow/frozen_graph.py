@@ -1,0 +1,75 @@
+"""The original as a frozen GraphDef: traced with ``training=False`` and frozen; from a SavedModel by its signature."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from roadworthy.build.capture.route import Route, Written
+from roadworthy.build.capture.tensorflow import freeze, saved_model
+from roadworthy.build.capture.tensorflow.original import TensorFlowSubject
+from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
+from roadworthy.frameworks.tensorflow import framework, function
+from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
+from roadworthy.frameworks.tensorflow import session as tensorflow_session
+from roadworthy.frameworks.tensorflow.entry import Constant, Entry, Port
+
+Call = Callable[..., Any]
+
+
+def routes(subject: TensorFlowSubject) -> Iterator[Route]:
+    """What the original offers to call; then the long way round."""
+    if subject.graph.format == "keras":
+        yield Route(
+            "the model's call, frozen",
+            lambda subject, out: _write(tensorflow_session.of_keras(subject.graph.path, subject.signature), subject, out),
+        )
+        yield Route("exported, then frozen", _by_export)
+        return
+    yield Route("the signature, frozen", lambda subject, out: _write(function.concrete(subject.graph.path), subject, out))
+    yield Route("the signature, frozen in a session", lambda subject, out: _write(_session_call(subject.graph.path), subject, out))
+
+
+def frozen(subject: TensorFlowSubject) -> tuple[Any, Entry]:
+    """The GraphDef that another format starts from: the one captured before, or that of the first route."""
+    if subject.exported:
+        return tensorflow_graph.read_graph(subject.exported / tensorflow_entry.GRAPHDEF), tensorflow_entry.read_entry(subject.exported)
+    path = subject.graph.path
+    call = tensorflow_session.of_keras(path, subject.signature) if subject.graph.format == "keras" else function.concrete(path)
+    return freeze.frozen(call, subject.signature)
+
+
+def _write(call: Call, subject: TensorFlowSubject, out: Path) -> Written:
+    graph, entry = freeze.frozen(call, subject.signature)
+    (out / tensorflow_entry.GRAPHDEF).write_bytes(graph.SerializeToString(deterministic=True))
+    tensorflow_entry.write_entry(out, entry)
+    return Written(out, subject.signature)
+
+
+def _by_export(subject: TensorFlowSubject, out: Path) -> Written:
+    with tempfile.TemporaryDirectory() as folder:
+        saved_model.export(subject, Path(folder))
+        return _write(function.concrete(Path(folder)), subject, out)
+
+
+def _session_call(path: Path) -> Call:
+    """The signature as TensorFlow 1 froze it: the whole graph in a session, its variables turned into constants."""
+    tf = framework.framework()
+    from tensorflow.python.saved_model import loader_impl
+
+    entry = tensorflow_entry.read_entry(path)
+    tags = list(loader_impl.parse_saved_model(str(path / tensorflow_entry.SAVED_MODEL)).meta_graphs[0].meta_info_def.tags)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        meta = tf.compat.v1.saved_model.load(session, tags, str(path / tensorflow_entry.SAVED_MODEL))
+        known = meta.signature_def[entry.signature]
+        inside = Entry(
+            tuple(Port(port.name, known.inputs[port.tensor].name, port.scalar) for port in entry.inputs),
+            tuple(Port(port.name, known.outputs[port.tensor].name, port.scalar) for port in entry.outputs),
+            constants=tuple(Constant(known.inputs[one.tensor].name, one.dtype, one.value) for one in entry.constants),
+        )
+        nodes = [port.tensor.partition(":")[0] for port in inside.outputs]
+        graph = tf.compat.v1.graph_util.convert_variables_to_constants(session, session.graph.as_graph_def(), nodes)
+    call: Call = tensorflow_graph.graph_function(graph, inside)
+    return call

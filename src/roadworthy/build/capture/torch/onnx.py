@@ -1,0 +1,66 @@
+"""A PyTorch original as ONNX: by the dynamo exporter from an ExportedProgram, then by the older exporter, traced or scripted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from roadworthy.build.capture.onnx_file import NAME, settle
+from roadworthy.build.capture.route import Route, Written
+from roadworthy.build.capture.torch import export, torchscript
+from roadworthy.build.capture.torch.original import TorchSubject
+
+OPSET = 20
+OLDER_OPSET = 17
+
+
+def routes(subject: TorchSubject) -> Iterator[Route]:
+    """The dynamo exporter first; the older one does some operators that it lacks, and scripts keep their branches there."""
+    yield Route("dynamo exporter", _dynamo)
+    if subject.kind == "script":
+        yield Route("older exporter, from the script", lambda subject, out: _older(torchscript.script(subject), subject, out))
+        return
+    yield Route("older exporter, traced", lambda subject, out: _older(_traceable(subject), subject, out))
+    if subject.kind == "module":
+        yield Route("older exporter, scripted", lambda subject, out: _older(torchscript.script(subject), subject, out))
+
+
+def _dynamo(subject: TorchSubject, out: Path) -> Written:
+    start = export.program(subject)
+    made = torch.onnx.export(
+        start.exported,
+        (),
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=subject.inputs,
+        output_names=subject.outputs,
+        optimize=True,
+        verbose=False,
+    )
+    made.save(out / NAME)  # weights stay inside the file unless they pass protobuf's 2 GB
+    return Written(out / NAME, start.signature, settle(out / NAME, start.signature, OPSET))
+
+
+def _older(source: Any, subject: TorchSubject, out: Path) -> Written:
+    specs = subject.signature.inputs + subject.signature.outputs
+    named = {spec.name: {i: size for i, size in enumerate(spec.shape) if isinstance(size, str)} for spec in specs}
+    torch.onnx.export(
+        source,
+        subject.example(),
+        str(out / NAME),
+        dynamo=False,
+        opset_version=OLDER_OPSET,
+        input_names=subject.inputs,
+        output_names=subject.outputs,
+        dynamic_axes={name: axes for name, axes in named.items() if axes},
+    )
+    return Written(out / NAME, subject.signature, settle(out / NAME, subject.signature, OLDER_OPSET))
+
+
+def _traceable(subject: TorchSubject) -> Any:
+    """The older exporter traces a module itself, but cannot handle what torch.export gives back."""
+    torchscript.refuse_if_in_doubt(subject)
+    return subject.module if subject.kind == "module" else torchscript.trace(subject)

@@ -1,0 +1,116 @@
+"""A PyTorch original, opened: the live module, an example for the exporters, and what speaks against trusting a trace of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from roadworthy.build.capture import exporter_errors, parity
+from roadworthy.build.capture.original import Subject
+from roadworthy.build.capture.torch import data_dependence
+from roadworthy.core.errors import CaptureFailed
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Graph
+from roadworthy.core.types import BATCH, Array, Arrays, Signature
+from roadworthy.frameworks.torch import module as torch_module
+
+Kind = Literal["module", "script", "exported"]
+_KINDS: dict[str, Kind] = {torch_module.SCRIPT: "script", torch_module.EXPORTED: "exported"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchSubject(Subject):
+    """The live module; ``kind`` is the form it came in."""
+
+    FRAMEWORK: ClassVar[str] = "torch"
+    TRACER: ClassVar[str] = "torch.export"
+
+    module: torch.nn.Module
+    kind: Kind
+
+    @property
+    def path(self) -> Path:
+        return self.graph.path
+
+    def example(self) -> tuple[Tensor, ...]:
+        """New tensors in the order of the signature; a model may write into its input."""
+        return _tensors(self.feeds(self.batch), self.signature)
+
+    def dynamic_shapes(self) -> tuple[dict[int, Any], ...]:
+        """For each input its symbolic dimensions, named as in the signature; never Dim.AUTO, which may turn static in silence."""
+        dims: dict[str, Any] = {}
+        for spec in self.signature.inputs:
+            for size in spec.shape:
+                if isinstance(size, str) and size not in dims:
+                    dims[size] = torch.export.Dim(size, min=1, max=self.signature.max_batch if size == BATCH else None)
+        return tuple({i: dims[size] for i, size in enumerate(spec.shape) if isinstance(size, str)} for spec in self.signature.inputs)
+
+
+def open_subject(graph: Graph, samples: SampleSet, doubts: tuple[str, ...], exported: Path | None) -> TorchSubject:
+    """Open the original; raises CaptureFailed where it is in training mode or fails on the samples."""
+    module = torch_module.load(graph.path)
+    kind = _KINDS.get(graph.path.name, "module")
+    if kind != "exported":
+        _refuse_training(module)
+    subject = TorchSubject(
+        graph=graph,
+        signature=graph.signature,
+        samples=samples,
+        call=_answering(module, graph.signature),
+        exported=exported,
+        doubts=doubts,
+        module=module,
+        kind=kind,
+    )
+    return _with_own_doubts(_with_stated_limit(subject.settled()))
+
+
+def _refuse_training(module: torch.nn.Module) -> None:
+    live = [path or type(part).__name__ for path, part in module.named_modules() if getattr(part, "training", False)]
+    if live:
+        raise CaptureFailed(
+            f"the model is in training mode ({', '.join(live[:3])}): dropout and batch statistics would stay live; call eval() on it"
+        )
+
+
+def _answering(module: torch.nn.Module, signature: Signature) -> Callable[[Arrays], dict[str, Array]]:
+    def call(feeds: Arrays) -> dict[str, Array]:
+        with torch.no_grad():
+            leaves = [leaf for leaf in tree_leaves(module(*_tensors(feeds, signature))) if isinstance(leaf, Tensor)]
+        if len(leaves) != len(signature.outputs):
+            raise CaptureFailed(f"the model gives {len(leaves)} tensors where its signature has {len(signature.outputs)} outputs")
+        return {spec.name: leaf.numpy(force=True) for spec, leaf in zip(signature.outputs, leaves, strict=True)}
+
+    return call
+
+
+def _tensors(feeds: Arrays, signature: Signature) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(feeds[spec.name].copy()) for spec in signature.inputs)
+
+
+def _with_stated_limit(subject: TorchSubject) -> TorchSubject:
+    """Take over the limit that a program captured before states, where the original itself keeps to it."""
+    if subject.exported is None or not subject.dynamic:
+        return subject
+    from roadworthy.build.capture.torch import program
+
+    limit = program.stated_limit(subject.exported, subject.signature)
+    if limit is None or limit >= (subject.signature.max_batch or parity.LARGEST_PROVEN) or subject.takes(limit + 1):
+        return subject
+    note = f"the original itself takes at most {limit} samples a call"
+    return replace(subject, signature=replace(subject.signature, max_batch=limit), notes=(*subject.notes, note))
+
+
+def _with_own_doubts(subject: TorchSubject) -> TorchSubject:
+    """Add what one watched run of the original says; a script keeps its branches and needs no watching."""
+    if subject.kind == "script":
+        return subject
+    places = data_dependence.value_reads(subject.module, subject.example())
+    found = tuple(f"the model reads a value that depends on the data ({exporter_errors.one_line(place)})" for place in places[:3])
+    return replace(subject, doubts=tuple(dict.fromkeys((*subject.doubts, *found))))

@@ -1,0 +1,189 @@
+"""What a deployment found out, put together as its certificate, and as programs that show its rejections again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from roadworthy.build import benchmark, package, sources
+from roadworthy.build.job import Job
+from roadworthy.build.search import Trial
+from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Route, Samples, alike, named
+from roadworthy.core import codec, registry
+from roadworthy.core.contract import Answer
+from roadworthy.core.errors import BackendMissing
+from roadworthy.core.evidence import Note
+from roadworthy.core.host import Host
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Graph, Measured, Rejected, Source, Verified
+from roadworthy.core.version import __version__
+
+BUILDERS = ("numpy", "pillow", "torch", "torchao", "keras", "tf-keras", "tf2onnx", "onnx", "onnxscript", "nncf")
+"""Distributions beside the runtimes' own that shape a candidate."""
+SAID = 6
+
+
+@dataclass(frozen=True)
+class Data:
+    """The samples of a deployment, and what kind they are: labelled, unlabelled or generated. ``notes`` is what to know about them.
+
+    ``unproven`` is why they prove no plan in another precision than the original's own; empty where they can. ``answer`` says how
+    the model's first output is read; its labels are the ``classes``.
+    """
+
+    kind: str
+    evaluation: SampleSet
+    calibration: SampleSet | None
+    classes: tuple[str, ...]
+    notes: tuple[Note, ...] = ()
+    unproven: str = ""
+    answer: Answer = field(default_factory=Answer)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything the rooms gave, in the order of the walk."""
+
+    source: Source
+    loaded: sources.Loaded
+    data: Data
+    graphs: tuple[Graph, ...]
+    routes: tuple[Route, ...]
+    trial: Trial
+    baseline: Verified
+    goal: Goal
+    race: benchmark.Race
+    rejected: tuple[Rejected, ...]
+    unavailable: tuple[str, ...]
+    choice: Choice
+
+
+def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> Certificate:
+    """All the evidence of one deployment that took ``seconds``."""
+    source, loaded, trial, data = findings.source, findings.loaded, findings.trial, findings.data
+    baseline, *others = findings.race.measured
+    return Certificate(
+        name=job.name or source.path.stem,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        roadworthy=__version__,
+        notes=noticed(loaded, data, findings.graphs, trial),
+        host=host,
+        packages=packages(),
+        origin=Origin(source.path.name, source.kind, source.framework, source.sha256, source.size, loaded.parameters, loaded.proofs),
+        signature=trial.signature,
+        samples=Samples(data.kind, data.evaluation.count, data.calibration.count if data.calibration else 0, data.classes),
+        goal=findings.goal,
+        tolerance=trial.reference.tolerance,
+        original=findings.baseline.score,
+        routes=findings.routes,
+        baseline=baseline,
+        measured=tuple(others),
+        rejected=findings.rejected,
+        unavailable=findings.unavailable,
+        choice=findings.choice,
+        seconds=seconds,
+    )
+
+
+def noticed(loaded: sources.Loaded, data: Data, graphs: tuple[Graph, ...], trial: Trial | None = None) -> tuple[Note, ...]:
+    """What was noticed from the file to the graphs, each sentence once, warnings first.
+
+    A sentence about one graph names its format: the bundle may hold a candidate that was made from another.
+    """
+    found = [*data.notes, *(one_class(data, trial) if trial else ()), *map(Note, loaded.notes)]
+    found += [Note(f"{graph.format} by {graph.route}: {text}") for graph in graphs if graph is not loaded.graph for text in graph.notes]
+    found += [Note(text) for text in loaded.graph.notes]
+    return tuple(sorted(dict.fromkeys(found), key=lambda note: not note.warning))
+
+
+def one_class(data: Data, trial: Trial) -> tuple[Note, ...]:
+    """That the original's top class is one for all samples; a warning where a metric is stated on it."""
+    samples = trial.reference.samples
+    if trial.reference.classes != 1 or samples < 2:
+        return ()
+    labelled = data.evaluation.labelled
+    hint = "check the samples and the preprocessing" if labelled else f"the budget is on {trial.metric}"
+    said = (
+        f"the original's top class is the same for all {samples:,} samples: that a candidate agrees with it says nothing and is not claimed"
+    )
+    return (Note(f"{said}; {hint}", warning=labelled),)
+
+
+def nothing_left(
+    passed: tuple[Measured, ...],
+    routes: tuple[Route, ...],
+    rejected: tuple[Rejected, ...],
+    unavailable: tuple[str, ...],
+    notes: tuple[Note, ...] = (),
+) -> str:
+    """Why there is no bundle, with what came nearest and what could be done; ``passed`` all need the training framework.
+
+    Warnings in ``notes``, about the samples, are said too: other samples may let a candidate pass.
+    """
+    uncaptured = {route.format for route in routes} - {route.format for route in routes if route.ok}
+    names = ", ".join(one.verified.candidate.plan.name for one in passed)
+    reasons = [f"{named(one.plan for one in group)}: {group[0].reason}" for group in alike(rejected)]
+    reasons += [f"{route.format} by {route.route}: {route.outcome}" for route in routes if route.format in uncaptured]
+    reasons += unavailable if not reasons else ()
+    said = "; ".join(reasons[:SAID]) + (f"; and {len(reasons) - SAID} more" if len(reasons) > SAID else "")
+    why = f": {said}" if said else ""
+    told = "".join(f". {note.text}" for note in notes if note.warning)
+    return (
+        f"no candidate that serves without the training framework passed{why}. Those that need it ({names}) take part with "
+        "--allow-framework-at-serve; or widen the search with --runtimes, --precisions, a larger --max-drop or more --data"
+        f"{told}"
+    )
+
+
+def reproductions(job: Job, rejected: tuple[Rejected, ...]) -> tuple[package.Reproduction, ...]:
+    """For each rejected plan a program that carries out that plan alone."""
+    return tuple(package.Reproduction(one.plan.name, _script(job, one)) for one in rejected)
+
+
+def _script(job: Job, rejected: Rejected) -> str:
+    alone = replace(job, plans=(rejected.plan.name,), output=Path("reproduced.bundle"))
+    reason = rejected.reason.replace("\\", "\\\\").replace('"', "'")
+    return f'''"""Shows again why {rejected.plan.name} was rejected, at the stage "{rejected.stage}":
+
+{reason}
+
+Usage: python reproduce.py [SOURCE]   (the model file, when it is not where it was)
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+from roadworthy.build.job import Job
+from roadworthy.build.deploy import deploy
+from roadworthy.core import codec
+
+JOB = {codec.to_json(alone)!r}
+
+if __name__ == "__main__":
+    job = codec.from_json(Job, JOB)
+    if len(sys.argv) > 1:
+        job = dataclasses.replace(job, source=pathlib.Path(sys.argv[1]))
+    deployment = deploy(job, lambda progress: print(progress.stage, progress.text))
+    for rejected in deployment.certificate.rejected:
+        print(rejected.plan.name, rejected.reason, rejected.detail, sep="\\n")
+'''
+
+
+def packages() -> tuple[Package, ...]:
+    """The distributions that took part or could have, with their versions."""
+    names = set(BUILDERS)
+    for name in registry.names(registry.RUNTIMES):
+        try:
+            names.update(registry.facts(name).packages)
+        except BackendMissing:
+            continue
+    found = []
+    for name in sorted(names):
+        try:
+            found.append(Package(name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    return tuple(found)

@@ -1,0 +1,119 @@
+"""``roadworthy.deploy`` from Python: a live module and arrays in memory become files, and a job like any other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roadworthy.build import sources
+from roadworthy.build.deploy import Deployment, deploy
+from roadworthy.build.job import Job
+from roadworthy.build.workspace import Notify
+from roadworthy.core.errors import InvalidRequest, UsageError
+from roadworthy.core.exact import as_array
+from roadworthy.core.isolation.scratch import Directory
+from roadworthy.core.types import BATCH, Array, TensorSpec
+
+
+def deploy_live(
+    model: Any,
+    output: Path | str,
+    *,
+    example_inputs: Any = None,
+    data: Any = None,
+    inputs: Sequence[str] = (),
+    labels: Sequence[str] | Mapping[int, str] | Path | str | None = None,
+    preprocess: Path | str | None = None,
+    notify: Notify = lambda progress: None,
+    **options: Any,
+) -> Deployment:
+    """Deploy ``model``: the path of a source, or a live model of PyTorch, Keras or TensorFlow, which is left as it is.
+
+    ``example_inputs`` (an array or tensor, several, or a mapping by name; batch first) say what the model takes where ``data``
+    does not. ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. ``labels`` are a file,
+    names in the order of the outputs, or names by index. The rest are the fields of ``Job``.
+    """
+    with Directory() as made:
+        scratch = made.path
+        specs, ranges = sources.parse_inputs(inputs)
+        if isinstance(model, str | Path):
+            source, trust = Path(model), bool(options.pop("trust", False))
+            if example_inputs is not None and not isinstance(example_inputs, Mapping):
+                raise UsageError("example inputs of a file go by name: example_inputs={'image': array}")
+            specs = specs or _specs(None, example_inputs)
+        else:
+            specs = specs or _specs(model, example_inputs)
+            source, trust = sources.live(model, scratch, specs or _specs(model, _inputs_of(data))).path, True
+            options.pop("trust", None)
+            options.setdefault("name", type(model).__name__)
+        job = Job(
+            source,
+            Path(output),
+            inputs=specs,
+            ranges=ranges,
+            data=_data_file(data, scratch),
+            labels=_labels_file(labels, scratch),
+            preprocess=None if preprocess is None else str(preprocess),
+            trust=trust,
+            **options,
+        )
+        return deploy(job, notify)
+
+
+def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
+    """What the examples say of the inputs; positional ones take the names of the model's own parameters."""
+    if examples is None:
+        return ()
+    if not isinstance(examples, Mapping):
+        several = examples if isinstance(examples, tuple | list) else (examples,)
+        names = sources.parameters(model)
+        if len(names) < len(several):
+            raise UsageError(f"there are {len(several)} example inputs, and {type(model).__name__} takes {len(names)}: {', '.join(names)}")
+        examples = dict(zip(names, several, strict=False))
+    arrays = {name: _array(name, example) for name, example in examples.items()}
+    for name, array in arrays.items():
+        if array.ndim == 0:
+            raise UsageError(f"the example for {name!r} is a single number; give a batch, samples first")
+    return tuple(TensorSpec(name, str(array.dtype), (BATCH, *array.shape[1:])) for name, array in arrays.items())
+
+
+def _inputs_of(data: Any) -> Any:
+    """The samples in memory, with which a model that says nothing of its inputs can be saved; nothing where they lie in a file."""
+    x = data[0] if isinstance(data, tuple) and len(data) == 2 else data
+    return None if isinstance(x, str | Path) else x
+
+
+def _data_file(data: Any, scratch: Path) -> str | None:
+    if data is None or isinstance(data, str | Path):
+        return None if data is None else str(data)
+    x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+    given = dict(x) if isinstance(x, Mapping) else {"x": x}
+    arrays = {name: _array(name, array) for name, array in given.items()}
+    if y is not None:
+        arrays["y"] = _array("y", y)
+    if any(array.dtype.kind in "OSU" for array in arrays.values()):
+        raise UsageError("byte strings in memory cannot be handed over; give a folder of files, or 'FILE.py:callable' that returns them")
+    path = scratch / "data.npz"
+    np.savez(path, allow_pickle=False, **arrays)
+    return str(path)
+
+
+def _array(name: str, item: Any) -> Array:
+    """``item`` as an array; UsageError where it is none, or keeps values masked."""
+    try:
+        return as_array(name, item.detach().cpu() if hasattr(item, "detach") else item)
+    except InvalidRequest as problem:
+        raise UsageError(problem.message) from None
+
+
+def _labels_file(labels: Sequence[str] | Mapping[int, str] | Path | str | None, scratch: Path) -> Path | None:
+    if labels is None or isinstance(labels, str | Path):
+        return None if labels is None else Path(labels)
+    path = scratch / "labels.json"
+    named = {str(index): str(name) for index, name in labels.items()} if isinstance(labels, Mapping) else [str(name) for name in labels]
+    path.write_text(json.dumps(named), encoding="utf-8")
+    return path

@@ -1,0 +1,212 @@
+"""Measured candidates into one bundle: variants, golden samples, certificate, report, model card, deployment files."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Collection
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+
+from roadworthy.build.package import deployment
+from roadworthy.build.package.golden import choose
+from roadworthy.build.package.report import card, report
+from roadworthy.bundle import golden as goldens
+from roadworthy.bundle import manifest as manifests
+from roadworthy.bundle import store
+from roadworthy.bundle.acceptance import Acceptance
+from roadworthy.bundle.certificate import Certificate
+from roadworthy.bundle.manifest import Golden, Manifest, Variant
+from roadworthy.core import registry
+from roadworthy.core.contract import Contract
+from roadworthy.core.errors import BundleError
+from roadworthy.core.evidence import Tolerance
+from roadworthy.core.host import Host
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Candidate, Measured, Plan, Rejected, Verified
+from roadworthy.core.types import Arrays, Signature
+from roadworthy.preprocess import answer
+
+GOLDEN = "golden.npz"
+REPORT = "report.html"
+CARD = "MODEL_CARD.md"
+
+
+UNSTEADY = (
+    "a server would refuse the new bundle: a packed candidate gives other whole numbers than the original on most of the samples that are "
+    "tried; use --precisions fp32, or name a metric that sees this output"
+)
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A rejected plan's name and the Python program that shows its fault again."""
+
+    plan: str
+    script: str
+
+
+@dataclass(frozen=True)
+class PackRequest:
+    """Everything a bundle is made of. ``variants`` are in order of preference, the winner first.
+
+    ``golden`` are the samples to choose the golden ones from (the whole evaluation set will do) and ``answers``
+    the original's outputs for all of them, in their order, samples first.
+    """
+
+    certificate: Certificate
+    contract: Contract
+    version: str
+    variants: tuple[Verified, ...]
+    golden: SampleSet
+    answers: Arrays
+    reproduce: tuple[Reproduction, ...] = ()
+
+
+Accept = Callable[[Path], Acceptance]
+"""Opens a sealed bundle as a server does, or raises BundleError."""
+
+
+def pack(request: PackRequest, target: Path, accept: Accept) -> Manifest:
+    """Write the bundle at ``target``, whole or not at all; it takes its place only after ``accept`` has opened it.
+
+    Golden samples on which ``accept`` finds a variant unsteady are exchanged for others, once.
+    Raises OutOfSpace on a full disk, UsageError where ``target`` is no place for a bundle, BundleError for
+    evidence that cannot be written down and for a bundle that ``accept`` refuses.
+    """
+    certificate = _portable(request.certificate)
+    contract = _settled(request.contract, request.answers, certificate.signature)
+    variants = tuple(variant(one, certificate) for one in request.variants)
+    with store.writing(target) as root:
+        for one, packed in zip(request.variants, variants, strict=True):
+            _copy(one.candidate.path, root / packed.path)
+        rows = _golden_rows(request)
+        _write_golden(request, root, rows)
+        for item in request.reproduce:
+            script = root / "rejected" / item.plan / "reproduce.py"
+            script.parent.mkdir(parents=True, exist_ok=True)
+            script.write_text(item.script)
+        manifest = Manifest(
+            format=manifests.FORMAT,
+            name=certificate.name,
+            version=request.version,
+            created=certificate.created,
+            roadworthy=certificate.roadworthy,
+            signature=certificate.signature,
+            contract=contract,
+            variants=variants,
+            golden=Golden(GOLDEN, len(rows)),
+            tolerance=certificate.tolerance,
+            files=(),
+        )
+        store.write_certificate(root, certificate)
+        (root / REPORT).write_text(report.render(certificate, contract))
+        (root / CARD).write_text(card.render(certificate, manifest))
+        deployment.write(root, manifest, certificate.host)
+        sealed = store.seal(root, manifest)
+        unsteady = {rows[place] for place in accept(root).unsteady}
+        if not unsteady:
+            return sealed
+        rows = _golden_rows(request, avoid=unsteady)
+        _write_golden(request, root, rows)
+        sealed = store.seal(root, replace(manifest, golden=Golden(GOLDEN, len(rows))))
+        if accept(root).unsteady:
+            raise BundleError(UNSTEADY)
+        return sealed
+
+
+def variant(verified: Verified, certificate: Certificate) -> Variant:
+    """What the manifest says of one packed candidate."""
+    plan = verified.candidate.plan
+    runtime = registry.facts(plan.runtime)
+    return Variant(
+        name=plan.name,
+        plan=plan,
+        path=f"variants/{plan.name}",
+        requires=deployment.pins(runtime.packages),
+        features=features(plan, certificate.host, native=runtime.native),
+        framework=runtime.framework,
+        gate=gate(verified, certificate.tolerance),
+    )
+
+
+def gate(verified: Verified, tolerance: Tolerance) -> float:
+    """How far golden answers may be from the original's on another host, relative to the output's scale; see manifest.Variant."""
+    return max(2 * verified.parity.max_rel, tolerance.limit)
+
+
+HALF_PRECISION = {"bf16": ("avx512_bf16", "amx_bf16", "bf16"), "fp16": ("avx512_fp16",)}
+"""CPU flags by which a precision is native, the least demanding first."""
+
+
+def features(plan: Plan, host: Host, *, native: bool) -> tuple[str, ...]:
+    """The CPU flags without which the plan does not run as it was certified."""
+    if native:
+        return host.features
+    return next(((flag,) for flag in HALF_PRECISION.get(plan.precision, ()) if host.has(flag)), ())
+
+
+def _golden_rows(request: PackRequest, avoid: Collection[int] = ()) -> list[int]:
+    """The samples that go along as golden ones; raises BundleError where all but those to ``avoid`` are fewer than those."""
+    count = request.golden.count
+    if 2 * len(avoid) > count:
+        raise BundleError(UNSTEADY)
+    return choose(request.answers, count, call=request.certificate.signature.call_size(1), avoid=avoid)
+
+
+def _write_golden(request: PackRequest, root: Path, rows: list[int]) -> None:
+    inputs = {name: array[rows] for name, array in request.golden.open().items()}
+    goldens.write(root / GOLDEN, goldens.Golden(inputs, {name: array[rows] for name, array in request.answers.items()}))
+
+
+def _settled(contract: Contract, answers: Arrays, signature: Signature) -> Contract:
+    return replace(contract, answer=answer.settled(contract.answer, answers, signature.outputs[0].quantization))
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A candidate's directory (or its single file) with links resolved; an error is an OSError that says which."""
+    target.mkdir(parents=True)
+    if source.is_file():
+        shutil.copyfile(source, target / source.name)
+        return
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+
+
+def _portable(certificate: Certificate) -> Certificate:
+    """The certificate without the build machine's paths, and without what a rejected candidate could not even count.
+
+    A candidate that answers NaN has no finite error; its reason says so in words, and JSON has no NaN.
+    """
+    return replace(
+        certificate,
+        baseline=_relocate_measured(certificate.baseline),
+        measured=tuple(_relocate_measured(one) for one in certificate.measured),
+        rejected=tuple(_countable(one) for one in certificate.rejected),
+    )
+
+
+def _relocate_measured(measured: Measured) -> Measured:
+    return replace(measured, verified=_relocate(measured.verified))
+
+
+def _relocate(verified: Verified) -> Verified:
+    candidate: Candidate = verified.candidate
+    return replace(verified, candidate=replace(candidate, path=Path("variants", candidate.plan.name)))
+
+
+def _countable(rejected: Rejected) -> Rejected:
+    return replace(
+        rejected,
+        parity=rejected.parity if rejected.parity and _finite(astuple(rejected.parity)) else None,
+        score=rejected.score if rejected.score and _finite(astuple(rejected.score)) else None,
+    )
+
+
+def _finite(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(_finite(item) for item in value)
+    return not isinstance(value, float) or math.isfinite(value)

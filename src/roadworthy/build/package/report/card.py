@@ -1,0 +1,131 @@
+"""``MODEL_CARD.md``: what the model is, what was proven about it, where that ends, how to serve it."""
+
+from __future__ import annotations
+
+import re
+
+from roadworthy.build.package.report import figures
+from roadworthy.bundle.certificate import Certificate
+from roadworthy.bundle.manifest import Manifest
+from roadworthy.core.contract import Contract
+from roadworthy.core.evidence import Interval
+from roadworthy.core.stages import Verified
+from roadworthy.preprocess.answer import second_class
+
+SERVING = """\
+`sh deploy/run.sh`, or a container from `deploy/Dockerfile`; see `deploy/README.md`. `roadworthy check` on this directory repeats
+the integrity check, the golden samples and the times on the machine at hand. All figures are in `report.html` and `certificate.json`."""
+
+
+def render(certificate: Certificate, manifest: Manifest) -> str:
+    """The card as Markdown; names from the source are quoted so that they cannot become markup."""
+    sections = (
+        f"# {_text(certificate.name)} {_text(manifest.version)}",
+        _what(certificate),
+        "## Input and output",
+        _signature(certificate, manifest.contract),
+        "## Evidence",
+        _evidence(certificate),
+        "## Limits",
+        _limits(certificate),
+        "## How to serve it",
+        SERVING,
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _what(certificate: Certificate) -> str:
+    origin, choice = certificate.origin, certificate.choice
+    source = (
+        f"A {_text(origin.framework)} model with {origin.parameters:,} parameters, from {_code(origin.file)} (SHA-256 `{origin.sha256}`)"
+    )
+    fallback = f", or as {_code(choice.fallback)} where that cannot run" if choice.fallback else ""
+    packed = f"packed by Roadworthy {certificate.roadworthy} on {certificate.created}"
+    return f"{source}, {packed}. It answers as {_code(choice.winner)}{fallback}."
+
+
+def _signature(certificate: Certificate, contract: Contract) -> str:
+    lines = [f"- takes {_code(str(spec))}" for spec in certificate.signature.inputs]
+    lines += [f"- gives {_code(str(spec))}" for spec in certificate.signature.outputs]
+    if certificate.signature.max_batch is not None:
+        lines.append(f"- at most {certificate.signature.max_batch} samples in one call")
+    image = contract.image
+    if image:
+        steps = [f"decoded as {image.color}"]
+        if image.resize:
+            steps.append(f"resized to {image.resize.size} ({image.resize.filter})")
+        if image.crop:
+            steps.append(f"centre-cropped to {image.crop}")
+        steps.append(f"(pixel * {image.scale:.6g} - {list(image.mean)}) / {list(image.std)}")
+        lines.append(f"- images: {', '.join(steps)}, {image.layout} {image.dtype}")
+    labels = contract.answer.labels or certificate.samples.classes
+    if labels:
+        shown = ", ".join(_code(label) for label in labels[:20])
+        lines.append(f"- {len(labels)} classes: {shown}{', ...' if len(labels) > 20 else ''}")
+    if (second := second_class(contract.answer, certificate.signature.outputs[0])) is not None:
+        name, what, limit = second
+        lines.append(f"- its one number a sample is the {what} of {_code(name)}: above {limit} that is the answer")
+    return "\n".join(lines)
+
+
+def _evidence(certificate: Certificate) -> str:
+    found = (certificate.baseline, *certificate.measured)
+    chosen = next((one for one in found if one.verified.candidate.plan.name == certificate.choice.winner), None)
+    lines = [f"- {_text(reason)}" for reason in certificate.choice.reasons]
+    if chosen:
+        timing = chosen.timing
+        speed = f"{figures.times(timing.speedup.value)} the original's speed ({_interval(timing.speedup, timing.paired)})"
+        form = certificate.choice.framework
+        if form:
+            speed += (
+                f", {figures.times(form.speedup.value)} that of its framework's fastest form here, {_code(form.plan)} "
+                f"({_interval(form.speedup, form.paired)})"
+            )
+        lines.append(
+            f"- {figures.ms(timing.latency_ms.value)} for one sample (p99 {figures.ms(timing.p99_ms)}{figures.of_calls(timing)}), {speed}"
+        )
+        if not timing.trusted:
+            lines.append(f"- These times are not certain: {figures.rounds(timing)}")
+        lines.append(_accuracy(chosen.verified, certificate.samples.words))
+    lines += [f"- {_text(proof)}" for proof in certificate.origin.proofs]
+    lines += [f"- Noticed: {_text(note.text)}" for note in certificate.notes if not note.warning]
+    return "\n".join(lines)
+
+
+def _interval(ratio: Interval, paired: bool) -> str:
+    return f"95 % interval {figures.span(ratio)}" if paired else f"about, {figures.span(ratio)}: too few undisturbed rounds pair the two"
+
+
+def _accuracy(verified: Verified, samples: str) -> str:
+    score, parity = verified.score, verified.parity
+    if score:
+        found, original = figures.metric(score, score.value.value), figures.metric(score, score.original)
+        values = f"{found} on {score.samples:,} {samples}, the original {original}"
+        return f"- {_text(score.metric)} {values}: {figures.change(score)} (95 % interval {figures.change_span(score)})"
+    return f"- largest error {figures.number(parity.max_rel)} of the output's scale on {parity.samples:,} {samples}"
+
+
+def _limits(certificate: Certificate) -> str:
+    host = certificate.host
+    lines = [
+        f"- Times hold for {_text(host.cpu)} with {host.cores} cores; elsewhere the answers are checked again, and no speed is promised."
+    ]
+    lines += [f"- **Warning:** {_text(note.text)}" for note in certificate.notes if note.warning]
+    kind = certificate.samples.kind
+    if kind == "generated":
+        lines.append("- The samples were generated: nothing here was proven on real ones, and nothing says how accurate the original is.")
+    elif kind != "labelled":
+        lines.append(f"- The samples were {_text(kind)}: nothing here says how accurate the original is.")
+    lines.append("- What was measured holds for data like the data it was measured on.")
+    lines += [f"- Not tried: {_text(item)}" for item in certificate.unavailable]
+    return "\n".join(lines)
+
+
+def _text(value: str) -> str:
+    """``value`` as plain text in Markdown, on one line."""
+    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", " ".join(value.split()))
+
+
+def _code(value: str) -> str:
+    """``value`` as code, on one line."""
+    return f"`{' '.join(value.split()).replace('`', chr(39))}`"

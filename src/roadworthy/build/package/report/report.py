@@ -1,0 +1,111 @@
+"""``report.html``: the certificate for people; one file without scripts, fonts or anything else from outside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+
+from roadworthy.build.package.report import chart, figures
+from roadworthy.build.package.report.chart import Chart
+from roadworthy.bundle.certificate import Certificate, alike, named
+from roadworthy.core.contract import Contract
+from roadworthy.core.errors import BackendMissing
+from roadworthy.core.evidence import Parity, Score, Timing
+from roadworthy.core.stages import Measured, Plan, Rejected, Verified
+from roadworthy.preprocess.answer import second_class
+
+WIDE, NARROW = (760, 380), (350, 360)
+"""The chart's two sizes: letters keep their size on a phone, where a scaled drawing would be unreadable."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table of candidates; what was not taken is ``None``."""
+
+    role: str
+    plan: Plan
+    parity: Parity | None
+    score: Score | None
+    timing: Timing | None
+    reason: str = ""
+    detail: str = ""
+    seconds: float | None = None
+    graph: str = ""
+
+
+def render(certificate: Certificate, contract: Contract) -> str:
+    """The page as HTML. Names in the certificate may be hostile: everything is escaped, and the page's own policy
+    (Content-Security-Policy) lets a browser load and run nothing. Raises BackendMissing without Jinja2."""
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as problem:
+        raise BackendMissing("the report needs Jinja2: pip install 'roadworthy[build]'") from problem
+    here = files("roadworthy.build.package")
+    style = here.joinpath("report.css").read_text()
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals |= {"f": figures, "named": named}
+    rows = table(certificate)
+    winner = next((row for row in rows if row.plan.name == certificate.choice.winner), None)
+    charts = [drawn for size in (("wide", WIDE), ("narrow", NARROW)) if (drawn := _chart(certificate, *size))]
+    page = environment.from_string(here.joinpath("report.html.j2").read_text())
+    return page.render(
+        c=certificate,
+        contract=contract,
+        second=second_class(contract.answer, certificate.signature.outputs[0]),
+        rows=rows,
+        refused=tuple((group, _rejected(group[0])) for group in alike(certificate.rejected)),
+        winner=winner,
+        baseline=next(row for row in rows if row.plan.name == certificate.baseline.verified.candidate.plan.name),
+        charts=charts,
+        roles={point.role for _, drawn in charts for point in drawn.points},
+        style=style,
+        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+    ).lstrip()
+
+
+def table(certificate: Certificate) -> tuple[Row, ...]:
+    """Every candidate: the winner, the fallback, the framework's fastest form, the original, the others by latency, the rejected."""
+    roles = _roles(certificate)
+    names: set[str] = set()
+    timed = []
+    for one in (certificate.baseline, *certificate.measured):
+        if one.verified.candidate.plan.name not in names:
+            names.add(one.verified.candidate.plan.name)
+            timed.append(_measured(one, roles))
+    order = ("winner", "fallback", "framework", "original", "passed")
+    timed.sort(key=lambda row: (order.index(row.role), row.timing.latency_ms.value if row.timing else 0.0))
+    return (*timed, *map(_rejected, certificate.rejected))
+
+
+def _chart(certificate: Certificate, name: str, size: tuple[int, int]) -> tuple[str, Chart] | None:
+    shown = chart.entries(certificate.baseline, certificate.measured, certificate.rejected, _roles(certificate))
+    drawn = chart.draw(shown, certificate.goal.max_drop, width=size[0], height=size[1])
+    return (name, drawn) if drawn else None
+
+
+def _roles(certificate: Certificate) -> dict[str, str]:
+    """Later entries win: the original may be the winner, and is then shown as that."""
+    roles = {certificate.baseline.verified.candidate.plan.name: "original"}
+    if certificate.choice.framework:
+        roles[certificate.choice.framework.plan] = "framework"
+    if certificate.choice.fallback:
+        roles[certificate.choice.fallback] = "fallback"
+    roles[certificate.choice.winner] = "winner"
+    return roles
+
+
+def _measured(one: Measured, roles: dict[str, str]) -> Row:
+    row = _verified(one.verified, roles)
+    return Row(row.role, row.plan, row.parity, row.score, one.timing, seconds=row.seconds, graph=row.graph)
+
+
+def _verified(one: Verified, roles: dict[str, str]) -> Row:
+    made = one.candidate
+    role = roles.get(made.plan.name, "passed")
+    return Row(role, made.plan, one.parity, one.score, None, "not timed", seconds=made.seconds, graph=made.graph)
+
+
+def _rejected(one: Rejected) -> Row:
+    return Row("rejected", one.plan, one.parity, one.score, None, f"{one.stage}: {one.reason}", one.detail)

@@ -1,0 +1,121 @@
+"""From an untrusted file to the original itself, live and proven to be in inference mode; static inspection comes first."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from roadworthy.build.sources.identify import IdentifyRequest, identify, identify_step, layout
+from roadworthy.build.sources.input_syntax import parse as parse_input
+from roadworthy.build.sources.input_syntax import parse_all as parse_inputs
+from roadworthy.build.sources.inspect import Inspection, InspectRequest, inspect, inspect_step
+from roadworthy.build.sources.model import Model, Opened
+from roadworthy.build.sources.samples.made import COUNT as MADE
+from roadworthy.build.sources.samples.made import Fill, Making
+from roadworthy.build.sources.samples.made import blocks as made_pictures
+from roadworthy.build.sources.samples.made import notes as made_notes
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Graph, Source
+from roadworthy.core.types import Signature, TensorSpec
+
+__all__ = [
+    "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "identify", "identify_step", "inspect",
+    "inspect_step", "layout", "live", "load", "made_notes", "made_pictures", "parameters", "parse_input", "parse_inputs",
+]  # fmt: skip
+
+
+NO_MAKING = Making()
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """``inputs`` as the user said them, maybe none; ``samples`` to infer them from and to prove with; ``out`` an existing directory.
+
+    ``allow_training`` says that what looks like training mode is meant: it is recorded, and not refused. ``making`` says how samples
+    are made up where there are none.
+    """
+
+    source: Source
+    inputs: tuple[TensorSpec, ...]
+    samples: SampleSet | None
+    out: Path
+    allow_training: bool = False
+    making: Making = NO_MAKING
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The original as a graph, in the format that its reader keeps it in. ``proofs`` and ``notes`` are sentences for the certificate.
+
+    Where no samples were given, ``fills`` says what each input was fed, and ``samples`` are those that were made up.
+    """
+
+    graph: Graph
+    parameters: int
+    proofs: tuple[str, ...]
+    notes: tuple[str, ...]
+    samples: SampleSet | None = None
+    fills: tuple[Fill, ...] = ()
+
+    @property
+    def signature(self) -> Signature:
+        """What the original takes and gives."""
+        return self.graph.signature
+
+
+def load(request: LoadRequest) -> Loaded:
+    """A step for ``isolate.call``: read the source, prove inference mode, learn the signature, keep the original as a file.
+
+    Raises the leaves of SourceError, and UsageError for an ``arch`` or an input that does not fit.
+    """
+    source = replace(request.source, inputs=request.inputs)
+    request.out.mkdir(parents=True, exist_ok=True)
+    if source.kind == "npz":
+        return _load_npz(request)
+    opened: Opened | Model = importlib.import_module(f"{__name__}.{source.kind}").read(source)
+    if isinstance(opened, Model):
+        from roadworthy.build.sources import infer_signature
+
+        return infer_signature.settle_and_keep(
+            opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making
+        )
+    from roadworthy.build.sources.torch import module
+
+    return module.settle_and_save(opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making)
+
+
+def live(model: Any, out: Path, inputs: tuple[TensorSpec, ...] = ()) -> Source:
+    """Keep a live model of the caller's process as a file in ``out``: the Source that ``load`` reads in another.
+
+    ``model`` is an nn.Module, an ExportedProgram, a Keras model or a tf.Module; the object itself is left as it is: its mode, its
+    device and its weights. ``inputs`` is what is known of its inputs. Raises UsageError for anything else.
+    """
+    from roadworthy.build.sources import live as sources_live
+
+    return sources_live.save(model, out, inputs)
+
+
+def parameters(model: Any) -> tuple[str, ...]:
+    """The names that a live model's inputs are known by, in the order of its call."""
+    from roadworthy.build.sources import live as sources_live
+
+    return sources_live.parameters(model)
+
+
+def _load_npz(request: LoadRequest) -> Loaded:
+    from roadworthy.build.sources import npz
+    from roadworthy.build.sources.samples import made
+
+    inputs = request.inputs
+    if not inputs and request.samples is not None:
+        arrays = request.samples.open()
+        inputs = tuple(TensorSpec(name, str(array.dtype), ("batch", *array.shape[1:])) for name, array in arrays.items())
+    graph, parameters = npz.read(request.source, inputs, request.out)
+    loaded = Loaded(graph, parameters, (npz.PROOF,), ())
+    if request.samples is not None or request.making.out is None:
+        return loaded
+    specs = graph.signature.inputs
+    fills = tuple(made.first(spec, request.making.ranges)[0] for spec in specs)
+    return replace(loaded, samples=made.write(request.making.out, specs, fills, request.making.count), fills=fills)

@@ -1,0 +1,154 @@
+"""A live Keras model or ``tf.Module`` of the caller's process, to a file that another process reads; the object is left as it is."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import sys
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from roadworthy.build.sources import inference_mode
+from roadworthy.build.sources.keras import call_signature, custom_objects
+from roadworthy.build.sources.keras import model as keras_model
+from roadworthy.build.sources.keras import reader as keras_reader
+from roadworthy.build.sources.keras.model import Live
+from roadworthy.build.sources.parsers import keras_config_scan
+from roadworthy.build.sources.samples import sampling
+from roadworthy.core.errors import SourceError, UsageError
+from roadworthy.core.types import BYTES, Signature, TensorSpec
+from roadworthy.frameworks.tensorflow import entry, framework
+from roadworthy.frameworks.tensorflow import keras_model as tensorflow_keras_model
+from roadworthy.frameworks.tensorflow.keras_model import KerasModel, Reader
+
+ARCHIVE, EXPORTED = "model.keras", "exported"
+
+
+def save(model: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
+    """The file or SavedModel directory that ``model`` became in ``out``; ``said`` are its inputs as far as the caller knows them.
+
+    What was saved is read back here and compared; where it does not come back the same (a get_config that forgets an argument,
+    say) it is exported as a SavedModel instead. Raises SourceError for a model that is not
+    built, and one that can be neither saved nor exported.
+    """
+    reader: Reader = "keras" if _is_of(model, "keras") else "tf_keras"
+    keras = sys.modules[reader]
+    if not isinstance(model, keras.Model):
+        raise UsageError(f"{type(model).__name__} is a Keras layer and no model; wrap it: keras.Sequential([layer])")
+    if not model.built:
+        raise SourceError(f"{type(model).__name__} {model.name!r} is not built, so it has no weights yet; call it on a batch first")
+    objects = custom_objects.own(keras, model)
+    _, inputs = call_signature.of(model)
+    try:
+        _write(model, objects, out / ARCHIVE)
+        # On another backend than TensorFlow it cannot be read here; who reads it proves that every weight arrived.
+        if reader == "tf_keras" or keras.backend.backend() == "tensorflow":
+            _read_back(model, reader, objects, inputs or said, out)
+        return out / ARCHIVE
+    except Exception as problem:
+        (out / ARCHIVE).unlink(missing_ok=True)
+        why = keras_reader.reason(problem)
+    if not (inputs or said):
+        raise SourceError(f"the model cannot be saved and read again ({why}), and to be exported it needs example_inputs")
+    try:
+        return _export(Live(model, reader, trusted=True), inputs or said, out)
+    except SourceError:
+        raise
+    except Exception as problem:
+        words = f"the model can be neither saved ({why}) nor exported ({framework.first_line(problem)})"
+        raise SourceError(words, detail=repr(problem)) from problem
+
+
+def save_module(module: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
+    """The SavedModel directory of a ``tf.Module``: its ``__call__`` on ``said``, or the one function that knows its inputs itself.
+
+    Raises SourceError where nothing says what it takes.
+    """
+    tf = framework.framework()
+    holder = tf.Module()
+    holder.module = module
+    if said:
+        options = {"training": False} if "training" in _parameters(module.__call__) else {}
+
+        def serve(*tensors: Any) -> dict[str, Any]:
+            return dict(tensorflow_keras_model.flatten(module(*tensors, **options)))
+
+        signature = tf.function(serve, input_signature=[tensorflow_keras_model.tensor_spec(spec) for spec in said])
+    else:
+        signature = _own_signature(module, tf)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tf.saved_model.save(holder, str(out / EXPORTED), signatures={tensorflow_keras_model.SIGNATURE_KEY: signature})
+    except Exception as problem:
+        words = f"{type(module).__name__} cannot be saved as a SavedModel: {framework.first_line(problem)}"
+        raise SourceError(words, detail=repr(problem)) from problem
+    return out / EXPORTED
+
+
+def parameters(model: Any) -> tuple[str, ...]:
+    """The names that a live model's inputs are known by, in order."""
+    if not hasattr(model, "_flatten_layers"):
+        return tuple(name for name in _parameters(model.__call__) if name not in ("training", "mask"))
+    call, _ = call_signature.of(model)
+    return call.inputs if call else call_signature.parameters(model)
+
+
+def _write(model: Any, objects: dict[str, Any], path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(path)
+    if objects:
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(keras_config_scan.EMBEDDED, tensorflow_keras_model.pickled(objects))
+
+
+def _read_back(model: Any, reader: Reader, objects: dict[str, Any], specs: tuple[TensorSpec, ...], out: Path) -> None:
+    """Raises where the saved model does not load, or answers otherwise."""
+    twin = tensorflow_keras_model.read(out / ARCHIVE, reader, objects, trusted=True)
+    if specs and not any(spec.dtype == BYTES or any(isinstance(size, str) for size in spec.shape[1:]) for spec in specs):
+        names, feeds = tuple(spec.name for spec in specs), sampling.draw(specs, _size(specs), None)
+        live = Live(model, reader, trusted=True).bound(names)
+        # A model that never answers twice the same is for the proofs of inference mode to name.
+        if inference_mode.difference(live.answer(feeds), live.answer(feeds)) <= inference_mode.SAME:
+            keras_model.same("the saved model", live, KerasModel(twin, reader, live.call).answer, feeds)
+
+
+def _export(live: Live, specs: tuple[TensorSpec, ...], out: Path) -> Path:
+    folder = out / EXPORTED
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    bound = live.bound(tuple(spec.name for spec in specs))
+    tensorflow_keras_model.export(bound, Signature(specs, _outputs(bound, specs)), folder)
+    return folder / entry.SAVED_MODEL
+
+
+def _outputs(model: KerasModel, specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    answers = model.function(specs).get_concrete_function().structured_outputs
+    return tuple(TensorSpec(name, tensor.dtype.name, ()) for name, tensor in answers.items())
+
+
+def _own_signature(module: Any, tf: Any) -> Any:
+    polymorphic = tf.types.experimental.PolymorphicFunction
+    methods = {name: getattr(module, name) for name, kind in inspect.getmembers_static(type(module)) if isinstance(kind, polymorphic)}
+    typed = {name: method for name, method in methods.items() if method.input_signature is not None}
+    chosen = typed.get("__call__") or (next(iter(typed.values())) if len(typed) == 1 else None)
+    if chosen is None:
+        raise SourceError(
+            f"{type(module).__name__} does not say what it takes; pass example_inputs, or give one of its tf.functions an input_signature"
+        )
+    return chosen
+
+
+def _parameters(function: Any) -> tuple[str, ...]:
+    return tuple(inspect.signature(getattr(function, "python_function", function)).parameters)
+
+
+def _size(specs: tuple[TensorSpec, ...]) -> int:
+    return next((size for spec in specs for size in spec.shape[:1] if isinstance(size, int)), 2)
+
+
+def _is_of(model: Any, package: str) -> bool:
+    return any(base.__module__.partition(".")[0] == package for base in type(model).__mro__)

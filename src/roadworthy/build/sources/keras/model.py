@@ -1,0 +1,123 @@
+"""A live Keras model, however it was read, as the framework-neutral ``Model``: called, watched, and kept as it is."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from roadworthy.build.sources import inference_mode
+from roadworthy.build.sources.keras import call_signature, layer_hooks
+from roadworthy.build.sources.model import Model
+from roadworthy.build.sources.samples import sampling
+from roadworthy.core.errors import SourceError
+from roadworthy.core.stages import Graph
+from roadworthy.core.types import BYTES, Array, Arrays, Signature
+from roadworthy.frameworks.tensorflow import framework, function, keras_model
+from roadworthy.frameworks.tensorflow.keras_model import KerasModel, Original, Reader
+
+ROUTE = "the original"
+
+
+class Live:
+    """The model before it is known how it is called: one of the user's own class learns that from the first inputs it gets."""
+
+    def __init__(self, model: Any, reader: Reader, trusted: bool) -> None:
+        self.model, self.reader, self.trusted = model, reader, trusted
+        self.call, self.inputs = call_signature.of(model)
+        self.largest: Arrays | None = None
+        """The most of what it answered in one call."""
+
+    def bound(self, names: tuple[str, ...]) -> KerasModel:
+        """The model with its calling convention."""
+        return KerasModel(self.model, self.reader, self.call or call_signature.arguments(self.model, names))
+
+    def answer(self, feeds: Arrays) -> dict[str, Array]:
+        answers = self.bound(tuple(feeds)).answer(feeds)
+        if self.largest is None or _values(feeds) >= _values(self.largest):
+            self.largest = feeds
+        return answers
+
+    def blame(self, first: Arrays, second: Arrays) -> str:
+        return layer_hooks.blame(self.bound(tuple(first)), first, second)
+
+    def seed(self, seed: int) -> None:
+        """Python's, NumPy's and TensorFlow's generators."""
+        keras_model.package(self.reader).utils.set_random_seed(seed)
+
+
+def of_file(
+    live: Live, path: Path, write: Callable[[Path], object], objects: Mapping[str, Any], said: tuple[str, ...], notes: tuple[str, ...]
+) -> Model:
+    """The model of a file that can be read again: the file itself, as ``write`` puts it, is what is kept."""
+
+    def keep(signature: Signature, out: Path) -> Graph:
+        call = live.bound(tuple(spec.name for spec in signature.inputs)).call
+        keras_model.save(out, Original(live.reader, _file_name(path), call, live.trusted), objects, write)
+        return Graph("keras", out, signature, ROUTE)
+
+    return _model(live, keep, said, notes)
+
+
+def of_memory(live: Live, objects: Mapping[str, Any], said: tuple[str, ...], notes: tuple[str, ...]) -> Model:
+    """A model that no file holds as a whole: it is saved, read again and compared, and where that fails exported as a SavedModel."""
+
+    def keep(signature: Signature, out: Path) -> Graph:
+        bound = live.bound(tuple(spec.name for spec in signature.inputs))
+        feeds = None if any(spec.dtype == BYTES for spec in signature.inputs) else live.largest
+        original = Original(live.reader, keras_model.MODEL["zip"], bound.call, trusted=True)
+        try:
+            keras_model.save(out, original, objects, live.model.save)
+            found = keras_model.load(out)
+            return Graph("keras", out, signature, ROUTE, (same("the saved model", bound, found.answer, feeds),))
+        except Exception as problem:
+            for file in out.iterdir():
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
+            why = f"the model cannot be saved and read again ({framework.first_line(problem)}), so it was exported as a SavedModel"
+        keras_model.export(bound, signature, out)
+        return Graph("saved_model", out, signature, ROUTE, (why, same("the SavedModel", bound, function.open_function(out), feeds)))
+
+    return _model(live, keep, said, notes)
+
+
+def same(what: str, model: KerasModel, other: Callable[[Arrays], dict[str, Array]], feeds: Arrays | None) -> str:
+    """A sentence that ``other`` gives the model's own answers; SourceError where it does not."""
+    if feeds is None:
+        return f"whether {what} answers as the model did was not tested here: it takes byte strings"
+    gap = inference_mode.difference(model.answer(feeds), other(feeds))
+    if not gap <= inference_mode.FLOOR:
+        raise SourceError(f"{what} answers otherwise than the model did (by {gap:.1e} of the output's scale)")
+    return f"{what} gives the answers of the model it was made from (they differ by {gap:.1e} of the output's scale)"
+
+
+def _model(live: Live, keep: Callable[[Signature, Path], Graph], said: tuple[str, ...], notes: tuple[str, ...]) -> Model:
+    mode, forced = _modes(live)
+    if forced:
+        notes = (*notes, f"the model calls {', '.join(forced)} with training=True, whatever it is told itself")
+    parameters = sum(math.prod(weight.shape) for weight in live.model.weights)
+    return Model(live.answer, live.inputs, keep, parameters, live.seed, live.blame, (*said, *mode), notes)
+
+
+def _modes(live: Live) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Told by one call on made samples where all sizes are known; the proofs that follow do not rest on it."""
+    specs = live.inputs
+    if not specs or any(spec.dtype == BYTES or any(isinstance(size, str) for size in spec.shape[1:]) for spec in specs):
+        return ("the model is called with training=False",), ()
+    try:
+        size = next((size for spec in specs for size in spec.shape[:1] if isinstance(size, int)), 2)
+        sentence, forced = layer_hooks.modes(live.bound(tuple(spec.name for spec in specs)), sampling.draw(specs, size, None))
+    except Exception:
+        # What is wrong with the call is for the proofs to say, in their words.
+        return ("the model is called with training=False",), ()
+    return ((sentence,) if sentence else ()), forced
+
+
+def _values(feeds: Arrays) -> int:
+    return sum(array.size for array in feeds.values())
+
+
+def _file_name(path: Path) -> str:
+    return keras_model.MODEL["zip" if zipfile.is_zipfile(path) else "hdf5"]

@@ -1,0 +1,49 @@
+"""A live model in the caller's own process: whose it is, what it calls its inputs, and how it becomes a file for other processes."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from roadworthy.build.sources.identify import identify
+from roadworthy.core.errors import UsageError
+from roadworthy.core.stages import Source
+from roadworthy.core.types import TensorSpec
+
+
+def save(model: Any, out: Path, inputs: tuple[TensorSpec, ...]) -> Source:
+    """``model`` as a trusted source in ``out``; see ``load.live``."""
+    framework = framework_of(model)
+    if framework == "torch":
+        from roadworthy.build.sources.torch import module
+
+        return module.from_live(model, out)
+    from roadworthy.build.sources.keras import live
+
+    path = (live.save_module if framework == "tensorflow" else live.save)(model, inputs, out)
+    return identify(path, trust=True)
+
+
+def framework_of(model: Any) -> str:
+    """The package that a live model is of: keras, tf_keras, torch or tensorflow; UsageError for what is of none of them.
+
+    Nothing is imported. A Keras model is one whatever it computes with, which may make it a torch.nn.Module too.
+    """
+    roots = {base.__module__.partition(".")[0] for base in type(model).__mro__}
+    for package in ("keras", "tf_keras", "torch", "tensorflow"):
+        if package in roots:
+            return package
+    raise UsageError(f"{type(model).__name__} is no model of PyTorch, Keras or TensorFlow; pass the model itself, or the path of its file")
+
+
+def parameters(model: Any) -> tuple[str, ...]:
+    """The names that a live model's inputs are known by, in the order of its call."""
+    if framework_of(model) != "torch":
+        from roadworthy.build.sources.keras import live
+
+        return live.parameters(model)
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    forward = getattr(model, "forward", None)
+    found = inspect.signature(forward).parameters.items() if forward is not None else ()
+    return tuple(name for name, parameter in found if parameter.kind in kinds) or ("input",)

@@ -1,0 +1,174 @@
+"""An ONNX file as a source: run by the runtime that takes such files as they are, kept as one file with its weights inside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roadworthy.build.sources import inputs
+from roadworthy.build.sources.model import Model
+from roadworthy.build.sources.parsers import onnx as parsers_onnx
+from roadworthy.build.sources.parsers import protobuf
+from roadworthy.build.sources.parsers.onnx import Onnx
+from roadworthy.core import registry
+from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, SourceUnreadable
+from roadworthy.core.stages import Graph, Plan, Precision, Source
+from roadworthy.core.types import BYTES, Arrays, Signature, TensorSpec
+
+FORMAT = "onnx"
+FILE = "model.onnx"
+LARGEST = 2**30
+"""Bytes of weights; protobuf ends at twice that, so a larger model keeps them in a file beside it."""
+IR_WITH_FILLED = 4
+"""The first version in which an initialiser need not be listed as an input as well."""
+PROOF = "an ONNX graph has no modes of its own: what it does was tested"
+RANDOM = frozenset({
+    "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli",
+})  # fmt: skip
+
+
+def read(source: Source) -> Model:
+    """The model of ``source``, live in its runtime; SourceError where that does not take it, SourceUnreadable where it is damaged."""
+    found = parsers_onnx.read(source.path)
+    if not found.signature.inputs:
+        raise SourceError(f"{source.path} takes no input: every one of them is filled by the file itself")
+    for spec in (*found.signature.inputs, *found.signature.outputs):
+        _check(spec, source.path)
+    if found.foreign:
+        raise SourceError(
+            f"{source.path} calls operators of a library of its own ({', '.join(found.foreign[:4])}), which no runtime here has; "
+            "export it with standard operators"
+        )
+    model = _parsed(source.path)
+    precision: Precision = "int8" if found.quantised else "fp32"
+    session = _open(source.path, found, precision)
+
+    def call(feeds: Arrays) -> dict[str, Any]:
+        return dict(session.run(feeds))
+
+    def keep(signature: Signature, out: Path) -> Graph:
+        path = _save(model, source.path, signature, out)
+        return Graph(FORMAT, path, signature, route="the original", precision=precision)
+
+    parameters = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
+    blame = _Nodes(model).blame
+    return Model(call, found.signature.inputs, keep, parameters, blame=blame, proofs=(PROOF,), notes=_notes(found, model))
+
+
+def _check(spec: TensorSpec, path: Path) -> None:
+    """SourceError for a tensor that cannot cross the door as an array."""
+    where = f"{path}: {protobuf.shown(spec.name)!r}"
+    if spec.dtype == "unknown":
+        raise SourceError(f"{where} is no tensor (a sequence, a map or an optional value); export the model with tensors alone")
+    if spec.dtype == BYTES:
+        raise SourceError(f"{where} holds text, which is not supported in ONNX models; give it numbers")
+    inputs.refuse_type(spec, path)
+    if "..." in spec.shape:
+        raise SourceError(f"{where} has no shape, so not even its number of axes is known; export the model with the shapes of its inputs")
+
+
+def _parsed(path: Path) -> Any:
+    """The model as protobuf, its weights elsewhere if they are."""
+    try:
+        import onnx
+    except ImportError:
+        raise BackendMissing("reading an ONNX file needs the package onnx; install it with: pip install onnx") from None
+    try:
+        return onnx.load(path, load_external_data=False)
+    except Exception as problem:
+        raise SourceUnreadable(f"{path} cannot be read as ONNX: {_line(problem)}; fetch it again", detail=str(problem)) from problem
+
+
+def _open(path: Path, found: Onnx, precision: Precision) -> Any:
+    """A session of the file as it lies there, through the runtime's own door: sizes that are still open are not checked."""
+    name = registry.runtime_for(FORMAT)
+    signature = Signature(found.signature.inputs, found.signature.outputs)
+    try:
+        return registry.runtime(name).load(path, signature, Plan(name, precision))
+    except BackendMissing:
+        raise
+    except RoadworthyError as problem:
+        opset = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in found.opsets)
+        raise SourceError(f"no session of {path} (operators of {opset}): {problem.message}", detail=problem.detail) from problem
+
+
+def _save(model: Any, origin: Path, signature: Signature, out: Path) -> Path:
+    """Keep the model in ``out`` with the sizes that were settled, its weights inside, and inputs that it fills itself not listed."""
+    import onnx
+
+    onnx.load_external_data_for_model(model, str(origin.parent))
+    graph = model.graph
+    wanted = {spec.name: spec for spec in signature.inputs}
+    listed = [value for value in graph.input if value.name in wanted]
+    if len(listed) < len(graph.input):
+        del graph.input[:]
+        graph.input.extend(listed)
+        model.ir_version = max(model.ir_version, IR_WITH_FILLED)
+    for value in graph.input:
+        for axis, size in zip(value.type.tensor_type.shape.dim, wanted[value.name].shape, strict=True):
+            if isinstance(size, int):
+                axis.dim_value = size
+            else:
+                axis.dim_param = size
+    path = out / FILE
+    # Asked for its size, protobuf serialises, which it cannot above its limit.
+    large = sum(len(tensor.raw_data) for tensor in graph.initializer) >= LARGEST
+    onnx.save(model, path, save_as_external_data=large, location=f"{FILE}.data" if large else None)
+    return path
+
+
+def _notes(found: Onnx, model: Any) -> tuple[str, ...]:
+    notes = [f"written by {protobuf.shown(found.producer)}"] if found.producer else []
+    filled = len(model.graph.input) - len(found.signature.inputs)
+    if filled:
+        notes.append(f"{filled} inputs that the file fills itself are no inputs")
+    if any(spec.dtype == "float16" for spec in found.tensors):
+        notes.append("weights are float16, and so may be what is computed with them")
+    return tuple(notes)
+
+
+class _Nodes:
+    """The operators that are written into the file as training leaves them: what a failed proof is blamed on."""
+
+    def __init__(self, model: Any) -> None:
+        values = {tensor.name: tensor for tensor in model.graph.initializer}
+        nodes = list(_all_nodes(model.graph))
+        values |= {node.output[0]: node.attribute[0].t for node in nodes if node.op_type == "Constant" and len(node.attribute) == 1}
+        self._random = [node for node in nodes if node.op_type in RANDOM or (node.op_type == "Dropout" and _trains(node, values))]
+        self._batch = [node for node in nodes if node.op_type == "BatchNormalization" and _attribute(node, "training_mode")]
+
+    def blame(self, first: Arrays, second: Arrays) -> str:
+        """The first such node, in words; LookupError where the graph has none of the kind that would explain it."""
+        again = all(np.array_equal(array, second[name]) for name, array in first.items())
+        node = next(iter(self._random if again else self._batch), None)
+        if node is None:
+            raise LookupError("no node of the graph draws or normalises as in training")
+        return f"{protobuf.shown(node.name or node.output[0])!r} ({node.op_type})"
+
+
+def _all_nodes(graph: Any) -> Iterator[Any]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _all_nodes(inner)
+
+
+def _trains(dropout: Any, values: dict[str, Any]) -> bool:
+    """Whether its third input, the switch, is on; before opset 12 there was none, and a dropout in a file did nothing."""
+    if len(dropout.input) < 3 or not dropout.input[2]:
+        return False
+    switch = values.get(dropout.input[2])
+    return switch is None or any(switch.raw_data) or any(switch.int32_data)
+
+
+def _attribute(node: Any, name: str) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == name), 0)
+
+
+def _line(problem: Exception) -> str:
+    return next((line.strip()[:300] for line in str(problem).splitlines() if line.strip()), type(problem).__name__)

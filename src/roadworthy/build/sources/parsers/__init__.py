@@ -1,0 +1,1 @@
+"""Parsers of model files that import no framework."""

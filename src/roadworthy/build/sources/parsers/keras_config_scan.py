@@ -1,0 +1,194 @@
+"""A Keras model's configuration as JSON, walked without Keras: what it takes, whose classes it needs, what would run code.
+
+Keras itself is asked to load in safe mode; this comes before it, and before readers that know no safe mode.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from roadworthy.build.sources.parsers import protobuf, tf_operators
+from roadworthy.build.sources.parsers.keras_classes import CLASSES
+from roadworthy.core.types import BATCH, BYTES, TensorSpec
+
+CODE = {
+    "Lambda": "holds Python code", "__lambda__": "holds Python code", "TFSMLayer": "runs a SavedModel from another place",
+    "TorchModuleWrapper": "holds a pickle", "JaxLayer": "holds Python code", "FlaxLayer": "holds Python code",
+}  # fmt: skip
+MODELING = frozenset({
+    "layers", "models", "initializers", "regularizers", "constraints", "activations", "losses", "metrics", "optimizers", "dtype_policies",
+    "quantizers", "random", "ops", "nn", "legacy", "engine", "mixed_precision",
+})  # fmt: skip
+"""Parts of Keras that a model is made of. The others (utils, saving, config, preprocessing, ...) read files and change settings."""
+NOT_MODELING = ("load_", "save_", "model_from_", "deserialize", "serialize")
+"""How those functions begin that read and write files in the parts above."""
+APPLICATIONS = frozenset({"convnext.LayerScale", "convnext.StochasticDepth", "inception_resnet_v2.CustomScaleLayer"})
+"""The layers that keras.applications defines for its own networks: plain arithmetic, all of them."""
+TOP = frozenset({"DTypePolicy", "FloatDTypePolicy", "QuantizedDTypePolicy", "Sequential", "Model", "Functional", "Layer", "InputSpec"})
+KERAS = ("keras", "tf_keras")
+EMBEDDED = "roadworthy.pkl"
+"""The member of an archive of ours that holds a live model's own classes by value; read from trusted files alone."""
+LOOKUPS = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
+COMPUTES = (
+    "math.", "nn.", "image.", "linalg.", "strings.", "signal.", "sparse.", "ragged.", "sets.", "bitwise.", "audio.", "random.",
+    "quantization.", "dtypes.", "keras.activations.", "keras.backend.", "__operators__.", "compat.v1.math.", "compat.v1.nn.",
+    "compat.v1.transpose", "io.decode_",
+)  # fmt: skip
+"""How TensorFlow's functions that compute begin, as Keras 2 files name them."""
+DOES_MORE = frozenset({"py_function", "numpy_function", "load_library", "load_op_library", "print", "function", "import_graph_def"})
+COMPUTING_BUILTINS = frozenset({"sum", "abs", "min", "max", "round", "pow"})
+
+
+@dataclass(frozen=True)
+class KerasModel:
+    """``inputs`` as the model itself names them, ``needs`` custom classes and functions by registered name, ``executes`` sentences."""
+
+    inputs: tuple[TensorSpec, ...]
+    needs: tuple[str, ...]
+    executes: tuple[str, ...]
+    quantised: bool
+
+
+def walk(config: Any) -> KerasModel:
+    """What ``config``, a model's JSON already decoded, says."""
+    executes: dict[str, None] = {}
+    needs: dict[str, None] = {}
+    quantised = False
+    for node, layer, training in objects(config):
+        executes.update(dict.fromkeys(_code(node, layer)))
+        if (name := _custom(node)) and not training:
+            needs[name] = None
+        quantised = quantised or node["class_name"] == "QuantizedDTypePolicy"
+    # A Lambda layer holds a lambda: saying one of them is enough.
+    said = tuple(
+        one for one in executes if one.replace("__lambda__", "Lambda") == one or one.replace("__lambda__", "Lambda") not in executes
+    )
+    return KerasModel(_inputs(config), tuple(needs), said, quantised)
+
+
+def objects(config: Any) -> Iterator[tuple[dict[str, Any], str, bool]]:
+    """Every serialised object, with the name of the layer it belongs to, and whether it is for training alone."""
+    waiting: list[tuple[Any, str, bool]] = [(config, "", False)]
+    while waiting:
+        value, layer, training = waiting.pop()
+        if isinstance(value, list):
+            waiting += [(item, layer, training) for item in reversed(value)]
+        elif isinstance(value, dict):
+            if isinstance(value.get("class_name"), str):
+                layer = _layer_name(value) or layer
+                yield value, layer, training
+            waiting += [
+                (item, layer, training or key in ("compile_config", "training_config")) for key, item in reversed(list(value.items()))
+            ]
+
+
+def _layer_name(node: dict[str, Any]) -> str:
+    """The name that the user knows a layer by. Metrics and policies have names too, but none of them a ``trainable``."""
+    inner = _inner(node)
+    known = isinstance(inner.get("name"), str) and ("trainable" in inner or "layers" in inner or node["class_name"] in CODE)
+    return str(inner["name"]) if known else ""
+
+
+def _inner(node: dict[str, Any]) -> dict[str, Any]:
+    inner = node.get("config")
+    return inner if isinstance(inner, dict) else {}
+
+
+def _code(node: dict[str, Any], layer: str) -> Iterator[str]:
+    kind, module, inner = str(node["class_name"]), node.get("module"), _inner(node)
+    where = f" in the layer {protobuf.shown(layer)!r}" if layer else ""
+    bare = kind.rpartition(">")[2]
+    if bare in CODE:
+        yield f"{bare}{where}, which {CODE[bare]}"
+    elif isinstance(module, str) and (said := _foreign(module, kind, node)):
+        yield f"{said[0]}{where}, which {said[1]}"
+    if bare in LOOKUPS and isinstance(inner.get("vocabulary"), str):
+        yield f"{bare}{where}, which reads the file {protobuf.shown(inner['vocabulary'])!r}"
+    if bare in ("TFOpLambda", "SlicingOpLambda") and not _computes(str(inner.get("function"))):
+        yield f"tf.{protobuf.shown(str(inner.get('function')))}{where}, which does more than compute"
+    if bare == "TensorFlowOpLayer" and (does := _node_op(inner.get("node_def"))):
+        yield f"{does}{where}"
+
+
+def _foreign(module: str, kind: str, node: dict[str, Any]) -> tuple[str, str] | None:
+    """A class or function of a module that no model is made of: of Keras's other parts, or of Python's own library."""
+    function = kind == "function"
+    name = str(node.get("config")) if function else kind
+    package, *rest = module.split(".")
+    rest = rest[1:] if rest[:1] == ["src"] else rest
+    full = protobuf.shown(f"{module}.{name}")
+    if package in KERAS:
+        modeling = (rest[0] in MODELING and not name.startswith(NOT_MODELING)) if rest else name in TOP
+        modeling = modeling or (rest[:1] == ["applications"] and ".".join((*rest[1:], name)) in APPLICATIONS)
+        return None if modeling else (full, "no model is made of")
+    if module == "builtins" and function:
+        # Keras says so of its own functions, and of the user's.
+        harmless = not hasattr(builtins, name) or name in COMPUTING_BUILTINS
+        return None if harmless else (full, "is Python's own and no part of a model")
+    if package in sys.stdlib_module_names and package != "__main__":
+        return full, "is Python's own and no part of a model"
+    return None
+
+
+def _custom(node: dict[str, Any]) -> str:
+    """The name under which Keras would look for a class or function that is not its own; empty where it is."""
+    kind, registered, module = str(node["class_name"]), node.get("registered_name"), node.get("module")
+    if kind.startswith("__") or kind in CODE:
+        return ""
+    if kind == "function":
+        name = str(node.get("config"))
+        return protobuf.shown(name) if ">" in name else ""
+    if isinstance(registered, str) and ">" in registered and registered.partition(">")[0].lower() != "keras":
+        return protobuf.shown(registered)
+    if isinstance(module, str):
+        package = module.partition(".")[0]
+        # What is of Python's own library is refused, not asked for.
+        known = package in KERAS or (package in sys.stdlib_module_names and package != "__main__")
+        return "" if known else protobuf.shown(registered if isinstance(registered, str) else kind)
+    return "" if kind.removeprefix("Keras>") in CLASSES else protobuf.shown(kind)
+
+
+def _computes(function: str) -> bool:
+    if function.startswith("raw_ops."):
+        return not tf_operators.does(function.removeprefix("raw_ops."))
+    return function.startswith(COMPUTES) or ("." not in function and function not in DOES_MORE)
+
+
+def _node_op(said: Any) -> str:
+    """In words, the operator of a TensorFlowOpLayer's node (JSON in JSON) when it does more than compute."""
+    if isinstance(said, str):
+        try:
+            said = msgspec.json.decode(said)
+        except (msgspec.DecodeError, RecursionError):
+            return "an operator that cannot be read"
+    op = str(said.get("op")) if isinstance(said, dict) else ""
+    return f"{op}, which {tf_operators.does(op)}" if tf_operators.does(op) else ""
+
+
+def _inputs(config: Any) -> tuple[TensorSpec, ...]:
+    inner = config.get("config") if isinstance(config, dict) else None
+    layers = inner.get("layers") if isinstance(inner, dict) else inner
+    if not isinstance(layers, list):
+        return ()
+    found = tuple(spec for layer in layers if (spec := _input(layer)))
+    if found or not layers or not isinstance(layers[0], dict):
+        return found
+    # A Sequential of Keras 2 may say it in its first layer.
+    spec = _input({**layers[0], "class_name": "InputLayer"})
+    return (spec,) if spec else ()
+
+
+def _input(layer: Any) -> TensorSpec | None:
+    inner = _inner(layer) if isinstance(layer, dict) and layer.get("class_name") == "InputLayer" else {}
+    shape, dtype = inner.get("batch_shape") or inner.get("batch_input_shape"), inner.get("dtype")
+    if not isinstance(shape, list) or not all(size is None or (isinstance(size, int) and size >= 0) for size in shape):
+        return None
+    sizes = tuple(size if size is not None else BATCH if axis == 0 else "?" for axis, size in enumerate(shape))
+    name = protobuf.shown(str(inner.get("name", "input")))
+    return TensorSpec(name, BYTES if dtype == "string" else dtype if isinstance(dtype, str) else "float32", sizes)

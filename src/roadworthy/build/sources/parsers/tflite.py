@@ -1,0 +1,161 @@
+"""TFLite models as data: signature, operators and quantisation, read from the flatbuffer without an interpreter.
+
+Field numbers are those of tensorflow/compiler/mlir/lite/schema/schema.fbs.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from roadworthy.build.sources.parsers import flatbuffer, protobuf, tf_operators
+from roadworthy.core.errors import SourceUnreadable
+from roadworthy.core.types import BATCH, BYTES, Quantization, Signature, TensorSpec
+
+DTYPES = (
+    "float32", "float16", "int32", "uint8", "int64", BYTES, "bool", "int16", "complex64", "int8", "float64", "complex128", "uint64",
+    "resource", "variant", "uint32", "uint16", "int4", "bfloat16", "int2", "uint4", "float8_e4m3fn", "float8_e5m2",
+)  # fmt: skip
+"""TensorType, by number."""
+_NAMES = """
+    ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE EMBEDDING_LOOKUP FLOOR FULLY_CONNECTED
+    HASHTABLE_LOOKUP L2_NORMALIZATION L2_POOL_2D LOCAL_RESPONSE_NORMALIZATION LOGISTIC LSH_PROJECTION LSTM MAX_POOL_2D MUL RELU
+    RELU_N1_TO_1 RELU6 RESHAPE RESIZE_BILINEAR RNN SOFTMAX SPACE_TO_DEPTH SVDF TANH CONCAT_EMBEDDINGS SKIP_GRAM CALL CUSTOM
+    EMBEDDING_LOOKUP_SPARSE PAD UNIDIRECTIONAL_SEQUENCE_RNN GATHER BATCH_TO_SPACE_ND SPACE_TO_BATCH_ND TRANSPOSE MEAN SUB DIV SQUEEZE
+    UNIDIRECTIONAL_SEQUENCE_LSTM STRIDED_SLICE BIDIRECTIONAL_SEQUENCE_RNN EXP TOPK_V2 SPLIT LOG_SOFTMAX DELEGATE
+    BIDIRECTIONAL_SEQUENCE_LSTM CAST PRELU MAXIMUM ARG_MAX MINIMUM LESS NEG PADV2 GREATER GREATER_EQUAL LESS_EQUAL SELECT SLICE SIN
+    TRANSPOSE_CONV SPARSE_TO_DENSE TILE EXPAND_DIMS EQUAL NOT_EQUAL LOG SUM SQRT RSQRT SHAPE POW ARG_MIN FAKE_QUANT REDUCE_PROD REDUCE_MAX
+    PACK LOGICAL_OR ONE_HOT LOGICAL_AND LOGICAL_NOT UNPACK REDUCE_MIN FLOOR_DIV REDUCE_ANY SQUARE ZEROS_LIKE FILL FLOOR_MOD RANGE
+    RESIZE_NEAREST_NEIGHBOR LEAKY_RELU SQUARED_DIFFERENCE MIRROR_PAD ABS SPLIT_V UNIQUE CEIL REVERSE_V2 ADD_N GATHER_ND COS WHERE RANK ELU
+    REVERSE_SEQUENCE MATRIX_DIAG QUANTIZE MATRIX_SET_DIAG ROUND HARD_SWISH IF WHILE NON_MAX_SUPPRESSION_V4 NON_MAX_SUPPRESSION_V5
+    SCATTER_ND SELECT_V2 DENSIFY SEGMENT_SUM BATCH_MATMUL PLACEHOLDER_FOR_GREATER_OP_CODES CUMSUM CALL_ONCE BROADCAST_TO RFFT2D CONV_3D
+    IMAG REAL COMPLEX_ABS HASHTABLE HASHTABLE_FIND HASHTABLE_IMPORT HASHTABLE_SIZE REDUCE_ALL CONV_3D_TRANSPOSE VAR_HANDLE READ_VARIABLE
+    ASSIGN_VARIABLE BROADCAST_ARGS RANDOM_STANDARD_NORMAL BUCKETIZE RANDOM_UNIFORM MULTINOMIAL GELU DYNAMIC_UPDATE_SLICE RELU_0_TO_1
+    UNSORTED_SEGMENT_PROD UNSORTED_SEGMENT_MAX UNSORTED_SEGMENT_SUM ATAN2 UNSORTED_SEGMENT_MIN SIGN BITCAST BITWISE_XOR RIGHT_SHIFT
+    STABLEHLO_LOGISTIC STABLEHLO_ADD STABLEHLO_DIVIDE STABLEHLO_MULTIPLY STABLEHLO_MAXIMUM STABLEHLO_RESHAPE STABLEHLO_CLAMP
+    STABLEHLO_CONCATENATE STABLEHLO_BROADCAST_IN_DIM STABLEHLO_CONVOLUTION STABLEHLO_SLICE STABLEHLO_CUSTOM_CALL STABLEHLO_REDUCE
+    STABLEHLO_ABS STABLEHLO_AND STABLEHLO_COSINE STABLEHLO_EXPONENTIAL STABLEHLO_FLOOR STABLEHLO_LOG STABLEHLO_MINIMUM STABLEHLO_NEGATE
+    STABLEHLO_OR STABLEHLO_POWER STABLEHLO_REMAINDER STABLEHLO_RSQRT STABLEHLO_SELECT STABLEHLO_SUBTRACT STABLEHLO_TANH STABLEHLO_SCATTER
+    STABLEHLO_COMPARE STABLEHLO_CONVERT STABLEHLO_DYNAMIC_SLICE STABLEHLO_DYNAMIC_UPDATE_SLICE STABLEHLO_PAD STABLEHLO_IOTA
+    STABLEHLO_DOT_GENERAL STABLEHLO_REDUCE_WINDOW STABLEHLO_SORT STABLEHLO_WHILE STABLEHLO_GATHER STABLEHLO_TRANSPOSE DILATE
+    STABLEHLO_RNG_BIT_GENERATOR REDUCE_WINDOW STABLEHLO_COMPOSITE STABLEHLO_SHIFT_LEFT STABLEHLO_CBRT STABLEHLO_CASE
+"""
+OPERATORS = tuple(_NAMES.split())
+"""BuiltinOperator, by number."""
+CUSTOM = 32
+OLD_CODES = 127
+STORED_BEHIND = 1
+
+
+@dataclass(frozen=True)
+class Tflite:
+    """One TFLite model. ``signature`` bears the names of its signature ``key`` where it has one, else those of its tensors.
+
+    ``operators`` are names of TFLite's own, ``custom`` those that the interpreter must be given; ``executes`` the ones among
+    these that would do more than compute. ``variables`` counts operators on variables, which a sound conversion froze.
+    """
+
+    signature: Signature
+    key: str
+    tensors: tuple[TensorSpec, ...]
+    operators: tuple[str, ...]
+    custom: tuple[str, ...]
+    executes: tuple[str, ...]
+    version: int
+    variables: int
+    quantised: bool
+
+
+def read(path: Path) -> Tflite:
+    """What the file says; SourceUnreadable where it is damaged."""
+    try:
+        with protobuf.reading(path, "TFLite model"):
+            return _model(flatbuffer.root(protobuf.mapped(path)))
+    except struct.error:
+        raise SourceUnreadable(f"{path} is no sound TFLite model: an offset leads out of the file; it was cut short or damaged") from None
+
+
+def _model(model: flatbuffer.Table) -> Tflite:
+    graphs = model.tables(2)
+    if not graphs:
+        raise ValueError("it holds no graph")
+    codes = [_operator(code) for code in model.tables(1)]
+    used = [codes[_index(one.scalar(0, "I"), codes)] for graph in graphs for one in graph.tables(3)]
+    tensors = [_tensor(tensor) for tensor in graphs[0].tables(0)]
+    stored = _stored(model)
+    key, signature = _signature(model, graphs[0], tensors)
+    weights = tuple(spec for spec, tensor in zip(tensors, graphs[0].tables(0), strict=True) if tensor.scalar(2, "I") in stored)
+    names = sorted({name for name, custom in used if not custom})
+    custom = sorted({protobuf.shown(name) for name, custom in used if custom})
+    return Tflite(
+        signature, key, weights, tuple(names), tuple(custom), tuple(said for name in custom if (said := _flex(name))),
+        int(model.scalar(0, "I")), sum(name in ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE") for name, _ in used),
+        any(_whole(spec) for graph in graphs for tensor in graph.tables(0) if (spec := _tensor(tensor)) and _scales(tensor)),
+    )  # fmt: skip
+
+
+def _whole(spec: TensorSpec) -> bool:
+    return spec.dtype in ("int8", "uint8", "int16", "int4")
+
+
+def _operator(code: flatbuffer.Table) -> tuple[str, bool]:
+    """Its name, and whether the interpreter must be given it. A code above 127 lies in the later field alone."""
+    number = max(int(code.scalar(0, "b")), int(code.scalar(3, "i")))
+    if number == CUSTOM:
+        return code.text(1), True
+    return (OPERATORS[number], False) if 0 <= number < len(OPERATORS) else (f"BUILTIN_{number}", False)
+
+
+def _flex(name: str) -> str:
+    op = name.removeprefix("Flex")
+    return f"{name}, TensorFlow's {op}, which {tf_operators.does(op)}" if name.startswith("Flex") and tf_operators.does(op) else ""
+
+
+def _tensor(tensor: flatbuffer.Table) -> TensorSpec:
+    kind = int(tensor.scalar(1, "b"))
+    sizes, said = tensor.numbers(0, "i"), tensor.numbers(7, "i")
+    # A size that is not fixed is 1 in the shape, and -1 in its signature.
+    open_ = {axis for axis, size in enumerate(said) if size < 0} if len(said) == len(sizes) else set()
+    shape = tuple((BATCH if axis == 0 else "?") if axis in open_ else int(size) for axis, size in enumerate(sizes))
+    scales = _scales(tensor)
+    dtype = DTYPES[kind] if 0 <= kind < len(DTYPES) else "unknown"
+    quantization = Quantization(scales[0][0], scales[0][1]) if len(scales) == 1 else None
+    return TensorSpec(tensor.text(3), dtype, shape, quantization)
+
+
+def _scales(tensor: flatbuffer.Table) -> tuple[tuple[float, int], ...]:
+    said = tensor.table(4)
+    if said is None:
+        return ()
+    scales, zeros = said.numbers(2, "f"), said.numbers(3, "q")
+    return tuple((float(scale), int(zeros[number]) if number < len(zeros) else 0) for number, scale in enumerate(scales))
+
+
+def _signature(model: flatbuffer.Table, graph: flatbuffer.Table, tensors: list[TensorSpec]) -> tuple[str, Signature]:
+    inputs, outputs = (tuple(tensors[_index(number, tensors)] for number in graph.numbers(field, "i")) for field in (1, 2))
+    for definition in model.tables(7):
+        if definition.scalar(4, "I"):
+            continue
+        sides = [{one.text(0): _index(one.scalar(1, "I"), tensors) for one in definition.tables(field)} for field in (0, 1)]
+        given, answered = (tuple(replace(tensors[at], name=name) for name, at in side.items()) for side in sides)
+        return definition.text(2), Signature(given, answered)
+    return "", Signature(inputs, outputs)
+
+
+def _index(number: int | float, among: list[TensorSpec] | list[tuple[str, bool]]) -> int:
+    if not 0 <= number < len(among):
+        raise ValueError(f"it names number {int(number)} of {len(among)}")
+    return int(number)
+
+
+def _stored(model: flatbuffer.Table) -> frozenset[int]:
+    """The buffers that hold something, by number; in files above 2 GB it lies behind the flatbuffer."""
+    found = set()
+    for number, buffer in enumerate(model.tables(4)):
+        start, size = int(buffer.scalar(1, "Q")), int(buffer.scalar(2, "Q"))
+        if start > STORED_BEHIND and start + size > len(model.data):
+            raise ValueError(f"its weights end at {start + size} and the file at {len(model.data)}")
+        if buffer.length(0) or (start > STORED_BEHIND and size):
+            found.add(number)
+    return frozenset(found - {0})

@@ -1,0 +1,81 @@
+"""Running a model of any framework: samples to run it on, and its answers or, in words, why there are none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from roadworthy.build.sources.model import Model
+from roadworthy.core.errors import DataError, RoadworthyError, SourceError
+from roadworthy.core.exact import cast_exactly
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.types import BYTES, Array, Arrays, TensorSpec
+
+
+def draw(specs: tuple[TensorSpec, ...], count: int, samples: SampleSet | None, *, seed: int = 0) -> dict[str, Array]:
+    """``count`` of ``samples`` for each input, from the first one on, and from the beginning again where they are fewer.
+
+    Another seed than 0 begins at another place, and its floats are nearer to zero by a share of their own each: they are others
+    also where the samples are few, and none lies beyond them. Without samples they are made up (normal; whole numbers of 0 and 1;
+    all bytes), and a model need not take them. Raises DataError where byte strings have none, or samples do not fit.
+    """
+    generator = np.random.default_rng(seed)
+    feeds = {}
+    for number, spec in enumerate(specs):
+        real = _real(spec, number, samples)
+        if spec.dtype == BYTES:
+            array = _strings(spec, count, real, seed)
+        elif real is None:
+            array = _made(spec, (count, *(int(size) for size in spec.shape[1:])), generator)
+        else:
+            array = cast_exactly(spec.name, real[(np.arange(count) + seed * count) % len(real)], np.dtype(spec.dtype))
+            if seed and array.dtype.kind == "f":
+                array = (array * generator.uniform(0.5, 1.0, array.shape)).astype(array.dtype)
+        feeds[spec.name] = array if spec.shape else np.asarray(array[0])
+    return feeds
+
+
+def _real(spec: TensorSpec, number: int, samples: SampleSet | None) -> Array | None:
+    """The samples of an input: by its name, or by its place where the names are not the model's."""
+    if samples is None:
+        return None
+    name = spec.name if spec.name in samples.inputs else samples.inputs[number] if number < len(samples.inputs) else None
+    if name is None:
+        raise DataError(f"the data has no input {spec.name!r}; it holds {', '.join(samples.inputs)}")
+    real = samples.open()[name]
+    if spec.dtype != BYTES and (real.dtype.kind not in "biufc" or real.shape[1:] != spec.shape[1:] or not len(real)):
+        raise DataError(f"the data for {spec.name!r} is {real.dtype}{list(real.shape)}; the model takes {spec}")
+    return real
+
+
+def _strings(spec: TensorSpec, count: int, real: Array | None, seed: int) -> Array:
+    if real is None or not len(real) or real.dtype != np.dtype(BYTES):
+        raise DataError(f"the model takes byte strings ({spec}), and those cannot be made up; give real ones: --data")
+    return real[(np.arange(count) + seed * count) % len(real)]
+
+
+def _made(spec: TensorSpec, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
+    kind = np.dtype(spec.dtype)
+    if kind.kind == "f":
+        return generator.standard_normal(shape).astype(kind)
+    if kind.itemsize == 1 and kind.kind in "iu" and (kind == np.uint8 or spec.quantization):
+        return generator.integers(0, 256, shape, np.uint8).view(kind)
+    return generator.integers(0, 2, shape).astype(kind)
+
+
+def answer(model: Model, feeds: Arrays) -> dict[str, Array]:
+    """Every output by name, in memory of its own; SourceError saying what was given when the model raises."""
+    try:
+        given: Any = model.call({name: array.copy() for name, array in feeds.items()})
+        return {name: np.array(array) for name, array in given.items()}
+    except SourceError:
+        raise
+    except Exception as problem:
+        shapes = ", ".join(f"{name}:{array.dtype}{list(array.shape)}" for name, array in feeds.items())
+        raise SourceError(f"the model does not take {shapes}: {_first_line(problem)}", detail=str(problem)) from problem
+
+
+def _first_line(problem: Exception) -> str:
+    said = problem.message if isinstance(problem, RoadworthyError) else str(problem)
+    return next((line.strip()[:300] for line in said.splitlines() if line.strip()), type(problem).__name__)

@@ -1,0 +1,26 @@
+"""A frozen GraphDef, the ``.pb`` of TensorFlow 1: where it begins and ends is found in the graph, or said."""
+
+from __future__ import annotations
+
+from roadworthy.build.sources.model import Model
+from roadworthy.build.sources.tensorflow import endpoints, session_model
+from roadworthy.core.errors import SourceError, SourceUnreadable, StepFailed
+from roadworthy.core.stages import Source
+from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
+
+
+def read(source: Source) -> Model:
+    """The graph of ``source``, live in a session of its own; SourceError where it holds variables that it has no values for."""
+    try:
+        graph_def = tensorflow_graph.read_graph(source.path)
+    except StepFailed as problem:
+        raise SourceUnreadable(f"{source.path} is cut short or damaged; fetch it again", detail=problem.detail) from problem
+    graph = session_model.imported(graph_def, source.path)
+    unfrozen = [op.name for op in graph.get_operations() if op.type in endpoints.VARIABLES]
+    if unfrozen:
+        raise SourceError(
+            f"{source.path} is not frozen: it has variables ({', '.join(unfrozen[:3])}) and no values for them; "
+            "give the checkpoint (the .meta file with its .index and .data beside it) instead"
+        )
+    found = endpoints.find(graph, source.path, source.inputs, source.outputs)
+    return session_model.model(session_model.session_of(graph), found, lambda: graph_def, path=source.path, proofs=(), notes=())

@@ -1,0 +1,195 @@
+"""A SavedModel directory of any age, called by one of its signatures; what is kept is the directory itself."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from roadworthy.build.sources import inference_mode, inputs
+from roadworthy.build.sources.model import Model
+from roadworthy.build.sources.tensorflow import session_model, training_flags
+from roadworthy.build.sources.tensorflow.endpoints import spec_of
+from roadworthy.core.errors import SourceError, SourceUnreadable, StepFailed, UsageError
+from roadworthy.core.stages import Graph, Source
+from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
+from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
+from roadworthy.frameworks.tensorflow import framework, saved_model
+from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
+from roadworthy.frameworks.tensorflow.entry import CALL, Constant, Entry, Port
+from roadworthy.frameworks.tensorflow.function import Function
+
+FORMAT = "saved_model"
+SERVING = "serving_default"
+PARTS = ("saved_model.pb", "variables", "assets", "fingerprint.pb")
+"""What TensorFlow reads of the directory, and all that is kept of it."""
+PROOF = "a SavedModel has no training mode to leave: its functions were traced when it was saved, and what they do was tested"
+
+
+def read(source: Source) -> Model:
+    """The SavedModel of ``source``, restored, behind the signature that was asked for, or the one for serving, or the only one.
+
+    Raises UsageError, listing the signatures, where that leaves a choice, SourceError where TensorFlow does not restore it or
+    where it takes or gives what is no array, BackendMissing where that needs tf-keras.
+    """
+    meta = _meta_graph(source.path)
+    key = _key(tuple(sorted(key for key in meta.signature_def if not key.startswith("__"))), source)
+    function = _restored(source.path, key)
+    arguments, given = _tensor_specs(saved_model.arguments_of(function), source.path), _results(function, source)
+    constants = tuple(one for name, spec in arguments.items() if (one := _switch(name, spec)))
+    taken = {name: spec for name, spec in arguments.items() if name not in {one.tensor for one in constants}}
+    entry = Entry(
+        tuple(Port(name, name, scalar=spec.shape.rank == 0) for name, spec in taken.items()),
+        tuple(Port(name, name, scalar=spec.shape.rank == 0) for name, spec in given.items()),
+        key,
+        constants,
+    )
+    specs = tuple(spec_of(name, spec.dtype, spec.shape) for name, spec in taken.items())
+    if not specs:
+        raise SourceError(f"the signature {key!r} of {source.path} takes no input; name another: --signature")
+    for spec in specs:
+        inputs.refuse_type(spec, source.path)
+    return Model(
+        Function(saved_model.calling(function, entry), entry),
+        specs,
+        _keeper(source.path, entry),
+        _parameters(function),
+        lambda seed: framework.framework().random.set_seed(seed),
+        _blamer(function, entry),
+        (PROOF, *training_flags.said(constants)),
+        _notes(meta, key, specs),
+    )
+
+
+def _meta_graph(path: Path) -> Any:
+    """The graph for serving, or the only one; what it holds is read before anything is restored."""
+    framework.framework()
+    from tensorflow.python.saved_model import loader_impl
+
+    try:
+        found = list(loader_impl.parse_saved_model(str(path)).meta_graphs)
+    except Exception as problem:
+        raise SourceUnreadable(
+            f"{path} is cut short or damaged: {framework.first_line(problem)}; fetch it again", detail=str(problem)
+        ) from problem
+    if not found:
+        raise SourceUnreadable(f"{path} holds no graph; save the model again")
+    serving = [graph for graph in found if "serve" in graph.meta_info_def.tags]
+    if len(found) > 1 and not serving:
+        tags = "; ".join(" ".join(graph.meta_info_def.tags) for graph in found)
+        raise SourceError(f"{path} holds graphs tagged {tags}, and none of them for serving; save the model with the tag serve")
+    return (serving or found)[0]
+
+
+def _key(keys: tuple[str, ...], source: Source) -> str:
+    if source.signature:
+        if source.signature not in keys:
+            raise UsageError(f"{source.path} has no signature {source.signature!r}; it has {', '.join(keys) or 'none'}")
+        return source.signature
+    if SERVING in keys:
+        return SERVING
+    if len(keys) > 1:
+        raise UsageError(f"{source.path} has the signatures {', '.join(keys)}; name one: --signature {keys[0]}")
+    return keys[0] if keys else CALL
+
+
+def _restored(path: Path, key: str) -> Any:
+    """The function behind the signature; where there is none, the one way to call the model itself."""
+    try:
+        loaded = saved_model.load_saved(path)
+        found = saved_model.bare_calls(loaded) if key == CALL else (loaded.signatures[key],)
+    except StepFailed as problem:
+        raise SourceError(problem.message, detail=problem.detail) from problem
+    if len(found) != 1:
+        raise SourceError(
+            f"{path} has no signature, and {'nothing' if not found else f'{len(found)} ways'} to call it; save it again with one: "
+            "tf.saved_model.save(model, path, signatures=model.call.get_concrete_function(...)), or model.export(path)"
+        )
+    found[0].model = loaded  # a model that nobody holds loses its variables
+    return found[0]
+
+
+def _results(function: Any, source: Source) -> dict[str, Any]:
+    """The outputs by name: those that were asked for, in that order, or all of them, output_2 before output_10."""
+    found = saved_model.named(function.structured_outputs)
+    if missing := [name for name in source.outputs if name not in found]:
+        raise UsageError(f"{source.path} has no output {missing[0]!r}; it has {', '.join(sorted(found, key=_natural))}")
+    return _tensor_specs({name: found[name] for name in source.outputs or sorted(found, key=_natural)}, source.path)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _tensor_specs(specs: dict[str, Any], path: Path) -> dict[str, Any]:
+    tf = framework.framework()
+    for name, spec in specs.items():
+        if not isinstance(spec, tf.TensorSpec | tf.Tensor):
+            raise SourceError(
+                f"{path}: {name!r} is {type(spec).__name__.removesuffix('Spec')}, not an array; export the model with dense tensors"
+            )
+    return specs
+
+
+def _switch(name: str, spec: Any) -> Constant | None:
+    return training_flags.constant(name, spec.dtype.name, None if spec.shape.rank is None else tuple(spec.shape.as_list()))
+
+
+def _keeper(path: Path, entry: Entry) -> Callable[[Signature, Path], Graph]:
+    def keep(signature: Signature, out: Path) -> Graph:
+        model = out / tensorflow_entry.SAVED_MODEL
+        model.mkdir()
+        for part in PARTS:
+            if (path / part).is_dir():
+                shutil.copytree(path / part, model / part)
+            elif (path / part).is_file():
+                shutil.copyfile(path / part, model / part)
+        tensorflow_entry.write_entry(out, entry)
+        return Graph(FORMAT, out, signature, route="the original")
+
+    return keep
+
+
+def _parameters(function: Any) -> int:
+    """How many numbers its variables hold; those of a model that was saved without any are in its constants."""
+    variables = {id(variable): variable for variable in function.variables or getattr(function.model, "variables", None) or ()}
+    held = [variable.shape.as_list() for variable in variables.values() if variable.shape.is_fully_defined()]
+    return sum(math.prod(shape) for shape in held) or session_model.parameters(function.graph)
+
+
+def _blamer(function: Any, entry: Entry) -> Callable[[Arrays, Arrays], str]:
+    """By the operations of the function as one graph: inside the SavedModel they stand in calls that nobody can look into."""
+
+    def blame(first: Arrays, second: Arrays) -> str:
+        try:
+            graph, ends = tensorflow_graph.frozen(saved_model.traced(function, entry))
+            session = session_model.session_of(session_model.imported(graph, Path(entry.signature)))
+        except (StepFailed, SourceError) as problem:
+            raise LookupError("the model cannot be looked into") from problem
+        outputs = [session.graph.get_tensor_by_name(port.tensor) for port in ends.outputs]
+
+        def feed(feeds: Arrays) -> dict[str, Array]:
+            return {own.tensor: feeds[port.name] for own, port in zip(ends.inputs, entry.inputs, strict=True)}
+
+        return session_model.blamed(session, outputs, feed(first), feed(second), inference_mode.alike(first, second))
+
+    return blame
+
+
+def _notes(meta: Any, key: str, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
+    keys = sorted(one for one in meta.signature_def if not one.startswith("__"))
+    notes = ["it has no signature and was called itself"] if key == CALL else [f"called by its signature {key}"]
+    if others := [one for one in keys if one != key]:
+        notes[0] += f"; it also has {', '.join(others)}: --signature"
+    operations = {node.op for node in meta.graph_def.node} | {
+        node.op for function in meta.graph_def.library.function for node in function.node_def
+    }
+    if any(spec.dtype == BYTES for spec in specs) and any(op.startswith(("ParseExample", "ParseSingleExample")) for op in operations):
+        takes = ", ".join(spec.name for spec in specs if spec.dtype == BYTES)
+        notes.append(
+            f"{takes} takes serialised tf.train.Example messages, as byte strings; another signature may take the features themselves"
+        )
+    return tuple(notes)

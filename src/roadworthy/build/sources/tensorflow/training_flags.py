@@ -1,0 +1,54 @@
+"""Placeholders that say whether a model trains, known by their names: each is fed what inference means, in every call."""
+
+from __future__ import annotations
+
+import re
+
+from roadworthy.frameworks.tensorflow.entry import Constant
+
+TRAINING = frozenset({
+    "istraining", "istrain", "training", "train", "trainmode", "trainingmode", "modetrain", "trainphase", "trainingphase", "phasetrain",
+    "phase", "istrainingphase", "istrainphase", "trainflag", "trainingflag", "traintime", "learningphase", "keraslearningphase",
+    "bntraining", "bntrain", "bnistraining", "intraining", "usedropout", "applydropout",
+})  # fmt: skip
+"""False means inference. Written without case, digits and punctuation."""
+INFERENCE = frozenset(
+    {"istest", "istesting", "testing", "testmode", "testphase", "isinference", "inference", "isinfer", "iseval", "evalmode"}
+)
+UNNAMED = "placeholder"
+"""What TensorFlow calls a placeholder that its author did not name: a single truth value among them can be nothing else."""
+
+
+def constant(tensor: str, dtype: str, shape: tuple[int | str, ...] | None, *, used: float | None = None) -> Constant | None:
+    """What the placeholder ``tensor`` (``scope/is_training:0``) is fed in inference; ``None`` where it is an input like any other.
+
+    ``shape`` is ``None`` where the file does not say one; a switch is a single value. ``used`` is what switches a dropout off
+    that works with it, where the graph shows that: called the same, it was the share kept in 2016 and is the share dropped today.
+    """
+    if shape:
+        return None
+    name = re.sub(r"[^a-z]", "", tensor.partition(":")[0].rpartition("/")[2].lower())
+    value = _truth(name, dtype) if dtype == "bool" or dtype.startswith("int") else _share(name, used) if "float" in dtype else None
+    return None if value is None else Constant(tensor, dtype, value)
+
+
+def said(constants: tuple[Constant, ...]) -> tuple[str, ...]:
+    """One sentence about them for the certificate, if there are any."""
+    if not constants:
+        return ()
+    fed = ", ".join(f"{one.tensor.removesuffix(':0')} = {str(one.value).lower()}" for one in constants)
+    return (f"in inference mode by its own switches: {fed} in every call",)
+
+
+def _truth(name: str, dtype: str) -> bool | int | None:
+    if name in INFERENCE:
+        return True if dtype == "bool" else 1
+    if name in TRAINING or (name == UNNAMED and dtype == "bool"):
+        return False if dtype == "bool" else 0
+    return None
+
+
+def _share(name: str, used: float | None) -> float | None:
+    if "keep" not in name and "drop" not in name:
+        return None
+    return used if used is not None else 1.0 if "keep" in name else 0.0

@@ -1,0 +1,80 @@
+"""A TFLite file as a source: run by the runtime that takes such files as they are, and kept byte for byte."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from roadworthy.build.sources import inference_mode, inputs
+from roadworthy.build.sources.model import Model
+from roadworthy.build.sources.parsers import tflite
+from roadworthy.build.sources.parsers.tflite import Tflite
+from roadworthy.build.sources.samples import sampling
+from roadworthy.core import registry
+from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError
+from roadworthy.core.interfaces import Session
+from roadworthy.core.stages import Graph, Plan, Precision, Source
+from roadworthy.core.types import BATCH, Arrays, Signature, TensorSpec
+
+FORMAT = "tflite"
+FILE = "model.tflite"
+PROOF = "a TFLite graph has no modes of its own: what it does was tested"
+TRIED = 3
+"""Samples in the call that shows whether a file of one sample a call takes more."""
+
+
+def read(source: Source) -> Model:
+    """The model of ``source``, live in its runtime; SourceError where that does not take it, SourceUnreadable where it is damaged.
+
+    A file made for one sample a call may be laid out anew for several: where each of those then gives what it gives alone,
+    the number of samples is free.
+    """
+    found = tflite.read(source.path)
+    for spec in (*found.signature.inputs, *found.signature.outputs):
+        inputs.refuse_type(spec, source.path)
+    precision: Precision = "int8" if found.quantised else "fp32"
+    specs = found.signature.inputs
+    notes: tuple[str, ...] = ()
+    if (free := _freed(specs)) and _takes_several(source.path, found, free, precision):
+        specs, notes = free, ("the file was made for one sample a call; laid out for several, each gave what it gives alone",)
+    session = _open(source.path, Signature(specs, found.signature.outputs), precision)
+
+    def call(feeds: Arrays) -> dict[str, Any]:
+        return dict(session.run(feeds))
+
+    def keep(signature: Signature, out: Path) -> Graph:
+        path = Path(shutil.copyfile(source.path, out / FILE))
+        return Graph(FORMAT, path, signature, route="the original", precision=precision)
+
+    parameters = sum(math.prod(size for size in spec.shape if isinstance(size, int)) for spec in found.tensors)
+    return Model(call, specs, keep, parameters, proofs=(PROOF,), notes=notes, outputs=found.signature.outputs)
+
+
+def _open(path: Path, signature: Signature, precision: Precision) -> Session:
+    name = registry.runtime_for(FORMAT)
+    try:
+        return registry.runtime(name).load(path, signature, Plan(name, precision))
+    except BackendMissing:
+        raise
+    except RoadworthyError as problem:
+        raise SourceError(f"no session of {path}: {problem.message}", detail=problem.detail) from problem
+
+
+def _freed(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    """The inputs with the batch in place of the one sample that all of them were made for; nothing where that is not so."""
+    one = all(len(spec.shape) > 1 and spec.shape[0] == 1 and "?" not in spec.shape for spec in specs)
+    return tuple(replace(spec, shape=(BATCH, *spec.shape[1:])) for spec in specs) if one else ()
+
+
+def _takes_several(path: Path, found: Tflite, specs: tuple[TensorSpec, ...], precision: Precision) -> bool:
+    try:
+        session = _open(path, Signature(specs, found.signature.outputs), precision)
+        feeds = sampling.draw(specs, TRIED, None)
+        batch = session.run(feeds)
+        singles = [session.run({name: feed[row : row + 1] for name, feed in feeds.items()}) for row in range(TRIED)]
+    except RoadworthyError:
+        return False
+    return inference_mode.same_rows(batch, singles, found.signature.outputs)

@@ -1,0 +1,1 @@
+"""PyTorch files to live models."""

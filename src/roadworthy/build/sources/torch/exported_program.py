@@ -1,0 +1,47 @@
+"""An ExportedProgram: its graph, and its own word on what it takes. Reading one can run code, so the user trusts it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from roadworthy.build.sources.model import Opened
+from roadworthy.build.sources.torch.pickled_module import first_line
+from roadworthy.core.errors import SourceError, SourceRefused, SourceUnreadable
+from roadworthy.core.stages import Source
+from roadworthy.core.types import BATCH, TensorSpec
+
+
+def read(source: Source) -> Opened:
+    """The program and its module; SourceError for one that is not float32, since a captured graph's types are its own."""
+    if not source.trust:
+        raise SourceRefused(f"{source.path} can run code when it is read; pass --trust if you know where it comes from")
+    try:
+        program = torch.export.load(source.path)
+        module = program.module()
+    except Exception as problem:
+        raise SourceUnreadable(
+            f"{source.path} cannot be read as an ExportedProgram: {first_line(problem)}", detail=str(problem)
+        ) from problem
+    odd = {str(tensor.dtype).removeprefix("torch.") for tensor in program.state_dict.values() if tensor.is_floating_point()} - {"float32"}
+    if odd:
+        raise SourceError(
+            f"{source.path} was exported in {', '.join(sorted(odd))}, which a captured graph cannot leave; export the float32 model"
+        )
+    for part in module.modules():
+        part.training = False
+    return Opened(module, inputs=_inputs(program), program=program)
+
+
+def _inputs(program: Any) -> tuple[TensorSpec, ...]:
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    names = [name for name in program.graph_signature.user_inputs if isinstance(name, str)]
+    return tuple(_spec(name, values[name]) for name in names if isinstance(values.get(name), torch.Tensor))
+
+
+def _spec(name: str, value: Any) -> TensorSpec:
+    sizes: list[int | str] = [size if isinstance(size, int) else str(size) for size in value.shape]
+    if sizes and isinstance(sizes[0], str):
+        sizes[0] = BATCH
+    return TensorSpec(name, str(value.dtype).removeprefix("torch."), tuple(sizes))

@@ -1,0 +1,93 @@
+"""What the ``forward`` of a PyTorch module takes: as the user, the samples, the file itself or its first layer says, in that order."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from roadworthy.build.sources.inputs import agree, listed, of_samples, refuse_open
+from roadworthy.build.sources.model import Opened
+from roadworthy.core.errors import UsageError
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.types import BATCH, TensorSpec
+from roadworthy.frameworks.torch.module import MOST_INPUTS
+
+GUESSES = {
+    "Conv1d": ("1000", "your own length"),
+    "Conv2d": ("224,224", "your own height and width"),
+    "Conv3d": ("16,112,112", "your own depth, height and width"),
+}
+
+
+def resolve(opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | None) -> tuple[TensorSpec, ...]:
+    """The inputs in the order the model is called with; UsageError, with an example filled in as far as known, when nothing says."""
+    given = said or of_samples(samples) or opened.inputs or _of_first_linear(opened.module)
+    if not given:
+        raise UsageError(f"what the model takes cannot be known from its file; say it, for example {example(opened.module)}")
+    if len(given) > MOST_INPUTS:
+        raise UsageError(f"the model takes {len(given)} inputs; {MOST_INPUTS} are supported")
+    if not said and samples and len(given) == 1:
+        given = tuple(replace(spec, name=name) for spec, name in zip(given, parameters(opened.module) or (given[0].name,), strict=False))
+    if opened.inputs:
+        given = agree(opened.inputs, given)
+    elif said and samples:
+        agree(of_samples(samples), said)
+    refuse_open(given)
+    return _ordered(given, parameters(opened.module))
+
+
+def parameters(module: Any) -> tuple[str, ...]:
+    """The names of the parameters of ``forward`` that have no default; empty where it takes any number."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return tuple(argument.name for argument in module.forward.schema.arguments[1:] if not argument.has_default_value())
+    found = inspect.signature(module.forward).parameters.values()
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in found):
+        return ()
+    return tuple(
+        parameter.name for parameter in found if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+    )
+
+
+def keywords(module: Any, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
+    """The parameters that the inputs go to by name; empty when they can go by position."""
+    names = tuple(spec.name for spec in specs)
+    if isinstance(module, torch.jit.ScriptModule | torch.fx.GraphModule):
+        return ()
+    known = tuple(inspect.signature(module.forward).parameters)
+    return names if set(names) <= set(known) and names != known[: len(names)] else ()
+
+
+def example(module: Any) -> str:
+    """``--input 'name:dtype[...]'`` with what the first layer knows, and words where the user must say the rest."""
+    name = (parameters(module) or ("x",))[0]
+    for layer in module.modules():
+        kind, channels = type(layer).__name__, getattr(layer, "in_channels", 0)
+        if kind in GUESSES:
+            sizes, words = GUESSES[kind]
+            return f"--input '{name}:float32[batch,{channels},{sizes}]' with {words} in place of {sizes}"
+        if isinstance(layer, torch.nn.Embedding):
+            return f"--input '{name}:int64[batch,128]' with your own length in place of 128"
+        if isinstance(layer, torch.nn.Linear):
+            return f"--input '{name}:float32[batch,{layer.in_features}]'"
+    return f"--input '{name}:float32[batch,3,224,224]' with your own sizes"
+
+
+def _of_first_linear(module: Any) -> tuple[TensorSpec, ...]:
+    names = parameters(module)
+    first = next((layer for layer in module.modules() if next(layer.parameters(recurse=False), None) is not None), None)
+    if len(names) == 1 and isinstance(first, torch.nn.Linear):
+        return (TensorSpec(names[0], "float32", (BATCH, first.in_features)),)
+    return ()
+
+
+def _ordered(given: tuple[TensorSpec, ...], names: tuple[str, ...]) -> tuple[TensorSpec, ...]:
+    """In the order of ``forward``'s own parameters, where the names are those; otherwise as they came."""
+    by_name = {spec.name: spec for spec in given}
+    if len(by_name) != len(given):
+        raise UsageError(f"two inputs have one name: {listed(given)}")
+    if names and len(given) < len(names):
+        raise UsageError(f"the model's forward takes {', '.join(names)}; only {listed(given)} was given, say each with its own --input")
+    return tuple(by_name[name] for name in names) if set(names) == set(by_name) else given

@@ -1,0 +1,158 @@
+"""A PyTorch original, from a live module to a file of its own with a proven signature."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+
+from roadworthy.build.sources import Loaded, infer_signature, inference_mode
+from roadworthy.build.sources.model import Model, Opened
+from roadworthy.build.sources.samples.made import Making
+from roadworthy.build.sources.torch import forward, layer_hooks, pickled_module, weights
+from roadworthy.core.errors import SourceError, UsageError
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Graph, Source
+from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
+from roadworthy.frameworks.torch import module as torch_module
+from roadworthy.frameworks.torch.module import Call
+
+
+def settle_and_save(
+    opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | None, out: Path, *, allow: bool, making: Making
+) -> Loaded:
+    """The module of ``opened`` in inference mode, proven, and kept in ``out``; ``samples`` are made up where there are none."""
+    module = _unwrapped(opened.module)
+    notes = (*opened.notes, *(weights.to_float32(module) if opened.program is None else ()), *_fold(module))
+    proofs = (*opened.proofs, _to_inference(module, graph=opened.program is not None, allow=allow))
+    specs = forward.resolve(replace(opened, module=module), said, samples)
+    live = _Live(module, specs, forward.keywords(module, specs))
+
+    def keep(signature: Signature, directory: Path) -> Graph:
+        plain = live.plain and len(specs) == 1 and not live.keywords
+        convention = Call(live.keywords, tuple(spec.name for spec in signature.outputs), plain)
+        path = torch_module.save(module, directory, program=opened.program, call=convention)
+        return Graph("module", path, signature, route="the original")
+
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    model = Model(live.call, specs, keep, parameters, _seed, live.blame, proofs, notes)
+    with torch.random.fork_rng(devices=[]):
+        return infer_signature.settle_and_keep(model, specs, samples, out, allow=allow, making=making)
+
+
+class _Live:
+    """A module with arrays by name at its door. Its outputs bear the names that ``flatten`` gives them.
+
+    ``plain`` says that its latest answer was one tensor and nothing around it.
+    """
+
+    def __init__(self, module: Any, specs: tuple[TensorSpec, ...], keywords: tuple[str, ...]) -> None:
+        self.module, self.specs, self.keywords = module, specs, keywords
+        self.plain = False
+
+    def tensors(self, feeds: Arrays) -> list[Tensor]:
+        return [torch.from_numpy(feeds[spec.name].copy()) for spec in self.specs]
+
+    def forward(self, tensors: list[Tensor]) -> Any:
+        with torch.no_grad():
+            return self.module(**dict(zip(self.keywords, tensors, strict=True))) if self.keywords else self.module(*tensors)
+
+    def call(self, feeds: Arrays) -> dict[str, Array]:
+        """Every tensor of the module's answer by name; SourceError naming the layer and the shapes when it raises."""
+        try:
+            answer = self.forward(self.tensors(feeds))
+            found = list(torch_module.flatten(answer))
+        except Exception as problem:
+            words = layer_hooks.explain(self.forward, self.tensors(feeds), self.module, self.specs, problem)
+            raise SourceError(words, detail=str(problem)) from problem
+        if len(dict(found)) != len(found):
+            raise SourceError(f"the model gives two outputs of one name: {', '.join(name for name, _ in found)}")
+        if not found:
+            raise SourceError("the model's answer holds no tensor")
+        if odd := [f"{name!r} ({tensor.dtype})" for name, tensor in found if tensor.dtype == torch.bfloat16]:
+            raise SourceError(f"the model gives {', '.join(odd)}, a type that arrays do not have; make it float32 in forward")
+        self.plain = isinstance(answer, Tensor)
+        return {name: layer_hooks.array(tensor) for name, tensor in found}
+
+    def blame(self, first: Arrays, second: Arrays) -> str:
+        """The part of the module whose answers begin to differ."""
+        return layer_hooks.blame(self.forward, self.module, self.tensors(first), self.tensors(second), inference_mode.alike(first, second))
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+
+
+def _to_inference(module: Any, *, graph: bool, allow: bool) -> str:
+    """Put ``module`` into inference mode; NotInference names the parts that stay in training mode."""
+    if graph:
+        return "a captured graph has no modes of its own: what it does was tested"
+    module.eval()
+    stuck = [
+        f"{path or 'the model itself'!r} ({type(part).__name__})"
+        for path, part in module.named_modules()
+        if getattr(part, "training", False)
+    ]
+    if stuck:
+        more = f" and {len(stuck) - 4} more" if len(stuck) > 4 else ""
+        sentence = f"{', '.join(stuck[:4])}{more} {'stays' if len(stuck) == 1 else 'stay'} in training mode after eval()"
+        return inference_mode.found(sentence, allow)
+    return "after eval() no part of the model is in training mode"
+
+
+def from_live(module: Any, out: Path) -> Source:
+    """A copy of ``module`` on the CPU in ``out``, as a trusted source; UsageError for what is no nn.Module."""
+    if isinstance(module, torch.export.ExportedProgram):
+        kind, path = "exported", torch_module.save(None, out, program=module)
+    elif isinstance(module, torch.nn.Module):
+        kind = "jit" if isinstance(module, torch.jit.ScriptModule) else "pickled"
+        path = torch_module.save(_ready(_unwrapped(module)), out)
+    else:
+        raise UsageError(f"{type(module).__name__} is neither a torch.nn.Module nor an ExportedProgram; pass the model itself")
+    data = path.read_bytes()
+    return Source(path, kind, "torch", hashlib.sha256(data).hexdigest(), len(data), trust=True)
+
+
+def _ready(module: Any) -> Any:
+    """``module`` itself where it can be written as it is, else a copy that can: on the CPU, without parametrizations."""
+    parametrized = any(parametrize.is_parametrized(part) for part in module.modules())
+    if not parametrized and all(tensor.device.type == "cpu" for tensor in (*module.parameters(), *module.buffers())):
+        return module
+    try:
+        twin = copy.deepcopy(module).to("cpu")
+    except RuntimeError as problem:
+        raise SourceError(
+            f"{type(module).__name__} cannot be copied: {pickled_module.first_line(problem)}", detail=str(problem)
+        ) from problem
+    _fold(twin)
+    return twin
+
+
+def _unwrapped(module: Any) -> Any:
+    """Without what training put around the model: torch.compile, DataParallel and its kin."""
+    while True:
+        if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
+            module = module.module
+        elif isinstance(inner := dict(module.named_children()).get("_orig_mod"), torch.nn.Module):
+            module = inner
+        else:
+            return module
+
+
+def _fold(module: Any) -> tuple[str, ...]:
+    """Put the value of each parametrized weight in its place: such a module cannot be pickled, and computes it anew at each call."""
+    folded = 0
+    for part in [part for part in module.modules() if parametrize.is_parametrized(part)]:
+        # A copy shares the class that torch made for the original, and removing takes attributes off that class.
+        made = type(part)
+        part.__class__ = type(made.__name__, made.__bases__, {k: v for k, v in vars(made).items() if k not in ("__dict__", "__weakref__")})
+        for name in list(part.parametrizations):
+            parametrize.remove_parametrizations(part, name, leave_parametrized=True)
+            folded += 1
+    return (f"{folded} parametrized weights (weight_norm and its kin) were replaced by their values",) if folded else ()

@@ -1,0 +1,1 @@
+"""What several runtimes and several rooms of the build side share of one framework."""

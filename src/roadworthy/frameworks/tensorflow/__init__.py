@@ -1,0 +1,1 @@
+"""TensorFlow and Keras, for the runtimes and build steps that use them."""

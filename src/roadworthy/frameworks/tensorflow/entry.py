@@ -1,0 +1,65 @@
+"""The entry of a TensorFlow graph on disk: which tensors go in and out under which names, as JSON beside the graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from roadworthy.core import codec
+from roadworthy.core.errors import RoadworthyError, StepFailed
+
+ENTRY = "entry.json"
+
+
+SAVED_MODEL = "model"
+
+
+GRAPHDEF = "model.pb"
+
+
+CALL = "__call__"
+"""Stands for a signature's key where a SavedModel has none and is called itself."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output: ``name`` as the signature has it, ``tensor`` as the model has it.
+
+    ``scalar`` says that the model takes or gives a single value where the signature has one axis of one sample.
+    """
+
+    name: str
+    tensor: str
+    scalar: bool = False
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A placeholder that is fed the same value in every call: ``is_training`` with false, say."""
+
+    tensor: str
+    dtype: str
+    value: bool | int | float
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How a model is called. ``signature`` is the SavedModel's key (or ``CALL``), empty for a GraphDef."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    signature: str = ""
+    constants: tuple[Constant, ...] = ()
+
+
+def write_entry(directory: Path, entry: Entry) -> None:
+    """Put ``entry`` beside the model in ``directory``."""
+    (directory / ENTRY).write_bytes(codec.to_json(entry))
+
+
+def read_entry(directory: Path) -> Entry:
+    """How the model in ``directory`` is called; StepFailed where that is not said."""
+    try:
+        return codec.from_json(Entry, (directory / ENTRY).read_bytes())
+    except (OSError, RoadworthyError) as problem:
+        raise StepFailed(f"{directory} is no model of ours: {problem}") from None

@@ -1,0 +1,259 @@
+"""A Keras model as a directory of our own (format "keras"): the model's file, how it is called, and the classes it needs.
+
+The directory is ours, written from a source that was inspected or trusted before: ``objects.pkl`` runs code when it is
+read, so it never comes from anywhere else. What ``load`` gives takes tensors by input name, gives tensors by output name,
+and calls the model with ``training=False``, eagerly or inside a ``tf.function``. Keras 3 and tf-keras models are alike here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import pickle
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import cloudpickle
+import numpy as np
+
+from roadworthy.core import codec
+from roadworthy.core.errors import BackendMissing, SourceError, StepFailed
+from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
+from roadworthy.frameworks.pickling import by_value
+from roadworthy.frameworks.tensorflow import entry, framework
+from roadworthy.frameworks.tensorflow.entry import Entry, Port
+
+Reader: TypeAlias = Literal["keras", "tf_keras"]
+Form: TypeAlias = Literal["graph", "arguments", "list", "mapping"]
+
+ORIGINAL, OBJECTS = "original.json", "objects.pkl"
+MODEL = {"zip": "model.keras", "hdf5": "model.h5"}
+SIGNATURE_KEY = "serving_default"
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a model is called, and what its answer's tensors are named.
+
+    ``inputs`` are names in the order of the model's own inputs. By ``form`` they go in as the structure that a Functional
+    or Sequential model was built of ("graph"), as arguments (the first by position, the others as keywords of their names), as
+    one list, or as one mapping with ``keys``. ``outputs`` name the tensors of the answer in order; where it is empty they bear
+    the names that ``flatten`` gives them.
+    """
+
+    form: Form
+    inputs: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Original:
+    """What lies beside the model's file: who reads it, how it is called, and whether code in the file itself may run."""
+
+    reader: Reader
+    file: str
+    call: Call
+    trusted: bool = False
+
+
+class KerasModel:
+    """A Keras model in inference mode. ``model`` is the live object, ``call`` the way it is called."""
+
+    def __init__(self, model: Any, reader: Reader, call: Call) -> None:
+        self.model, self.reader, self.call = model, reader, call
+        # Keras 3 takes the word off calls that do not know it; tf-keras hands it to them.
+        self._mode = {"training": False} if reader == "keras" or model._call_spec.expects_training_arg else {}
+
+    def __call__(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """Tensors by output name, for tensors or arrays by input name; SourceError for an answer that is none of tensors."""
+        arguments, keywords = self._arguments([tensors[name] for name in self.call.inputs])
+        found = list(flatten(self.model(*arguments, **keywords, **self._mode)))
+        names = self.call.outputs or tuple(name for name, _ in found)
+        if not found:
+            raise SourceError("the model's answer holds no tensor")
+        if len(names) != len(found) or len(set(names)) != len(names):
+            raise SourceError(f"the model gives {', '.join(name for name, _ in found)} where {', '.join(names)} were expected")
+        return dict(zip(names, (tensor for _, tensor in found), strict=True))
+
+    def answer(self, feeds: Arrays) -> dict[str, Array]:
+        """Arrays for arrays, eagerly, in memory of their own."""
+        tf = framework.framework()
+        answers = self({name: tf.convert_to_tensor(array) for name, array in feeds.items()})
+        return {name: np.asarray(tensor.numpy()) for name, tensor in answers.items()}
+
+    def function(self, specs: tuple[TensorSpec, ...]) -> Any:
+        """A ``tf.function`` for ``specs``: tensors in their order in, a dict by output name out; every symbolic size is free."""
+        tf = framework.framework()
+        names = tuple(spec.name for spec in specs)
+
+        def inference(*tensors: Any) -> dict[str, Any]:
+            return self(dict(zip(names, tensors, strict=True)))
+
+        return tf.function(inference, input_signature=[tensor_spec(spec) for spec in specs], autograph=False)
+
+    def _arguments(self, values: list[Any]) -> tuple[list[Any], dict[str, Any]]:
+        match self.call.form:
+            case "graph":
+                return [structured(self.model, values)], {}
+            case "list":
+                return [values], {}
+            case "mapping":
+                return [dict(zip(self.call.keys, values, strict=True))], {}
+            case "arguments":
+                return values[:1], dict(zip(self.call.inputs[1:], values[1:], strict=True))
+
+
+def structured(model: Any, values: list[Any]) -> Any:
+    """``values`` in the structure that a Functional model was built of; a Sequential one takes a single tensor."""
+    if not is_functional(model):
+        return values[0]
+    by_tensor = {id(tensor): value for tensor, value in zip(model.inputs, values, strict=True)}
+
+    def filled(part: Any) -> Any:
+        if isinstance(part, Mapping):
+            return {key: filled(value) for key, value in part.items()}
+        if isinstance(part, list | tuple):
+            return [filled(value) for value in part]
+        return by_tensor[id(part)]
+
+    return filled(model.input)
+
+
+def is_functional(model: Any) -> bool:
+    """Whether ``model`` is a graph of layers, and no Sequential one or class of the user's own making alone."""
+    return any(base.__name__ == "Functional" for base in type(model).__mro__) and not is_sequential(model)
+
+
+def is_sequential(model: Any) -> bool:
+    """Whether ``model`` is a Sequential one, of either Keras."""
+    return any(base.__name__ == "Sequential" and base.__module__.partition(".")[0] in ("keras", "tf_keras") for base in type(model).__mro__)
+
+
+def flatten(answer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every tensor in an answer with its name: a mapping's by key, a sequence's "output_0" and so on, inner ones dotted.
+
+    A single tensor is "output". SourceError for a ragged or sparse one.
+    """
+    if isinstance(answer, Mapping):
+        for key, value in answer.items():
+            yield from flatten(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(answer, tuple) and hasattr(answer, "_fields"):
+        yield from flatten(dict(zip(answer._fields, answer, strict=True)), name)
+    elif isinstance(answer, tuple | list):
+        for number, value in enumerate(answer):
+            yield from flatten(value, f"{name}.{number}" if name else f"output_{number}")
+    elif type(answer).__name__ in ("RaggedTensor", "SparseTensor", "IndexedSlices"):
+        raise SourceError(f"the model gives a {type(answer).__name__}, which is no plain array; make it dense in its last layer")
+    elif hasattr(answer, "dtype") and hasattr(answer, "shape"):
+        yield name or "output", answer
+
+
+def tensor_spec(spec: TensorSpec) -> Any:
+    """The same as a ``tf.TensorSpec``; symbols are None."""
+    tf = framework.framework()
+    dtype = tf.string if spec.dtype == BYTES else tf.as_dtype(spec.dtype)
+    return tf.TensorSpec([size if isinstance(size, int) else None for size in spec.shape], dtype, name=_plain(spec.name))
+
+
+def package(reader: Reader) -> Any:
+    """The package ``keras`` or ``tf_keras``, on TensorFlow; BackendMissing, with the remedy, where it is not installed."""
+    framework.framework()
+    if reader == "tf_keras":
+        framework.old_keras()
+    try:
+        found = importlib.import_module(reader)
+    except ImportError as problem:
+        remedy = "install it with: pip install 'roadworthy[tensorflow]'"
+        raise BackendMissing(f"this model needs Keras, which is not installed ({problem}); {remedy}") from problem
+    if reader == "keras" and found.backend.backend() != "tensorflow":
+        raise BackendMissing(f"Keras runs on {found.backend.backend()} in this process; deploy in one with KERAS_BACKEND=tensorflow")
+    return found
+
+
+def read(path: Path, reader: Reader, objects: Mapping[str, Any], *, trusted: bool) -> Any:
+    """The live model in a ``.keras`` or HDF5 file; in safe mode unless ``trusted``. Raises whatever the reader does."""
+    keras = package(reader)
+    # tf-keras knows a safe mode for its own archives alone.
+    safe = {} if reader == "tf_keras" and path.suffix != ".keras" else {"safe_mode": not trusted}
+    with _quiet():
+        return keras.models.load_model(path, custom_objects=dict(objects), compile=False, **safe)
+
+
+def save(directory: Path, original: Original, objects: Mapping[str, Any], write: Callable[[Path], object]) -> None:
+    """Put a model into the existing ``directory``: ``write`` makes its file at the path it is given.
+
+    ``objects`` are the classes and functions it needs by the names it has for them; they are written by value. Raises
+    SourceError where one of them cannot be.
+    """
+    write(directory / original.file)
+    (directory / ORIGINAL).write_bytes(codec.to_json(original))
+    if objects:
+        (directory / OBJECTS).write_bytes(pickled(objects))
+
+
+def pickled(objects: Mapping[str, Any]) -> bytes:
+    """``objects`` by value; SourceError where one of them holds something that only lives in its own process."""
+    try:
+        file = io.BytesIO()
+        with by_value():
+            cloudpickle.dump(dict(objects), file)
+    except Exception as problem:
+        raise SourceError(
+            f"the custom classes {', '.join(objects)} cannot be written to a file: {framework.first_line(problem)}", detail=repr(problem)
+        ) from problem
+    return file.getvalue()
+
+
+def load(directory: Path) -> KerasModel:
+    """The model of a directory that ``save`` wrote; StepFailed where it does not load."""
+    try:
+        original = codec.from_json(Original, (directory / ORIGINAL).read_bytes())
+        package(original.reader)
+        objects = pickle.loads((directory / OBJECTS).read_bytes()) if (directory / OBJECTS).is_file() else {}
+        model = read(directory / original.file, original.reader, objects, trusted=original.trusted)
+    except BackendMissing:
+        raise
+    except Exception as problem:
+        words = f"{directory} does not load as a Keras model: {framework.first_line(problem)}"
+        raise StepFailed(words, detail=repr(problem)) from problem
+    return KerasModel(model, original.reader, original.call)
+
+
+def export(model: KerasModel, signature: Signature, directory: Path) -> None:
+    """``model`` as a "saved_model" graph in the existing ``directory``, called with ``training=False``, under the signature's names.
+
+    Raises whatever tracing or writing does.
+    """
+    # Keras's own archive tracks what it keeps out of TensorFlow's sight: random generators, tables of words.
+    archive = package(model.reader).export.ExportArchive()
+    archive.track(model.model)
+    specs = signature.inputs
+    outputs = tuple(Port(spec.name, _plain(spec.name)) for spec in signature.outputs)
+
+    def serve(*tensors: Any) -> dict[str, Any]:
+        answers = model({spec.name: tensor for spec, tensor in zip(specs, tensors, strict=True)})
+        return {port.tensor: answers[port.name] for port in outputs}
+
+    archive.add_endpoint(SIGNATURE_KEY, serve, input_signature=[tensor_spec(spec) for spec in specs])
+    with _quiet(), redirect_stdout(io.StringIO()):
+        archive.write_out(str(directory / entry.SAVED_MODEL))
+    inputs = tuple(Port(spec.name, _plain(spec.name)) for spec in specs)
+    entry.write_entry(directory, Entry(inputs, outputs, SIGNATURE_KEY))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _plain(name: str) -> str:
+    """``name`` as TensorFlow takes one: a letter first, then letters, digits and underscores."""
+    plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter == "_") else "_" for letter in name)
+    return plain if plain[:1].isalpha() else f"input_{plain}"

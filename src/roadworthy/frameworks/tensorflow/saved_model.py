@@ -1,0 +1,110 @@
+"""A SavedModel restored: its signatures, or the model itself where it has none, as functions that can be called, traced and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from roadworthy.core.errors import StepFailed
+from roadworthy.frameworks.tensorflow.entry import CALL, Entry
+from roadworthy.frameworks.tensorflow.framework import explained, framework, old_keras
+from roadworthy.frameworks.tensorflow.graph import argument, inward, outward
+
+
+def restored(directory: Path, entry: Entry) -> Any:
+    """The ``tf.ConcreteFunction`` that ``entry`` names in the SavedModel at ``directory``: arguments by name, results by name.
+
+    StepFailed where it does not load, BackendMissing where it needs tf-keras.
+    """
+    loaded = load_saved(directory)
+    if entry.signature == CALL:
+        found = bare_calls(loaded)
+        if len(found) != 1:
+            raise StepFailed(f"{directory} can be called in {len(found)} ways, and its entry names none")
+        function = found[0]
+    elif entry.signature not in loaded.signatures:
+        raise StepFailed(f"{directory} has no signature {entry.signature!r}")
+    else:
+        function = loaded.signatures[entry.signature]
+    function.model = loaded  # a model that nobody holds loses its variables
+    return function
+
+
+def load_saved(directory: Path) -> Any:
+    """The object that ``tf.saved_model.load`` restores; with tf-keras where only that can (an optimizer that Keras 2 saved)."""
+    tf = framework()
+    with explained(directory):
+        tags = _tags(directory)
+        try:
+            return tf.saved_model.load(str(directory), tags)
+        except AttributeError as problem:
+            if "add_slot" not in str(problem):
+                raise
+        old_keras()
+        return tf.saved_model.load(str(directory), tags)
+
+
+def bare_calls(loaded: Any) -> tuple[Any, ...]:
+    """The ways to call a restored object itself that are not for training, one for each distinct set of tensors taken."""
+    functions = getattr(getattr(loaded, CALL, None), "concrete_functions", None) or ()
+    calm = [one for one in functions if True not in _plain(one)]
+    return tuple(one for number, one in enumerate(calm) if all(_taken(one) != _taken(other) for other in calm[:number]))
+
+
+def traced(signature: Any, entry: Entry) -> Any:
+    """``concrete`` for a restored function that goes by names."""
+    specs = arguments_of(signature)
+    arguments = [argument(specs[port.tensor].shape, specs[port.tensor].dtype, port) for port in entry.inputs]
+    with explained("the signature"):
+        function = framework().function(calling(signature, entry), input_signature=arguments, autograph=False).get_concrete_function()
+    function.signature = signature  # its variables live as long as it does
+    return function
+
+
+def calling(signature: Any, entry: Entry) -> Callable[..., list[Any]]:
+    """``signature``, a restored function that goes by names, as one of tensors in the order of ``entry``."""
+    tf = framework()
+    constants = {one.tensor: tf.constant(one.value, one.dtype) for one in entry.constants}
+
+    def call(*arguments: Any) -> list[Any]:
+        fed = {port.tensor: inward(given, port) for port, given in zip(entry.inputs, arguments, strict=True)}
+        found = named(signature(**fed, **constants))
+        return [outward(found[port.tensor], port) for port in entry.outputs]
+
+    return call
+
+
+def arguments_of(signature: Any) -> dict[str, Any]:
+    """The ``tf.TensorSpec`` of every tensor that a restored function takes, by the name to call it with."""
+    tf = framework()
+    positional, keywords = signature.structured_input_signature
+    flat = [one for one in tf.nest.flatten(positional) if isinstance(one, tf.TensorSpec)]
+    return {one.name: one for one in flat} | {name: one for name, one in keywords.items() if isinstance(one, tf.TensorSpec)}
+
+
+def named(answer: Any) -> dict[str, Any]:
+    """What a restored function gave, or its structured outputs, by name: a dict's keys, else ``output_0``, ``output_1``, ..."""
+    if isinstance(answer, dict):
+        return {str(name): value for name, value in answer.items()}
+    if isinstance(answer, list | tuple):
+        return {f"output_{number}": value for number, value in enumerate(answer)}
+    return {"output_0": answer}
+
+
+def _tags(directory: Path) -> list[str] | None:
+    """The tags of the graph for serving, or of the only one there is."""
+    from tensorflow.python.saved_model import loader_impl
+
+    found = [list(graph.meta_info_def.tags) for graph in loader_impl.parse_saved_model(str(directory)).meta_graphs]
+    return next((tags for tags in found if tags == ["serve"]), next((tags for tags in found if "serve" in tags), found[0] or None))
+
+
+def _plain(function: Any) -> list[Any]:
+    """The arguments of a concrete function that are no tensors: the ``training`` that it was traced with."""
+    flat = framework().nest.flatten(function.structured_input_signature)
+    return [one for one in flat if isinstance(one, bool)]
+
+
+def _taken(function: Any) -> list[str]:
+    return [str(spec) for spec in arguments_of(function).values()]

@@ -1,0 +1,1 @@
+"""PyTorch, for the runtimes and build steps that use it."""

@@ -1,0 +1,1 @@
+"""A bundle opened in one process: queue, batches, instances, answers."""

@@ -1,0 +1,59 @@
+"""Files to predictions: images, ``.npy`` and ``.npz``, and any file where a sample is a byte string."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from roadworthy.core.errors import DataError, InvalidRequest
+from roadworthy.core.types import Array
+from roadworthy.serving.engine.model import Model, Prediction
+
+
+@dataclass(frozen=True)
+class FilePrediction:
+    """What the model says of one file, which may hold several samples."""
+
+    file: Path
+    prediction: Prediction
+
+
+def predict_file(model: Model, file: Path) -> FilePrediction:
+    """The answer to an image, to an ``.npy`` for a model of one input, or to an ``.npz`` of arrays named like the inputs.
+
+    An ``.npz`` with a single array under another name will do for a model of one input; where the model takes byte strings,
+    the bytes of any file are one sample. Raises DataError, naming the file.
+    """
+    try:
+        if model.takes_files:
+            return FilePrediction(file, model(file))
+        match file.suffix.lower():
+            case ".npy":
+                return FilePrediction(file, model(_numpy(file)["x"]))
+            case ".npz":
+                return FilePrediction(file, model(_by_input(model, _numpy(file))))
+        if not model.takes_images:
+            raise DataError(f"{file} is no .npy or .npz file, and the bundle does not say how an image becomes the model's input")
+        return FilePrediction(file, model(file))
+    except InvalidRequest as problem:
+        raise DataError(f"{file}: {problem.message}") from problem
+
+
+def _numpy(file: Path) -> dict[str, Array]:
+    try:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"x": loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as problem:
+        raise DataError(f"{file} cannot be read as NumPy arrays: {problem}") from problem
+
+
+def _by_input(model: Model, arrays: dict[str, Array]) -> dict[str, Array]:
+    if len(arrays) == 1 and len(model.signature.inputs) == 1:
+        return {model.signature.inputs[0].name: next(iter(arrays.values()))}
+    return arrays

@@ -1,0 +1,120 @@
+"""The inputs of one request of the Open Inference Protocol, gathered one by one, whatever they travelled over.
+
+BYTES where the model's only input is an image are encoded images, one element a sample; they are decoded by the bundle's contract.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from roadworthy.core.errors import InvalidRequest
+from roadworthy.core.types import BYTES, Array
+from roadworthy.serving.engine.model import Model
+from roadworthy.serving.protocols.oip import tensors
+
+
+class Inputs:
+    """``feeds`` by name, or ``images`` for a model that takes them. Every method raises InvalidRequest for what does not fit."""
+
+    def __init__(self, model: Model) -> None:
+        self.feeds: dict[str, Array] = {}
+        self.images: tuple[bytes, ...] = ()
+        self._model = model
+
+    def add_json(self, name: str, datatype: object, shape: tuple[int, ...], data: object) -> None:
+        """An input whose elements are a JSON list: numbers, booleans, texts, or images in base64."""
+        self._check_new(name)
+        if datatype != tensors.BYTES:
+            self.feeds[name] = tensors.from_json(name, datatype, shape, data)
+        elif self._takes_strings(name):
+            self.feeds[name] = tensors.strings_from_json(name, shape, data)
+        else:
+            count = self._count_images(name, shape)
+            texts = tensors.flatten(name, shape, data)
+            try:
+                self.images = tuple(base64.b64decode(text, validate=True) for text in texts[:count])
+            except (TypeError, ValueError, binascii.Error):
+                raise InvalidRequest(f"input {name!r} is BYTES in JSON, so each image should be base64 text") from None
+
+    def add_binary(self, name: str, datatype: object, shape: tuple[int, ...], data: memoryview) -> None:
+        """An input in the binary form; numbers are not copied where they lie aligned."""
+        self._check_new(name)
+        if datatype != tensors.BYTES:
+            self.feeds[name] = tensors.from_binary(name, datatype, shape, data)
+        elif self._takes_strings(name):
+            self.feeds[name] = tensors.strings_from_binary(name, shape, data)
+        else:
+            self.images = tensors.split_bytes(name, self._count_images(name, shape), data)
+
+    def add_strings(self, name: str, shape: tuple[int, ...], elements: Sequence[bytes]) -> None:
+        """BYTES whose elements are apart already."""
+        self._check_new(name)
+        if len(elements) != math.prod(shape):
+            raise InvalidRequest(f"input {name!r} has shape {list(shape)}, {math.prod(shape)} elements; its contents have {len(elements)}")
+        if self._takes_strings(name):
+            self.feeds[name] = tensors.strings(elements, shape)
+        else:
+            self._count_images(name, shape)
+            self.images = tuple(elements)
+
+    def add_array(self, name: str, array: Array) -> None:
+        """An input that is an array already."""
+        self._check_new(name)
+        self.feeds[name] = array
+
+    def add_file(self, data: bytes) -> None:
+        """``data`` as the one sample of a model of one input: a byte string, or an encoded image."""
+        # A long body comes as a bytearray, which is no element of BYTES; of bytes this makes no copy.
+        if self._model.takes_files:
+            self.feeds[self._model.signature.inputs[0].name] = tensors.strings([bytes(data)], (1,))
+        elif self._model.takes_images:
+            self.images = (bytes(data),)
+        else:
+            raise InvalidRequest(f"{self._model.name} does not say how an image becomes its input; it takes {takes(self._model)}")
+
+    def add_raw(self, data: memoryview) -> None:
+        """``data`` as the only input of the model, its shape inferred from its length: at most one size of it may be free."""
+        spec = self._model.signature.inputs[0]
+        if self._model.takes_files:
+            self.add_file(bytes(data))
+            return
+        if len(self._model.signature.inputs) != 1 or spec.dtype not in tensors.DATATYPES or spec.dtype == BYTES:
+            raise InvalidRequest(
+                f"a raw binary request is for models of one input of numbers; {self._model.name} takes {takes(self._model)}"
+            )
+        known = math.prod(size for size in spec.shape if isinstance(size, int)) * np.dtype(spec.dtype).itemsize
+        free = sum(isinstance(size, str) for size in spec.shape)
+        if free > 1 or not len(data) or len(data) % known:
+            raise InvalidRequest(f"a raw binary request for {self._model.name} is a multiple of {known} bytes ({spec}); {len(data)} came")
+        shape = tuple(size if isinstance(size, int) else len(data) // known for size in spec.shape)
+        self.feeds[spec.name] = tensors.from_binary(spec.name, tensors.DATATYPES[spec.dtype], shape, data)
+
+    def check_any(self) -> None:
+        """Raises InvalidRequest where nothing was added."""
+        if not self.feeds and not self.images:
+            raise InvalidRequest(f"the request has no inputs; the model takes {takes(self._model)}")
+
+    def _check_new(self, name: str) -> None:
+        if name in self.feeds or self.images:
+            raise InvalidRequest(f"input {name!r} is more than the model takes, or came twice; it takes {takes(self._model)}")
+
+    def _takes_strings(self, name: str) -> bool:
+        return any(spec.name == name and spec.dtype == BYTES for spec in self._model.signature.inputs)
+
+    def _count_images(self, name: str, shape: tuple[int, ...]) -> int:
+        if not self._model.takes_images or name != self._model.signature.inputs[0].name:
+            raise InvalidRequest(f"input {name!r} is BYTES; the model takes {takes(self._model)}")
+        count = math.prod(shape)
+        if not shape or count != shape[0] or not count:
+            raise InvalidRequest(f"input {name!r} has shape {list(shape)}; images are [n], one BYTES element a sample")
+        return count
+
+
+def takes(model: Model) -> str:
+    """The model's inputs, in words."""
+    return ", ".join(map(str, model.signature.inputs))

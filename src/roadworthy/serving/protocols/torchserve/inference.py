@@ -1,0 +1,59 @@
+"""A prediction as TorchServe's default handlers give it: probabilities by label for a classifier, else nested lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from roadworthy.core.types import Arrays
+from roadworthy.preprocess.answer import Ranked
+from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, InferResponse
+from roadworthy.serving.engine.model import Model
+from roadworthy.serving.protocols import nested_json as nested
+from roadworthy.serving.protocols.torchserve.forms import Fields
+from roadworthy.serving.protocols.torchserve.request import Asked, read
+
+
+async def predict(plane: DataPlane, name: str, version: str | None, fields: Fields, deadline: float | None = None) -> bytes:
+    """The answer to ``fields`` in JSON; raises what ``DataPlane.pick`` and ``DataPlane.infer`` raise.
+
+    A model that ranks, and that sees images, takes files or has labels, answers ``{label: probability}``, best first; where a class has
+    no name its index stands for it. Several outputs are an object by name. Numbers that are not finite are NaN and Infinity.
+    """
+    target = plane.pick(name, version)
+    asked = read(fields, target.model, plane.limits.depth)
+    response = await plane.infer(InferRequest(target, asked.feeds, asked.images, _classifies(target.model), deadline))
+    return nested.written(_answer(response, asked))
+
+
+def _classifies(model: Model) -> bool:
+    return model.ranks and (model.takes_images or model.takes_files or bool(model.contract.answer.labels))
+
+
+def _answer(response: InferResponse, asked: Asked) -> Any:
+    if response.ranked and all(response.ranked):
+        answers: Any = [_by_label(row) for row in response.ranked]
+        answers = answers[0] if asked.single else answers
+    else:
+        answers = _plain(response.outputs, asked)
+    return {"predictions": answers} if asked.predictions else answers
+
+
+def _by_label(row: Sequence[Ranked]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for ranked in row:
+        # Two classes may go by one name (a crane is a bird and a machine); the better one keeps it.
+        found.setdefault(ranked.label, ranked.score)
+    return found
+
+
+def _plain(outputs: Arrays, asked: Asked) -> Any:
+    """Each sample's outputs or, where one of them is not by sample, all as they are."""
+    if any(array.ndim == 0 or len(array) != asked.samples for array in outputs.values()):
+        whole = {name: nested.jsonable(name, array) for name, array in outputs.items()}
+        return whole if len(whole) > 1 else next(iter(whole.values()))
+    if len(outputs) == 1:
+        ((name, array),) = outputs.items()
+        return nested.jsonable(name, array[0] if asked.single else array)
+    rows = [{name: nested.jsonable(name, array[index]) for name, array in outputs.items()} for index in range(asked.samples)]
+    return rows[0] if asked.single else rows

@@ -1,0 +1,192 @@
+"""What TorchServe's clients send to a model, as its inputs: images and other files, JSON, raw tensors, and forms of these.
+
+One field counts, ``data`` or ``body``, as TorchServe's own handlers have it, or the only one there is; for a model of several inputs there
+is a field, or a key of a JSON object, of each input's name. Its content is
+
+- an image, for a model whose bundle says how images become its input; a file as it is, for one that takes byte strings;
+- JSON: a tensor as nested lists, ``{"data": ...}`` or ``{"body": ...}`` around one, ``{"instances": [...]}`` with one sample an element,
+  answered as ``{"predictions": [...]}``. An image is base64 text there, by itself or as ``{"b64": text}``; any other byte string is text
+  or ``{"b64": text}``;
+- the little-endian bytes of a tensor, one sample or several.
+
+A sample that comes alone, without a batch dimension, is answered without one.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from roadworthy.core.errors import InvalidRequest
+from roadworthy.core.types import BATCH, BYTES, Array, Arrays, TensorSpec
+from roadworthy.serving.engine.model import Model
+from roadworthy.serving.protocols import nested_json as nested
+from roadworthy.serving.protocols.oip import tensors
+from roadworthy.serving.protocols.torchserve.forms import BODY, Field, Fields
+
+DATA = "data"
+INSTANCES = "instances"
+_WHOLE = ("application/octet-stream", "image/", "audio/", "video/")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """``feeds``, or ``images`` for a model that sees them; ``single``: one sample that came without a batch dimension;
+    ``predictions``: the answer is to stand under that key."""
+
+    feeds: Arrays = field(default_factory=dict)
+    images: tuple[bytes, ...] = ()
+    single: bool = False
+    predictions: bool = False
+
+    @property
+    def samples(self) -> int:
+        """How many samples were sent."""
+        first = next(iter(self.feeds.values()), np.zeros(()))
+        return len(self.images) or (len(first) if first.ndim else 1)
+
+
+def read(fields: Fields, model: Model, depth: int) -> Asked:
+    """What ``fields`` ask of ``model``, their JSON nested up to ``depth``; raises InvalidRequest."""
+    specs = model.signature.inputs
+    if len(specs) > 1 and any(spec.name in fields for spec in specs):
+        given = {spec.name: _tensor_field(fields[spec.name], spec, depth) for spec in specs if spec.name in fields}
+        return _columns(given)
+    one = next((fields[name] for name in (DATA, BODY, specs[0].name) if name in fields), None)
+    if one is None:
+        if len(fields) != 1:
+            raise InvalidRequest(f"the form should have a field called data; it has {', '.join(fields) or 'none'}")
+        (one,) = fields.values()
+    if _is_json(one, model):
+        return _of_json(nested.read(one.data, depth), model)
+    if model.takes_images or model.takes_files:
+        return _of_bytes(one.data, model)
+    if len(specs) > 1:
+        raise InvalidRequest(f"{model.name} has several inputs; send a JSON object or a form with {', '.join(map(str, specs))}")
+    return _alone(specs[0], _raw(specs[0], one.data))
+
+
+def _is_json(sent: Field, model: Model) -> bool:
+    """By what the client says of it and, where that is nothing, by how it looks."""
+    if sent.kind in ("application/json", "text/json") or sent.kind.endswith("+json"):
+        return True
+    if sent.kind.startswith(_WHOLE) or model.takes_files:
+        return False
+    if sent.kind.startswith("text/") and not model.takes_images:
+        return True
+    return sent.data[:64].lstrip()[:1] in (b"[", b"{", b'"') and sent.data[-64:].rstrip()[-1:] in (b"]", b"}", b'"')
+
+
+# JSON
+
+
+def _of_json(value: Any, model: Model) -> Asked:
+    match value:
+        case dict():
+            return _of_object(value, model)
+        case [dict(), *_]:
+            return _joined([_of_json(one, model) for one in value], model)
+        case [str(), *_] if model.takes_images:
+            return _joined([_of_json(one, model) for one in value], model)
+        case str() if model.takes_images:
+            return _of_bytes(_base64(value), model)
+    spec = _only(model)
+    return _alone(spec, nested.tensor(spec, value))
+
+
+def _of_object(value: dict[str, Any], model: Model) -> Asked:
+    specs = model.signature.inputs
+    if any(spec.name in value for spec in specs):
+        if len(specs) == 1:
+            return _of_json(value[specs[0].name], model)
+        return _columns({spec.name: _alone(spec, nested.tensor(spec, value[spec.name])) for spec in specs if spec.name in value})
+    if INSTANCES in value:
+        return _of_instances(value[INSTANCES], model)
+    for key in (DATA, BODY):
+        if key in value:
+            return _of_json(value[key], model)
+    if "b64" in value and (model.takes_images or model.takes_files):
+        return _of_bytes(_base64(value["b64"]), model)
+    raise InvalidRequest(f"the JSON object should hold data, instances, or the model's inputs: {_takes(model)}")
+
+
+def _of_instances(instances: Any, model: Model) -> Asked:
+    if not isinstance(instances, list) or not instances:
+        raise InvalidRequest("instances should be a list with one element a sample")
+    if isinstance(instances[0], dict) or (isinstance(instances[0], str) and model.takes_images):
+        return replace(_joined([_of_json(one, model) for one in instances], model), predictions=True)
+    spec = _only(model)
+    return Asked({spec.name: nested.tensor(spec, instances)}, predictions=True)
+
+
+def _base64(text: Any) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (TypeError, ValueError):
+        raise InvalidRequest("an image, or any b64, in JSON should be base64 text") from None
+
+
+# Tensors
+
+
+def _tensor_field(sent: Field, spec: TensorSpec, depth: int) -> Asked:
+    if sent.kind.startswith(_WHOLE) or not sent.data.lstrip()[:1]:
+        return _alone(spec, _raw(spec, sent.data))
+    return _alone(spec, nested.tensor(spec, nested.read(sent.data, depth)))
+
+
+def _raw(spec: TensorSpec, data: bytes) -> Array:
+    if spec.dtype == BYTES:
+        return nested.strings([bytes(data)])
+    size = math.prod(one for one in spec.shape if isinstance(one, int)) * np.dtype(spec.dtype).itemsize
+    if sum(isinstance(one, str) for one in spec.shape) > 1 or not data or len(data) % size:
+        raise InvalidRequest(f"the body is neither JSON nor a multiple of {size} bytes, which {spec} would be; {len(data)} came")
+    shape = tuple(one if isinstance(one, int) else len(data) // size for one in spec.shape)
+    array = tensors.from_binary(spec.name, tensors.DATATYPES[spec.dtype], shape, memoryview(data))
+    return array[0] if spec.batched and len(array) == 1 else array
+
+
+def _alone(spec: TensorSpec, array: Array) -> Asked:
+    """With a batch dimension where ``array`` is one sample without."""
+    single = spec.shape[:1] in ((BATCH,), (1,)) and array.ndim == len(spec.shape) - 1
+    return Asked({spec.name: array[None] if single else array}, single=single)
+
+
+def _of_bytes(data: bytes, model: Model) -> Asked:
+    if model.takes_images:
+        return Asked(images=(data,), single=True)
+    return Asked({model.signature.inputs[0].name: nested.strings([bytes(data)])}, single=True)
+
+
+def _columns(by_name: dict[str, Asked]) -> Asked:
+    """Several inputs as one request; an input that is missing is the signature's to complain about."""
+    feeds = {name: array for asked in by_name.values() for name, array in asked.feeds.items()}
+    return Asked(feeds, single=all(asked.single for asked in by_name.values()))
+
+
+def _joined(each: Sequence[Asked], model: Model) -> Asked:
+    """Several samples as one request."""
+    if not all(asked.single for asked in each):
+        raise InvalidRequest(f"each element of the list should be one sample; the model takes {_takes(model)}")
+    if len({(bool(asked.images), *asked.feeds) for asked in each}) > 1:
+        raise InvalidRequest("the elements of the list do not have the same inputs")
+    try:
+        feeds = {name: np.concatenate([asked.feeds[name] for asked in each]) for name in each[0].feeds}
+    except ValueError:
+        raise InvalidRequest("the elements of the list have different shapes") from None
+    return Asked(feeds, tuple(image for asked in each for image in asked.images))
+
+
+def _only(model: Model) -> TensorSpec:
+    if len(model.signature.inputs) != 1:
+        raise InvalidRequest(f"{model.name} has several inputs; send an object with {_takes(model)}")
+    return model.signature.inputs[0]
+
+
+def _takes(model: Model) -> str:
+    return ", ".join(map(str, model.signature.inputs))

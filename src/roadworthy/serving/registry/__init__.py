@@ -1,0 +1,1 @@
+"""Which models and versions exist, and the commands that change them."""

@@ -1,0 +1,1 @@
+"""Bytes of clients to requests: HTTP and gRPC."""

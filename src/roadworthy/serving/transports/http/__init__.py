@@ -1,0 +1,1 @@
+"""HTTP/1.1: reader, connection, application, TLS, rights."""

@@ -1,0 +1,55 @@
+"""The import contracts hold, and each is seen to fail on a planted violation."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+VIOLATIONS = {
+    "an upward import": ("core/types.py", "import roadworthy.bundle"),
+    "serve reaching into build": ("serve/__init__.py", "import roadworthy.build"),
+    "one room of build seeing another": ("build/verify/__init__.py", "import roadworthy.build.benchmark"),
+    "one backend knowing another": ("runtimes/null.py", "import roadworthy.runtimes.openvino"),
+    "torch on the serve side": ("serve/__init__.py", "import torch"),
+    "torch in the core": ("core/types.py", "import torch"),
+    "torch in a backend that is none of its own": ("runtimes/null.py", "import torch"),
+}
+
+
+def lint(root: Path) -> subprocess.CompletedProcess[str]:
+    """import-linter over the copy of the project at ``root``."""
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()", "--no-cache"]
+    return subprocess.run(command, cwd=root, env={"PYTHONPATH": str(root / "src"), "PATH": ""}, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("house")
+    shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", root)
+    return root
+
+
+def test_the_contracts_hold(copy: Path) -> None:
+    result = lint(copy)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("name", VIOLATIONS)
+def test_a_planted_violation_is_caught(copy: Path, name: str) -> None:
+    file, line = VIOLATIONS[name]
+    path = copy / "src" / "roadworthy" / file
+    before = path.read_text()
+    path.write_text(f"{before}\n{line}\n")
+    try:
+        result = lint(copy)
+    finally:
+        path.write_text(before)
+    assert result.returncode != 0, f"{name} went unseen"
+    assert "BROKEN" in result.stdout

@@ -1,0 +1,336 @@
+"""The choice on planted figures: speed beyond the noise wins, ties go to the simpler, disturbed rounds decide only what is clear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roadworthy.build.benchmark import Race, choose, statistics
+from roadworthy.build.benchmark.statistics import Series
+from roadworthy.bundle.certificate import Choice, Goal
+from roadworthy.core.errors import NoCandidate, UsageError
+from roadworthy.core.evidence import Parity, Rate, Timing
+from roadworthy.core.registry import Facts
+from roadworthy.core.stages import Candidate, Measured, Plan, Verified
+from support.models.linear import SIGNATURE
+
+ROUNDS = 20
+DISTURBED = ("disturbed", "noisy", "busy", "other processes", "Other processes")
+
+
+def measured(plan: Plan, latency: Series, rates: Series, original: Series, *, size: float = 10.0, memory: float = 100.0) -> Measured:
+    """A contestant whose timing is drawn from its rounds as the race draws it."""
+    same = plan.precision == "fp32"
+    parity = Parity(100, (1,), 0.0, 0.0 if same else 0.01, 0.0, 1.0, 1.0, same)
+    beside = statistics.paired(original, latency)
+    timing = Timing(
+        latency_ms=latency.typical,
+        p99_ms=1.0,
+        speedup=beside.ratio if beside else statistics.widest(original.counted, latency.counted),
+        memory_mb=memory,
+        cold_ms=300.0,
+        size_mb=size,
+        rounds=len(latency.undisturbed),
+        noisy=latency.noisy,
+        trusted=latency.trusted,
+        paired=beside is not None and beside.quiet,
+        rate=Rate(rates.typical, 8, rates.typical, True, len(rates.undisturbed), rates.noisy, rates.trusted),
+    )
+    return Measured(Verified(Candidate(plan, Path("x"), SIGNATURE, "onnx", 1, 1.0), parity, None), timing)
+
+
+def series(values: Sequence[float], quiet: Sequence[bool] | bool = True) -> Series:
+    flags = [quiet] * len(values) if isinstance(quiet, bool) else quiet
+    return Series(dict(enumerate(values)), frozenset(number for number, calm in enumerate(flags) if calm))
+
+
+def run(original: Series, *others: tuple[Plan, Series]) -> Race:
+    """A race of which every round is given."""
+    everybody = ((Plan("framework"), original), *others)
+    rates = tuple(series([1e3 / value for value in one.values.values()]) for _, one in everybody)
+    entries = tuple(measured(plan, one, rate, original) for (plan, one), rate in zip(everybody, rates, strict=True))
+    return Race(entries, (), tuple(one for _, one in everybody), rates)
+
+
+def one(
+    plan: Plan, latency: float, *, rate: float = 100.0, size: float = 10.0, memory: float = 100.0, trusted: bool = True
+) -> Callable[[np.random.Generator, float, Series], tuple[Measured, Series, Series]]:
+    """A contestant of so many ms; where it is not ``trusted`` another process disturbed all of its rounds."""
+
+    def entry(random: np.random.Generator, noise: float, original: Series) -> tuple[Measured, Series, Series]:
+        ms, rates = (series(value * (1 + noise * random.standard_normal(ROUNDS)), trusted) for value in (latency, rate))
+        rates = replace(rates, quiet=frozenset(rates.values))
+        return measured(plan, ms, rates, original or ms, size=size, memory=memory), ms, rates
+
+    return entry
+
+
+def raced(*others: Callable[..., tuple[Measured, Series, Series]], noise: float = 0.005) -> Race:
+    random = np.random.default_rng(0)
+    original = series(10.0 * (1 + noise * random.standard_normal(ROUNDS)))
+    entries = [entry(random, noise, original) for entry in (one(Plan("framework"), 10.0), *others)]
+    return Race(tuple(entry[0] for entry in entries), (), tuple(entry[1] for entry in entries), tuple(entry[2] for entry in entries))
+
+
+def facts_of(name: str) -> Facts:
+    return Facts((), (), framework=name.startswith("framework"), native=name == "framework-native")
+
+
+def chosen(race: Race, objective: str = "latency", *, allowed: bool = False) -> Choice:
+    return choose(race, Goal(objective, "top1", 0.01), framework_allowed=allowed, facts_of=facts_of)
+
+
+def test_the_fastest_within_the_budget_wins_and_a_float32_one_stands_by() -> None:
+    choice = chosen(raced(one(Plan("a"), 3.0), one(Plan("a", "int8"), 1.0), one(Plan("b", batch=1), 2.5)))
+    assert choice.winner == "a-int8-t1"
+    assert choice.fallback == "a-fp32-t1"
+    assert "1 ms" in choice.reasons[0]
+    assert "9.99 times as fast as the original" in choice.reasons[1]
+
+
+def test_an_int8_that_lost_to_float32_is_not_chosen() -> None:
+    choice = chosen(raced(one(Plan("a"), 1.27), one(Plan("a", "int8"), 2.12)))
+    assert choice.winner == "a-fp32-t1"
+    assert choice.fallback is None
+
+
+@pytest.mark.parametrize(
+    ("simple", "special"),
+    [
+        (Plan("b"), Plan("a", "int8")),
+        (Plan("b"), Plan("a", "bf16")),
+        (Plan("b", "bf16"), Plan("a", "int8")),
+        (Plan("b"), Plan("a", batch=1)),
+        (Plan("b", threads=2), Plan("a", threads=2, spin=True)),
+        (Plan("b", threads=1), Plan("a", threads=2)),
+        (Plan("b"), Plan("a", flavour="special")),
+    ],
+)
+def test_the_simpler_one_wins_a_tie(simple: Plan, special: Plan) -> None:
+    choice = chosen(raced(one(special, 0.995), one(simple, 1.0)))
+    assert choice.winner == simple.name
+    assert any("simplest" in reason for reason in choice.reasons)
+
+
+def test_a_lead_within_the_noise_is_a_tie_and_beyond_it_is_not() -> None:
+    entrants = (one(Plan("a"), 1.1), one(Plan("a", "int8"), 1.0))
+    assert chosen(raced(*entrants, noise=0.6)).winner == "a-fp32-t1"
+    assert chosen(raced(*entrants, noise=0.01)).winner == "a-int8-t1"
+
+
+def test_a_framework_takes_part_only_where_it_is_allowed() -> None:
+    race = raced(one(Plan("framework-native", "int8"), 1.0), one(Plan("a"), 3.0))
+    choice = chosen(race)
+    assert choice.winner == "a-fp32-t1"
+    assert any("--allow-framework-at-serve" in reason for reason in choice.reasons)
+    allowed = chosen(race, allowed=True)
+    assert (allowed.winner, allowed.fallback) == ("framework-native-int8-t1", "a-fp32-t1")
+
+
+def test_the_winner_is_held_against_the_frameworks_own_fastest_form() -> None:
+    forms = (one(Plan("framework", flavour="graph"), 4.0), one(Plan("framework-native"), 2.0), one(Plan("framework", "bf16"), 12.0))
+    choice = chosen(raced(one(Plan("a"), 0.5), *forms, noise=0.02))
+    assert choice.framework is not None
+    assert (choice.winner, choice.framework.plan, choice.framework.paired) == ("a-fp32-t1", "framework-native-fp32-t1", True)
+    beside = choice.framework.speedup
+    assert beside.low < 4.0 < beside.high and beside.high - beside.low < 0.2
+    (reason,) = [reason for reason in choice.reasons if "own framework" in reason]
+    assert f"{beside.value:.2f} times as fast" in reason and "framework-native-fp32-t1" in reason and "paired by round" in reason
+
+
+def test_without_a_faster_form_nothing_is_said_of_the_framework() -> None:
+    slower = one(Plan("framework", flavour="graph"), 11.0)
+    faster = one(Plan("framework", flavour="graph"), 5.0)
+    assert chosen(raced(one(Plan("a"), 1.0), slower)).framework is None
+    assert chosen(raced(one(Plan("a"), 1.0))).framework is None
+    # Where it wins itself there is nothing to hold it against.
+    assert chosen(raced(one(Plan("a"), 9.0), faster), allowed=True).framework is None
+
+
+def test_a_form_that_was_faster_than_the_winner_is_said_to_be() -> None:
+    choice = chosen(raced(one(Plan("a"), 2.0), one(Plan("framework", flavour="graph"), 1.0)))
+    assert choice.framework is not None and choice.framework.speedup.value == pytest.approx(0.5, rel=0.02)
+    assert any("0.50 times as fast" in reason for reason in choice.reasons)
+
+
+def test_without_quiet_rounds_the_form_is_compared_over_the_disturbed_ones_and_that_is_said() -> None:
+    choice = chosen(raced(one(Plan("a"), 0.5, trusted=False), one(Plan("framework", flavour="graph"), 2.0, trusted=False)))
+    assert choice.framework is not None and not choice.framework.paired
+    assert choice.framework.speedup.value == pytest.approx(4.0, rel=0.02)
+    assert any("about" in reason and "too few undisturbed rounds" in reason for reason in choice.reasons)
+
+
+def test_nobody_left_says_what_to_allow() -> None:
+    with pytest.raises(NoCandidate, match="--allow-framework-at-serve"):
+        chosen(raced(one(Plan("framework", "bf16"), 1.0)))
+
+
+def test_the_original_stays_when_nothing_beats_it() -> None:
+    choice = chosen(raced(one(Plan("a"), 9.95), one(Plan("a", "int8"), 12.0)), allowed=True)
+    assert choice.winner == "framework-fp32-t1"
+    assert "Nothing beat the original" in choice.reasons[0]
+
+
+def test_disturbed_rounds_decide_what_is_clear_and_that_is_said() -> None:
+    noisy = {"trusted": False}
+    choice = chosen(raced(one(Plan("a"), 9.0, **noisy), one(Plan("a", "int8"), 3.0, **noisy), one(Plan("b"), 8.0, **noisy), noise=0.3))
+    assert choice.winner == "a-int8-t1"
+    assert any("Other processes disturbed 20 of 20 rounds of a-int8-t1" in reason for reason in choice.reasons)
+
+
+def test_disturbed_rounds_that_decide_nothing_leave_the_simplest() -> None:
+    noisy = {"trusted": False}
+    choice = chosen(raced(one(Plan("a"), 1.2, **noisy), one(Plan("a", "int8"), 1.0, **noisy), noise=0.6))
+    assert choice.winner == "a-fp32-t1"
+    assert any("simplest" in reason for reason in choice.reasons) and any("disturbed 20 of 20" in reason for reason in choice.reasons)
+
+
+def test_one_whose_rounds_were_disturbed_is_chosen_where_it_is_far_faster() -> None:
+    choice = chosen(raced(one(Plan("a", "int8"), 0.1, trusted=False), one(Plan("a"), 1.0)))
+    assert choice.winner == "a-int8-t1"
+
+
+def test_one_that_may_be_as_good_but_was_disturbed_is_not_judged_and_that_is_said() -> None:
+    race = raced(one(Plan("b"), 1.0), one(Plan("a"), 1.0, trusted=False))
+    choice = chosen(race)
+    assert choice.winner == "b-fp32-t1"
+    (reason,) = [reason for reason in choice.reasons if "not judged" in reason]
+    assert "a-fp32-t1" in reason and "20 of 20 rounds were disturbed" in reason
+
+
+def test_an_original_that_waits_for_its_own_threads_makes_no_candidate_uncertain() -> None:
+    """Every round of the original counts as disturbed, the candidates have quiet ones: the fastest of these wins."""
+    random = np.random.default_rng(1)
+    original = series(3.0 + 0.1 * random.random(ROUNDS), quiet=False)
+    quick, slow = (series(ms * (1 + 0.01 * random.random(ROUNDS))) for ms in (0.2, 0.6))
+    choice = chosen(run(original, (Plan("a"), slow), (Plan("b", "int8"), quick)))
+    assert choice.winner == "b-int8-t1"
+    assert "has the shortest latency" in choice.reasons[0]
+    (beside,) = [reason for reason in choice.reasons if "the original as it is called" in reason]
+    assert "about" in beside and "0 of 20 of its own and 20 of 20 of the original" in beside
+    assert not any("Other processes" in reason or "not judged" in reason for reason in choice.reasons)
+
+
+def test_one_that_ties_with_the_best_but_is_beaten_by_a_third_is_not_chosen() -> None:
+    """The simplest is 9 % slower than another in every round; the leader itself is too restless to beat either."""
+    random = np.random.default_rng(14)
+    weather = 1 + random.random(ROUNDS)
+    steady, beaten = series(weather), series(1.09 * weather)
+    leader = series(0.98 * weather * (1 + 0.2 * random.standard_normal(ROUNDS)))
+    original = series(4 * weather)
+    race = run(original, (Plan("b", threads=2), steady), (Plan("a"), beaten), (Plan("a", "int8"), leader))
+    assert [statistics.paired(leader, other).ratio.high >= 1 for other in (steady, beaten)] == [True, True]
+    choice = chosen(race)
+    assert choice.winner == "b-fp32-t2"
+
+
+def test_more_rivals_need_a_surer_lead() -> None:
+    """Among many equal plans one beats the simplest by luck at 95 %; that is no reason to take another."""
+    lucky = 0
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        rivals = [(Plan("b", "int8", flavour=f"f{n}"), series(1 + 0.1 * random.standard_normal(ROUNDS))) for n in range(12)]
+        race = run(series(np.full(ROUNDS, 3.0)), (Plan("a"), series(1 + 0.1 * random.standard_normal(ROUNDS))), *rivals)
+        lucky += chosen(race).winner != "a-fp32-t1"
+    assert lucky <= 1
+
+
+def test_rounds_that_do_not_agree_are_not_called_disturbed() -> None:
+    restless = series([1.0, 2.0] * 10)
+    choice = chosen(run(series([9.0] * ROUNDS), (Plan("a"), restless)))
+    assert choice.winner == "a-fp32-t1"
+    assert any("do not agree" in reason for reason in choice.reasons)
+    assert not any(word in reason for reason in choice.reasons for word in DISTURBED)
+
+
+PLANS = (Plan("a"), Plan("b", threads=2), Plan("a", "int8"), Plan("b", batch=1), Plan("framework", flavour="graph"))
+
+
+@st.composite
+def races(draw: st.DrawFn, *, disturbed: bool = True) -> Race:
+    """Up to five candidates of any speed under weather that all share, in rounds of which any may be disturbed for any of them."""
+    count, rounds = draw(st.integers(1, len(PLANS))), draw(st.integers(6, 12))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    weather = np.exp(draw(st.sampled_from([0.0, 0.05, 1.0])) * random.standard_normal(rounds))
+    calm = draw(st.sampled_from([0.0, 0.5, 0.9])) if disturbed else 1.0
+
+    def drawn(ms: float) -> Series:
+        jitter = np.exp(draw(st.sampled_from([0.001, 0.01, 0.3])) * random.standard_normal(rounds))
+        return series(ms * weather * jitter, [bool(random.random() < calm) for _ in range(rounds)])
+
+    speeds = [draw(st.sampled_from([1.0, 1.01, 1.05, 1.08, 1.5, 4.0])) for _ in range(count)]
+    return run(drawn(2.0), *((plan, drawn(ms)) for plan, ms in zip(PLANS, speeds, strict=False)))
+
+
+def eligible(race: Race, *, allowed: bool) -> list[int]:
+    return [index for index, one in enumerate(race.measured) if allowed or not one.verified.candidate.plan.runtime.startswith("framework")]
+
+
+@settings(max_examples=150, deadline=None)
+@given(races(), st.booleans())
+def test_nothing_is_chosen_that_another_beats_in_every_round(race: Race, allowed: bool) -> None:
+    fit = eligible(race, allowed=allowed)
+    if not fit:
+        return
+    choice = chosen(race, allowed=allowed)
+    winner = next(race.latencies[i] for i in fit if race.measured[i].verified.candidate.plan.name == choice.winner)
+    for index in fit:
+        other = race.latencies[index].values
+        assert not all(other[number] < 0.95 * ms for number, ms in winner.values.items()), race.measured[index].verified.candidate.plan
+
+
+@settings(max_examples=60, deadline=None)
+@given(races(disturbed=False), st.booleans())
+def test_without_disturbed_rounds_no_sentence_speaks_of_any(race: Race, allowed: bool) -> None:
+    if eligible(race, allowed=allowed):
+        for objective in ("latency", "throughput", "size", "memory"):
+            said = " ".join(chosen(race, objective, allowed=allowed).reasons)
+            assert not any(word in said for word in ("disturbed rounds", "noisy", "busy", "ther processes"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(races(), st.randoms(use_true_random=False), st.sampled_from(["latency", "throughput", "size", "memory"]))
+def test_the_order_of_the_contestants_means_nothing(race: Race, random: object, objective: str) -> None:
+    order = list(range(1, len(race.measured)))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    order = [0, *order]
+    other = Race(*(tuple(column[index] for index in order) if column else () for column in (race.measured, (), race.latencies, race.rates)))
+    assert chosen(race, objective, allowed=True) == chosen(other, objective, allowed=True)
+
+
+def test_other_objectives() -> None:
+    small, quick, lean, busy = (
+        one(Plan("a", "int8"), 5.0, size=2.0, memory=90.0),
+        one(Plan("b"), 1.0, size=9.0, memory=80.0),
+        one(Plan("c"), 4.0, size=9.5, memory=40.0),
+        one(Plan("d"), 2.0, size=9.7, memory=95.0, rate=900.0),
+    )
+    race = raced(small, quick, lean, busy)
+    winners = {objective: chosen(race, objective).winner for objective in ("latency", "throughput", "size", "memory")}
+    assert winners == {"latency": "b-fp32-t1", "throughput": "d-fp32-t1", "size": "a-int8-t1", "memory": "c-fp32-t1"}
+    with pytest.raises(UsageError, match="objective"):
+        chosen(race, "beauty")
+
+
+def test_a_throughput_without_rounds_chooses_nothing() -> None:
+    race = raced(one(Plan("a", "int8"), 1.0, rate=900.0), one(Plan("b"), 1.0))
+    assert chosen(race, "throughput").winner == "a-int8-t1"
+    few = replace(race, rates=tuple(series([]) for _ in race.rates))
+    assert chosen(few, "throughput").winner == "b-fp32-t1"
+
+
+def test_the_fallback_is_of_the_winners_runtime_and_quick() -> None:
+    slow, quick = one(Plan("b", threads=1), 5.0), one(Plan("b", threads=2), 3.0)
+    choice = chosen(raced(one(Plan("a"), 2.0), slow, quick, one(Plan("b", "int8"), 1.0)))
+    assert (choice.winner, choice.fallback) == ("b-int8-t1", "b-fp32-t2")
+
+
+def test_size_needs_no_trusted_timing() -> None:
+    race = raced(one(Plan("a", "int8"), 5.0, size=2.0, trusted=False), one(Plan("b"), 1.0, size=9.0, trusted=False))
+    assert chosen(race, "size").winner == "a-int8-t1"

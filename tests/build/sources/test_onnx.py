@@ -1,0 +1,276 @@
+"""ONNX files as sources: what real exporters write is taken, kept whole and proven; what cannot be run is refused in words."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from roadworthy.build.sources import Loaded, LoadRequest, load
+from roadworthy.core import registry, samples
+from roadworthy.core.errors import NotInference, SourceError, SourceRefused, SourceUnreadable, UsageError
+from roadworthy.core.stages import Plan, Source
+from roadworthy.core.types import BATCH, Array, TensorSpec
+from roadworthy.runtimes import open_session
+from support.files import onnx_files
+
+Load = Callable[..., Loaded]
+FLOAT, HALF, INT64, BOOL = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64, TensorProto.BOOL
+WEIGHT = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
+
+
+def written(
+    path: Path,
+    nodes: list[Any],
+    inputs: list[tuple[str, int, list[Any] | None]],
+    outputs: list[tuple[str, int, list[Any] | None]],
+    weights: dict[str, Array] | None = None,
+    *,
+    opset: int = 17,
+    ir: int = 8,
+    domains: tuple[str, ...] = (),
+) -> Path:
+    """A model of ``nodes`` at ``path``; tensors are (name, type, shape)."""
+    graph = helper.make_graph(
+        nodes,
+        "made",
+        [helper.make_tensor_value_info(*value) for value in inputs],
+        [helper.make_tensor_value_info(*value) for value in outputs],
+        [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()],
+    )
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
+    path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=ir).SerializeToString())
+    return path
+
+
+def node(op: str, inputs: str, output: str, **options: Any) -> Any:
+    return helper.make_node(op, inputs.split(), [output], name=f"the {output}", **options)
+
+
+def answer(loaded: Loaded, **feeds: Array) -> dict[str, Array]:
+    """What the kept graph gives, through the door of every room."""
+    plan = Plan(registry.runtime_for(loaded.graph.format), loaded.graph.precision)
+    with open_session(loaded.graph.path, loaded.signature, plan) as session:
+        return dict(session.run(feeds))
+
+
+X: Array = np.random.default_rng(1).standard_normal((3, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize("batch", ["N", "batch_size", None])
+def test_a_batch_is_free_whatever_it_is_called(batch: str | None, tmp_path: Path, loaded: Load) -> None:
+    path = written(tmp_path / "m.bin", [node("MatMul", "x w", "y")], [("x", FLOAT, [batch, 8])], [("y", FLOAT, [batch, 4])], {"w": WEIGHT})
+    result = loaded(path)
+    assert result.graph.format == "onnx"
+    assert result.graph.precision == "fp32"
+    assert result.signature.inputs == (TensorSpec("x", "float32", (BATCH, 8)),)
+    assert result.signature.outputs == (TensorSpec("y", "float32", (BATCH, 4)),)
+    assert result.parameters == 32
+    assert np.allclose(answer(result, x=X)["y"], X @ WEIGHT, atol=1e-5)
+
+
+def test_a_fixed_batch_of_one_is_the_originals_promise(tmp_path: Path, loaded: Load) -> None:
+    result = loaded(onnx_files.linear(tmp_path / "m.onnx", batch=1))
+    assert result.signature.inputs[0].shape == (1, 8)
+    assert result.signature.max_batch == 1
+
+
+def test_initialisers_that_are_listed_as_inputs_are_none(tmp_path: Path, loaded: Load) -> None:
+    path = written(
+        tmp_path / "m.onnx", [node("MatMul", "x w", "y")],
+        [("w", FLOAT, [8, 4]), ("x", FLOAT, ["N", 8])], [("y", FLOAT, ["N", 4])], {"w": WEIGHT}, opset=8, ir=3,
+    )  # fmt: skip
+    result = loaded(path)
+    assert [spec.name for spec in result.signature.inputs] == ["x"]
+    assert [value.name for value in onnx.load(result.graph.path).graph.input] == ["x"]
+    assert "1 inputs that the file fills itself are no inputs" in result.notes
+    assert np.allclose(answer(result, x=X)["y"], X @ WEIGHT, atol=1e-5)
+
+
+def test_weights_beside_the_file_come_along(tmp_path: Path, loaded: Load) -> None:
+    weights = onnx_files.weight(onnx_files.linear(tmp_path / "inside.onnx"))
+    path = onnx_files.linear(tmp_path / "m.onnx", weights="data/w.bin")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "w.bin").write_bytes(weights.tobytes())
+    result = loaded(path)
+    path.unlink()
+    (tmp_path / "data" / "w.bin").unlink()
+    assert [file.name for file in result.graph.path.parent.iterdir()] == ["model.onnx"]
+    assert np.allclose(answer(result, x=X)["y"], X @ weights, atol=1e-5)
+
+
+def test_weights_too_large_for_one_file_are_kept_beside_it(tmp_path: Path, loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protobuf ends at 2 GiB, and cannot even say how large a larger message is."""
+    weight = np.random.default_rng(0).standard_normal((32, 32)).astype(np.float32)
+    path = written(tmp_path / "m.onnx", [node("MatMul", "x w", "y")], [("x", FLOAT, ["N", 32])], [("y", FLOAT, ["N", 32])], {"w": weight})
+    monkeypatch.setattr("roadworthy.build.sources.onnx.LARGEST", 4000)
+    result = loaded(path)
+    assert sorted(file.name for file in result.graph.path.parent.iterdir()) == ["model.onnx", "model.onnx.data"]
+    x = np.ones((2, 32), np.float32)
+    assert np.allclose(answer(result, x=x)["y"], x @ weight, atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["above", "absolute", "link"])
+def test_weights_elsewhere_are_refused_by_the_reader_itself(how: str, tmp_path: Path) -> None:
+    """Whoever asks for the file to be read: the static look is not the only guard."""
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(np.zeros((8, 4), np.float32).tobytes())
+    (tmp_path / "home").mkdir()
+    location = {"above": "../secret.bin", "absolute": str(secret), "link": "w.bin"}[how]
+    if how == "link":
+        (tmp_path / "home" / "w.bin").symlink_to(secret)
+    path = onnx_files.linear(tmp_path / "home" / "m.onnx", weights=location)
+    source = Source(path, "onnx", "onnx", "", 0, trust=True)
+    with pytest.raises(SourceRefused, match="the model's own directory"):
+        load(LoadRequest(source, (), None, tmp_path / "out"))
+
+
+def test_sizes_that_stay_open_are_asked_for_and_then_fixed_in_the_file(tmp_path: Path, loaded: Load) -> None:
+    path = written(
+        tmp_path / "m.onnx", [node("GlobalAveragePool", "image", "y")],
+        [("image", FLOAT, ["N", 3, "height", None])], [("y", FLOAT, ["N", 3, 1, 1])],
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=r"leaves height, \? of image:.* open"):
+        loaded(path)
+    result = loaded(path, "image:float32[batch,3,5,6]")
+    assert result.signature.inputs[0].shape == (BATCH, 3, 5, 6)
+    dims = onnx.load(result.graph.path).graph.input[0].type.tensor_type.shape.dim
+    assert [size.dim_value or size.dim_param for size in dims] == [BATCH, 3, 5, 6]
+    images = samples.write(tmp_path / "s", {"input": np.ones((4, 3, 7, 7), np.float32)})
+    assert loaded(path, samples=images).signature.inputs[0].shape == (BATCH, 3, 7, 7)
+
+
+def test_two_inputs_of_other_types_and_two_outputs_keep_their_names(tmp_path: Path, loaded: Load) -> None:
+    path = written(
+        tmp_path / "m.onnx",
+        [node("Cast", "mask", "weights", to=FLOAT), node("Gather", "table ids", "rows"), node("Mul", "rows weights", "kept"),
+         node("ReduceSum", "kept axes", "total", keepdims=0)],
+        [("ids", INT64, ["n", 5]), ("mask", BOOL, ["n", 5])], [("total", FLOAT, ["n"]), ("kept", FLOAT, ["n", 5])],
+        {"table": np.arange(4, dtype=np.float32), "axes": np.array([1])},
+    )  # fmt: skip
+    result = loaded(path)
+    assert [str(spec) for spec in result.signature.inputs] == ["ids:int64[batch,5]", "mask:bool[batch,5]"]
+    assert [str(spec) for spec in result.signature.outputs] == ["total:float32[batch]", "kept:float32[batch,5]"]
+
+
+def test_half_precision_is_taken_as_it_is(tmp_path: Path, loaded: Load) -> None:
+    path = written(tmp_path / "m.onnx", [node("MatMul", "x w", "y")], [("x", HALF, ["N", 8])], [("y", HALF, ["N", 4])],
+                   {"w": WEIGHT.astype(np.float16)})  # fmt: skip
+    result = loaded(path)
+    assert result.signature.outputs[0].dtype == "float16"
+    assert "weights are float16, and so may be what is computed with them" in result.notes
+
+
+def quantised(path: Path) -> Path:
+    """``y = x @ w`` in int8 between QDQ operators, floats at the door."""
+    step = np.float32(0.05)
+    return written(
+        path,
+        [node("QuantizeLinear", "x step zero", "q"), node("DequantizeLinear", "q step zero", "d"),
+         node("DequantizeLinear", "w step zero", "v"), node("MatMul", "d v", "y")],
+        [("x", FLOAT, ["N", 8])], [("y", FLOAT, ["N", 4])],
+        {"w": np.rint(WEIGHT / step).astype(np.int8), "step": np.array(step), "zero": np.array(0, np.int8)},
+    )  # fmt: skip
+
+
+def test_a_quantised_file_says_so(tmp_path: Path, loaded: Load) -> None:
+    result = loaded(quantised(tmp_path / "m.onnx"))
+    assert result.graph.precision == "int8"
+    assert np.allclose(answer(result, x=X)["y"], X @ WEIGHT, atol=1.0)
+
+
+def test_a_dropout_left_on_is_caught_and_named(tmp_path: Path, loaded: Load) -> None:
+    path = written(
+        tmp_path / "m.onnx", [node("MatMul", "x w", "h"), node("Dropout", "h ratio on", "y")],
+        [("x", FLOAT, ["N", 8])], [("y", FLOAT, ["N", 4])], {"w": WEIGHT, "ratio": np.float32(0.5).reshape(()), "on": np.array(True)},
+    )  # fmt: skip
+    with pytest.raises(NotInference, match=r"two answers .* first to differ is 'the y' \(Dropout\)"):
+        loaded(path)
+    off = onnx.load(path)
+    off.graph.initializer[2].CopyFrom(numpy_helper.from_array(np.array(False), "on"))
+    onnx.save(off, path)
+    assert loaded(path).signature.batched
+
+
+def test_a_random_number_is_caught_and_named(tmp_path: Path, loaded: Load) -> None:
+    path = written(tmp_path / "m.onnx", [node("RandomNormalLike", "x", "noise"), node("Add", "x noise", "y")],
+                   [("x", FLOAT, ["N", 8])], [("y", FLOAT, ["N", 8])])  # fmt: skip
+    with pytest.raises(NotInference, match=r"'the noise' \(RandomNormalLike\)"):
+        loaded(path)
+
+
+def test_statistics_over_the_batch_are_caught(tmp_path: Path, loaded: Load) -> None:
+    path = written(
+        tmp_path / "m.onnx", [node("ReduceMean", "x", "mean", axes=[0], keepdims=1), node("Sub", "x mean", "y")],
+        [("x", FLOAT, ["N", 8])], [("y", FLOAT, ["N", 8])],
+    )  # fmt: skip
+    with pytest.raises(NotInference, match="changes with the others in its batch"):
+        loaded(path)
+
+
+def test_a_batch_norm_in_training_mode_does_not_pass(tmp_path: Path, loaded: Load) -> None:
+    ones, zeros = np.ones(3, np.float32), np.zeros(3, np.float32)
+    batch_norm = helper.make_node(
+        "BatchNormalization", ["x", "scale", "bias", "mean", "var"], ["y", "m", "v"], name="bn", training_mode=1, epsilon=1e-5
+    )
+    path = written(tmp_path / "m.onnx", [batch_norm], [("x", FLOAT, ["N", 3, 5, 5])], [("y", FLOAT, ["N", 3, 5, 5])],
+                   {"scale": ones, "bias": zeros, "mean": zeros, "var": ones})  # fmt: skip
+    with pytest.raises(SourceError) as caught:
+        loaded(path)
+    assert "BatchNorm" in caught.value.message or "training" in caught.value.message.lower()
+
+
+def test_what_no_runtime_has_is_refused_in_words(tmp_path: Path, loaded: Load) -> None:
+    strange = helper.make_node("Shuffle", ["x"], ["y"], domain="acme.ops")
+    door = ([("x", FLOAT, ["N", 8])], [("y", FLOAT, ["N", 8])])
+    with pytest.raises(SourceError, match=r"acme\.ops::Shuffle"):
+        loaded(written(tmp_path / "custom.onnx", [strange], *door, domains=("acme.ops",)))
+    with pytest.raises(SourceError, match=r"operators of ai\.onnx 99\)"):
+        loaded(written(tmp_path / "new.onnx", [node("Relu", "x", "y")], *door, opset=99))
+    with pytest.raises(SourceError, match=r"no session of .*newir"):
+        loaded(written(tmp_path / "newir.onnx", [node("Relu", "x", "y")], *door, ir=99))
+
+
+def test_tensors_that_cannot_cross_the_door(tmp_path: Path, loaded: Load) -> None:
+    text = written(tmp_path / "text.onnx", [node("Identity", "x", "y")], [("x", TensorProto.STRING, ["N", 1])],
+                   [("y", TensorProto.STRING, ["N", 1])])  # fmt: skip
+    with pytest.raises(SourceError, match="'x' holds text"):
+        loaded(text)
+    brain = written(
+        tmp_path / "bf16.onnx", [node("Cast", "x", "y", to=FLOAT)], [("x", TensorProto.BFLOAT16, ["N", 8])], [("y", FLOAT, ["N", 8])]
+    )
+    with pytest.raises(SourceError, match="'x' is bfloat16, a type that arrays do not have"):
+        loaded(brain)
+    shapeless = written(tmp_path / "shapeless.onnx", [node("Relu", "x", "y")], [("x", FLOAT, None)], [("y", FLOAT, None)])
+    with pytest.raises(SourceError, match="'x' has no shape"):
+        loaded(shapeless)
+    constant = written(tmp_path / "constant.onnx", [node("Relu", "w", "y")], [], [("y", FLOAT, [8, 4])], {"w": WEIGHT})
+    with pytest.raises(SourceError, match="takes no input"):
+        loaded(constant)
+
+
+def test_a_file_cut_short(tmp_path: Path, loaded: Load) -> None:
+    path = onnx_files.linear(tmp_path / "m.onnx")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises((SourceUnreadable, SourceError)):
+        load(LoadRequest(Source(path, "onnx", "onnx", "", 0), (), None, tmp_path / "out"))
+
+
+def test_mnist_of_another_framework_answers_right(real: Path, tmp_path: Path, loaded: Load) -> None:
+    """CNTK wrote it: IR 3, opset 8, every weight listed as an input, one sample a call."""
+    with gzip.open(real / "mnist" / "t10k-images-idx3-ubyte.gz") as file:
+        images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 1, 28, 28)[:500].astype(np.float32)
+    with gzip.open(real / "mnist" / "t10k-labels-idx1-ubyte.gz") as file:
+        labels = np.frombuffer(file.read(), np.uint8, offset=8)[:500]
+    result = loaded(real / "models" / "mnist.onnx", samples=samples.write(tmp_path / "s", {"input": images}))
+    assert result.signature.inputs == (TensorSpec("Input3", "float32", (1, 1, 28, 28)),)
+    plan = Plan(registry.runtime_for("onnx"))
+    with open_session(result.graph.path, result.signature, plan) as session:
+        found = [int(session.run({"Input3": image[None]})["Plus214_Output_0"].argmax()) for image in images]
+    assert np.mean(found == labels) > 0.98

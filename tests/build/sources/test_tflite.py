@@ -1,0 +1,149 @@
+"""TFLite files as sources: quantised tensors belong to the signature, and several samples a call are taken only where that holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from PIL import Image
+
+from roadworthy.build.sources import Loaded
+from roadworthy.core import registry, samples
+from roadworthy.core.errors import NotInference, SourceError
+from roadworthy.core.stages import Plan
+from roadworthy.core.types import BATCH, Array, Quantization, TensorSpec
+from roadworthy.runtimes import open_session
+from support.files import tflite_models
+from support.files.tflite_models import WEIGHT, Operator, Tensor, connected
+
+Load = Callable[..., Loaded]
+X: Array = np.random.default_rng(1).standard_normal((3, 8)).astype(np.float32)
+AFTER = "the file was made for one sample a call; laid out for several, each gave what it gives alone"
+
+
+def answer(loaded: Loaded, **feeds: Array) -> dict[str, Array]:
+    plan = Plan(registry.runtime_for(loaded.graph.format), loaded.graph.precision)
+    with open_session(loaded.graph.path, loaded.signature, plan) as session:
+        return dict(session.run(feeds))
+
+
+def test_a_free_number_of_samples(tmp_path: Path, loaded: Load) -> None:
+    result = loaded(tflite_models.linear(tmp_path / "m.bin", batch=-1))
+    assert (result.graph.format, result.graph.precision, result.parameters) == ("tflite", "fp32", 32)
+    assert result.signature.inputs == (TensorSpec("x", "float32", (BATCH, 8)),)
+    assert result.signature.outputs == (TensorSpec("y", "float32", (BATCH, 4)),)
+    assert np.allclose(answer(result, x=X)["y"], X @ WEIGHT.T, atol=1e-5)
+    assert AFTER not in result.notes
+
+
+def test_one_sample_a_call_becomes_several_where_that_holds(tmp_path: Path, loaded: Load) -> None:
+    path = tflite_models.linear(tmp_path / "m.tflite")
+    result = loaded(path)
+    assert result.signature.inputs[0].shape == (BATCH, 8)
+    assert AFTER in result.notes
+    assert np.allclose(answer(result, x=X)["y"], X @ WEIGHT.T, atol=1e-5)
+    assert result.graph.path.read_bytes() == path.read_bytes()
+
+
+def test_a_size_that_was_baked_in_stays(tmp_path: Path, loaded: Load) -> None:
+    """Behind a reshape to one row, the answers of three samples are one answer."""
+    tensors = [
+        Tensor("x", "float32", (1, 8)), Tensor("shape", "int32", (2,), np.array([1, 8], np.int32)), Tensor("r", "float32", (1, 8)),
+        Tensor("w", "float32", (4, 8), WEIGHT), Tensor("y", "float32", (1, 4)),
+    ]  # fmt: skip
+    reshape = schema.ReshapeOptionsT()
+    reshape.newShape = [1, 8]
+    path = tflite_models.write(
+        tmp_path / "m.tflite", tensors, [Operator("RESHAPE", ("x", "shape"), ("r",), reshape), connected("r", "y")], ["x"], ["y"]
+    )
+    result = loaded(path)
+    assert result.signature.inputs[0].shape == (1, 8)
+    assert result.signature.max_batch == 1
+    assert np.allclose(answer(result, x=X[:1])["y"], X[:1] @ WEIGHT.T, atol=1e-5)
+
+
+def coupled(path: Path, batch: int) -> Path:
+    """``y = (x - mean of x over the samples) @ w``."""
+    tensors = [
+        Tensor("x", "float32", (batch, 8)), Tensor("axis", "int32", (1,), np.array([0], np.int32)), Tensor("m", "float32", (1, 8)),
+        Tensor("d", "float32", (batch, 8)), Tensor("w", "float32", (4, 8), WEIGHT), Tensor("y", "float32", (batch, 4)),
+    ]  # fmt: skip
+    mean = schema.ReducerOptionsT()
+    mean.keepDims = True
+    operators = [
+        Operator("MEAN", ("x", "axis"), ("m",), mean),
+        Operator("SUB", ("x", "m"), ("d",), schema.SubOptionsT()),
+        connected("d", "y"),
+    ]
+    return tflite_models.write(path, tensors, operators, ["x"], ["y"])
+
+
+def test_samples_that_see_each_other(tmp_path: Path, loaded: Load) -> None:
+    """Promised for any number of samples, the file is refused; made for one, it keeps to one."""
+    with pytest.raises(NotInference, match="changes with the others in its batch"):
+        loaded(coupled(tmp_path / "free.tflite", -1))
+    assert loaded(coupled(tmp_path / "one.tflite", 1)).signature.max_batch == 1
+
+
+def test_random_numbers_are_caught(tmp_path: Path, loaded: Load) -> None:
+    tensors = [Tensor("x", "float32", (1, 8)), Tensor("shape", "int32", (2,), np.array([1, 8], np.int32)),
+               Tensor("noise", "float32", (1, 8)), Tensor("y", "float32", (1, 8))]  # fmt: skip
+    path = tflite_models.write(
+        tmp_path / "m.tflite", tensors,
+        [Operator("RANDOM_STANDARD_NORMAL", ("shape",), ("noise",), schema.RandomOptionsT()),
+         Operator("ADD", ("x", "noise"), ("y",), schema.AddOptionsT())],
+        ["x"], ["y"],
+    )  # fmt: skip
+    with pytest.raises(NotInference, match="the same input gave two answers"):
+        loaded(path)
+
+
+def test_what_whole_numbers_stand_for_is_in_the_signature(tmp_path: Path, loaded: Load) -> None:
+    result = loaded(tflite_models.quantised(tmp_path / "m.tflite"))
+    (x,), (y,) = result.signature.inputs, result.signature.outputs
+    assert (x.dtype, x.quantization) == ("uint8", Quantization(pytest.approx(0.02), 128))  # type: ignore[arg-type]
+    assert (y.dtype, y.quantization) == ("uint8", Quantization(pytest.approx(0.1), 130))  # type: ignore[arg-type]
+    assert result.graph.precision == "int8"
+    assert result.signature.batched
+    given = np.random.default_rng(0).integers(0, 256, (3, 8), np.uint8)
+    assert x.quantization and y.quantization
+    found = y.quantization.values(answer(result, x=given)["y"])
+    wanted = np.clip(x.quantization.values(given) @ WEIGHT.T, -13.0, 12.5)
+    assert np.abs(found - wanted).max() < 0.25
+
+
+def test_names_are_those_of_the_signature_definition(tmp_path: Path, loaded: Load) -> None:
+    result = loaded(tflite_models.linear(tmp_path / "m.tflite", batch=-1, image="x", logits="y"))
+    assert [spec.name for spec in (*result.signature.inputs, *result.signature.outputs)] == ["image", "logits"]
+    assert np.allclose(answer(result, image=X)["logits"], X @ WEIGHT.T, atol=1e-5)
+
+
+def test_what_the_runtime_lacks_is_said(tmp_path: Path, loaded: Load) -> None:
+    tensors = [Tensor("x", "float32", (1, 8)), Tensor("y", "float32", (1, 8))]
+    path = tflite_models.write(tmp_path / "m.tflite", tensors, [Operator("AcmeShuffle", ("x",), ("y",))], ["x"], ["y"])
+    with pytest.raises(SourceError, match="AcmeShuffle"):
+        loaded(path)
+    tensors = [Tensor("x", "bfloat16", (1, 8)), Tensor("y", "bfloat16", (1, 8))]
+    path = tflite_models.write(tmp_path / "m.tflite", tensors, [Operator("RELU", ("x",), ("y",))], ["x"], ["y"])
+    with pytest.raises(SourceError, match="'x' is bfloat16"):
+        loaded(path)
+
+
+def test_mobilenet_in_uint8_sees_what_is_there(real: Path, tmp_path: Path, loaded: Load) -> None:
+    """Class 0 is the background, so every class is ImageNet's and one."""
+    known = {"n01440764": 0, "n02102040": 217, "n02979186": 482, "n03000684": 491, "n03028079": 497,
+             "n03394916": 566, "n03417042": 569, "n03425413": 571, "n03445777": 574, "n03888257": 701}  # fmt: skip
+    files = [(file, known[folder.name] + 1) for folder in sorted((real / "imagenette").iterdir()) for file in sorted(folder.iterdir())[:10]]
+    images = np.stack([np.asarray(Image.open(file).convert("RGB").resize((128, 128), Image.Resampling.BILINEAR)) for file, _ in files])
+    result = loaded(
+        real / "models" / "imagenet_mobilenet_v1_025_128_uint8.tflite", samples=samples.write(tmp_path / "s", {"input": images})
+    )
+    assert result.signature.inputs == (TensorSpec("input", "uint8", (1, 128, 128, 3), Quantization(1 / 128, 128)),)
+    assert result.signature.outputs[0].quantization == Quantization(1 / 256, 0)
+    plan = Plan(registry.runtime_for("tflite"), result.graph.precision)
+    with open_session(result.graph.path, result.signature, plan) as session:
+        found = [next(iter(session.run({"input": image[None]}).values())).argmax() for image in images]
+    assert np.mean(np.array(found) == [label for _, label in files]) > 0.3

@@ -1,0 +1,210 @@
+"""The socket between the supervisor and a worker: questions both ways, errors that come back as themselves, ends that are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from roadworthy.core import errors
+from roadworthy.serving.engine.counters import Counters
+from roadworthy.serving.workers.ipc import Body, Channel, Count, Done, Drain, Forget, Gone, Open, Problem, raised
+from support.waiting import HANG_SECONDS
+
+Answer = Callable[[Body], Awaitable[Body]]
+
+
+async def silence(body: Body) -> Body:
+    raise AssertionError(f"nobody should ask {body}")
+
+
+def talk(left: Answer, right: Answer, body: Callable[[Channel, Channel], Awaitable[None]]) -> None:
+    """Run ``body`` with both ends of one socket, each answering by its function."""
+
+    async def main() -> None:
+        ends = socket.socketpair()
+        channels = Channel(left), Channel(right)
+        for channel, end in zip(channels, ends, strict=True):
+            end.setblocking(False)
+            await channel.open(end)
+        serving = [asyncio.create_task(channel.serve()) for channel in channels]
+        async with asyncio.timeout(HANG_SECONDS):
+            await body(*channels)
+            for channel in channels:
+                channel.close()
+            await asyncio.gather(*serving)
+
+    asyncio.run(main())
+
+
+def test_both_ends_ask_and_answer() -> None:
+    async def left(body: Body) -> Body:
+        assert body == Forget("a", "1")
+        return Done()
+
+    async def right(body: Body) -> Body:
+        assert body == Count()
+        return Counters(answered={("oip", "a", "200"): 3})
+
+    async def body(here: Channel, there: Channel) -> None:
+        counted = await here.ask(Count())
+        assert isinstance(counted, Counters) and counted.answered == {("oip", "a", "200"): 3}
+        assert await there.ask(Forget("a", "1")) == Done()
+
+    talk(left, right, body)
+
+
+def test_many_questions_at_a_time_get_each_its_own_answer() -> None:
+    async def right(body: Body) -> Body:
+        assert isinstance(body, Forget)
+        # The first comes back last.
+        await asyncio.sleep((200 - int(body.version)) / 2000)
+        return Problem("BundleError", body.version) if int(body.version) % 2 else Open(name="a", version=body.version, path="")
+
+    async def body(here: Channel, there: Channel) -> None:
+        answers = await asyncio.gather(*(here.ask(Forget("a", str(number))) for number in range(200)), return_exceptions=True)
+        for number, answer in enumerate(answers):
+            if number % 2:
+                assert isinstance(answer, errors.BundleError) and answer.message == str(number)
+            else:
+                assert isinstance(answer, Open) and answer.version == str(number)
+
+    talk(silence, right, body)
+
+
+ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.RoadworthyError)]
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_our_errors_come_back_as_themselves(kind: type[errors.RoadworthyError]) -> None:
+    async def right(body: Body) -> Body:
+        raise kind("it is so")
+
+    async def body(here: Channel, there: Channel) -> None:
+        with pytest.raises(errors.RoadworthyError, match="it is so") as caught:
+            await here.ask(Count())
+        assert type(caught.value) is kind
+
+    talk(silence, right, body)
+
+
+def test_when_to_come_again_comes_along() -> None:
+    async def right(body: Body) -> Body:
+        raise errors.Unavailable("later", after=7.5)
+
+    async def body(here: Channel, there: Channel) -> None:
+        with pytest.raises(errors.Unavailable) as caught:
+            await here.ask(Count())
+        assert caught.value.after == 7.5
+
+    talk(silence, right, body)
+
+
+def test_an_error_of_another_room_comes_back_as_what_it_is_a_kind_of() -> None:
+    async def right(body: Body) -> Body:
+        raise Gone("a third one ended")
+
+    async def body(here: Channel, there: Channel) -> None:
+        with pytest.raises(errors.Unavailable, match="a third one ended") as caught:
+            await here.ask(Count())
+        assert type(caught.value) is errors.Unavailable, "the other end is there"
+
+    talk(silence, right, body)
+
+
+def test_a_foreign_error_is_one_sentence_there_and_a_traceback_here(caplog: pytest.LogCaptureFixture) -> None:
+    async def right(body: Body) -> Body:
+        raise ZeroDivisionError("a secret")
+
+    async def body(here: Channel, there: Channel) -> None:
+        with pytest.raises(errors.StepFailed) as caught:
+            await here.ask(Count())
+        assert "ZeroDivisionError" in caught.value.message and "secret" not in caught.value.message
+
+    with caplog.at_level(logging.ERROR, "roadworthy"):
+        talk(silence, right, body)
+    assert caplog.records[0].exc_info
+
+
+@pytest.mark.parametrize("kind", ["annotations", "ClassVar", "__name__", "__builtins__", "inspect", "", "Exception", "raised"])
+def test_only_our_errors_are_made_from_a_name(kind: str) -> None:
+    problem = raised(Problem(kind, "words", after=2.0))
+    assert type(problem) is errors.RoadworthyError and problem.message == "words"
+
+
+def test_whoever_asked_is_told_that_the_other_end_is_gone() -> None:
+    async def right(body: Body) -> Body:
+        await asyncio.Event().wait()
+        return Done()
+
+    async def body(here: Channel, there: Channel) -> None:
+        asked = [asyncio.create_task(here.ask(Count())) for _ in range(20)]
+        await asyncio.sleep(0.05)
+        there.close()
+        for answer in await asyncio.gather(*asked, return_exceptions=True):
+            assert isinstance(answer, Gone)
+        with pytest.raises(Gone):
+            await here.ask(Count())
+
+    talk(silence, right, body)
+
+
+def test_nothing_is_asked_of_an_end_that_was_never_there() -> None:
+    with pytest.raises(Gone):
+        asyncio.run(Channel(silence).ask(Drain()))
+
+
+def test_who_does_not_wait_for_the_answer_keeps_nobody_from_theirs() -> None:
+    finished: list[str] = []
+
+    async def right(body: Body) -> Body:
+        assert isinstance(body, Forget)
+        await asyncio.sleep(0.1)
+        finished.append(body.version)
+        return Done()
+
+    async def body(here: Channel, there: Channel) -> None:
+        leaves = asyncio.create_task(here.ask(Forget("a", "1")))
+        await asyncio.sleep(0.02)
+        leaves.cancel()
+        assert await here.ask(Forget("a", "2")) == Done()
+        assert finished == ["1", "2"], "what was asked is done"
+
+    talk(silence, right, body)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\xde\xad\xbe\xef" * 16,
+        b"\xff" * 9,
+        b"\x03\0\0\0\x01\0\0\0\0abc",
+        b"\x02\0\0\0\x01\0\0\0\x01\xa1\xff",
+        b"\x0c\0\0\0\x01\0\0\0\0\x81\xa4type\xa5Wrong",
+        b"\x10\x27\0\0\x01\0\0\0\0" + b"\x91" * 10_000,
+    ],
+    ids=["noise", "endless", "no body", "no text", "no such body", "deep"],
+)
+def test_garbage_ends_the_talk(garbage: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        channel = Channel(silence)
+        await channel.open(ours)
+        serving = asyncio.create_task(channel.serve())
+        asked = asyncio.create_task(channel.ask(Count()))
+        await asyncio.sleep(0)
+        with theirs:
+            theirs.sendall(garbage)
+            async with asyncio.timeout(HANG_SECONDS):
+                await serving
+                with pytest.raises(Gone):
+                    await asked
+
+    with caplog.at_level(logging.ERROR, "roadworthy"):
+        asyncio.run(main())
+    assert "cannot be understood" in caplog.text

@@ -1,0 +1,125 @@
+"""Functions for children to run: well behaved and not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from dataclasses import dataclass
+
+from roadworthy.core.errors import SourceRefused
+
+
+@dataclass(frozen=True)
+class Number:
+    value: int
+
+
+def double(number: Number) -> Number:
+    print("a line on standard output is no answer")
+    return Number(number.value * 2)
+
+
+def process_id(number: Number) -> Number:
+    return Number(os.getpid())
+
+
+def die(number: Number) -> Number:
+    os.kill(os.getpid(), number.value)
+    time.sleep(60)
+    return number
+
+
+def leave(number: Number) -> Number:
+    os._exit(number.value)
+
+
+def sleep(number: Number) -> Number:
+    time.sleep(number.value)
+    return number
+
+
+def sleep_in_a_grandchild(number: Number) -> Number:
+    import subprocess
+
+    subprocess.run(["sleep", "600"], check=False)
+    return number
+
+
+def fill(number: Number) -> Number:
+    hoard = []
+    while True:
+        hoard.append(b"x" * 2**24)
+        time.sleep(0.005)
+
+
+def fill_at_once(number: Number) -> Number:
+    return Number(len(b"x" * (number.value * 2**20)))
+
+
+def refuse(number: Number) -> Number:
+    raise SourceRefused("it asks for os.system", detail="deep")
+
+
+def stumble(number: Number) -> Number:
+    raise ZeroDivisionError("by nothing\nat all")
+
+
+def full(number: Number) -> Number:
+    raise OSError(28, "No space left on device")
+
+
+def hang_up_on_signals(number: Number) -> Number:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(number.value)
+    return number
+
+
+def leave_a_file(number: Number) -> Number:
+    """Leaves a temporary file behind, as libraries do that trust in being asked to tidy up."""
+    with tempfile.NamedTemporaryFile(prefix="left-behind-", delete=False) as file:
+        return Number(len(file.name))
+
+
+@dataclass(frozen=True)
+class Text:
+    value: str
+
+
+def import_file(file: Text) -> Text:
+    """The value of ``FOUND`` in the user's file, or what it raised."""
+    from roadworthy.core.isolation import confinement, usercode
+
+    try:
+        return Text(str(getattr(usercode.module(file.value), "FOUND", "")))
+    except Exception as problem:
+        return Text(f"{type(problem).__name__}{confinement.explained(problem)}")
+
+
+@dataclass(frozen=True)
+class Used:
+    """The instructions that two libraries use in this process, in their own words."""
+
+    torch: str
+    openvino: str
+
+
+def used_instructions(number: Number) -> Used:
+    """By ATen, and by OpenVINO for a float32 convolution."""
+    import sys
+
+    import numpy as np
+    import torch
+
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+    from openvino import opset8
+
+    x = opset8.parameter([2, 8, 16, 16], dtype=np.float32)
+    y = opset8.convolution(x, opset8.constant(np.ones((16, 8, 3, 3), np.float32)), [1, 1], [0, 0], [0, 0], [1, 1])
+    compiled = openvino.Core().compile_model(openvino.Model([y], [x]), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    kernels = {
+        op.get_rt_info()["layerType"].value: op.get_rt_info()["primitiveType"].value for op in compiled.get_runtime_model().get_ops()
+    }
+    return Used(torch.backends.cpu.get_cpu_capability(), kernels["Convolution"])

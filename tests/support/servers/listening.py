@@ -1,0 +1,193 @@
+"""An HTTP listener in a thread of the test's own process: the server's real connections and App over a protocol made for the test."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import uvloop
+
+from roadworthy.core.errors import InvalidRequest, RequestError, Unavailable
+from roadworthy.serving.engine.counters import Counters
+from roadworthy.serving.engine.dataplane import DataPlane
+from roadworthy.serving.limits import Limits
+from roadworthy.serving.observability.logs import RequestLog
+from roadworthy.serving.protocols import Call, Protocol, Reply, Right
+from roadworthy.serving.registry.commands import AnyCommand
+from roadworthy.serving.transports.http.app import EVERY_RIGHT, App
+from roadworthy.serving.transports.http.auth import EVERYBODY, Access
+from roadworthy.serving.transports.http.browser_origin import rules
+from roadworthy.serving.transports.http.connection import Connection
+from roadworthy.serving.transports.http.connection_pool import Connections
+from support.waiting import HANG_SECONDS
+
+
+class Rehearsal:
+    """A protocol under /t: each path does one thing that a real one may do."""
+
+    name = "rehearsal"
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.started: list[str] = []
+        self.finished: list[str] = []
+        self.gate = threading.Event()
+
+    def owns(self, path: str) -> bool:
+        return path.startswith("/t/")
+
+    def right(self, method: str, path: str) -> Right:
+        if path.startswith("/t/health"):
+            return "open"
+        return "management" if path.startswith("/t/manage") else "inference"
+
+    async def handle(self, call: Call) -> Reply:
+        self.calls.append(call)
+        match call.path.split("/")[2:]:
+            case ["echo", *_] | ["health"] | ["manage"]:
+                return Reply(200, call.body, b"text/plain", model="m")
+            case ["big", size]:
+                return Reply(200, b"x" * int(size), b"application/octet-stream")
+            case ["json", size]:
+                return Reply(200, b'"' + b"x" * int(size) + b'"')
+            case ["slow", seconds]:
+                self.started.append(call.query)
+                await asyncio.sleep(float(seconds))
+                self.finished.append(call.query)
+                return Reply(200, call.query.encode(), b"text/plain", model="m")
+            case ["held"]:
+                self.started.append(call.query)
+                while not self.gate.is_set():
+                    await asyncio.sleep(0.01)
+                return Reply(200, call.query.encode(), b"text/plain", model="m")
+            case ["fail"]:
+                raise ZeroDivisionError("on purpose")
+            case ["cancelled"]:
+                raise asyncio.CancelledError
+            case ["busy"]:
+                raise Unavailable("too many", after=2.1)
+            case ["wrong"]:
+                raise InvalidRequest("no")
+            case ["nothing"]:
+                return Reply(204, b"")
+        return Reply(404, b"{}")
+
+    def refuse(self, problem: RequestError) -> Reply:
+        return Reply(problem.status, b'{"rehearsal":"%b"}' % problem.message.encode())
+
+
+class Listening:
+    """``with Listening() as listening``: listens on a free port of loopback until the end of the block."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        protocols: Sequence[Protocol] | None = None,
+        access: Access = EVERYBODY,
+        rights: frozenset[Right] = EVERY_RIGHT,
+        cors: Sequence[str] = (),
+        hosts: Sequence[str] = ("*",),
+        requests: RequestLog | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.protocol = Rehearsal()
+        self.limits = limits or Limits()
+        self.counters = Counters()
+        self._options: dict[str, Any] = {
+            "access": access,
+            "rights": rights,
+            "browser_rules": rules("127.0.0.1", hosts, cors, secure=tls is not None),
+            "requests": requests,
+        }
+        self._protocols = protocols if protocols is not None else (self.protocol,)
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setblocking(False)
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()))
+        self._up = threading.Event()
+
+    def __enter__(self) -> Listening:
+        self._thread.start()
+        assert self._up.wait(HANG_SECONDS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(HANG_SECONDS)
+        self._listener.close()
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """What ``function`` returns on the loop's thread, awaited where it is to be."""
+
+        async def there() -> Any:
+            result = function()
+            return await result if asyncio.iscoroutine(result) else result
+
+        return asyncio.run_coroutine_threadsafe(there(), self.loop).result(HANG_SECONDS)
+
+    def connect(self) -> socket.socket:
+        """A client's socket."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=HANG_SECONDS)
+
+    def talk(self, *pieces: bytes, pause: float = 0.0) -> bytes:
+        """Send ``pieces``, ``pause`` seconds between, and read until the server closes."""
+        with self.connect() as client:
+            for piece in pieces:
+                try:
+                    client.sendall(piece)
+                except ConnectionError:
+                    break
+                time.sleep(pause)
+            return everything(client)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
+
+    async def _serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._end = asyncio.Event()
+        self.connections = Connections(self.limits)
+        self.plane = DataPlane(limits=self.limits, manage=_unmanaged, totals=self._totals, counters=self.counters)
+        self.app = App(self.plane, self._protocols, **self._options)
+        accepting = asyncio.create_task(self._accept())
+        self._up.set()
+        await self._end.wait()
+        accepting.cancel()
+        self.connections.abort()
+        await asyncio.sleep(0)
+
+    async def _accept(self) -> None:
+        async with asyncio.TaskGroup() as connecting:
+            while True:
+                client, _ = await self.loop.sock_accept(self._listener)
+                connecting.create_task(self._connect(client))
+
+    async def _connect(self, client: socket.socket) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: Connection(self.app, self.connections), client, ssl=self._tls)
+        except OSError:
+            client.close()
+
+    async def _totals(self) -> Counters:
+        return self.counters
+
+
+async def _unmanaged(command: AnyCommand) -> None:
+    raise InvalidRequest("nothing is managed here")
+
+
+def everything(client: socket.socket) -> bytes:
+    """What comes until the other side closes; a reset is a fault."""
+    found = b""
+    while data := client.recv(1 << 16):
+        found += data
+    return found
