@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.load import keras_calls, keras_watch, prove, running
-from roadworthy.build.load.opened import Model
+from roadworthy.build.load import inputs, keras_calls, keras_watch, prove, running
+from roadworthy.build.load.opened import Model, SameAnswer
 from roadworthy.core.errors import SourceError
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import BYTES, Array, Arrays, Signature
@@ -39,8 +39,8 @@ class Live:
             self.largest = feeds
         return answers
 
-    def blame(self, first: Arrays, second: Arrays) -> str:
-        return keras_watch.blame(self.bound(tuple(first)), first, second)
+    def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
+        return keras_watch.locate(self.bound(tuple(first)), first, second, same)
 
     def seed(self, seed: int) -> None:
         """Python's, NumPy's and TensorFlow's generators."""
@@ -96,16 +96,16 @@ def _model(live: Live, keep: Callable[[Signature, Path], Graph], said: tuple[str
     if forced:
         notes = (*notes, f"the model calls {', '.join(forced)} with training=True, whatever it is told itself")
     parameters = sum(math.prod(weight.shape) for weight in live.model.weights)
-    return Model(live.answer, live.inputs, keep, parameters, live.seed, live.blame, (*said, *mode), notes)
+    return Model(live.answer, live.inputs, keep, parameters, live.seed, live.locate, (*said, *mode), notes)
 
 
 def _modes(live: Live) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Told by one call on made samples where all sizes are known; the proofs that follow do not rest on it."""
     specs = live.inputs
-    if not specs or any(spec.dtype == BYTES or any(isinstance(size, str) for size in spec.shape[1:]) for spec in specs):
+    if not specs or any(spec.dtype == BYTES or spec.open_sizes for spec in specs):
         return ("the model is called with training=False",), ()
     try:
-        size = next((size for spec in specs for size in spec.shape[:1] if isinstance(size, int)), 2)
+        size = inputs.stated_samples(specs) or 2
         sentence, forced = keras_watch.modes(live.bound(tuple(spec.name for spec in specs)), running.draw(specs, size, None))
     except Exception:
         # What is wrong with the call is for the proofs to say, in their words.

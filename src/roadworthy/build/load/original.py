@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 
 from roadworthy.build.load import Loaded, forward, hooks, pickled, prove, settle, weights
 from roadworthy.build.load.made import Making
-from roadworthy.build.load.opened import Model, Opened
+from roadworthy.build.load.opened import Model, Opened, SameAnswer
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Source
@@ -40,7 +40,7 @@ def settle_and_save(
         return Graph("module", path, signature, route="the original")
 
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    model = Model(live.call, specs, keep, parameters, _seed, live.blame, proofs, notes)
+    model = Model(live.call, specs, keep, parameters, _seed, live.locate, proofs, notes)
     with torch.random.fork_rng(devices=[]):
         return settle.settle_and_keep(model, specs, samples, out, allow=allow, making=making)
 
@@ -79,9 +79,9 @@ class _Live:
         self.plain = isinstance(answer, Tensor)
         return {name: hooks.array(tensor) for name, tensor in found}
 
-    def blame(self, first: Arrays, second: Arrays) -> str:
+    def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
         """The part of the module whose answers begin to differ."""
-        return hooks.blame(self.forward, self.module, self.tensors(first), self.tensors(second), prove.alike(first, second))
+        return hooks.locate(self.forward, self.module, self.tensors(first), self.tensors(second), same)
 
 
 def _seed(seed: int) -> None:
@@ -101,7 +101,7 @@ def _to_inference(module: Any, *, graph: bool, allow: bool) -> str:
     if stuck:
         more = f" and {len(stuck) - 4} more" if len(stuck) > 4 else ""
         sentence = f"{', '.join(stuck[:4])}{more} {'stays' if len(stuck) == 1 else 'stay'} in training mode after eval()"
-        return prove.found(sentence, allow)
+        return prove.training_found(sentence, allow)
     return "after eval() no part of the model is in training mode"
 
 

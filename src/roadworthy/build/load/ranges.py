@@ -14,11 +14,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from roadworthy.build.load import prove, running
+from roadworthy.build.load import inputs, prove, running
 from roadworthy.build.load.made import NORMAL, Draw, Fill, covers, first, rows
 from roadworthy.build.load.opened import Model
 from roadworthy.core.errors import DataError, RoadworthyError, SourceError
-from roadworthy.core.types import BYTES, Array, Arrays, Range, TensorSpec
+from roadworthy.core.types import BYTES, Array, Arrays, Range, Signature, TensorSpec
 
 SIZES = (2, 1, 4, 8, 16, 32, 64, 128, 256)
 """Batch sizes to try the model at, where it does not say its own."""
@@ -53,7 +53,7 @@ def learn(model: Model, specs: tuple[TensorSpec, ...], ranges: tuple[Range, ...]
 def _begun(model: Model, specs: tuple[TensorSpec, ...], ranges: tuple[Range, ...]) -> _Prober:
     """A prober whose fills the model takes, without a NaN where that can be had."""
     choices = [first(spec, ranges) for spec in specs]
-    fixed = next((size for spec in specs for size in spec.shape[:1] if isinstance(size, int)), None)
+    fixed = inputs.stated_samples(specs)
     fallback: _Prober | None = None
     problem: SourceError | None = None
     for size, fills in _turns(choices, (fixed,) if fixed else SIZES):
@@ -116,8 +116,7 @@ class _Prober:
         answers = []
         for start in range(0, count, self._size):
             chosen = np.minimum(np.arange(start, start + self._size), count - 1)
-            call = {spec.name: feeds[spec.name][chosen] for spec in self._specs}
-            call = {spec.name: call[spec.name] if spec.shape else np.asarray(call[spec.name][0]) for spec in self._specs}
+            call = Signature(self._specs, ()).to_call({spec.name: feeds[spec.name][chosen] for spec in self._specs})
             answers.append(running.answer(self._model, call))
         return answers
 
