@@ -62,7 +62,7 @@ def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, shop: 
 def _size(image: ImageInput, specs: tuple[TensorSpec, ...]) -> tuple[int, int] | None:
     """Height and width of a sample."""
     _, shape = spec.sample_spec(image)
-    known = specs[0].shape[1:] if specs and len(specs[0].shape) == len(shape) + 1 else shape
+    known = specs[0].sample_shape if specs and len(specs[0].sample_shape) == len(shape) else shape
     sizes = [size if size is not None else other for size, other in zip(shape, known, strict=True)]
     height, width = sizes[1:] if image.layout == "CHW" else sizes[:2]
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None

@@ -6,14 +6,17 @@ import numpy as np
 
 from roadworthy.core.types import Array
 
+NUMBERS = "fiubc"
+"""The kinds of dtypes that are numbers; byte strings are not."""
 ROWS = 256
 """Rows that are read at a time: the answers of a whole evaluation may not fit in memory."""
 
 
 def scale_of(array: Array) -> float:
-    """The largest finite magnitude of ``array`` (numbers of any shape and dtype), 1 where it has none or is zero throughout."""
+    """The largest finite magnitude of ``array`` (any shape and dtype), 1 where it has none or is zero throughout."""
     largest = 0.0
-    for start in range(0, len(array) if array.ndim else 0, ROWS):
+    array = np.atleast_1d(array)
+    for start in range(0, len(array) if array.dtype.kind in NUMBERS else 0, ROWS):
         magnitudes = np.abs(_wide(np.asarray(array[start : start + ROWS])))
         largest = max(largest, float(np.max(magnitudes, where=np.isfinite(magnitudes), initial=0.0)))
     return largest or 1.0
@@ -27,7 +30,7 @@ def output_error(got: Array, want: Array, scale: float) -> float:
     """
     if got.shape != want.shape:
         return float("inf")
-    if {got.dtype.kind, want.dtype.kind} - set("fiubc"):
+    if {got.dtype.kind, want.dtype.kind} - set(NUMBERS):
         return 0.0 if np.array_equal(got, want) else float("inf")
     # Whole numbers beyond 2**53 that differ may be one number in float64.
     least = np.where(got == want, 0.0, 1.0) if want.dtype.kind in "iub" and got.dtype.kind in "iub" else 0.0

@@ -86,7 +86,7 @@ class _Track:
             mapped, count = self.entry.samples.open(), self.entry.samples.count
             several = range(min(FEEDS, count) if batch == 1 else 1)
             self._feeds[batch] = [
-                {name: np.ascontiguousarray(array[(np.arange(batch) + first) % count]) for name, array in mapped.items()}
+                self.entry.signature.to_call({name: array[(np.arange(batch) + first) % count] for name, array in mapped.items()})
                 for first in several
             ]
         return self._feeds[batch]

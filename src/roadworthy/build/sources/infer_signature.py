@@ -51,18 +51,19 @@ def _kept(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet, out: 
         for name in dict.fromkeys(name for answer in answers.values() for name in answer)
     )
     symbolic, batch = len(sizes) > 1, max(sizes)
-    rows = symbolic or all(len(spec.shape) > 1 and spec.shape[0] == batch for spec in (*specs, *outputs))
-    subject = inference_mode.Subject(model, specs, outputs, batch, symbolic, rows)
-    proofs = (*model.proofs, *inference_mode.prove(subject, samples, allow=allow))
+    rows = symbolic or all(len(spec.shape) > 1 and spec.samples == batch for spec in (*specs, *outputs))
+    signature = Signature(specs, outputs, limit)
+    case = inference_mode.ModelUnderProof(model, signature, batch, symbolic, rows)
+    proofs = (*model.proofs, *inference_mode.prove(case, samples, allow=allow))
     most = () if limit is None else (f"the model takes at most {limit} {'sample' if limit == 1 else 'samples'} a call",)
-    graph = model.keep(Signature(specs, outputs, limit), out)
+    graph = model.keep(signature, out)
     return Loaded(graph, model.parameters, proofs, (*model.notes, *most))
 
 
 def _sizes(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet) -> tuple[tuple[TensorSpec, ...], tuple[int, ...], int | None]:
     """The specs, the batch sizes the model was seen to take (ascending), and the largest when there is one."""
     if not all(spec.batched for spec in specs):
-        size = next((size for spec in specs for size in spec.shape[:1] if isinstance(size, int)), 1)
+        size = inputs.stated_samples(specs) or 1
         return tuple(spec.fixed(size) for spec in specs), (size,), size
     taken = [size for size in SIZES if _takes(model, specs, samples, size)]
     if {1, 2} <= set(taken):

@@ -43,6 +43,11 @@ def of_samples(samples: SampleSet | None) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(name, str(array.dtype), (BATCH, *array.shape[1:])) for name, array in samples.open().items())
 
 
+def stated_samples(specs: tuple[TensorSpec, ...]) -> int | None:
+    """The number of samples in a call, where one of ``specs`` states it."""
+    return next((spec.samples for spec in specs if isinstance(spec.samples, int)), None)
+
+
 def refuse_open(specs: tuple[TensorSpec, ...]) -> None:
     """UsageError where a size other than the batch is still open."""
     for spec in specs:
@@ -50,8 +55,10 @@ def refuse_open(specs: tuple[TensorSpec, ...]) -> None:
             raise UsageError(
                 f"the model leaves the shape of {spec.name!r} open; say it, for example --input '{spec.name}:{spec.dtype}[batch,224,224,3]'"
             )
-        if open_sizes := [str(size) for size in spec.shape[1:] if isinstance(size, str)]:
-            raise UsageError(f"the model leaves {', '.join(open_sizes)} of {spec} open; say the sizes it is to be deployed with: --input")
+        if spec.open_sizes:
+            raise UsageError(
+                f"the model leaves {', '.join(spec.open_sizes)} of {spec} open; say the sizes it is to be deployed with: --input"
+            )
 
 
 def refuse_type(spec: TensorSpec, path: Path) -> None:
@@ -68,7 +75,7 @@ def agree(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...]) -> tuple[
     matched = len(known) == len(said) and all(_same(own, other) for own, other in zip(known, said, strict=True))
     if not matched:
         raise UsageError(f"the inputs were said to be {listed(said)}, and are {listed(known)}")
-    return tuple(replace(own, name=other.name, shape=_closed(own.shape, other.shape)) for own, other in zip(known, said, strict=True))
+    return tuple(replace(own, name=other.name, shape=_closed(own, other)) for own, other in zip(known, said, strict=True))
 
 
 def listed(specs: tuple[TensorSpec, ...]) -> str:
@@ -89,14 +96,17 @@ def _closed_by(known: tuple[TensorSpec, ...], given: tuple[TensorSpec, ...], wor
     by_name = {spec.name: spec for spec in given}
     if wrong := [own for own in known if own.name in by_name and not _same(own, by_name[own.name])]:
         raise UsageError(f"{wrong[0].name!r} was {words} {by_name[wrong[0].name]}, and the model takes {wrong[0]}")
-    return tuple(replace(own, shape=_closed(own.shape, by_name[own.name].shape)) if own.name in by_name else own for own in known)
+    return tuple(replace(own, shape=_closed(own, by_name[own.name])) if own.name in by_name else own for own in known)
 
 
-def _closed(own: tuple[int | str, ...], said: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """The file's sizes, with what it leaves open, apart from the batch, as it was said."""
-    if ANY_RANK in own:
-        return said
-    return tuple(b if isinstance(a, str) and (axis or isinstance(b, int)) else a for axis, (a, b) in enumerate(zip(own, said, strict=True)))
+def _closed(own: TensorSpec, said: TensorSpec) -> tuple[int | str, ...]:
+    """The sizes of ``own``; those that it leaves open are the sizes of ``said``, where a symbol cannot replace the batch."""
+    if ANY_RANK in own.shape:
+        return said.shape
+    return tuple(
+        b if isinstance(a, str) and (axis != own.sample_axis or isinstance(b, int)) else a
+        for axis, (a, b) in enumerate(zip(own.shape, said.shape, strict=True))
+    )
 
 
 def _same(own: TensorSpec, other: TensorSpec) -> bool:
@@ -105,5 +115,6 @@ def _same(own: TensorSpec, other: TensorSpec) -> bool:
     if ANY_RANK in own.shape:
         return True
     return all(
-        a == b or isinstance(a, str) or (axis == 0 and b == BATCH) for axis, (a, b) in enumerate(zip(own.shape, other.shape, strict=True))
+        a == b or isinstance(a, str) or (axis == own.sample_axis and b == BATCH)
+        for axis, (a, b) in enumerate(zip(own.shape, other.shape, strict=True))
     )

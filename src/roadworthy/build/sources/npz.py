@@ -33,7 +33,7 @@ def read(source: Source, inputs: tuple[TensorSpec, ...], out: Path) -> tuple[Gra
         )
     features, classes = weight.shape
     spec = inputs[0] if inputs else TensorSpec("input", "float32", (BATCH, features))
-    sizes = [size for size in spec.shape[1:] if isinstance(size, int)]
+    sizes = [size for size in spec.sample_shape if isinstance(size, int)]
     if len(inputs) > 1 or not spec.batched or math.prod(sizes) != features:
         raise SourceError(f"{source.path} takes one input of {features} features a sample, and not {', '.join(map(str, inputs))}")
     path = out / "model.npz"

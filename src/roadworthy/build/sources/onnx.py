@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.build.sources import inputs
-from roadworthy.build.sources.model import Model
+from roadworthy.build.sources.model import Model, SameAnswer
 from roadworthy.build.sources.parsers import onnx as parsers_onnx
 from roadworthy.build.sources.parsers import protobuf
 from roadworthy.build.sources.parsers.onnx import Onnx
@@ -55,8 +55,8 @@ def read(source: Source) -> Model:
         return Graph(FORMAT, path, signature, route="the original", precision=precision)
 
     parameters = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
-    blame = _Nodes(model).blame
-    return Model(call, found.signature.inputs, keep, parameters, blame=blame, proofs=(PROOF,), notes=_notes(found, model))
+    locate = _Nodes(model).locate
+    return Model(call, found.signature.inputs, keep, parameters, locate=locate, proofs=(PROOF,), notes=_notes(found, model))
 
 
 def _check(spec: TensorSpec, path: Path) -> None:
@@ -132,7 +132,7 @@ def _notes(found: Onnx, model: Any) -> tuple[str, ...]:
 
 
 class _Nodes:
-    """The operators that are written into the file as training leaves them: what a failed proof is blamed on."""
+    """The operators that are written into the file as training leaves them: they explain a proof that fails."""
 
     def __init__(self, model: Any) -> None:
         values = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -141,7 +141,7 @@ class _Nodes:
         self._random = [node for node in nodes if node.op_type in RANDOM or (node.op_type == "Dropout" and _trains(node, values))]
         self._batch = [node for node in nodes if node.op_type == "BatchNormalization" and _attribute(node, "training_mode")]
 
-    def blame(self, first: Arrays, second: Arrays) -> str:
+    def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
         """The first such node, in words; LookupError where the graph has none of the kind that would explain it."""
         again = all(np.array_equal(array, second[name]) for name, array in first.items())
         node = next(iter(self._random if again else self._batch), None)

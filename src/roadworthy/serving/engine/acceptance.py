@@ -32,7 +32,8 @@ def accept(request: AcceptanceRequest) -> Acceptance:
     if unsteady:
         return Acceptance(tuple(sorted(unsteady)))
     with Model.open(request.path, spin=False) as model:
-        model.rank(read_golden(request.path, manifest).outputs)
+        golden, first = read_golden(request.path, manifest), manifest.signature.outputs[0]
+        model.rank({first.name: first.to_call(golden.outputs[first.name])})
         if model.variant.name != manifest.variants[0].name:
             raise BundleError(f"a server refuses the new bundle's winner: {'; '.join(model.notes)}")
     return Acceptance()

@@ -73,7 +73,7 @@ def batches(model: Model, feeds: Arrays, most: float) -> tuple[int, dict[int, fl
 def _call(model: Model, feeds: Arrays, samples: int) -> float:
     """Seconds of one call with so many samples: the median of a few, of one if that is long."""
     samples = model.signature.call_size(samples)
-    repeated = {name: np.resize(array, (samples, *array.shape[1:])) for name, array in feeds.items()}
+    repeated = model.signature.to_call({name: np.resize(array, (samples, *array.shape[1:])) for name, array in feeds.items()})
     times: list[float] = []
     while len(times) < 9 and sum(times) < 0.03:
         begun = time.perf_counter()

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 
-import numpy as np
-
-from roadworthy.core.types import Array, Arrays
+from roadworthy.core.types import Array, Arrays, Signature
 from roadworthy.runtimes import Checked
 from roadworthy.serving.engine.model import Model
 
@@ -97,36 +95,38 @@ def run_jobs(model: Model, jobs: list[Job]) -> Ran:
     """One call for all of ``jobs``; what went wrong is in the answer, never raised."""
     start = begun = run = time.perf_counter_ns()
     try:
-        given = jobs[0].given if len(jobs) == 1 else _joined(jobs)
+        given = jobs[0].given if len(jobs) == 1 else _joined(model.signature, jobs)
         begun = run = time.perf_counter_ns()
         outputs = model.answer(given)
         run = time.perf_counter_ns()
-        parts = [outputs] if len(jobs) == 1 else _parted(outputs, jobs)
+        parts = [outputs] if len(jobs) == 1 else _parted(model.signature, outputs, jobs)
         return Ran(parts, None, (start, begun, run, time.perf_counter_ns()))
     except Exception as problem:
         return Ran([], problem, (start, begun, run, time.perf_counter_ns()))
 
 
-def kind_of(feeds: Arrays) -> tuple[object, ...]:
+def kind_of(signature: Signature, feeds: Arrays) -> tuple[object, ...]:
     """What ``Job.kind`` is for ``feeds``."""
-    return tuple((name, array.dtype.char, array.shape[1:]) for name, array in feeds.items())
+    arrays = [(spec, feeds[spec.name]) for spec in signature.inputs]
+    return tuple((spec.name, array.dtype.char, spec.shape_of_one(array)) for spec, array in arrays)
 
 
-def _joined(jobs: list[Job]) -> Checked:
+def _joined(signature: Signature, jobs: list[Job]) -> Checked:
     """What was checked apart, of one kind, as one: the only copy on its way, which also lays out in order what was strided."""
-    feeds = {name: np.concatenate([job.given.feeds[name] for job in jobs]) for name in jobs[0].given.feeds}
+    feeds = {spec.name: spec.joined([job.given.feeds[spec.name] for job in jobs]) for spec in signature.inputs}
     return Checked(feeds, sum(job.samples for job in jobs))
 
 
-def _parted(outputs: Arrays, jobs: list[Job]) -> list[Arrays]:
+def _parted(signature: Signature, outputs: Arrays, jobs: list[Job]) -> list[Arrays]:
     """Each request's own rows of every output; views, not copies. Raises where an output has not one row for each sample."""
     parts: list[dict[str, Array]] = [{} for _ in jobs]
     samples = sum(job.samples for job in jobs)
-    for name, array in outputs.items():
-        if array.shape[:1] != (samples,):
-            raise Inseparable(f"output {name!r} of {samples} samples has shape {list(array.shape)}")
+    for spec in signature.outputs:
+        array = outputs[spec.name]
+        if spec.count(array) != samples:
+            raise Inseparable(f"output {spec.name!r} of {samples} samples has shape {list(array.shape)}")
         start = 0
         for part, job in zip(parts, jobs, strict=True):
-            part[name] = array[start : start + job.samples]
+            part[spec.name] = spec.take(array, slice(start, start + job.samples))
             start += job.samples
     return list(parts)

@@ -43,7 +43,7 @@ class GoldenCheck:
 
 @dataclass(frozen=True)
 class Prediction:
-    """``outputs`` by name, samples first, and for each sample its top classes, best first (empty where the first output has none)."""
+    """``outputs`` by name, in the layout of the signature; for each sample its top classes, best first (none without a class axis)."""
 
     outputs: Arrays
     ranked: tuple[tuple[Ranked, ...], ...]
@@ -114,7 +114,7 @@ class Model:
     def takes_files(self) -> bool:
         """Whether a sample is one byte string, so that any file is a sample as it is."""
         (first, *rest) = self.signature.inputs
-        return not rest and first.dtype == BYTES and len(first.shape) == 1 and not self.takes_images
+        return not rest and first.dtype == BYTES and len(first.shape) == 1 and first.samples is not None and not self.takes_images
 
     @property
     def ranks(self) -> bool:
@@ -136,9 +136,10 @@ class Model:
     def rank(self, outputs: Arrays) -> tuple[tuple[Ranked, ...], ...]:
         """For each sample its top classes, best first; empty where the first output has none."""
         first = self.signature.outputs[0]
+        samples = first.count(outputs[first.name]) or 0
         if not self.ranks:
-            return ((),) * (len(outputs[first.name]) if outputs[first.name].ndim else 0)
-        return read_out(self.contract.answer, {first.name: outputs[first.name]}, first.quantization)
+            return ((),) * samples
+        return read_out(self.contract.answer, {first.name: first.to_rows(outputs[first.name], samples)}, first.quantization)
 
     def prove(self, golden: Golden, batch: int) -> None:
         """Check the golden answers in calls of every power of two up to ``batch`` samples, of three and of ``batch``, samples repeated.
@@ -190,7 +191,7 @@ class Model:
             if self.contract.image is None or not self.takes_images:
                 raise InvalidRequest(f"{self.name} does not say how an image becomes its input; it takes {_takes(self.signature)}")
             self._preprocessor = Preprocessor(self.contract.image)
-        return {self.signature.inputs[0].name: self._preprocessor.many(items)}
+        return self.signature.to_call({self.signature.inputs[0].name: self._preprocessor.many(items)})
 
     def close(self) -> None:
         """Release the runtime's resources."""
@@ -285,13 +286,15 @@ def golden_errors(session: CheckedSession, signature: Signature, golden: Golden,
     Raises BundleError for an output that is missing or has another shape.
     """
     count = len(next(iter(golden.inputs.values())))
+    specs = {spec.name: spec for spec in signature.outputs}
     worst = {name: np.zeros(count) for name in golden.outputs}
     scales = {name: scale_of(array) if array.dtype.kind in "fiub" else 1.0 for name, array in golden.outputs.items()}
     pieces = ((start, start + size) for start in range(0, count, size)) if size else _pieces(signature, count)
     for start, stop in pieces:
-        outputs = session.run({name: array[start:stop] for name, array in golden.inputs.items()})
+        outputs = session.run(signature.to_call({name: array[start:stop] for name, array in golden.inputs.items()}))
         for name, whole in golden.outputs.items():
             want, got = whole[start:stop], outputs.get(name)
+            got = None if got is None else specs[name].to_rows(got, len(want))
             if got is None or got.shape != want.shape:
                 raise BundleError(f"output {name!r} has shape {None if got is None else list(got.shape)}, not {list(want.shape)}")
             errors = [output_error(got[row : row + 1], want[row : row + 1], scales[name]) for row in range(len(want))]
@@ -311,7 +314,7 @@ def _pieces(signature: Signature, count: int) -> Iterator[tuple[int, int]]:
 def _pace(model: Model, golden: Golden) -> float:
     """Seconds for each element of the inputs: the median of up to ten calls with one sample, of one if that is long."""
     start, stop = next(_pieces(model.signature, model.check.samples))
-    feeds = {name: array[start:stop] for name, array in golden.inputs.items()}
+    feeds = model.signature.to_call({name: array[start:stop] for name, array in golden.inputs.items()})
     times: list[float] = []
     while len(times) < 10 and sum(times) < 0.02:
         begun = time.perf_counter()

@@ -104,7 +104,7 @@ class Lane:
         job = Job(
             given,
             sum(array.size for array in feeds.values()),
-            kind_of(feeds),
+            kind_of(self.model.signature, feeds),
             self._loop.create_future(),
             deadline,
             time.perf_counter_ns(),

@@ -6,8 +6,6 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from roadworthy.build.compare.layer_diff.pairs import difference, matched
 from roadworthy.build.compare.layer_diff.recorded import Layer, Recorded
 from roadworthy.core.comparison import LayerPair
@@ -61,7 +59,7 @@ def record(request: LayersRequest) -> Recorded:
         return Recorded(request.out, (), f"a {request.graph.format} graph shows no layers; only its outputs are compared")
     feeds = request.samples.feeds(0, min(request.graph.signature.call_size(request.count), request.samples.count))
     recorded: Recorded = importlib.import_module(f"{__name__}.{reader}").record(
-        request.graph, {name: np.ascontiguousarray(array) for name, array in feeds.items()}, request.out
+        request.graph, request.graph.signature.to_call(feeds), request.out
     )
     return recorded
 

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.sources import inference_mode
+from roadworthy.build.sources import inference_mode, inputs
 from roadworthy.build.sources.keras import call_signature, custom_objects
 from roadworthy.build.sources.keras import model as keras_model
 from roadworthy.build.sources.keras import reader as keras_reader
@@ -40,20 +40,20 @@ def save(model: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
     if not model.built:
         raise SourceError(f"{type(model).__name__} {model.name!r} is not built, so it has no weights yet; call it on a batch first")
     objects = custom_objects.own(keras, model)
-    _, inputs = call_signature.of(model)
+    _, own = call_signature.of(model)
     try:
         _write(model, objects, out / ARCHIVE)
         # On another backend than TensorFlow it cannot be read here; who reads it proves that every weight arrived.
         if reader == "tf_keras" or keras.backend.backend() == "tensorflow":
-            _read_back(model, reader, objects, inputs or said, out)
+            _read_back(model, reader, objects, own or said, out)
         return out / ARCHIVE
     except Exception as problem:
         (out / ARCHIVE).unlink(missing_ok=True)
         why = keras_reader.reason(problem)
-    if not (inputs or said):
+    if not (own or said):
         raise SourceError(f"the model cannot be saved and read again ({why}), and to be exported it needs example_inputs")
     try:
-        return _export(Live(model, reader, trusted=True), inputs or said, out)
+        return _export(Live(model, reader, trusted=True), own or said, out)
     except SourceError:
         raise
     except Exception as problem:
@@ -108,8 +108,8 @@ def _write(model: Any, objects: dict[str, Any], path: Path) -> None:
 def _read_back(model: Any, reader: Reader, objects: dict[str, Any], specs: tuple[TensorSpec, ...], out: Path) -> None:
     """Raises where the saved model does not load, or answers otherwise."""
     twin = tensorflow_keras_model.read(out / ARCHIVE, reader, objects, trusted=True)
-    if specs and not any(spec.dtype == BYTES or any(isinstance(size, str) for size in spec.shape[1:]) for spec in specs):
-        names, feeds = tuple(spec.name for spec in specs), sampling.draw(specs, _size(specs), None)
+    if specs and not any(spec.dtype == BYTES or spec.open_sizes for spec in specs):
+        names, feeds = tuple(spec.name for spec in specs), sampling.draw(specs, inputs.stated_samples(specs) or 2, None)
         live = Live(model, reader, trusted=True).bound(names)
         # A model that never answers twice the same is for the proofs of inference mode to name.
         if inference_mode.difference(live.answer(feeds), live.answer(feeds)) <= inference_mode.SAME:
@@ -144,10 +144,6 @@ def _own_signature(module: Any, tf: Any) -> Any:
 
 def _parameters(function: Any) -> tuple[str, ...]:
     return tuple(inspect.signature(getattr(function, "python_function", function)).parameters)
-
-
-def _size(specs: tuple[TensorSpec, ...]) -> int:
-    return next((size for spec in specs for size in spec.shape[:1] if isinstance(size, int)), 2)
 
 
 def _is_of(model: Any, package: str) -> bool:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.sources import inference_mode
+from roadworthy.build.sources import inference_mode, inputs
 from roadworthy.build.sources.keras import call_signature, layer_hooks
-from roadworthy.build.sources.model import Model
+from roadworthy.build.sources.model import Model, SameAnswer
 from roadworthy.build.sources.samples import sampling
 from roadworthy.core.errors import SourceError
 from roadworthy.core.stages import Graph
@@ -41,8 +41,8 @@ class Live:
             self.largest = feeds
         return answers
 
-    def blame(self, first: Arrays, second: Arrays) -> str:
-        return layer_hooks.blame(self.bound(tuple(first)), first, second)
+    def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
+        return layer_hooks.locate(self.bound(tuple(first)), first, second, same)
 
     def seed(self, seed: int) -> None:
         """Python's, NumPy's and TensorFlow's generators."""
@@ -98,16 +98,16 @@ def _model(live: Live, keep: Callable[[Signature, Path], Graph], said: tuple[str
     if forced:
         notes = (*notes, f"the model calls {', '.join(forced)} with training=True, whatever it is told itself")
     parameters = sum(math.prod(weight.shape) for weight in live.model.weights)
-    return Model(live.answer, live.inputs, keep, parameters, live.seed, live.blame, (*said, *mode), notes)
+    return Model(live.answer, live.inputs, keep, parameters, live.seed, live.locate, (*said, *mode), notes)
 
 
 def _modes(live: Live) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Told by one call on made samples where all sizes are known; the proofs that follow do not rest on it."""
     specs = live.inputs
-    if not specs or any(spec.dtype == BYTES or any(isinstance(size, str) for size in spec.shape[1:]) for spec in specs):
+    if not specs or any(spec.dtype == BYTES or spec.open_sizes for spec in specs):
         return ("the model is called with training=False",), ()
     try:
-        size = next((size for spec in specs for size in spec.shape[:1] if isinstance(size, int)), 2)
+        size = inputs.stated_samples(specs) or 2
         sentence, forced = layer_hooks.modes(live.bound(tuple(spec.name for spec in specs)), sampling.draw(specs, size, None))
     except Exception:
         # What is wrong with the call is for the proofs to say, in their words.

@@ -97,7 +97,7 @@ def rows(spec: TensorSpec, fill: Fill, count: int, generator: np.random.Generato
     """``count`` samples of one input, [count, ...], of all the spans of its ``fill`` in a random order."""
     if spec.dtype == BYTES:
         raise DataError(f"the model takes byte strings ({spec}), and those cannot be made up; give real ones: --data")
-    array = np.empty((count, *(int(size) for size in spec.shape[1:])), spec.dtype)
+    array = np.empty((count, *(int(size) for size in spec.sample_shape)), spec.dtype)
     turns = generator.permutation(np.arange(count) % len(fill.spans))
     for number, span in enumerate(fill.spans):
         array[turns == number] = _drawn(span, (int(np.sum(turns == number)), *array.shape[1:]), array.dtype, generator)

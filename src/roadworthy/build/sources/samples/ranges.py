@@ -14,12 +14,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from roadworthy.build.sources import inference_mode
+from roadworthy.build.sources import inference_mode, inputs
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.samples import sampling
 from roadworthy.build.sources.samples.made import NORMAL, Draw, Fill, covers, first, rows
 from roadworthy.core.errors import DataError, RoadworthyError, SourceError
-from roadworthy.core.types import BYTES, Array, Arrays, Range, TensorSpec
+from roadworthy.core.types import BYTES, Array, Arrays, Range, Signature, TensorSpec
 
 SIZES = (2, 1, 4, 8, 16, 32, 64, 128, 256)
 """Batch sizes to try the model at, where it does not say its own."""
@@ -54,7 +54,7 @@ def learn(model: Model, specs: tuple[TensorSpec, ...], ranges: tuple[Range, ...]
 def _begun(model: Model, specs: tuple[TensorSpec, ...], ranges: tuple[Range, ...]) -> _Prober:
     """A prober whose fills the model takes, without a NaN where that can be had."""
     choices = [first(spec, ranges) for spec in specs]
-    fixed = next((size for spec in specs for size in spec.shape[:1] if isinstance(size, int)), None)
+    fixed = inputs.stated_samples(specs)
     fallback: _Prober | None = None
     problem: SourceError | None = None
     for size, fills in _turns(choices, (fixed,) if fixed else SIZES):
@@ -117,8 +117,7 @@ class _Prober:
         answers = []
         for start in range(0, count, self._size):
             chosen = np.minimum(np.arange(start, start + self._size), count - 1)
-            call = {spec.name: feeds[spec.name][chosen] for spec in self._specs}
-            call = {spec.name: call[spec.name] if spec.shape else np.asarray(call[spec.name][0]) for spec in self._specs}
+            call = Signature(self._specs, ()).to_call({spec.name: feeds[spec.name][chosen] for spec in self._specs})
             answers.append(sampling.answer(self._model, call))
         return answers
 

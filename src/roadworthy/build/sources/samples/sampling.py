@@ -27,12 +27,12 @@ def draw(specs: tuple[TensorSpec, ...], count: int, samples: SampleSet | None, *
         if spec.dtype == BYTES:
             array = _strings(spec, count, real, seed)
         elif real is None:
-            array = _made(spec, (count, *(int(size) for size in spec.shape[1:])), generator)
+            array = _made(spec, (count, *(int(size) for size in spec.sample_shape)), generator)
         else:
             array = cast_exactly(spec.name, real[(np.arange(count) + seed * count) % len(real)], np.dtype(spec.dtype))
             if seed and array.dtype.kind == "f":
                 array = (array * generator.uniform(0.5, 1.0, array.shape)).astype(array.dtype)
-        feeds[spec.name] = array if spec.shape else np.asarray(array[0])
+        feeds[spec.name] = np.asarray(spec.to_call(array), order="C")
     return feeds
 
 
@@ -44,7 +44,7 @@ def _real(spec: TensorSpec, number: int, samples: SampleSet | None) -> Array | N
     if name is None:
         raise DataError(f"the data has no input {spec.name!r}; it holds {', '.join(samples.inputs)}")
     real = samples.open()[name]
-    if spec.dtype != BYTES and (real.dtype.kind not in "biufc" or real.shape[1:] != spec.shape[1:] or not len(real)):
+    if spec.dtype != BYTES and (real.dtype.kind not in "biufc" or real.shape[1:] != spec.sample_shape or not len(real)):
         raise DataError(f"the data for {spec.name!r} is {real.dtype}{list(real.shape)}; the model takes {spec}")
     return real
 

@@ -32,7 +32,7 @@ def read(source: Source) -> Model:
         return tf.compat.v1.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), keep)
 
     proof = f"every variable that the answers need was restored from {Path(prefix).name}"
-    return session_model.model(session, found, frozen, path=source.path, proofs=(proof,), notes=())
+    return session_model.model(session, found, frozen, source.path, (proof,))
 
 
 def _imported(path: Path) -> Any:
@@ -66,7 +66,7 @@ def _restore(saver: Any, session: Any, prefix: Path) -> None:
         ) from problem
 
 
-def _refuse_empty(session: Any, found: endpoints.Ends, path: Path) -> None:
+def _refuse_empty(session: Any, found: endpoints.Endpoints, path: Path) -> None:
     """SourceError for a variable that the answers need and that the checkpoint has no value for."""
     tf = framework.framework()
     needed = endpoints.ancestors([session.graph.get_tensor_by_name(port.tensor) for port in found.outputs])

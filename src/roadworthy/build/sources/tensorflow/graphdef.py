@@ -23,4 +23,4 @@ def read(source: Source) -> Model:
             "give the checkpoint (the .meta file with its .index and .data beside it) instead"
         )
     found = endpoints.find(graph, source.path, source.inputs, source.outputs)
-    return session_model.model(session_model.session_of(graph), found, lambda: graph_def, path=source.path, proofs=(), notes=())
+    return session_model.model(session_model.session_of(graph), found, lambda: graph_def, source.path)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from roadworthy.build.sources import Loaded, infer_signature, inference_mode
-from roadworthy.build.sources.model import Model, Opened
+from roadworthy.build.sources.model import Model, Opened, SameAnswer
 from roadworthy.build.sources.samples.made import Making
 from roadworthy.build.sources.torch import forward, layer_hooks, pickled_module, weights
 from roadworthy.core.errors import SourceError, UsageError
@@ -41,7 +41,7 @@ def settle_and_save(
         return Graph("module", path, signature, route="the original")
 
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    model = Model(live.call, specs, keep, parameters, _seed, live.blame, proofs, notes)
+    model = Model(live.call, specs, keep, parameters, _seed, live.locate, proofs, notes)
     with torch.random.fork_rng(devices=[]):
         return infer_signature.settle_and_keep(model, specs, samples, out, allow=allow, making=making)
 
@@ -80,9 +80,9 @@ class _Live:
         self.plain = isinstance(answer, Tensor)
         return {name: layer_hooks.array(tensor) for name, tensor in found}
 
-    def blame(self, first: Arrays, second: Arrays) -> str:
+    def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
         """The part of the module whose answers begin to differ."""
-        return layer_hooks.blame(self.forward, self.module, self.tensors(first), self.tensors(second), inference_mode.alike(first, second))
+        return layer_hooks.locate(self.forward, self.module, self.tensors(first), self.tensors(second), same)
 
 
 def _seed(seed: int) -> None:
@@ -102,7 +102,7 @@ def _to_inference(module: Any, *, graph: bool, allow: bool) -> str:
     if stuck:
         more = f" and {len(stuck) - 4} more" if len(stuck) > 4 else ""
         sentence = f"{', '.join(stuck[:4])}{more} {'stays' if len(stuck) == 1 else 'stay'} in training mode after eval()"
-        return inference_mode.found(sentence, allow)
+        return inference_mode.training_found(sentence, allow)
     return "after eval() no part of the model is in training mode"
 
 

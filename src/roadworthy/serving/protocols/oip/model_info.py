@@ -53,7 +53,8 @@ def configuration(model: Model, served: Served | None) -> dict[str, Any]:
     Where samples share a call ``max_batch_size`` is not 0, and ``dims`` are without the batch.
     """
     found = served.version(model.version) if served else None
-    batched = model.signature.batched
+    # Triton's batch dimension is the first one, always.
+    batched = model.signature.batched and all(spec.sample_axis == 0 for spec in (*model.signature.inputs, *model.signature.outputs))
     config: dict[str, Any] = {
         "name": model.name,
         "platform": platform(model),
