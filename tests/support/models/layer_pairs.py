@@ -84,7 +84,7 @@ def torch_twins(making: Making) -> Made:
         module.load_state_dict({name: torch.tensor(np.ascontiguousarray(array)) for name, array in state.items()}, strict=False)
         folder = making.folder / f"torch-{fault}"
         folder.mkdir(parents=True)
-        path = torch_module.save(module, folder, call=torch_module.Call((), ("output",), True))
+        path = torch_module.save(module, folder, call=torch_module.TorchCall((), ("output",), True))
         made[fault] = _recorded(Graph("module", path, _signature((3, SIZE, SIZE)), "twin"), np.moveaxis(images(), -1, 1), folder)
     return Made(made)
 
@@ -99,7 +99,7 @@ def keras_twins(making: Making) -> Made:
         model = _keras_twin(keras, fault)
         folder = making.folder / f"keras-{fault}"
         folder.mkdir(parents=True)
-        original = keras_model.Original("keras", "model.keras", keras_model.Call("graph", ("image",), outputs=("output",)))
+        original = keras_model.Original("keras", "model.keras", keras_model.KerasCall("graph", ("image",), outputs=("output",)))
         keras_model.save(folder, original, {}, model.save)
         made[fault] = _recorded(Graph("keras", folder, _signature((SIZE, SIZE, 3)), "twin"), images(), folder)
     return Made(made)

@@ -30,13 +30,13 @@ def watched(model: Any, see: Callable[[LayerEvent], None]) -> Iterator[None]:
 
         def run(*arguments: Any, **options: Any) -> Any:
             parent, mode = running[-1] if running else None, _mode(parameters, arguments, options)
-            see(LayerEvent(layer, name, kind, parent, True, _arrays((arguments, options)), mode))
+            see(LayerEvent(layer, name, kind, parent, True, arrays_in((arguments, options)), mode))
             running.append(name)
             try:
                 answer = call(*arguments, **options)
             finally:
                 running.pop()
-            see(LayerEvent(layer, name, kind, parent, False, _arrays(answer), mode))
+            see(LayerEvent(layer, name, kind, parent, False, arrays_in(answer), mode))
             return answer
 
         return run
@@ -101,7 +101,7 @@ def _named(name: str | None, model: KerasModel) -> str:
     return repr(name) if name and name != model.model.name else f"the model itself ({type(model.model).__name__})"
 
 
-def _arrays(value: Any) -> tuple[Array, ...]:
+def arrays_in(value: Any) -> tuple[Array, ...]:
     """The tensors in ``value`` as arrays; none for ragged ones, and for symbolic ones inside a tf.function."""
     try:
         return tuple(np.array(tensor) for _, tensor in keras_model.flatten(value))

@@ -13,7 +13,6 @@ from roadworthy.build.sources.model import Opened
 from roadworthy.core.errors import UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import BATCH, TensorSpec
-from roadworthy.frameworks.torch.module import MOST_INPUTS
 
 GUESSES = {
     "Conv1d": ("1000", "your own length"),
@@ -27,8 +26,6 @@ def resolve(opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | N
     given = said or of_samples(samples) or opened.inputs or _of_first_linear(opened.module)
     if not given:
         raise UsageError(f"what the model takes cannot be known from its file; say it, for example {example(opened.module)}")
-    if len(given) > MOST_INPUTS:
-        raise UsageError(f"the model takes {len(given)} inputs; {MOST_INPUTS} are supported")
     if not said and samples and len(given) == 1:
         given = tuple(replace(spec, name=name) for spec, name in zip(given, parameters(opened.module) or (given[0].name,), strict=False))
     if opened.inputs:

@@ -21,7 +21,7 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Source
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 from roadworthy.frameworks.torch import module as torch_module
-from roadworthy.frameworks.torch.module import Call
+from roadworthy.frameworks.torch.module import TorchCall
 
 
 def settle_and_save(
@@ -36,7 +36,7 @@ def settle_and_save(
 
     def keep(signature: Signature, directory: Path) -> Graph:
         plain = live.plain and len(specs) == 1 and not live.keywords
-        convention = Call(live.keywords, tuple(spec.name for spec in signature.outputs), plain)
+        convention = TorchCall(live.keywords, tuple(spec.name for spec in signature.outputs), plain)
         path = torch_module.save(module, directory, program=opened.program, call=convention)
         return Graph("module", path, signature, route="the original")
 
