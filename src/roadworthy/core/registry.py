@@ -1,4 +1,4 @@
-"""Backends by file name: list a room's folder and the entry points of third parties, import only what is asked for."""
+"""Backends by file name: list a package's folder and the entry points of third parties, import only what is asked for."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ LOWERINGS = "roadworthy.build.lower"
 
 
 @cache
-def names(room: str) -> tuple[str, ...]:
-    """Every backend of ``room`` (a package's dotted name, which is also its entry-point group), sorted."""
-    package = importlib.import_module(room)
+def names(group: str) -> tuple[str, ...]:
+    """Every backend of ``group`` (a package's dotted name, which is also the group of its entry points), sorted."""
+    package = importlib.import_module(group)
     own = {module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")}
-    return tuple(sorted(own | {point.name for point in entry_points(group=room)}))
+    return tuple(sorted(own | {point.name for point in entry_points(group=group)}))
 
 
-def backend(room: str, name: str) -> ModuleType:
+def backend(group: str, name: str) -> ModuleType:
     """The backend's module; raises UsageError for an unknown name, BackendMissing when its packages are absent."""
-    if name not in names(room):
-        raise UsageError(f"there is no backend {name!r}; known here: {', '.join(names(room))}")
+    if name not in names(group):
+        raise UsageError(f"there is no backend {name!r}; known here: {', '.join(names(group))}")
     try:
-        if importlib.util.find_spec(f"{room}.{name}"):
-            return importlib.import_module(f"{room}.{name}")
-        (point,) = entry_points(group=room, name=name)
+        if importlib.util.find_spec(f"{group}.{name}"):
+            return importlib.import_module(f"{group}.{name}")
+        (point,) = entry_points(group=group, name=name)
         return cast(ModuleType, point.load())
     except ImportError as problem:
         raise BackendMissing(
@@ -55,7 +55,7 @@ def lowering(name: str) -> Lowering:
 
 @dataclass(frozen=True)
 class RuntimeFacts:
-    """What a runtime says of itself; see ``interfaces.Runtime``."""
+    """The literals of a runtime's module; see ``interfaces.Runtime``."""
 
     runs: tuple[str, ...]
     packages: tuple[str, ...]
