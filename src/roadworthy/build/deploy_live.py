@@ -47,7 +47,7 @@ def deploy_live(
             specs = specs or _specs(None, example_inputs)
         else:
             specs = specs or _specs(model, example_inputs)
-            source, trust = sources.live(model, scratch, specs or _specs(model, _inputs_of(data))).path, True
+            source, trust = sources.save_live(model, scratch, specs or _specs(model, _inputs_of(data))).path, True
             options.pop("trust", None)
             options.setdefault("name", type(model).__name__)
         job = Job(

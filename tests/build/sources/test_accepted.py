@@ -220,7 +220,7 @@ def test_a_live_module_is_left_as_it_is_and_read_in_another_process(tmp_path: Pa
     model = SmallCNN().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     (tmp_path / "out").mkdir()
-    source = sources.live(model, tmp_path)
+    source = sources.save_live(model, tmp_path)
     assert (source.kind, source.trust) == ("pickled", True)
     assert sources.identify(source.path, trust=True).kind == "pickled"
     request = LoadRequest(source, (sources.parse_input("image:float32[batch,1,8,8]"),), None, tmp_path / "out")

@@ -22,7 +22,7 @@ from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
     "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "identify", "identify_step", "inspect",
-    "inspect_step", "layout", "live", "load", "made_notes", "made_pictures", "parameters", "parse_input", "parse_inputs",
+    "inspect_step", "layout", "load", "made_notes", "made_pictures", "parameters", "parse_input", "parse_inputs", "save_live",
 ]  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def load(request: LoadRequest) -> Loaded:
     return module.settle_and_save(opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making)
 
 
-def live(model: Any, out: Path, inputs: tuple[TensorSpec, ...] = ()) -> Source:
+def save_live(model: Any, out: Path, inputs: tuple[TensorSpec, ...] = ()) -> Source:
     """Keep a live model of the caller's process as a file in ``out``: the Source that ``load`` reads in another.
 
     ``model`` is an nn.Module, an ExportedProgram, a Keras model or a tf.Module; the object itself is left as it is: its mode, its

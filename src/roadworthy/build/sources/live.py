@@ -13,7 +13,7 @@ from roadworthy.core.types import TensorSpec
 
 
 def save(model: Any, out: Path, inputs: tuple[TensorSpec, ...]) -> Source:
-    """``model`` as a trusted source in ``out``; see ``load.live``."""
+    """``model`` as a trusted source in ``out``; see ``sources.save_live``."""
     framework = framework_of(model)
     if framework == "torch":
         from roadworthy.build.sources.torch import module

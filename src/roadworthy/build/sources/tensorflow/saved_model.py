@@ -20,7 +20,7 @@ from roadworthy.core.types import BYTES, Arrays, Signature, TensorSpec
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import framework, saved_model
 from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
-from roadworthy.frameworks.tensorflow.entry import CALL, Constant, Entry, Port
+from roadworthy.frameworks.tensorflow.entry import CALL, Constant, GraphEntry, Port
 from roadworthy.frameworks.tensorflow.function import Function
 
 FORMAT = "saved_model"
@@ -42,7 +42,7 @@ def read(source: Source) -> Model:
     arguments, given = _tensor_specs(saved_model.arguments_of(function), source.path), _results(function, source)
     constants = tuple(one for name, spec in arguments.items() if (one := _switch(name, spec)))
     taken = {name: spec for name, spec in arguments.items() if name not in {one.tensor for one in constants}}
-    entry = Entry(
+    entry = GraphEntry(
         tuple(Port(name, name, scalar=spec.shape.rank == 0) for name, spec in taken.items()),
         tuple(Port(name, name, scalar=spec.shape.rank == 0) for name, spec in given.items()),
         key,
@@ -139,7 +139,7 @@ def _switch(name: str, spec: Any) -> Constant | None:
     return training_flags.constant(name, spec.dtype.name, None if spec.shape.rank is None else tuple(spec.shape.as_list()))
 
 
-def _keeper(path: Path, entry: Entry) -> Callable[[Signature, Path], Graph]:
+def _keeper(path: Path, entry: GraphEntry) -> Callable[[Signature, Path], Graph]:
     def keep(signature: Signature, out: Path) -> Graph:
         model = out / tensorflow_entry.SAVED_MODEL
         model.mkdir()
@@ -166,7 +166,7 @@ class _Operations:
     """The operations of the function as one graph: inside the SavedModel they are hidden in calls of functions."""
 
     function: Any
-    entry: Entry
+    entry: GraphEntry
 
     def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
         """The operation whose answers begin to differ; LookupError where the function cannot be made one graph."""

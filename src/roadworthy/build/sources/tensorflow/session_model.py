@@ -16,8 +16,10 @@ from roadworthy.build.sources.tensorflow.endpoints import VARIABLES, Endpoints, 
 from roadworthy.core.errors import SourceError, StepFailed
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import Array, Arrays, Signature
-from roadworthy.frameworks.tensorflow import entry, framework, function
-from roadworthy.frameworks.tensorflow.entry import Entry, Port
+from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
+from roadworthy.frameworks.tensorflow import framework
+from roadworthy.frameworks.tensorflow import function as tensorflow_function
+from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
 
 FORMAT = "graphdef"
 MODES = "a TensorFlow graph has no modes beside its own switches: what it does was tested"
@@ -66,13 +68,13 @@ class SessionModel:
 
     def keep(self, signature: Signature, out: Path) -> Graph:
         """The frozen graph in ``out``, after it gave the session's answers to the latest call again."""
-        (out / entry.GRAPHDEF).write_bytes(
+        (out / tensorflow_entry.GRAPHDEF).write_bytes(
             inference_graph.inference_graph(self._frozen(), self._endpoints, signature.inputs).SerializeToString()
         )
-        entry.write_entry(out, self._entry(signature))
+        tensorflow_entry.write_entry(out, self._entry(signature))
         feeds = self._latest
         expected, again = self.call(feeds), self.call(feeds)
-        gap = inference_mode.difference(expected, function.open_function(out)(feeds))
+        gap = inference_mode.difference(expected, tensorflow_function.open_function(out)(feeds))
         if gap > max(inference_mode.FLOOR, 10 * inference_mode.difference(expected, again)):
             raise SourceError(f"{self._path}: frozen, the graph gives other answers than its own session (by {gap:.1e} of their scale)")
         return Graph(FORMAT, out, signature, route="the original")
@@ -85,10 +87,10 @@ class SessionModel:
         given = {port.tensor: feeds[port.name].reshape(()) if port.scalar else feeds[port.name] for port in self._endpoints.inputs}
         return {one.tensor: one.value for one in self._endpoints.constants} | given
 
-    def _entry(self, signature: Signature) -> Entry:
+    def _entry(self, signature: Signature) -> GraphEntry:
         """The ports of the signature, whose outputs may be in another order."""
         known = {port.name: port for port in self._endpoints.outputs}
-        return Entry(self._endpoints.inputs, tuple(known[spec.name] for spec in signature.outputs))
+        return GraphEntry(self._endpoints.inputs, tuple(known[spec.name] for spec in signature.outputs))
 
 
 def imported(graph_def: Any, path: Path) -> Any:
