@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from roadworthy.core.errors import InvalidRequest
-from roadworthy.core.types import TensorSpec
+from roadworthy.core.types import Signature, TensorSpec
 from roadworthy.serving.engine.counters import Counters, Executed, Inferences, Span
 from roadworthy.serving.engine.model import Model
 from roadworthy.serving.protocols.oip import tensors
@@ -47,14 +47,18 @@ def datatype(spec: TensorSpec) -> str:
     return tensors.DATATYPES.get(spec.dtype, tensors.BYTES)
 
 
+def batch_first(signature: Signature) -> bool:
+    """Whether samples share a call, and lie along the first axis throughout: Triton's batch dimension is that one, always."""
+    return signature.batched and all(spec.sample_axis == 0 for spec in (*signature.inputs, *signature.outputs))
+
+
 def configuration(model: Model, served: Served | None) -> dict[str, Any]:
     """Triton's ModelConfig, by its field names: what clients such as perf_analyzer read of it, and what is true here.
 
     Where samples share a call ``max_batch_size`` is not 0, and ``dims`` are without the batch.
     """
     found = served.version(model.version) if served else None
-    # Triton's batch dimension is the first one, always.
-    batched = model.signature.batched and all(spec.sample_axis == 0 for spec in (*model.signature.inputs, *model.signature.outputs))
+    batched = batch_first(model.signature)
     config: dict[str, Any] = {
         "name": model.name,
         "platform": platform(model),
