@@ -16,7 +16,7 @@ from roadworthy.build.findings import Data, noticed
 from roadworthy.build.load import Loaded
 from roadworthy.build.pack import card, report
 from roadworthy.bundle.certificate import Certificate
-from roadworthy.bundle.manifest import FORMAT, Golden, Manifest
+from roadworthy.bundle.manifest import FORMAT, GoldenFile, Manifest
 from roadworthy.core import codec
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet
@@ -69,7 +69,7 @@ def test_the_card_tells_warnings_among_the_limits() -> None:
         certificate.signature,
         certificates.CONTRACT,
         (),
-        Golden("golden.npz", 8),
+        GoldenFile("golden.npz", 8),
         certificate.tolerance,
         (),
     )
