@@ -16,11 +16,9 @@ from roadworthy.core.stages import Measured
 
 OBJECTIVES = ("latency", "throughput", "size", "memory")
 
-_PRECISIONS = {"fp64": 0, "fp32": 0, "bf16": 1, "fp16": 1, "int8": 2}
-
 
 def choose(race: Race, goal: Goal, *, framework_allowed: bool, facts_of: Callable[[str], Facts] = registry.facts) -> Choice:
-    """The winner and a float32 fallback that runs on any CPU of this architecture, with the reasons in sentences.
+    """The winner, and a fallback that is not lossy and runs on any CPU of this architecture, with the reasons in sentences.
 
     Those that need a training framework to answer take part only where the user allows it at serve time. Candidates are compared
     with each other over the rounds that were undisturbed for the two; where those are too few, over all rounds, and then only a
@@ -54,7 +52,7 @@ class _Choosing:
             said.append(reasons.left_out(self._standing, better))
         fallback = self._fallback(entrants, winner)
         if fallback:
-            said.append(f"{reasons.name(fallback)} is packed beside it: float32, for any CPU that the winner does not run on.")
+            said.append(f"{reasons.name(fallback)} is packed beside it: not lossy, for any CPU that the winner does not run on.")
         return Choice(reasons.name(winner), reasons.name(fallback) if fallback else None, tuple(said), framework)
 
     def _framework_form(self, winner: Measured) -> FrameworkForm | None:
@@ -76,11 +74,14 @@ class _Choosing:
         return min(better, key=self._standing.rank, default=None)
 
     def _simplicity(self, one: Measured) -> tuple[object, ...]:
-        """Smaller is simpler: the original, float32, no framework, plain options, no spinning between calls, any batch, few threads."""
+        """Smaller is simpler: the original, not lossy, many bits, no compression, no framework, plain options, no spinning, any batch, few
+        threads."""
         plan = one.verified.candidate.plan
         return (
             one is not self._original,
-            _PRECISIONS[plan.precision],
+            plan.lossy,
+            -plan.bits,
+            bool(plan.compression),
             self._framework(one),
             bool(plan.flavour),
             plan.spin,
@@ -109,7 +110,7 @@ class _Choosing:
     def _universal(self, one: Measured) -> bool:
         plan = one.verified.candidate.plan
         native = self._facts[plan.runtime].native
-        return plan.precision == "fp32" and plan.batch is None and not native and not self._framework(one)
+        return not plan.lossy and plan.batch is None and not native and not self._framework(one)
 
     def _framework(self, one: Measured) -> bool:
         return self._facts[one.verified.candidate.plan.runtime].framework
