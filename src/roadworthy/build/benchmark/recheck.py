@@ -1,4 +1,4 @@
-"""Today's figure of one variant, to stand beside the certificate's."""
+"""Today's latency of one variant, to compare with the certificate's."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from roadworthy.build.benchmark.bursts import Bursts
-from roadworthy.build.benchmark.process import Runner
-from roadworthy.build.benchmark.statistics import Series
+from roadworthy.build.benchmark.case import Case
+from roadworthy.build.benchmark.latency import time_call
 from roadworthy.core import samples
 from roadworthy.core.evidence import Interval
 from roadworthy.core.isolation.scratch import Directory
@@ -32,22 +32,22 @@ class Today:
 
 
 def time_variant(path: Path, signature: Signature, plan: Plan, feeds: Arrays, *, rounds: int = 10) -> Today:
-    """Time ``plan`` of ``path`` on ``feeds`` (samples first) in a fresh process; StepFailed where it does not survive that."""
+    """Time ``plan`` of ``path`` on ``feeds`` (samples first) in a fresh process until ``rounds`` quiet rounds, at most three times as many.
+
+    Raises StepFailed where the process crashes, hangs or runs out of memory.
+    """
     with Directory() as scratch:
         given = samples.write(scratch.path / "samples", feeds)
-        candidate = Candidate(plan, path, signature, "", 0, 0.0)
-        bursts, seen, kept = Bursts(), dict[int, float](), dict[int, tuple[int, ...]]()
-
-        def series() -> Series:
-            return Series(seen, frozenset(number for number in seen if bursts.quiet(number)))
-
-        with Runner(candidate, given) as runner:
-            runner.enter()
-            runner.warm_up()
-            while len(series().undisturbed) < rounds and series().noisy < 2 * rounds:
-                burst = runner.burst(runner.single, runner.calls)
-                number = bursts.add(plan, burst.disturbance)
-                seen[number], kept[number] = float(np.median(burst.calls)) / 1e6, burst.calls
-    found = series()
-    calls = [call for number in found.counted for call in kept[number]]
-    return Today(found.typical, float(np.quantile(calls, 0.99)) / 1e6, len(found.undisturbed), found.noisy, found.trusted)
+        case = Case(Candidate(plan, path, signature, "", 0, 0.0), given, Bursts())
+        try:
+            process = case.start(scratch.path / "log")
+            process.load()
+            process.warm_up()
+            number = 0
+            while len(case.latency.quiet) < rounds and case.latency.disturbed < 2 * rounds:
+                time_call(case, number)
+                number += 1
+        finally:
+            case.stop()
+    found = case.latency
+    return Today(found.median, float(np.quantile(case.calls(), 0.99)) / 1e6, len(found.quiet), found.disturbed, found.trusted)
