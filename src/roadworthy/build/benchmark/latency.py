@@ -1,20 +1,41 @@
-"""Latency at the smallest batch size: rounds until every candidate has enough quiet ones or is clearly too slow."""
+"""Latency at the smallest batch size: of all candidates in rounds, until each has enough quiet ones or is clearly too slow; or of one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from roadworthy.build.benchmark import statistics
+from roadworthy.build.benchmark.bursts import Bursts
 from roadworthy.build.benchmark.case import Case, RecordedBurst
 from roadworthy.build.benchmark.schedule import Schedule
-from roadworthy.core.evidence import ENOUGH
+from roadworthy.core import samples
+from roadworthy.core.evidence import ENOUGH, Interval
+from roadworthy.core.isolation.scratch import Directory
+from roadworthy.core.stages import Candidate, Plan
+from roadworthy.core.types import Arrays, Signature
 
 ROUNDS, MOST_ROUNDS, LEAST_ROUNDS = 20, 60, 6
 """Quiet rounds wanted, rounds at most to get them, and rounds before a candidate may leave early."""
 FAR_BEHIND = 1.5
 """A candidate leaves early where it certainly takes longer than this many times the fastest one's latency."""
+
+
+@dataclass(frozen=True)
+class Today:
+    """Latency in ms of a batch-1 call over the quiet rounds, over all where those are too few.
+
+    ``rounds`` counts the quiet ones and ``noisy`` the disturbed ones; ``trusted`` says that enough were quiet and agree.
+    """
+
+    latency_ms: Interval
+    p99_ms: float
+    rounds: int
+    noisy: int
+    trusted: bool
 
 
 def time_latency(schedule: Schedule, group: Sequence[Case], deadline: float) -> None:
@@ -33,6 +54,28 @@ def time_latency(schedule: Schedule, group: Sequence[Case], deadline: float) -> 
     schedule.rounds(group, time_call, unfinished=unfinished, fewest=LEAST_ROUNDS, most=MOST_ROUNDS, deadline=deadline, name="latency")
     for case in group:
         schedule.attempt(case, _measure_memory)
+
+
+def time_variant(path: Path, signature: Signature, plan: Plan, feeds: Arrays, *, rounds: int = 10) -> Today:
+    """Time ``plan`` of ``path`` on ``feeds`` (samples first) in a fresh process until ``rounds`` quiet rounds, at most three times as many.
+
+    Raises StepFailed where the process crashes, hangs or runs out of memory.
+    """
+    with Directory() as scratch:
+        given = samples.write(scratch.path / "samples", feeds)
+        case = Case(Candidate(plan, path, signature, "", 0, 0.0), given, Bursts())
+        try:
+            process = case.start(scratch.path / "log")
+            process.load()
+            process.warm_up()
+            number = 0
+            while len(case.latency.quiet) < rounds and case.latency.disturbed < 2 * rounds:
+                time_call(case, number)
+                number += 1
+        finally:
+            case.stop()
+    found = case.latency
+    return Today(found.median, float(np.quantile(case.calls(), 0.99)) / 1e6, len(found.quiet), found.disturbed, found.trusted)
 
 
 def time_call(case: Case, number: int) -> None:
