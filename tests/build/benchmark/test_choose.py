@@ -28,6 +28,7 @@ DISTURBED = ("disturbed", "noisy", "busy", "other processes", "Other processes")
 def timed(plan: Plan, latency: Series, rates: Series, original: Series, *, size: float = 10.0, memory: float = 100.0) -> Timed:
     """A candidate whose timing is drawn from its rounds as the race draws it."""
     same = plan.precision == "fp32"
+    plan = replace(plan, lossy=not same)
     parity = Parity(100, (1,), 0.0, 0.0 if same else 0.01, 0.0, 1.0, 1.0, same)
     beside = statistics.paired(original, latency)
     timing = Timing(

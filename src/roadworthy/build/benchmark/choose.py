@@ -31,8 +31,6 @@ from roadworthy.core.registry import Facts
 
 OBJECTIVES = ("latency", "throughput", "size", "memory")
 
-_PRECISIONS = {"fp64": 0, "fp32": 0, "bf16": 1, "fp16": 1, "int8": 2}
-
 FactsOf = Callable[[str], Facts]
 
 
@@ -47,7 +45,7 @@ class Decision:
 
 
 def choose(race: Race, goal: Goal, *, framework_allowed: bool, facts_of: FactsOf = registry.facts) -> Decision:
-    """The winner by the objective of ``goal``, and a float32 fallback that runs on any CPU of this architecture.
+    """The winner by the objective of ``goal``, and a fallback that is not lossy and runs on any CPU of this architecture.
 
     Those that need a training framework to answer take part only where the user allows it at serve time. Candidates are compared
     with each other over the rounds that were undisturbed for both; where those are too few, over all rounds, and then only a
@@ -77,11 +75,15 @@ def choose(race: Race, goal: Goal, *, framework_allowed: bool, facts_of: FactsOf
 
 
 def _simplicity(one: Timed, ranking: Ranking, frameworks: Sequence[Timed]) -> tuple[object, ...]:
-    """Smaller is simpler: the original, float32, no framework, plain options, no spinning between calls, any batch, few threads."""
+    """Smaller is simpler: the original, not lossy, many bits, no compression, no framework, plain options, no spinning between calls, any
+    batch size, few threads.
+    """
     plan = one.plan
     return (
         one is not ranking.race.original,
-        _PRECISIONS[plan.precision],
+        plan.lossy,
+        -plan.bits,
+        bool(plan.compression),
         one in frameworks,
         bool(plan.flavour),
         plan.spin,
@@ -92,8 +94,8 @@ def _simplicity(one: Timed, ranking: Ranking, frameworks: Sequence[Timed]) -> tu
 
 
 def _universal(one: Timed, facts: Facts) -> bool:
-    """Whether it runs on any CPU of this architecture, at any batch size, in float32 and without a framework."""
-    return one.plan.precision == "fp32" and one.plan.batch is None and not facts.native and not facts.framework
+    """Whether it is not lossy and runs on any CPU of this architecture, at any batch size and without a framework."""
+    return not one.plan.lossy and one.plan.batch is None and not facts.native and not facts.framework
 
 
 def _fallback(winner: Timed, universal: Sequence[Timed], race: Race) -> Timed | None:

@@ -120,7 +120,7 @@ class NeedsFramework:
 
 @dataclass(frozen=True)
 class FallbackPacked:
-    """A float32 candidate is packed beside the winner."""
+    """A candidate that is not lossy is packed beside the winner."""
 
     plan: str
 

@@ -64,7 +64,7 @@ def sentence(reason: Reason) -> str:
                 "--allow-framework-at-serve lets it take part."
             )
         case FallbackPacked(plan):
-            return f"{plan} is packed beside it: float32, for any CPU that the winner does not run on."
+            return f"{plan} is packed beside it: not lossy, for any CPU that the winner does not run on."
 
 
 def _figure(figure: ObjectiveFigure) -> str:

@@ -15,7 +15,7 @@ from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.interfaces import Session
 from roadworthy.core.samples import SampleSet, file_of, read_array, write_array
-from roadworthy.core.stages import Graph, Plan, Precision
+from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BYTES, Array, Arrays, Signature
 from roadworthy.runtimes import open_session
 
@@ -56,9 +56,9 @@ class ReferenceRequest:
 class Reference:
     """The original's outputs in ``path``, one array for each name, samples first; beside a quantised one, what it stands for.
 
-    ``scales`` holds each output's largest finite magnitude, ``batch`` the samples in one call of the run, ``precision`` what
-    the original computes in. ``classes`` is how many different top classes its answers have, counted to two, and 0 where no output
-    has a class axis.
+    ``scales`` holds each output's largest finite magnitude, ``batch`` the samples in one call of the run. ``quantized`` says that
+    the original computes in whole numbers. ``classes`` is how many different top classes its answers have, counted to two, and 0
+    where no output has a class axis.
     """
 
     path: Path
@@ -67,7 +67,7 @@ class Reference:
     samples: int
     batch: int
     tolerance: Tolerance
-    precision: Precision = "fp32"
+    quantized: bool = False
     classes: int = 0
 
     def open(self) -> dict[str, Array]:
@@ -111,7 +111,7 @@ def establish(request: ReferenceRequest) -> Reference:
         noise = parity.compare(feeding.valued(pieces, graph.signature), outputs, scales).worst
     double = _double(request, plan, outputs, scales)
     tolerance = Tolerance(double, noise, _limit(graph.signature, noise, double, outputs, scales))
-    return Reference(request.out, names, tuple(scales.values()), samples.count, draft.batch, tolerance, graph.precision, classes)
+    return Reference(request.out, names, tuple(scales.values()), samples.count, draft.batch, tolerance, graph.quantized, classes)
 
 
 def _limit(signature: Signature, noise: float, double: float | None, outputs: dict[str, Array], scales: dict[str, float]) -> float:
