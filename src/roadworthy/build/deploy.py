@@ -72,7 +72,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         if not any(job.allow_framework or not registry.facts(one.verified.candidate.plan.runtime).framework for one in race.measured):
             raise NoCandidate(nothing_left(race.measured, routes, rejected, unavailable, data.notes))
         goal = Goal(job.objective, trial.metric, trial.budget)
-        choice = benchmark.choose(race, goal, framework_allowed=job.allow_framework)
+        choice = benchmark.in_words(benchmark.choose(race, goal, framework_allowed=job.allow_framework))
         unchanged.refuse_changed(source, shop.notes.notes)
         loaded = replace(loaded, notes=(*loaded.notes, *shop.notes.notes, *inputs.changed()))
         findings = Findings(
