@@ -9,7 +9,8 @@ import pytest
 
 import roadworthy as rw
 from roadworthy.build import deploy
-from roadworthy.build.benchmark import Race
+from roadworthy.build.benchmark.race import Race, Timed
+from roadworthy.build.benchmark.statistics import Series
 from roadworthy.build.certificate import exports_of
 from roadworthy.build.job import Job
 from roadworthy.bundle import store
@@ -75,7 +76,7 @@ def test_a_target_has_a_default_and_is_read_without_importing_the_runtime(plante
 
 def test_a_runtime_that_runs_on_its_target_says_so(planted_target: None, monkeypatch: pytest.MonkeyPatch) -> None:
     found = tuple(certificates.measured(Plan(TARGET, threads=threads), 0.0, 0.0, 1.0) for threads in (4, 1, 2))
-    race = Race(found, (), (), ())
+    race = Race(tuple(Timed(one, Series({}), Series({})) for one in found), ())
     (one, other) = exports_of({"browser": race})
     assert (one.measured, other.measured) == found[1:]
     assert one.path == other.path and one.verification == NOT_ON_TARGET
