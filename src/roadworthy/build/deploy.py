@@ -11,18 +11,19 @@ from functools import partial
 from pathlib import Path
 
 from roadworthy.build import benchmark, capture, classes, lower, package, sources, supplied, verify
-from roadworthy.build.certificate import Data, Findings, certificate_of, nothing_left, reproductions
+from roadworthy.build.certificate import Data, Findings, certificate_of, exports_of, nothing_left, reproductions
 from roadworthy.build.data import dataset
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial, search
 from roadworthy.build.workspace import Notify, Progress, Workshop, workshop
 from roadworthy.bundle import store
 from roadworthy.bundle.acceptance import Acceptance, AcceptanceRequest
-from roadworthy.bundle.certificate import Certificate, Goal, Route
+from roadworthy.bundle.certificate import Certificate, Goal, TriedRoute
 from roadworthy.core import registry
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import NoCandidate, RoadworthyError, StepFailed
 from roadworthy.core.evidence import Parity
+from roadworthy.core.interfaces import SERVER
 from roadworthy.core.isolation import isolate, unchanged
 from roadworthy.core.samples import SampleSet, renamed
 from roadworthy.core.stages import Candidate, Graph, Plan, Source, Verified
@@ -64,15 +65,19 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         trial, baseline = reference_of(loaded.graph, signature, data, job, shop)
         data = replace(data, notes=(*data.notes, *classes.notes_on_answers(trial, data)))
         outcome = search(plans, graphs, trial, shop)
-        race = _race((baseline, *outcome.verified), trial.samples, job, shop)
-        rejected = (*outcome.rejected, *race.failed)
+        targets = _by_target(outcome.verified)
+        race = _race((baseline, *targets.pop(SERVER, ())), trial.samples, job, shop)
+        others = {target: _race((baseline, *ones), trial.samples, job, shop) for target, ones in targets.items()}
+        rejected = (*outcome.rejected, *(failed for one in (race, *others.values()) for failed in one.failed))
         if not any(job.allow_framework or not registry.facts(one.verified.candidate.plan.runtime).framework for one in race.measured):
             raise NoCandidate(nothing_left(race.measured, routes, rejected, unavailable, data.notes))
         goal = Goal(job.objective, trial.metric, trial.budget)
-        choice = benchmark.choose(race, goal, framework_allowed=job.allow_framework)
+        choice = benchmark.in_words(benchmark.choose(race, goal, framework_allowed=job.allow_framework))
         unchanged.refuse_changed(source, shop.notes.notes)
         loaded = replace(loaded, notes=(*loaded.notes, *shop.notes.notes, *inputs.changed()))
-        findings = Findings(source, loaded, data, graphs, routes, trial, baseline, goal, race, rejected, unavailable, choice)
+        findings = Findings(
+            source, loaded, data, graphs, routes, trial, baseline, goal, race, rejected, unavailable, choice, exports_of(others)
+        )
         certificate = certificate_of(findings, job, shop.host, time.monotonic() - started)
         _pack(findings, certificate, contract, job, shop)
     return Deployment(job.output, certificate)
@@ -161,7 +166,7 @@ def _loaded(request: sources.LoadRequest, shop: Workshop) -> sources.Loaded:
     return loaded
 
 
-def capture_all(original: Graph, samples: SampleSet, shop: Workshop) -> tuple[tuple[Graph, ...], tuple[Route, ...]]:
+def capture_all(original: Graph, samples: SampleSet, shop: Workshop) -> tuple[tuple[Graph, ...], tuple[TriedRoute, ...]]:
     """The original in every format. The first format's doubts reach the others, which do not wait for each other."""
     formats = capture.formats(original)
     if not formats:
@@ -173,7 +178,7 @@ def capture_all(original: Graph, samples: SampleSet, shop: Workshop) -> tuple[tu
         try:
             return shop.step(capture.capture, request, f"capture-{format}")
         except StepFailed as problem:
-            return capture.Captured(None, (Route(format, "every route", problem.message, False),), doubts)
+            return capture.Captured(None, (TriedRoute(format, "every route", problem.message, False),), doubts)
 
     first = one(formats[0], (), None)
     shop.notify(Progress("capture", 1, len(formats)))
@@ -235,6 +240,15 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, sh
     parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if votes else None, True)
     shop.notify(Progress("original", 1, 1, f"{score.metric} {score.value.value:.2%}"))
     return trial, Verified(candidate, parity, score)
+
+
+def _by_target(verified: Sequence[Verified]) -> dict[str, tuple[Verified, ...]]:
+    """``verified`` by the target of its runtime: each target has a race of its own."""
+    targets: dict[str, tuple[Verified, ...]] = {}
+    for one in verified:
+        target = registry.facts(one.candidate.plan.runtime).target
+        targets[target] = (*targets.get(target, ()), one)
+    return targets
 
 
 def _race(contestants: tuple[Verified, ...], samples: SampleSet, job: Job, shop: Workshop) -> benchmark.Race:

@@ -258,13 +258,13 @@ def _verdict(a: _Run, b: _Run, beside: verify.Beside) -> str:
 
 def _measured(runs: Sequence[_Run], shop: Workshop) -> tuple[Side, ...]:
     """Every form of every side on the clock, in the same rounds."""
-    entrants = [benchmark.Entrant(one, run.trial.samples, family) for run in runs for one, family in _families(run)]
+    requests = [benchmark.FormRequest(one, run.trial.samples, family) for run in runs for one, family in _families(run)]
 
     def tell(text: str, share: float) -> None:
         shop.notify(Progress("forms", round(100 * share), 100, text))
 
     seconds = min(ROUNDS_SECONDS * len(runs) / 2, max(shop.seconds_left, 1.0))
-    results = list(benchmark.measure_forms(entrants, seconds=seconds, log_dir=shop.folder("forms"), progress=tell))
+    results = list(benchmark.measure_forms(requests, seconds=seconds, log_dir=shop.folder("forms"), progress=tell))
     shop.notify(Progress("forms", 100, 100))
     sides = []
     for run in runs:
