@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import roadworthy as rw
-from roadworthy.build import deploy
+from roadworthy.build import deploy, races
 from roadworthy.build.benchmark.race import Race, Timed
 from roadworthy.build.benchmark.statistics import Series
 from roadworthy.build.certificate import exports_of
@@ -36,16 +36,17 @@ def planted_target() -> Iterator[None]:
 
 @pytest.fixture
 def job(linear: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    monkeypatch.setattr(deploy, "RACE_SECONDS", 1.0)
+    monkeypatch.setattr(races, "RACE_SECONDS", 1.0)
     return Job(linear / "model.npz", linear / "bundle", data=str(linear / "data.npz"), seconds=120)
 
 
 def test_candidates_for_another_target_lie_in_exports_and_are_never_served(job: Job, planted_target: None) -> None:
     certificate = deploy.deploy(job).certificate
     assert [export.measured.verified.candidate.plan.name for export in certificate.exports] == [f"{TARGET}-fp32-t1", f"{TARGET}-fp32-t2"]
-    assert {(export.target, export.path, export.verification) for export in certificate.exports} == {
-        ("browser", f"exports/browser/{TARGET}-fp32", NOT_ON_TARGET)
-    }
+    assert {(export.target, export.verification) for export in certificate.exports} == {("browser", NOT_ON_TARGET)}
+    (chosen,) = [export for export in certificate.exports if export.path]
+    assert chosen.path == f"exports/browser/{TARGET}-fp32" and chosen.reasons
+    assert not any(export.reasons for export in certificate.exports if export is not chosen)
     assert all(export.measured.timing.latency_ms.value > 0 for export in certificate.exports)
     assert certificate.baseline.verified.candidate.plan.runtime == "null"
     assert all(one.verified.candidate.plan.runtime == "null" for one in certificate.measured)
@@ -53,8 +54,8 @@ def test_candidates_for_another_target_lie_in_exports_and_are_never_served(job: 
     manifest = store.read(job.output)
     assert {variant.plan.runtime for variant in manifest.variants} == {"null"}
     assert f"exports/browser/{TARGET}-fp32/model.npz" in {file.path for file in manifest.files}
-    packed = store.read_certificate(job.output).exports
-    assert {str(export.measured.verified.candidate.path) for export in packed} == {f"exports/browser/{TARGET}-fp32"}
+    (packed,) = [export for export in store.read_certificate(job.output).exports if export.path]
+    assert str(packed.measured.verified.candidate.path) == f"exports/browser/{TARGET}-fp32"
     with rw.load(job.output) as model:
         assert model.variant.plan.runtime == "null"
 
