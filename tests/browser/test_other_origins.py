@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -18,14 +19,16 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 import bundles
+from roadworthy.serve import doors
 from roadworthy.serve.browsers import SAFE
-from roadworthy.serve.protocols import openapi
 from serving import Server, json_request
 
 REBOUND = "evil.test"
 """A name that the browser of these tests takes for 127.0.0.1."""
 NAMES = {"model": "linear", "version": "1", "label": "stable", "repository": "here"}
-CHANGING = sorted({(route.method.upper(), route.path.format_map(NAMES)) for route in openapi.routes() if route.method.upper() not in SAFE})
+PLANELESS: Any = None
+ROUTES = [route for protocol in doors.http_protocols(PLANELESS) for route in protocol.routes]
+CHANGING = sorted({(route.method, route.path.format_map(NAMES)) for route in ROUTES if route.method not in SAFE})
 INFER = json.dumps(json_request({"x": np.zeros((1, 12), np.float32)}))
 UNLOAD = json.dumps({"type": "Unload", "name": "linear"})
 

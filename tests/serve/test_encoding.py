@@ -15,33 +15,33 @@ from listening import Listening
 from roadworthy.core.errors import InvalidRequest, RequestError, TooLarge
 from roadworthy.serve import encoding
 from roadworthy.serve.limits import Limits
-from roadworthy.serve.protocols import UnsupportedBody
+from roadworthy.serve.protocols.messages import UnsupportedBody
 
 
 @given(st.binary(max_size=5000), st.sampled_from([b"gzip", b"deflate"]))
 def test_there_and_back(body: bytes, coding: bytes) -> None:
-    packed = encoding.pack(body, coding)
-    assert encoding.unpack(packed, coding, 5000) == body
-    assert encoding.unpack(packed, coding.upper(), len(body)) == body
+    packed = encoding.compress(body, coding)
+    assert encoding.decompress(packed, coding, 5000) == body
+    assert encoding.decompress(packed, coding.upper(), len(body)) == body
     with pytest.raises(InvalidRequest):
-        encoding.unpack(packed[:-1], coding, 5000)
+        encoding.decompress(packed[:-1], coding, 5000)
     with pytest.raises(InvalidRequest):
-        encoding.unpack(packed + b"x", coding, 5000)
+        encoding.decompress(packed + b"x", coding, 5000)
     if body:
         with pytest.raises(TooLarge):
-            encoding.unpack(packed, coding, len(body) - 1)
+            encoding.decompress(packed, coding, len(body) - 1)
 
 
 def test_the_forms_of_the_standard_library() -> None:
-    assert encoding.unpack(gzip.compress(b"abc"), b"gzip", 10) == b"abc"
-    assert encoding.unpack(zlib.compress(b"abc"), b"deflate", 10) == b"abc"
-    assert encoding.unpack(b"abc", b"identity", 3) == b"abc"
+    assert encoding.decompress(gzip.compress(b"abc"), b"gzip", 10) == b"abc"
+    assert encoding.decompress(zlib.compress(b"abc"), b"deflate", 10) == b"abc"
+    assert encoding.decompress(b"abc", b"identity", 3) == b"abc"
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"gzip", b"deflate"]))
 def test_what_is_not_packed(body: bytes, coding: bytes) -> None:
     try:
-        encoding.unpack(body, coding, 1000)
+        encoding.decompress(body, coding, 1000)
     except RequestError as problem:
         assert problem.status == 400
 
@@ -67,7 +67,7 @@ def test_a_bomb_takes_neither_memory_nor_time(monkeypatch: pytest.MonkeyPatch) -
     really = zlib.decompressobj
     monkeypatch.setattr(encoding.zlib, "decompressobj", Counting)
     with pytest.raises(TooLarge):
-        encoding.unpack(bomb, b"gzip", 1 << 20)
+        encoding.decompress(bomb, b"gzip", 1 << 20)
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     assert sum(one.unpacked for one in made) == (1 << 20) + 1, "no more of it is unpacked than shows that it is too large"
     tracemalloc.stop()

@@ -18,8 +18,9 @@ from planes import opened
 from roadworthy.core.contract import Answer, Contract, ImageInput
 from roadworthy.core.types import Array, Signature, TensorSpec
 from roadworthy.serve.model import Model
-from roadworthy.serve.protocols import Call
+from roadworthy.serve.protocols.messages import Request
 from roadworthy.serve.protocols.oip import OpenInference
+from roadworthy.serve.protocols.routes import Router
 from roadworthy.serve.protocols.tfserving import TensorFlowServing
 from roadworthy.serve.protocols.torchserve import TorchServe
 
@@ -55,15 +56,16 @@ def ask(paths: list[Path]) -> Iterator[Ask]:
     """``ask(protocol, path, body)``: the JSON of an answer, or the status of a refusal."""
     with asyncio.Runner() as runner, ExitStack() as stack:
 
-        async def entered() -> dict[str, Any]:
+        async def entered() -> dict[str, Router]:
             plane = stack.enter_context(opened(*paths))
-            return {"oip": OpenInference(plane), "torchserve": TorchServe(plane), "tfserving": TensorFlowServing(plane)}
+            protocols = {"oip": OpenInference(plane), "torchserve": TorchServe(plane), "tfserving": TensorFlowServing(plane)}
+            return {name: Router(plane, (protocol,)) for name, protocol in protocols.items()}
 
-        protocols = runner.run(entered())
+        routers = runner.run(entered())
 
         def ask(protocol: str, path: str, body: object, kind: str = "application/json") -> Any:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
-            reply = runner.run(protocols[protocol].handle(Call("POST", path, {b"content-type": kind.encode()}, data)))
+            reply = runner.run(routers[protocol].handle(Request("POST", path, headers={b"content-type": kind.encode()}, body=data)))
             return json.loads(reply.body) if reply.status == 200 else reply.status
 
         yield ask

@@ -17,7 +17,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from roadworthy.core.errors import RequestError, UsageError
-from roadworthy.serve.protocols import Reply
+from roadworthy.serve.protocols.messages import Reply
 
 Headers = Mapping[bytes, bytes]
 

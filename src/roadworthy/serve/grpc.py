@@ -22,8 +22,9 @@ from roadworthy.serve import access, doors, wire
 from roadworthy.serve.dataplane import DataPlane, InferenceFailed
 from roadworthy.serve.limits import Limits
 from roadworthy.serve.logs import REQUESTS
-from roadworthy.serve.protocols import NotOffered, Right, TooSlow, torchserve_grpc
-from roadworthy.serve.protocols.health_grpc import Health
+from roadworthy.serve.protocols import torchserve_grpc
+from roadworthy.serve.protocols.health_grpc import HealthService
+from roadworthy.serve.protocols.messages import NotOffered, Right, TooSlow
 from roadworthy.serve.protocols.oip_grpc import InferenceService
 from roadworthy.serve.protocols.tfserving_grpc import ModelService, PredictionService
 from roadworthy.serve.settings import Settings
@@ -101,7 +102,7 @@ def services(plane: DataPlane) -> Iterator[Service]:
     yield PredictionService(plane).service()
     yield ModelService(plane).service()
     yield from torchserve_grpc.services(plane)
-    yield Health(plane).service()
+    yield HealthService(plane).service()
 
 
 def _options(limits: Limits) -> list[tuple[str, int]]:

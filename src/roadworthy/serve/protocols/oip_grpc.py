@@ -21,12 +21,12 @@ from roadworthy.core.types import Array
 from roadworthy.serve import tensors
 from roadworthy.serve.dataplane import DataPlane, InferenceFailed, InferRequest
 from roadworthy.serve.model import Model
-from roadworthy.serve.protocols import NotOffered
 from roadworthy.serve.protocols import _oip_model as describe
 from roadworthy.serve.protocols import _oip_parameters as parameters
 from roadworthy.serve.protocols import _oip_repository as repository
-from roadworthy.serve.protocols._oip_inputs import Inputs
+from roadworthy.serve.protocols._oip_inputs import OipInputs
 from roadworthy.serve.protocols._oip_outputs import Wanted, chosen, wants_ranking
+from roadworthy.serve.protocols.messages import NotOffered
 from roadworthy.serve.wire import inference
 from roadworthy.serve.wire.service import Caller, Method, Service
 
@@ -195,8 +195,8 @@ async def _not_offered(request: Any, caller: Caller) -> Any:
     raise NotOffered("this server shares no memory with its clients, and is traced and logged as it was started")
 
 
-def _inputs(request: Any, model: Model) -> Inputs:
-    inputs = Inputs(model)
+def _inputs(request: Any, model: Model) -> OipInputs:
+    inputs = OipInputs(model)
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise InvalidRequest(f"raw_input_contents has {len(raw)} elements for {len(request.inputs)} inputs; it holds all of them, or none")
