@@ -10,7 +10,7 @@ import pytest
 
 from roadworthy.build import capture
 from roadworthy.build.capture import Captured
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 from support.models.tensorflow_captures import Order, Original, Trial, bare_from_function, bare_tf2onnx, each_route, make
 
 

@@ -54,7 +54,7 @@ def lowering(name: str) -> Lowering:
 
 
 @dataclass(frozen=True)
-class Facts:
+class RuntimeFacts:
     """What a runtime says of itself; see ``interfaces.Runtime``."""
 
     runs: tuple[str, ...]
@@ -67,7 +67,7 @@ FACTS = ("RUNS", "PACKAGES", "FRAMEWORK", "NATIVE")
 
 
 @cache
-def facts(name: str) -> Facts:
+def facts(name: str) -> RuntimeFacts:
     """What the runtime's module states as literals, read without importing it: a framework takes seconds and a gigabyte to import.
 
     A module that computes one of them is imported after all. Raises UsageError for an unknown name, BackendMissing for a module
@@ -82,7 +82,7 @@ def facts(name: str) -> Facts:
         if isinstance(target, ast.Name) and target.id in FACTS and _is_literal(node.value)
     }
     values = [stated[fact] if fact in stated else getattr(runtime(name), fact) for fact in FACTS]
-    return Facts(*values)
+    return RuntimeFacts(*values)
 
 
 def require(name: str) -> None:

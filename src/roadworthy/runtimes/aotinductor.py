@@ -9,8 +9,9 @@ import torch
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.host import this_host
 from roadworthy.core.stages import Plan
+from roadworthy.core.text import first_line
 from roadworthy.core.types import Signature
-from roadworthy.frameworks.torch.session import TensorSession, check_plan, exact_float32, first_line
+from roadworthy.frameworks.torch.session import TensorSession, check_plan, exact_float32
 from roadworthy.runtimes import _cpu_features
 
 RUNS: tuple[str, ...] = ()

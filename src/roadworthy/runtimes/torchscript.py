@@ -11,8 +11,9 @@ import torch
 
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.stages import Plan
+from roadworthy.core.text import first_line
 from roadworthy.core.types import Signature, zeros
-from roadworthy.frameworks.torch.session import TensorSession, check_plan, exact_float32, first_line
+from roadworthy.frameworks.torch.session import TensorSession, check_plan, exact_float32
 
 RUNS: tuple[str, ...] = ("jit",)
 PACKAGES: tuple[str, ...] = ("torch", "numpy")

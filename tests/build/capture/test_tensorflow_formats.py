@@ -13,7 +13,7 @@ import pytest
 from roadworthy.build.capture import FORMATS, Captured
 from roadworthy.build.capture import onnx_file as onnx_format
 from roadworthy.core import codec
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Quantization
 from roadworthy.frameworks.tensorflow.entry import ENTRY, Entry, Port

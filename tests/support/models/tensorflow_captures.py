@@ -299,7 +299,7 @@ def _kept(
     from roadworthy.frameworks.tensorflow import keras_model
 
     (folder / "original").mkdir()
-    call = keras_model.Call(form, tuple(inputs), outputs=tuple(spec.name for spec in outputs))
+    call = keras_model.KerasCall(form, tuple(inputs), outputs=tuple(spec.name for spec in outputs))
     keras_model.save(folder / "original", keras_model.Original("keras", "model.keras", call), objects or {}, model.save)
     return _described(folder, "keras", inputs, outputs, folder / "original")
 

@@ -16,7 +16,7 @@ from roadworthy.build.lower import calibration_batches
 from roadworthy.core import cpu_mask
 from roadworthy.core.errors import BackendMissing, RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host, this_host
-from roadworthy.core.isolation import isolate
+from roadworthy.core.isolation import scratch
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Signature
@@ -63,8 +63,8 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     be exported again, quantised or compiled.
     """
     # Precompiled headers are worth ten seconds to the next compilation, whoever asks for it.
-    if isolate.writable(isolate.compiler_cache()):
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(isolate.compiler_cache()))
+    if scratch.writable(scratch.compiler_cache()):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scratch.compiler_cache()))
     import torch
 
     if plan.precision == "int8" and calibration is None:

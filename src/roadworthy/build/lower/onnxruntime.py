@@ -13,6 +13,7 @@ from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.text import first_line
 
 # As in the runtime: told before the first import, the library reports nothing to anybody.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -60,7 +61,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         raise
     except Exception as problem:
         raise StepFailed(
-            f"ONNX Runtime could not make {plan.artefact} of {graph.path.name}: {_reason(problem)}", detail=str(problem)
+            f"ONNX Runtime could not make {plan.artefact} of {graph.path.name}: {first_line(problem)}", detail=str(problem)
         ) from problem
 
 
@@ -103,7 +104,3 @@ def _save(model: Any, out: Path) -> None:
     # Protobuf ends at 2 GiB, and of a larger model it cannot even say the size.
     large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) >= 2**30
     onnx.save(model, out / MODEL, save_as_external_data=large, location=f"{MODEL}.data" if large else None)
-
-
-def _reason(problem: Exception) -> str:
-    return str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__

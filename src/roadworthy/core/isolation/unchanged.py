@@ -16,7 +16,7 @@ READ_WHOLE = 16 * 2**20
 
 
 @dataclass(frozen=True)
-class Inputs:
+class UserFiles:
     """The user's own code and data by path, each with its state."""
 
     code: tuple[tuple[Path, str], ...]
@@ -38,13 +38,13 @@ class Inputs:
         )
 
 
-def inputs(code: Iterable[Path], data: Iterable[Path]) -> Inputs:
+def user_files(code: Iterable[Path], data: Iterable[Path]) -> UserFiles:
     """The state of the user's files and folders now; what is not there is left out."""
 
     def states(paths: Iterable[Path]) -> tuple[tuple[Path, str], ...]:
         return tuple((path, _state(path)) for path in paths if path.exists())
 
-    return Inputs(states(path.absolute() for path in code), states(path.absolute() for path in data))
+    return UserFiles(states(path.absolute() for path in code), states(path.absolute() for path in data))
 
 
 def refuse_changed(source: Source, why: Iterable[str] = ()) -> None:

@@ -36,7 +36,7 @@ SIGNATURE_KEY = "serving_default"
 
 
 @dataclass(frozen=True)
-class Call:
+class KerasCall:
     """How a model is called, and what its answer's tensors are named.
 
     ``inputs`` are names in the order of the model's own inputs. By ``form`` they go in as the structure that a Functional
@@ -57,14 +57,14 @@ class Original:
 
     reader: Reader
     file: str
-    call: Call
+    call: KerasCall
     trusted: bool = False
 
 
 class KerasModel:
     """A Keras model in inference mode. ``model`` is the live object, ``call`` the way it is called."""
 
-    def __init__(self, model: Any, reader: Reader, call: Call) -> None:
+    def __init__(self, model: Any, reader: Reader, call: KerasCall) -> None:
         self.model, self.reader, self.call = model, reader, call
         # Keras 3 takes the word off calls that do not know it; tf-keras hands it to them.
         self._mode = {"training": False} if reader == "keras" or model._call_spec.expects_training_arg else {}
