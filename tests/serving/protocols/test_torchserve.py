@@ -401,8 +401,7 @@ def test_which_paths_are_its_own(ask: Ask) -> None:
     ],
 )
 def test_rights(ask: Ask, method: str, path: str, right: str) -> None:
-    route = found(ask, method, path).route
-    assert route is not None and route.right == right
+    assert found(ask, method, path).right == right
 
 
 def test_ping_and_the_description(ask: Ask) -> None:

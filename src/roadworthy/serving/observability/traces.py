@@ -76,7 +76,7 @@ class Traces:
         if not request.method:
             return
         method = request.method if request.method in KNOWN else "_OTHER"
-        route = request.route.path if request.route is not None else ""
+        route = request.template
         attributes: dict[str, str | int] = {
             "http.request.method": method,
             "url.scheme": self._scheme,

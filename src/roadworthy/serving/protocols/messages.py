@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 import orjson
 
 from roadworthy.core.errors import RequestError, Unauthenticated, Unavailable
-
-if TYPE_CHECKING:
-    from roadworthy.serving.protocols.routes import HttpProtocol, Route
 
 Right = Literal["open", "inference", "management", "metrics"]
 """What a route asks of its caller. ``open`` asks for nothing; the others need a token with that right on a server that has tokens."""
@@ -23,6 +20,17 @@ NO_PROTOCOL = "http"
 """The name, in metrics, logs and traces, of requests for a path that no protocol has."""
 
 Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class RefusalForm(Protocol):
+    """What a protocol is to the transport: its name, and the form of its refusals."""
+
+    @property
+    def name(self) -> str:
+        """What metrics, logs and traces call it."""
+
+    def refuse(self, request: Request, problem: RequestError) -> Reply:
+        """A refusal in the protocol's own form: by a route, by the router, or by the transport (too large, too slow, no right)."""
 
 
 @dataclass(slots=True)
@@ -40,12 +48,16 @@ class Request:
     body: bytes = b""
     """A long one is a bytearray."""
 
-    protocol: HttpProtocol | None = None
+    protocol: RefusalForm | None = None
     """Whose path it is; ``None`` for a path that no protocol has."""
-    route: Route | None = None
-    """The row of the protocol's table; for a method that the path does not have, the first row of that path."""
+    template: str = ""
+    """The path of the route, ``/v2/models/{model}``; empty for a path that no route has."""
+    right: Right | None = None
+    """What the path's routes ask of the caller; ``None`` for a path that no route has."""
+    handle: Handler | None = None
+    """What gives the answer; ``None`` without a route for the path and the method."""
     parameters: Mapping[str, str] = field(default_factory=dict)
-    """The values of the route's placeholders: of ``/v2/models/{model}`` the model's name."""
+    """The values of the template's placeholders, here the model's name."""
     model: str = ""
     """A model that is served here, for metrics, logs and traces. A client cannot make up more of them."""
 
@@ -71,6 +83,10 @@ class Reply:
     body: bytes
     content_type: bytes = b"application/json"
     headers: Headers = ()
+
+
+Handler = Callable[[Request], Awaitable[Reply]]
+"""What gives the answer to a request, or raises the RequestErrors that the protocol's ``refuse`` words."""
 
 
 class NoSuchPath(RequestError):

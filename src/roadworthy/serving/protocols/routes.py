@@ -21,16 +21,26 @@ answer, so whatever answers is documented and guarded::
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from roadworthy.core.errors import RequestError
 from roadworthy.serving.engine.dataplane import DataPlane, InferenceFailed
-from roadworthy.serving.protocols.messages import RIGHTS, ModelFailed, NoSuchPath, Reply, Request, Right, WrongMethod, error_json, hints
+from roadworthy.serving.protocols.messages import (
+    RIGHTS,
+    Handler,
+    ModelFailed,
+    NoSuchPath,
+    RefusalForm,
+    Reply,
+    Request,
+    Right,
+    WrongMethod,
+    error_json,
+    hints,
+)
 from roadworthy.serving.protocols.schemas import Body, Schema
-
-Handler = Callable[[Request], Awaitable[Reply]]
 
 METHODS = frozenset(("GET", "POST", "PUT", "DELETE", "OPTIONS"))
 """A path that has GET has HEAD too."""
@@ -42,10 +52,9 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 class Route:
     """One operation: a method at a path, whose placeholders (``{model}``) stand for one part without a slash each.
 
-    ``handle`` gives the answer, or raises the RequestErrors that the protocol's ``refuse`` words. ``answer`` is the body of status 200;
-    ``also`` holds the bodies of other statuses that are no refusals; ``errors`` are the statuses of refusals beside those that every
-    route has. ``query`` names the parameters of the query; ``needs_body`` says that the body may not be left out; ``operation`` is the
-    name of the row in the protocol's own description, if it has one.
+    ``answer`` is the body of status 200; ``also`` holds the bodies of other statuses that are no refusals; ``errors`` are the statuses of
+    refusals beside those that every route has. ``query`` names the parameters of the query; ``needs_body`` says that the body may not be
+    left out; ``operation`` is the name of the row in the protocol's own description, if it has one.
     """
 
     method: str
@@ -71,12 +80,8 @@ class Route:
         return tuple(_PLACEHOLDER.findall(self.path))
 
 
-class HttpProtocol(Protocol):
+class HttpProtocol(RefusalForm, Protocol):
     """One protocol over HTTP."""
-
-    @property
-    def name(self) -> str:
-        """What metrics, logs and traces call it."""
 
     @property
     def title(self) -> str:
@@ -97,9 +102,6 @@ class HttpProtocol(Protocol):
     @property
     def routes(self) -> Sequence[Route]:
         """Its table."""
-
-    def refuse(self, request: Request, problem: RequestError) -> Reply:
-        """A refusal in the protocol's own form: by a route, by the router, or by the transport (too large, too slow, no right)."""
 
 
 @dataclass(frozen=True)
@@ -142,10 +144,10 @@ class Router:
                 self._owners[written] = self._owners[word]
 
     def find(self, request: Request) -> None:
-        """Set the request's protocol, route, parameters and model.
+        """Set what the request's second group of fields holds.
 
-        Raises NoSuchPath, and WrongMethod for a method that the path does not have: then protocol and route are those of another one,
-        whose right the caller needs to learn that.
+        Raises NoSuchPath, and WrongMethod for a method that the path does not have. Then protocol and right are those of the path's
+        first route: who may not use the path does not learn what methods it has.
         """
         word = _first_word(request.path)
         table = self._tables.get(word) or self._tables.get("{}")
@@ -160,16 +162,18 @@ class Router:
         if model and self._plane.serves(model):
             request.model = model
         method = "GET" if request.method == "HEAD" else request.method
-        if (known := path.routes.get(method)) is None:
-            request.protocol, request.route = next(iter(path.routes.values()))
+        known = path.routes.get(method)
+        request.protocol, route = known or next(iter(path.routes.values()))
+        request.template, request.right = route.path, route.right
+        if known is None:
             raise WrongMethod(f"{request.method} is not a method of this path, which has {path.allow}", allow=path.allow)
-        request.protocol, request.route = known
+        request.handle = route.handle
 
     async def answer(self, request: Request) -> Reply:
-        """The answer of the route that ``find`` set, or its refusal. Raises whatever else goes wrong in the handler."""
-        assert request.route is not None
+        """The answer of the route that ``find`` found, or its refusal. Raises whatever else goes wrong in the handler."""
+        assert request.handle is not None
         try:
-            return await request.route.handle(request)
+            return await request.handle(request)
         except RequestError as problem:
             return refusal(request, problem)
         except InferenceFailed as problem:

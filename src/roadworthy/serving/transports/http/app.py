@@ -77,11 +77,11 @@ class App:
         if self._browsers.origins and request.method == "OPTIONS" and b"access-control-request-method" in headers:
             return self._browsers.preflight(headers)
         self._browsers.check_origin(request.method, headers)
-        if request.route is not None:
-            if request.route.right not in self._rights:
-                request.protocol = request.route = None
+        if request.right is not None:
+            if request.right not in self._rights:
+                request.protocol, request.template = None, ""
                 raise NoSuchPath("Not Found")
-            self._access.allows(headers.get(b"authorization"), request.route.right)
+            self._access.allows(headers.get(b"authorization"), request.right)
         if unroutable is not None:
             raise unroutable
         if (length := headers.get(b"content-length")) is not None and int(length) > self.limits.body:

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from roadworthy.serving.limits import MIB, Limits
 from roadworthy.serving.transports.http.request_reader import BodyMemory
-
-if TYPE_CHECKING:
-    from roadworthy.serving.transports.http.connection import Connection
 
 DRAIN_SECONDS = 0.2
 """Seconds that an idle connection has left when the server drains: a request that is on its way still gets its answer."""
 ONE_READ = 256 * 1024
 """Bytes that are taken from a socket at once."""
+
+
+class PooledConnection(Protocol):
+    """What the pool needs of a connection."""
+
+    deadline: float
+    stalled: float
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is on its way in or being answered."""
+
+    def expire(self) -> None:
+        """A deadline is over."""
+
+    def abort(self) -> None:
+        """Close at once."""
 
 
 class Connections:
@@ -29,7 +43,7 @@ class Connections:
         self.scratch = memoryview(bytearray(ONE_READ))
         """What a socket is read into before it is parsed, which happens at once: one buffer is enough for all connections."""
         self.memory = BodyMemory(max(32 * limits.body, 64 * MIB))
-        self._open: set[Connection] = set()
+        self._open: set[PooledConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         shortest = min(limits.head_seconds, limits.body_seconds, limits.idle_seconds, limits.send_seconds)
@@ -38,14 +52,14 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: PooledConnection) -> None:
         """Watch its deadlines from now on."""
         self._open.add(connection)
         self._empty.clear()
         if self._timer is None:
             self._expire()
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: PooledConnection) -> None:
         """It is closed."""
         self._open.discard(connection)
         if not self._open:

@@ -69,11 +69,12 @@ def undescribed(protocol: HttpProtocol, route: Route, document: dict[str, Any]) 
 def test_every_route_is_found_described_guarded_and_named(protocol: HttpProtocol, route: Route) -> None:
     names = {name: f"{name}-7" for name in route.placeholders}
     request = found(route.method, route.path.format_map(names))
-    assert (request.protocol, request.route, request.parameters) == (protocol, route, names)
+    assert (request.protocol, request.template, request.parameters) == (protocol, route.path, names)
+    assert (request.handle, request.right) == (route.handle, route.right)
     assert request.protocol_name == protocol.name
     assert undescribed(protocol, route, openapi_document.document(PROTOCOLS)) == ""
     if route.method == "GET":
-        assert found("HEAD", route.path.format_map(names)).route is route
+        assert found("HEAD", route.path.format_map(names)).handle == route.handle
 
 
 def test_all_routes_of_a_path_have_one_right_and_no_two_protocols_share_one() -> None:
@@ -142,7 +143,7 @@ def test_a_literal_wins_over_a_placeholder(path: str, template: str) -> None:
     request = Request("PATCH", path)
     with pytest.raises(WrongMethod):
         ROUTER.find(request)
-    assert request.route is not None and request.route.path == template
+    assert (request.template, request.handle) == (template, None)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_a_path_that_no_route_has_is_refused_by_the_protocol_of_its_first_word(p
     request = Request("POST", path)
     with pytest.raises(NoSuchPath):
         ROUTER.find(request)
-    assert (request.protocol_name, request.route) == (protocol, None)
+    assert (request.protocol_name, request.template, request.right) == (protocol, "", None)
 
 
 def test_a_request_bears_the_name_of_a_model_only_where_that_is_served() -> None:
