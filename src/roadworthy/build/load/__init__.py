@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from roadworthy.build.load import formats
 from roadworthy.build.load.identify import IdentifyRequest, identify, identify_step, layout
 from roadworthy.build.load.inspect import Inspection, InspectRequest, inspect, inspect_step
 from roadworthy.build.load.made import COUNT as MADE
 from roadworthy.build.load.made import Fill, Making
 from roadworthy.build.load.made import blocks as made_pictures
 from roadworthy.build.load.made import notes as made_notes
-from roadworthy.build.load.opened import Model, Opened
+from roadworthy.build.load.opened import Model
 from roadworthy.build.load.spec import parse as parse_input
 from roadworthy.build.load.spec import parse_all as parse_inputs
 from roadworthy.core.samples import SampleSet
@@ -72,9 +72,7 @@ def load(request: LoadRequest) -> Loaded:
     """
     source = replace(request.source, inputs=request.inputs)
     request.out.mkdir(parents=True, exist_ok=True)
-    if source.kind == "npz":
-        return _load_npz(request)
-    opened: Opened | Model = importlib.import_module(f"{__name__}.{source.kind}").read(source)
+    opened = formats.named(source.kind).open(source)
     if isinstance(opened, Model):
         from roadworthy.build.load import settle
 
@@ -104,19 +102,3 @@ def parameters(model: Any) -> tuple[str, ...]:
     from roadworthy.build.load import living
 
     return living.parameters(model)
-
-
-def _load_npz(request: LoadRequest) -> Loaded:
-    from roadworthy.build.load import made, npz
-
-    inputs = request.inputs
-    if not inputs and request.samples is not None:
-        arrays = request.samples.open()
-        inputs = tuple(TensorSpec(name, str(array.dtype), ("batch", *array.shape[1:])) for name, array in arrays.items())
-    graph, parameters = npz.read(request.source, inputs, request.out)
-    loaded = Loaded(graph, parameters, (npz.PROOF,), ())
-    if request.samples is not None or request.making.out is None:
-        return loaded
-    specs = graph.signature.inputs
-    fills = tuple(made.first(spec, request.making.ranges)[0] for spec in specs)
-    return replace(loaded, samples=made.write(request.making.out, specs, fills, request.making.count), fills=fills)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from roadworthy.build.load import keras_files, wire
+from roadworthy.build.load import keras_files
 from roadworthy.build.load.keras_writer import Writer
+from roadworthy.build.load.untrusted import shown
 
 Found: TypeAlias = Callable[[str, dict[str, Any], dict[str, Any]], str]
 """Of a class, its arguments and the whole entry: in words what changed, empty where nothing did."""
@@ -57,7 +58,7 @@ def is_bilinear(kind: str, arguments: dict[str, Any]) -> bool:
 
 def where(kind: str, layer: str) -> str:
     """A layer as its user knows it."""
-    return f"the layer {wire.shown(layer)!r} ({wire.shown(kind)})" if layer else f"a {wire.shown(kind)}"
+    return f"the layer {shown(layer)!r} ({shown(kind)})" if layer else f"a {shown(kind)}"
 
 
 def _changes(model: Any, writer: Writer) -> Iterator[str]:

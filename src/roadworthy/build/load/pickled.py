@@ -10,8 +10,8 @@ from typing import IO, Any
 import torch
 
 from roadworthy.build.load import arch, weights
-from roadworthy.build.load.kinds import LEGACY
 from roadworthy.build.load.opened import Opened
+from roadworthy.build.load.torch_save import MAGIC
 from roadworthy.core import confinement, usercode
 from roadworthy.core.errors import SourceRefused, SourceUnreadable, UsageError
 from roadworthy.core.stages import Source
@@ -70,9 +70,9 @@ def unpickle(source: Source) -> Any:
 
 
 def _is_torchs(file: IO[bytes]) -> bool:
-    head = file.read(2 + len(LEGACY))
+    head = file.read(2 + len(MAGIC))
     file.seek(0)
-    return head.startswith(b"PK") or head[2:] == LEGACY
+    return head.startswith(b"PK") or head[2:] == MAGIC
 
 
 def first_line(problem: BaseException) -> str:

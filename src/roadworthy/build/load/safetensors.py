@@ -5,7 +5,7 @@ from __future__ import annotations
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from roadworthy.build.load import arch, headers, pickled, weights
+from roadworthy.build.load import arch, pickled, safetensors_header, weights
 from roadworthy.build.load.opened import Opened
 from roadworthy.core.errors import SourceUnreadable, UsageError
 from roadworthy.core.stages import Source
@@ -17,7 +17,7 @@ def read(source: Source) -> Opened:
         raise UsageError(
             f"{source.path} holds weights and not the model they belong to; name the code that builds it: --arch FILE.py:CALLABLE"
         )
-    headers.safetensors(source.path)
+    safetensors_header.read(source.path)
     try:
         tensors = load_file(source.path, device="cpu")
     except (SafetensorError, OSError, ValueError, KeyError) as problem:

@@ -10,7 +10,7 @@ from typing import Any
 
 from roadworthy.build.load import inputs, prove, running, tflite_files
 from roadworthy.build.load.opened import Model
-from roadworthy.build.load.tflite_files import Tflite
+from roadworthy.build.load.tflite_files import TfliteFile
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError
 from roadworthy.core.interfaces import Session
@@ -67,7 +67,7 @@ def _freed(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     return tuple(replace(spec, shape=(BATCH, *spec.shape[1:])) for spec in specs) if one else ()
 
 
-def _takes_several(path: Path, found: Tflite, specs: tuple[TensorSpec, ...], precision: Precision) -> bool:
+def _takes_several(path: Path, found: TfliteFile, specs: tuple[TensorSpec, ...], precision: Precision) -> bool:
     try:
         session = _open(path, Signature(specs, found.signature.outputs), precision)
         feeds = running.draw(specs, TRIED, None)
