@@ -12,8 +12,8 @@ import numpy as np
 from roadworthy.build.sources import inputs
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.parsers import onnx as parsers_onnx
-from roadworthy.build.sources.parsers import protobuf
-from roadworthy.build.sources.parsers.onnx import Onnx
+from roadworthy.build.sources.parsers.onnx import OnnxFile
+from roadworthy.build.sources.parsers.untrusted import shown
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, SourceUnreadable
 from roadworthy.core.stages import Graph, Plan, Precision, Source
@@ -61,7 +61,7 @@ def read(source: Source) -> Model:
 
 def _check(spec: TensorSpec, path: Path) -> None:
     """SourceError for a tensor that cannot cross the door as an array."""
-    where = f"{path}: {protobuf.shown(spec.name)!r}"
+    where = f"{path}: {shown(spec.name)!r}"
     if spec.dtype == "unknown":
         raise SourceError(f"{where} is no tensor (a sequence, a map or an optional value); export the model with tensors alone")
     if spec.dtype == BYTES:
@@ -83,7 +83,7 @@ def _parsed(path: Path) -> Any:
         raise SourceUnreadable(f"{path} cannot be read as ONNX: {_line(problem)}; fetch it again", detail=str(problem)) from problem
 
 
-def _open(path: Path, found: Onnx, precision: Precision) -> Any:
+def _open(path: Path, found: OnnxFile, precision: Precision) -> Any:
     """A session of the file as it lies there, through the runtime's own door: sizes that are still open are not checked."""
     name = registry.runtime_for(FORMAT)
     signature = Signature(found.signature.inputs, found.signature.outputs)
@@ -121,8 +121,8 @@ def _save(model: Any, origin: Path, signature: Signature, out: Path) -> Path:
     return path
 
 
-def _notes(found: Onnx, model: Any) -> tuple[str, ...]:
-    notes = [f"written by {protobuf.shown(found.producer)}"] if found.producer else []
+def _notes(found: OnnxFile, model: Any) -> tuple[str, ...]:
+    notes = [f"written by {shown(found.producer)}"] if found.producer else []
     filled = len(model.graph.input) - len(found.signature.inputs)
     if filled:
         notes.append(f"{filled} inputs that the file fills itself are no inputs")
@@ -147,7 +147,7 @@ class _Nodes:
         node = next(iter(self._random if again else self._batch), None)
         if node is None:
             raise LookupError("no node of the graph draws or normalises as in training")
-        return f"{protobuf.shown(node.name or node.output[0])!r} ({node.op_type})"
+        return f"{shown(node.name or node.output[0])!r} ({node.op_type})"
 
 
 def _all_nodes(graph: Any) -> Iterator[Any]:

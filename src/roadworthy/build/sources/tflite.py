@@ -11,7 +11,7 @@ from typing import Any
 from roadworthy.build.sources import inference_mode, inputs
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.parsers import tflite
-from roadworthy.build.sources.parsers.tflite import Tflite
+from roadworthy.build.sources.parsers.tflite import TfliteFile
 from roadworthy.build.sources.samples import sampling
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError
@@ -69,7 +69,7 @@ def _freed(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     return tuple(replace(spec, shape=(BATCH, *spec.shape[1:])) for spec in specs) if one else ()
 
 
-def _takes_several(path: Path, found: Tflite, specs: tuple[TensorSpec, ...], precision: Precision) -> bool:
+def _takes_several(path: Path, found: TfliteFile, specs: tuple[TensorSpec, ...], precision: Precision) -> bool:
     try:
         session = _open(path, Signature(specs, found.signature.outputs), precision)
         feeds = sampling.draw(specs, TRIED, None)

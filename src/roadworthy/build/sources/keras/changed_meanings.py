@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from roadworthy.build.sources.keras.writer_version import Writer
-from roadworthy.build.sources.parsers import keras_config_scan, protobuf
+from roadworthy.build.sources.parsers import keras_config_scan
+from roadworthy.build.sources.parsers.untrusted import shown
 
 Found: TypeAlias = Callable[[str, dict[str, Any], dict[str, Any]], str]
 """Of a class, its arguments and the whole entry: in words what changed, empty where nothing did."""
@@ -57,7 +58,7 @@ def is_bilinear(kind: str, arguments: dict[str, Any]) -> bool:
 
 def where(kind: str, layer: str) -> str:
     """A layer as its user knows it."""
-    return f"the layer {protobuf.shown(layer)!r} ({protobuf.shown(kind)})" if layer else f"a {protobuf.shown(kind)}"
+    return f"the layer {shown(layer)!r} ({shown(kind)})" if layer else f"a {shown(kind)}"
 
 
 def _changes(model: Any, writer: Writer) -> Iterator[str]:

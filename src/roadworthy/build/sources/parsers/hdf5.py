@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.sources.parsers import protobuf
+from roadworthy.build.sources.parsers.untrusted import shown
 from roadworthy.build.sources.parsers.zip_archive import EXPANSION, READ
 from roadworthy.core.errors import BackendMissing, SourceRefused, SourceUnreadable
 from roadworthy.core.types import TensorSpec
@@ -28,6 +28,11 @@ class Hdf5:
     config: bytes
     version: str
     named: bool
+
+    @property
+    def weights_alone(self) -> bool:
+        """Whether it holds the weights of Keras layers and no model."""
+        return not self.config and (self.named or any("/vars/" in f"/{spec.name}" for spec in self.tensors))
 
 
 def read(path: Path, name: str = "") -> Hdf5:
@@ -49,7 +54,7 @@ def read(path: Path, name: str = "") -> Hdf5:
             return Hdf5(tensors, _text(file, "model_config", what), version, named)
     except BROKEN as problem:
         why = (str(problem).splitlines() or [type(problem).__name__])[0]
-        raise SourceUnreadable(f"{what} is an HDF5 file that is cut short or damaged ({protobuf.shown(why)}); fetch it again") from None
+        raise SourceUnreadable(f"{what} is an HDF5 file that is cut short or damaged ({shown(why)}); fetch it again") from None
 
 
 def read_member(archive: Any, member: str, path: Path) -> Hdf5:
@@ -93,7 +98,7 @@ def _datasets(file: Any, what: str, size: int) -> list[TensorSpec]:
             if address in seen:
                 # One object under two names is shared; a group inside itself would have no end.
                 if isinstance(item, h5py.Group):
-                    raise SourceUnreadable(f"{what}: the group {protobuf.shown(name)} is there twice, which no model file has")
+                    raise SourceUnreadable(f"{what}: the group {shown(name)} is there twice, which no model file has")
                 continue
             seen.add(address)
             if isinstance(item, h5py.Group):
@@ -107,17 +112,17 @@ def _datasets(file: Any, what: str, size: int) -> list[TensorSpec]:
 
 
 def _refuse_link(link: Any, name: str, what: str) -> None:
-    where = f"{what}: {protobuf.shown(name)}"
+    where = f"{what}: {shown(name)}"
     if hasattr(link, "filename"):
-        raise SourceRefused(f"{where} lies in another file, {protobuf.shown(str(link.filename))!r}; save the model in one file")
-    raise SourceUnreadable(f"{where} is a link to {protobuf.shown(str(getattr(link, 'path', 'nothing')))!r}, which no model file has")
+        raise SourceRefused(f"{where} lies in another file, {shown(str(link.filename))!r}; save the model in one file")
+    raise SourceUnreadable(f"{where} is a link to {shown(str(getattr(link, 'path', 'nothing')))!r}, which no model file has")
 
 
 def _dataset(dataset: Any, name: str, what: str) -> TensorSpec:
     import h5py
 
     plan = dataset.id.get_create_plist()
-    where = f"{what}: the weights {protobuf.shown(name)}"
+    where = f"{what}: the weights {shown(name)}"
     if plan.get_layout() == h5py.h5d.VIRTUAL or (plan.get_layout() == h5py.h5d.CONTIGUOUS and plan.get_external_count()):
         raise SourceRefused(f"{where} lie in other files; save the model in one file")
     shape = tuple(int(axis) for axis in dataset.shape or ())

@@ -13,9 +13,11 @@ from typing import Any
 
 import msgspec
 
-from roadworthy.build.sources.parsers import protobuf, tf_operators
+from roadworthy.build.sources.parsers import tf_operators
 from roadworthy.build.sources.parsers.keras_classes import CLASSES
-from roadworthy.core.types import BATCH, BYTES, TensorSpec
+from roadworthy.build.sources.parsers.untrusted import listed, shown
+from roadworthy.build.sources.static_facts import Refusal, StaticFacts
+from roadworthy.core.types import BATCH, BYTES, Signature, TensorSpec
 
 CODE = {
     "Lambda": "holds Python code", "__lambda__": "holds Python code", "TFSMLayer": "runs a SavedModel from another place",
@@ -46,7 +48,7 @@ COMPUTING_BUILTINS = frozenset({"sum", "abs", "min", "max", "round", "pow"})
 
 
 @dataclass(frozen=True)
-class KerasModel:
+class KerasConfigScan:
     """``inputs`` as the model itself names them, ``needs`` custom classes and functions by registered name, ``executes`` sentences."""
 
     inputs: tuple[TensorSpec, ...]
@@ -55,7 +57,7 @@ class KerasModel:
     quantised: bool
 
 
-def walk(config: Any) -> KerasModel:
+def walk(config: Any) -> KerasConfigScan:
     """What ``config``, a model's JSON already decoded, says."""
     executes: dict[str, None] = {}
     needs: dict[str, None] = {}
@@ -69,7 +71,32 @@ def walk(config: Any) -> KerasModel:
     said = tuple(
         one for one in executes if one.replace("__lambda__", "Lambda") == one or one.replace("__lambda__", "Lambda") not in executes
     )
-    return KerasModel(_inputs(config), tuple(needs), said, quantised)
+    return KerasConfigScan(_inputs(config), tuple(needs), said, quantised)
+
+
+def facts(found: KerasConfigScan, tensors: tuple[TensorSpec, ...], version: str) -> StaticFacts:
+    """What ``inspect`` says of a file with this configuration, these weights and this version of Keras (empty where unknown)."""
+    notes = written_by(version)
+    if found.needs:
+        notes += (f"classes that are not Keras's own: {', '.join(found.needs)}",)
+    if found.quantised:
+        notes += ("its weights came quantised",)
+    why = f"does more than compute when it is loaded or called: {listed(found.executes)}"
+    instead = "replace these layers by ones that Keras brings or by classes of your own (--arch)"
+    return StaticFacts(
+        tensors,
+        Signature(found.inputs, ()) if found.inputs else None,
+        found.executes,
+        notes,
+        needs=found.needs,
+        refusal=Refusal(why, instead) if found.executes else None,
+        takes_arch=True,
+    )
+
+
+def written_by(version: str) -> tuple[str, ...]:
+    """A note on the Keras that wrote a file, where its version is known."""
+    return (f"written by Keras {shown(version)}",) if version else ()
 
 
 def objects(config: Any) -> Iterator[tuple[dict[str, Any], str, bool]]:
@@ -102,16 +129,16 @@ def _inner(node: dict[str, Any]) -> dict[str, Any]:
 
 def _code(node: dict[str, Any], layer: str) -> Iterator[str]:
     kind, module, inner = str(node["class_name"]), node.get("module"), _inner(node)
-    where = f" in the layer {protobuf.shown(layer)!r}" if layer else ""
+    where = f" in the layer {shown(layer)!r}" if layer else ""
     bare = kind.rpartition(">")[2]
     if bare in CODE:
         yield f"{bare}{where}, which {CODE[bare]}"
     elif isinstance(module, str) and (said := _foreign(module, kind, node)):
         yield f"{said[0]}{where}, which {said[1]}"
     if bare in LOOKUPS and isinstance(inner.get("vocabulary"), str):
-        yield f"{bare}{where}, which reads the file {protobuf.shown(inner['vocabulary'])!r}"
+        yield f"{bare}{where}, which reads the file {shown(inner['vocabulary'])!r}"
     if bare in ("TFOpLambda", "SlicingOpLambda") and not _computes(str(inner.get("function"))):
-        yield f"tf.{protobuf.shown(str(inner.get('function')))}{where}, which does more than compute"
+        yield f"tf.{shown(str(inner.get('function')))}{where}, which does more than compute"
     if bare == "TensorFlowOpLayer" and (does := _node_op(inner.get("node_def"))):
         yield f"{does}{where}"
 
@@ -122,7 +149,7 @@ def _foreign(module: str, kind: str, node: dict[str, Any]) -> tuple[str, str] | 
     name = str(node.get("config")) if function else kind
     package, *rest = module.split(".")
     rest = rest[1:] if rest[:1] == ["src"] else rest
-    full = protobuf.shown(f"{module}.{name}")
+    full = shown(f"{module}.{name}")
     if package in KERAS:
         modeling = (rest[0] in MODELING and not name.startswith(NOT_MODELING)) if rest else name in TOP
         modeling = modeling or (rest[:1] == ["applications"] and ".".join((*rest[1:], name)) in APPLICATIONS)
@@ -143,15 +170,15 @@ def _custom(node: dict[str, Any]) -> str:
         return ""
     if kind == "function":
         name = str(node.get("config"))
-        return protobuf.shown(name) if ">" in name else ""
+        return shown(name) if ">" in name else ""
     if isinstance(registered, str) and ">" in registered and registered.partition(">")[0].lower() != "keras":
-        return protobuf.shown(registered)
+        return shown(registered)
     if isinstance(module, str):
         package = module.partition(".")[0]
         # What is of Python's own library is refused, not asked for.
         known = package in KERAS or (package in sys.stdlib_module_names and package != "__main__")
-        return "" if known else protobuf.shown(registered if isinstance(registered, str) else kind)
-    return "" if kind.removeprefix("Keras>") in CLASSES else protobuf.shown(kind)
+        return "" if known else shown(registered if isinstance(registered, str) else kind)
+    return "" if kind.removeprefix("Keras>") in CLASSES else shown(kind)
 
 
 def _computes(function: str) -> bool:
@@ -190,5 +217,5 @@ def _input(layer: Any) -> TensorSpec | None:
     if not isinstance(shape, list) or not all(size is None or (isinstance(size, int) and size >= 0) for size in shape):
         return None
     sizes = tuple(size if size is not None else BATCH if axis == 0 else "?" for axis, size in enumerate(shape))
-    name = protobuf.shown(str(inner.get("name", "input")))
+    name = shown(str(inner.get("name", "input")))
     return TensorSpec(name, BYTES if dtype == "string" else dtype if isinstance(dtype, str) else "float32", sizes)

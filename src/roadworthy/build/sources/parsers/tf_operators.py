@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from roadworthy.build.sources.parsers import protobuf
-from roadworthy.build.sources.parsers.tf_graph import MetaGraph, Node
+from roadworthy.build.sources.parsers.tf_graph import GraphNode, MetaGraph
+from roadworthy.build.sources.parsers.untrusted import listed, shown
+from roadworthy.build.sources.static_facts import Refusal
 
 VERSIONS = ("", "V2", "V3", "V4")
 
@@ -71,6 +72,13 @@ def does(op: str) -> str:
     return "reads files" if op in RESTORES else ""
 
 
+def refusal(executes: tuple[str, ...]) -> Refusal | None:
+    """Why a TensorFlow graph is read with ``--trust`` only; ``None`` where it only computes."""
+    if not executes:
+        return None
+    return Refusal(f"does more than compute when it is loaded or called: {listed(executes)}", "save the model without these operators")
+
+
 def beyond_computing(graph: MetaGraph) -> tuple[str, ...]:
     """Every operator of ``graph`` that does more than compute, each with what it does and the node and function it sits in."""
     found = [
@@ -81,10 +89,10 @@ def beyond_computing(graph: MetaGraph) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*found, *_stray_savers(graph))))
 
 
-def _given(node: Node, where: str) -> list[str]:
+def _given(node: GraphNode, where: str) -> list[str]:
     key, beginnings = GIVEN[node.op]
     return [
-        f"{node.op} with {key} {protobuf.shown(value)!r} (node {protobuf.shown(node.name)}{where})"
+        f"{node.op} with {key} {shown(value)!r} (node {shown(node.name)}{where})"
         for value in node.texts.get(key, ())
         if not _harmless(value, beginnings)
     ]
@@ -94,16 +102,16 @@ def _harmless(value: str, beginnings: tuple[str, ...]) -> bool:
     return any(value.startswith(start) if start else not value for start in beginnings)
 
 
-def _everywhere(graph: MetaGraph) -> Iterator[tuple[str, Node]]:
+def _everywhere(graph: MetaGraph) -> Iterator[tuple[str, GraphNode]]:
     for node in graph.nodes:
         yield "", node
     for name, nodes in graph.functions.items():
         for node in nodes:
-            yield f" of the function {protobuf.shown(name)}", node
+            yield f" of the function {shown(name)}", node
 
 
-def _said(node: Node, where: str) -> str:
-    return f"{node.op}, which {does(node.op)} (node {protobuf.shown(node.name)}{where})"
+def _said(node: GraphNode, where: str) -> str:
+    return f"{node.op}, which {does(node.op)} (node {shown(node.name)}{where})"
 
 
 def _stray_savers(graph: MetaGraph) -> Iterator[str]:
@@ -121,14 +129,16 @@ def _stray_savers(graph: MetaGraph) -> Iterator[str]:
     yield from _within(graph, by_name, restore, (), SAVES)
 
 
-def _within(graph: MetaGraph, by_name: dict[str, Node], reached: set[str], offered: Iterable[str], banned: frozenset[str]) -> Iterator[str]:
+def _within(
+    graph: MetaGraph, by_name: dict[str, GraphNode], reached: set[str], offered: Iterable[str], banned: frozenset[str]
+) -> Iterator[str]:
     nodes = [by_name[name] for name in reached]
     yield from (_said(node, "") for node in nodes if node.op in banned)
     for name in _called(graph, nodes, offered):
-        yield from (_said(node, f" of the function {protobuf.shown(name)}") for node in graph.functions[name] if node.op in banned)
+        yield from (_said(node, f" of the function {shown(name)}") for node in graph.functions[name] if node.op in banned)
 
 
-def _before(ends: Iterable[str], by_name: dict[str, Node]) -> set[str]:
+def _before(ends: Iterable[str], by_name: dict[str, GraphNode]) -> set[str]:
     """The nodes named, and all that they depend on."""
     waiting, seen = [name for name in ends if name in by_name], set()
     while waiting:
@@ -139,7 +149,7 @@ def _before(ends: Iterable[str], by_name: dict[str, Node]) -> set[str]:
     return seen
 
 
-def _called(graph: MetaGraph, nodes: Iterable[Node], offered: Iterable[str]) -> set[str]:
+def _called(graph: MetaGraph, nodes: Iterable[GraphNode], offered: Iterable[str]) -> set[str]:
     """The functions that ``nodes`` call, those ``offered``, and all that these call."""
     waiting, seen = [*offered, *(name for node in nodes for name in (node.op, *node.calls))], set()
     while waiting:

@@ -5,12 +5,11 @@ Field numbers are those of tensorflow/compiler/mlir/lite/schema/schema.fbs.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roadworthy.build.sources.parsers import flatbuffer, protobuf, tf_operators
-from roadworthy.core.errors import SourceUnreadable
+from roadworthy.build.sources.parsers import flatbuffer, tf_operators
+from roadworthy.build.sources.parsers.untrusted import mapped, reading, shown
 from roadworthy.core.types import BATCH, BYTES, Quantization, Signature, TensorSpec
 
 DTYPES = (
@@ -44,12 +43,11 @@ _NAMES = """
 OPERATORS = tuple(_NAMES.split())
 """BuiltinOperator, by number."""
 CUSTOM = 32
-OLD_CODES = 127
 STORED_BEHIND = 1
 
 
 @dataclass(frozen=True)
-class Tflite:
+class TfliteFile:
     """One TFLite model. ``signature`` bears the names of its signature ``key`` where it has one, else those of its tensors.
 
     ``operators`` are names of TFLite's own, ``custom`` those that the interpreter must be given; ``executes`` the ones among
@@ -67,16 +65,13 @@ class Tflite:
     quantised: bool
 
 
-def read(path: Path) -> Tflite:
+def read(path: Path) -> TfliteFile:
     """What the file says; SourceUnreadable where it is damaged."""
-    try:
-        with protobuf.reading(path, "TFLite model"):
-            return _model(flatbuffer.root(protobuf.mapped(path)))
-    except struct.error:
-        raise SourceUnreadable(f"{path} is no sound TFLite model: an offset leads out of the file; it was cut short or damaged") from None
+    with reading(path, "TFLite model"):
+        return _model(flatbuffer.root(mapped(path)))
 
 
-def _model(model: flatbuffer.Table) -> Tflite:
+def _model(model: flatbuffer.Table) -> TfliteFile:
     graphs = model.tables(2)
     if not graphs:
         raise ValueError("it holds no graph")
@@ -87,8 +82,8 @@ def _model(model: flatbuffer.Table) -> Tflite:
     key, signature = _signature(model, graphs[0], tensors)
     weights = tuple(spec for spec, tensor in zip(tensors, graphs[0].tables(0), strict=True) if tensor.scalar(2, "I") in stored)
     names = sorted({name for name, custom in used if not custom})
-    custom = sorted({protobuf.shown(name) for name, custom in used if custom})
-    return Tflite(
+    custom = sorted({shown(name) for name, custom in used if custom})
+    return TfliteFile(
         signature, key, weights, tuple(names), tuple(custom), tuple(said for name in custom if (said := _flex(name))),
         int(model.scalar(0, "I")), sum(name in ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE") for name, _ in used),
         any(_whole(spec) for graph in graphs for tensor in graph.tables(0) if (spec := _tensor(tensor)) and _scales(tensor)),

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from roadworthy.build.sources import user_code
 from roadworthy.build.sources.model import Opened
-from roadworthy.build.sources.parsers import array_headers
+from roadworthy.build.sources.parsers import safetensors
 from roadworthy.build.sources.torch import pickled_module, weights
 from roadworthy.core.errors import SourceUnreadable, UsageError
 from roadworthy.core.stages import Source
@@ -19,7 +19,7 @@ def read(source: Source) -> Opened:
         raise UsageError(
             f"{source.path} holds weights and not the model they belong to; name the code that builds it: --arch FILE.py:CALLABLE"
         )
-    array_headers.safetensors(source.path)
+    safetensors.read(source.path)
     try:
         tensors = load_file(source.path, device="cpu")
     except (SafetensorError, OSError, ValueError, KeyError) as problem:
