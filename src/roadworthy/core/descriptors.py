@@ -1,7 +1,7 @@
 """Protobuf messages from descriptor sets that a package brings along, in pools of their own.
 
 A pool of its own, because a framework in the same process may register messages of the same names. No generated code is kept: a
-package holds ``FAMILY.binpb``, compiled from ``proto/*.proto``. protobuf is imported on first use.
+package holds ``FAMILY.binpb``, compiled from the ``.proto`` files beside it. protobuf is imported on first use.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def pool(package: str, family: str) -> Any:
 
 
 def compiled(folder: Path, files: tuple[str, ...]) -> bytes:
-    """The descriptor set of ``files`` in ``folder/proto``, each after those that it imports; StepFailed where protoc refuses them.
+    """The descriptor set of ``files`` in ``folder``, each after those that it imports; StepFailed where protoc refuses them.
 
     For developers: needs grpcio-tools.
     """
@@ -41,7 +41,7 @@ def compiled(folder: Path, files: tuple[str, ...]) -> bytes:
         out = Path(directory) / "set"
         # In a process of its own: the compiler crashes beside another copy of protobuf, as frameworks bring one. It knows protobuf's
         # own files itself.
-        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{folder / 'proto'}", f"--descriptor_set_out={out}", *files]
+        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{folder}", f"--descriptor_set_out={out}", *files]
         if subprocess.run(command).returncode:
             raise StepFailed(f"protoc does not compile {', '.join(files)}; its message is on standard error")
         return out.read_bytes()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from roadworthy.build.sources.parsers import hdf5 as parsers_hdf5
 from roadworthy.build.sources.parsers import protobuf, torch_save
-from roadworthy.build.sources.parsers.hdf5 import Hdf5
+from roadworthy.build.sources.parsers.hdf5 import Hdf5File
 from roadworthy.build.sources.parsers.torch_save import TorchSave
 from roadworthy.build.sources.parsers.untrusted import mapped
 from roadworthy.build.sources.parsers.zip_archive import Archive
@@ -59,7 +59,7 @@ class SourceFile:
         return None
 
     @cached_property
-    def hdf5(self) -> Hdf5 | None:
+    def hdf5(self) -> Hdf5File | None:
         """The attributes and the datasets of an HDF5 file; ``None`` for any other file."""
         return parsers_hdf5.read(self.path) if self.head.startswith(HDF5) else None
 

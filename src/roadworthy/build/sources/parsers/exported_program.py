@@ -1,4 +1,4 @@
-"""What an ExportedProgram's archive states in its JSON, read without loading it: weights, signature, operators."""
+"""What the archive of an ExportedProgram states in its JSON: weights, signature and operators, read without loading it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tensors(archive: Archive) -> tuple[TensorSpec, ...]:
 
 
 def signature(archive: Archive) -> Signature | None:
-    """Inputs and outputs as the graph states them; ``None`` where the statement is of a form not known here."""
+    """Inputs and outputs as the graph states them; ``None`` where their form is unknown."""
     graph = _at(_read(archive, _model(archive)), "graph_module")
     values = _at(graph, "graph", "tensor_values")
     inputs = _names(_at(graph, "signature", "input_specs"), "user_input")

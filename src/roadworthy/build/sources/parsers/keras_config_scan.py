@@ -1,6 +1,6 @@
-"""A Keras model's configuration as JSON, walked without Keras: what it takes, whose classes it needs, what would run code.
+"""A Keras model's configuration as JSON, read without Keras: its inputs, the classes it needs, and what in it would run code.
 
-Keras itself is asked to load in safe mode; this comes before it, and before readers that know no safe mode.
+Keras later loads the file in its safe mode; this check comes first, also for readers that have no such mode.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ MODELING = frozenset({
 })  # fmt: skip
 """Parts of Keras that a model is made of. The others (utils, saving, config, preprocessing, ...) read files and change settings."""
 NOT_MODELING = ("load_", "save_", "model_from_", "deserialize", "serialize")
-"""How those functions begin that read and write files in the parts above."""
+"""How the names of functions begin that read or write files in these parts."""
 APPLICATIONS = frozenset({"convnext.LayerScale", "convnext.StochasticDepth", "inception_resnet_v2.CustomScaleLayer"})
-"""The layers that keras.applications defines for its own networks: plain arithmetic, all of them."""
+"""The layers that keras.applications defines for its own networks; all of them only compute."""
 TOP = frozenset({"DTypePolicy", "FloatDTypePolicy", "QuantizedDTypePolicy", "Sequential", "Model", "Functional", "Layer", "InputSpec"})
 KERAS = ("keras", "tf_keras")
 EMBEDDED = "roadworthy.pkl"
-"""The member of an archive of ours that holds a live model's own classes by value; read from trusted files alone."""
+"""The member of an archive, written by Roadworthy, that holds a live model's own classes by value; read from trusted files alone."""
 LOOKUPS = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
 COMPUTES = (
     "math.", "nn.", "image.", "linalg.", "strings.", "signal.", "sparse.", "ragged.", "sets.", "bitwise.", "audio.", "random.",
@@ -49,7 +49,7 @@ COMPUTING_BUILTINS = frozenset({"sum", "abs", "min", "max", "round", "pow"})
 
 @dataclass(frozen=True)
 class KerasConfigScan:
-    """``inputs`` as the model itself names them, ``needs`` custom classes and functions by registered name, ``executes`` sentences."""
+    """``inputs`` by the model's own names, ``needs`` custom classes and functions by registered name, ``executes`` what runs code."""
 
     inputs: tuple[TensorSpec, ...]
     needs: tuple[str, ...]
@@ -58,7 +58,7 @@ class KerasConfigScan:
 
 
 def walk(config: Any) -> KerasConfigScan:
-    """What ``config``, a model's JSON already decoded, says."""
+    """What the decoded JSON ``config`` of a model states."""
     executes: dict[str, None] = {}
     needs: dict[str, None] = {}
     quantised = False
@@ -67,11 +67,11 @@ def walk(config: Any) -> KerasConfigScan:
         if (name := _custom(node)) and not training:
             needs[name] = None
         quantised = quantised or node["class_name"] == "QuantizedDTypePolicy"
-    # A Lambda layer holds a lambda: saying one of them is enough.
-    said = tuple(
+    # A Lambda layer holds a lambda: one of the two is enough.
+    distinct = tuple(
         one for one in executes if one.replace("__lambda__", "Lambda") == one or one.replace("__lambda__", "Lambda") not in executes
     )
-    return KerasConfigScan(_inputs(config), tuple(needs), said, quantised)
+    return KerasConfigScan(_inputs(config), tuple(needs), distinct, quantised)
 
 
 def facts(found: KerasConfigScan, tensors: tuple[TensorSpec, ...], version: str) -> StaticFacts:
@@ -100,7 +100,7 @@ def written_by(version: str) -> tuple[str, ...]:
 
 
 def objects(config: Any) -> Iterator[tuple[dict[str, Any], str, bool]]:
-    """Every serialised object, with the name of the layer it belongs to, and whether it is for training alone."""
+    """Every serialised object, with the name of the layer it belongs to, and whether only training uses it."""
     waiting: list[tuple[Any, str, bool]] = [(config, "", False)]
     while waiting:
         value, layer, training = waiting.pop()
@@ -116,7 +116,7 @@ def objects(config: Any) -> Iterator[tuple[dict[str, Any], str, bool]]:
 
 
 def _layer_name(node: dict[str, Any]) -> str:
-    """The name that the user knows a layer by. Metrics and policies have names too, but none of them a ``trainable``."""
+    """The user's name of a layer. Metrics and policies have names too, but no ``trainable``."""
     inner = _inner(node)
     known = isinstance(inner.get("name"), str) and ("trainable" in inner or "layers" in inner or node["class_name"] in CODE)
     return str(inner["name"]) if known else ""
@@ -133,8 +133,8 @@ def _code(node: dict[str, Any], layer: str) -> Iterator[str]:
     bare = kind.rpartition(">")[2]
     if bare in CODE:
         yield f"{bare}{where}, which {CODE[bare]}"
-    elif isinstance(module, str) and (said := _foreign(module, kind, node)):
-        yield f"{said[0]}{where}, which {said[1]}"
+    elif isinstance(module, str) and (found := _foreign(module, kind, node)):
+        yield f"{found[0]}{where}, which {found[1]}"
     if bare in LOOKUPS and isinstance(inner.get("vocabulary"), str):
         yield f"{bare}{where}, which reads the file {shown(inner['vocabulary'])!r}"
     if bare in ("TFOpLambda", "SlicingOpLambda") and not _computes(str(inner.get("function"))):
@@ -144,7 +144,7 @@ def _code(node: dict[str, Any], layer: str) -> Iterator[str]:
 
 
 def _foreign(module: str, kind: str, node: dict[str, Any]) -> tuple[str, str] | None:
-    """A class or function of a module that no model is made of: of Keras's other parts, or of Python's own library."""
+    """A class or function that is not part of a model (of another part of Keras, or of Python's library), and why it is refused."""
     function = kind == "function"
     name = str(node.get("config")) if function else kind
     package, *rest = module.split(".")
@@ -153,13 +153,13 @@ def _foreign(module: str, kind: str, node: dict[str, Any]) -> tuple[str, str] | 
     if package in KERAS:
         modeling = (rest[0] in MODELING and not name.startswith(NOT_MODELING)) if rest else name in TOP
         modeling = modeling or (rest[:1] == ["applications"] and ".".join((*rest[1:], name)) in APPLICATIONS)
-        return None if modeling else (full, "no model is made of")
+        return None if modeling else (full, "is not a part of a model")
     if module == "builtins" and function:
-        # Keras says so of its own functions, and of the user's.
+        # Keras writes this module for its own functions, and for the user's.
         harmless = not hasattr(builtins, name) or name in COMPUTING_BUILTINS
-        return None if harmless else (full, "is Python's own and no part of a model")
+        return None if harmless else (full, "is Python's own and not a part of a model")
     if package in sys.stdlib_module_names and package != "__main__":
-        return full, "is Python's own and no part of a model"
+        return full, "is Python's own and not a part of a model"
     return None
 
 
@@ -175,7 +175,7 @@ def _custom(node: dict[str, Any]) -> str:
         return shown(registered)
     if isinstance(module, str):
         package = module.partition(".")[0]
-        # What is of Python's own library is refused, not asked for.
+        # Names of Python's own library are refused, not asked for.
         known = package in KERAS or (package in sys.stdlib_module_names and package != "__main__")
         return "" if known else shown(registered if isinstance(registered, str) else kind)
     return "" if kind.removeprefix("Keras>") in CLASSES else shown(kind)
@@ -187,14 +187,14 @@ def _computes(function: str) -> bool:
     return function.startswith(COMPUTES) or ("." not in function and function not in DOES_MORE)
 
 
-def _node_op(said: Any) -> str:
-    """In words, the operator of a TensorFlowOpLayer's node (JSON in JSON) when it does more than compute."""
-    if isinstance(said, str):
+def _node_op(node: Any) -> str:
+    """The operator of a TensorFlowOpLayer's node (JSON in JSON), in words, where it does more than compute."""
+    if isinstance(node, str):
         try:
-            said = msgspec.json.decode(said)
+            node = msgspec.json.decode(node)
         except (msgspec.DecodeError, RecursionError):
             return "an operator that cannot be read"
-    op = str(said.get("op")) if isinstance(said, dict) else ""
+    op = str(node.get("op")) if isinstance(node, dict) else ""
     return f"{op}, which {tf_operators.does(op)}" if tf_operators.does(op) else ""
 
 
@@ -206,7 +206,7 @@ def _inputs(config: Any) -> tuple[TensorSpec, ...]:
     found = tuple(spec for layer in layers if (spec := _input(layer)))
     if found or not layers or not isinstance(layers[0], dict):
         return found
-    # A Sequential of Keras 2 may say it in its first layer.
+    # A Sequential of Keras 2 may have its input's shape in its first layer.
     spec = _input({**layers[0], "class_name": "InputLayer"})
     return (spec,) if spec else ()
 

@@ -44,10 +44,10 @@ class OnnxFile:
 
 
 def read(path: Path) -> OnnxFile:
-    """What the file says.
+    """What the file states.
 
-    Raises SourceUnreadable where it is damaged or its weights are not where it says, SourceRefused where it reaches for files
-    outside its own directory.
+    Raises SourceUnreadable where it is damaged or its weights are not where it states, SourceRefused where it names files outside
+    its own directory.
     """
     model = protobuf.parse(path, "onnx", "onnx.ModelProto", "ONNX model")
     with reading(path, "ONNX model"):

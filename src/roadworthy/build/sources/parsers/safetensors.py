@@ -21,7 +21,7 @@ PROBLEMS = {
     "invalid shape": "the shape of a tensor and the bytes that it takes do not agree",
     "overflow": "the shape of a tensor and the bytes that it takes do not agree",
 }
-"""What the reader says, and what we say."""
+"""Parts of the reader's messages, and our words for them."""
 
 
 def read(path: Path) -> tuple[TensorSpec, ...]:
@@ -44,9 +44,9 @@ def read(path: Path) -> tuple[TensorSpec, ...]:
         raise SourceUnreadable(f"{path} is not a valid safetensors file: {_words(str(problem), path)}; fetch it again") from None
 
 
-def _words(said: str, path: Path) -> str:
+def _words(message: str, path: Path) -> str:
     for phrase, words in PROBLEMS.items():
-        if phrase in said:
+        if phrase in message:
             with open(path, "rb") as file:
                 return words.format(length=int.from_bytes(file.read(8), "little"), size=path.stat().st_size)
-    return f"the header is damaged ({' '.join(said.rpartition('header: ')[2].split())[:200]})"
+    return f"the header is damaged ({' '.join(message.rpartition('header: ')[2].split())[:200]})"

@@ -39,14 +39,14 @@ def unzipped(path: Path) -> TorchSave:
     with open(path, "rb") as file:
         old = file.read(2 + len(MAGIC))[2:] == MAGIC
         file.seek(0)
-        before = [pickle_scan.walk(file, str(path)) for _ in range(PREAMBLE if old else 0)]
+        preamble = [pickle_scan.walk(file, str(path)) for _ in range(PREAMBLE if old else 0)]
         found = _of(pickle_scan.walk(file, str(path)))
-    code = tuple(name for walked in before for name in walked.code)
-    # A plain pickle is never read as weights only: torch has no reader of that kind for it.
+    code = tuple(name for scan in preamble for name in scan.code)
+    # torch.load reads weights alone only from the formats of torch.save.
     return TorchSave(found.tensors, (*code, *found.code), old and found.plain, (OLD,) if old else ())
 
 
-def _of(walked: pickle_scan.Walked) -> TorchSave:
-    found = list(pickle_scan.tensors(walked.root))
-    plain = all(plain for _, plain in found) and bool(found or not walked.code)
-    return TorchSave(tuple(spec for spec, _ in found), walked.code, plain)
+def _of(scan: pickle_scan.PickleScan) -> TorchSave:
+    found = list(pickle_scan.tensors(scan.root))
+    plain = all(plain for _, plain in found) and bool(found or not scan.code)
+    return TorchSave(tuple(spec for spec, _ in found), scan.code, plain)

@@ -1,4 +1,7 @@
-"""The descriptor sets made anew from ``proto/``: ``python -m roadworthy.serving.protocols.proto.compile``. A developer's tool; needs grpcio-tools."""
+"""Compile the ``.proto`` files of this folder to descriptor sets: ``python -m roadworthy.serving.protocols.proto.compile``.
+
+A developer's tool; it needs grpcio-tools.
+"""
 
 from __future__ import annotations
 

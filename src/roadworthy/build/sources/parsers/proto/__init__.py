@@ -1,4 +1,4 @@
-"""Messages of the protobuf formats that models come in, by our own descriptions: ``proto/*.proto`` holds only the fields that are read.
+"""Messages of the protobuf formats that models come in, by our own descriptions: the ``.proto`` files hold only the fields that are read.
 
 What a message holds beyond them, above all the values of its tensors, is never copied out of the file.
 """

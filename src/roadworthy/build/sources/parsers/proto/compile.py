@@ -1,4 +1,7 @@
-"""The descriptor sets made anew from ``proto/``: ``python -m roadworthy.build.sources.parsers.proto.compile``. Needs grpcio-tools."""
+"""Compile the ``.proto`` files of this folder to descriptor sets: ``python -m roadworthy.build.sources.parsers.proto.compile``.
+
+A developer's tool; it needs grpcio-tools.
+"""
 
 from __future__ import annotations
 
