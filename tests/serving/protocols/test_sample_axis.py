@@ -16,7 +16,7 @@ from roadworthy.serving.protocols.oip import model_info
 from roadworthy.serving.protocols.tfserving import examples
 from roadworthy.serving.protocols.tfserving.http import _by_rows
 from roadworthy.serving.protocols.torchserve.inference import _plain
-from roadworthy.serving.protocols.torchserve.request import Asked, _alone, _raw
+from roadworthy.serving.protocols.torchserve.request import TorchServeInput, _alone, _raw
 from support.models.sample_axis import FEATURES, SIGNATURE, TIME, TOTAL, X, Y, answers, rows
 
 
@@ -37,7 +37,7 @@ def test_torchserve_takes_and_gives_one_row_a_sample() -> None:
     assert asked.single
     assert asked.feeds["x"].shape == (TIME, 1, FEATURES)
     assert _raw(X, rows(1).tobytes()).shape == (TIME, FEATURES)
-    given = Asked(SIGNATURE.to_call({"x": rows(2)}))
+    given = TorchServeInput(SIGNATURE.to_call({"x": rows(2)}))
     found = _plain(SIGNATURE, {"y": answers(rows(2)).T}, given)
     assert json.loads(values.written(found)) == pytest.approx(np.asarray(answers(rows(2)), float), rel=1e-5)
 

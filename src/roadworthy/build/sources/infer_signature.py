@@ -32,7 +32,8 @@ def settle_and_keep(
     model that does not run or whose outputs do not follow the batch, NotInference where a proof fails, DataError where it takes
     byte strings, or refuses all whole numbers that were made up, and there are no samples.
     """
-    specs = inputs.resolve(model.inputs, said, samples)
+    known = model.inputs or (model.otherwise if not said and samples is None else ())
+    specs = inputs.resolve(known, said, samples)
     if samples is not None:
         return _kept(model, specs, samples, out, allow)
     fills = ranges.learn(model, specs, making.ranges)
@@ -93,16 +94,20 @@ def _takes(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet, size
 
 
 def _output(name: str, arrays: dict[int, Array], sizes: tuple[int, ...], quantization: Quantization | None) -> TensorSpec:
+    """The spec of the output that was ``arrays`` in calls of ``sizes`` samples.
+
+    For example shapes [2, 10] for 2 samples and [1, 10] for 1 are float32[batch, 10]; where all are [10], it is float32[10].
+    """
     if len(arrays) != len(sizes):
         raise SourceError(f"the model gives the output {name!r} at some batch sizes only")
-    shapes = {size: array.shape for size, array in arrays.items()}
-    first = shapes[sizes[0]]
-    follows = len(sizes) > 1 and bool(first) and all(shape and shape[0] == size for size, shape in shapes.items())
-    if len({shape[1:] if follows else shape for shape in shapes.values()}) > 1:
-        said = ", ".join(f"{list(shape)} for {size}" for size, shape in shapes.items())
-        raise SourceError(f"output {name!r} has the shape {said} samples; only its first dimension may follow the batch")
     dtype = next(iter(arrays.values())).dtype
     if dtype.kind in "US":
         raise SourceError(f"output {name!r} holds text of the type {dtype}; give byte strings as objects")
-    spec = TensorSpec(name, BYTES if dtype == np.dtype(BYTES) else str(dtype), (BATCH, *first[1:]) if follows else first)
-    return replace(spec, quantization=quantization)
+    spec = TensorSpec(name, BYTES if dtype == np.dtype(BYTES) else str(dtype), arrays[sizes[0]].shape, quantization)
+    follows = len(sizes) > 1 and all(spec.count(array) == size for size, array in arrays.items())
+    if len({spec.shape_of_one(array) if follows else array.shape for array in arrays.values()}) > 1:
+        shapes = ", ".join(f"{list(array.shape)} for {size}" for size, array in arrays.items())
+        raise SourceError(f"output {name!r} has the shape {shapes} samples; only its first dimension may follow the batch")
+    return (
+        replace(spec, shape=tuple(BATCH if axis == spec.sample_axis else size for axis, size in enumerate(spec.shape))) if follows else spec
+    )

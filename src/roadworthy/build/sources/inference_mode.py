@@ -21,6 +21,8 @@ from roadworthy.core.numerics import output_error, scale_of
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 
+STEP = 1.001
+"""A step of a quantised output, with a little room for the step itself being rounded."""
 SAME = 1e-6
 """Relative to the scale: what a sum in another order makes of float32."""
 FLOOR, NOISE, FACTOR = 1e-5, 1e-7, 10.0
@@ -118,12 +120,11 @@ def _with_others_replaced(case: ModelUnderProof, feeds: Arrays, others: Arrays) 
 def _same_alone(case: ModelUnderProof, feeds: Arrays, batch: Arrays, allow: bool) -> str:
     noise = difference(batch, case.rows_of(_noisy(feeds), case.batch))
     limit = max(FLOOR, FACTOR * noise, FACTOR * max(_epsilon(rows) for rows in batch.values()))
-    steps = _steps(case.signature.outputs)
     alone = [{spec.name: spec.take(feeds[spec.name], slice(row, row + 1)) for spec in case.signature.inputs} for row in range(case.batch)]
     worst = 0.0
     for row, single in enumerate(alone):
         inside = {name: rows[row : row + 1] for name, rows in batch.items()}
-        worst = max(worst, difference(inside, case.rows_of(single, 1), scales=batch, steps=steps))
+        worst = max(worst, difference(inside, case.rows_of(single, 1), scales=batch, outputs=case.signature.outputs))
     if worst > limit:
         place = _place(case.model, feeds, alone[0], _same_alone_inside(case.batch), ", beginning at ")
         return training_found(
@@ -137,35 +138,34 @@ def _same_alone(case: ModelUnderProof, feeds: Arrays, batch: Arrays, allow: bool
     return f"each of {case.batch} samples alone gave what it gave in a batch of {case.batch}, {seen}"
 
 
-def difference(first: Arrays, second: Arrays, *, scales: Arrays | None = None, steps: dict[str, float] | None = None) -> float:
+def difference(first: Arrays, second: Arrays, *, scales: Arrays | None = None, outputs: tuple[TensorSpec, ...] = ()) -> float:
     """The largest ``output_error`` of any output of ``first``, relative to the scale of that output in ``scales`` (``first`` itself).
 
-    Infinite for an output that ``second`` does not have. ``steps`` says by how much an output may differ and count as equal.
+    Infinite for an output that ``second`` does not have. A quantised output of ``outputs`` may differ by one step, and count as equal:
+    a number just between two steps may fall to either.
     """
+    quantised = {spec.name: spec.quantization for spec in outputs if spec.quantization}
     worst = 0.0
     for name, array in first.items():
         if name not in second:
             return float("inf")
-        scale = scale_of((scales or first)[name])
-        error = output_error(second[name], array, scale)
-        worst = max(worst, 0.0 if error * scale <= (steps or {}).get(name, 0.0) else error)
+        quantization = quantised.get(name)
+        scale = scale_of((scales or first)[name], quantization)
+        error = output_error(second[name], array, scale, quantization)
+        step = STEP * quantization.scale / scale if quantization else 0.0
+        worst = max(worst, 0.0 if error <= step else error)
     return worst
 
 
 def same_rows(batch: Arrays, singles: Sequence[Arrays], outputs: tuple[TensorSpec, ...]) -> bool:
     """Whether every output of a call counts its samples, and each row is what the sample gave alone, but for rounding."""
-    specs, steps = {spec.name: spec for spec in outputs}, _steps(outputs)
+    specs = {spec.name: spec for spec in outputs}
     if not all(specs[name].count(array) == len(singles) for name, array in batch.items()):
         return False
     rows = _rows(batch, outputs, len(singles))
     inside = [{name: array[row : row + 1] for name, array in rows.items()} for row in range(len(singles))]
     alone = [_rows(single, outputs, 1) for single in singles]
-    return max(difference(a, b, scales=rows, steps=steps) for a, b in zip(inside, alone, strict=True)) <= FLOOR
-
-
-def _steps(outputs: tuple[TensorSpec, ...]) -> dict[str, float]:
-    """A number just between two steps of a quantised output may fall to either."""
-    return {spec.name: 1.0 for spec in outputs if spec.quantization and np.dtype(spec.dtype).kind in "iu"}
+    return max(difference(a, b, scales=rows, outputs=outputs) for a, b in zip(inside, alone, strict=True)) <= FLOOR
 
 
 # What a layer inside the model gives has no signature: where its first axis is as long as the batch, that counts as the sample axis.
