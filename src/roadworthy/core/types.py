@@ -87,6 +87,10 @@ class TensorSpec:
         """The same tensor with the symbolic batch replaced by a number."""
         return replace(self, shape=tuple(batch if size == BATCH else size for size in self.shape))
 
+    def with_batch(self) -> TensorSpec:
+        """The same tensor for any number of samples."""
+        return replace(self, shape=tuple(BATCH if axis == self._axis else size for axis, size in enumerate(self.shape)))
+
     def count(self, array: Array) -> int | None:
         """The number of samples in ``array``; ``None`` where no axis counts them."""
         return None if self._axis is None or array.ndim <= self._axis else array.shape[self._axis]

@@ -14,7 +14,7 @@ from roadworthy.build.sources.samples import made, ranges, sampling
 from roadworthy.build.sources.samples.made import Making
 from roadworthy.core.errors import NotInference, SourceError
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.types import BATCH, BYTES, Array, Quantization, Signature, TensorSpec
+from roadworthy.core.types import BYTES, Array, Quantization, Signature, TensorSpec
 
 SIZES = (2, 1, 3, 4, 5)
 """Batch sizes that the model is tried at; two first, since one alone hides what depends on the batch."""
@@ -108,6 +108,4 @@ def _output(name: str, arrays: dict[int, Array], sizes: tuple[int, ...], quantiz
     if len({spec.shape_of_one(array) if follows else array.shape for array in arrays.values()}) > 1:
         shapes = ", ".join(f"{list(array.shape)} for {size}" for size, array in arrays.items())
         raise SourceError(f"output {name!r} has the shape {shapes} samples; only its first dimension may follow the batch")
-    return (
-        replace(spec, shape=tuple(BATCH if axis == spec.sample_axis else size for axis, size in enumerate(spec.shape))) if follows else spec
-    )
+    return spec.with_batch() if follows else spec

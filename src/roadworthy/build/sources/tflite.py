@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError
 from roadworthy.core.interfaces import Session
 from roadworthy.core.stages import Graph, Plan, Precision, Source
-from roadworthy.core.types import BATCH, Arrays, Signature, TensorSpec
+from roadworthy.core.types import Arrays, Signature, TensorSpec
 
 FORMAT = "tflite"
 FILE = "model.tflite"
@@ -66,11 +65,7 @@ def _open(path: Path, signature: Signature, precision: Precision) -> Session:
 def _freed(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     """The inputs with a free batch where each of them has one sample; nothing where one has more."""
     one = all(len(spec.shape) > 1 and spec.samples == 1 and "?" not in spec.shape for spec in specs)
-    return tuple(_with_batch(spec) for spec in specs) if one else ()
-
-
-def _with_batch(spec: TensorSpec) -> TensorSpec:
-    return replace(spec, shape=tuple(BATCH if axis == spec.sample_axis else size for axis, size in enumerate(spec.shape)))
+    return tuple(spec.with_batch() for spec in specs) if one else ()
 
 
 def _takes_several(path: Path, found: TfliteFile, specs: tuple[TensorSpec, ...], precision: Precision) -> bool:
