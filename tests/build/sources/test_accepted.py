@@ -343,7 +343,7 @@ def test_a_parametrized_architecture_is_filled_and_folded(tmp_path: Path, loaded
     normed = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 2)))
     torch.save(normed.state_dict(), tmp_path / "model.pt")
     result = loaded(tmp_path / "model.pt", "x:float32[batch,4]", arch=f"{tmp_path / 'net.py'}:build")
-    assert "1 parametrized weights (weight_norm and its kin) were replaced by their values" in result.notes
+    assert "1 parametrized weights (weight_norm, for example) were replaced by their values" in result.notes
     assert answers_like(result, normed, 4)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from roadworthy.build.sources import Loaded, parse_input
-from roadworthy.build.sources.infer_signature import settle_and_keep
+from roadworthy.build.sources.infer_signature import prove_and_keep
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.samples import sampling
 from roadworthy.core import samples
@@ -46,7 +46,7 @@ class Kept:
             return Graph("planted", out, signature, "the original")
 
         model = Model(call, inputs, keep, 12, **options)
-        return settle_and_keep(model, tuple(parse_input(text) for text in said), given, self.out, allow=allow)
+        return prove_and_keep(model, tuple(parse_input(text) for text in said), given, self.out, allow=allow)
 
 
 @pytest.fixture

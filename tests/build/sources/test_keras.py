@@ -145,7 +145,7 @@ def test_a_class_that_arch_does_not_bring_is_named(read: Any, own: Any, tmp_path
     path = side.saved(own.built(own.Classifier), tmp_path / "m.keras")
     (tmp_path / "other.py").write_text("class Unrelated: pass\n")
     with pytest.raises(
-        SourceError, match=r"uses 'Classifier', which is none of Keras's own; --arch .*other.py:Unrelated does not bring it"
+        SourceError, match=r"uses 'Classifier', which is not part of Keras; --arch .*other.py:Unrelated does not bring it"
     ):
         read("keras", path, arch=f"{tmp_path / 'other.py'}:Unrelated")
 

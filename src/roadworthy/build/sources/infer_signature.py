@@ -1,4 +1,4 @@
-"""Any live model, to an original of a proven signature: what it takes, in what numbers, and that it is in inference mode."""
+"""The signature of a live model, found by running it: which inputs and how many samples it takes, which outputs it gives."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import BYTES, Array, Quantization, Signature, TensorSpec
 
 SIZES = (2, 1, 3, 4, 5)
-"""Batch sizes that the model is tried at; two first, since one alone hides what depends on the batch."""
+"""Batch sizes that the model is tried at; two first, because one sample alone hides what depends on the batch."""
 OTHER_SIZES = (8, 16, 32, 64, 128, 256)
-"""Where none of those runs, a size may have been baked in when the model was traced."""
+"""Where none of those runs, a size may have been fixed when the model was traced."""
 
 
-def settle_and_keep(
+def prove_and_keep(
     model: Model, said: tuple[TensorSpec, ...], samples: SampleSet | None, out: Path, *, allow: bool, making: Making = NO_MAKING
 ) -> Loaded:
-    """``model`` in inference mode, proven, and kept in ``out`` with the signature that was learnt.
+    """``model`` in inference mode, proven, and kept in ``out`` with the signature that was found.
 
-    ``said`` are the inputs in the user's words, maybe none; ``allow`` says that what looks like training mode is meant. Without
-    ``samples`` they are made up, of values that the model takes. Raises UsageError for inputs that do not fit, SourceError for a
+    ``said`` are the inputs as the user stated them, maybe none; with ``allow`` behaviour of training mode is intended. Without
+    ``samples``, samples are made up, of values that the model takes. Raises UsageError for inputs that do not fit, SourceError for a
     model that does not run or whose outputs do not follow the batch, NotInference where a proof fails, DataError where it takes
     byte strings, or refuses all whole numbers that were made up, and there are no samples.
     """

@@ -1,4 +1,4 @@
-"""What the model takes: as the user, the samples or the file itself says, in that order."""
+"""The inputs of a model: as the user, the samples or the file states them, in that order."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import BATCH, BYTES, TensorSpec
 
 ANY_RANK = "..."
-"""The only size of a tensor of which the file does not say how many there are."""
+"""The only size in the shape of a tensor whose number of axes the file does not state."""
 
 
 def resolve(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...], samples: SampleSet | None) -> tuple[TensorSpec, ...]:
-    """The inputs of a model whose file says ``known``, in the file's order and under its names; of one whose file says nothing, as given.
+    """The inputs of a model whose file states ``known``, in the file's order and under its names; where it states none, as given.
 
-    What the user or the samples say closes the sizes that the file leaves open, and may not contradict it. ``said`` may
-    leave inputs out that are known. Raises UsageError where they do not fit, or nothing says a size.
+    What the user states (``said``) or the samples have gives the sizes that the file leaves open, and may not contradict it. ``said`` may
+    leave out known inputs. Raises UsageError where they do not fit, or a size stays unknown.
     """
     given = of_samples(samples)
     if not (known or said or given):
@@ -37,7 +37,7 @@ def resolve(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...], samples
 
 
 def of_samples(samples: SampleSet | None) -> tuple[TensorSpec, ...]:
-    """What the samples are, under their own names; nothing where there are none."""
+    """The specs of the samples, under their own names; none where there are no samples."""
     if samples is None:
         return ()
     return tuple(TensorSpec(name, str(array.dtype), (BATCH, *array.shape[1:])) for name, array in samples.open().items())
@@ -62,13 +62,13 @@ def refuse_open(specs: tuple[TensorSpec, ...]) -> None:
 
 
 def refuse_type(spec: TensorSpec, path: Path) -> None:
-    """SourceError for a tensor of the file at ``path`` that cannot cross the door as an array."""
+    """SourceError for a tensor of the file at ``path`` whose type no array has."""
     if spec.dtype != BYTES and not hasattr(np, spec.dtype):
         raise SourceError(f"{path}: {spec.name!r} is {spec.dtype}, a type that arrays do not have; export the model with float32 there")
 
 
 def agree(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
-    """The names of ``said`` with the shapes of ``known``; UsageError where the two do not speak of the same tensors."""
+    """The names of ``said`` with the shapes of ``known``; UsageError where the two do not describe the same tensors."""
     by_name = {spec.name: spec for spec in known}
     if len(said) > 1 and {spec.name for spec in said} == set(by_name):
         known = tuple(by_name[spec.name] for spec in said)

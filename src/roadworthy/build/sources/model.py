@@ -1,4 +1,4 @@
-"""What every reader of a source gives: the live model, and what the file itself said about it."""
+"""What every reader of a source returns: the live model, and what the file itself states about it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SameAnswer: TypeAlias = Callable[[Array, Array], bool]
 
 @dataclass(frozen=True)
 class Opened:
-    """A live PyTorch module on the CPU; lives only in the child that read it.
+    """A live PyTorch module on the CPU. It exists only in the child process that read it.
 
     ``inputs`` is the file's own statement of what it takes, empty where it makes none; ``program`` the
     ExportedProgram that the module came from. ``proofs`` and ``notes`` are sentences.
@@ -31,14 +31,14 @@ class Opened:
 
 @dataclass(frozen=True)
 class Model:
-    """A live model of any framework in inference mode, NumPy in and NumPy out; lives only in the child that read it.
+    """A live model of any framework in inference mode, NumPy in and NumPy out. It exists only in the child process that read it.
 
     ``call`` takes arrays by input name and gives arrays by output name. ``inputs`` is the file's own statement of what it
     takes: BATCH first where the number of samples is free, another symbol where it leaves a size open; empty where it makes
     none. ``keep`` writes the original into a directory as a graph of the signature that was proven. ``seed`` sets every
     random generator that the model could draw from. ``locate`` names, in words, the layer whose answers begin to differ between
     two feeds (the same feed twice: between two runs), and is ``None`` where the framework shows no layers.
-    ``outputs`` is what the file says of its quantised outputs; what it gives else is learnt by running it. ``otherwise`` are its
+    ``outputs`` is what the file says of its quantised outputs; the other outputs are found by running it. ``otherwise`` are its
     inputs where neither the file nor the user nor the data says any.
     """
 

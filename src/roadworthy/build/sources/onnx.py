@@ -25,7 +25,7 @@ LARGEST = 2**30
 """Bytes of weights. A protobuf message has at most twice as many, so a larger model keeps its weights in a file beside it."""
 IR_WITH_FILLED = 4
 """The first IR version in which an initialiser need not be listed as an input too."""
-PROOF = "an ONNX graph has no modes of its own: what it does was tested"
+PROOF = "an ONNX graph has no modes: what it does was tested"
 RANDOM = frozenset({
     "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli",
 })  # fmt: skip

@@ -20,7 +20,7 @@ from roadworthy.core.types import Arrays, Signature, TensorSpec
 
 FORMAT = "tflite"
 FILE = "model.tflite"
-PROOF = "a TFLite graph has no modes of its own: what it does was tested"
+PROOF = "a TFLite graph has no modes: what it does was tested"
 TRIED = 3
 """Samples in the call that shows whether a file of one sample a call takes more."""
 

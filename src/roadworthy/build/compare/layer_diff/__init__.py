@@ -1,4 +1,4 @@
-"""The original layer by layer: what each layer was given, what it gave, and with which weights; then two originals matched."""
+"""Two originals compared layer by layer: the inputs, outputs and weights of each layer are recorded, then matched and compared."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from roadworthy.core.stages import Graph
 __all__ = ["Layer", "LayersRequest", "MatchRequest", "Matched", "Recorded", "difference", "match", "record"]
 
 READERS = {"module": "torch", "keras": "keras"}
-"""The formats of originals whose layers can be seen, each with the module here that looks."""
+"""The formats of originals whose layers can be recorded, each with the module here that does it."""
 FEWEST_ULPS = 1e-4
 """Below this share of a layer's scale nothing is called a difference: float32 rounds in another order in each framework."""
 
 
 @dataclass(frozen=True)
 class LayersRequest:
-    """Run the original ``graph`` on the first ``count`` samples and keep what its layers saw in the new directory ``out``."""
+    """Run the original ``graph`` on the first ``count`` samples and keep the arrays of its layers in the new directory ``out``."""
 
     graph: Graph
     samples: SampleSet

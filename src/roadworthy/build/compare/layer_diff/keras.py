@@ -40,16 +40,16 @@ SILENT = (
 
 
 def record(graph: Graph, feeds: Arrays, out: Path) -> Recorded:
-    """Run the model once, eagerly, with ``training=False``, and keep what its layers saw."""
+    """Run the model once, eagerly, with ``training=False``, and keep what its layers take and give."""
     model = keras_model.load(graph.path)
     model.answer(feeds)  # builds what is built at the first call
-    watch = _Watch(Recorder(out), _leaves(model.model))
-    with layer_hooks.replaced(watch.activations()), layer_hooks.watched(model.model, watch.see):
+    layers = _LayerRecorder(Recorder(out), _leaves(model.model))
+    with layer_hooks.replaced(layers.activations()), layer_hooks.watched(model.model, layers.see):
         model.answer(feeds)
-    return watch.recorder.done()
+    return layers.recorder.done()
 
 
-class _Watch:
+class _LayerRecorder:
     """Records each call of ``leaves``; what an activation of a layer's own gets is what the layer gave without it."""
 
     def __init__(self, recorder: Recorder, leaves: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""What was seen of one original's layers, on disk: arrays beside a description, in one convention for every framework."""
+"""The recorded layers of one original, on disk: arrays and a description, in one convention for every framework."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ SILENT = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "Ide
 
 
 def record(graph: Graph, feeds: Arrays, out: Path) -> Recorded:
-    """Run the module once under watch. A TorchScript archive or a captured program has no layers to watch."""
+    """Run the module once and keep what its layers take and give. A TorchScript archive or a captured program has no layers."""
     exact_float32()
     module = torch_module.load(graph.path)
     if not layer_hooks.watchable(module) or graph.path.name != torch_module.PICKLE:

@@ -1,4 +1,4 @@
-"""What a Keras file says of its model, as plain JSON: nothing in it becomes a class or a function here."""
+"""The configuration in a Keras file, as plain JSON: nothing in it becomes a class or a function here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A live Keras model or ``tf.Module`` of the caller's process, to a file that another process reads; the object is left as it is."""
+"""A live Keras model or ``tf.Module`` of the caller's process, as a file that another process reads; the object itself does not change."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def save(model: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
     reader: Reader = "keras" if _is_of(model, "keras") else "tf_keras"
     keras = sys.modules[reader]
     if not isinstance(model, keras.Model):
-        raise UsageError(f"{type(model).__name__} is a Keras layer and no model; wrap it: keras.Sequential([layer])")
+        raise UsageError(f"{type(model).__name__} is a Keras layer, not a model; wrap it: keras.Sequential([layer])")
     if not model.built:
         raise SourceError(f"{type(model).__name__} {model.name!r} is not built, so it has no weights yet; call it on a batch first")
     objects = custom_objects.own(keras, model)
@@ -106,14 +106,14 @@ def _write(model: Any, objects: dict[str, Any], path: Path) -> None:
 
 
 def _read_back(model: Any, reader: Reader, objects: dict[str, Any], specs: tuple[TensorSpec, ...], out: Path) -> None:
-    """Raises where the saved model does not load, or answers otherwise."""
-    twin = tensorflow_keras_model.read(out / ARCHIVE, reader, objects, trusted=True)
+    """Raises where the saved model does not load, or gives other answers."""
+    again = tensorflow_keras_model.read(out / ARCHIVE, reader, objects, trusted=True)
     if specs and not any(spec.dtype == BYTES or spec.open_sizes for spec in specs):
         names, feeds = tuple(spec.name for spec in specs), sampling.draw(specs, inputs.stated_samples(specs) or 2, None)
         live = Live(model, reader, trusted=True).bound(names)
-        # A model that never answers twice the same is for the proofs of inference mode to name.
+        # A model that answers differently each time is refused by the proofs of inference mode, which name the layer.
         if inference_mode.difference(live.answer(feeds), live.answer(feeds)) <= inference_mode.SAME:
-            keras_model.same("the saved model", live, KerasModel(twin, reader, live.call).answer, feeds)
+            keras_model.same("the saved model", live, KerasModel(again, reader, live.call).answer, feeds)
 
 
 def _export(live: Live, specs: tuple[TensorSpec, ...], out: Path) -> Path:

@@ -1,4 +1,4 @@
-"""A live Keras model, however it was read, as the framework-neutral ``Model``: called, watched, and kept as it is."""
+"""A live Keras model, however it was read, as the framework-neutral ``Model``: called, and kept as it is."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ROUTE = "the original"
 
 
 class Live:
-    """The model before it is known how it is called: one of the user's own class learns that from the first inputs it gets."""
+    """The model before its call is known: for one of the user's own class, the first inputs that it gets decide."""
 
     def __init__(self, model: Any, reader: Reader, trusted: bool) -> None:
         self.model, self.reader, self.trusted = model, reader, trusted
         self.call, self.inputs = call_signature.of(model)
         self.largest: Arrays | None = None
-        """The most of what it answered in one call."""
+        """The inputs of the largest call that it answered."""
 
     def bound(self, names: tuple[str, ...]) -> KerasModel:
         """The model with its calling convention."""
@@ -45,7 +45,7 @@ class Live:
         return layer_hooks.locate(self.bound(tuple(first)), first, second, same)
 
     def seed(self, seed: int) -> None:
-        """Python's, NumPy's and TensorFlow's generators."""
+        """Seed Python's, NumPy's and TensorFlow's random generators."""
         keras_model.package(self.reader).utils.set_random_seed(seed)
 
 
@@ -63,7 +63,7 @@ def of_file(
 
 
 def of_memory(live: Live, objects: Mapping[str, Any], said: tuple[str, ...], notes: tuple[str, ...]) -> Model:
-    """A model that no file holds as a whole: it is saved, read again and compared, and where that fails exported as a SavedModel."""
+    """A model that no file holds as a whole: it is saved, read again and compared; where that fails it is exported as a SavedModel."""
 
     def keep(signature: Signature, out: Path) -> Graph:
         bound = live.bound(tuple(spec.name for spec in signature.inputs))
@@ -89,7 +89,7 @@ def same(what: str, model: KerasModel, other: Callable[[Arrays], dict[str, Array
         return f"whether {what} answers as the model did was not tested here: it takes byte strings"
     gap = inference_mode.difference(model.answer(feeds), other(feeds))
     if not gap <= inference_mode.FLOOR:
-        raise SourceError(f"{what} answers otherwise than the model did (by {gap:.1e} of the output's scale)")
+        raise SourceError(f"{what} gives other answers than the model (by {gap:.1e} of the output's scale)")
     return f"{what} gives the answers of the model it was made from (they differ by {gap:.1e} of the output's scale)"
 
 
@@ -102,7 +102,7 @@ def _model(live: Live, keep: Callable[[Signature, Path], Graph], said: tuple[str
 
 
 def _modes(live: Live) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Told by one call on made samples where all sizes are known; the proofs that follow do not rest on it."""
+    """Found by one call with made-up samples, where all sizes are known; the proofs that follow do not depend on it."""
     specs = live.inputs
     if not specs or any(spec.dtype == BYTES or spec.open_sizes for spec in specs):
         return ("the model is called with training=False",), ()

@@ -34,7 +34,7 @@ UNSAFE = re.compile(r"unsafe deserialization|safe_mode|not a modeling function|i
 
 
 def read(source: Source) -> Model:
-    """The model at ``source.path``, by the Keras whose names mean what they meant to the one that wrote it.
+    """The model at ``source.path``, by the Keras version in which its names mean what they meant when it was written.
 
     Raises SourceRefused for a file that would run code without ``trust``, SourceError naming a custom class that ``arch`` does
     not bring or, where no reader takes the file, each one's reason, and BackendMissing where tf-keras is needed and not installed.
@@ -84,10 +84,10 @@ class _Plan:
         return f"written by {self.writer}, read by Keras 3, to which all names in it mean the same, since {'; '.join(reasons)}"
 
     def other_meaning(self, path: Path, reasons: list[str], *, missing: bool) -> RoadworthyError:
-        """Why Keras 3 is not asked: it would read the file and compute something else."""
+        """Why Keras 3 is not used: it would read the file and compute something else."""
         words = (
-            f"{path} was written by {self.writer}, and Keras 3 computes otherwise what it holds: "
-            f"{tensors.listed(list(self.changed))}; tf-keras computes it alike, but {'; '.join(reasons)}"
+            f"{path} was written by {self.writer}, and Keras 3 computes differently what it holds: "
+            f"{tensors.listed(list(self.changed))}; tf-keras computes it as Keras 2 did, but {'; '.join(reasons)}"
         )
         return BackendMissing(words) if missing else SourceError(words)
 
@@ -189,4 +189,4 @@ def _in_words(problem: Exception, source: Source) -> SourceError | None:
         return None
     bare = found[1].rpartition(">")[2]
     remedy = f"--arch {source.arch} does not bring it" if source.arch else f"name the file that defines it: --arch FILE.py:{bare}"
-    return SourceError(f"{source.path} uses {found[1]!r}, which is none of Keras's own; {remedy}", detail=str(problem))
+    return SourceError(f"{source.path} uses {found[1]!r}, which is not part of Keras; {remedy}", detail=str(problem))

@@ -26,7 +26,7 @@ LISTED = 6
 
 
 @dataclass(frozen=True)
-class Tensor:
+class StoredTensor:
     """A tensor of a file: its place there, its shape, and a digest of its values."""
 
     place: str
@@ -47,13 +47,13 @@ def opened(path: Path) -> Iterator[h5py.File]:
             yield file
 
 
-def of_file(path: Path) -> tuple[Tensor, ...]:
+def of_file(path: Path) -> tuple[StoredTensor, ...]:
     """Every weight in the file; what only training needs is left out."""
-    found: list[Tensor] = []
+    found: list[StoredTensor] = []
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and (item.dtype.kind in "fiub" or is_bfloat16(item)) and not set(APART) & set(name.split("/")):
-            found.append(Tensor(name, tuple(item.shape), _digest(array_of(item))))
+            found.append(StoredTensor(name, tuple(item.shape), _digest(array_of(item))))
 
     with opened(path) as file:
         file.visititems(visit)
@@ -77,7 +77,7 @@ def all_there(model: Any, path: Path, known_as: Path | None = None) -> str:
     ``known_as`` is the file that the user knows, where ``path`` is a copy of it.
 
     SourceError, or ArchitectureMismatch where the model has weights that the file lacks. A Keras model whose parts could not be
-    built again loads without a word and makes up its weights at the first call.
+    built again loads without a message and initialises its weights at random at the first call.
     """
     theirs, path = of_file(path), known_as or path
     ours = {_digest(np.asarray(weight.numpy())): weight for weight in model.weights}
@@ -96,7 +96,7 @@ def all_there(model: Any, path: Path, known_as: Path | None = None) -> str:
     return f"all {len(theirs)} weight tensors of the file are in the model, bit for bit"
 
 
-def mismatch(expected: tuple[Tensor, ...], found: tuple[Tensor, ...], path: Path) -> ArchitectureMismatch | None:
+def mismatch(expected: tuple[StoredTensor, ...], found: tuple[StoredTensor, ...], path: Path) -> ArchitectureMismatch | None:
     """What of a weights file does not fit an architecture, by place and shape; None where places and shapes agree."""
     ours, theirs = ({tensor.place: list(tensor.shape) for tensor in tensors} for tensors in (expected, found))
     missing = [_near(place, theirs.keys() - ours.keys()) for place in ours if place not in theirs]
@@ -135,6 +135,6 @@ def _near(place: str, others: set[str]) -> str:
 
 
 def _digest(array: Array) -> str:
-    # A weight of half precision is float32 in the model; nothing is lost on that way, so the digests still meet.
+    # A weight of half precision is float32 in the model; nothing is lost on the way, so the digests agree.
     array = np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else None)
     return hashlib.sha256(f"{array.shape}{array.dtype}".encode() + array.tobytes()).hexdigest()

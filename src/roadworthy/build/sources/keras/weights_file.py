@@ -18,7 +18,7 @@ from roadworthy.build.sources.keras import model as keras_model
 from roadworthy.build.sources.keras.config import Config
 from roadworthy.build.sources.keras.model import Live
 from roadworthy.build.sources.keras.reader import reason
-from roadworthy.build.sources.keras.tensors import Tensor
+from roadworthy.build.sources.keras.tensors import StoredTensor
 from roadworthy.build.sources.model import Model
 from roadworthy.core.errors import ArchitectureMismatch, SourceError, UsageError
 from roadworthy.core.stages import Source
@@ -51,7 +51,7 @@ def read(source: Source) -> Model:
 
 
 def _other_names(model: Any, path: Path) -> tuple[str, ...]:
-    """The user's own code says what the model computes; it may say it in names that Keras 2, which trained the weights, meant otherwise."""
+    """The user's own code says what the model computes; its names may have meant something else in Keras 2, which trained the weights."""
     with h5py.File(path, "r") as file:
         writer = writer_version.of(Config({}, _text(file.attrs.get("keras_version", "3"))))
     try:
@@ -89,13 +89,13 @@ def _is_legacy(path: Path) -> bool:
         raise SourceError(f"{path} cannot be read as an HDF5 file: {problem}", detail=repr(problem)) from problem
 
 
-def _saved(model: Any, folder: Path) -> tuple[Tensor, ...]:
+def _saved(model: Any, folder: Path) -> tuple[StoredTensor, ...]:
     """The places and shapes that a file of this architecture has."""
     model.save_weights(str(folder / "own.weights.h5"))
     return tensors.of_file(folder / "own.weights.h5")
 
 
-def _legacy(path: Path) -> tuple[Tensor, ...]:
+def _legacy(path: Path) -> tuple[StoredTensor, ...]:
     """A file of Keras 2 lists its layers, and each layer its weights: "dense/0" is the first of ``dense``."""
     with h5py.File(path, "r") as file:
         layers = [_text(name) for name in file.attrs["layer_names"]]
@@ -103,12 +103,12 @@ def _legacy(path: Path) -> tuple[Tensor, ...]:
     return _placed(layers, shapes)
 
 
-def _legacy_of(model: Any) -> tuple[Tensor, ...]:
+def _legacy_of(model: Any) -> tuple[StoredTensor, ...]:
     weights = [[*layer.trainable_weights, *layer.non_trainable_weights] for layer in model.layers]
     return _placed([layer.name for layer in model.layers], [[tuple(map(int, weight.shape)) for weight in each] for each in weights])
 
 
-def _placed(layers: list[str], shapes: list[list[tuple[int, ...]]]) -> tuple[Tensor, ...]:
+def _placed(layers: list[str], shapes: list[list[tuple[int, ...]]]) -> tuple[StoredTensor, ...]:
     """Keras numbers layers without a name through a whole process: here they are numbered anew, so that two sides compare."""
     seen: Counter[str] = Counter()
     found = []
@@ -116,7 +116,7 @@ def _placed(layers: list[str], shapes: list[list[tuple[int, ...]]]) -> tuple[Ten
         base = re.sub(r"_\d+$", "", layer)
         name = f"{base}_{seen[base]}" if seen[base] else base
         seen[base] += 1
-        found += [Tensor(f"{name}/{number}", shape, "") for number, shape in enumerate(own)]
+        found += [StoredTensor(f"{name}/{number}", shape, "") for number, shape in enumerate(own)]
     return tuple(found)
 
 

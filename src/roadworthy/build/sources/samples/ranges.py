@@ -1,9 +1,9 @@
-"""Which made-up values a model takes, learnt by trying it: the widest whole numbers that change its answer, and floats that it notices.
+"""Which made-up values a model takes, found by calling it: the widest range of whole numbers that change its answer, and floats that do.
 
-Whole numbers are identifiers, masks, lengths or counts, and no file says which. Each input starts from 0 and 1, or from what of
-these the model takes. It is widened while the model still answers, its answers do not grow out of all proportion (counts do that,
-and would hide small errors behind large ones), and the last digit of the largest numbers still changes an answer. Numbers of all
-64 bits stay in only where that holds for them too: there a runtime that keeps 32 of them answers otherwise.
+Whole numbers are identifiers, masks, lengths or counts, and no file says which. Each input starts from 0 and 1, or from those of
+the two that the model takes. The range widens while three things hold: the model answers; its answers do not grow by more than
+``GROWTH`` (counts make them grow, and large answers would hide small errors); the last digit of the largest numbers still changes
+an answer. Numbers of all 64 bits are used only where that holds for them too: a runtime that keeps 32 bits then answers differently.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def learn(model: Model, specs: tuple[TensorSpec, ...], ranges: tuple[Range, ...]
 
 
 def _begun(model: Model, specs: tuple[TensorSpec, ...], ranges: tuple[Range, ...]) -> _Prober:
-    """A prober whose fills the model takes, without a NaN where that can be had."""
+    """A prober whose fills the model takes, without a NaN where possible."""
     choices = [first(spec, ranges) for spec in specs]
     fixed = inputs.stated_samples(specs)
     fallback: _Prober | None = None
@@ -73,20 +73,20 @@ def _begun(model: Model, specs: tuple[TensorSpec, ...], ranges: tuple[Range, ...
 
 
 def _turns(choices: list[tuple[Fill, ...]], sizes: tuple[int, ...]) -> Iterator[tuple[int, tuple[Fill, ...]]]:
-    """Batch sizes with what to feed: first all whole numbers alike and all floats alike, at every size, then in combination."""
+    """Batch sizes with what to feed: first the same for all whole numbers and the same for all floats, then every combination."""
     floats = {number for number, fills in enumerate(choices) if fills[0].spans == (NORMAL,)}
     lengths = [max((len(fills) for number, fills in enumerate(choices) if (number in floats) == kind), default=1) for kind in (True, False)]
-    alike = [
+    uniform = [
         tuple(fills[min(turns[number not in floats], len(fills) - 1)] for number, fills in enumerate(choices))
         for turns in itertools.product(*map(range, lengths))
     ]
-    yield from ((size, fills) for size in sizes for fills in alike)
-    combined = [fills for fills in itertools.islice(itertools.product(*choices), COMBINATIONS) if fills not in alike]
+    yield from ((size, fills) for size in sizes for fills in uniform)
+    combined = [fills for fills in itertools.islice(itertools.product(*choices), COMBINATIONS) if fills not in uniform]
     yield from ((size, fills) for size in sizes[:2] for fills in combined)
 
 
 def _refused(specs: tuple[TensorSpec, ...], choices: list[tuple[Fill, ...]], problem: SourceError) -> RoadworthyError:
-    """Values are to blame only where there are whole numbers, or a range that somebody stated."""
+    """The error to raise: the values may be its cause only where there are whole numbers, or a range that the user stated."""
     doubtful = [fills[0] for spec, fills in zip(specs, choices, strict=True) if np.dtype(spec.dtype).kind in "iub" or fills[0].stated]
     if not doubtful:
         return problem
@@ -100,7 +100,7 @@ def _refused(specs: tuple[TensorSpec, ...], choices: list[tuple[Fill, ...]], pro
 
 
 class _Prober:
-    """A model with what its inputs are fed by now, called with ``size`` samples at a time."""
+    """A model, called with ``size`` samples at a time, and what its inputs are fed so far."""
 
     def __init__(self, model: Model, specs: tuple[TensorSpec, ...], size: int, fills: tuple[Fill, ...]) -> None:
         self._model, self._specs, self._size = model, specs, size
@@ -175,7 +175,7 @@ class _Prober:
         return max(spreads)
 
     def _widest(self, fill: Fill, kind: np.dtype[np.generic]) -> tuple[Draw, ...]:
-        """All that the type holds, the small numbers beside it; else as far as the model goes along; else what it began with."""
+        """All that the type holds, and small numbers beside it; else as far as the model takes them; else what it began with."""
         base, limits = fill.spans[0], np.iinfo(kind.name)
         low, most = int(base.low), int(limits.max)
         # Sixteen bits are sound more often than identifiers, and sound is loud.

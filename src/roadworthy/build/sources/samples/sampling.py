@@ -1,4 +1,4 @@
-"""Running a model of any framework: samples to run it on, and its answers or, in words, why there are none."""
+"""Calls of a live model of any framework: the samples for one, and its answers or, in words, why there are none."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from roadworthy.core.types import BYTES, Array, Arrays, TensorSpec
 def draw(specs: tuple[TensorSpec, ...], count: int, samples: SampleSet | None, *, seed: int = 0) -> dict[str, Array]:
     """``count`` of ``samples`` for each input, from the first one on, and from the beginning again where they are fewer.
 
-    Another seed than 0 begins at another place, and its floats are nearer to zero by a share of their own each: they are others
-    also where the samples are few, and none lies beyond them. Without samples they are made up (normal; whole numbers of 0 and 1;
-    all bytes), and a model need not take them. Raises DataError where byte strings have none, or samples do not fit.
+    With another seed than 0 they begin at another sample, and each float is multiplied by a random factor from 0.5 to 1: the values
+    differ also where the samples are few, and none is larger than the samples'. Without samples the values are made up (normal; whole
+    numbers of 0 and 1; all bytes), and a model need not accept them. Raises DataError for byte strings without samples, and for
+    samples that do not fit.
     """
     generator = np.random.default_rng(seed)
     feeds = {}
@@ -37,7 +38,7 @@ def draw(specs: tuple[TensorSpec, ...], count: int, samples: SampleSet | None, *
 
 
 def _real(spec: TensorSpec, number: int, samples: SampleSet | None) -> Array | None:
-    """The samples of an input: by its name, or by its place where the names are not the model's."""
+    """The samples of an input: by its name, or by its position where the names are not the model's."""
     if samples is None:
         return None
     name = spec.name if spec.name in samples.inputs else samples.inputs[number] if number < len(samples.inputs) else None

@@ -1,4 +1,4 @@
-"""A TensorFlow 1 checkpoint: the graph of its ``.meta`` with the values of its variables, frozen on the way in."""
+"""A TensorFlow 1 checkpoint: the graph of its ``.meta`` with the values of its variables, which are frozen while it is read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ META = ".meta"
 
 
 def read(source: Source) -> Model:
-    """The graph of ``source`` (its ``.meta`` file) restored in a session of its own; SourceError in words where that fails."""
+    """The graph of ``source`` (its ``.meta`` file) restored in a session; SourceError where that fails."""
     tf = framework.framework()
     prefix = str(source.path).removesuffix(META)
     graph = tf.Graph()

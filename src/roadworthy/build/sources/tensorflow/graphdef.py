@@ -1,4 +1,4 @@
-"""A frozen GraphDef, the ``.pb`` of TensorFlow 1: where it begins and ends is found in the graph, or said."""
+"""A frozen GraphDef, the ``.pb`` of TensorFlow 1: its endpoints are searched for, or stated by the user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
 
 
 def read(source: Source) -> Model:
-    """The graph of ``source``, live in a session of its own; SourceError where it holds variables that it has no values for."""
+    """The graph of ``source``, in a session; SourceError where it holds variables that it has no values for."""
     try:
         graph_def = tensorflow_graph.read_graph(source.path)
     except StepFailed as problem:

@@ -1,4 +1,4 @@
-"""A SavedModel directory of any age, called by one of its signatures; what is kept is the directory itself."""
+"""A SavedModel directory of any TensorFlow version, called by one of its signatures; the directory itself is kept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORMAT = "saved_model"
 SERVING = "serving_default"
 PARTS = ("saved_model.pb", "variables", "assets", "fingerprint.pb")
 """What TensorFlow reads of the directory, and all that is kept of it."""
-PROOF = "a SavedModel has no training mode to leave: its functions were traced when it was saved, and what they do was tested"
+PROOF = "a SavedModel has no training mode: its functions were traced when it was saved, and what they do was tested"
 
 
 def read(source: Source) -> Model:
@@ -109,7 +109,7 @@ def _restored(path: Path, key: str) -> Any:
             f"{path} has no signature, and {'nothing' if not found else f'{len(found)} ways'} to call it; save it again with one: "
             "tf.saved_model.save(model, path, signatures=model.call.get_concrete_function(...)), or model.export(path)"
         )
-    found[0].model = loaded  # a model that nobody holds loses its variables
+    found[0].model = loaded  # without a reference to the model its variables are deleted
     return found[0]
 
 

@@ -22,8 +22,8 @@ from roadworthy.frameworks.tensorflow import function as tensorflow_function
 from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
 
 FORMAT = "graphdef"
-MODES = "a TensorFlow graph has no modes beside its own switches: what it does was tested"
-SAME = "frozen, with its switches set, it gave what the file's own graph gave in a session"
+MODES = "a TensorFlow graph has no modes beside its training flags: what it does was tested"
+SAME = "frozen, with its training flags set, it gave what the file's own graph gave in a session"
 
 
 def model(session: Any, endpoints: Endpoints, frozen: Callable[[], Any], path: Path, proofs: tuple[str, ...] = ()) -> Model:

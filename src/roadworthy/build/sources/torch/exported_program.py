@@ -1,4 +1,4 @@
-"""An ExportedProgram: its graph, and its own word on what it takes. Reading one can run code, so the user trusts it."""
+"""An ExportedProgram: its graph, and the inputs that it states. Reading one can run code, so it needs the user's permission."""
 
 from __future__ import annotations
 

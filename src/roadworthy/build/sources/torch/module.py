@@ -1,4 +1,4 @@
-"""A PyTorch original, from a live module to a file of its own with a proven signature."""
+"""A PyTorch original: from a live module to a file with a proven signature."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from roadworthy.frameworks.torch import module as torch_module
 from roadworthy.frameworks.torch.module import TorchCall
 
 
-def settle_and_save(
+def prove_and_save(
     opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | None, out: Path, *, allow: bool, making: Making
 ) -> Loaded:
     """The module of ``opened`` in inference mode, proven, and kept in ``out``; ``samples`` are made up where there are none."""
@@ -43,13 +43,13 @@ def settle_and_save(
     parameters = sum(parameter.numel() for parameter in module.parameters())
     model = Model(live.call, specs, keep, parameters, _seed, live.locate, proofs, notes)
     with torch.random.fork_rng(devices=[]):
-        return infer_signature.settle_and_keep(model, specs, samples, out, allow=allow, making=making)
+        return infer_signature.prove_and_keep(model, specs, samples, out, allow=allow, making=making)
 
 
 class _Live:
-    """A module with arrays by name at its door. Its outputs bear the names that ``flatten`` gives them.
+    """A module that takes and gives arrays by name. Its outputs have the names that ``flatten`` gives them.
 
-    ``plain`` says that its latest answer was one tensor and nothing around it.
+    ``plain`` says that its latest answer was one bare tensor.
     """
 
     def __init__(self, module: Any, specs: tuple[TensorSpec, ...], keywords: tuple[str, ...]) -> None:
@@ -92,7 +92,7 @@ def _seed(seed: int) -> None:
 def _to_inference(module: Any, *, graph: bool, allow: bool) -> str:
     """Put ``module`` into inference mode; NotInference names the parts that stay in training mode."""
     if graph:
-        return "a captured graph has no modes of its own: what it does was tested"
+        return "a captured graph has no modes: what it does was tested"
     module.eval()
     stuck = [
         f"{path or 'the model itself'!r} ({type(part).__name__})"
@@ -107,7 +107,7 @@ def _to_inference(module: Any, *, graph: bool, allow: bool) -> str:
 
 
 def from_live(module: Any, out: Path) -> Source:
-    """A copy of ``module`` on the CPU in ``out``, as a trusted source; UsageError for what is no nn.Module."""
+    """A copy of ``module`` on the CPU in ``out``, as a trusted source; UsageError for what is not an nn.Module."""
     if isinstance(module, torch.export.ExportedProgram):
         kind, path = "exported", torch_module.save(None, out, program=module)
     elif isinstance(module, torch.nn.Module):
@@ -125,17 +125,17 @@ def _ready(module: Any) -> Any:
     if not parametrized and all(tensor.device.type == "cpu" for tensor in (*module.parameters(), *module.buffers())):
         return module
     try:
-        twin = copy.deepcopy(module).to("cpu")
+        copied = copy.deepcopy(module).to("cpu")
     except RuntimeError as problem:
         raise SourceError(
             f"{type(module).__name__} cannot be copied: {pickled_module.first_line(problem)}", detail=str(problem)
         ) from problem
-    _fold(twin)
-    return twin
+    _fold(copied)
+    return copied
 
 
 def _unwrapped(module: Any) -> Any:
-    """Without what training put around the model: torch.compile, DataParallel and its kin."""
+    """Without the wrappers of training: torch.compile, DataParallel, DistributedDataParallel."""
     while True:
         if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
             module = module.module
@@ -146,7 +146,7 @@ def _unwrapped(module: Any) -> Any:
 
 
 def _fold(module: Any) -> tuple[str, ...]:
-    """Put the value of each parametrized weight in its place: such a module cannot be pickled, and computes it anew at each call."""
+    """Replace each parametrized weight by its value: a parametrized module cannot be pickled, and computes the weight in every call."""
     folded = 0
     for part in [part for part in module.modules() if parametrize.is_parametrized(part)]:
         # A copy shares the class that torch made for the original, and removing takes attributes off that class.
@@ -155,4 +155,4 @@ def _fold(module: Any) -> tuple[str, ...]:
         for name in list(part.parametrizations):
             parametrize.remove_parametrizations(part, name, leave_parametrized=True)
             folded += 1
-    return (f"{folded} parametrized weights (weight_norm and its kin) were replaced by their values",) if folded else ()
+    return (f"{folded} parametrized weights (weight_norm, for example) were replaced by their values",) if folded else ()

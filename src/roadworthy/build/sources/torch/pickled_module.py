@@ -1,4 +1,4 @@
-"""A whole pickled module: code from the file runs, which the user allowed, in a child process that holds nothing else."""
+"""A pickled module. Reading it runs code from the file, with the user's permission, in a child process that holds nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A TorchScript archive: a program of its own, which the user trusts."""
+"""A TorchScript archive: a program, which needs the user's permission to run."""
 
 from __future__ import annotations
 
