@@ -15,6 +15,8 @@ import hosts
 from roadworthy.core.host import Host, library_caps
 from waiting import HANG_SECONDS
 
+pytest_plugins = ["framework_children"]
+
 # As the command does: before any library is loaded that reads them.
 os.environ.update(library_caps())
 
