@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from support.servers.commands import SHORT_RACES
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
@@ -17,7 +19,7 @@ def test_the_first_program_runs(tmp_path: Path) -> None:
     program = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert program
     (tmp_path / "first.py").write_text(program[1])
-    run = subprocess.run([sys.executable, "first.py"], cwd=tmp_path, capture_output=True, text=True)
+    run = subprocess.run([*SHORT_RACES, "first.py"], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "original" in run.stdout
     assert (tmp_path / "digits.bundle" / "report.html").is_file()

@@ -61,7 +61,7 @@ def bundle(folder: Path, request: pytest.FixtureRequest) -> Path:
     script, source = {"keras": (KERAS, ["net.keras"]), "torch": (TORCH, ["net.pt", "--arch", f"{folder / 'net.py'}:Net"])}[request.param]
     subprocess.run([sys.executable, "-c", script], cwd=folder, check=True)
     target = folder / f"{request.param}.bundle"
-    narrow = ["--runtimes", "onnxruntime", "--precisions", "fp32", "--time-budget", "75s", "--allow-framework-at-serve"]
+    narrow = ["--runtimes", "onnxruntime", "--precisions", "fp32", "--allow-framework-at-serve"]
     source[0] = str(folder / source[0])
     roadworthy("deploy", *source, "--data", folder / "images", "--preprocess", "unit:8", *narrow, "-o", target)
     return target

@@ -1,4 +1,4 @@
-"""What the walks from a trained file to an answer share: the command as a person types it, and a server of their own."""
+"""What the tests from a trained file to an answer share: the command in a process of its own, and a server."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROADWORTHY = str(Path(sys.executable).with_name("roadworthy"))
+SHORT_RACES = (sys.executable, str(Path(__file__).with_name("short_races.py")))
+"""Goes before a Python program."""
 
 
 def roadworthy(*words: str | Path) -> str:
-    """What the command prints; it must succeed."""
-    run = subprocess.run([ROADWORTHY, *map(str, words)], capture_output=True, text=True)
+    """What the command prints, with short races; it must succeed."""
+    run = subprocess.run([*SHORT_RACES, ROADWORTHY, *map(str, words)], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return run.stdout
 

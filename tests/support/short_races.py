@@ -1,0 +1,26 @@
+"""Run a program, such as the command ``roadworthy``, with races of the fewest rounds: ``python short_races.py PROGRAM ARGUMENT...``.
+
+For tests of whole deployments that judge no speed. All else is as the user has it, and no time budget decides what is tried.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+from roadworthy.build import compare, deploy
+
+
+def shorten() -> None:
+    """From now on every race of this process has the fewest rounds there can be."""
+    deploy.RACE_SECONDS = 0.0
+    compare.ROUNDS_SECONDS = 0.0
+
+
+if __name__ == "__main__":
+    shorten()
+    del sys.argv[0]
+    # As Python does for a program that it is given.
+    sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
+    runpy.run_path(sys.argv[0], run_name="__main__")
