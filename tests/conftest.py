@@ -15,7 +15,7 @@ from support import hosts
 from support.models import bundles
 from support.waiting import HANG_SECONDS
 
-pytest_plugins = ["framework_children"]
+pytest_plugins = ["support.framework_children"]
 
 # As the command does: before any library is loaded that reads them.
 os.environ.update(library_caps())

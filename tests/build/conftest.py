@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roadworthy.build import compare, deploy
 from support import short_races
 from support.models.linear import planted_here
 
@@ -15,11 +14,9 @@ FEATURES, CLASSES, SAMPLES = 12, 4, 400
 
 
 @pytest.fixture(autouse=True)
-def short_races(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test of this folder judges a speed: a race here has the fewest rounds there can be, whatever the time budget."""
-    monkeypatch.setattr(deploy, "RACE_SECONDS", deploy.RACE_SECONDS)
-    monkeypatch.setattr(compare, "ROUNDS_SECONDS", compare.ROUNDS_SECONDS)
-    short_races.shorten()
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test of this folder judges the speed of a deployment."""
+    short_races.shorten(monkeypatch.setattr)
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from dependability import mixed
 from dependability.harness import Server, record
 from dependability.swaps import Address, write_version
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("seconds", [6, pytest.param(60, marks=pytest.mark.soak)])
 def test_mixed_load(serve: Callable[..., Server], tmp_path: Path, seconds: int) -> None:

@@ -13,6 +13,8 @@ from dependability.harness import DIALECTS, JSON, LASTING, Server, ask, load, po
 from dependability.swaps import Address, by_oip, by_oip_grpc, by_tfserving_grpc, by_torchserve, swapping, write_version
 from support.waiting import HANG_SECONDS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("swaps", [12, pytest.param(50, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("how", ["oip", "oip-grpc", "tfserving-grpc", "torchserve"])

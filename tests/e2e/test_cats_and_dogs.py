@@ -15,6 +15,8 @@ from PIL import Image
 
 from support.servers.commands import roadworthy, served
 
+pytestmark = pytest.mark.slow
+
 KERAS = """
 import keras, numpy as np
 layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(1, activation="sigmoid")]

@@ -13,6 +13,8 @@ import pytest
 
 from support.servers.commands import roadworthy, served
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits"
 

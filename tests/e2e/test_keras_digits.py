@@ -13,6 +13,8 @@ import pytest
 
 from support.servers.commands import roadworthy, served
 
+pytestmark = pytest.mark.slow
+
 DIGITS = Path(__file__).parents[2] / "examples" / "keras_digits"
 
 

@@ -51,6 +51,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     """
     started = time.monotonic()
     store.refuse_strangers(job.output)
+    lower.refuse_unknown(job.runtimes, job.precisions)
     with opened((job,), notify) as shop:
         inputs = unchanged.inputs(job.code_files, job.data_files)
         source = identified(job, shop)

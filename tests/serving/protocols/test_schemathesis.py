@@ -21,6 +21,8 @@ from roadworthy.serving.protocols.openapi import document as openapi_document
 from support.models import bundles
 from support.servers.serving import PICTURE, SEES, Server
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[..., Server]
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from support import short_races
+
 ROADWORTHY = str(Path(sys.executable).with_name("roadworthy"))
-SHORT_RACES = (sys.executable, str(Path(__file__).with_name("short_races.py")))
+SHORT_RACES = (sys.executable, short_races.__file__)
 """Goes before a Python program."""
 
 

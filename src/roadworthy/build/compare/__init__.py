@@ -68,6 +68,8 @@ def compare(jobs: Sequence[Job], notify: Notify = lambda progress: None, *, time
     """
     if len(jobs) < 2:
         raise UsageError("there is nothing to compare: give two sources at least")
+    for job in jobs:
+        lower.refuse_unknown(job.runtimes, job.precisions)
     started = time.monotonic()
     with opened(jobs, notify) as shop:
         inputs = [unchanged.inputs(job.code_files, job.data_files) for job in jobs]
