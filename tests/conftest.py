@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from roadworthy.core.host import Host, library_caps
-from support import hosts
+from support import hosts, warm_children
 from support.models import bundles
 from support.waiting import HANG_SECONDS
 
@@ -57,6 +57,20 @@ def real() -> Path:
 def null_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sealed bundle of a linear map on the null runtime; nobody changes it."""
     return bundles.write_bundle(tmp_path_factory.mktemp("bundles") / "linear")
+
+
+@pytest.fixture(scope="session")
+def torch_server() -> Iterator[str]:
+    """A server of forks that has imported PyTorch and what its steps import."""
+    with warm_children.server("torch", "torch.export", "torch.onnx", "torch._dynamo", "onnxscript", "onnx") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def tensorflow_server() -> Iterator[str]:
+    """A server of forks that has imported TensorFlow and what its steps import."""
+    with warm_children.server("tensorflow", "keras", "tf2onnx", "onnx", "h5py") as address:
+        yield address
 
 
 @pytest.fixture
