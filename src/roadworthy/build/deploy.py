@@ -53,7 +53,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     store.refuse_strangers(job.output)
     lower.refuse_unknown(job.runtimes, job.precisions)
     with opened((job,), notify) as shop:
-        inputs = unchanged.inputs(job.code_files, job.data_files)
+        inputs = unchanged.user_files(job.code_files, job.data_files)
         source = identified(job, shop)
         supplied.refuse_unproven(job, source)
         contract = contract_of(job, source)

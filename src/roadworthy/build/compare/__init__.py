@@ -72,7 +72,7 @@ def compare(jobs: Sequence[Job], notify: Notify = lambda progress: None, *, time
         lower.refuse_unknown(job.runtimes, job.precisions)
     started = time.monotonic()
     with opened(jobs, notify) as shop:
-        inputs = [unchanged.inputs(job.code_files, job.data_files) for job in jobs]
+        inputs = [unchanged.user_files(job.code_files, job.data_files) for job in jobs]
         models = _load_all(jobs, shop)
         for held in inputs:
             held.refuse_changed()
