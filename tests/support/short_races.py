@@ -16,7 +16,7 @@ from roadworthy.build import compare, deploy
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support import warm_children  # noqa: E402
+from support import warm_children
 
 
 def shorten(set_attribute: Callable[[object, str, object], None] = setattr) -> None:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from roadworthy.core.isolation import child, isolate
+from roadworthy.core.isolation import child, scratch, worker
 
 ADDRESS = "ROADWORTHY_TESTS_WARM"
 """In the environment: the address of the server, for processes that install it by ``install``."""
@@ -60,11 +60,11 @@ def install(address: str, set_attribute: Callable[[Any, str, Any], None] = setat
             return _Fork(address, command[-2:], stdout.fileno(), pass_fds, env)
         return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds, env=env, **rest)
 
-    set_attribute(isolate, "subprocess", SimpleNamespace(Popen=popen, DEVNULL=subprocess.DEVNULL))
+    set_attribute(worker, "subprocess", SimpleNamespace(Popen=popen, DEVNULL=subprocess.DEVNULL))
 
 
 def _read_by_libraries(variables: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in variables.items() if name.startswith(LOADED) and name != isolate.SHARED}
+    return {name: value for name, value in variables.items() if name.startswith(LOADED) and name != scratch.SHARED}
 
 
 class _Fork:
