@@ -1,4 +1,4 @@
-"""Fixtures that tests of several rooms share."""
+"""Fixtures that tests of several folders share."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def real() -> Path:
 
 @pytest.fixture(scope="session")
 def null_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sealed bundle of a linear map on the null runtime; nobody changes it."""
+    """A sealed bundle of a linear map on the null runtime; no test changes it."""
     return bundles.write_bundle(tmp_path_factory.mktemp("bundles") / "linear")
 
 
@@ -75,7 +75,7 @@ def tensorflow_server() -> Iterator[str]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one MiB that really fills up; only who may mount has one."""
+    """A file system of one MiB that really fills up; the test is skipped where it cannot be mounted."""
     disk = tmp_path / "small-disk"
     disk.mkdir()
     try:

@@ -1,4 +1,4 @@
-"""A linear classifier and its data as files, for deployments that take no framework and little time."""
+"""A linear classifier and its data as files, for deployments that need no framework."""
 
 from __future__ import annotations
 

@@ -65,7 +65,8 @@ def bundle(folder: Path, request: pytest.FixtureRequest) -> Path:
     target = folder / f"{request.param}.bundle"
     narrow = ["--runtimes", "onnxruntime", "--precisions", "fp32", "--allow-framework-at-serve"]
     source[0] = str(folder / source[0])
-    roadworthy("deploy", *source, "--data", folder / "images", "--preprocess", "unit:8", *narrow, "-o", target)
+    steps = request.getfixturevalue({"keras": "tensorflow_server", "torch": "torch_server"}[request.param])
+    roadworthy("deploy", *source, "--data", folder / "images", "--preprocess", "unit:8", *narrow, "-o", target, steps=steps)
     return target
 
 
