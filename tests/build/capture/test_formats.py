@@ -24,6 +24,8 @@ from roadworthy.runtimes import open_session
 from support.models.networks import SmallCNN
 from support.models.originals import COUNT, Original, images, original, output
 
+pytestmark = pytest.mark.slow
+
 
 class Several(nn.Module):
     """Two inputs of two dtypes; a dict of three outputs, whose names are in no alphabetical order."""
