@@ -144,9 +144,7 @@ def test_custom_classes_come_from_arch(loaded: Any, own: Any, layers: Path, tmp_
 def test_a_class_that_arch_does_not_bring_is_named(read: Any, own: Any, tmp_path: Path) -> None:
     path = side.saved(own.built(own.Classifier), tmp_path / "m.keras")
     (tmp_path / "other.py").write_text("class Unrelated: pass\n")
-    with pytest.raises(
-        SourceError, match=r"uses 'Classifier', which is not part of Keras; --arch .*other.py:Unrelated does not bring it"
-    ):
+    with pytest.raises(SourceError, match=r"uses 'Classifier', which is not part of Keras; --arch .*other.py:Unrelated does not bring it"):
         read("keras", path, arch=f"{tmp_path / 'other.py'}:Unrelated")
 
 

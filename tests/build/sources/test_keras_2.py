@@ -200,7 +200,9 @@ def test_what_tf_keras_refuses_goes_to_keras_3_only_where_it_means_the_same(load
     assert any(
         "read by Keras 3, to which all names in it mean the same, since tf-keras refuses it" in n for n in loaded(alike, samples=rows).notes
     )
-    with pytest.raises(SourceError, match=r"hard_sigmoid.*'head' \(Dense\); tf-keras computes it as Keras 2 did, but tf-keras refuses it: .*ngrams"):
+    with pytest.raises(
+        SourceError, match=r"hard_sigmoid.*'head' \(Dense\); tf-keras computes it as Keras 2 did, but tf-keras refuses it: .*ngrams"
+    ):
         loaded(saved("other.h5", "hard_sigmoid"), samples=rows)
 
 
