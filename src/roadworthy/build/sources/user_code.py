@@ -16,6 +16,7 @@ from typing import Any
 
 from roadworthy.core.errors import UsageError
 from roadworthy.core.isolation import confinement, usercode
+from roadworthy.core.text import first_line
 
 FORM = "FILE.py:CALLABLE or package.module:callable, with keyword arguments if need be: net.py:build(num_classes=10)"
 
@@ -122,6 +123,6 @@ def _translated(text: str, problem: BaseException) -> UsageError:
         return UsageError(f"--arch {text}: {Path(problem.filename or where).name}, line {problem.lineno}: {problem.msg}", detail=detail)
     inside = [frame for frame in traceback.extract_tb(problem.__traceback__) if usercode.is_users(frame.filename)]
     at = f"{Path(inside[-1].filename).name}, line {inside[-1].lineno}: " if inside else ""
-    said = (str(problem).strip().splitlines() or ["no message"])[0][:300]
+    said = first_line(problem, empty="no message")
     hint = "; install it, or run where it can be imported" if isinstance(problem, ModuleNotFoundError) else confinement.explained(problem)
     return UsageError(f"--arch {text}: {at}{type(problem).__name__}: {said}{hint}", detail=detail)

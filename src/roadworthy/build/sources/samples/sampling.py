@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from roadworthy.build.sources.model import Model
-from roadworthy.core.errors import DataError, RoadworthyError, SourceError
+from roadworthy.core.errors import DataError, SourceError
 from roadworthy.core.exact import cast_exactly
 from roadworthy.core.samples import SampleSet
+from roadworthy.core.text import first_line
 from roadworthy.core.types import BYTES, Array, Arrays, TensorSpec
 
 
@@ -74,9 +75,4 @@ def answer(model: Model, feeds: Arrays) -> dict[str, Array]:
         raise
     except Exception as problem:
         shapes = ", ".join(f"{name}:{array.dtype}{list(array.shape)}" for name, array in feeds.items())
-        raise SourceError(f"the model does not take {shapes}: {_first_line(problem)}", detail=str(problem)) from problem
-
-
-def _first_line(problem: Exception) -> str:
-    said = problem.message if isinstance(problem, RoadworthyError) else str(problem)
-    return next((line.strip()[:300] for line in said.splitlines() if line.strip()), type(problem).__name__)
+        raise SourceError(f"the model does not take {shapes}: {first_line(problem)}", detail=str(problem)) from problem

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from roadworthy.build.sources.model import Opened
-from roadworthy.build.sources.torch.pickled_module import first_line
 from roadworthy.core.errors import SourceError, SourceRefused, SourceUnreadable
 from roadworthy.core.stages import Source
+from roadworthy.core.text import first_line
 from roadworthy.core.types import BATCH, TensorSpec
 
 

@@ -15,10 +15,11 @@ from torch.nn.utils import parametrize
 from roadworthy.build.sources import Loaded, infer_signature, inference_mode
 from roadworthy.build.sources.model import Model, Opened, SameAnswer
 from roadworthy.build.sources.samples.made import Making
-from roadworthy.build.sources.torch import forward, layer_hooks, pickled_module, weights
+from roadworthy.build.sources.torch import forward, layer_hooks, weights
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Source
+from roadworthy.core.text import first_line
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 from roadworthy.frameworks.torch import module as torch_module
 from roadworthy.frameworks.torch.module import TorchCall
@@ -127,9 +128,7 @@ def _ready(module: Any) -> Any:
     try:
         copied = copy.deepcopy(module).to("cpu")
     except RuntimeError as problem:
-        raise SourceError(
-            f"{type(module).__name__} cannot be copied: {pickled_module.first_line(problem)}", detail=str(problem)
-        ) from problem
+        raise SourceError(f"{type(module).__name__} cannot be copied: {first_line(problem)}", detail=str(problem)) from problem
     _fold(copied)
     return copied
 

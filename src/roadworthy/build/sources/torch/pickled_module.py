@@ -16,6 +16,7 @@ from roadworthy.build.sources.torch import weights
 from roadworthy.core.errors import SourceRefused, SourceUnreadable, UsageError
 from roadworthy.core.isolation import confinement, usercode
 from roadworthy.core.stages import Source
+from roadworthy.core.text import first_line
 
 PLACES = ("model", "net", "network", "module", "ema", "model_ema", "ema_model")
 
@@ -74,8 +75,3 @@ def _is_torchs(file: IO[bytes]) -> bool:
     head = file.read(2 + len(MAGIC))
     file.seek(0)
     return head.startswith(b"PK") or head[2:] == MAGIC
-
-
-def first_line(problem: BaseException) -> str:
-    """The first line of an exception's message, capped."""
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]
