@@ -144,7 +144,7 @@ def test_a_checkpoint_without_weights(net_file: Path, tmp_path: Path, loaded: Lo
     ("arch", "says"),
     [
         ("{dir}/nothere.py:Net", "there is no file"),
-        ("{dir}/net.py", "not of the form|no callable"),
+        ("{dir}/net.py", "not of the form|does not name a callable"),
         ("{dir}/net.py:", "does not name a callable"),
         ("{dir}/net.py:Nett", "has no Nett; it has Net"),
         ("{dir}/net.py:build(5)", "literals by keyword"),
