@@ -79,12 +79,12 @@ def agree(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...]) -> tuple[
 
 
 def listed(specs: tuple[TensorSpec, ...]) -> str:
-    """In words."""
+    """The specs, separated by commas."""
     return ", ".join(map(str, specs))
 
 
 def _named(given: tuple[TensorSpec, ...], known: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
-    """The samples under the model's names: their own, or by place where those are not the model's."""
+    """The samples under the model's names: their own, or by position where those are not the model's."""
     if {spec.name for spec in given} <= {spec.name for spec in known}:
         return given
     if len(given) != len(known):

@@ -15,7 +15,7 @@ from roadworthy.core.types import Array
 
 @dataclass(frozen=True)
 class Words:
-    """What the two sides are called in a sentence."""
+    """The names of the two originals in a sentence."""
 
     a: str
     b: str

@@ -1,4 +1,4 @@
-"""The layers of a Keras model, of either Keras: every layer that has no layers.
+"""The layers of a Keras model, of Keras 3 or tf-keras: every layer that has no layers.
 
 A layer that applies an activation of its own (``Conv2D(..., activation="relu")``) shows as two: what the convolution gave,
 and what the activation made of it.
@@ -50,7 +50,7 @@ def record(graph: Graph, feeds: Arrays, out: Path) -> Recorded:
 
 
 class _LayerRecorder:
-    """Records each call of ``leaves``; what an activation of a layer's own gets is what the layer gave without it."""
+    """Records each call of ``leaves``; the input of a layer's own activation is what the layer gives without it."""
 
     def __init__(self, recorder: Recorder, leaves: list[Any]) -> None:
         self.recorder = recorder
@@ -60,7 +60,7 @@ class _LayerRecorder:
         self._unactivated: Array | None = None
 
     def activations(self) -> list[tuple[Any, str, Any]]:
-        """What stands in for the activations, as ``layer_hooks.replaced`` takes it."""
+        """Functions that replace the activations and record their inputs, as ``layer_hooks.replaced`` takes them."""
         return [(self._leaves[key], "activation", self._seen(activation)) for key, activation in self._own.items()]
 
     def see(self, event: LayerEvent) -> None:

@@ -28,7 +28,7 @@ KINDS = {
                      "Softmax", "Softplus", "Mish"), "activation"),
 }  # fmt: skip
 SILENT = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "Identity")
-"""They do nothing in inference mode."""
+"""Layers that do nothing in inference mode."""
 
 
 def record(graph: Graph, feeds: Arrays, out: Path) -> Recorded:

@@ -27,7 +27,7 @@ ARCHIVE, EXPORTED = "model.keras", "exported"
 
 
 def save(model: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
-    """The file or SavedModel directory that ``model`` became in ``out``; ``said`` are its inputs as far as the caller knows them.
+    """The file or SavedModel directory that ``model`` became in ``out``; ``said`` are its inputs, as far as the caller stated them.
 
     What was saved is read back here and compared; where it does not come back the same (a get_config that forgets an argument,
     say) it is exported as a SavedModel instead. Raises SourceError for a model that is not
@@ -43,7 +43,7 @@ def save(model: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
     _, own = call_signature.of(model)
     try:
         _write(model, objects, out / ARCHIVE)
-        # On another backend than TensorFlow it cannot be read here; who reads it proves that every weight arrived.
+        # With another backend than TensorFlow it cannot be read here; its reader proves that every weight arrived.
         if reader == "tf_keras" or keras.backend.backend() == "tensorflow":
             _read_back(model, reader, objects, own or said, out)
         return out / ARCHIVE
@@ -62,7 +62,7 @@ def save(model: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
 
 
 def save_module(module: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
-    """The SavedModel directory of a ``tf.Module``: its ``__call__`` on ``said``, or the one function that knows its inputs itself.
+    """The SavedModel directory of a ``tf.Module``: its ``__call__`` on ``said``, or the only function with an input signature.
 
     Raises SourceError where nothing says what it takes.
     """
@@ -89,7 +89,7 @@ def save_module(module: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
 
 
 def parameters(model: Any) -> tuple[str, ...]:
-    """The names that a live model's inputs are known by, in order."""
+    """The names of a live model's inputs, in order."""
     if not hasattr(model, "_flatten_layers"):
         return tuple(name for name in _parameters(model.__call__) if name not in ("training", "mask"))
     call, _ = call_signature.of(model)

@@ -1,4 +1,4 @@
-"""A live Keras model, however it was read, as the framework-neutral ``Model``: called, and kept as it is."""
+"""A live Keras model, however it was read, as a ``Model``: how it is called, and how it is kept."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Live:
 def of_file(
     live: Live, path: Path, write: Callable[[Path], object], objects: Mapping[str, Any], said: tuple[str, ...], notes: tuple[str, ...]
 ) -> Model:
-    """The model of a file that can be read again: the file itself, as ``write`` puts it, is what is kept."""
+    """The model of a file that can be read again: the file, as ``write`` writes it, is kept."""
 
     def keep(signature: Signature, out: Path) -> Graph:
         call = live.bound(tuple(spec.name for spec in signature.inputs)).call
@@ -110,7 +110,7 @@ def _modes(live: Live) -> tuple[tuple[str, ...], tuple[str, ...]]:
         size = inputs.stated_samples(specs) or 2
         sentence, forced = layer_hooks.modes(live.bound(tuple(spec.name for spec in specs)), sampling.draw(specs, size, None))
     except Exception:
-        # What is wrong with the call is for the proofs to say, in their words.
+        # The proofs call the model too, and raise the error in words.
         return ("the model is called with training=False",), ()
     return ((sentence,) if sentence else ()), forced
 

@@ -1,4 +1,4 @@
-"""A Keras file that brings its own architecture, read by the Keras that means what its writer meant; never by running its code."""
+"""A Keras file with its architecture, read by the Keras version in which its names mean what its writer meant; its code never runs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def read(source: Source) -> Model:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Who may read a file: Keras 3 alone what Keras 3 wrote; what Keras 2 wrote tf-keras, and Keras 3 where nothing ``changed``."""
+    """The readers of a file: Keras 3 for what Keras 3 wrote; tf-keras for what Keras 2 wrote, and Keras 3 where no meaning ``changed``."""
 
     writer: KerasWriter
     changed: tuple[str, ...]
@@ -94,7 +94,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Found:
-    """The live model, who read it, the classes it needed, the proof that its weights are there, and a sentence on who read it."""
+    """The live model, its reader, the classes it needed, the proof that its weights are there, and a sentence on its reader."""
 
     model: Any
     reader: Reader
@@ -131,7 +131,7 @@ def _first(source: Source, plan: _Plan, config: Any, write: Callable[[Path], obj
                 model = tensorflow_keras_model.read(path, reader, objects, trusted=source.trust)
                 break
             except BackendMissing as problem:
-                # A class of the user's own is missing everywhere; one of Keras 2 is what that reader is for.
+                # A custom class is missing in every reader; a class of Keras 2 is missing in Keras 3 alone, and tf-keras has it.
                 last, missing = last or problem, True
                 reasons.append(problem.message)
             except SourceRefused:
@@ -158,7 +158,7 @@ def custom_objects(source: Source, reader: Reader) -> dict[str, Any]:
 
 
 def reason(problem: Exception) -> str:
-    """What a reader says, in one line, without the configurations that Keras prints with it."""
+    """A reader's error in one line, without the configurations that Keras prints with it."""
     said = str(problem).strip() or type(problem).__name__
     if deep := re.findall(r"Exception encountered: (.+)", said):
         said = deep[-1]
@@ -178,7 +178,7 @@ def _embedded(source: Source) -> dict[str, Any]:
 
 
 def _in_words(problem: Exception, source: Source) -> SourceError | None:
-    """Where what is missing is a class or function of the user's own, its name; SourceRefused where safe mode stopped the reader."""
+    """The error that names a custom class or function, where one is missing; SourceRefused where safe mode stopped the reader."""
     if not source.trust and UNSAFE.search(str(problem)):
         raise SourceRefused(
             f"Keras refuses to read {source.path}, which would run code: {reason(problem)}; pass --trust if you know where it comes from",

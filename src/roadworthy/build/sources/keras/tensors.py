@@ -61,12 +61,12 @@ def of_file(path: Path) -> tuple[StoredTensor, ...]:
 
 
 def is_bfloat16(item: Any) -> bool:
-    """HDF5 knows no such type: Keras writes two bytes of anything."""
+    """HDF5 has no such type: Keras writes it as two opaque bytes."""
     return bool(item.dtype.kind == "V" and item.dtype.itemsize == 2)
 
 
 def array_of(item: Any) -> Array:
-    """A dataset's values; bfloat16 ones as float32, of which they are the upper half."""
+    """A dataset's values; bfloat16 ones as float32, whose upper half they are."""
     values: Array = np.asarray(item[()])
     return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32) if is_bfloat16(item) else values
 
@@ -97,7 +97,7 @@ def all_there(model: Any, path: Path, known_as: Path | None = None) -> str:
 
 
 def mismatch(expected: tuple[StoredTensor, ...], found: tuple[StoredTensor, ...], path: Path) -> ArchitectureMismatch | None:
-    """What of a weights file does not fit an architecture, by place and shape; None where places and shapes agree."""
+    """An error that lists what of a weights file does not fit an architecture; None where places and shapes agree."""
     ours, theirs = ({tensor.place: list(tensor.shape) for tensor in tensors} for tensors in (expected, found))
     missing = [_near(place, theirs.keys() - ours.keys()) for place in ours if place not in theirs]
     unexpected = [_near(place, ours.keys() - theirs.keys()) for place in theirs if place not in ours]

@@ -57,20 +57,20 @@ def _other_names(model: Any, path: Path) -> tuple[str, ...]:
     try:
         changed = changed_meanings.of({"class_name": "Model", "config": model.get_config()}, writer) if writer.generation == 2 else ()
     except Exception:
-        # A class of the user's own need not have a configuration.
+        # A custom class need not have a configuration.
         return ()
     names = tensors.listed(list(changed))
     return (f"the weights were written by {writer}, and the architecture is built by Keras 3, which changed {names}",) if changed else ()
 
 
 def _fill(model: Any, path: Path) -> None:
-    """Load the weights; the reader looks at a file's name to know its kind, so it gets one that fits."""
+    """Load the weights. Keras tells the format from the file's name, so the file gets one that fits."""
     legacy = _is_legacy(path)
     with tempfile.TemporaryDirectory() as folder:
         link = Path(folder) / ("model.h5" if legacy else "model.weights.h5")
         link.symlink_to(path.absolute())
         try:
-            # Keras warns of layers that it passes over; that every weight arrived is proven afterwards.
+            # Keras warns about layers that it skips; afterwards every weight is proven to be in the model.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model.load_weights(str(link))
@@ -109,7 +109,7 @@ def _legacy_of(model: Any) -> tuple[StoredTensor, ...]:
 
 
 def _placed(layers: list[str], shapes: list[list[tuple[int, ...]]]) -> tuple[StoredTensor, ...]:
-    """Keras numbers layers without a name through a whole process: here they are numbered anew, so that two sides compare."""
+    """Keras numbers layers without a name through a whole process: here they are numbered again, so that file and model compare."""
     seen: Counter[str] = Counter()
     found = []
     for layer, own in zip(layers, shapes, strict=True):

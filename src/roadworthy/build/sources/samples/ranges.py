@@ -22,7 +22,7 @@ from roadworthy.core.errors import DataError, RoadworthyError, SourceError
 from roadworthy.core.types import BYTES, Array, Arrays, Range, Signature, TensorSpec
 
 SIZES = (2, 1, 4, 8, 16, 32, 64, 128, 256)
-"""Batch sizes to try the model at, where it does not say its own."""
+"""Batch sizes to try the model at, where it does not state its own."""
 TRIED = 4
 """Samples of one try: one of the lowest values, one of the highest, two others."""
 COMBINATIONS = 64

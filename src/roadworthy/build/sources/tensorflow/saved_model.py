@@ -31,7 +31,7 @@ PROOF = "a SavedModel has no training mode: its functions were traced when it wa
 
 
 def read(source: Source) -> Model:
-    """The SavedModel of ``source``, restored, behind the signature that was asked for, or the one for serving, or the only one.
+    """The SavedModel of ``source``, restored, called by the signature that the user named, or the one for serving, or the only one.
 
     Raises UsageError, listing the signatures, where that leaves a choice, SourceError where TensorFlow does not restore it or
     where it takes or gives what is no array, BackendMissing where that needs tf-keras.
@@ -114,7 +114,7 @@ def _restored(path: Path, key: str) -> Any:
 
 
 def _results(function: Any, source: Source) -> dict[str, Any]:
-    """The outputs by name: those that were asked for, in that order, or all of them, output_2 before output_10."""
+    """The outputs by name: those that the user named, in that order, or all of them, output_2 before output_10."""
     found = saved_model.named(function.structured_outputs)
     if missing := [name for name in source.outputs if name not in found]:
         raise UsageError(f"{source.path} has no output {missing[0]!r}; it has {', '.join(sorted(found, key=_natural))}")

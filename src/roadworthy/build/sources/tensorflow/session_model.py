@@ -94,7 +94,7 @@ class SessionModel:
 
 
 def imported(graph_def: Any, path: Path) -> Any:
-    """The GraphDef as a ``tf.Graph``; SourceError naming what this TensorFlow does not have."""
+    """The GraphDef as a ``tf.Graph``; SourceError naming the operation that this TensorFlow does not have."""
     tf = framework.framework()
     graph = tf.Graph()
     try:
@@ -146,5 +146,5 @@ def _array(answer: Any, port: Port) -> Array:
 
 
 def _seed(seed: int) -> None:
-    """A session draws on, whatever it is told afterwards; an eager call of the same process does not."""
+    """Seed the global generator. A session's own generators keep their state; eager calls of this process start again."""
     framework.framework().random.set_seed(seed)

@@ -33,7 +33,7 @@ def constant(tensor: str, dtype: str, shape: tuple[int | str, ...] | None, *, us
 
 
 def said(constants: tuple[Constant, ...]) -> tuple[str, ...]:
-    """One sentence about them for the certificate, if there are any."""
+    """A sentence for the certificate about the flags, if there are any."""
     if not constants:
         return ()
     fed = ", ".join(f"{one.tensor.removesuffix(':0')} = {str(one.value).lower()}" for one in constants)

@@ -14,7 +14,7 @@ from roadworthy.core.types import BATCH, TensorSpec
 
 
 def read(source: Source) -> Opened:
-    """The program and its module; SourceError for one that is not float32, since a captured graph's types are its own."""
+    """The program and its module; SourceError for one that is not float32, because the types in a captured graph cannot be changed."""
     if not source.trust:
         raise SourceRefused(f"{source.path} can run code when it is read; pass --trust if you know where it comes from")
     try:

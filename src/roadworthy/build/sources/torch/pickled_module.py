@@ -22,7 +22,7 @@ PLACES = ("model", "net", "network", "module", "ema", "model_ema", "ema_model")
 
 
 def read(source: Source) -> Opened:
-    """The module in the file, or, where only its weights are plain, the architecture with them in it."""
+    """The module in the file; where it holds weights alone, the architecture of ``--arch`` with these weights."""
     held = unpickle(source)
     places = [place for place in PLACES if isinstance(held, Mapping) and isinstance(held.get(place), torch.nn.Module)]
     if isinstance(held, torch.nn.Module) or places:
@@ -37,7 +37,7 @@ def read(source: Source) -> Opened:
 
 
 def unpickle(source: Source) -> Any:
-    """Everything in the file, classes and all. Runs what the file asks for: only for a source that is trusted."""
+    """The whole object in the file. Runs what the file asks for, so only for a trusted source."""
     if not source.trust:
         raise SourceRefused(f"{source.path} would run code when it is read; pass --trust if you know where it comes from")
     usercode.search(confinement.home())
