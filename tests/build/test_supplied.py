@@ -22,7 +22,7 @@ from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Verified
 from roadworthy.core.types import Array
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.usefixtures("warm_steps")
 
 
 @pytest.fixture
