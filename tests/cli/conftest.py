@@ -48,7 +48,7 @@ def cli() -> Cli:
 
 
 class Payload:
-    """A pickle that leaves a marker when somebody loads it."""
+    """A pickle that creates a marker file when it is loaded."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker

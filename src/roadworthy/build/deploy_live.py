@@ -1,4 +1,4 @@
-"""``roadworthy.deploy`` from Python: a live module and arrays in memory become files, and a job like any other."""
+"""``roadworthy.deploy`` in Python: a live model and arrays in memory are written to files and deployed as those are."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def deploy_live(
 
 
 def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
-    """What the examples say of the inputs; positional ones take the names of the model's own parameters."""
+    """The inputs as the examples show them; positional ones take the names of the model's own parameters."""
     if examples is None:
         return ()
     if not isinstance(examples, Mapping):
@@ -82,7 +82,7 @@ def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
 
 
 def _inputs_of(data: Any) -> Any:
-    """The samples in memory, with which a model that says nothing of its inputs can be saved; nothing where they lie in a file."""
+    """The samples in memory, which show the inputs of a model that does not state them; ``None`` where they are in a file."""
     x = data[0] if isinstance(data, tuple) and len(data) == 2 else data
     return None if isinstance(x, str | Path) else x
 
@@ -103,7 +103,7 @@ def _data_file(data: Any, scratch: Path) -> str | None:
 
 
 def _array(name: str, item: Any) -> Array:
-    """``item`` as an array; UsageError where it is none, or keeps values masked."""
+    """``item`` as an array; UsageError where it is not an array or has masked values."""
     try:
         return as_array(name, item.detach().cpu() if hasattr(item, "detach") else item)
     except InvalidRequest as problem:

@@ -1,4 +1,4 @@
-"""The planted classifier for this room."""
+"""The planted classifier for these tests."""
 
 from support.models.linear import linear, planted
 
