@@ -14,7 +14,7 @@ from roadworthy.bundle import store
 from roadworthy.bundle.certificate import NOT_ON_TARGET, ON_TARGET
 from roadworthy.core import registry
 from roadworthy.core.errors import BundleError
-from roadworthy.core.registry import Facts
+from roadworthy.core.registry import RuntimeFacts
 
 TARGET = "planted-target"
 
@@ -73,8 +73,8 @@ def test_a_target_has_a_default_and_is_read_without_importing_the_runtime(plante
 def test_a_runtime_that_runs_on_its_target_says_so(job: Job, planted_target: None, monkeypatch: pytest.MonkeyPatch) -> None:
     own = registry.facts
 
-    def facts(name: str) -> Facts:
-        return Facts((), (), False, False, "browser", on_target=True) if name == TARGET else own(name)
+    def facts(name: str) -> RuntimeFacts:
+        return RuntimeFacts((), (), False, False, "browser", on_target=True) if name == TARGET else own(name)
 
     monkeypatch.setattr(registry, "facts", facts)
     assert {export.verification for export in deploy.deploy(job).certificate.exports} == {ON_TARGET}

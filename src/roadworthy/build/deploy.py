@@ -40,7 +40,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     started = time.monotonic()
     store.refuse_strangers(job.output)
     with workspace_for((job,), notify) as workspace:
-        inputs = unchanged.inputs(job.code_files, job.data_files)
+        inputs = unchanged.user_files(job.code_files, job.data_files)
         source = identify(job, workspace)
         supplied.refuse_unproven(job, source)
         contract = contract_of(job, source)

@@ -16,8 +16,8 @@ from roadworthy.build.job import Job
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolation import confinement, isolate, scratch
 from roadworthy.core.isolation.confinement import Confinement
-from roadworthy.core.isolation.isolate import Limits
 from roadworthy.core.isolation.usercode import Heard
+from roadworthy.core.isolation.worker import Limits
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -140,7 +140,7 @@ def open_workspace(
 @contextmanager
 def _compiler_cache() -> Iterator[Path]:
     """The compilers' cache directory, which exists while steps run, and stays if anything is in it."""
-    cache = isolate.compiler_cache()
+    cache = scratch.compiler_cache()
     cache.mkdir(parents=True, exist_ok=True)
     try:
         yield cache

@@ -30,7 +30,7 @@ from roadworthy.build.benchmark.wording import sentence
 from roadworthy.bundle.certificate import Choice, FrameworkForm, Goal
 from roadworthy.core.errors import NoCandidate, UsageError
 from roadworthy.core.evidence import Interval, Parity, Rate, Timing
-from roadworthy.core.registry import Facts
+from roadworthy.core.registry import RuntimeFacts
 from roadworthy.core.stages import Candidate, Measured, Plan, Verified
 from support.models.linear import SIGNATURE
 
@@ -91,8 +91,8 @@ def raced(*others: Callable[..., Timed], noise: float = 0.005) -> Race:
     return Race(tuple(entry(random, noise, original) for entry in (one(Plan("framework"), 10.0), *others)), ())
 
 
-def facts_of(name: str) -> Facts:
-    return Facts((), (), framework=name.startswith("framework"), native=name == "framework-native")
+def facts_of(name: str) -> RuntimeFacts:
+    return RuntimeFacts((), (), framework=name.startswith("framework"), native=name == "framework-native")
 
 
 def chosen(race: Race, objective: str = "latency", *, allowed: bool = False) -> Choice:
@@ -372,7 +372,7 @@ def test_the_reasons_are_data_and_every_kind_has_a_sentence() -> None:
 def test_only_candidates_for_the_target_are_chosen_for_it() -> None:
     race = raced(one(Plan("framework"), 1.0), one(Plan("page", "int8"), 4.0), one(Plan("page"), 5.0), one(Plan("a"), 2.0))
 
-    def facts(name: str) -> Facts:
+    def facts(name: str) -> RuntimeFacts:
         return replace(facts_of(name), target="browser" if name == "page" else "server")
 
     goal = Goal("latency", "top1", 0.01)

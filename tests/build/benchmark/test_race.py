@@ -15,7 +15,7 @@ from roadworthy.build.benchmark.process import CandidateProcess
 from roadworthy.core.comparison import Family, Form
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.evidence import Parity
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 from roadworthy.core.stages import Candidate, Plan, Rejected, Verified
 from support.models.linear import SIGNATURE, Linear
 

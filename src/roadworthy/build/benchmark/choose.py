@@ -28,11 +28,11 @@ from roadworthy.core import registry
 from roadworthy.core.errors import NoCandidate, UsageError
 from roadworthy.core.evidence import ENOUGH, Interval
 from roadworthy.core.interfaces import SERVER
-from roadworthy.core.registry import Facts
+from roadworthy.core.registry import RuntimeFacts
 
 OBJECTIVES = ("latency", "throughput", "size", "memory")
 
-FactsOf = Callable[[str], Facts]
+FactsOf = Callable[[str], RuntimeFacts]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _simplicity(one: Timed, ranking: Ranking, frameworks: Sequence[Timed]) -> tu
     )
 
 
-def _universal(one: Timed, facts: Facts) -> bool:
+def _universal(one: Timed, facts: RuntimeFacts) -> bool:
     """Whether it is not lossy and runs on any CPU of this architecture, at any batch size and without a framework."""
     return not one.plan.lossy and one.plan.batch is None and not facts.native and not facts.framework
 

@@ -30,7 +30,7 @@ def compare(jobs: Sequence[Job], notify: Notify = lambda progress: None, *, time
         raise UsageError("there is nothing to compare: give two sources at least")
     started = time.monotonic()
     with workspace_for(jobs, notify) as workspace:
-        inputs = [unchanged.inputs(job.code_files, job.data_files) for job in jobs]
+        inputs = [unchanged.user_files(job.code_files, job.data_files) for job in jobs]
         models = load_all(jobs, workspace)
         for held in inputs:
             held.refuse_changed()
