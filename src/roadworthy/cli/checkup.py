@@ -30,8 +30,9 @@ class Checkup:
     today: Today
 
 
-def checkup(bundle: Path) -> Checkup:
+def checkup(bundle: Path | str) -> Checkup:
     """Check every byte of ``bundle``, answer its golden samples, and time it. Raises BundleError where a file or an answer is wrong."""
+    bundle = Path(bundle)
     manifest = store.read(bundle)
     certificate = store.read_certificate(bundle)
     with Model.open(bundle) as model:

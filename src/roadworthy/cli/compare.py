@@ -55,33 +55,27 @@ def command(sources: tuple[Path, ...], page: Path | None, only_parity: bool, as_
 
     Options that say how to read a source hold for all of them, or for one: A=... is for the first, B=... for the second.
     """
-    from roadworthy.build import compare as conductor
-    from roadworthy.build.job import Job
+    from roadworthy.build.compare.files import compare_files
     from roadworthy.build.package.report import comparison
-    from roadworthy.build.sources.input_syntax import parse_all
     from roadworthy.cli.console.comparison import show_comparison
     from roadworthy.cli.console.progress import progress
 
-    named = {option: options.pop(option) for option in ("arch", "inputs", "signature", "outputs", "preprocess")}
-    jobs = []
-    for index, source in enumerate(sources):
-        mine = {option: _for_side(values, index, f"--{option}", len(sources)) for option, values in named.items()}
-        specs, ranges = parse_all(mine["inputs"])
-        jobs.append(
-            Job(
-                source,
-                source,
-                arch=_one(mine["arch"], "--arch"),
-                signature=_one(mine["signature"], "--signature") or "",
-                outputs=tuple(name.strip() for value in mine["outputs"] for name in value.split(",") if name.strip()),
-                inputs=specs,
-                ranges=ranges,
-                preprocess=_one(mine["preprocess"], "--preprocess"),
-                **options,
-            )
-        )
+    def each(option: str) -> list[tuple[str, ...]]:
+        values = options.pop(option)
+        return [_for_side(values, index, f"--{option}", len(sources)) for index in range(len(sources))]
+
     with progress(quiet=as_json) as notify:
-        found = conductor.compare(jobs, notify, timed=not only_parity)
+        found = compare_files(
+            sources,
+            arch=[_one(values, "--arch") for values in each("arch")],
+            inputs=each("inputs"),
+            signature=[_one(values, "--signature") or "" for values in each("signature")],
+            outputs=[[name.strip() for value in values for name in value.split(",") if name.strip()] for values in each("outputs")],
+            preprocess=[_one(values, "--preprocess") for values in each("preprocess")],
+            timed=not only_parity,
+            notify=notify,
+            **options,
+        )
     if page is not None:
         comparison.write(found, page)
     show_comparison(found, page, as_json=as_json)
