@@ -23,7 +23,7 @@ TARGET = "planted-target"
 def planted_target() -> Iterator[None]:
     """The runtime is installed, here and in every child, as another distribution's would be."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parents[1] / "planted_target")
+        patch.syspath_prepend(Path(__file__).parents[1] / "support" / "planted_target")
         registry.names.cache_clear()
         yield
     registry.names.cache_clear()

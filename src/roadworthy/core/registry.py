@@ -22,7 +22,7 @@ LOWERINGS = "roadworthy.build.lower"
 
 @cache
 def names(group: str) -> tuple[str, ...]:
-    """Every backend of ``group`` (a package's dotted name, which is also its entry-point group), sorted."""
+    """Every backend of ``group`` (a package's dotted name, which is also the group of its entry points), sorted."""
     package = importlib.import_module(group)
     own = {module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")}
     return tuple(sorted(own | {point.name for point in entry_points(group=group)}))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 
+from roadworthy.core import bootstrap
 from roadworthy.core.evidence import ENOUGH, Interval
 from roadworthy.core.types import Array
 
-RESAMPLES, SEED = 2000, 20260102
 WIDEST_TRUSTED = 0.25
 """The rounds agree where the interval of the median is at most this share of the median wide."""
 
@@ -101,7 +101,7 @@ def _paired(a: Series, b: Series, bridge: Series | None, confidence: float) -> P
 
 def median_interval(values: Array, confidence: float = 0.95) -> Interval:
     """The median of one figure a round, and its bootstrap interval over the rounds."""
-    low, high = np.quantile(_medians(values), _tails(confidence))
+    low, high = np.quantile(bootstrap.medians(values), _tails(confidence))
     return Interval(float(np.median(values)), float(low), float(high))
 
 
@@ -124,7 +124,7 @@ def ratio(a: Rounds, b: Rounds, bridge: Rounds | None = None, confidence: float 
     if min(len(first), len(second)) < ENOUGH:
         return None
     # The two sides ran in different rounds, so each is resampled alone, from a seed of its own.
-    drawn = _medians(first) - _medians(second, seed=SEED + 1)
+    drawn = bootstrap.medians(first) - bootstrap.medians(second, seed=bootstrap.SEED + 1)
     low, high = np.exp(np.quantile(drawn, _tails(confidence)))
     return Interval(float(np.exp(np.median(first) - np.median(second))), float(low), float(high))
 
@@ -141,13 +141,3 @@ def _tails(confidence: float) -> list[float]:
 
 def _logs(a: Rounds, b: Rounds) -> Array:
     return np.asarray(np.log([a[number] / b[number] for number in sorted(a.keys() & b.keys())]))
-
-
-def _medians(values: Array, seed: int = SEED) -> Array:
-    drawn = np.sort(values[_draws(len(values), seed)], axis=1)
-    return np.asarray((drawn[:, (len(values) - 1) // 2] + drawn[:, len(values) // 2]) / 2)
-
-
-@cache
-def _draws(count: int, seed: int) -> Array:
-    return np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roadworthy.build.verify import feeding, metrics, parity, resample
+from roadworthy.build.verify import feeding, intervals, metrics, parity
 from roadworthy.build.verify.beside import Beside, beside
 from roadworthy.build.verify.chance import doubts
 from roadworthy.build.verify.feeding import Piece
@@ -122,7 +122,7 @@ def score_original(request: ScoreRequest) -> Score:
         piece = {name: np.asarray(array[rows]) for name, array in outputs.items()}
         scores.append(metric.score(piece, piece, None if labels is None else labels[rows], scales))
     joined = np.concatenate(scores)
-    value = resample.mean_interval(joined)
+    value = intervals.mean_interval(joined)
     return Score(metric.name, len(joined), value, value.value, Interval(0.0, 0.0, 0.0), 0.0, request.budget)
 
 
@@ -208,9 +208,9 @@ def _metric(name: str, samples: SampleSet, binary: Activation | None) -> Metric:
 def _score(metric: Metric, scores: Array, losses: Array, budget: float) -> Score:
     originals = np.zeros_like(scores) if metric.relative else scores + losses
     span = metric.span if metric.span is not None else float(np.ptp(originals)) or 1.0
-    drop, bound = resample.drop_interval(losses, span)
-    needed = resample.samples_needed(losses, span, budget) if bound > budget else None
-    return Score(metric.name, len(scores), resample.mean_interval(scores), float(np.mean(originals)), drop, bound, budget, needed)
+    drop, bound = intervals.drop_interval(losses, span)
+    needed = intervals.samples_needed(losses, span, budget) if bound > budget else None
+    return Score(metric.name, len(scores), intervals.mean_interval(scores), float(np.mean(originals)), drop, bound, budget, needed)
 
 
 def _not_the_same(seen: Parity, reference: Reference) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from roadworthy.build.verify import feeding, parity
 from roadworthy.build.verify.feeding import Piece
-from roadworthy.core import registry
+from roadworthy.core import numerics, registry
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.interfaces import Session
@@ -100,7 +100,7 @@ def establish(request: ReferenceRequest) -> Reference:
             request.out, names, (1.0,) * len(names), samples.count, graph.signature.call_size(BATCH), Tolerance(None, 0.0, 0.0)
         )
         outputs = draft.values()
-        scales = {name: parity.scale_of(array) for name, array in outputs.items()}
+        scales = {name: numerics.scale_of(array) for name, array in outputs.items()}
         for name, array in outputs.items():
             if array.dtype.kind == "f" and not any(np.isfinite(array[start : start + 256]).any() for start in range(0, len(array), 256)):
                 raise DataError(
@@ -157,7 +157,7 @@ class _Noisy:
         self._session = session
         self._random = np.random.default_rng(NOISE_SEED)
         self._reach = {
-            name: max(NOISE, _grain(array)) * parity.scale_of(array) for name, array in samples.open().items() if array.dtype.kind == "f"
+            name: max(NOISE, _grain(array)) * numerics.scale_of(array) for name, array in samples.open().items() if array.dtype.kind == "f"
         }
 
     def run(self, feeds: Arrays) -> Arrays:
