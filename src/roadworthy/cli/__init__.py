@@ -1,58 +1,45 @@
-"""The ``roadworthy`` command: its group of commands, and how errors and signals end it. Each command is a module beside this one."""
+"""The ``roadworthy`` command: how it starts, and how errors and signals end it.
+
+Little is imported before ``main`` runs, so that an interrupt during the imports ends the command as any other does.
+"""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from typing import NoReturn
 
-import click
-
-from roadworthy.cli import check, compare, deploy, doctor, inspect, predict, report, serve, signals
-from roadworthy.core.errors import RoadworthyError
-from roadworthy.core.host import library_caps
-from roadworthy.core.version import __version__
+from roadworthy.cli import signals
 
 INTERRUPTED = 130
-
-EPILOG = """\b
-Exit codes: 0 done; 1 a fault of Roadworthy's own; 2 wrong usage; 3 the source was refused or cannot be used;
-4 data, labels or preprocessing; 5 no candidate within the budget; 6 a damaged bundle; 7 this machine lacks
-something; 8 a step crashed, hung or ran out of memory; 130 interrupted; 129 and 143 ended by SIGHUP and SIGTERM."""
 
 
 def main() -> NoReturn:
     """The ``roadworthy`` command; every error becomes one sentence and its exit code."""
+    as_json = "--json" in sys.argv
     try:
-        _run(as_json="--json" in sys.argv)
+        _run(as_json)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing was written", INTERRUPTED, as_json)
+    except signals.EndedBySignal as end:
+        _fail(f"ended by {end.name}; nothing was written", 128 + end.number, as_json)
     finally:
         _clean_up()
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="roadworthy")
-@click.pass_context
-def commands(context: click.Context) -> None:
-    """Put a trained model on a CPU server: the same answers, the fastest honest way to get them, and the proof."""
-    # A server first finishes the requests that it has accepted, and has its own handlers for that.
-    if context.invoked_subcommand != "serve":
-        signals.end_on_signals()
+def _run(as_json: bool) -> NoReturn:
+    import click
 
+    from roadworthy.cli.group import commands
+    from roadworthy.core.errors import RoadworthyError
+    from roadworthy.core.host import library_caps
 
-for module in (check, compare, deploy, doctor, inspect, predict, report, serve):
-    commands.add_command(module.command)
-
-
-def _run(*, as_json: bool) -> NoReturn:
     try:
         # Set before any library is loaded that reads them.
         os.environ.update(library_caps())
         sys.exit(commands.main(standalone_mode=False) or 0)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        _fail("interrupted; nothing was written", INTERRUPTED, as_json)
-    except signals.EndedBySignal as end:
-        _fail(f"ended by {signal.Signals(end.number).name}; nothing was written", 128 + end.number, as_json)
+    except click.exceptions.Abort:
+        raise KeyboardInterrupt from None
     except click.ClickException as problem:
         _fail(problem.format_message(), 2, as_json)
     except RoadworthyError as problem:
@@ -63,6 +50,8 @@ def _run(*, as_json: bool) -> NoReturn:
 
 def _fail(message: str, code: int, as_json: bool) -> NoReturn:
     signals.ignore_signals()
+    import click
+
     if as_json:
         from roadworthy.core import codec
 

@@ -13,6 +13,7 @@ class EndedBySignal(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__()
         self.number = number
+        self.name = signal.Signals(number).name
 
 
 def end_on_signals() -> None:
