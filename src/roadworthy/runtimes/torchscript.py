@@ -54,7 +54,7 @@ def _warm_up(session: TensorSession, signature: Signature) -> None:
         for _ in range(WARM_UP):
             session.run(feeds)
     except StepFailed:
-        # Zeros are no promise of a valid input; the first real one then pays.
+        # Zeros may not be a valid input; the first real call then pays for the warm-up.
         pass
 
 

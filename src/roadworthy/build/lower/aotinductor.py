@@ -62,7 +62,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     Raises UsageError for int8 without samples, BackendMissing without a compiler, StepFailed where the model cannot
     be exported again, quantised or compiled.
     """
-    # Precompiled headers are worth ten seconds to the next compilation, whoever asks for it.
+    # Precompiled headers save ten seconds in every later compilation.
     if scratch.writable(scratch.compiler_cache()):
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scratch.compiler_cache()))
     import torch
@@ -164,7 +164,7 @@ def _quantised(program: Any, examples: tuple[Any, ...], signature: Signature, ca
                 break
     converted = convert_pt2e(prepared)
     if not any("quantize_per_tensor" in str(node.target) for node in converted.graph.nodes):
-        raise StepFailed("int8 found nothing to quantise: the quantiser knows two-dimensional convolutions and linear layers")
+        raise StepFailed("int8 found nothing to quantise: the quantiser handles two-dimensional convolutions and linear layers only")
     return _export(converted, examples, signature)
 
 

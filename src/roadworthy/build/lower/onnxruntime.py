@@ -15,7 +15,7 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.text import first_line
 
-# As in the runtime: told before the first import, the library reports nothing to anybody.
+# As in the runtime: set before the first import, this turns the library's telemetry off.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 ACCEPTS = ("onnx",)
@@ -48,7 +48,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     import onnx
 
     if plan.batch is not None or plan.precision not in ("fp32", "int8"):
-        raise UsageError(f"{plan.name} is no plan of ONNX Runtime's")
+        raise UsageError(f"{plan.name} is not a plan of ONNX Runtime")
     to_quantise = plan.precision == "int8" and graph.precision != "int8"
     if to_quantise and calibration is None:
         raise UsageError("int8 needs samples to calibrate on")

@@ -1,4 +1,4 @@
-"""What a deployment reads of the user's, as it was at the beginning: found changed later, it is not what the evidence speaks of."""
+"""The state of the user's files when a deployment begins: if one changes later, the evidence is not about that file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class UserFiles:
     def changed(self) -> tuple[str, ...]:
         """A sentence for each that is not as it was, after it was read."""
         return tuple(
-            f"{path.name} changed after it was read: the deployment speaks of it as it was before"
+            f"{path.name} changed after it was read: the deployment is about the file as it was before"
             for path, state in (*self.code, *self.data)
             if _state(path) != state
         )

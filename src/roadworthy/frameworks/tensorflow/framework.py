@@ -63,7 +63,7 @@ def first_line(problem: BaseException) -> str:
 
 
 class explained:
-    """Translates whatever TensorFlow raises inside the block into StepFailed about ``what``; our own errors pass."""
+    """Translates an exception of TensorFlow inside the block into StepFailed about ``what``; our own errors pass."""
 
     def __init__(self, what: object) -> None:
         self._what = what

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
+from roadworthy.core import descriptors
 from roadworthy.core.errors import BackendMissing, InvalidRequest
 
 FAMILIES = {
@@ -103,17 +103,8 @@ def parse(kind: Any, data: bytes) -> Any:
         raise InvalidRequest(f"the request is no {kind.DESCRIPTOR.full_name}: its bytes are cut or damaged") from None
 
 
-@cache
 def _pool(family: str) -> Any:
     try:
-        from google.protobuf import any_pb2, descriptor_pb2, empty_pb2, wrappers_pb2
-        from google.protobuf.descriptor_pool import DescriptorPool
+        return descriptors.pool(__name__, family)
     except ImportError as problem:
         raise BackendMissing("gRPC needs protobuf; install it with: pip install 'roadworthy[grpc]'") from problem
-    pool = DescriptorPool()
-    for common in (any_pb2, empty_pb2, wrappers_pb2):
-        pool.AddSerializedFile(common.DESCRIPTOR.serialized_pb)
-    compiled = descriptor_pb2.FileDescriptorSet.FromString(resources.files(__name__).joinpath(f"{family}.binpb").read_bytes())
-    for file in compiled.file:
-        pool.AddSerializedFile(file.SerializeToString())
-    return pool
