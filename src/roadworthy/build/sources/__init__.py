@@ -31,7 +31,7 @@ NO_MAKING = Making()
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """``inputs`` as the user said them, maybe none; ``samples`` to infer them from and to prove with; ``out`` an existing directory.
+    """``inputs`` in the user's words, maybe none; ``samples`` to infer them from and to prove with; ``out`` an existing directory.
 
     ``allow_training`` says that what looks like training mode is meant: it is recorded, and not refused. ``making`` says how samples
     are made up where there are none.

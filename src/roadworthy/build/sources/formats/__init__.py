@@ -69,7 +69,7 @@ def recognise(path: Path) -> tuple[SourceFormat, SourceFile]:
         raise SourceUnreadable(f"{file.path} {_instead(file, known)}")
     if len(found) > 1:
         kinds = " and ".join(format.KIND for format in found)
-        raise SourceUnreadable(f"{file.path} is a file of several kinds ({kinds}), so what it means depends on who reads it; save it again")
+        raise SourceUnreadable(f"{file.path} is a file of several kinds ({kinds}), so its meaning depends on the reader; save it again")
     return found[0], file
 
 
