@@ -90,13 +90,13 @@ def live(model: Any, out: Path, inputs: tuple[TensorSpec, ...] = ()) -> Source:
     ``model`` is an nn.Module, an ExportedProgram, a Keras model or a tf.Module; the object itself is left as it is: its mode, its
     device and its weights. ``inputs`` is what is known of its inputs. Raises UsageError for anything else.
     """
-    from roadworthy.build.sources import live as sources_live
+    from roadworthy.build.sources import live_model
 
-    return sources_live.save(model, out, inputs)
+    return live_model.save(model, out, inputs)
 
 
 def parameters(model: Any) -> tuple[str, ...]:
     """The names that a live model's inputs are known by, in the order of its call."""
-    from roadworthy.build.sources import live as sources_live
+    from roadworthy.build.sources import live_model
 
-    return sources_live.parameters(model)
+    return live_model.parameters(model)

@@ -24,7 +24,7 @@ FAMILIES = {
 """The files of each descriptor set, each after those that it imports."""
 
 
-class Package:
+class ProtoPackage:
     """The messages of one protobuf package as classes, and its enums, by attribute: ``inference.ModelInferRequest``."""
 
     def __init__(self, family: str, name: str) -> None:
@@ -47,14 +47,14 @@ class Package:
         return found
 
 
-inference = Package("inference", "inference")
-health = Package("health", "grpc.health.v1")
-tensorflow = Package("tensorflow", "tensorflow")
-tensorflow_error = Package("tensorflow", "tensorflow.error")
-tensorflow_serving = Package("tensorflow", "tensorflow.serving")
-torchserve_inference = Package("torchserve", "org.pytorch.serve.grpc.inference")
-torchserve_management = Package("torchserve", "org.pytorch.serve.grpc.management")
-rpc = Package("torchserve", "google.rpc")
+inference = ProtoPackage("inference", "inference")
+health = ProtoPackage("health", "grpc.health.v1")
+tensorflow = ProtoPackage("tensorflow", "tensorflow")
+tensorflow_error = ProtoPackage("tensorflow", "tensorflow.error")
+tensorflow_serving = ProtoPackage("tensorflow", "tensorflow.serving")
+torchserve_inference = ProtoPackage("torchserve", "org.pytorch.serve.grpc.inference")
+torchserve_management = ProtoPackage("torchserve", "org.pytorch.serve.grpc.management")
+rpc = ProtoPackage("torchserve", "google.rpc")
 
 
 @dataclass(frozen=True)
