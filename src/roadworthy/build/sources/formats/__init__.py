@@ -25,8 +25,9 @@ class SourceFormat(Protocol):
     meaning, and a file that two of them accept is refused. ``inspect`` reads the file without running anything in it, and raises
     SourceUnreadable where it is damaged. ``open`` gives the live model in inference mode, in the child process that reads it.
 
-    A format of several files, any of which may be named by the user, also defines ``locate(path) -> Path | None``: the file that is
-    read where ``path`` names such a model, ``None`` where it does not.
+    Two things are optional. ``QUANTISED = True`` says that such a file may compute in whole numbers from the start. A format of several
+    files, any of which may be named by the user, defines ``locate(path) -> Path | None``: the file that is read where ``path`` names such
+    a model, ``None`` where it does not.
     """
 
     KIND: str
