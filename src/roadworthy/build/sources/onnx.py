@@ -98,7 +98,7 @@ def _open(path: Path, found: OnnxFile, precision: Precision) -> Any:
 
 
 def _save(model: Any, origin: Path, signature: Signature, out: Path) -> Path:
-    """Keep the model in ``out`` with the sizes that were settled, its weights inside, and inputs that it fills itself not listed."""
+    """Keep the model in ``out`` with the sizes that were proven, its weights inside, and inputs that it fills itself not listed."""
     import onnx
 
     onnx.load_external_data_for_model(model, str(origin.parent))

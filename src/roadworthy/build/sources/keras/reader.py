@@ -93,7 +93,7 @@ class _Plan:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _ReadModel:
     """The live model, its reader, the classes it needed, the proof that its weights are there, and a sentence on its reader."""
 
     model: Any
@@ -111,7 +111,7 @@ def _plan(model: Any, writer: KerasWriter, path: Path) -> _Plan:
     return _Plan(writer, changed_meanings.of(model, writer), keras_2.translate(model, writer, path))
 
 
-def _first(source: Source, plan: _Plan, config: Any, write: Callable[[Path], object]) -> _Found:
+def _first(source: Source, plan: _Plan, config: Any, write: Callable[[Path], object]) -> _ReadModel:
     """The model by the first reader that takes it."""
     reasons: list[str] = []
     last: RoadworthyError | None = None
@@ -141,7 +141,7 @@ def _first(source: Source, plan: _Plan, config: Any, write: Callable[[Path], obj
                 reasons.append(f"{NAMES[reader]} refuses it: {reason(problem)}")
         else:
             raise _failed(source.path, last, reasons)
-        return _Found(model, reader, objects, tensors.all_there(model, path, source.path), plan.note(reader, reasons))
+        return _ReadModel(model, reader, objects, tensors.all_there(model, path, source.path), plan.note(reader, reasons))
 
 
 def _failed(path: Path, last: RoadworthyError | None, reasons: list[str]) -> RoadworthyError:
