@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from roadworthy.build.benchmark import worker
 from roadworthy.build.capture.original import Subject
 from roadworthy.build.data.dataset import check_inputs
 from roadworthy.build.lower import calibration_batches
@@ -17,8 +18,9 @@ from roadworthy.build.verify import feeding
 from roadworthy.core import samples
 from roadworthy.core.errors import DataError, NotInference, StepFailed
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.stages import Graph
+from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Array, Arrays, Signature, TensorSpec
+from roadworthy.runtimes import CheckedSession
 from support.models.sample_axis import FEATURES, SIGNATURE, TIME, WITH_GAIN, TimeFirst, X, answers, rows
 
 
@@ -87,6 +89,13 @@ def test_the_original_is_captured_with_calls_of_its_layout(with_gain: SampleSet)
 def test_calibration_comes_in_calls(given: SampleSet) -> None:
     assert [batch["x"].shape[1] for batch in calibration_batches(given, SIGNATURE, 3)] == [3, 3, 1]
     assert [batch["x"].shape[1] for batch in calibration_batches(given, SIGNATURE.fixed(3), 3)] == [3, 3]
+
+
+def test_a_race_calls_in_the_layout_of_the_model(given: SampleSet) -> None:
+    session = CheckedSession(TimeFirst(), SIGNATURE, None)
+    candidate = worker._LoadedCandidate(worker.BenchmarkRequest(given.path, SIGNATURE, Plan("null"), given), session)
+    assert [feeds["x"].shape for feeds in candidate.feeds(1)] == [(TIME, 1, FEATURES)] * 7
+    np.testing.assert_array_equal(candidate.feeds(3)[0]["x"], X.to_call(rows(3)))
 
 
 def model(call: object = None) -> Model:
