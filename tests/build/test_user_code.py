@@ -14,9 +14,9 @@ from roadworthy.build.job import Job
 from roadworthy.build.load import Loaded
 from roadworthy.build.workshop import Progress
 from roadworthy.core import landlock
-from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError, SourceError
 from roadworthy.core.isolate import Worker
+from roadworthy.preprocess.contract import Contract
 
 TRAINS = """
 from pathlib import Path

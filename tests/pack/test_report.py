@@ -17,9 +17,9 @@ import certificates
 from roadworthy.build.pack import card, chart, figures, labels, report
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import FrameworkForm
-from roadworthy.core.contract import Answer, Contract
 from roadworthy.core.evidence import FirstCall, Interval, Score
 from roadworthy.core.stages import Plan, Rejected
+from roadworthy.preprocess.contract import Answer, Contract
 
 REALISTIC = certificates.realistic()
 FORM = FrameworkForm("aotinductor-bf16-t2", Interval(6.16, 6.01, 6.31), True)

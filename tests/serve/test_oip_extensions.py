@@ -10,8 +10,8 @@ import pytest
 
 import bundles
 from asking import Ask, asking, assert_refused, infer
-from roadworthy.core.contract import Answer, Contract
 from roadworthy.core.types import Signature, TensorSpec
+from roadworthy.preprocess.contract import Answer, Contract
 from roadworthy.serve.catalogue import Catalogue, Served, Version
 from roadworthy.serve.commands import AnyCommand, Load, Unload
 from roadworthy.serve.counters import Counters, Executed, Span
@@ -150,7 +150,7 @@ def test_the_configuration_has_dims_without_the_batch(ask: Ask) -> None:
 
 def test_a_model_of_a_fixed_size_has_whole_dims_and_no_batch(tmp_path: Path) -> None:
     fixed = Signature((TensorSpec("x", "float32", (2, 12)),), (TensorSpec("y", "float32", (2, 4)),))
-    contract = Contract(None, Answer("none", 2, ("a", "b")))
+    contract = Contract((), Answer("none", 2, ("a", "b")))
     bundle = bundles.write_bundle(tmp_path / "b", signature=fixed, golden=bundles.linear_golden(), contract=contract)
     with asking(bundle) as ask:
         config = ask("GET", "/v2/models/linear/config").json

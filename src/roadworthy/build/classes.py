@@ -9,11 +9,11 @@ from roadworthy.build import verify
 from roadworthy.build.findings import Data
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
-from roadworthy.core.contract import Activation, Answer, Contract
 from roadworthy.core.evidence import Note
 from roadworthy.core.types import Signature
 from roadworthy.preprocess import answer as answers
 from roadworthy.preprocess import names
+from roadworthy.preprocess.contract import Activation, Answer, Contract
 from roadworthy.preprocess.dataset import Dataset, check_classes
 
 

@@ -19,13 +19,13 @@ from roadworthy.bundle import store
 from roadworthy.bundle.acceptance import Acceptance, AcceptanceRequest
 from roadworthy.bundle.certificate import Certificate, Goal, Route
 from roadworthy.core import isolate, registry, unchanged
-from roadworthy.core.contract import Contract
 from roadworthy.core.errors import NoCandidate, RoadworthyError, StepFailed
 from roadworthy.core.evidence import Parity
 from roadworthy.core.samples import SampleSet, renamed
 from roadworthy.core.stages import Candidate, Graph, Plan, Source, Verified
 from roadworthy.core.types import Signature
 from roadworthy.preprocess import dataset, names, spec
+from roadworthy.preprocess.contract import Contract
 
 STEP_SECONDS = 600.0
 CALIBRATION_SAMPLES = 200
@@ -93,7 +93,7 @@ def identified(job: Job, shop: Workshop) -> Source:
 def contract_of(job: Job, source: Source) -> Contract:
     """Both ends of the model; presets, and files that leave the layout open, take that of the source's framework."""
     contract = spec.read(job.preprocess, load.layout(source)) if job.preprocess else Contract()
-    return spec.with_labels(contract, job.labels) if job.labels else contract
+    return names.with_labels(contract, job.labels) if job.labels else contract
 
 
 def load_original(
@@ -109,6 +109,7 @@ def load_original(
 
     ``given`` are samples that are there already, in place of the job's data; at most ``calibrate`` are put aside to calibrate with.
     """
+    contract.check_input(job.inputs)
     shop.notify(Progress("data", 0, 1))
     before = shop.confinement.listing()
     gathered = given or _gathered(source, job, contract, shop)
@@ -120,6 +121,7 @@ def load_original(
     loaded = _loaded(request, shop)
     loaded = replace(loaded, notes=(*loaded.notes, *shop.confinement.written(before)))
     inputs = loaded.signature.inputs
+    contract.check_input(inputs)
     samples = samples or supplied.pictures(contract, inputs, job, shop) or loaded.samples
     samples = renamed(supplied.there(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)

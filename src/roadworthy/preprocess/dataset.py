@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet, file_of
 from roadworthy.core.types import Array, Signature
 from roadworthy.preprocess import names, sources, store
+from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.image import Preprocessor
 
 CALIBRATION_SHARE = 5
@@ -159,7 +159,7 @@ def split(samples: SampleSet, calibration: int, out: Path) -> tuple[SampleSet, S
 
 
 def _write_images(out: Path, name: str, images: Sequence[Any] | Array, labels: Array | None, order: Array, contract: Contract) -> SampleSet:
-    if contract.image is None:
+    if not contract.takes_images:
         raise DataError(
             "the data is images; say how they become the model's input, by a preprocessing preset or file; to a model that decodes "
             "them itself give their bytes, by a callable"
