@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from roadworthy.core.contract import Activation, Answer
 from roadworthy.core.types import Quantization, TensorSpec
 from roadworthy.preprocess.answer import ranks, read_out, scores, settled
+from roadworthy.preprocess.contract import Activation, Answer
 
 
 def test_the_best_classes_come_first_with_their_names() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from roadworthy.build import benchmark, capture, classes, lower, package, sources, supplied, verify
 from roadworthy.build.certificate import Data, Findings, certificate_of, nothing_left, reproductions
-from roadworthy.build.data import dataset
+from roadworthy.build.data import class_names, dataset
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial, search
 from roadworthy.build.workspace import Notify, Progress, Workshop, workshop
@@ -20,14 +20,14 @@ from roadworthy.bundle import store
 from roadworthy.bundle.acceptance import Acceptance, AcceptanceRequest
 from roadworthy.bundle.certificate import Certificate, Goal, Route
 from roadworthy.core import registry
-from roadworthy.core.contract import Contract
 from roadworthy.core.errors import NoCandidate, RoadworthyError, StepFailed
 from roadworthy.core.evidence import Parity
 from roadworthy.core.isolation import isolate, unchanged
 from roadworthy.core.samples import SampleSet, renamed
 from roadworthy.core.stages import Candidate, Graph, Plan, Source, Verified
 from roadworthy.core.types import Signature
-from roadworthy.preprocess import names, spec
+from roadworthy.preprocess import spec
+from roadworthy.preprocess.contract import Contract
 
 STEP_SECONDS = 600.0
 CALIBRATION_SAMPLES = 200
@@ -95,7 +95,7 @@ def identified(job: Job, shop: Workshop) -> Source:
 def contract_of(job: Job, source: Source) -> Contract:
     """Both ends of the model; presets, and files that leave the layout open, take that of the source's framework."""
     contract = spec.read(job.preprocess, sources.layout(source)) if job.preprocess else Contract()
-    return spec.with_labels(contract, job.labels) if job.labels else contract
+    return class_names.with_labels(contract, job.labels) if job.labels else contract
 
 
 def load_original(
@@ -111,6 +111,7 @@ def load_original(
 
     ``given`` are samples that are there already, in place of the job's data; at most ``calibrate`` are put aside to calibrate with.
     """
+    contract.check_input(job.inputs)
     shop.notify(Progress("data", 0, 1))
     before = shop.confinement.listing()
     gathered = given or _gathered(source, job, contract, shop)
@@ -122,6 +123,7 @@ def load_original(
     loaded = _loaded(request, shop)
     loaded = replace(loaded, notes=(*loaded.notes, *shop.confinement.written(before)))
     inputs = loaded.signature.inputs
+    contract.check_input(inputs)
     samples = samples or supplied.pictures(contract, inputs, job, shop) or loaded.samples
     samples = renamed(supplied.there(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
@@ -139,7 +141,7 @@ def _gathered(source: Source, job: Job, contract: Contract, shop: Workshop) -> d
     """The job's samples, if it has any; in a child where code of the user's gives them, which may take as long as the deployment."""
     if job.data is None:
         return None
-    stated, ids = tuple(one.name for one in job.inputs), names.read(job.labels).ids if job.labels else ()
+    stated, ids = tuple(one.name for one in job.inputs), class_names.read(job.labels).ids if job.labels else ()
     request = dataset.GatherRequest(job.data, stated, contract, shop.folder("data/all"), job.samples, ids)
     if not dataset.is_code(request.data):
         return dataset.gather_step(request)

@@ -11,7 +11,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from roadworthy.bundle import certificate as certificates
@@ -24,13 +24,6 @@ from roadworthy.core.isolation import scratch
 
 LARGEST = 64 * 2**20
 """Bytes that a manifest or a certificate may have; real ones have some thousands."""
-
-
-@dataclass(frozen=True)
-class _Format:
-    """The one field that every format of the manifest will have."""
-
-    format: int
 
 
 @contextmanager
@@ -78,7 +71,7 @@ def read(root: Path) -> Manifest:
     """The manifest of a bundle of which every byte is as it was sealed; BundleError names the file that is not."""
     data = _manifest_bytes(root)
     try:
-        manifest = _parse(root, data)
+        manifest = manifests.parse(data, str(root))
         _check(root, manifest)
     except BundleError:
         # Another bundle may have taken this one's place while its files were read; that is no damage.
@@ -132,16 +125,6 @@ def _content(root: Path, name: str) -> bytes:
         raise BundleError(f"{root} is not a bundle: it has no {name}") from None
     except OSError as problem:
         raise BundleError(f"{root}: {name} cannot be read: {problem.strerror}") from problem
-
-
-def _parse(root: Path, data: bytes) -> Manifest:
-    what = str(root / manifests.NAME)
-    version = codec.from_json(_Format, data, error=BundleError, what=what).format
-    if version != manifests.FORMAT:
-        raise BundleError(
-            f"{root} has bundle format {version}; this Roadworthy reads format {manifests.FORMAT}: use the version that made it"
-        )
-    return codec.from_json(Manifest, data, error=BundleError, what=what)
 
 
 def _check(root: Path, manifest: Manifest) -> None:

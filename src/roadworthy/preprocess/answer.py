@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roadworthy.core.contract import Activation, Answer
 from roadworthy.core.types import BATCH, BYTES, Array, Arrays, Quantization, TensorSpec
+from roadworthy.preprocess.contract import Activation, Answer
 
 TWO_CLASSES: tuple[Activation, ...] = ("applied", "sigmoid")
 """The activations by which one column tells two classes apart: the probability of the second, or its logit."""

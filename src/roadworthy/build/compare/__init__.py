@@ -20,13 +20,13 @@ from roadworthy.build.search import Trial, search
 from roadworthy.build.workspace import Notify, Progress, Workshop
 from roadworthy.core import registry
 from roadworthy.core.comparison import Comparison, Family, Form, Pairing, Side
-from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError, RoadworthyError, SourceError, UsageError
 from roadworthy.core.isolation import unchanged
 from roadworthy.core.samples import write
 from roadworthy.core.stages import Graph, Rejected, Source, Verified
 from roadworthy.core.types import Array
 from roadworthy.core.version import __version__
+from roadworthy.preprocess.contract import Contract
 
 ROUNDS_SECONDS = 60.0
 LAYER_SAMPLES, LAYER_MB = 8, 8
@@ -101,7 +101,7 @@ def _load_all(jobs: Sequence[Job], shop: Workshop) -> list[_Model]:
     problems: dict[int, RoadworthyError] = {}
     for index, job in enumerate(jobs):
         contract = contract_of(job, sources[index])
-        if models and (job.data is None or (contract.image is None and _foreign(sources[index], models.values()))):
+        if models and (job.data is None or (not contract.takes_images and _foreign(sources[index], models.values()))):
             continue
         here = replace(shop, path=shop.path / f"side-{index}")
         try:

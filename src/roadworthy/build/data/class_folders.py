@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from roadworthy.build.data.class_names import key
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
-from roadworthy.preprocess.names import key
 
 IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 """What counts as an image in a folder. Those that cannot be read are among them, so that none is passed over in silence."""

@@ -9,13 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from roadworthy.build.data import raw_data, sample_writer
-from roadworthy.core.contract import Contract
+from roadworthy.build.data import class_names, raw_data, sample_writer
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet, file_of
 from roadworthy.core.types import Array, Signature
-from roadworthy.preprocess import names
+from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.image import Preprocessor
 
 CALIBRATION_SHARE = 5
@@ -133,7 +132,7 @@ def check_classes(dataset: Dataset, outputs: int, output: str = "output") -> Non
             "is not the model's; give a labels file with one line for each output, in its order, that holds the folder's name"
         )
     if dataset.classes:
-        names.check_count(dataset.classes, outputs, output)
+        class_names.check_count(dataset.classes, outputs, output)
     labels = dataset.samples.labels()
     if labels is not None and labels.max() >= model:
         most = f"the data has a sample of class {labels.max()}"
@@ -160,7 +159,7 @@ def split(samples: SampleSet, calibration: int, out: Path) -> tuple[SampleSet, S
 
 
 def _write_images(out: Path, name: str, images: Sequence[Any] | Array, labels: Array | None, order: Array, contract: Contract) -> SampleSet:
-    if contract.image is None:
+    if not contract.takes_images:
         raise DataError(
             "the data is images; say how they become the model's input, by a preprocessing preset or file; to a model that decodes "
             "them itself give their bytes, by a callable"

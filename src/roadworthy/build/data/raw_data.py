@@ -17,12 +17,12 @@ import numpy as np
 from PIL import Image
 
 from roadworthy.build.data import class_folders
-from roadworthy.core.contract import Contract
+from roadworthy.build.data.class_names import key
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.isolation import confinement, usercode
 from roadworthy.core.types import BYTES, Array
-from roadworthy.preprocess.names import key
+from roadworthy.preprocess.contract import Contract
 
 LABEL_NAMES = ("y", "labels")
 BY_FOLDER = "give byte strings as a folder of files, or by a callable that returns an object array of bytes"
@@ -74,7 +74,7 @@ def _folder(root: Path, names: tuple[str, ...], contract: Contract, ids: tuple[s
     if len(names) > 1:
         raise DataError(f"{root} is a folder of samples, but the model has {len(names)} inputs ({', '.join(names)}); give an .npz file")
     labels = contract.answer.labels
-    found = class_folders.read(root, (*labels, *ids), images=contract.image is not None)
+    found = class_folders.read(root, (*labels, *ids), images=contract.takes_images)
     samples = [path for paths in found.members for path in paths]
     images, files = (samples, None) if found.images else (None, samples)
     if not found.names:
@@ -197,7 +197,7 @@ def _strings(values: Iterable[Any]) -> Array:
 def _is_image(item: Any, contract: Contract) -> bool:
     """Whether a list that starts with ``item`` is one of images; bytes and arrays are, where an image contract waits for them."""
     if isinstance(item, bytes | np.ndarray):
-        return contract.image is not None and (isinstance(item, bytes) or item.dtype == np.uint8)
+        return contract.takes_images and (isinstance(item, bytes) or item.dtype == np.uint8)
     return isinstance(item, str | Path | Image.Image)
 
 
@@ -226,7 +226,7 @@ def _samples(arrays: Mapping[str, Array], labels: Array | None, names: tuple[str
         raise DataError(f"{what} has a different number of samples for each input: {counts}")
     labels = _checked_labels(labels, count, what)
     first = inputs[names[0]]
-    if contract.image is not None and len(names) == 1 and _are_images(first):
+    if contract.takes_images and len(names) == 1 and _are_images(first):
         return Found(count, labels, contract.answer.labels, first)
     return Found(count, labels, contract.answer.labels, arrays=inputs)
 

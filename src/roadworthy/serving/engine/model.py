@@ -108,7 +108,7 @@ class Model:
     @property
     def takes_images(self) -> bool:
         """Whether an image has a defined way into the model."""
-        return self.contract.image is not None and len(self.signature.inputs) == 1
+        return self.contract.takes_images and len(self.signature.inputs) == 1
 
     @property
     def takes_files(self) -> bool:
@@ -187,7 +187,7 @@ class Model:
             # Pillow is loaded for models that see images, and when the first one comes.
             from roadworthy.preprocess.image import Preprocessor
 
-            if self.contract.image is None or not self.takes_images:
+            if not self.takes_images:
                 raise InvalidRequest(f"{self.name} does not say how an image becomes its input; it takes {_takes(self.signature)}")
             self._preprocessor = Preprocessor(self.contract.image)
         return {self.signature.inputs[0].name: self._preprocessor.many(items)}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from roadworthy.build.data.class_names import Names, check_count, key, read, twice
 from roadworthy.core.errors import DataError
-from roadworthy.preprocess.names import Names, check_count, key, read, twice
 
 THREE = ("cat", "dog", "bird")
 

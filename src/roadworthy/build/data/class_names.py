@@ -8,11 +8,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from roadworthy.core.errors import DataError
+from roadworthy.preprocess.contract import Contract
 
 FORMS = 'give one name a line, or JSON: a list of names, {"0": "name", ...} or {"name": 0, ...}'
 WORDNET = re.compile(r"(n\d{8})[\s,:]+(.+)")
@@ -56,6 +57,12 @@ def read(path: Path) -> Names:
     if path.suffix.lower() == ".csv":
         return _checked(_of_table(rows, what), what)
     return _checked(_by_index([(int(index), name) for index, name in rows], what) if _numbered(rows) else _with_ids(lines), what)
+
+
+def with_labels(contract: Contract, labels: str | Path | Sequence[str]) -> Contract:
+    """The contract with class names in the order of the model's outputs: from a file (see ``read``), or as given."""
+    found = read(Path(labels)).labels if isinstance(labels, str | Path) else tuple(labels)
+    return replace(contract, answer=replace(contract.answer, labels=found))
 
 
 def check_count(labels: Sequence[str], outputs: int, output: str, where: str = "") -> None:
