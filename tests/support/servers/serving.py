@@ -25,7 +25,7 @@ from roadworthy.preprocess.spec import ImageTable
 from support.models import bundles
 from support.waiting import HANG_SECONDS
 
-PLUGIN = Path(__file__).parent / "serve" / "plugin"
+PLUGIN = Path(__file__).parent / "plugin"
 SCRIPT = """
 import json, sys
 from roadworthy.core.errors import RoadworthyError

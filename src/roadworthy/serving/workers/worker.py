@@ -1,7 +1,7 @@
 """One worker process: the whole stack from sockets to models, doing as the supervisor says.
 
-Started as ``python -m roadworthy.serving.workers.worker CONTROL DOOR``, the numbers of two open sockets: one to talk to the supervisor, one over
-which it hands accepted connections.
+Started as ``python -m roadworthy.serving.workers.worker CONTROL DOOR``, the numbers of two open sockets: one to talk to the
+supervisor, one over which it hands accepted connections.
 """
 
 from __future__ import annotations
