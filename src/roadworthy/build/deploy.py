@@ -73,7 +73,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         unchanged.refuse_changed(source, shop.notes.notes)
         loaded = replace(loaded, notes=(*loaded.notes, *shop.notes.notes, *inputs.changed()))
         findings = Findings(source, loaded, data, graphs, routes, trial, baseline, goal, race, rejected, unavailable, choice)
-        certificate = certificate_of(findings, job, shop.host, time.monotonic() - started)
+        certificate = certificate_of(findings, contract, job, shop.host, time.monotonic() - started)
         _pack(findings, certificate, contract, job, shop)
     return Deployment(job.output, certificate)
 

@@ -98,8 +98,9 @@ class Choice:
 class Certificate:
     """The whole of ``certificate.json``. ``baseline`` is the original itself in the race.
 
-    ``notes`` holds what was noticed about the original, its data and its graphs, warnings first; certificates of older versions
-    have none. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
+    ``preprocessing`` describes the steps from an image to a sample, in order; it is empty where the model takes tensors as they are.
+    ``notes`` holds what was noticed about the original, its data and its graphs, warnings first. Certificates of older versions have
+    neither. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Certificate:
     packages: tuple[Package, ...]
     origin: Origin
     signature: Signature
+    preprocessing: tuple[str, ...] = ()
     samples: Samples
     goal: Goal
     tolerance: Tolerance

@@ -88,6 +88,8 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
     for reason in certificate.unavailable:
         output.print(f"[dim]not tried: {escape(reason)}[/]")
     output.print()
+    if certificate.preprocessing:
+        output.print(f"An image is {escape('; '.join(certificate.preprocessing))}.", soft_wrap=True)
     for reason in certificate.choice.reasons:
         output.print(escape(reason))
     output.print(f"\nBundle  {bundle}\nReport  {bundle / 'report.html'}", soft_wrap=True)

@@ -217,10 +217,8 @@ class Normalize(_Step, frozen=True, tag="normalize"):
     def shape(self, before: SampleShape) -> SampleShape:
         if before.dtype != "uint8":
             raise DataError(f"normalize takes uint8 pixels; the steps before it give {before}")
-        if self.axis != (0 if before.channels_first else 2):
-            raise DataError(
-                f"normalize has axis = {self.axis}, and the channels of {before} are on axis {0 if before.channels_first else 2}"
-            )
+        if self.axis != (axis := 0 if before.channels_first else 2):
+            raise DataError(f"normalize has axis = {self.axis}; the channels of {before} are on axis {axis}")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, before.channels):
                 each = "" if before.channels == 1 else f", or {before.channels}: one for each"

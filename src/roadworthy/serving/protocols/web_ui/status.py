@@ -23,11 +23,15 @@ class Tensor(msgspec.Struct, frozen=True):
 
 
 class Takes(msgspec.Struct, frozen=True):
-    """What the version that answers by default wants: ``images`` by a bundle's contract, or ``files`` as they are, or arrays."""
+    """What the version that answers by default takes: ``images`` by a bundle's contract, or ``files`` as they are, or arrays.
+
+    ``steps`` describes how an image becomes the input, in order; empty where the model takes none.
+    """
 
     inputs: tuple[Tensor, ...]
     images: bool
     files: bool
+    steps: tuple[str, ...]
 
 
 class VersionStatus(msgspec.Struct, frozen=True):
@@ -194,4 +198,4 @@ def _takes(model: Model) -> Takes:
         Tensor(spec.name, DATATYPES.get(spec.dtype, BYTES), tuple(size if isinstance(size, int) else -1 for size in spec.shape))
         for spec in model.signature.inputs
     )
-    return Takes(inputs, model.takes_images, model.takes_files)
+    return Takes(inputs, model.takes_images, model.takes_files, model.contract.describe() if model.takes_images else ())
