@@ -234,15 +234,15 @@ def test_a_sliver_cannot_grow_into_a_bomb(shape: tuple[int, int], size: int | tu
     [
         (np.zeros((4, 4, 3), np.float32), "an array of float32"),
         (np.zeros((3, 4, 4), np.uint8), r"uint8 \[3, 4, 4\]"),
-        (np.zeros((1, 4, 4, 3), np.uint8), "no image"),
+        (np.zeros((1, 4, 4, 3), np.uint8), "not an image"),
         (np.zeros((0, 4, 3), np.uint8), "no pixels"),
         (Image.new("RGB", (0, 3)), "no pixels"),
-        ("a string", "a str is no image"),
+        ("a string", "a str is not an image"),
         (Path("/nowhere/at.all"), "/nowhere/at.all cannot be read"),
         (Path("/"), "cannot be read"),
     ],
 )
-def test_what_is_no_image_is_refused(item: Any, words: str) -> None:
+def test_what_is_not_an_image_is_refused(item: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         Preprocessor(ImageTable().steps()).one(item)
 

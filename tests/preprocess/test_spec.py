@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roadworthy.build.data.class_names import with_labels
 from roadworthy.core import codec
 from roadworthy.core.errors import DataError
 from roadworthy.preprocess import spec
@@ -218,25 +217,6 @@ def test_the_shape_of_a_sample_says_what_is_fixed() -> None:
     assert shape(ImageTable(crop=(5, 6), layout="HWC", dtype="uint8", scale=1)) == ("uint8", (5, 6, 3))
     assert shape(ImageTable(resize=ResizeTable(256))) == ("float32", (3, None, None))
     assert str(sample_shape(ImageTable().steps())) == "float32 [3, any, any]"
-
-
-def test_labels_from_a_file_or_a_list(tmp_path: Path) -> None:
-    contract = Contract()
-    path = tmp_path / "labels.txt"
-    path.write_bytes("﻿tench\r\n goldfish \r\nFüchschen\n\n".encode())
-    assert with_labels(contract, path).answer.labels == ("tench", "goldfish", "Füchschen")
-    assert with_labels(contract, str(path)).answer.labels == ("tench", "goldfish", "Füchschen")
-    assert with_labels(contract, ["a", "b"]) == replace(contract, answer=Answer(labels=("a", "b")))
-
-
-@pytest.mark.parametrize(("content", "words"), [(b"", "empty"), (b"\n\n", "empty"), (b"a\n\nb\n", "line 2"), (b"\xff\xff", "UTF-8")])
-def test_labels_files_with_faults(tmp_path: Path, content: bytes, words: str) -> None:
-    path = tmp_path / "labels.txt"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=words):
-        with_labels(Contract(), path)
-    with pytest.raises(DataError, match="No such file"):
-        with_labels(Contract(), tmp_path / "none.txt")
 
 
 @pytest.mark.parametrize("name", spec.PRESETS)

@@ -65,7 +65,7 @@ def reading(data: Data, reference: verify.Reference, signature: Signature, job: 
 
 def notes_on_names(labels: tuple[str, ...]) -> tuple[Note, ...]:
     """That several classes have one name."""
-    again = class_names.twice(labels)
+    again = class_names.repeated(labels)
     if not again:
         return ()
     return (Note(f"{len(again)} of the {len(set(labels))} class names stand for several classes each, {again[0]!r} first"),)

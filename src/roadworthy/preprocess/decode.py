@@ -84,7 +84,7 @@ class _Decoder:
         if isinstance(item, np.ndarray):
             image = _from_array(item, self.name)
             return Decoded(size=self._checked(image), image=self._convert(image))
-        raise DataError(f"{self.name}: a {type(item).__name__} is no image; give bytes, a path, a Pillow image or a uint8 array")
+        raise DataError(f"{self.name}: a {type(item).__name__} is not an image; give bytes, a path, a Pillow image or a uint8 array")
 
     def _from_file(self, file: BinaryIO) -> Decoded:
         if not file.read(1):
@@ -148,7 +148,7 @@ def _from_array(pixels: Array, name: str) -> Image.Image:
     grey = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 1)
     if pixels.dtype != np.uint8 or not (grey or (pixels.ndim == 3 and pixels.shape[2] == 3)):
         raise DataError(
-            f"{name}: an array of {pixels.dtype} {list(pixels.shape)} is no image; give uint8 [height, width, 3] or [height, width]"
+            f"{name}: an array of {pixels.dtype} {list(pixels.shape)} is not an image; give uint8 [height, width, 3] or [height, width]"
         )
     if pixels.size == 0:
         raise DataError(f"{name} has no pixels")

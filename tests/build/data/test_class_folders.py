@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roadworthy.build.data.class_folders import Folders, read
+from roadworthy.build.data.class_folders import ClassFolders, read
 from roadworthy.core.errors import DataError
 
 
@@ -18,7 +18,7 @@ def tree(root: Path, *files: str) -> Path:
     return root
 
 
-def found(root: Path, *known: str, images: bool = True) -> Folders:
+def found(root: Path, *known: str, images: bool = True) -> ClassFolders:
     return read(root, known, images=images)
 
 
