@@ -16,7 +16,7 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Precision, Source
 from roadworthy.core.types import Array, Range, TensorSpec
 from roadworthy.preprocess.contract import Contract
-from roadworthy.preprocess.steps import SampleShape
+from roadworthy.preprocess.pixels import SampleShape
 
 GENERATED = "generated"
 """The kind of samples that were made up."""

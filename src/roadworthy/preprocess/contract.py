@@ -10,7 +10,8 @@ import msgspec
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import TensorSpec
 from roadworthy.preprocess import steps
-from roadworthy.preprocess.steps import Decode, SampleShape, Step
+from roadworthy.preprocess.pixels import SampleShape
+from roadworthy.preprocess.steps import Decode, Step
 
 Activation: TypeAlias = Literal["auto", "none", "applied", "softmax", "sigmoid"]
 

@@ -45,71 +45,64 @@ class Decoded:
     extent: tuple[float, float] | None = None
 
 
-def decode(
-    item: ImageLike,
-    color: Literal["RGB", "L"],
-    pixel_limit: int,
-    *,
-    name: str = "the image",
-    draft: int | tuple[int, int] | None = None,
-) -> Decoded:
-    """``item`` decoded to ``color``.
-
-    ``item`` is the bytes or the path of a JPEG, PNG or WebP file (told by content), a Pillow image, or uint8 pixels [H,W,3] in RGB
-    order, [H,W,1] or [H,W]. ``draft`` is the size of the resize that follows: a JPEG that is much larger is then decoded at a half, a
-    quarter or an eighth of its own, never below ``DRAFT_MARGIN`` times that size. Raises DataError, naming ``name`` or the path, for
-    anything else, for an image above ``pixel_limit`` (before it is decoded), and for a damaged or truncated one.
-    """
-    return _Decoder(color, pixel_limit, draft, name=str(item) if isinstance(item, Path) else name).decode(item)
-
-
 @dataclass(frozen=True)
-class _Decoder:
+class ImageDecoder:
+    """Decodes images to ``color``; one of more than ``pixel_limit`` pixels is refused before it is decoded.
+
+    ``draft`` is the size of the resize that follows: a JPEG that is much larger is then decoded at a half, a quarter or an eighth of
+    its own size, never below ``DRAFT_MARGIN`` times the size that the resize wants.
+    """
+
     color: Literal["RGB", "L"]
     pixel_limit: int
-    draft: int | tuple[int, int] | None
-    name: str
+    draft: int | tuple[int, int] | None = None
 
-    def decode(self, item: ImageLike) -> Decoded:
+    def decode(self, item: ImageLike, name: str = "the image") -> Decoded:
+        """``item`` is the bytes or the path of a JPEG, PNG or WebP file (told by content), a Pillow image, or uint8 pixels [H,W,3] in
+        RGB order, [H,W,1] or [H,W].
+
+        Raises DataError, with ``name`` in front, for anything else, for an image above the pixel limit, and for a damaged or truncated
+        one.
+        """
         if isinstance(item, Path):
             try:
                 with open(item, "rb") as file:
-                    return self._from_file(file)
+                    return self._from_file(file, name)
             except OSError as problem:
-                raise DataError(f"{self.name} cannot be read: {problem.strerror or problem}") from None
+                raise DataError(f"{name} cannot be read: {problem.strerror or problem}") from None
         if isinstance(item, bytes | bytearray | memoryview):
-            return self._from_file(BytesIO(item))
+            return self._from_file(BytesIO(item), name)
         if isinstance(item, Image.Image):
-            return self._guarded(item)
+            return self._guarded(item, name)
         if isinstance(item, np.ndarray):
-            image = _from_array(item, self.name)
-            return Decoded(size=self._checked(image), image=self._convert(image))
-        raise DataError(f"{self.name}: a {type(item).__name__} is not an image; give bytes, a path, a Pillow image or a uint8 array")
+            image = _from_array(item, name)
+            return Decoded(size=self._checked(image, name), image=self._convert(image))
+        raise DataError(f"{name}: a {type(item).__name__} is not an image; give bytes, a path, a Pillow image or a uint8 array")
 
-    def _from_file(self, file: BinaryIO) -> Decoded:
+    def _from_file(self, file: BinaryIO, name: str) -> Decoded:
         if not file.read(1):
-            raise DataError(f"{self.name} is empty")
+            raise DataError(f"{name} is empty")
         file.seek(0)
-        return self._guarded(file)
+        return self._guarded(file, name)
 
-    def _guarded(self, item: BinaryIO | Image.Image) -> Decoded:
+    def _guarded(self, item: BinaryIO | Image.Image, name: str) -> Decoded:
         """The image decoded; whatever Pillow raises becomes a DataError."""
         try:
             if isinstance(item, Image.Image):
-                return Decoded(size=self._checked(item), image=self._convert(item))
+                return Decoded(size=self._checked(item, name), image=self._convert(item))
             with Image.open(item, formats=FORMATS) as image:
-                size = self._checked(image)
+                size = self._checked(image, name)
                 extent = self._reduce(image, size)
                 return Decoded(self._convert(image), size, extent)
         except DataError:
             raise
         except UnidentifiedImageError:
-            raise DataError(f"{self.name} is not a JPEG, PNG or WebP image, or its header is damaged") from None
+            raise DataError(f"{name} is not a JPEG, PNG or WebP image, or its header is damaged") from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise TooManyPixels(f"{self.name} has more pixels than the limit of {self.pixel_limit}") from None
+            raise TooManyPixels(f"{name} has more pixels than the limit of {self.pixel_limit}") from None
         except Exception as problem:
             # Fed with damaged bytes, a decoder raises errors of many types: OSError, SyntaxError, ValueError, struct.error, ...
-            raise DataError(f"{self.name} is damaged or truncated: {str(problem) or type(problem).__name__}") from None
+            raise DataError(f"{name} is damaged or truncated: {str(problem) or type(problem).__name__}") from None
 
     def _reduce(self, image: Image.Image, size: tuple[int, int]) -> tuple[float, float] | None:
         """Have a large JPEG decoded at a part of its size, and return the extent; None for every other image."""
@@ -120,17 +113,15 @@ class _Decoder:
         drafted = image.draft(None, (width * DRAFT_MARGIN, height * DRAFT_MARGIN))
         return None if drafted is None else drafted[1][2:]
 
-    def _checked(self, image: Image.Image) -> tuple[int, int]:
+    def _checked(self, image: Image.Image, name: str) -> tuple[int, int]:
         """The size (width, height) of an image of which no more than the header needs to be read."""
         width, height = image.size
         if width * height > self.pixel_limit:
-            raise TooManyPixels(f"{self.name} has {width} x {height} pixels, more than the limit of {self.pixel_limit}")
+            raise TooManyPixels(f"{name} has {width} x {height} pixels, more than the limit of {self.pixel_limit}")
         if width * height == 0:
-            raise DataError(f"{self.name} has no pixels")
+            raise DataError(f"{name} has no pixels")
         if image.mode not in GREY_MODES + COLOUR_MODES:
-            raise DataError(
-                f"{self.name} has the mode {image.mode}, which does not fit in 8 bits a channel; convert it to 8-bit grey or RGB"
-            )
+            raise DataError(f"{name} has the mode {image.mode}, which does not fit in 8 bits a channel; convert it to 8-bit grey or RGB")
         return width, height
 
     def _convert(self, image: Image.Image) -> Image.Image:

@@ -11,16 +11,16 @@ from roadworthy.core.errors import DataError
 from roadworthy.core.types import Array
 from roadworthy.preprocess import geometry
 from roadworthy.preprocess import steps as contract_steps
-from roadworthy.preprocess.decode import Decoded, TooManyPixels, decode
-from roadworthy.preprocess.pixels import ImageLike, Pixels, as_array
-from roadworthy.preprocess.steps import Decode, Resize, SampleShape, Step
+from roadworthy.preprocess.decode import Decoded, ImageDecoder, TooManyPixels
+from roadworthy.preprocess.pixels import ImageLike, Pixels, SampleShape, as_array
+from roadworthy.preprocess.steps import Decode, Resize, Step
 
 
 class Preprocessor:
     """Carries out the ``steps`` of a contract; safe to share between threads.
 
     With ``draft`` a JPEG that is at least twice the size that the first resize wants is decoded at a part of its own size (see
-    ``decode``): several times faster, and the pixels differ a little. It has no effect where the first step after decoding is no
+    ``ImageDecoder``): several times faster, and the pixels differ a little. It has no effect where the first step after decoding is no
     resize with antialias, which is what makes the pixels nearly the same.
     """
 
@@ -28,24 +28,26 @@ class Preprocessor:
         contract_steps.check(steps)
         first, *after = steps
         assert isinstance(first, Decode)
-        self._decode, self._after = first, tuple(after)
         resize = after[0] if after else None
-        self._draft = resize.size if draft and isinstance(resize, Resize) and resize.antialias else None
+        drafted = resize.size if draft and isinstance(resize, Resize) and resize.antialias else None
+        self._first, self._decoder = first, ImageDecoder(first.color, first.pixel_limit, drafted)
+        # The size of an image is followed as far as a step may make it larger.
+        followed = max((place for place, step in enumerate(after, 1) if step.grows), default=0)
+        self._followed, self._after = tuple(after[:followed]), tuple(after[followed:])
 
     @property
     def pixel_limit(self) -> int:
         """The most pixels that an image may have."""
-        return self._decode.pixel_limit
+        return self._decoder.pixel_limit
 
     def one(self, item: ImageLike, *, out: Array | None = None, name: str = "the image") -> Array:
         """One sample, C-contiguous, in the shape and dtype that the steps give; into ``out`` where given.
 
-        ``item`` is whatever ``decode`` takes. Raises DataError, naming the path or ``name``, as it does, and TooManyPixels for an
-        image that would pass the pixel limit in a later step.
+        ``item`` is what ``ImageDecoder.decode`` takes. Raises DataError, naming the path or ``name``, as it does, and TooManyPixels
+        for an image that would pass the pixel limit in a later step.
         """
         name = str(item) if isinstance(item, Path) else name
-        decoded = decode(item, self._decode.color, self.pixel_limit, name=name, draft=self._draft)
-        sample = np.ascontiguousarray(as_array(self._applied(decoded, name)))
+        sample = np.ascontiguousarray(as_array(self._applied(self._decoder.decode(item, name), name)))
         if out is None:
             return sample if sample.flags.writeable else sample.copy()
         if out.shape != sample.shape:
@@ -70,8 +72,8 @@ class Preprocessor:
     def _applied(self, decoded: Decoded, name: str) -> Pixels:
         pixels: Pixels = decoded.image
         width, height = decoded.size
-        shape, extent = self._decode.decoded(height, width), decoded.extent
-        for step in self._after:
+        shape, extent = self._first.decoded(height, width), decoded.extent
+        for step in self._followed:
             self._admit(step, shape, name)
             shape = step.shape(shape)
             if extent is not None and isinstance(step, Resize):
@@ -79,10 +81,12 @@ class Preprocessor:
                 pixels, extent = _resize_draft(step, decoded, shape), None
             else:
                 pixels = step.apply(pixels)
+        for step in self._after:
+            pixels = step.apply(pixels)
         return pixels
 
     def _admit(self, step: Step, shape: SampleShape, name: str) -> None:
-        if step.peak(shape) > self.pixel_limit:
+        if step.grows and step.peak(shape) > self.pixel_limit:
             after = step.shape(shape)
             raise TooManyPixels(
                 f"{name} of {shape.width} x {shape.height} pixels takes more than the limit of {self.pixel_limit} "

@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Literal, TypeAlias, get_args
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 import msgspec
 import numpy as np
 
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import Array
-from roadworthy.preprocess.pixels import ImageLike, Pixels, as_array, resized_size
+from roadworthy.preprocess.pixels import ImageLike, Pixels, SampleShape, as_array, resized_size
 
 PIXEL_LIMIT = 25_000_000
 PILLOW_LIMIT = 89_478_485
@@ -25,32 +25,15 @@ GREY, COLOUR = 1, 3
 """The channels that an image may have."""
 
 
-class SampleShape(msgspec.Struct, frozen=True):
-    """The dtype and the axes of one sample, without the batch; a height or width is ``None`` where the image decides it."""
-
-    dtype: str
-    height: int | None
-    width: int | None
-    channels: int
-    channels_first: bool = False
-
-    @property
-    def axes(self) -> tuple[int | None, ...]:
-        """[C,H,W] or [H,W,C]."""
-        if self.channels_first:
-            return self.channels, self.height, self.width
-        return self.height, self.width, self.channels
-
-    def __str__(self) -> str:
-        return f"{self.dtype} [{', '.join('any' if size is None else str(size) for size in self.axes)}]"
-
-
 class _Step(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
     """What the steps share. A field that a reader does not know may change the pixels, so it is refused like an unknown step.
 
     Between steps the pixels are uint8, as an array [H,W,C] or as a Pillow image of the same (``pixels.as_array``, ``geometry.as_image``):
     steps that Pillow carries out copy nothing between them.
     """
+
+    grows: ClassVar[bool] = False
+    """Whether the step may make an image larger."""
 
     def apply(self, pixels: Pixels) -> Pixels:
         """The pixels after this step."""
@@ -68,12 +51,12 @@ class _Step(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields
         """Raises DataError where the step's own values make no sense."""
 
     def peak(self, before: SampleShape) -> int:
-        """The most pixels that are held at once beside those before; 0 for a step that makes no image larger."""
-        return 0
+        """The most pixels that the step holds at once; asked where it ``grows``."""
+        raise NotImplementedError
 
 
 class Decode(_Step, frozen=True, tag="decode"):
-    """The file's bytes to 8-bit grey or RGB; always the first step. See ``decode.decode`` for what is read, and how.
+    """The file's bytes to 8-bit grey or RGB; always the first step. See ``decode.ImageDecoder`` for what is read.
 
     An image of more than ``pixel_limit`` pixels is refused before it is decoded.
     """
@@ -82,9 +65,9 @@ class Decode(_Step, frozen=True, tag="decode"):
     pixel_limit: int = PIXEL_LIMIT
 
     def apply(self, pixels: ImageLike) -> Pixels:
-        from roadworthy.preprocess.decode import decode
+        from roadworthy.preprocess.decode import ImageDecoder
 
-        return decode(pixels, self.color, self.pixel_limit).image
+        return ImageDecoder(self.color, self.pixel_limit).decode(pixels).image
 
     def shape(self, before: SampleShape) -> SampleShape:
         raise DataError("decode must be the first step, and occur once")
@@ -107,6 +90,7 @@ class Resize(_Step, frozen=True, tag="resize"):
     size: int | tuple[int, int]
     filter: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear"
     antialias: bool = True
+    grows: ClassVar[bool] = True
 
     def apply(self, pixels: Pixels) -> Pixels:
         from roadworthy.preprocess import geometry
@@ -118,12 +102,10 @@ class Resize(_Step, frozen=True, tag="resize"):
     def shape(self, before: SampleShape) -> SampleShape:
         _want_pixels("resize", before)
         if not isinstance(self.size, int):
-            height, width = self.size
-            return msgspec.structs.replace(before, height=height, width=width)
+            return before.sized(*self.size)
         if before.height is None or before.width is None:
-            return msgspec.structs.replace(before, height=None, width=None)
-        height, width = resized_size((before.height, before.width), self.size)
-        return msgspec.structs.replace(before, height=height, width=width)
+            return before.sized(None, None)
+        return before.sized(*resized_size((before.height, before.width), self.size))
 
     def describe(self) -> str:
         to = f"{self.size} on the shorter side" if isinstance(self.size, int) else _by(self.size)
@@ -155,8 +137,7 @@ class Crop(_Step, frozen=True, tag="crop"):
 
     def shape(self, before: SampleShape) -> SampleShape:
         _want_pixels("crop", before)
-        height, width = _pair(self.size)
-        return msgspec.structs.replace(before, height=height, width=width)
+        return before.sized(*_pair(self.size))
 
     def describe(self) -> str:
         return f"centre-cropped to {_by(_pair(self.size))}"
