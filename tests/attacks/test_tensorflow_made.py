@@ -137,8 +137,8 @@ def test_a_saved_model_that_acts_is_refused_and_never_acts(name: str, op: str, m
         ("version-1", {"arch": "HERE:build"}, "brings its own architecture"),
         ("frozen.pb", {"signature": "serve"}, "has no signatures to choose from"),
         ("model.keras", {"signature": "serve"}, "has no signatures to choose from"),
-        ("model.keras", {"outputs": ("first",)}, "says itself what it answers with"),
-        ("exported", {"outputs": ("first",)}, "says itself what it answers with"),
+        ("model.keras", {"outputs": ("first",)}, "states what it answers with"),
+        ("exported", {"outputs": ("first",)}, "states what it answers with"),
     ],
 )
 def test_an_option_that_says_nothing_about_a_file(name: str, options: dict[str, str], words: str, made: Path, tmp_path: Path) -> None:

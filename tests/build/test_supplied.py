@@ -13,8 +13,10 @@ import pytest
 from roadworthy.build import deploy, sources
 from roadworthy.build.certificate import Data, noticed
 from roadworthy.build.job import Job
+from roadworthy.build.original import contract_of, identify, load_original
+from roadworthy.build.reference import reference_of
 from roadworthy.build.search import Trial
-from roadworthy.build.workspace import workshop
+from roadworthy.build.workspace import open_workspace
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Source, Verified
@@ -30,10 +32,10 @@ def job(linear: Path) -> Job:
 @contextmanager
 def walked(job: Job) -> Iterator[tuple[Data, Trial, Verified, tuple[Note, ...]]]:
     """A deployment up to the original's own answers, and what was noticed so far."""
-    with workshop(seconds=job.seconds, step_seconds=60, memory_mb=0, notify=lambda progress: None) as shop:
-        source = deploy.identified(job, shop)
-        loaded, data = deploy.load_original(source, job, deploy.contract_of(job, source), shop)
-        trial, original = deploy.reference_of(loaded.graph, loaded.signature, data, job, shop)
+    with open_workspace(seconds=job.seconds, step_seconds=60, memory_mb=0, notify=lambda progress: None) as workspace:
+        source = identify(job, workspace)
+        loaded, data = load_original(source, job, contract_of(job, source), workspace)
+        trial, original = reference_of(loaded.graph, loaded.signature, data, job, workspace)
         yield data, trial, original, noticed(loaded, data, (loaded.graph,), trial)
 
 
@@ -131,4 +133,4 @@ def test_a_contract_that_gives_another_input_than_is_stated_is_refused_before_wo
     source = Source(job.source, "state_dict", "torch", "0" * 64, 1)
     # Neither the data nor the model is there to be read, and there is no workspace to read them in.
     with pytest.raises(DataError, match=r"gives float32 \[3, 224, 224\] for each image, and the model takes x:float32\[batch,3,32,32\]"):
-        deploy.load_original(source, job, spec.read("imagenet"), None)  # type: ignore[arg-type]
+        load_original(source, job, spec.read("imagenet"), None)  # type: ignore[arg-type]

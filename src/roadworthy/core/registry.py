@@ -1,4 +1,4 @@
-"""Backends by file name: list a room's folder and the entry points of third parties, import only what is asked for."""
+"""Backends by file name: list a package's folder and the entry points of third parties, import only what is asked for."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 from roadworthy.core.errors import BackendMissing, UsageError
-from roadworthy.core.interfaces import Lowering, Runtime
+from roadworthy.core.interfaces import SERVER, Lowering, Runtime
 
 RUNTIMES = "roadworthy.runtimes"
 LOWERINGS = "roadworthy.build.lower"
 
 
 @cache
-def names(room: str) -> tuple[str, ...]:
-    """Every backend of ``room`` (a package's dotted name, which is also its entry-point group), sorted."""
-    package = importlib.import_module(room)
+def names(group: str) -> tuple[str, ...]:
+    """Every backend of ``group`` (a package's dotted name, which is also the group of its entry points), sorted."""
+    package = importlib.import_module(group)
     own = {module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")}
-    return tuple(sorted(own | {point.name for point in entry_points(group=room)}))
+    return tuple(sorted(own | {point.name for point in entry_points(group=group)}))
 
 
-def backend(room: str, name: str) -> ModuleType:
+def backend(group: str, name: str) -> ModuleType:
     """The backend's module; raises UsageError for an unknown name, BackendMissing when its packages are absent."""
-    if name not in names(room):
-        raise UsageError(f"there is no backend {name!r}; known here: {', '.join(names(room))}")
+    if name not in names(group):
+        raise UsageError(f"there is no backend {name!r}; known here: {', '.join(names(group))}")
     try:
-        if importlib.util.find_spec(f"{room}.{name}"):
-            return importlib.import_module(f"{room}.{name}")
-        (point,) = entry_points(group=room, name=name)
+        if importlib.util.find_spec(f"{group}.{name}"):
+            return importlib.import_module(f"{group}.{name}")
+        (point,) = entry_points(group=group, name=name)
         return cast(ModuleType, point.load())
     except ImportError as problem:
         raise BackendMissing(
@@ -54,35 +54,45 @@ def lowering(name: str) -> Lowering:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a runtime says of itself; see ``interfaces.Runtime``."""
+class RuntimeFacts:
+    """The literals of a runtime's module; see ``interfaces.Runtime``."""
 
     runs: tuple[str, ...]
     packages: tuple[str, ...]
     framework: bool
     native: bool
+    target: str = SERVER
+    on_target: bool = True
 
 
-FACTS = ("RUNS", "PACKAGES", "FRAMEWORK", "NATIVE")
+FACTS = ("RUNS", "PACKAGES", "FRAMEWORK", "NATIVE", "TARGET", "ON_TARGET")
 
 
 @cache
-def facts(name: str) -> Facts:
+def facts(name: str) -> RuntimeFacts:
     """What the runtime's module states as literals, read without importing it: a framework takes seconds and a gigabyte to import.
 
     A module that computes one of them is imported after all. Raises UsageError for an unknown name, BackendMissing for a module
     that cannot be imported then.
     """
     tree = ast.parse(_file(name).read_text(encoding="utf-8"))
-    stated = {
-        target.id: ast.literal_eval(node.value)
+    assigned = {
+        target.id: node.value
         for node in tree.body
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
-        if isinstance(target, ast.Name) and target.id in FACTS and _is_literal(node.value)
+        if isinstance(target, ast.Name) and target.id in FACTS
     }
-    values = [stated[fact] if fact in stated else getattr(runtime(name), fact) for fact in FACTS]
-    return Facts(*values)
+
+    def stated(fact: str, *default: object) -> Any:
+        if fact not in assigned and default:
+            return default[0]
+        literal = fact in assigned and _is_literal(assigned[fact])
+        return ast.literal_eval(assigned[fact]) if literal else getattr(runtime(name), fact)
+
+    target = stated("TARGET", SERVER)
+    required = (stated("RUNS"), stated("PACKAGES"), stated("FRAMEWORK"), stated("NATIVE"))
+    return RuntimeFacts(*required, target, stated("ON_TARGET", target == SERVER))
 
 
 def require(name: str) -> None:
@@ -97,11 +107,11 @@ def require(name: str) -> None:
 
 
 def runtime_for(format: str) -> str:
-    """The name of the runtime that takes a graph of ``format`` as it is; raises BackendMissing when none here does."""
+    """The name of the server's runtime that takes a graph of ``format`` as it is; raises BackendMissing when none here does."""
     missing: BackendMissing | None = None
     for name in names(RUNTIMES):
         try:
-            if format in facts(name).runs:
+            if format in facts(name).runs and facts(name).target == SERVER:
                 require(name)
                 return name
         except BackendMissing as problem:

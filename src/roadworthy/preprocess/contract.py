@@ -18,7 +18,7 @@ Activation: TypeAlias = Literal["auto", "none", "applied", "softmax", "sigmoid"]
 
 @dataclass(frozen=True)
 class Answer:
-    """How the first output becomes an answer that a person reads.
+    """How the first output becomes an answer for a user.
 
     ``applied`` says that the outputs are probabilities already, ``none`` that they are scores without a unit. ``auto`` is decided
     when the bundle is packed: ``applied`` where the original's own answers all lie in 0..1, else ``softmax``.

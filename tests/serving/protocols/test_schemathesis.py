@@ -17,14 +17,15 @@ from typing import Any
 
 import pytest
 
-from roadworthy.core.version import __version__
 from roadworthy.serving.protocols.openapi import document as openapi_document
+from roadworthy.serving.transports.http import listeners
 from support.models import bundles
 from support.servers.serving import PICTURE, SEES, Server
 
 Serve = Callable[..., Server]
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "5"))
+PLANELESS: Any = None
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 # 501 is for explanations, which nobody here can give; a busy or a leaving server says 503 by the protocols' own rules.
 CONFIG = '[checks.not_a_server_error]\nexpected-statuses = ["2xx", "4xx", 501, 503, 504]\n'
@@ -47,7 +48,7 @@ pytestmark = pytest.mark.timeout(60 + 30 * EXAMPLES)
 
 def narrowed(management: bool) -> dict[str, Any]:
     """The document for a server of known models: with their names in the paths, and samples of what fits them."""
-    document = copy.deepcopy(openapi_document.document(__version__))
+    document = copy.deepcopy(openapi_document.document(listeners.http_protocols(PLANELESS)))
     for path, methods in [*document["paths"].items()]:
         for method, operation in [*methods.items()]:
             if management != any("management" in one["token"] for one in operation["security"]):

@@ -15,14 +15,14 @@ from roadworthy.bundle import certificate
 from roadworthy.core.errors import UsageError
 from roadworthy.core.stages import Graph
 
-ROOM = __package__
+PACKAGE = __package__
 MODULES = {
     "graphdef": "tensorflow.frozen_graph", "jit": "torch.torchscript", "onnx": "onnx_file", "pt2": "torch.export",
     "saved_model": "tensorflow.saved_model",
 }  # fmt: skip
 """The module that has the routes to each format."""
 FRAMEWORKS = {"module": "torch"}
-"""Whose tools capture an original of that format; all others are TensorFlow's."""
+"""The framework that captures an original of that format; for all others it is TensorFlow."""
 
 
 @dataclass
@@ -31,13 +31,13 @@ class _Log:
 
     format: str
     tracer: str
-    rows: list[certificate.Route] = field(default_factory=list)
+    rows: list[certificate.TriedRoute] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     batch_failed: bool = False
 
     def failed(self, name: str, problem: Exception) -> None:
         """Note why a route failed, and what that says about the others."""
-        self.rows.append(certificate.Route(self.format, name, exporter_errors.reason(problem), ok=False))
+        self.rows.append(certificate.TriedRoute(self.format, name, exporter_errors.reason(problem), ok=False))
         found = f"{self.tracer} found that "
         if exporter_errors.is_data_dependent(problem) and not any(doubt.startswith(found) for doubt in self.doubts):
             self.doubts.append(f"{found}{exporter_errors.reason(problem)}")
@@ -59,7 +59,7 @@ def capture(request: CaptureRequest) -> Captured:
 
 
 def _opened(request: CaptureRequest) -> Subject:
-    side = importlib.import_module(f"{ROOM}.{FRAMEWORKS.get(request.graph.format, 'tensorflow')}.original")
+    side = importlib.import_module(f"{PACKAGE}.{FRAMEWORKS.get(request.graph.format, 'tensorflow')}.original")
     subject: Subject = side.open_subject(request.graph, request.samples, request.doubts, request.exported)
     return subject
 
@@ -77,7 +77,7 @@ def _first_proven(subject: Subject, request: CaptureRequest, log: _Log, suffix: 
                 raise
             log.failed(name, problem)
             continue
-        log.rows.append(certificate.Route(request.format, name, "used", ok=True))
+        log.rows.append(certificate.TriedRoute(request.format, name, "used", ok=True))
         return graph
     shutil.rmtree(request.out, ignore_errors=True)
     return None
@@ -91,5 +91,5 @@ def _attempt(route: Route, name: str, subject: Subject, request: CaptureRequest)
 
 
 def _routes(format: str, subject: Subject) -> Iterable[Route]:
-    found: Iterable[Route] = importlib.import_module(f"{ROOM}.{MODULES[format]}").routes(subject)
+    found: Iterable[Route] = importlib.import_module(f"{PACKAGE}.{MODULES[format]}").routes(subject)
     return found
