@@ -14,6 +14,8 @@ from roadworthy.build.sources.parsers import tf_operators
 from roadworthy.core.errors import SourceRefused, UsageError
 from roadworthy.core.types import BATCH, TensorSpec
 
+pytestmark = pytest.mark.slow
+
 MAKER = Path(__file__).parents[1] / "support" / "files" / "tensorflow_made.py"
 IMAGE, EXTRA = TensorSpec("image", "float32", (BATCH, 8, 8, 3)), TensorSpec("extra", "float32", (BATCH, 4))
 

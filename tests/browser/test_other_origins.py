@@ -54,7 +54,7 @@ frame.srcdoc = `<script>fetch(${JSON.stringify(arguments[0])}, {method: 'POST', 
   .replace('arguments[1]', JSON.stringify(arguments[1]));
 """
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 class Blank(BaseHTTPRequestHandler):

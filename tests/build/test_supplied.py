@@ -23,6 +23,8 @@ from roadworthy.core.stages import Source, Verified
 from roadworthy.core.types import Array, TensorSpec
 from roadworthy.preprocess import spec
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def job(linear: Path) -> Job:

@@ -18,6 +18,8 @@ from roadworthy.core.isolation import landlock
 from roadworthy.core.isolation.worker import Worker
 from roadworthy.preprocess.contract import Contract
 
+pytestmark = pytest.mark.slow
+
 TRAINS = """
 from pathlib import Path
 import torch

@@ -59,7 +59,7 @@ class Ask:
 
 @contextmanager
 def asking(*bundles: Path, **options: Any) -> Iterator[Ask]:
-    """A server of these bundles to ask; ``options`` are those of ``planes.opened``."""
+    """A server of these bundles to ask; ``options`` are those of ``dataplanes.opened``."""
 
     async def entered(stack: ExitStack) -> Router:
         plane = stack.enter_context(opened(*bundles, **options))
