@@ -56,7 +56,7 @@ def reading(data: Data, reference: verify.Reference, signature: Signature, job: 
     values = reference.values()[first.name]
     # What a metric of the user's makes of the samples' labels is not known here: they may be no classes.
     two = len(labels) == 2 or (data.evaluation.labelled and not _own_metric(job))
-    answer = answers.settled(data.answer, {first.name: values}, two=two)
+    answer = answers.with_activation(data.answer, {first.name: values}, two=two)
     single = answers.column(values) is not None
     binary = answer.activation if single and two and answer.activation in answers.TWO_CLASSES else None
     says = binary is not None or bool(answers.columns(first) and not single)

@@ -38,7 +38,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     is left running; after a failure nothing is at ``job.output`` that was not there before.
     """
     started = time.monotonic()
-    store.refuse_strangers(job.output)
+    store.refuse_other_content(job.output)
     lower.refuse_unknown(job.runtimes, job.precisions)
     with workspace_for((job,), notify) as workspace:
         inputs = unchanged.user_files(job.code_files, job.data_files)

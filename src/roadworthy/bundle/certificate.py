@@ -46,13 +46,13 @@ class Samples:
 
     @property
     def words(self) -> str:
-        """``samples``, or what they were where they prove nothing about real ones."""
+        """The noun for the samples: generated ones prove nothing about real ones, so they are called that."""
         return "generated samples" if self.kind == "generated" else "samples"
 
 
 @dataclass(frozen=True)
 class TriedRoute:
-    """One capture route: ``outcome`` is "used", "kept in reserve" or the reason in words why it failed."""
+    """One capture route: ``outcome`` is "used", "kept in reserve" or the reason for which it failed."""
 
     format: str
     route: str
@@ -71,7 +71,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class FrameworkForm:
-    """The fastest form of the original's own framework in the race: an original that is called step by step is no framework at its best.
+    """The fastest form of the original's own framework in the race; an original that is called step by step is not that.
 
     ``plan`` is its name and ``speedup`` its latency of one sample over the winner's with a 95 % interval: ``paired`` by quiet
     rounds, or, where those were too few, the widest that the two medians' intervals allow.
@@ -147,15 +147,15 @@ class Certificate:
     exports: tuple[Export, ...] = ()
 
 
-def alike(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:
-    """Those that ended at the same stage in the same words, with the same score, together; in the order in which they came."""
+def by_reason(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:
+    """Those that ended at the same stage for the same reason with the same score, together; in their first order."""
     groups: dict[tuple[object, ...], list[Rejected]] = {}
     for one in rejected:
         groups.setdefault((one.stage, one.reason, one.score), []).append(one)
     return tuple(map(tuple, groups.values()))
 
 
-def named(plans: Iterable[Plan]) -> str:
+def plan_names(plans: Iterable[Plan]) -> str:
     """The plans' names in one line; of plans that share an artefact only the first in full: "a-int8-t1, -t2, b-int8-t1"."""
     words: list[str] = []
     before = ""

@@ -154,7 +154,7 @@ def _of_newer_version(data: bytes, root: str, problem: BundleError) -> BundleErr
 
 
 def fault(manifest: Manifest) -> str | None:
-    """What contradicts itself in a manifest whose fields all have the right types, in words; ``None`` when nothing does."""
+    """The contradiction in a manifest whose fields all have the right types, as a sentence; ``None`` where there is none."""
     names = [entry.path for entry in manifest.files]
     if len(set(names)) != len(names):
         return "a file is listed twice"

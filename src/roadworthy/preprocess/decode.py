@@ -86,7 +86,7 @@ class ImageDecoder:
         return self._guarded(file, name)
 
     def _guarded(self, item: BinaryIO | Image.Image, name: str) -> Decoded:
-        """The image decoded; whatever Pillow raises becomes a DataError."""
+        """The image decoded; every exception of Pillow becomes a DataError."""
         try:
             if isinstance(item, Image.Image):
                 return Decoded(size=self._checked(item, name), image=self._convert(item))

@@ -239,7 +239,7 @@ KINDS: tuple[str, ...] = tuple(step.__struct_config__.tag for step in get_args(S
 
 
 def check(steps: tuple[Step, ...]) -> None:
-    """Raises DataError, in words, where a step's values make no sense or the steps do not fit each other."""
+    """Raises DataError where a step's values make no sense or the steps do not fit each other."""
     sample_shape(steps)
 
 

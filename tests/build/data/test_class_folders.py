@@ -77,7 +77,7 @@ def test_other_layouts_are_refused_with_the_path_that_was_meant(tmp_path: Path, 
 def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
     root = tree(tmp_path, "bus/0.png", "train/0.png", "car/0.png")
     (note,) = found(root).notes
-    assert note.text == "the folder train/ bears the name of a split of a data set and was taken for a class" and not note.warning
+    assert note.text == "the folder train/ has the name of a split of a data set and was taken for a class" and not note.warning
     assert found(root, "car", "Train", "bus").notes == ()
     both = tree(tmp_path / "both", "train/0.png", "test/0.png")
     assert found(both, "train", "test").names == ("test", "train"), "names that the labels know are classes"

@@ -103,16 +103,16 @@ def test_a_folder_is_found_by_its_classs_other_name(tmp_path: Path) -> None:
     assert places(root, ["parachute", "cassette player", "tench"], tmp_path / "a", ids) == {"n01440764": 2, "n03888257": 0}
 
 
-def test_folders_that_bear_labels_and_ids_mixed_are_refused(tmp_path: Path) -> None:
+def test_folders_named_by_labels_and_ids_mixed_are_refused(tmp_path: Path) -> None:
     root = folder(tmp_path / "data", {"tench": 1, "n03888257": 1})
-    with pytest.raises(DataError, match="some class folders bear a label and others an id"):
+    with pytest.raises(DataError, match="some class folders are named by labels and others by ids"):
         places(root, ["parachute", "tench"], tmp_path / "out", ("n03888257", "n01440764"))
 
 
 def test_a_guess_about_the_order_of_classes_is_said(tmp_path: Path) -> None:
     root = folder(tmp_path / "data", {"n01": 1, "n02": 1})
     (note,) = gather(root, ("x",), with_labels(IMAGES, ["tench", "goldfish"]), tmp_path / "a").notes
-    assert note.text == "no class folder bears a label's name: they were taken in sorted order, n01/ for 'tench' and so on"
+    assert note.text == "no class folder has a label's name: they were taken in sorted order, n01/ for 'tench' and so on"
     numbers = folder(tmp_path / "numbers", {str(number): 1 for number in (1, 10, 2)})
     dataset = gather(numbers, ("x",), IMAGES, tmp_path / "b")
     assert dataset.classes == ("1", "10", "2")

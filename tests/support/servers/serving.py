@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from roadworthy.core.samples import joined
+from roadworthy.core.samples import join_strings
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import BYTES, Array, Arrays, Quantization, Signature, TensorSpec
 from roadworthy.preprocess.contract import Answer, Contract
@@ -92,8 +92,8 @@ def strings(*values: bytes) -> Array:
 def write_files(target: Path, *, lie: bytes = b"") -> Path:
     """A bundle of the third party's runtime that takes byte strings; ``lie`` in place of its first golden output."""
     given = strings(b"RIFF\0\0", b"two\0", b"\xff")
-    flat, ends = joined(given)
-    same, same_ends = joined(strings(lie, *given[1:]) if lie else given)
+    flat, ends = join_strings(given)
+    same, same_ends = join_strings(strings(lie, *given[1:]) if lie else given)
     scores = np.array([[len(one), one[0]] for one in given], np.float32)
     golden = {"in.file": flat, "ends.in.file": ends, "out.scores": scores, "out.same": same, "ends.out.same": same_ends}
     return bundles.write_bundle(

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from roadworthy.build.data.class_indices import class_indices
-from roadworthy.build.data.raw_data import UNNAMED, Expected, RawData
+from roadworthy.build.data.raw_data import UNNAMED, ExpectedInputs, RawData
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import BYTES, Array
 from roadworthy.preprocess.contract import Contract
@@ -18,7 +18,7 @@ from roadworthy.preprocess.contract import Contract
 BYTES_HINT = "give byte strings as a folder of files, or by a callable that returns an object array of bytes"
 
 
-def read_arrays(data: Any, expected: Expected, what: str) -> RawData:
+def read_arrays(data: Any, expected: ExpectedInputs, what: str) -> RawData:
     """The samples in ``data``: ``x``, or a tuple ``(x, y)``; ``x`` is an array, a mapping of them by input name, or a list of images.
 
     Raises DataError, with ``what`` in front, where they are not samples of the model that is ``expected``.
@@ -32,7 +32,7 @@ def read_arrays(data: Any, expected: Expected, what: str) -> RawData:
     return named_samples(arrays, labels, expected, what)
 
 
-def named_samples(arrays: Mapping[str, Array], labels: Array | None, expected: Expected, what: str) -> RawData:
+def named_samples(arrays: Mapping[str, Array], labels: Array | None, expected: ExpectedInputs, what: str) -> RawData:
     """``arrays`` by name as the model's inputs, of one length and of dtypes that a model can take; raises DataError where they are not."""
     inputs = {name: _checked(array, f"{what}: {name}") for name, array in _by_input(arrays, expected.names, what).items()}
     count = _common_length(inputs, what)
@@ -45,7 +45,7 @@ def named_samples(arrays: Mapping[str, Array], labels: Array | None, expected: E
     return RawData(count, indices, classes, arrays=inputs)
 
 
-def _list_of_images(x: Any, labels: Array | None, expected: Expected, what: str) -> RawData:
+def _list_of_images(x: Any, labels: Array | None, expected: ExpectedInputs, what: str) -> RawData:
     names = expected.names
     if len(names) > 1:
         raise DataError(f"{what} is a list of images, but the model has {len(names)} inputs ({', '.join(names)})")

@@ -74,7 +74,7 @@ def _refuse_empty(root: Path, folders: Sequence[Path], members: Sequence[Sequenc
 
 
 def _refuse_no_classes(root: Path, doubtful: Sequence[Path], folders: Sequence[Path]) -> None:
-    """Raise DataError where the folders of ``root`` cannot be classes; ``doubtful`` are those that bear no known class's name.
+    """Raise DataError where the folders of ``root`` cannot be classes; ``doubtful`` are those without the name of a known class.
 
     For example: ``train/`` and ``test/`` are splits, ``images/`` and ``labels/`` a data set for detection, and a single folder wraps
     the data set.
@@ -137,10 +137,10 @@ def _option(folder: Path) -> str:
 
 
 def _notes(root: Path, folders: Sequence[Path], doubtful: Sequence[Path], images: bool) -> Iterator[Note]:
-    """What was guessed about the folders, one sentence each; ``doubtful`` are those that bear no known class's name."""
+    """What was guessed about the folders, one sentence each; ``doubtful`` are those without the name of a known class."""
     for folder in doubtful:
         if SPLIT.fullmatch(folder.name):
-            yield Note(f"the folder {folder.name}/ bears the name of a split of a data set and was taken for a class")
+            yield Note(f"the folder {folder.name}/ has the name of a split of a data set and was taken for a class")
     loose = [path for path in _entries(root) if path.is_file() and _is_image(path)] if folders and images else []
     if loose:
         many = f"{len(loose)} images lie" if len(loose) > 1 else "1 image lies"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from roadworthy.build.data import class_names, sample_writer, user_function
-from roadworthy.build.data.raw_data import UNNAMED, Expected, RawData
+from roadworthy.build.data.raw_data import UNNAMED, ExpectedInputs, RawData
 from roadworthy.build.data.read_data import read_data
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
@@ -91,7 +91,7 @@ def gather(
     """
     if limit is not None and limit < 1:
         raise DataError(f"a limit of {limit} samples leaves none")
-    raw = read_data(data, Expected(signature_names, contract, ids))
+    raw = read_data(data, ExpectedInputs(signature_names, contract, ids))
     order = sample_writer.balanced_order(raw.count, raw.labels)[:limit]
     samples = _written(raw, signature_names[0] if signature_names else UNNAMED, order, contract, out)
     return Dataset(samples, raw.classes, "unlabelled" if raw.labels is None else "labelled", raw.by_folder, raw.notes)

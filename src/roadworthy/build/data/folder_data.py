@@ -11,7 +11,7 @@ import numpy as np
 
 from roadworthy.build.data import class_folders
 from roadworthy.build.data.class_names import spelling_key
-from roadworthy.build.data.raw_data import Expected, RawData
+from roadworthy.build.data.raw_data import ExpectedInputs, RawData
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 
@@ -26,7 +26,7 @@ class _FolderClasses:
     notes: tuple[Note, ...] = ()
 
 
-def read_folder(root: Path, expected: Expected) -> RawData:
+def read_folder(root: Path, expected: ExpectedInputs) -> RawData:
     """The samples below ``root``; raises DataError where its folders cannot be classes, or cannot be read."""
     names, labels = expected.names, expected.contract.answer.labels
     if len(names) > 1:
@@ -46,7 +46,7 @@ def read_folder(root: Path, expected: Expected) -> RawData:
 
 
 def _classes(root: Path, folders: tuple[str, ...], labels: tuple[str, ...], ids: tuple[str, ...]) -> _FolderClasses:
-    """The class of each folder: by the label of its name, by its id, by a label that is spelled alike, else by sorted order."""
+    """The class of each folder: by the label of its name, by its id, by a label of another spelling, else by sorted order."""
     for names, spelled in ((labels, str), (ids, str), (labels, spelling_key)):
         indices = _indices_by_name(folders, names, spelled)
         if indices is not None:
@@ -55,7 +55,7 @@ def _classes(root: Path, folders: tuple[str, ...], labels: tuple[str, ...], ids:
     if not labels:
         return _FolderClasses(folders, in_order, by_folder=True, notes=_note_on_numbers(folders))
     _refuse_other_names(root, folders, labels, ids)
-    guess = f"no class folder bears a label's name: they were taken in sorted order, {folders[0]}/ for {labels[0]!r} and so on"
+    guess = f"no class folder has a label's name: they were taken in sorted order, {folders[0]}/ for {labels[0]!r} and so on"
     return _FolderClasses(labels, in_order, by_folder=True, notes=(Note(guess),))
 
 
@@ -71,13 +71,15 @@ def _indices_by_name(folders: Sequence[str], names: Sequence[str], spelled: Call
 
 
 def _refuse_other_names(root: Path, folders: Sequence[str], labels: Sequence[str], ids: Sequence[str]) -> None:
-    """Raise DataError where the folders are not as many as the labels, or some bear a class's name and others do not."""
+    """Raise DataError where the folders are not as many as the labels, or some have a class's name and others do not."""
     known = {spelling_key(name) for name in (*labels, *ids)}
     unknown = [folder for folder in folders if spelling_key(folder) not in known]
     if not unknown:
-        raise DataError(f"{root}: some class folders bear a label and others an id; name all of them by labels or all by ids")
+        raise DataError(f"{root}: some class folders are named by labels and others by ids; name all of them in one way")
     if len(labels) != len(folders) or len(unknown) < len(folders):
-        raise DataError(f"{root}: the class folder {unknown[0]!r} is not among the {len(labels)} labels; name folders and labels alike")
+        raise DataError(
+            f"{root}: the class folder {unknown[0]!r} is not among the {len(labels)} labels; give folders and labels the same names"
+        )
 
 
 def _note_on_numbers(folders: Sequence[str]) -> tuple[Note, ...]:

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from roadworthy.build.data.array_data import BYTES_HINT, named_samples
-from roadworthy.build.data.raw_data import Expected, RawData
+from roadworthy.build.data.raw_data import ExpectedInputs, RawData
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import Array
 
 LABEL_NAMES = ("y", "labels")
 
 
-def read_npz(path: Path, expected: Expected) -> RawData:
+def read_npz(path: Path, expected: ExpectedInputs) -> RawData:
     """The samples in the file at ``path``; raises DataError where it is damaged, or holds Python objects (it is never unpickled)."""
     arrays = _loaded(path)
     labels = next((arrays.pop(name) for name in LABEL_NAMES if name in arrays and name not in expected.names), None)

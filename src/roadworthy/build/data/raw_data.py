@@ -16,7 +16,7 @@ UNNAMED = "input"
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedInputs:
     """What is known of the model for which data is read: its inputs' ``names`` (empty where they are not known yet), its contract,
     and ``ids``, the other names of its classes.
     """

@@ -9,11 +9,11 @@ from roadworthy.build.data import user_function
 from roadworthy.build.data.array_data import read_arrays
 from roadworthy.build.data.folder_data import read_folder
 from roadworthy.build.data.npz_data import read_npz
-from roadworthy.build.data.raw_data import Expected, RawData
+from roadworthy.build.data.raw_data import ExpectedInputs, RawData
 from roadworthy.core.errors import DataError
 
 
-def read_data(data: Any, expected: Expected) -> RawData:
+def read_data(data: Any, expected: ExpectedInputs) -> RawData:
     """The data behind a path, ``module:callable`` or arrays in memory; raises DataError where it cannot be read as samples."""
     if not isinstance(data, str | Path):
         return read_arrays(data, expected, "the data")

@@ -33,7 +33,7 @@ def named_in(data: str) -> UserFunction | None:
 
 
 def call(function: UserFunction) -> Any:
-    """What the function returns; raises DataError where it is not there, and with its own words where it raises."""
+    """What the function returns; raises DataError where it is not there, and with the function's own message where it raises."""
     module = function.module
     if module.endswith(".py") and not confinement.located(Path(module)).is_file():
         raise DataError(f"there is no file {module} to take {function.name} from")

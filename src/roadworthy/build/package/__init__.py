@@ -163,7 +163,7 @@ def _write_golden(request: PackRequest, root: Path, rows: list[int]) -> None:
 
 
 def _settled(contract: Contract, answers: Arrays, signature: Signature) -> Contract:
-    return replace(contract, answer=answer.settled(contract.answer, answers, signature.outputs[0].quantization))
+    return replace(contract, answer=answer.with_activation(contract.answer, answers, signature.outputs[0].quantization))
 
 
 def _copy(source: Path, target: Path) -> None:
