@@ -82,7 +82,7 @@ def _timing(interval: Interval) -> Timing:
     return dataclasses.replace(certificates.timing(1.0), latency_ms=interval)
 
 
-def test_an_unknown_key_is_read_over_and_a_missing_one_is_named(null_bundle: Path) -> None:
+def test_an_unknown_key_is_ignored_and_a_missing_one_is_named(null_bundle: Path) -> None:
     data = (null_bundle / "manifest.json").read_bytes()
     assert codec.from_json(Manifest, data.replace(b"{", b'{"from_tomorrow": [1],', 1)) == store.read(null_bundle)
     with pytest.raises(BundleError, match=r"here: .*`tolerance`"):

@@ -102,7 +102,7 @@ def test_whole_numbers_of_one_column_rank_only_where_they_stand_for_others() -> 
 
 
 @pytest.mark.parametrize("shape", [(4, 1), (4,)])
-def test_what_auto_settles_to_for_one_number(shape: tuple[int, ...]) -> None:
+def test_what_auto_becomes_for_one_number(shape: tuple[int, ...]) -> None:
     def found(numbers: list[float], **answer: Any) -> str:
         return with_activation(
             Answer(labels=answer.pop("labels", TWO)), {"y": np.array(numbers, np.float32).reshape(shape)}, **answer
@@ -115,7 +115,7 @@ def test_what_auto_settles_to_for_one_number(shape: tuple[int, ...]) -> None:
     assert found([3.0, -2.0, 0.0, 1.0], labels=(), two=True) == "sigmoid"
 
 
-def test_non_finite_outputs_stay_visible_and_warn_nobody() -> None:
+def test_non_finite_outputs_stay_visible_without_a_warning() -> None:
     (ranked,) = read_out(Answer(), {"y": np.array([[np.nan, 1.0]], np.float32)})
     assert all(np.isnan(one.score) for one in ranked)
 
@@ -152,7 +152,7 @@ def test_a_second_softmax_is_not_applied_to_probabilities() -> None:
         (np.array(["a"]), "softmax"),
     ],
 )
-def test_what_auto_settles_to(values: np.ndarray, activation: str) -> None:
+def test_what_auto_becomes(values: np.ndarray, activation: str) -> None:
     assert with_activation(Answer(), {"y": values}).activation == activation
     assert with_activation(Answer("sigmoid"), {"y": values}).activation == "sigmoid", "what a person said is changed"
 

@@ -133,7 +133,7 @@ def test_grey_goes_by_way_of_rgb(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I", "F", "LAB"])
-def test_modes_beyond_8_bits_are_refused_in_words(mode: str) -> None:
+def test_modes_beyond_8_bits_are_refused(mode: str) -> None:
     with pytest.raises(DataError, match=f"the image has the mode {mode}"):
         Preprocessor(ImageTable().steps()).one(Image.new(mode, (4, 4)))
 
@@ -181,7 +181,7 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_attacks_get_words_and_the_file_name(tmp_path: Path, name: str) -> None:
+def test_attacks_are_refused_with_the_file_name(tmp_path: Path, name: str) -> None:
     data, words = ATTACKS[name]
     preprocessor = Preprocessor(ImageTable(crop=8).steps())
     with pytest.raises(DataError) as caught:
@@ -194,7 +194,7 @@ def test_attacks_get_words_and_the_file_name(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
-def test_no_flipped_byte_escapes_as_a_foreign_error(format: str) -> None:
+def test_every_flipped_byte_gives_an_image_or_a_data_error(format: str) -> None:
     data = encode(Image.fromarray(PIXELS), format)
     preprocessor = Preprocessor(ImageTable(crop=8).steps())
     for at in range(0, min(len(data), 700), 7):
@@ -219,7 +219,7 @@ def test_the_limit_holds_before_decoding() -> None:
 @pytest.mark.parametrize("antialias", [True, False])
 @pytest.mark.parametrize("size", [224, (224, 224)])
 @pytest.mark.parametrize("shape", [(1, 1_000_000), (1_000_000, 1)])
-def test_a_sliver_cannot_grow_into_a_bomb(shape: tuple[int, int], size: int | tuple[int, int], antialias: bool) -> None:
+def test_a_thin_image_cannot_grow_past_the_limit(shape: tuple[int, int], size: int | tuple[int, int], antialias: bool) -> None:
     preprocessor = Preprocessor(ImageTable(resize=ResizeTable(size, antialias=antialias)).steps())
     sliver = encode(Image.new("L", (shape[1], shape[0])))
     if shape == (1, 1_000_000) and size == (224, 224):
@@ -247,7 +247,7 @@ def test_what_is_not_an_image_is_refused(item: Any, words: str) -> None:
         Preprocessor(ImageTable().steps()).one(item)
 
 
-def test_many_names_the_one_that_does_not_fit() -> None:
+def test_many_names_the_image_of_another_size() -> None:
     preprocessor = Preprocessor(ImageTable().steps())
     with pytest.raises(DataError, match=r"image 1: gives a sample of shape \[3, 5, 5\] where \[3, 4, 4\] is wanted"):
         preprocessor.many([np.zeros((4, 4, 3), np.uint8), np.zeros((5, 5, 3), np.uint8)])
@@ -266,7 +266,7 @@ def test_out_takes_the_same_sample(image: ImageTable) -> None:
     np.testing.assert_array_equal(out, sample)
 
 
-def test_threads_may_share_it() -> None:
+def test_threads_may_share_a_preprocessor() -> None:
     data = encode(Image.fromarray(PIXELS), "JPEG")
     preprocessor = Preprocessor(ImageTable(resize=ResizeTable(16), crop=16).steps())
     expected = preprocessor.one(data)

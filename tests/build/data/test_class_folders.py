@@ -45,7 +45,7 @@ def test_splits_are_not_taken_for_classes(tmp_path: Path, splits: tuple[str, ...
 
 
 @pytest.mark.parametrize(("splits", "meant"), SPLITS)
-def test_nor_are_splits_that_hold_the_samples_themselves(tmp_path: Path, splits: tuple[str, ...], meant: str) -> None:
+def test_splits_that_hold_the_samples_themselves_are_not_classes(tmp_path: Path, splits: tuple[str, ...], meant: str) -> None:
     root = tree(tmp_path / "root", *(f"{split}/{index}.png" for split in splits for index in range(2)))
     with pytest.raises(DataError, match=rf"--data {re.escape(str(root / meant))}$"):
         found(root)

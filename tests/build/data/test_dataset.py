@@ -64,7 +64,7 @@ def test_a_folder_is_numbered_as_by_image_folder(tmp_path: Path) -> None:
     assert sorted(labels_of(dataset.samples)[:3].tolist()) == [0, 1, 2], "the beginning does not hold every class"
 
 
-def test_labels_give_folders_their_place(tmp_path: Path) -> None:
+def test_labels_give_folders_their_class_index(tmp_path: Path) -> None:
     root = folder(tmp_path / "data", {"ant": 1, "bee": 1})
     contract = with_labels(IMAGES, ["wasp", "bee", "fly", "ant"])
     dataset = gather(str(root), ("x",), contract, tmp_path / "out")
@@ -109,7 +109,7 @@ def test_folders_named_by_labels_and_ids_mixed_are_refused(tmp_path: Path) -> No
         places(root, ["parachute", "tench"], tmp_path / "out", ("n03888257", "n01440764"))
 
 
-def test_a_guess_about_the_order_of_classes_is_said(tmp_path: Path) -> None:
+def test_a_guess_about_the_order_of_classes_gives_a_note(tmp_path: Path) -> None:
     root = folder(tmp_path / "data", {"n01": 1, "n02": 1})
     (note,) = gather(root, ("x",), with_labels(IMAGES, ["tench", "goldfish"]), tmp_path / "a").notes
     assert note.text == "no class folder has a label's name: they were taken in sorted order, n01/ for 'tench' and so on"
@@ -249,7 +249,7 @@ def test_inputs_of_different_length(tmp_path: Path) -> None:
         gather({"a": np.zeros(3), "b": np.zeros(4)}, ("a", "b"), TENSORS, tmp_path / "out")
 
 
-def test_files_that_are_no_npz(tmp_path: Path) -> None:
+def test_files_that_are_not_npz(tmp_path: Path) -> None:
     good = npz(tmp_path / "good.npz", x=np.zeros((50, 50))).read_bytes()
     flipped = bytearray(good)
     flipped[300] ^= 0xFF
@@ -380,7 +380,7 @@ def dataset_of(path: Path, labels: list[int], classes: tuple[str, ...] = (), by_
     return Dataset(data.samples, classes, "labelled", by_folder)
 
 
-def test_classes_beside_the_models_outputs(tmp_path: Path) -> None:
+def test_classes_are_compared_with_the_models_outputs(tmp_path: Path) -> None:
     folders = dataset_of(tmp_path / "a", [0, 1, 2], ("ant", "bee", "cow"), by_folder=True)
     check_classes(folders, 3)
     for outputs in (2, 4, 1000):
@@ -398,7 +398,7 @@ def test_classes_beside_the_models_outputs(tmp_path: Path) -> None:
         check_classes(numbered, 10)
 
 
-def test_inputs_beside_the_signature(tmp_path: Path) -> None:
+def test_inputs_are_compared_with_the_signature(tmp_path: Path) -> None:
     def signature(name: str, dtype: str, *shape: int | str) -> Signature:
         return Signature((TensorSpec(name, dtype, shape),), ())
 
@@ -548,7 +548,7 @@ def test_a_disk_that_fills_up_with_byte_strings_leaves_nothing(tmp_path: Path, s
     assert not (small_disk / "out").exists()
 
 
-def test_arrays_name_the_inputs_where_nobody_else_does(tmp_path: Path) -> None:
+def test_arrays_name_the_inputs_where_no_signature_does(tmp_path: Path) -> None:
     left, right = np.zeros((6, 2), np.float32), np.ones((6, 3), np.float32)
     np.savez(tmp_path / "two.npz", left=left, right=right, y=np.arange(6))
     two = gather(tmp_path / "two.npz", (), TENSORS, tmp_path / "a")
