@@ -352,8 +352,8 @@ def test_keras_2_directory_with_an_optimizer(made: Any, read: Any) -> None:
     assert shapes(loaded.signature.inputs) == {"image": ("float32", IMAGE)}
     assert next(iter(answers(loaded, {"image": side.images(2)}).values())).shape == (2, side.CLASSES)
     # Where tf-keras was imported once, TensorFlow knows its classes: only another process shows what happens without.
-    load = f"from roadworthy.frameworks.tensorflow import saved_model; saved_model.load_saved({str(path)!r})"
-    code = f"import sys; sys.modules['tf_keras'] = None; {load}"
+    imports = "import sys; sys.modules['tf_keras'] = None; from roadworthy.frameworks.tensorflow.saved_model import load_saved"
+    code = f"{imports}; load_saved({str(path)!r})"
     done = subprocess.run([sys.executable, "-c", code], env=child_environment(), capture_output=True, text=True)
     assert "BackendMissing: this model was saved by Keras 2" in done.stderr
     assert "pip install --no-deps tf-keras" in done.stderr
