@@ -1,4 +1,4 @@
-"""TFLite files as sources: quantised tensors belong to the signature, and several samples a call are taken only where that holds."""
+"""TFLite files as sources: quantised tensors are in the signature; several samples a call are given where the answers stay the same."""
 
 from __future__ import annotations
 
