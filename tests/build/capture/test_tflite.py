@@ -32,6 +32,7 @@ def linear(folder: Path, *, quantised: bool) -> Original:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantised", [False, True])
 def test_a_file_becomes_onnx(tmp_path: Path, captured: Callable[..., Captured], quantised: bool) -> None:
     original = linear(tmp_path, quantised=quantised)
