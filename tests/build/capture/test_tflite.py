@@ -17,6 +17,8 @@ from roadworthy.frameworks.tensorflow import framework
 from support.files import tflite_models
 from support.models.tensorflow_captures import Original
 
+pytestmark = pytest.mark.slow
+
 
 def linear(folder: Path, *, quantised: bool) -> Original:
     """One sample a call, so that other tests' numbers of threads do not matter."""
@@ -32,7 +34,6 @@ def linear(folder: Path, *, quantised: bool) -> Original:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("quantised", [False, True])
 def test_a_file_becomes_onnx(tmp_path: Path, captured: Callable[..., Captured], quantised: bool) -> None:
     original = linear(tmp_path, quantised=quantised)
