@@ -50,6 +50,7 @@ def test_a_manifest_comes_back(manifest: Manifest) -> None:
     assert codec.from_json(Manifest, codec.to_json(manifest, indent=2)) == manifest
 
 
+@pytest.mark.slow
 @given(st.builds(Certificate))
 @ROUND
 def test_a_certificate_comes_back(certificate: Certificate) -> None:

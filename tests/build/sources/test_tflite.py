@@ -19,6 +19,8 @@ from roadworthy.runtimes import open_session
 from support.files import tflite_models
 from support.files.tflite_models import WEIGHT, Operator, Tensor, connected
 
+pytestmark = pytest.mark.slow
+
 Load = Callable[..., Loaded]
 X: Array = np.random.default_rng(1).standard_normal((3, 8)).astype(np.float32)
 AFTER = "the file was made for one sample a call; resized for several, each gave the answer that it gives alone"
