@@ -21,7 +21,7 @@ from roadworthy.serve.connections import Connections
 from roadworthy.serve.counters import Counters
 from roadworthy.serve.dataplane import DataPlane
 from roadworthy.serve.http import EVERY_RIGHT, App
-from roadworthy.serve.limits import Limits
+from roadworthy.serve.limits import ServerLimits
 from roadworthy.serve.logs import RequestLog
 from roadworthy.serve.protocols import Call, Protocol, Reply, Right
 from waiting import HANG_SECONDS
@@ -87,7 +87,7 @@ class Listening:
     def __init__(
         self,
         *,
-        limits: Limits | None = None,
+        limits: ServerLimits | None = None,
         protocols: Sequence[Protocol] | None = None,
         access: Access = EVERYBODY,
         rights: frozenset[Right] = EVERY_RIGHT,
@@ -97,7 +97,7 @@ class Listening:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.protocol = Rehearsal()
-        self.limits = limits or Limits()
+        self.limits = limits or ServerLimits()
         self.counters = Counters()
         self._options: dict[str, Any] = {
             "access": access,

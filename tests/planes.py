@@ -10,13 +10,13 @@ from roadworthy.serve.catalogue import Catalogue, Served, Version, order
 from roadworthy.serve.commands import AnyCommand
 from roadworthy.serve.counters import Counters
 from roadworthy.serve.dataplane import DataPlane
-from roadworthy.serve.lane import Lane
-from roadworthy.serve.limits import DEFAULT, Limits
-from roadworthy.serve.model import Model
+from roadworthy.serve.lane import ModelQueue
+from roadworthy.serve.limits import DEFAULT, ServerLimits
+from roadworthy.serve.local import LocalEngine
 
 
 @contextmanager
-def opened(*bundles: Path, limits: Limits = DEFAULT, commands: list[AnyCommand] | None = None) -> Iterator[DataPlane]:
+def opened(*bundles: Path, limits: ServerLimits = DEFAULT, commands: list[AnyCommand] | None = None) -> Iterator[DataPlane]:
     """A dataplane over ``bundles``, several versions of a model among them; within a running event loop. Commands are kept, not done."""
     counters = Counters()
 
@@ -28,19 +28,19 @@ def opened(*bundles: Path, limits: Limits = DEFAULT, commands: list[AnyCommand] 
         return counters
 
     plane = DataPlane(limits=limits, manage=manage, totals=totals, counters=counters)
-    models = [Model.open(path) for path in bundles]
-    lanes = [Lane((model,), counters.of(model.name, model.version), limits=limits) for model in models]
-    for lane in lanes:
-        plane.add(lane)
+    models = [LocalEngine(path) for path in bundles]
+    queues = [ModelQueue((model,), counters.of(model.name, model.version), limits=limits) for model in models]
+    for queue in queues:
+        plane.add(queue)
     catalogue = Catalogue()
     for name in {model.name for model in models}:
         found = {model.version: str(path) for model, path in zip(models, bundles, strict=True) if model.name == name}
         versions = (Version(version=version, path=found[version], state="ready") for version in sorted(found, key=order))
         catalogue = catalogue.with_model(Served(name=name, versions=tuple(versions)))
-    plane.route(catalogue)
+    plane.catalogue = catalogue
     plane.opened = True
     try:
         yield plane
     finally:
-        for lane in lanes:
-            lane.close()
+        for queue in queues:
+            queue.close()

@@ -10,7 +10,7 @@ from roadworthy.core.version import __version__
 
 if TYPE_CHECKING:
     from roadworthy.build.pipeline import Deployment
-    from roadworthy.serve.model import Model
+    from roadworthy.serve.local import LocalEngine
     from roadworthy.serve.server import serve as serve
 
 
@@ -20,9 +20,9 @@ def deploy(model: Any, output: Path | str, **options: Any) -> Deployment:
     return deployment
 
 
-def load(bundle: Any, *, threads: int | None = None) -> Model:
-    """``bundle`` (its path, or what ``deploy`` gave) opened on this host, ready to answer: see ``serve.model.Model.open``."""
-    model: Model = importlib.import_module("roadworthy.serve.model").Model.open(getattr(bundle, "bundle", bundle), threads=threads)
+def load(bundle: Any, *, threads: int | None = None) -> LocalEngine:
+    """``bundle`` (its path, or what ``deploy`` gave) opened on this host, ready to answer: see ``serve.local.LocalEngine``."""
+    model: LocalEngine = importlib.import_module("roadworthy.serve.local").LocalEngine(getattr(bundle, "bundle", bundle), threads=threads)
     return model
 
 

@@ -15,7 +15,7 @@ from roadworthy import console
 from roadworthy.build.measure import Today
 from roadworthy.checkup import Checkup
 from roadworthy.core.evidence import Interval
-from roadworthy.serve.model import GoldenCheck
+from roadworthy.serve.golden_check import GoldenCheck
 
 
 @pytest.fixture

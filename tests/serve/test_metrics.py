@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from roadworthy.serve import metrics
 from roadworthy.serve.catalogue import Catalogue, Served, Version
-from roadworthy.serve.counters import SECONDS, Counters, Executed, Span, Worker
+from roadworthy.serve.counters import SECONDS, Counters, Executed, Span, WorkerStats
 
 CATALOGUE = Catalogue(
     (
@@ -28,7 +28,7 @@ CATALOGUE = Catalogue(
 def counted(pid: int, requests: int = 1) -> Counters:
     """What one worker counted of so many requests of 3 ms each, two samples in each."""
     counters = Counters(
-        workers=[Worker(pid, 1000, 10, 5, 2, 1.5, {("digits", "2"): 4}, {("digits", "2"): 1}, {("digits", "2", "null"): 0.01})]
+        workers=[WorkerStats(pid, 1000, 10, 5, 2, 1.5, {("digits", "2"): 4}, {("digits", "2"): 1}, {("digits", "2", "null"): 0.01})]
     )
     for _ in range(requests):
         counters.answer("oip", "digits", "200", 0.003)

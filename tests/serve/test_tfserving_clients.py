@@ -16,7 +16,7 @@ import pytest
 import bundles
 from clients import client_python, drive
 from roadworthy.core.types import Signature, TensorSpec
-from roadworthy.serve.model import Model
+from roadworthy.serve.local import LocalEngine
 from serving import MANY, PICTURE, SEES, Server, variant, write_files
 
 X = np.arange(24, dtype=np.float32).reshape(2, 12) / 24
@@ -59,13 +59,13 @@ def image(png: bytes, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def wanted(models: Path) -> list[list[float]]:
     """What the linear model says to ``X`` in Python."""
-    with Model.open(models / "linear" / "2") as model:
+    with LocalEngine(models / "linear" / "2") as model:
         return model.run({"x": X})["y"].tolist()
 
 
 def seen(models: Path, png: bytes) -> list[list[float]]:
     """What the picture model says to the image in Python."""
-    with Model.open(models / "picture" / "7") as model:
+    with LocalEngine(models / "picture" / "7") as model:
         return model(png).outputs["logits"].tolist()
 
 
@@ -85,7 +85,7 @@ def test_tensorflow_serving_s_own_stubs(server: Server, models: Path, wanted: li
     close(found["image"]["logits"], seen(models, image.read_bytes()))
     assert found["strings"] == ["a\0", "\xff"]
     assert [row[0][0] for row in found["classify"]] == [str(np.argmax(row)) for row in wanted]
-    with Model.open(models / "price" / "1") as model:
+    with LocalEngine(models / "price" / "1") as model:
         close(found["regress"], model([[1, 2, 3], [4, 5, 6]]).outputs["y"][:, 0])
     assert found["multi"] is True
     assert found["metadata"] == {"sum": ["float32", -1, 2], "flag": ["bool", -1], "half": ["float16", -1, 2], "count": ["int64", -1]}

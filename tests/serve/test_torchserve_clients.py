@@ -13,7 +13,7 @@ import pytest
 
 import bundles
 from clients import client_python, drive
-from roadworthy.serve.model import Model
+from roadworthy.serve.local import LocalEngine
 from serving import PICTURE, SEES, Server, write_echo
 from waiting import until
 
@@ -48,7 +48,7 @@ def image(png: bytes, tmp_path: Path) -> Path:
 @pytest.fixture
 def by_label(store: Path, png: bytes) -> Any:
     """What the model says of the image in Python."""
-    with Model.open(store / "picture" / "7") as model:
+    with LocalEngine(store / "picture" / "7") as model:
         return pytest.approx({ranked.label: ranked.score for ranked in model(png).ranked[0]})
 
 

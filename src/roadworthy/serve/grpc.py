@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from roadworthy.core.errors import BackendMissing, InvalidRequest, RequestError, Unavailable, UsageError
 from roadworthy.serve import access, doors, wire
 from roadworthy.serve.dataplane import DataPlane, InferenceFailed
-from roadworthy.serve.limits import Limits
+from roadworthy.serve.limits import ServerLimits
 from roadworthy.serve.logs import REQUESTS
 from roadworthy.serve.protocols import NotOffered, Right, TooSlow, torchserve_grpc
 from roadworthy.serve.protocols.health_grpc import Health
@@ -104,7 +104,7 @@ def services(plane: DataPlane) -> Iterator[Service]:
     yield Health(plane).service()
 
 
-def _options(limits: Limits) -> list[tuple[str, int]]:
+def _options(limits: ServerLimits) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", 1),
         ("grpc.max_receive_message_length", limits.body),

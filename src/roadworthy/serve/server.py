@@ -16,8 +16,8 @@ import uvloop
 
 from roadworthy.core.errors import UsageError
 from roadworthy.serve import doors, grpc, logs, process, repository
-from roadworthy.serve.fleet import Fleet, only_missing
-from roadworthy.serve.limits import DEFAULT, Limits
+from roadworthy.serve.fleet import ModelManager, only_missing
+from roadworthy.serve.limits import DEFAULT, ServerLimits
 from roadworthy.serve.opening import described
 from roadworthy.serve.settings import Settings
 from roadworthy.serve.supervisor import Supervisor
@@ -29,7 +29,7 @@ LOG = logging.getLogger(__name__)
 
 
 def serve(
-    bundles: Sequence[Path | str], *, host: str = "127.0.0.1", port: int = 8000, threads: int | None = None, limits: Limits = DEFAULT
+    bundles: Sequence[Path | str], *, host: str = "127.0.0.1", port: int = 8000, threads: int | None = None, limits: ServerLimits = DEFAULT
 ) -> None:
     """Serve ``bundles``, each a bundle or a directory of them, until SIGTERM or SIGINT; see ``serve_as``."""
     serve_as(Settings(sources=tuple(map(str, bundles)), host=host, port=port, threads=threads, limits=limits))
@@ -67,7 +67,7 @@ def serve_as(settings: Settings) -> None:
             grpc_port = stack.enter_context(doors.reserve(settings.host, settings.grpc_port)).getsockname()[1]
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
 
-        def announce(fleet: Fleet) -> None:
+        def announce(fleet: ModelManager) -> None:
             urls = [doors.url(listener, settings.certificate is not None) for listener in listeners]
             _announce(fleet, settings, urls, grpc_port)
 
@@ -75,12 +75,16 @@ def serve_as(settings: Settings) -> None:
 
 
 async def _serve(
-    settings: Settings, listeners: Sequence[socket.socket], grpc_port: int | None, traces: Traces | None, announce: Callable[[Fleet], None]
+    settings: Settings,
+    listeners: Sequence[socket.socket],
+    grpc_port: int | None,
+    traces: Traces | None,
+    announce: Callable[[ModelManager], None],
 ) -> None:
     await Supervisor(settings, grpc_port, traces).run(listeners, announce)
 
 
-def _announce(fleet: Fleet, settings: Settings, urls: Sequence[str], grpc_port: int | None) -> None:
+def _announce(fleet: ModelManager, settings: Settings, urls: Sequence[str], grpc_port: int | None) -> None:
     for problem in fleet.failures:
         print(f"not served: {problem.message}", file=sys.stderr, flush=True)
     ready = [(served, version) for served, version in fleet.catalogue if version.state == "ready"]

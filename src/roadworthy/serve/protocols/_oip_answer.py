@@ -8,13 +8,13 @@ import orjson
 
 from roadworthy.serve import tensors
 from roadworthy.serve.dataplane import InferResponse
-from roadworthy.serve.model import Model
+from roadworthy.serve.local import LocalEngine
 from roadworthy.serve.protocols import Reply
 from roadworthy.serve.protocols._oip_outputs import chosen
 from roadworthy.serve.protocols._oip_request import HEADER_LENGTH, Asked
 
 
-def write(response: InferResponse, model: Model, asked: Asked) -> Reply:
+def write(response: InferResponse, model: LocalEngine, asked: Asked) -> Reply:
     """``response`` as ``asked`` wants it; raises InvalidRequest for an output that has no form there."""
     outputs: list[dict[str, Any]] = []
     tail: list[bytes | memoryview] = []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from roadworthy.core.errors import InvalidRequest
-from roadworthy.serve.catalogue import Catalogue, State
+from roadworthy.serve.catalogue import Catalogue, VersionState
 from roadworthy.serve.commands import Load, Unload
 from roadworthy.serve.protocols._oip_parameters import Parameters, flag, text
 
-_STATES: dict[State, str] = {
-    "loading": "LOADING", "ready": "READY", "failed": "UNAVAILABLE", "unloading": "UNLOADING", "unloaded": "UNAVAILABLE",
+_STATES: dict[VersionState, str] = {
+    VersionState.LOADING: "LOADING", VersionState.READY: "READY",
+    VersionState.FAILED: "UNAVAILABLE", VersionState.UNLOADED: "UNAVAILABLE",
 }  # fmt: skip
 
 

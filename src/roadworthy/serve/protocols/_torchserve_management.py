@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from roadworthy.core.errors import Conflict, Forbidden, InvalidRequest, RequestError, Unavailable, UnknownModel
-from roadworthy.serve.catalogue import Served, Version
+from roadworthy.serve.catalogue import Served, Version, VersionState
 from roadworthy.serve.commands import Load, Scale, SetDefault, Unload
 from roadworthy.serve.counters import Counters
 from roadworthy.serve.dataplane import DataPlane
@@ -26,7 +26,6 @@ LOG = logging.getLogger(__name__)
 PROMPT = 0.05
 """Seconds in which what is told to go on in the background may still be refused in the answer itself."""
 PAGE = 100
-GONE = ("unloading", "unloaded")
 Parameters = Mapping[str, str]
 
 
@@ -171,7 +170,7 @@ class Management:
         if version is None:
             return _default(served)
         found = served.version(version)
-        if found is None or found.state in GONE:
+        if found is None or found.state == VersionState.UNLOADED:
             raise UnknownModel(f"there is no version {version!r} of model {name!r} here")
         return found
 
@@ -225,7 +224,7 @@ def _processes(totals: Counters) -> int:
 
 
 def _kept(served: Served) -> tuple[Version, ...]:
-    return tuple(version for version in served.versions if version.state not in GONE)
+    return tuple(version for version in served.versions if version.state != VersionState.UNLOADED)
 
 
 def _default(served: Served) -> Version:

@@ -20,7 +20,7 @@ from roadworthy.core.exact import cast_exactly
 from roadworthy.core.types import Array
 from roadworthy.serve import tensors
 from roadworthy.serve.dataplane import DataPlane, InferenceFailed, InferRequest
-from roadworthy.serve.model import Model
+from roadworthy.serve.local import LocalEngine
 from roadworthy.serve.protocols import NotOffered
 from roadworthy.serve.protocols import _oip_model as describe
 from roadworthy.serve.protocols import _oip_parameters as parameters
@@ -186,7 +186,7 @@ class InferenceService:
             response.raw_output_contents.append(bytes(tensors.to_binary(array)))
         return response
 
-    def _find(self, request: Any, caller: Caller) -> Model:
+    def _find(self, request: Any, caller: Caller) -> LocalEngine:
         caller.model = request.name
         return self._plane.find(request.name, request.version or None)
 
@@ -195,7 +195,7 @@ async def _not_offered(request: Any, caller: Caller) -> Any:
     raise NotOffered("this server shares no memory with its clients, and is traced and logged as it was started")
 
 
-def _inputs(request: Any, model: Model) -> Inputs:
+def _inputs(request: Any, model: LocalEngine) -> Inputs:
     inputs = Inputs(model)
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):

@@ -16,7 +16,7 @@ from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import BYTES, Array, TensorSpec
 from roadworthy.serve.commands import Configure, Replace
 from roadworthy.serve.dataplane import DataPlane, InferRequest, InferResponse
-from roadworthy.serve.model import Model
+from roadworthy.serve.local import LocalEngine
 from roadworthy.serve.protocols import _tfserving_examples as examples
 from roadworthy.serve.protocols import _tfserving_models as models
 from roadworthy.serve.protocols import _tfserving_tensors as tensors
@@ -175,7 +175,7 @@ def _asked(request: Any, caller: Caller) -> Asked:
     return Asked(spec.name)
 
 
-def _wanted(model: Model, given: Sequence[str]) -> list[str]:
+def _wanted(model: LocalEngine, given: Sequence[str]) -> list[str]:
     names = [spec.name for spec in model.signature.outputs]
     if not given:
         return names
@@ -186,7 +186,7 @@ def _wanted(model: Model, given: Sequence[str]) -> list[str]:
     return list(given)
 
 
-def _images(model: Model, feeds: dict[str, Array]) -> tuple[bytes, ...]:
+def _images(model: LocalEngine, feeds: dict[str, Array]) -> tuple[bytes, ...]:
     """The encoded images of a request that holds some in place of the model's only input."""
     if not model.takes_images or len(feeds) != 1:
         return ()
@@ -250,7 +250,7 @@ def _version(name: str, version: str) -> Any:
     return spec
 
 
-def _signatures(model: Model) -> Any:
+def _signatures(model: LocalEngine) -> Any:
     found = tfs.SignatureDefMap()
     signature = found.signature_def[models.SERVING]
     signature.method_name = models.PREDICT
