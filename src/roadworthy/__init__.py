@@ -10,7 +10,7 @@ from roadworthy.core.version import __version__
 
 if TYPE_CHECKING:
     from roadworthy.build.deploy import Deployment
-    from roadworthy.serving.engine.model import Model
+    from roadworthy.serving.engine.local import LocalEngine
     from roadworthy.serving.server import serve as serve
 
 
@@ -20,9 +20,11 @@ def deploy(model: Any, output: Path | str, **options: Any) -> Deployment:
     return deployment
 
 
-def load(bundle: Any, *, threads: int | None = None) -> Model:
-    """``bundle`` (its path, or what ``deploy`` gave) opened on this host, ready to answer: see ``serving.engine.model.Model.open``."""
-    model: Model = importlib.import_module("roadworthy.serving.engine.model").Model.open(getattr(bundle, "bundle", bundle), threads=threads)
+def load(bundle: Any, *, threads: int | None = None) -> LocalEngine:
+    """``bundle`` (its path, or what ``deploy`` gave) opened on this host, ready to answer: see ``serving.engine.local.LocalEngine``."""
+    model: LocalEngine = importlib.import_module("roadworthy.serving.engine.local").LocalEngine(
+        getattr(bundle, "bundle", bundle), threads=threads
+    )
     return model
 
 

@@ -12,7 +12,7 @@ from roadworthy.build.benchmark import Today
 from roadworthy.cli import console
 from roadworthy.cli.check import Checkup
 from roadworthy.core.evidence import Interval
-from roadworthy.serving.engine.model import GoldenCheck
+from roadworthy.serving.engine.golden_check import GoldenCheck
 from support.models import certificates, comparisons
 from support.models.bundles import other_host
 

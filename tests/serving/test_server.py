@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import pytest
 
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from support.models import bundles
 from support.servers.serving import LABELS, Server, binary_request, in_flight, json_request, leaving, outputs_of, write_echo
 from support.waiting import HANG_SECONDS, until
@@ -31,7 +31,7 @@ def slow(seconds: float, count: int = 1) -> dict[str, object]:
 
 def test_several_bundles_from_start_to_sigterm(serve: Serve, null_bundle: Path, picture_bundle: Path, png: bytes) -> None:
     server = serve(null_bundle, picture_bundle)
-    with server.client() as client, Model.open(null_bundle) as model:
+    with server.client() as client, LocalEngine(null_bundle) as model:
         x = np.random.default_rng(2).random((5, 12)).astype(np.float32)
         want = model(x).outputs["y"]
         body, headers = binary_request({"x": x}, parameters={"binary_data_output": True})
@@ -339,7 +339,7 @@ def test_the_door_of_the_package_is_the_server(null_bundle: Path) -> None:
     """``rw.serve`` shares its name with the package; both orders of import must leave it callable."""
     import subprocess
 
-    for first in ("", "import roadworthy.serving.engine.model;"):
+    for first in ("", "import roadworthy.serving.engine.local;"):
         script = f"{first}import roadworthy as rw\ntry: rw.serve([])\nexcept rw.core.errors.UsageError as problem: print(problem)"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert "nothing to serve" in done.stdout

@@ -123,9 +123,11 @@ def _duration(context: click.Context, option: click.Parameter, value: str) -> fl
 
 def _limits(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
     """Each ``NAME=VALUE`` in place of a default."""
-    from roadworthy.serving.limits import Limits
+    from roadworthy.serving.limits import ServerLimits
 
-    known: dict[str, type[int] | type[float]] = {field.name: int if isinstance(field.default, int) else float for field in fields(Limits)}
+    known: dict[str, type[int] | type[float]] = {
+        field.name: int if isinstance(field.default, int) else float for field in fields(ServerLimits)
+    }
     chosen: dict[str, Any] = {}
     for name, _, value in (text.partition("=") for text in values):
         try:
@@ -136,7 +138,7 @@ def _limits(context: click.Context, option: click.Parameter, values: tuple[str, 
             raise click.BadParameter(f"{name} takes {'a whole number' if known[name] is int else 'a number'}, not {value!r}") from None
         if not 0 < chosen[name] < 2**53:
             raise click.BadParameter(f"{name} has to be more than nothing, not {value!r}")
-    return Limits(**chosen)
+    return ServerLimits(**chosen)
 
 
 def _names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -310,10 +312,10 @@ def check(bundle: Path, as_json: bool) -> None:
 def predict(bundle: Path, files: tuple[Path, ...], as_json: bool) -> None:
     """Answer images, .npy or .npz files, or any file for a model that takes bytes."""
     from roadworthy.cli import console
-    from roadworthy.serving.engine.model import Model
+    from roadworthy.serving.engine.local import LocalEngine
     from roadworthy.serving.engine.predict import predict_file
 
-    with Model.open(bundle) as model:
+    with LocalEngine(bundle) as model:
         console.show_predictions([predict_file(model, file) for file in files], as_json=as_json)
 
 

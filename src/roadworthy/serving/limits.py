@@ -8,7 +8,7 @@ MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServerLimits:
     """Sizes in bytes, times in seconds. docs/serving.md explains each in one table.
 
     ``head`` is the request line with its headers; ``body`` also bounds what a compressed body unpacks to, and a gRPC message.
@@ -35,4 +35,4 @@ class Limits:
     drain_seconds: float = 30.0
 
 
-DEFAULT = Limits()
+DEFAULT = ServerLimits()

@@ -16,14 +16,14 @@ import uvloop
 
 from roadworthy.core.errors import UsageError
 from roadworthy.serving.engine.open_bundle import described
-from roadworthy.serving.limits import DEFAULT, Limits
+from roadworthy.serving.limits import DEFAULT, ServerLimits
 from roadworthy.serving.observability import logs
 from roadworthy.serving.registry import repository
 from roadworthy.serving.settings import Settings
 from roadworthy.serving.transports import grpc
 from roadworthy.serving.transports.http import listeners as http_listeners
 from roadworthy.serving.workers import os_process
-from roadworthy.serving.workers.model_manager import Fleet, only_missing
+from roadworthy.serving.workers.model_manager import ModelManager, only_missing
 from roadworthy.serving.workers.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ LOG = logging.getLogger(__name__)
 
 
 def serve(
-    bundles: Sequence[Path | str], *, host: str = "127.0.0.1", port: int = 8000, threads: int | None = None, limits: Limits = DEFAULT
+    bundles: Sequence[Path | str], *, host: str = "127.0.0.1", port: int = 8000, threads: int | None = None, limits: ServerLimits = DEFAULT
 ) -> None:
     """Serve ``bundles``, each a bundle or a directory of them, until SIGTERM or SIGINT; see ``serve_as``."""
     serve_as(Settings(sources=tuple(map(str, bundles)), host=host, port=port, threads=threads, limits=limits))
@@ -71,7 +71,7 @@ def serve_as(settings: Settings) -> None:
             grpc_port = stack.enter_context(http_listeners.reserve(settings.host, settings.grpc_port)).getsockname()[1]
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
 
-        def announce(fleet: Fleet) -> None:
+        def announce(fleet: ModelManager) -> None:
             urls = [http_listeners.url(listener, settings.certificate is not None) for listener in listeners]
             _announce(fleet, settings, urls, grpc_port)
 
@@ -79,12 +79,16 @@ def serve_as(settings: Settings) -> None:
 
 
 async def _serve(
-    settings: Settings, listeners: Sequence[socket.socket], grpc_port: int | None, traces: Traces | None, announce: Callable[[Fleet], None]
+    settings: Settings,
+    listeners: Sequence[socket.socket],
+    grpc_port: int | None,
+    traces: Traces | None,
+    announce: Callable[[ModelManager], None],
 ) -> None:
     await Supervisor(settings, grpc_port, traces).run(listeners, announce)
 
 
-def _announce(fleet: Fleet, settings: Settings, urls: Sequence[str], grpc_port: int | None) -> None:
+def _announce(fleet: ModelManager, settings: Settings, urls: Sequence[str], grpc_port: int | None) -> None:
     for problem in fleet.failures:
         print(f"not served: {problem.message}", file=sys.stderr, flush=True)
     ready = [(served, version) for served, version in fleet.catalogue if version.state == "ready"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from roadworthy.core.host import usable_cores
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 
 MOST_WORKERS = 8
 
@@ -43,7 +43,7 @@ class Settings:
     log_requests: bool = False
     draft_jpeg: bool = False
     traces: str | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: ServerLimits = field(default_factory=ServerLimits)
 
     @property
     def processes(self) -> int:

@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from roadworthy.core.errors import Forbidden, TooLarge, Unauthenticated, Unavailable
-from roadworthy.serving.engine.model import Model
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.engine.local import LocalEngine
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.protocols import Call, TooSlow
 from roadworthy.serving.protocols.torchserve import forms
 from roadworthy.serving.protocols.torchserve.http import TorchServe
@@ -76,7 +76,7 @@ def ask(
     with asyncio.Runner() as runner, ExitStack() as stack:
 
         async def entered() -> TorchServe:
-            return TorchServe(stack.enter_context(opened(*bundles, limits=Limits(depth=8))))
+            return TorchServe(stack.enter_context(opened(*bundles, limits=ServerLimits(depth=8))))
 
         yield Ask(runner.run(entered()), runner)
 
@@ -107,7 +107,7 @@ def multipart(**fields: bytes | tuple[str, bytes, str]) -> tuple[bytes, str]:
 @pytest.fixture(scope="module")
 def by_label(picture_bundle: Path, png: bytes) -> dict[str, float]:
     """What the model itself says of the image."""
-    with Model.open(picture_bundle) as model:
+    with LocalEngine(picture_bundle) as model:
         (row,) = model(png).ranked
     return {ranked.label: ranked.score for ranked in row}
 
@@ -186,7 +186,7 @@ def test_two_classes_of_one_name_give_the_better_one() -> None:
 
 
 def test_tensors_in_json(ask: Ask, null_bundle: Path) -> None:
-    with Model.open(null_bundle) as model:
+    with LocalEngine(null_bundle) as model:
         want = model(X).outputs["y"].tolist()
     one = pytest.approx(want[0])
     both = [pytest.approx(row) for row in want]
@@ -405,7 +405,7 @@ def test_before_there_is_a_model(null_bundle: Path) -> None:
         with opened(null_bundle) as plane:
             protocol = TorchServe(plane)
             plane.opened = False
-            plane.route(Catalogue())
+            plane.catalogue = Catalogue()
             reply = await protocol.handle(Call("GET", "/ping", {}))
             assert (reply.status, json.loads(reply.body)) == (503, {"status": "Unhealthy"})
             for method, path in (("POST", "/predictions/m"), ("POST", "/invocations"), ("GET", "/models"), ("GET", "/models/m")):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from roadworthy.core.errors import BundleError, Forbidden, UnknownModel, UsageError
-from roadworthy.serving.registry.repository import Found, digest, locate, newest, refuse_twins, scan
+from roadworthy.serving.registry.repository import FoundBundle, digest, locate, newest, refuse_twins, scan
 from support.models import bundles
 
 
@@ -24,7 +24,7 @@ def models(tmp_path: Path, null_bundle: Path) -> Path:
     return root
 
 
-def named(found: Sequence[Found]) -> list[tuple[str, str]]:
+def named(found: Sequence[FoundBundle]) -> list[tuple[str, str]]:
     return [(one.name, one.version) for one in found]
 
 

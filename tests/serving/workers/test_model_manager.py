@@ -11,17 +11,18 @@ from pathlib import Path
 import pytest
 
 from roadworthy.core.errors import BundleError, EnvironmentFault, RoadworthyError, StepFailed
-from roadworthy.serving.engine.batch_plan import Plan
+from roadworthy.serving.engine.batch_plan import BatchPlan
+from roadworthy.serving.engine.open_messages import OpenVersion, VersionOpened
 from roadworthy.serving.registry.catalogue import Version
 from roadworthy.serving.registry.commands import Load, Scale, SetDefault, Unload
 from roadworthy.serving.settings import Settings
 from roadworthy.serving.workers import model_manager as fleets
-from roadworthy.serving.workers.ipc import Body, Channel, Done, Forget, Gone, Open, Opened, Route
-from roadworthy.serving.workers.model_manager import Fleet
+from roadworthy.serving.workers.ipc import Body, Channel, ChannelClosed, DiscardVersion, Done, UpdateCatalogue
+from roadworthy.serving.workers.model_manager import ModelManager
 from support.models import bundles
 from support.waiting import HANG_SECONDS
 
-OPENED = Opened(Plan(1, 2, 4), "digest")
+OPENED = VersionOpened(BatchPlan(1, 2, 4), "digest")
 
 
 @dataclass
@@ -44,13 +45,13 @@ class Stage:
 
     async def answer(self, body: Body) -> Body:
         self.heard.append(body)
-        if self.hangs and isinstance(body, Open):
+        if self.hangs and isinstance(body, OpenVersion):
             await asyncio.Event().wait()
         if (problem := self.fails.get(type(body))) is not None:
-            if isinstance(problem, Gone):
+            if isinstance(problem, ChannelClosed):
                 self._there.close()
             raise problem
-        return OPENED if isinstance(body, Open) else Done()
+        return OPENED if isinstance(body, OpenVersion) else Done()
 
     def end(self) -> None:
         self._there.close()
@@ -58,11 +59,11 @@ class Stage:
     @property
     def routed(self) -> dict[str, str]:
         """The states of the versions by the last route that it heard."""
-        route = [body for body in self.heard if isinstance(body, Route)][-1]
+        route = [body for body in self.heard if isinstance(body, UpdateCatalogue)][-1]
         return {version.version: version.state for _, version in route.catalogue}
 
-    def opened(self) -> list[Open]:
-        return [body for body in self.heard if isinstance(body, Open)]
+    def opened(self) -> list[OpenVersion]:
+        return [body for body in self.heard if isinstance(body, OpenVersion)]
 
 
 @dataclass
@@ -74,14 +75,16 @@ class Troupe:
     proof: Exception | None = None
     up: list[Stage] | None = None
 
-    async def start(self) -> Fleet:
+    async def start(self) -> ModelManager:
         for stage in self.stages:
             await stage.start()
         self.up = list(self.stages) if self.up is None else self.up
-        self.fleet = Fleet(Settings(sources=(str(self.root),), versions=0), lambda: [stage.channel for stage in self.up or ()], self.prove)
+        self.fleet = ModelManager(
+            Settings(sources=(str(self.root),), versions=0), lambda: [stage.channel for stage in self.up or ()], self.prove
+        )
         return self.fleet
 
-    async def prove(self, wanted: Open) -> Opened:
+    async def prove(self, wanted: OpenVersion) -> VersionOpened:
         if self.proof is not None:
             raise self.proof
         return OPENED
@@ -101,7 +104,7 @@ def troupe(tmp_path: Path) -> Troupe:
     return Troupe(tmp_path)
 
 
-def play(troupe: Troupe, body: Callable[[Fleet], Awaitable[None]]) -> None:
+def play(troupe: Troupe, body: Callable[[ModelManager], Awaitable[None]]) -> None:
     async def main() -> None:
         fleet = await troupe.start()
         async with asyncio.timeout(HANG_SECONDS):
@@ -114,7 +117,7 @@ def play(troupe: Troupe, body: Callable[[Fleet], Awaitable[None]]) -> None:
 
 
 def test_all_open_by_the_plan_that_one_measured_and_route_alike(troupe: Troupe) -> None:
-    async def body(fleet: Fleet) -> None:
+    async def body(fleet: ModelManager) -> None:
         await fleet.open_all()
         first, second = troupe.stages
         assert [(one.version, one.plan) for one in first.opened()] == [("1", None), ("2", None)]
@@ -128,13 +131,13 @@ def test_all_open_by_the_plan_that_one_measured_and_route_alike(troupe: Troupe) 
 
 
 def test_one_worker_that_cannot_scale_leaves_all_as_they_were(troupe: Troupe) -> None:
-    async def body(fleet: Fleet) -> None:
+    async def body(fleet: ModelManager) -> None:
         await fleet.open_all()
-        troupe.stages[1].fails[Open] = StepFailed("no memory for so many")
+        troupe.stages[1].fails[OpenVersion] = StepFailed("no memory for so many")
         with pytest.raises(StepFailed, match="no memory"):
             await fleet.carry_out(Scale(name="linear", instances=8, version="1"))
         for stage in troupe.stages:
-            assert stage.heard[-1] == Forget("linear", "1"), "what some opened must not join with the next route"
+            assert stage.heard[-1] == DiscardVersion("linear", "1"), "what some opened must not join with the next route"
         assert fleet.plan("linear", "1") == OPENED.plan and troupe.version("1").instances == 1
         troupe.stages[1].fails.clear()
         await fleet.carry_out(Scale(name="linear", instances=8, version="1"))
@@ -144,9 +147,9 @@ def test_one_worker_that_cannot_scale_leaves_all_as_they_were(troupe: Troupe) ->
 
 
 def test_a_worker_that_ends_meanwhile_stops_neither_scaling_nor_loading(troupe: Troupe) -> None:
-    async def body(fleet: Fleet) -> None:
+    async def body(fleet: ModelManager) -> None:
         await fleet.open_all()
-        troupe.stages[1].fails[Open] = Gone("it fell")
+        troupe.stages[1].fails[OpenVersion] = ChannelClosed("it fell")
         await fleet.carry_out(Scale(name="linear", instances=4, version="1"))
         assert troupe.version("1").instances == 2
         await fleet.carry_out(Load(name="linear", version="2"))
@@ -159,7 +162,7 @@ def test_a_worker_that_ends_meanwhile_stops_neither_scaling_nor_loading(troupe: 
     "problem", [BundleError("it lies"), EnvironmentFault("no process"), OSError("too many files"), KeyError("a fault of ours")]
 )
 def test_a_version_that_did_not_load_is_not_said_to_be_loading(troupe: Troupe, problem: Exception) -> None:
-    async def body(fleet: Fleet) -> None:
+    async def body(fleet: ModelManager) -> None:
         fleet.opened, troupe.proof = True, problem
         with pytest.raises(type(problem)):
             await fleet.carry_out(Load(name="linear"))
@@ -176,23 +179,23 @@ def test_a_version_that_did_not_load_is_not_said_to_be_loading(troupe: Troupe, p
 def test_a_worker_that_never_ends_opening_is_let_go(troupe: Troupe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleets, "OPENING_SECONDS", 0.2)
 
-    async def body(fleet: Fleet) -> None:
+    async def body(fleet: ModelManager) -> None:
         await fleet.open_all()
         troupe.stages[1].hangs = True
         await fleet.carry_out(Load(name="linear", version="2"))
         assert troupe.version("2").state == "ready"
-        with pytest.raises(Gone):
+        with pytest.raises(ChannelClosed):
             await troupe.stages[1].channel.ask(Done())
 
     play(troupe, body)
 
 
 def test_a_worker_that_does_not_route_is_let_go(troupe: Troupe) -> None:
-    async def body(fleet: Fleet) -> None:
+    async def body(fleet: ModelManager) -> None:
         await fleet.open_all()
-        troupe.stages[1].fails[Route] = StepFailed("a fault of ours")
+        troupe.stages[1].fails[UpdateCatalogue] = StepFailed("a fault of ours")
         await fleet.carry_out(SetDefault(name="linear", version="1"))
-        with pytest.raises(Gone):
+        with pytest.raises(ChannelClosed):
             await troupe.stages[1].channel.ask(Done())
         assert await troupe.stages[0].channel.ask(Done()) == Done()
 
@@ -202,7 +205,7 @@ def test_a_worker_that_does_not_route_is_let_go(troupe: Troupe) -> None:
 def test_what_is_proven_while_nobody_is_up_waits_for_the_next_worker(troupe: Troupe) -> None:
     troupe.up = []
 
-    async def body(fleet: Fleet) -> None:
+    async def body(fleet: ModelManager) -> None:
         await fleet.open_all()
         assert not fleet.failures
         await fleet.catch_up(troupe.stages[0].channel)
@@ -216,10 +219,10 @@ def test_what_is_proven_while_nobody_is_up_waits_for_the_next_worker(troupe: Tro
 
 
 def test_a_bundle_that_is_gone_keeps_a_new_worker_out_only_while_others_have_it(troupe: Troupe) -> None:
-    troupe.stages[1].fails[Open] = BundleError("its file is gone")
+    troupe.stages[1].fails[OpenVersion] = BundleError("its file is gone")
     troupe.up = [troupe.stages[0]]
 
-    async def body(fleet: Fleet) -> None:
+    async def body(fleet: ModelManager) -> None:
         await fleet.open_all()
         with pytest.raises(BundleError, match="gone"):
             await fleet.catch_up(troupe.stages[1].channel)
@@ -233,13 +236,13 @@ def test_a_bundle_that_is_gone_keeps_a_new_worker_out_only_while_others_have_it(
 
 
 def test_a_worker_that_falls_while_it_catches_up_says_so(troupe: Troupe) -> None:
-    troupe.stages[1].fails[Open] = Gone("it fell")
+    troupe.stages[1].fails[OpenVersion] = ChannelClosed("it fell")
     troupe.up = [troupe.stages[0]]
 
-    async def body(fleet: Fleet) -> None:
+    async def body(fleet: ModelManager) -> None:
         await fleet.open_all()
         troupe.up = []
-        with pytest.raises(Gone):
+        with pytest.raises(ChannelClosed):
             await fleet.catch_up(troupe.stages[1].channel)
         assert troupe.version("1").state == "ready", "the bundle is not to blame"
 
@@ -250,11 +253,11 @@ def test_a_worker_that_comes_while_a_bundle_proves_itself_waits_for_nothing_and_
     troupe.up = [troupe.stages[0]]
     proving = asyncio.Event()
 
-    async def prove(wanted: Open) -> Opened:
+    async def prove(wanted: OpenVersion) -> VersionOpened:
         await proving.wait()
         return OPENED
 
-    async def body(fleet: Fleet) -> None:
+    async def body(fleet: ModelManager) -> None:
         await fleet.carry_out(Load(name="linear", version="1"))
         fleet.opened, fleet._prove = True, prove
         loading = asyncio.create_task(fleet.carry_out(Load(name="linear", version="2")))
@@ -275,7 +278,7 @@ def test_a_worker_that_comes_while_a_bundle_proves_itself_waits_for_nothing_and_
 def test_no_command_comes_between_a_worker_and_the_versions_that_it_opens(troupe: Troupe, command: Unload | Scale) -> None:
     troupe.up = [troupe.stages[0]]
 
-    async def body(fleet: Fleet) -> None:
+    async def body(fleet: ModelManager) -> None:
         await fleet.open_all()
         new = troupe.stages[1]
 

@@ -11,28 +11,29 @@ from pathlib import Path
 import pytest
 
 from roadworthy.core.errors import EnvironmentFault
-from roadworthy.serving.engine.batch_plan import Plan
+from roadworthy.serving.engine.batch_plan import BatchPlan
 from roadworthy.serving.engine.counters import Counters
+from roadworthy.serving.engine.open_messages import OpenVersion, VersionOpened
 from roadworthy.serving.registry.catalogue import Catalogue
 from roadworthy.serving.registry.commands import AnyCommand, Load
 from roadworthy.serving.settings import Settings
 from roadworthy.serving.workers import supervisor as supervisors
 from roadworthy.serving.workers import worker_process as members
-from roadworthy.serving.workers.ipc import Beat, Body, Done, Open, Opened
+from roadworthy.serving.workers.ipc import Body, Done, Heartbeat
 from roadworthy.serving.workers.supervisor import Supervisor
-from roadworthy.serving.workers.worker_process import Member
+from roadworthy.serving.workers.worker_process import WorkerProcess
 from support.models import bundles
 from support.waiting import HANG_SECONDS
 
 
-async def nobody(member: Member, body: Body) -> Body:
+async def nobody(member: WorkerProcess, body: Body) -> Body:
     raise AssertionError(f"nobody should ask {body}")
 
 
 @contextmanager
-def member(settings: Settings) -> Iterator[Member]:
+def member(settings: Settings) -> Iterator[WorkerProcess]:
     """A worker's process that nobody talks to yet."""
-    one = Member(settings, 0, None, nobody)
+    one = WorkerProcess(settings, 0, None, nobody)
     try:
         yield one
     finally:
@@ -55,8 +56,8 @@ def test_what_made_a_worker_sick_is_not_forgotten() -> None:
 
     async def body() -> None:
         with member(Settings(sources=())) as one:
-            assert await one._answer(Beat(Counters(), "a call hangs"), nobody) == Done()
-            await one._answer(Beat(Counters()), nobody)
+            assert await one._answer(Heartbeat(Counters(), "a call hangs"), nobody) == Done()
+            await one._answer(Heartbeat(Counters()), nobody)
             assert one.sick == "a call hangs"
 
     run(body())
@@ -137,9 +138,9 @@ def test_a_command_goes_on_though_whoever_gave_it_has_gone(tmp_path: Path, monke
         supervisor = Supervisor(Settings(sources=(str(tmp_path),)), None)
         proving = asyncio.Event()
 
-        async def prove(wanted: Open) -> Opened:
+        async def prove(wanted: OpenVersion) -> VersionOpened:
             await proving.wait()
-            return Opened(Plan(), "digest")
+            return VersionOpened(BatchPlan(), "digest")
 
         monkeypatch.setattr(supervisor.fleet, "_prove", prove)
         carry: Callable[[AnyCommand], Awaitable[None]] = supervisor._carry_out

@@ -15,7 +15,7 @@ import uvloop
 from roadworthy.core.errors import InvalidRequest, RequestError, Unavailable
 from roadworthy.serving.engine.counters import Counters
 from roadworthy.serving.engine.dataplane import DataPlane
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.observability.logs import RequestLog
 from roadworthy.serving.protocols import Call, Protocol, Reply, Right
 from roadworthy.serving.registry.commands import AnyCommand
@@ -87,7 +87,7 @@ class Listening:
     def __init__(
         self,
         *,
-        limits: Limits | None = None,
+        limits: ServerLimits | None = None,
         protocols: Sequence[Protocol] | None = None,
         access: Access = EVERYBODY,
         rights: frozenset[Right] = EVERY_RIGHT,
@@ -97,7 +97,7 @@ class Listening:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.protocol = Rehearsal()
-        self.limits = limits or Limits()
+        self.limits = limits or ServerLimits()
         self.counters = Counters()
         self._options: dict[str, Any] = {
             "access": access,

@@ -10,7 +10,7 @@ import numpy as np
 
 from roadworthy.core.errors import DataError, InvalidRequest
 from roadworthy.core.types import Array
-from roadworthy.serving.engine.model import Model, Prediction
+from roadworthy.serving.engine.local import LocalEngine, Prediction
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class FilePrediction:
     prediction: Prediction
 
 
-def predict_file(model: Model, file: Path) -> FilePrediction:
+def predict_file(model: LocalEngine, file: Path) -> FilePrediction:
     """The answer to an image, to an ``.npy`` for a model of one input, or to an ``.npz`` of arrays named like the inputs.
 
     An ``.npz`` with a single array under another name will do for a model of one input; where the model takes byte strings,
@@ -53,7 +53,7 @@ def _numpy(file: Path) -> dict[str, Array]:
         raise DataError(f"{file} cannot be read as NumPy arrays: {problem}") from problem
 
 
-def _by_input(model: Model, arrays: dict[str, Array]) -> dict[str, Array]:
+def _by_input(model: LocalEngine, arrays: dict[str, Array]) -> dict[str, Array]:
     if len(arrays) == 1 and len(model.signature.inputs) == 1:
         return {model.signature.inputs[0].name: next(iter(arrays.values()))}
     return arrays

@@ -20,7 +20,7 @@ MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundBundle:
     """One bundle, by the name and the version that it is served under; ``stamp`` changes when the bundle is replaced."""
 
     name: str
@@ -29,12 +29,12 @@ class Found:
     stamp: tuple[int, int]
 
 
-class _Named(msgspec.Struct):
+class _ManifestNames(msgspec.Struct):
     name: str
     version: str
 
 
-def scan(sources: Sequence[Path]) -> tuple[Found, ...]:
+def scan(sources: Sequence[Path]) -> tuple[FoundBundle, ...]:
     """Every bundle at ``sources``, each of them a bundle or a directory of these, by name and then oldest first.
 
     In a directory, ``NAME/VERSION/manifest.json`` goes by its folders' names, and ``FOLDER/manifest.json`` by what it says itself. A bundle
@@ -57,16 +57,16 @@ def refuse_twins(sources: Sequence[Path]) -> None:
                 )
 
 
-def newest(found: Sequence[Found], count: int) -> tuple[Found, ...]:
+def newest(found: Sequence[FoundBundle], count: int) -> tuple[FoundBundle, ...]:
     """The ``count`` newest versions of every model, all for 0."""
-    kept: list[Found] = []
+    kept: list[FoundBundle] = []
     for name in dict.fromkeys(one.name for one in found):
         versions = [one for one in found if one.name == name]
         kept.extend(versions[-count:] if count else versions)
     return tuple(kept)
 
 
-def locate(sources: Sequence[Path], name: str, version: str | None, path: str | None) -> tuple[Found, ...]:
+def locate(sources: Sequence[Path], name: str, version: str | None, path: str | None) -> tuple[FoundBundle, ...]:
     """The bundles that a client means, oldest first; raises UnknownModel, or Forbidden for a ``path`` outside of ``sources``.
 
     A client may only name what lies inside the directories that the server was started with, links followed.
@@ -103,7 +103,7 @@ def _inside(sources: Sequence[Path], path: str) -> Path:
     raise Forbidden(f"{path} does not lie inside the directories that this server was started with")
 
 
-def _scan(source: Path, named: str | None = None) -> Iterator[Found]:
+def _scan(source: Path, named: str | None = None) -> Iterator[FoundBundle]:
     if (source / MANIFEST).is_file():
         # A client that names one version's folder means that version.
         yield _found(source, named, source.name if named and source.name.isdecimal() else None)
@@ -146,11 +146,11 @@ def _say_unnamed(folder: Path) -> None:
     LOG.warning("%a is not served: the folder's name is not UTF-8, so that no client can name it; rename it", str(folder))
 
 
-def _found(path: Path, name: str | None, version: str | None = None) -> Found:
+def _found(path: Path, name: str | None, version: str | None = None) -> FoundBundle:
     try:
         stat = (path / MANIFEST).stat()
         stamp = stat.st_ino, stat.st_mtime_ns
-        said = msgspec.json.decode((path / MANIFEST).read_bytes(), type=_Named)
+        said = msgspec.json.decode((path / MANIFEST).read_bytes(), type=_ManifestNames)
     except (OSError, ValueError, RecursionError):
-        stamp, said = (0, 0), _Named(path.name.removesuffix(".bundle"), "1")
-    return Found(name or said.name, version or said.version, path, stamp)
+        stamp, said = (0, 0), _ManifestNames(path.name.removesuffix(".bundle"), "1")
+    return FoundBundle(name or said.name, version or said.version, path, stamp)

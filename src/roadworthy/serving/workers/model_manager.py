@@ -11,12 +11,13 @@ from pathlib import Path
 import msgspec
 
 from roadworthy.core.errors import BackendMissing, BundleError, Conflict, InvalidRequest, RoadworthyError, Unavailable, UnknownModel
-from roadworthy.serving.engine.batch_plan import Plan
+from roadworthy.serving.engine.batch_plan import BatchPlan
+from roadworthy.serving.engine.open_messages import OpenVersion, VersionOpened
 from roadworthy.serving.registry import commands, repository
-from roadworthy.serving.registry.catalogue import Canary, Catalogue, Served, State, Version, order
-from roadworthy.serving.registry.repository import Found
+from roadworthy.serving.registry.catalogue import Canary, Catalogue, Served, Version, VersionState, order
+from roadworthy.serving.registry.repository import FoundBundle
 from roadworthy.serving.settings import Settings
-from roadworthy.serving.workers.ipc import Body, Channel, Forget, Gone, Open, Opened, Route
+from roadworthy.serving.workers.ipc import Body, Channel, ChannelClosed, DiscardVersion, UpdateCatalogue
 
 LOG = logging.getLogger(__name__)
 
@@ -29,11 +30,11 @@ MOST_INSTANCES = 64
 Workers = Callable[[], Sequence[Channel]]
 """The workers that are up at this moment."""
 
-Prover = Callable[[Open], Awaitable[Opened]]
+Prover = Callable[[OpenVersion], Awaitable[VersionOpened]]
 """Opens a bundle in a process that answers nobody, so that one that crashes, hangs or eats its opener takes no request with it."""
 
 
-class Fleet:
+class ModelManager:
     """What is served, everywhere alike. One command at a time; its errors are the client's answer."""
 
     def __init__(self, settings: Settings, workers: Workers, prover: Prover) -> None:
@@ -48,7 +49,7 @@ class Fleet:
         self._joining = asyncio.Lock()
         """Held while a version is opened in the workers that are there, or a worker opens the versions that are there. Proving, which
         may take long or hang, holds up the next command, but no worker that is to take another's place."""
-        self._plans: dict[tuple[str, str], tuple[Plan, str]] = {}
+        self._plans: dict[tuple[str, str], tuple[BatchPlan, str]] = {}
         self._stamps: dict[tuple[str, str], tuple[int, int]] = {}
         self._gone: set[tuple[str, str]] = set()
         """What clients unloaded: watching the directory must not bring it back."""
@@ -69,7 +70,7 @@ class Fleet:
         async with self._lock:
             found = {(one.name, one.version): one for one in self._wanted()}
             for key, one in found.items():
-                if key not in self._gone and (self._stamps.get(key) != one.stamp or self._state(*key) == "unloaded"):
+                if key not in self._gone and (self._stamps.get(key) != one.stamp or self._state(*key) == VersionState.UNLOADED):
                     try:
                         await self._load(one)
                     except RoadworthyError as problem:
@@ -114,29 +115,31 @@ class Fleet:
         """
         async with self._joining:
             for served, version in self.catalogue:
-                if version.state == "ready":
+                if version.state == VersionState.READY:
                     plan, digest = self._plans[served.name, version.version]
                     try:
-                        await _ask(worker, Open(name=served.name, version=version.version, path=version.path, plan=plan, digest=digest))
-                    except Gone:
+                        await _ask(
+                            worker, OpenVersion(name=served.name, version=version.version, path=version.path, plan=plan, digest=digest)
+                        )
+                    except ChannelClosed:
                         raise
                     except RoadworthyError as problem:
                         if self._workers():
                             raise
                         LOG.error("%s version %s is not served any more: %s", served.name, version.version, problem.message)
-                        await self._give_up(served.name, version.version, "failed", problem.message)
-            await worker.ask(Route(self.catalogue, self.opened))
+                        await self._give_up(served.name, version.version, VersionState.FAILED, problem.message)
+            await worker.ask(UpdateCatalogue(self.catalogue, self.opened))
 
-    def _state(self, name: str, version: str) -> State | None:
+    def _state(self, name: str, version: str) -> VersionState | None:
         served = self.catalogue.find(name)
         known = served.version(version) if served else None
         return known.state if known else None
 
-    def plan(self, name: str, version: str) -> Plan:
+    def plan(self, name: str, version: str) -> BatchPlan:
         """How that version uses each worker."""
         return self._plans[name, version][0]
 
-    def _wanted(self) -> tuple[Found, ...]:
+    def _wanted(self) -> tuple[FoundBundle, ...]:
         """Bundles that were named one by one are all served; of those in directories, the newest."""
         named = tuple(source for source in self._sources if (source / repository.MANIFEST).is_file())
         folders = tuple(source for source in self._sources if source not in named)
@@ -144,13 +147,13 @@ class Fleet:
 
     # Loading: proven aside, opened everywhere, then let in everywhere
 
-    async def _load(self, found: Found, *, replaces: bool = True) -> None:
+    async def _load(self, found: FoundBundle, *, replaces: bool = True) -> None:
         before = self.catalogue.find(found.name) or Served(name=found.name)
         was = before.version(found.version)
         self._stamps[found.name, found.version] = found.stamp
-        if was is None or was.state != "ready":
-            await self._route(before.holding(_version(found, "loading")))
-        wanted = Open(name=found.name, version=found.version, path=str(found.path))
+        if was is None or was.state != VersionState.READY:
+            await self._route(before.holding(_version(found, VersionState.LOADING)))
+        wanted = OpenVersion(name=found.name, version=found.version, path=str(found.path))
         try:
             proven = await self._prove(wanted) if self.opened or not self._workers() else None
             async with self._joining:
@@ -158,18 +161,18 @@ class Fleet:
                 for note in notes:
                     LOG.warning("%s: %s", found.name, note)
                 self._plans[found.name, found.version] = plan, digest
-                ready = _version(found, "ready")
+                ready = _version(found, VersionState.READY)
                 ready = msgspec.structs.replace(ready, instances=plan.instances, threads=plan.threads, batch=plan.batch)
                 served = (self.catalogue.find(found.name) or before).holding(ready)
                 await self._route(self._without_old(served, found.version) if replaces else served)
         except Exception as problem:
             # Whatever it was, a version that is not loading any more must not be said to be.
-            if was is None or was.state != "ready":
+            if was is None or was.state != VersionState.READY:
                 reason = problem.message if isinstance(problem, RoadworthyError) else type(problem).__name__
-                await self._route((self.catalogue.find(found.name) or before).holding(_version(found, "failed", reason)))
+                await self._route((self.catalogue.find(found.name) or before).holding(_version(found, VersionState.FAILED, reason)))
             raise
 
-    async def _open_everywhere(self, wanted: Open, proven: Opened | None) -> tuple[Plan, str, tuple[str, ...]]:
+    async def _open_everywhere(self, wanted: OpenVersion, proven: VersionOpened | None) -> tuple[BatchPlan, str, tuple[str, ...]]:
         rest = list(self._workers())
         if proven is not None:
             # While no worker is up the next one will catch up.
@@ -181,22 +184,22 @@ class Fleet:
             first = rest.pop(0)
             try:
                 answer = await _ask(first, wanted)
-            except Gone:
+            except ChannelClosed:
                 raise Conflict(f"{wanted.path} ended the process that opened it") from None
-            assert isinstance(answer, Opened)
+            assert isinstance(answer, VersionOpened)
             opened = answer
         same = msgspec.structs.replace(wanted, plan=opened.plan, digest=opened.digest)
         await self._open_on(rest, same)
         return opened.plan, opened.digest, opened.notes
 
-    async def _open_on(self, workers: Sequence[Channel], wanted: Open) -> tuple[str, ...]:
+    async def _open_on(self, workers: Sequence[Channel], wanted: OpenVersion) -> tuple[str, ...]:
         """On all of them or on none, and what they note; one that ends meanwhile catches up when it is replaced."""
         outcomes = await asyncio.gather(*(_ask(worker, wanted) for worker in workers), return_exceptions=True)
-        problems = [one for one in outcomes if isinstance(one, BaseException) and not isinstance(one, Gone)]
+        problems = [one for one in outcomes if isinstance(one, BaseException) and not isinstance(one, ChannelClosed)]
         if problems:
-            await self._tell(Forget(wanted.name, wanted.version))
+            await self._tell(DiscardVersion(wanted.name, wanted.version))
             raise problems[0]
-        return tuple(dict.fromkeys(note for one in outcomes if isinstance(one, Opened) for note in one.notes))
+        return tuple(dict.fromkeys(note for one in outcomes if isinstance(one, VersionOpened) for note in one.notes))
 
     def _without_old(self, served: Served, loaded: str) -> Served:
         """Versions older than the one just ``loaded`` go, beyond as many as are wanted, unless something still points at them."""
@@ -207,7 +210,7 @@ class Fleet:
         older = [version.version for version in served.ready if order(version.version) < order(loaded)]
         for version in older[: max(0, len(older) - (keep - 1))]:
             if version not in pointed:
-                served = served.moved(version, "unloaded", "a newer version took its place")
+                served = served.moved(version, VersionState.UNLOADED, "a newer version took its place")
         return served
 
     # Everything else
@@ -225,9 +228,9 @@ class Fleet:
         served = self.catalogue.find(name)
         if served is not None and served.version(version) is not None:
             async with self._joining:
-                await self._give_up(name, version, "unloaded", reason)
+                await self._give_up(name, version, VersionState.UNLOADED, reason)
 
-    async def _give_up(self, name: str, version: str, state: State, reason: str) -> None:
+    async def _give_up(self, name: str, version: str, state: VersionState, reason: str) -> None:
         served = self._served(name)
         self._plans.pop((name, version), None)
         await self._route(served.unpointed(version).moved(version, state, reason))
@@ -241,7 +244,7 @@ class Fleet:
         for one in chosen:
             known = self.catalogue.find(wanted.name)
             version = known.version(one.version) if known else None
-            if version is None or version.state != "ready" or self._stamps.get((one.name, one.version)) != one.stamp:
+            if version is None or version.state != VersionState.READY or self._stamps.get((one.name, one.version)) != one.stamp:
                 self._gone.discard((one.name, one.version))
                 await self._load(one, replaces=False)
         keep = {one.version for one in chosen}
@@ -262,7 +265,7 @@ class Fleet:
                 if each > MOST_INSTANCES:
                     raise InvalidRequest(f"{name} may have {MOST_INSTANCES * len(self._workers())} instances here, and not {instances}")
                 scaled = msgspec.structs.replace(plan, instances=each, threads=max(1, plan.threads * plan.instances // each))
-                scaling = Open(name=name, version=one, path=known.path, plan=scaled, digest=digest)
+                scaling = OpenVersion(name=name, version=one, path=known.path, plan=scaled, digest=digest)
                 for note in await self._open_on(self._workers(), scaling):
                     LOG.warning("%s: %s", name, note)
                 self._plans[name, one] = scaled, digest
@@ -297,33 +300,33 @@ class Fleet:
 
     def _ready(self, served: Served, version: str) -> Version:
         known = served.version(version)
-        if known is None or known.state != "ready":
+        if known is None or known.state != VersionState.READY:
             raise UnknownModel(f"{served.name} has no version {version!r} that answers; load it first")
         return known
 
     async def _route(self, changed: Served | None = None) -> None:
         if changed is not None:
             self.catalogue = self.catalogue.with_model(changed)
-        await self._tell(Route(self.catalogue, self.opened))
+        await self._tell(UpdateCatalogue(self.catalogue, self.opened))
 
-    async def _tell(self, body: Route | Forget) -> None:
+    async def _tell(self, body: UpdateCatalogue | DiscardVersion) -> None:
         workers = self._workers()
         outcomes = await asyncio.gather(*(worker.ask(body) for worker in workers), return_exceptions=True)
         for worker, outcome in zip(workers, outcomes, strict=True):
-            if isinstance(outcome, Exception) and not isinstance(outcome, Gone):
+            if isinstance(outcome, Exception) and not isinstance(outcome, ChannelClosed):
                 # It does not route as the others do; the one that replaces it will.
                 LOG.error("a worker did not do %s (%s) and is replaced", type(body).__name__, outcome)
                 worker.close()
 
 
-async def _ask(worker: Channel, wanted: Open) -> Body:
-    """The answer of a worker that opens bundles in time; it is let go, and Gone is raised, where it does not."""
+async def _ask(worker: Channel, wanted: OpenVersion) -> Body:
+    """The answer of a worker that opens bundles in time; it is let go, and ChannelClosed is raised, where it does not."""
     try:
         async with asyncio.timeout(OPENING_SECONDS):
             return await worker.ask(wanted)
     except TimeoutError:
         worker.close()
-        raise Gone(f"{wanted.path} was not open after {OPENING_SECONDS:.0f} s") from None
+        raise ChannelClosed(f"{wanted.path} was not open after {OPENING_SECONDS:.0f} s") from None
 
 
 def only_missing(failures: Sequence[RoadworthyError]) -> RoadworthyError:
@@ -334,5 +337,5 @@ def only_missing(failures: Sequence[RoadworthyError]) -> RoadworthyError:
     return BundleError("; ".join(problem.message for problem in failures))
 
 
-def _version(found: Found, state: State, reason: str = "") -> Version:
+def _version(found: FoundBundle, state: VersionState, reason: str = "") -> Version:
     return Version(version=found.version, path=str(found.path), state=state, reason=reason, since=time.time())

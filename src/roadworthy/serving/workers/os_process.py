@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from roadworthy.serving.engine.counters import Worker
+from roadworthy.serving.engine.counters import WorkerStats
 
 MOST_DESCRIPTORS = 65_536
 
@@ -19,7 +19,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PR_SET_PDEATHSIG = 1
 
 
-def state(connections: int) -> Worker:
+def state(connections: int) -> WorkerStats:
     """This process at this moment."""
     try:
         memory = int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
@@ -28,7 +28,7 @@ def state(connections: int) -> Worker:
         # None is left to look with: all of them are in use, and the most memory there ever was is known without.
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return Worker(
+    return WorkerStats(
         pid=os.getpid(),
         memory=memory,
         descriptors=descriptors,

@@ -15,13 +15,14 @@ from roadworthy.core.errors import Conflict, EnvironmentFault, RequestError, Roa
 from roadworthy.serving.engine import background
 from roadworthy.serving.engine.counters import Counters
 from roadworthy.serving.engine.dataplane import DataPlane
+from roadworthy.serving.engine.open_messages import OpenVersion, VersionOpened
 from roadworthy.serving.registry import commands
 from roadworthy.serving.settings import Settings
 from roadworthy.serving.transports.http import listeners as http_listeners
 from roadworthy.serving.transports.http.connection_pool import Connections
-from roadworthy.serving.workers.ipc import Body, Channel, Count, Done, Drain, Forget, Gone, Open, Opened
-from roadworthy.serving.workers.model_manager import OPENING_SECONDS, Fleet
-from roadworthy.serving.workers.worker_process import Member, words_of
+from roadworthy.serving.workers.ipc import Body, Channel, ChannelClosed, DiscardVersion, Done, Drain, GetCounters
+from roadworthy.serving.workers.model_manager import OPENING_SECONDS, ModelManager
+from roadworthy.serving.workers.worker_process import WorkerProcess, words_of
 
 if TYPE_CHECKING:
     from roadworthy.serving.observability.traces import Traces
@@ -47,21 +48,21 @@ class Supervisor:
 
     def __init__(self, settings: Settings, grpc_port: int | None, traces: Traces | None = None) -> None:
         self._settings, self._grpc_port = settings, grpc_port
-        self._members: dict[int, Member] = {}
+        self._members: dict[int, WorkerProcess] = {}
         self._past = Counters()
         self.draining = False
-        self._spare: Member | None = None
+        self._spare: WorkerProcess | None = None
         self._spare_used = 0.0
         self._spare_lock = asyncio.Lock()
         self._crew: list[asyncio.Task[None]] = []
-        self.fleet = Fleet(settings, self._channels, self._prove)
+        self.fleet = ModelManager(settings, self._channels, self._prove)
         # What answers while no worker does: the same application, over no models.
         self._plane = DataPlane(limits=settings.limits, manage=self._carry_out, totals=self._totals, counters=Counters())
         self._connections = Connections(settings.limits)
         self._apps = http_listeners.apps(self._plane, settings, grpc_port, traces)
         self._tls = http_listeners.tls_options(settings)
 
-    async def run(self, listeners: Sequence[socket.socket], announce: Callable[[Fleet], None]) -> None:
+    async def run(self, listeners: Sequence[socket.socket], announce: Callable[[ModelManager], None]) -> None:
         """Serve at ``listeners`` (in the order of the doors) until SIGTERM or SIGINT.
 
         ``announce`` is called when all models had their verdict. Raises the error of the bundles where none can be served.
@@ -123,7 +124,7 @@ class Supervisor:
         back_off = 0.0
         while not self.draining:
             try:
-                member = self._members[index] = Member(self._settings, index, self._grpc_port, self._asked)
+                member = self._members[index] = WorkerProcess(self._settings, index, self._grpc_port, self._asked)
             except EnvironmentFault as problem:
                 back_off = min(MOST_BACK_OFF, max(0.5, 2 * back_off))
                 self._plane.trouble = problem.message
@@ -149,7 +150,7 @@ class Supervisor:
             LOG.error("worker %d ended (%s) after %.1f s; the next one starts in %.1f s", index, how, lived, back_off)
             await asyncio.sleep(back_off)
 
-    async def _join(self, member: Member) -> None:
+    async def _join(self, member: WorkerProcess) -> None:
         """Let it take connections once it has every model that the others have."""
         await member.greeted.wait()
         if member.ended:
@@ -160,7 +161,7 @@ class Supervisor:
                 await self.fleet.catch_up(member.channel)
             member.up = True
             member.heard = time.monotonic()
-        except Gone:
+        except ChannelClosed:
             return
         except RoadworthyError as problem:
             member.sick = problem.message
@@ -187,22 +188,22 @@ class Supervisor:
     def _channels(self) -> list[Channel]:
         return [member.channel for member in self._members.values() if member.up]
 
-    async def _prove(self, wanted: Open) -> Opened:
+    async def _prove(self, wanted: OpenVersion) -> VersionOpened:
         """In a process that answers nobody; it is kept for a while, as changes come in rows."""
         async with self._spare_lock:
             if self.draining:
                 raise LEAVING
             spare = self._spare
             if spare is None or spare.ended or spare.process.poll() is not None:
-                spare = self._spare = Member(self._settings, -1, None, self._asked)
+                spare = self._spare = WorkerProcess(self._settings, -1, None, self._asked)
                 background.start(_end(spare))
             spare.busy += 1
             try:
                 async with asyncio.timeout(OPENING_SECONDS):
                     await spare.greeted.wait()
                     opened = await spare.channel.ask(wanted)
-                    await spare.channel.ask(Forget(wanted.name, wanted.version))
-            except Gone:
+                    await spare.channel.ask(DiscardVersion(wanted.name, wanted.version))
+            except ChannelClosed:
                 if self.draining:
                     raise LEAVING from None
                 why = spare.sick or words_of(await asyncio.to_thread(spare.process.wait))
@@ -213,13 +214,13 @@ class Supervisor:
             finally:
                 spare.busy -= 1
                 self._spare_used = time.monotonic()
-            assert isinstance(opened, Opened)
+            assert isinstance(opened, VersionOpened)
             return opened
 
     # What workers ask, and what is done for everybody
 
-    async def _asked(self, member: Member, body: Body) -> Body:
-        if isinstance(body, Count):
+    async def _asked(self, member: WorkerProcess, body: Body) -> Body:
+        if isinstance(body, GetCounters):
             return await self._totals()
         assert isinstance(body, commands.Command | commands.Replace)
         await self._carry_out(body)
@@ -239,7 +240,9 @@ class Supervisor:
     async def _totals(self) -> Counters:
         """What all workers counted up to now; of one that does not answer at once, what it said last."""
         members = list(self._members.values())
-        answers = await asyncio.gather(*(asyncio.wait_for(member.channel.ask(Count()), 0.2) for member in members), return_exceptions=True)
+        answers = await asyncio.gather(
+            *(asyncio.wait_for(member.channel.ask(GetCounters()), 0.2) for member in members), return_exceptions=True
+        )
         total = Counters()
         for member, answer in zip(members, answers, strict=True):
             # What a worker that has ended said last is its own until it is the past's: no counter ever goes back.
@@ -248,7 +251,7 @@ class Supervisor:
         total.merge(self._plane.counters)
         return total
 
-    async def _open(self, announce: Callable[[Fleet], None]) -> None:
+    async def _open(self, announce: Callable[[ModelManager], None]) -> None:
         while not all(index in self._members and self._members[index].up for index in range(self._settings.processes)):
             await asyncio.sleep(0.005)
         members = tuple(self._members.values())
@@ -302,7 +305,7 @@ async def _every(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
             LOG.exception("%s failed; it is tried again", look)
 
 
-async def _end(member: Member) -> None:
+async def _end(member: WorkerProcess) -> None:
     with suppress(OSError):
         await member.run()
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from roadworthy.core.errors import EnvironmentFault, RoadworthyError
 from roadworthy.serving.engine.counters import Counters
 from roadworthy.serving.settings import Settings
-from roadworthy.serving.workers.ipc import Beat, Body, Channel, Done, Gone, Hello
+from roadworthy.serving.workers.ipc import Body, Channel, ChannelClosed, Done, Heartbeat, Hello
 from roadworthy.serving.workers.model_manager import OPENING_SECONDS
 
 SILENCE_SECONDS = 10.0
@@ -24,11 +24,11 @@ SILENCE_SECONDS = 10.0
 QUIET_SECONDS = 2.0
 """One that gave none for so long gets no new connections while there are others."""
 
-Answering = Callable[["Member", Body], Awaitable[Body]]
+Answering = Callable[["WorkerProcess", Body], Awaitable[Body]]
 """What answers the questions of a worker that are no signs of life."""
 
 
-class Member:
+class WorkerProcess:
     """One worker process, from the supervisor's side."""
 
     def __init__(self, settings: Settings, index: int, grpc_port: int | None, answer: Answering) -> None:
@@ -50,7 +50,7 @@ class Member:
 
     @property
     def connections(self) -> int:
-        """Open ones, as far as is known."""
+        """OpenVersion ones, as far as is known."""
         return self.handed + sum(worker.connections for worker in self.last.workers)
 
     async def run(self) -> int:
@@ -61,7 +61,7 @@ class Member:
             try:
                 await self.channel.ask(self._hello)
                 self.greeted.set()
-            except Gone:
+            except ChannelClosed:
                 pass
             except RoadworthyError as problem:
                 self.sick = problem.message
@@ -90,7 +90,7 @@ class Member:
             self.process.kill()
 
     async def _answer(self, body: Body, others: Answering) -> Body:
-        if isinstance(body, Beat):
+        if isinstance(body, Heartbeat):
             # What makes it sick is said once, and does not heal.
             self.last, self.sick, self.heard, self.handed = body.counters, self.sick or body.sick, time.monotonic(), 0
             return Done()

@@ -19,7 +19,7 @@ from roadworthy.core.errors import InvalidRequest, RequestError
 from roadworthy.core.exact import cast_exactly
 from roadworthy.core.types import Array
 from roadworthy.serving.engine.dataplane import DataPlane, InferenceFailed, InferRequest
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols import NotOffered
 from roadworthy.serving.protocols.oip import model_info as describe
 from roadworthy.serving.protocols.oip import parameters, repository, tensors
@@ -184,7 +184,7 @@ class InferenceService:
             response.raw_output_contents.append(bytes(tensors.to_binary(array)))
         return response
 
-    def _find(self, request: Any, caller: Caller) -> Model:
+    def _find(self, request: Any, caller: Caller) -> LocalEngine:
         caller.model = request.name
         return self._plane.find(request.name, request.version or None)
 
@@ -193,7 +193,7 @@ async def _not_offered(request: Any, caller: Caller) -> Any:
     raise NotOffered("this server shares no memory with its clients, and is traced and logged as it was started")
 
 
-def _inputs(request: Any, model: Model) -> Inputs:
+def _inputs(request: Any, model: LocalEngine) -> Inputs:
     inputs = Inputs(model)
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):

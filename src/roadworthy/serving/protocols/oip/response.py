@@ -7,14 +7,14 @@ from typing import Any
 import orjson
 
 from roadworthy.serving.engine.dataplane import InferResponse
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols import Reply
 from roadworthy.serving.protocols.oip import tensors
 from roadworthy.serving.protocols.oip.outputs import chosen
 from roadworthy.serving.protocols.oip.request import HEADER_LENGTH, Asked
 
 
-def write(response: InferResponse, model: Model, asked: Asked) -> Reply:
+def write(response: InferResponse, model: LocalEngine, asked: Asked) -> Reply:
     """``response`` as ``asked`` wants it; raises InvalidRequest for an output that has no form there."""
     outputs: list[dict[str, Any]] = []
     tail: list[bytes | memoryview] = []

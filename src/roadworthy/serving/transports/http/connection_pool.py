@@ -6,7 +6,7 @@ import asyncio
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from roadworthy.serving.limits import MIB, Limits
+from roadworthy.serving.limits import MIB, ServerLimits
 
 if TYPE_CHECKING:
     from roadworthy.serving.transports.http.connection import Connection
@@ -20,7 +20,7 @@ ONE_READ = 256 * 1024
 class Connections:
     """All open connections of one worker. One timer looks after every deadline, so that a request costs none."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ServerLimits) -> None:
         self.limits = limits
         self.draining = False
         self.date = b""
