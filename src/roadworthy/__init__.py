@@ -33,6 +33,5 @@ __all__ = ["__version__", "deploy", "load"]
 
 def __getattr__(name: str) -> Any:
     if name == "serve":
-        # The package is callable; see its __init__.
-        return importlib.import_module("roadworthy.serve")
+        return importlib.import_module("roadworthy.serving.server").serve
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

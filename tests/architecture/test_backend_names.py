@@ -8,10 +8,12 @@ from pathlib import Path
 from roadworthy.core import registry
 
 SOURCE = Path(__file__).parents[2] / "src" / "roadworthy"
-FRAMEWORKS = {"tensorflow"}
-"""Backends that bear the name of the framework itself, which the rooms that read its models import and speak of, as do those that
-speak its server's protocol."""
-FRAMEWORK_ROOMS = ("build/load/", "build/capture/", "build/layers/", "runtimes/_", "build/lower/_", "serve/wire/", "serve/protocols/")
+FRAMEWORKS = {"tensorflow", "torchscript"}
+"""Backends that have the name of a framework, of its server's protocol or of its file format: the folders that read and write these
+say that name too."""
+FRAMEWORK_ROOMS = (
+    "build/sources/", "build/capture/", "build/compare/layer_diff/", "frameworks/", "runtimes/_", "build/lower/_", "serving/protocols/"
+)  # fmt: skip
 
 
 def scattered(root: Path) -> list[str]:
@@ -35,7 +37,7 @@ def test_no_backend_is_named_outside_its_own_files() -> None:
 
 
 def test_a_framework_is_named_where_its_models_are_read_and_nowhere_else(tmp_path: Path) -> None:
-    for room in ("load", "verify"):
+    for room in ("sources", "verify"):
         (tmp_path / "build" / room).mkdir(parents=True)
         (tmp_path / "build" / room / "one.py").write_text("import tensorflow\n")
     assert scattered(tmp_path) == ["build/verify/one.py:1: tensorflow"]

@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[2]
 
 VIOLATIONS = {
     "an upward import": ("core/types.py", "import roadworthy.bundle"),
-    "serve reaching into build": ("serve/__init__.py", "import roadworthy.build"),
+    "serving reaching into build": ("serving/__init__.py", "import roadworthy.build"),
     "one room of build seeing another": ("build/verify/__init__.py", "import roadworthy.build.benchmark"),
     "one backend knowing another": ("runtimes/null.py", "import roadworthy.runtimes.openvino"),
-    "torch on the serve side": ("serve/__init__.py", "import torch"),
+    "torch on the serving side": ("serving/__init__.py", "import torch"),
     "torch in the core": ("core/types.py", "import torch"),
     "torch in a backend that is none of its own": ("runtimes/null.py", "import torch"),
 }
@@ -30,7 +30,7 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("house")
+    root = tmp_path_factory.mktemp("copy")
     shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", root)
     return root

@@ -14,7 +14,7 @@ from roadworthy.build.sources.parsers import tf_operators
 from roadworthy.core.errors import SourceRefused, UsageError
 from roadworthy.core.types import BATCH, TensorSpec
 
-MAKER = Path(__file__).parents[1] / "tensorflow_made.py"
+MAKER = Path(__file__).parents[1] / "support" / "files" / "tensorflow_made.py"
 IMAGE, EXTRA = TensorSpec("image", "float32", (BATCH, 8, 8, 3)), TensorSpec("extra", "float32", (BATCH, 4))
 
 TELLING = re.compile(

@@ -133,7 +133,7 @@ def test_what_errs_and_what_dies_is_rejected_with_a_program_that_shows_it_again(
     assert "not the same function" in errs.reason
     assert dies.reason == "crashed with SIGSEGV"
     assert certificate.choice.winner.startswith("null")
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "planted")}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "support" / "planted")}
     for rejected in (errs, dies):
         script = job.output / "rejected" / rejected.plan.name / "reproduce.py"
         run = subprocess.run([sys.executable, script], cwd=job.output.parent, env=environment, capture_output=True, text=True)

@@ -13,6 +13,7 @@ from roadworthy.core import samples
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import Signature, TensorSpec
+from roadworthy.frameworks.tensorflow import framework
 from support.files import tflite_models
 from support.models.tensorflow_captures import Original
 
@@ -43,7 +44,7 @@ def test_without_tensorflow_the_route_says_so(tmp_path: Path, monkeypatch: pytes
     def missing() -> None:
         raise BackendMissing("needs TensorFlow, which is not installed")
 
-    monkeypatch.setattr(_tensorflow, "framework", missing)
+    monkeypatch.setattr(framework, "framework", missing)
     original = linear(tmp_path, quantised=False)
     outcome = try_routes.capture(CaptureRequest(original.graph, "onnx", original.samples, tmp_path / "onnx"))
     assert outcome.graph is None

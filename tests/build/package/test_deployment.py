@@ -34,7 +34,7 @@ def test_the_wheel_installs_with_pip_and_imports(bundle: Path, tmp_path: Path) -
     )
     assert found.stdout.split() == [str(tmp_path / "roadworthy" / "__init__.py"), roadworthy.__version__]
     assert (tmp_path / "bin" / "roadworthy").is_file()
-    assert (tmp_path / "roadworthy" / "build" / "pack" / "report.html.j2").is_file()
+    assert (tmp_path / "roadworthy" / "build" / "package" / "report" / "report.html.j2").is_file()
 
 
 def test_the_wheel_is_the_same_every_time(tmp_path: Path) -> None:

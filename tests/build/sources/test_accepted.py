@@ -100,7 +100,7 @@ def test_half_precision_is_raised_and_it_is_said(net: Any, net_file: Path, tmp_p
 
 def test_cuda_tensors_land_on_the_cpu(real: Path, loaded: Load) -> None:
     """The ResNet-20 was saved on a GPU, inside DataParallel; nothing but weights-only reading is needed for it."""
-    arch = f"{Path(__file__).parents[2] / 'examples' / 'cifar_resnet.py'}:resnet20(num_classes=10)"
+    arch = f"{Path(__file__).parents[3] / 'examples' / 'cifar_resnet.py'}:resnet20(num_classes=10)"
     result = loaded(real / "models" / "cifar10_resnet20.th", "image:float32[batch,3,32,32]", arch=arch)
     assert result.parameters == 269_722
     assert "the prefix 'module.' was taken off the weights' names" in result.notes

@@ -71,8 +71,8 @@ def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
         "import sys, pathlib\n"
-        f"sys.path.insert(0, {str(Path(steps.__file__).parent)!r})\n"
-        "from roadworthy.core.isolation.isolate import Worker\nimport isolated_steps as steps\n"
+        f"sys.path.insert(0, {str(Path(steps.__file__).parents[1])!r})\n"
+        "from roadworthy.core.isolation.isolate import Worker\nfrom support import isolated_steps as steps\n"
         "worker = Worker()\nprint(worker.ask(steps.process_id, steps.Number(0)).value, flush=True)\n"
         "worker.ask(steps.sleep, steps.Number(60))\n"
     )

@@ -18,7 +18,7 @@ SCRIPT = """
 import logging, sys, httpx
 sys.path[:0] = {path!r}
 from listening import Listening
-from roadworthy.serve import logs
+from roadworthy.serving.observability import logs
 logs.configure()
 with Listening(requests=logs.RequestLog() if {requests} else None) as listening, httpx.Client(base_url=listening.url) as client:
     client.post("/t/echo?q", content=b"ab", headers={{"x-request-id": "mine"}})
@@ -62,7 +62,7 @@ def test_a_reader_that_is_stuck_holds_nobody_up() -> None:
         f"import sys; sys.path[:0] = {sys.path!r}\n"
         + """
 import logging, os, time
-from roadworthy.serve import logs
+from roadworthy.serving.observability import logs
 logs.configure()
 for _ in range(20_000):
     logs.REQUESTS.info("x" * 100)

@@ -232,9 +232,12 @@ def test_an_outage_is_told_once_and_again_after_it_worked(collector: Collector, 
 def test_off_nothing_of_it_is_there() -> None:
     program = """
 import sys
-from roadworthy.serve import doors, grpc, server, worker
+from roadworthy.serving import server
+from roadworthy.serving.transports import grpc
+from roadworthy.serving.transports.http import listeners
+from roadworthy.serving.workers import worker
 from roadworthy.serving.settings import Settings
-assert doors.tracing(Settings(sources=())) is None
+assert listeners.tracing(Settings(sources=())) is None
 print([name for name in sys.modules if name.startswith("opentelemetry") or name == "roadworthy.serving.observability.traces"])
 """
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG_SECONDS).stdout == "[]\n"

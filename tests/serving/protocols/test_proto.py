@@ -10,18 +10,18 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.serving.protocols import proto
-from roadworthy.serving.protocols.proto import compile as wire_compile
+from roadworthy.serving.protocols.proto import compile as proto_compile
 
 
 @pytest.mark.parametrize("family", proto.FAMILIES)
 def test_the_descriptor_sets_are_what_the_sources_compile_to(family: str) -> None:
     pytest.importorskip("grpc_tools", reason="grpcio-tools is not installed")
-    committed = descriptor_pb2.FileDescriptorSet.FromString((wire_compile.HERE / f"{family}.binpb").read_bytes())
-    assert committed == descriptor_pb2.FileDescriptorSet.FromString(wire_compile.compiled(family))
+    committed = descriptor_pb2.FileDescriptorSet.FromString((proto_compile.HERE / f"{family}.binpb").read_bytes())
+    assert committed == descriptor_pb2.FileDescriptorSet.FromString(proto_compile.compiled(family))
 
 
 def test_every_source_belongs_to_a_family() -> None:
-    sources = {path.name for path in (wire_compile.HERE / "proto").glob("*.proto")}
+    sources = {path.name for path in proto_compile.HERE.glob("*.proto")}
     assert sources == {name for files in proto.FAMILIES.values() for name in files}
 
 
@@ -67,8 +67,8 @@ def test_the_process_own_pool_stays_as_it_was() -> None:
     # A pool knows a name once: had ours gone into the process's, that of TensorFlow would be refused when it comes later.
     program = """
 from google.protobuf import descriptor_pb2, descriptor_pool
-from roadworthy.serve import wire
-wire.tensorflow.TensorProto(dtype=wire.tensorflow.DataType.DT_FLOAT)
+from roadworthy.serving.protocols import proto
+proto.tensorflow.TensorProto(dtype=proto.tensorflow.DataType.DT_FLOAT)
 file = descriptor_pb2.FileDescriptorProto(name="tensorflow/core/framework/tensor.proto", package="tensorflow", syntax="proto3")
 file.message_type.add(name="TensorProto")
 descriptor_pool.Default().Add(file)
@@ -77,5 +77,5 @@ descriptor_pool.Default().Add(file)
 
 
 def test_protobuf_is_imported_with_the_first_message() -> None:
-    program = "import sys; from roadworthy.serve import wire; assert not any(name.startswith('google') for name in sys.modules)"
+    program = "import sys; from roadworthy.serving.protocols import proto; assert not any(n.startswith('google') for n in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

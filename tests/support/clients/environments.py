@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-SCRIPTS = Path(__file__).parent / "serve" / "clients"
+SCRIPTS = Path(__file__).parent / "scripts"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "roadworthy-tests" / "clients"
 
 

@@ -67,7 +67,7 @@ def make(path: Path, count: int = 1000) -> Linear:
 def installed() -> Iterator[None]:
     """The planted runtimes are installed, here and in every child, as another distribution's would be."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parent / "planted")
+        patch.syspath_prepend(Path(__file__).parents[1] / "planted")
         registry.names.cache_clear()
         yield
     registry.names.cache_clear()

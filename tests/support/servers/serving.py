@@ -24,7 +24,7 @@ from roadworthy.core.types import BYTES, Array, Arrays, Quantization, Signature,
 from support.models import bundles
 from support.waiting import HANG_SECONDS
 
-PLUGIN = Path(__file__).parent / "serve" / "plugin"
+PLUGIN = Path(__file__).parent / "plugin"
 SCRIPT = """
 import json, sys
 from roadworthy.core.errors import RoadworthyError

@@ -24,7 +24,7 @@ NAME = "model.onnx"
 
 def routes(subject: Subject) -> Iterable[Route]:
     """The routes that the subject's framework has."""
-    found: Iterable[Route] = importlib.import_module(f"{__package__}.onnx_{subject.FRAMEWORK}").routes(subject)
+    found: Iterable[Route] = importlib.import_module(f"{__package__}.{subject.FRAMEWORK}.onnx").routes(subject)
     return found
 
 

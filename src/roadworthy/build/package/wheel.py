@@ -8,7 +8,6 @@ import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-import roadworthy
 from roadworthy.core.errors import EnvironmentFault
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -42,7 +41,7 @@ def write(folder: Path) -> str:
 
 
 def _package() -> dict[str, bytes]:
-    home = Path(roadworthy.__file__).parent
+    home = Path(__file__).parents[2]
     files = (path for path in sorted(home.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
     return {path.relative_to(home.parent).as_posix(): path.read_bytes() for path in files}
 

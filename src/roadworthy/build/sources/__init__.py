@@ -28,6 +28,14 @@ __all__ = [
 
 NO_MAKING = Making()
 
+READERS = {
+    "exported": "torch.exported_program", "graphdef": "tensorflow.graphdef", "hdf5": "keras.hdf5", "jit": "torch.torchscript",
+    "keras": "keras.archive", "keras_weights": "keras.weights_file", "npz": "npz", "onnx": "onnx", "pickled": "torch.pickled_module",
+    "safetensors": "torch.safetensors", "saved_model": "tensorflow.saved_model", "tf1": "tensorflow.checkpoint", "tflite": "tflite",
+    "checkpoint": "torch.state_dict",
+}  # fmt: skip
+"""The module that reads each kind of source."""
+
 
 @dataclass(frozen=True)
 class LoadRequest:
@@ -74,7 +82,7 @@ def load(request: LoadRequest) -> Loaded:
     request.out.mkdir(parents=True, exist_ok=True)
     if source.kind == "npz":
         return _load_npz(request)
-    opened: Opened | Model = importlib.import_module(f"{__name__}.{source.kind}").read(source)
+    opened: Opened | Model = importlib.import_module(f"{__name__}.{READERS[source.kind]}").read(source)
     if isinstance(opened, Model):
         from roadworthy.build.sources import infer_signature
 

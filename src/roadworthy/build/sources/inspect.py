@@ -97,8 +97,8 @@ def _facts(kind: str, path: Path) -> Facts:
         if kind == "torch":
             return _pickled(pickle_scan.walk(io.BytesIO(archive.read("data.pkl")), f"{path}: data.pkl"))
         if kind == "jit":
-            return Facts(kind, _specs(pickle_scan.tensors(pickle_scan.walk(io.BytesIO(archive.read("data.pkl")), f"{path}: data.pkl").root)),
-                          executes=_script(archive))  # fmt: skip
+            found = pickle_scan.walk(io.BytesIO(archive.read("data.pkl")), f"{path}: data.pkl")
+            return Facts(kind, _specs(pickle_scan.tensors(found.root)), executes=_script(archive))
         if kind == "exported":
             return Facts(kind, exported_program.tensors(archive), exported_program.signature(archive), exported_program.executes(archive))
         if kind == "compiled":

@@ -107,7 +107,7 @@ def search(folder: Path) -> None:
         sys.path.insert(0, str(folder))
 
 
-_OWN = f"{Path(__file__).parents[1]}{os.sep}"
+_OWN = f"{Path(__file__).parents[2]}{os.sep}"
 _LIBRARIES = [path for kind in ("stdlib", "platstdlib") if (path := sysconfig.get_path(kind))]
 _STANDARD = tuple({f"{path}{os.sep}" for path in (*_LIBRARIES, *map(os.path.realpath, _LIBRARIES))})
 

@@ -1,7 +1,7 @@
 """The worker process: it serves the connections that the supervisor hands over, with the models that the supervisor tells it to open.
 
-Started as ``python -m roadworthy.serving.workers.worker CONTROL CONNECTIONS``, the descriptors of two open sockets: one carries the messages of
-the supervisor, the other one the accepted connections.
+Started as ``python -m roadworthy.serving.workers.worker CONTROL CONNECTIONS``, the descriptors of two open sockets: one carries the
+messages of the supervisor, the other one the accepted connections.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from roadworthy.core.stages import Graph
 
 __all__ = ["Layer", "LayersRequest", "MatchRequest", "Matched", "Recorded", "difference", "match", "record"]
 
-READERS = {"module": "of_torch", "keras": "of_keras"}
+READERS = {"module": "torch", "keras": "keras"}
 """The formats of originals whose layers can be seen, each with the module here that looks."""
 FEWEST_ULPS = 1e-4
 """Below this share of a layer's scale nothing is called a difference: float32 rounds in another order in each framework."""

@@ -80,7 +80,7 @@ def render(comparison: Comparison) -> str:
         from jinja2 import Environment, StrictUndefined
     except ImportError as problem:
         raise BackendMissing("the page needs Jinja2: pip install 'roadworthy[build]'") from problem
-    here = files("roadworthy.build.package")
+    here = files("roadworthy.build.package.report")
     style = here.joinpath("report.css").read_text() + here.joinpath("comparison.css").read_text()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals |= {"f": figures, "label": label, "first_call": first_call}

@@ -42,7 +42,7 @@ def render(certificate: Certificate, contract: Contract) -> str:
         from jinja2 import Environment, StrictUndefined
     except ImportError as problem:
         raise BackendMissing("the report needs Jinja2: pip install 'roadworthy[build]'") from problem
-    here = files("roadworthy.build.package")
+    here = files("roadworthy.build.package.report")
     style = here.joinpath("report.css").read_text()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals |= {"f": figures, "named": named}

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-import roadworthy
 from roadworthy.core.errors import InvalidRequest, RequestError
 from roadworthy.core.exact import cast_exactly
 from roadworthy.core.types import Array
+from roadworthy.core.version import __version__
 from roadworthy.serving.engine.dataplane import DataPlane, InferenceFailed, InferRequest
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols import NotOffered
@@ -97,7 +97,7 @@ class InferenceService:
 
     async def metadata(self, request: Any, caller: Caller) -> Any:
         """Of the server."""
-        return inference.ServerMetadataResponse(name="roadworthy", version=roadworthy.__version__, extensions=describe.EXTENSIONS)
+        return inference.ServerMetadataResponse(name="roadworthy", version=__version__, extensions=describe.EXTENSIONS)
 
     async def model_metadata(self, request: Any, caller: Caller) -> Any:
         """As over HTTP, without what the messages have no field for."""

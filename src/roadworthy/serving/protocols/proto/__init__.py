@@ -1,7 +1,7 @@
 """Messages and services of the gRPC protocols, from descriptor sets in pools of their own.
 
 A pool of its own, because TensorFlow registers messages of the same names in the process's: a worker whose runtime is
-TensorFlow serves its protocol by these. The sets are compiled from ``proto/`` by ``wire/compile.py``; no generated code is
+TensorFlow serves its protocol by these. The sets are compiled from ``proto/`` by ``compile.py``; no generated code is
 kept. protobuf is imported with the first message that is asked for.
 """
 

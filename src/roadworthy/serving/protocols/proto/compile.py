@@ -1,4 +1,7 @@
-"""The descriptor sets made anew from ``proto/``: ``python -m roadworthy.serving.protocols.proto.compile``. A developer's tool; needs grpcio-tools."""
+"""Compile the ``.proto`` files of this folder to descriptor sets: ``python -m roadworthy.serving.protocols.proto.compile``.
+
+A developer's tool; it needs grpcio-tools.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def compiled(family: str) -> bytes:
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "set"
         # In a process of its own: the compiler crashes beside another framework's copy of protobuf. It knows protobuf's own files itself.
-        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{HERE / 'proto'}", f"--descriptor_set_out={out}", *FAMILIES[family]]
+        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{HERE}", f"--descriptor_set_out={out}", *FAMILIES[family]]
         if subprocess.run(command).returncode:
             raise StepFailed(f"protoc does not compile {', '.join(FAMILIES[family])}; what it says is on standard error")
         return out.read_bytes()
