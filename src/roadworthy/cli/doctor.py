@@ -10,7 +10,7 @@ from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolation import isolate
 from roadworthy.core.isolation.isolate import Limits
-from roadworthy.serving.settings import MOST_WORKERS
+from roadworthy.serving.settings import MAX_WORKERS
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class _Named:
 def examine() -> Examination:
     """Import every runtime in a process of its own: one that crashes on this CPU is a finding, not an end."""
     host = this_host()
-    workers = min(host.cores, MOST_WORKERS)
+    workers = min(host.cores, MAX_WORKERS)
     runtimes = tuple(_health(name) for name in registry.names(registry.RUNTIMES))
     return Examination(host, runtimes, ThreadPlan(workers, max(1, host.cores // workers)))
 

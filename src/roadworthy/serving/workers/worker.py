@@ -161,7 +161,7 @@ class ServingWorker:
 
     def _counted(self) -> Counters:
         queues = {(queue.model.name, queue.model.version): queue for queue in self._plane.queues}
-        state = os_process.state(len(self._connections))
+        state = os_process.figures(len(self._connections))
         state.waiting = {key: queue.waiting for key, queue in queues.items()}
         state.running = {key: queue.running for key, queue in queues.items()}
         state.golden = {(*key, queue.model.check.variant): queue.model.check.error for key, queue in queues.items()}
@@ -201,7 +201,7 @@ async def _retired(queue: ModelQueue) -> None:
     except Exception:
         LOG.exception("%s version %s could not be closed", queue.model.name, queue.model.version)
     del queue
-    os_process.give_back()
+    os_process.release_memory()
 
 
 def main() -> NoReturn:
