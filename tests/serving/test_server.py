@@ -335,11 +335,17 @@ def test_a_client_that_leaves_harms_nobody(serve: Serve, null_bundle: Path) -> N
     assert complaints(server) == []
 
 
-def test_the_door_of_the_package_is_the_server(null_bundle: Path) -> None:
-    """``rw.serve`` shares its name with the package; both orders of import must leave it callable."""
+def test_serve_is_a_function_of_the_package() -> None:
+    """No module of the package hides it, whichever is imported first; importing the package imports neither side."""
     import subprocess
 
-    for first in ("", "import roadworthy.serving.engine.local;"):
-        script = f"{first}import roadworthy as rw\ntry: rw.serve([])\nexcept rw.core.errors.UsageError as problem: print(problem)"
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    for first in ("", "import roadworthy.serving.server;"):
+        script = (
+            f"import sys; {first}import roadworthy as rw, types\n"
+            "assert isinstance(rw.serve, types.FunctionType) and not isinstance(sys.modules['roadworthy'].serve, types.ModuleType)\n"
+            f"assert {bool(first)} or not any(name.startswith(('roadworthy.serving', 'roadworthy.build')) for name in sys.modules)\n"
+            "try: rw.serve([])\nexcept rw.core.errors.UsageError as problem: print(problem)"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         assert "nothing to serve" in done.stdout
