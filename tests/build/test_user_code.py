@@ -16,7 +16,7 @@ from roadworthy.build.workspace import Progress
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError, SourceError
 from roadworthy.core.isolation import landlock
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 
 TRAINS = """
 from pathlib import Path

@@ -52,7 +52,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     started = time.monotonic()
     store.refuse_strangers(job.output)
     with opened((job,), notify) as shop:
-        inputs = unchanged.inputs(job.code_files, job.data_files)
+        inputs = unchanged.user_files(job.code_files, job.data_files)
         source = identified(job, shop)
         supplied.refuse_unproven(job, source)
         contract = contract_of(job, source)

@@ -15,8 +15,8 @@ from typing import TypeVar
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolation import confinement, isolate, scratch
 from roadworthy.core.isolation.confinement import Confinement
-from roadworthy.core.isolation.isolate import Limits
 from roadworthy.core.isolation.usercode import Heard
+from roadworthy.core.isolation.worker import Limits
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -137,7 +137,7 @@ def workshop(
 @contextmanager
 def _compiler_cache() -> Iterator[Path]:
     """The compilers' cache, which is there while steps run, and stays if anything is in it."""
-    cache = isolate.compiler_cache()
+    cache = scratch.compiler_cache()
     cache.mkdir(parents=True, exist_ok=True)
     try:
         yield cache

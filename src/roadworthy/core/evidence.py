@@ -1,4 +1,4 @@
-"""What was checked and what was timed, as data; nothing is claimed that is not in one of these."""
+"""What was checked and what was timed, as data: every claim of a certificate is one of these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doors: what a backend's module must define. A backend is a file in its room, found by its name."""
+"""What a backend's module must define. A backend is one file in its package, found by its name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Runtime(Protocol):
     ``PACKAGES`` lists the distributions a server needs to answer, nothing more; ``FRAMEWORK`` says that one of
     them is a training framework, which the user must allow at serve time. ``NATIVE`` says that its artefacts are
     machine code for the very CPU that made them, which run on no lesser one.
-    The four are literals: ``registry.facts`` reads them without importing the module.
+    All of these are literals: ``registry.facts`` reads them without importing the module.
     """
 
     RUNS: tuple[str, ...]

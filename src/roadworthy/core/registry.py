@@ -1,4 +1,4 @@
-"""Backends by file name: list a room's folder and the entry points of third parties, import only what is asked for."""
+"""Backends by file name: list a package's folder and the entry points of third parties, import only what is asked for."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ LOWERINGS = "roadworthy.build.lower"
 
 
 @cache
-def names(room: str) -> tuple[str, ...]:
-    """Every backend of ``room`` (a package's dotted name, which is also its entry-point group), sorted."""
-    package = importlib.import_module(room)
+def names(group: str) -> tuple[str, ...]:
+    """Every backend of ``group`` (a package's dotted name, which is also the group of its entry points), sorted."""
+    package = importlib.import_module(group)
     own = {module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")}
-    return tuple(sorted(own | {point.name for point in entry_points(group=room)}))
+    return tuple(sorted(own | {point.name for point in entry_points(group=group)}))
 
 
-def backend(room: str, name: str) -> ModuleType:
+def backend(group: str, name: str) -> ModuleType:
     """The backend's module; raises UsageError for an unknown name, BackendMissing when its packages are absent."""
-    if name not in names(room):
-        raise UsageError(f"there is no backend {name!r}; known here: {', '.join(names(room))}")
+    if name not in names(group):
+        raise UsageError(f"there is no backend {name!r}; known here: {', '.join(names(group))}")
     try:
-        if importlib.util.find_spec(f"{room}.{name}"):
-            return importlib.import_module(f"{room}.{name}")
-        (point,) = entry_points(group=room, name=name)
+        if importlib.util.find_spec(f"{group}.{name}"):
+            return importlib.import_module(f"{group}.{name}")
+        (point,) = entry_points(group=group, name=name)
         return cast(ModuleType, point.load())
     except ImportError as problem:
         raise BackendMissing(
@@ -54,8 +54,8 @@ def lowering(name: str) -> Lowering:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a runtime says of itself; see ``interfaces.Runtime``."""
+class RuntimeFacts:
+    """The literals of a runtime's module; see ``interfaces.Runtime``."""
 
     runs: tuple[str, ...]
     packages: tuple[str, ...]
@@ -67,7 +67,7 @@ FACTS = ("RUNS", "PACKAGES", "FRAMEWORK", "NATIVE")
 
 
 @cache
-def facts(name: str) -> Facts:
+def facts(name: str) -> RuntimeFacts:
     """What the runtime's module states as literals, read without importing it: a framework takes seconds and a gigabyte to import.
 
     A module that computes one of them is imported after all. Raises UsageError for an unknown name, BackendMissing for a module
@@ -82,7 +82,7 @@ def facts(name: str) -> Facts:
         if isinstance(target, ast.Name) and target.id in FACTS and _is_literal(node.value)
     }
     values = [stated[fact] if fact in stated else getattr(runtime(name), fact) for fact in FACTS]
-    return Facts(*values)
+    return RuntimeFacts(*values)
 
 
 def require(name: str) -> None:

@@ -1,4 +1,4 @@
-"""What a model is at each point of its walk through the house: source, graph, candidate, verified, measured."""
+"""What a model is at each stage of a deployment: source, graph, candidate, verified, measured."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A plan that did not get through: where it stopped, and why in one line; ``detail`` is for who digs deeper."""
+    """A plan that failed: the stage where it stopped, the reason in one line, and ``detail`` for a developer."""
 
     plan: Plan
     stage: Literal["lower", "verify", "measure"]

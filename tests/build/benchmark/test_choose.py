@@ -16,7 +16,7 @@ from roadworthy.build.benchmark.statistics import Series
 from roadworthy.bundle.certificate import Choice, Goal
 from roadworthy.core.errors import NoCandidate, UsageError
 from roadworthy.core.evidence import Parity, Rate, Timing
-from roadworthy.core.registry import Facts
+from roadworthy.core.registry import RuntimeFacts
 from roadworthy.core.stages import Candidate, Measured, Plan, Verified
 from support.models.linear import SIGNATURE
 
@@ -78,8 +78,8 @@ def raced(*others: Callable[..., tuple[Measured, Series, Series]], noise: float 
     return Race(tuple(entry[0] for entry in entries), (), tuple(entry[1] for entry in entries), tuple(entry[2] for entry in entries))
 
 
-def facts_of(name: str) -> Facts:
-    return Facts((), (), framework=name.startswith("framework"), native=name == "framework-native")
+def facts_of(name: str) -> RuntimeFacts:
+    return RuntimeFacts((), (), framework=name.startswith("framework"), native=name == "framework-native")
 
 
 def chosen(race: Race, objective: str = "latency", *, allowed: bool = False) -> Choice:

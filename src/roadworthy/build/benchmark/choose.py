@@ -11,7 +11,7 @@ from roadworthy.bundle.certificate import Choice, FrameworkForm, Goal
 from roadworthy.core import registry
 from roadworthy.core.errors import NoCandidate, UsageError
 from roadworthy.core.evidence import Interval
-from roadworthy.core.registry import Facts
+from roadworthy.core.registry import RuntimeFacts
 from roadworthy.core.stages import Measured
 
 OBJECTIVES = ("latency", "throughput", "size", "memory")
@@ -19,7 +19,7 @@ OBJECTIVES = ("latency", "throughput", "size", "memory")
 _PRECISIONS = {"fp64": 0, "fp32": 0, "bf16": 1, "fp16": 1, "int8": 2}
 
 
-def choose(race: Race, goal: Goal, *, framework_allowed: bool, facts_of: Callable[[str], Facts] = registry.facts) -> Choice:
+def choose(race: Race, goal: Goal, *, framework_allowed: bool, facts_of: Callable[[str], RuntimeFacts] = registry.facts) -> Choice:
     """The winner and a float32 fallback that runs on any CPU of this architecture, with the reasons in sentences.
 
     Those that need a training framework to answer take part only where the user allows it at serve time. Candidates are compared
@@ -32,7 +32,7 @@ def choose(race: Race, goal: Goal, *, framework_allowed: bool, facts_of: Callabl
 
 
 class _Choosing:
-    def __init__(self, race: Race, goal: Goal, framework_allowed: bool, facts_of: Callable[[str], Facts]) -> None:
+    def __init__(self, race: Race, goal: Goal, framework_allowed: bool, facts_of: Callable[[str], RuntimeFacts]) -> None:
         self._race, self._allowed = race, framework_allowed
         self._standing = Standing(race, goal.objective)
         self._facts = {one.verified.candidate.plan.runtime: facts_of(one.verified.candidate.plan.runtime) for one in race.measured}

@@ -70,7 +70,7 @@ def compare(jobs: Sequence[Job], notify: Notify = lambda progress: None, *, time
         raise UsageError("there is nothing to compare: give two sources at least")
     started = time.monotonic()
     with opened(jobs, notify) as shop:
-        inputs = [unchanged.inputs(job.code_files, job.data_files) for job in jobs]
+        inputs = [unchanged.user_files(job.code_files, job.data_files) for job in jobs]
         models = _load_all(jobs, shop)
         for held in inputs:
             held.refuse_changed()

@@ -73,20 +73,20 @@ def plans_for(
     unavailable: list[str] = []
     dropped: dict[str, None] = {}
     for name in runtimes or known:
-        door = registry.lowering(name)
-        graph = _best(graphs, door.ACCEPTS)
+        lowering = registry.lowering(name)
+        graph = _best(graphs, lowering.ACCEPTS)
         if graph is None:
-            # A backend that takes none of the formats of this source is no loss unless somebody asked for it.
+            # A backend that takes no format of this source is worth a message only if the user named it.
             if runtimes:
-                unavailable.append(f"{name}: it needs the model as {' or '.join(door.ACCEPTS)}, and no such graph was captured")
+                unavailable.append(f"{name}: it needs the model as {' or '.join(lowering.ACCEPTS)}, and no such graph was captured")
             continue
         try:
             registry.require(name)
         except BackendMissing as problem:
             unavailable.append(problem.message)
             continue
-        reasons = dict(_lacking(door, host))
-        offered = [plan for plan in door.plans(graph, host) if not precisions or plan.precision in precisions]
+        reasons = dict(_lacking(lowering, host))
+        offered = [plan for plan in lowering.plans(graph, host) if not precisions or plan.precision in precisions]
         if unproven:
             dropped |= dict.fromkeys(plan.precision for plan in offered if plan.precision != graph.precision)
             offered = [plan for plan in offered if plan.precision == graph.precision]
@@ -105,14 +105,14 @@ def plans_for(
 def forms_for(graphs: tuple[Graph, ...], host: Host, precision: Precision, *, runtimes: tuple[str, ...] = ()) -> Planned:
     """Every way to run a model in ``precision``, for any batch: the plans of a deployment, and what is only worth a comparison.
 
-    Those that need the training framework use all cores, as it does by itself. Empty ``runtimes`` lets everything through.
+    Plans that need the training framework use all cores, which is the framework's default. Empty ``runtimes`` means all.
     """
     planned = plans_for(graphs, host, runtimes=runtimes, precisions=(precision,), calibrated=precision != "int8")
     found = [(plan, graph) for plan, graph in planned.plans if plan.batch is None and not plan.spin]
     found = [(plan, graph) for plan, graph in found if plan.threads == host.cores or not registry.facts(plan.runtime).framework]
     for name in runtimes or registry.names(registry.LOWERINGS):
-        door = registry.lowering(name)
-        graph, offer = _best(graphs, door.ACCEPTS), getattr(door, "forms", None)
+        lowering = registry.lowering(name)
+        graph, offer = _best(graphs, lowering.ACCEPTS), getattr(lowering, "forms", None)
         if graph is not None and offer is not None:
             found += [(plan, graph) for plan in offer(graph, host) if plan.precision == precision]
     return Planned(tuple(found), planned.unavailable)
@@ -162,8 +162,8 @@ def _best(graphs: tuple[Graph, ...], formats: tuple[str, ...]) -> Graph | None:
     return next((graph for wanted in formats for graph in graphs if graph.format == wanted), None)
 
 
-def _lacking(door: Lowering, host: Host) -> Mapping[str, str]:
-    ask = getattr(door, "unavailable", None)
+def _lacking(lowering: Lowering, host: Host) -> Mapping[str, str]:
+    ask = getattr(lowering, "unavailable", None)
     return ask(host) if ask else {}
 
 
