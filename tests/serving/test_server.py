@@ -99,7 +99,7 @@ def wait_in_flight(client: httpx.Client, count: int) -> None:
     until(lambda: in_flight(client) == count, "the requests arrive")
 
 
-def test_a_model_that_surprises_gets_its_thread(serve: Serve, echo_bundle: Path, gate: Path) -> None:
+def test_a_model_slower_than_expected_gets_a_thread(serve: Serve, echo_bundle: Path, gate: Path) -> None:
     """Cheap on its golden samples, it holds the server up once; the next time health answers meanwhile."""
     server = serve(echo_bundle, workers=1)
     with server.client() as client, ThreadPoolExecutor(1) as pool:
@@ -156,7 +156,7 @@ def test_sigterm_answers_all_that_was_accepted(serve: Serve, steady_bundle: Path
         httpx.get(url)
 
 
-def test_sigterm_under_load_cuts_nobody_off(serve: Serve, null_bundle: Path) -> None:
+def test_sigterm_under_load_cuts_no_response(serve: Serve, null_bundle: Path) -> None:
     """Clients hammer it without a pause; what began before the signal is answered, and no answer is ever cut short."""
     server = serve(null_bundle)
     url = server.wait_ready()
@@ -225,7 +225,7 @@ def test_a_flipped_byte_keeps_a_bundle_out_with_the_files_name(serve: Serve, nul
     assert "not served: " in server.errors() and "variants/null-fp32-t1/model.npz" in server.errors()
 
 
-def test_golden_answers_that_lie_are_never_served(serve: Serve, tmp_path: Path) -> None:
+def test_a_bundle_with_wrong_golden_answers_is_never_served(serve: Serve, tmp_path: Path) -> None:
     server = serve(write_echo(tmp_path / "lying", "lying"))
     assert server.ended() == 6
     assert "golden answers are off by" in server.errors()
@@ -323,7 +323,7 @@ def test_a_large_body_gets_its_refusal_even_while_it_is_still_being_sent(serve: 
         assert client.get("/v2/health/live").status_code == 200
 
 
-def test_a_client_that_leaves_harms_nobody(serve: Serve, null_bundle: Path) -> None:
+def test_a_client_that_disconnects_disturbs_no_other(serve: Serve, null_bundle: Path) -> None:
     server = serve(null_bundle)
     url = server.wait_ready()
     for _ in range(5):

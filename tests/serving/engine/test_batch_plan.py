@@ -74,7 +74,7 @@ def test_a_call_that_takes_its_time_for_every_sample_takes_one() -> None:
     assert seconds[2] >= 0.006
 
 
-def test_a_gain_that_is_hardly_one_is_left() -> None:
+def test_a_small_gain_is_ignored() -> None:
     cap, seconds = batches(engine(Timed(base=0.0005, each=0.008)), FEEDS, longest=0.25)
     assert cap == 1 and len(seconds) > 3
 
@@ -118,7 +118,7 @@ def test_what_cannot_be_batched_is_not() -> None:
         assert cap == 1 and seconds.keys() == {1} and set(timed.calls) == {1}
 
 
-def test_threads_that_gain_little_are_let_go() -> None:
+def test_threads_that_gain_little_are_not_used() -> None:
     two = engine(Timed(base=0.015))
     assert one_is_enough(engine(Timed(base=0.0153)), two, FEEDS)
     assert not one_is_enough(engine(Timed(base=0.025)), two, FEEDS)

@@ -134,7 +134,7 @@ def test_requests_of_other_shapes_or_above_the_cap_are_calls_of_their_own() -> N
     assert counters.accepted == 3
 
 
-def test_only_the_culprit_of_a_failed_batch_fails() -> None:
+def test_only_the_bad_request_of_a_failed_batch_fails() -> None:
     async def body(queue: ModelQueue, model: Doubler) -> None:
         answers = await asyncio.gather(*(queue.submit(x(number)) for number in (1, 13, 2)), return_exceptions=True)
         assert isinstance(answers[1], InferenceFailed) and "StepFailed" in answers[1].message
@@ -146,7 +146,7 @@ def test_only_the_culprit_of_a_failed_batch_fails() -> None:
     assert (counters.succeeded.count, counters.failed.count) == (2, 2)
 
 
-def test_outputs_that_have_not_a_row_for_each_sample_are_never_shared_out() -> None:
+def test_outputs_without_a_row_for_each_sample_are_never_split() -> None:
     """A detector gives as many rows as it finds: taken apart by samples they would be somebody else's."""
 
     def found(given: Checked) -> Arrays:
@@ -166,7 +166,7 @@ def test_outputs_that_have_not_a_row_for_each_sample_are_never_shared_out() -> N
     assert counters.succeeded.count == 4 and counters.failed.count == 0
 
 
-def test_what_has_no_batch_is_never_put_together() -> None:
+def test_what_has_no_batch_axis_is_never_batched() -> None:
     async def body(queue: ModelQueue, model: Doubler) -> None:
         assert queue.cap == 1
 
@@ -244,7 +244,7 @@ def test_the_estimate_follows_what_calls_really_take() -> None:
     assert seen[0] == threading.current_thread().name and seen[-1] == "model-doubler"
 
 
-def test_a_delay_fills_a_batch_where_somebody_asks_for_it() -> None:
+def test_a_delay_fills_a_batch() -> None:
     async def body(queue: ModelQueue, model: Doubler) -> None:
         first = asyncio.create_task(queue.submit(x(1)))
         await asyncio.sleep(0.01)

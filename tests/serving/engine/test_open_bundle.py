@@ -88,7 +88,7 @@ def test_a_flipped_byte_below_the_same_manifest_is_refused(null_bundle: Path, tm
         open_engines(want(there, plan=BatchPlan(), digest=digest(there)), settings())
 
 
-def test_a_bundle_that_is_not_there_or_lies_is_refused(null_bundle: Path, tmp_path: Path) -> None:
+def test_a_missing_or_wrong_bundle_is_refused(null_bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="cannot be read"):
         open_engines(want(tmp_path / "nowhere"), settings())
     newer = shutil.copytree(null_bundle, tmp_path / "newer")

@@ -42,7 +42,7 @@ def talk(left: Answer, right: Answer, body: Callable[[Channel, Channel], Awaitab
     asyncio.run(main())
 
 
-def test_both_ends_ask_and_answer() -> None:
+def test_both_ends_send_requests_and_replies() -> None:
     async def left(body: Body) -> Body:
         assert body == DiscardVersion("a", "1")
         return Done()
@@ -59,7 +59,7 @@ def test_both_ends_ask_and_answer() -> None:
     talk(left, right, body)
 
 
-def test_many_questions_at_a_time_get_each_its_own_answer() -> None:
+def test_concurrent_requests_get_their_own_replies() -> None:
     async def right(body: Body) -> Body:
         assert isinstance(body, DiscardVersion)
         # The first comes back last.
@@ -81,7 +81,7 @@ ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubc
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
-def test_our_errors_come_back_as_themselves(kind: type[errors.RoadworthyError]) -> None:
+def test_our_errors_are_raised_at_the_other_end(kind: type[errors.RoadworthyError]) -> None:
     async def right(body: Body) -> Body:
         raise kind("it is so")
 
@@ -93,7 +93,7 @@ def test_our_errors_come_back_as_themselves(kind: type[errors.RoadworthyError]) 
     talk(silence, right, body)
 
 
-def test_when_to_come_again_comes_along() -> None:
+def test_the_time_to_retry_comes_back_with_the_error() -> None:
     async def right(body: Body) -> Body:
         raise errors.Unavailable("later", after=7.5)
 
@@ -105,7 +105,7 @@ def test_when_to_come_again_comes_along() -> None:
     talk(silence, right, body)
 
 
-def test_an_error_of_another_room_comes_back_as_what_it_is_a_kind_of() -> None:
+def test_an_error_unknown_to_the_other_end_comes_back_as_its_nearest_base_class() -> None:
     async def right(body: Body) -> Body:
         raise ChannelClosed("a third one ended")
 
@@ -137,7 +137,7 @@ def test_only_our_errors_are_made_from_a_name(kind: str) -> None:
     assert type(problem) is errors.RoadworthyError and problem.message == "words"
 
 
-def test_whoever_asked_is_told_that_the_other_end_is_gone() -> None:
+def test_pending_requests_fail_when_the_other_end_closes() -> None:
     async def right(body: Body) -> Body:
         await asyncio.Event().wait()
         return Done()
@@ -154,12 +154,12 @@ def test_whoever_asked_is_told_that_the_other_end_is_gone() -> None:
     talk(silence, right, body)
 
 
-def test_nothing_is_asked_of_an_end_that_was_never_there() -> None:
+def test_nothing_can_be_sent_before_the_channel_is_open() -> None:
     with pytest.raises(ChannelClosed):
         asyncio.run(Channel(silence).ask(Drain()))
 
 
-def test_who_does_not_wait_for_the_answer_keeps_nobody_from_theirs() -> None:
+def test_a_cancelled_request_does_not_disturb_the_others() -> None:
     finished: list[str] = []
 
     async def right(body: Body) -> Body:
@@ -190,7 +190,7 @@ def test_who_does_not_wait_for_the_answer_keeps_nobody_from_theirs() -> None:
     ],
     ids=["noise", "endless", "no body", "no text", "no such body", "deep"],
 )
-def test_garbage_ends_the_talk(garbage: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_garbage_closes_the_channel(garbage: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
