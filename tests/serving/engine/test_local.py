@@ -56,7 +56,7 @@ def test_a_bundle_answers_arrays_of_every_form(null_bundle: Path) -> None:
         (np.zeros((1, 13), np.float32), "shape"),
         (np.zeros((0, 12), np.float32), "shape"),
         (["a"] * 12, "dtype"),
-        ([[1, 2], [3]], "no array"),
+        ([[1, 2], [3]], "not an array"),
         (np.zeros((1, 12), np.complex64), "dtype"),
     ],
 )
