@@ -14,7 +14,7 @@ from roadworthy.build.certificate import Data, noticed
 from roadworthy.build.package.report import card, report
 from roadworthy.build.sources import Loaded
 from roadworthy.bundle.certificate import Certificate
-from roadworthy.bundle.manifest import FORMAT, Golden, Manifest
+from roadworthy.bundle.manifest import FORMAT, GoldenFile, Manifest
 from roadworthy.cli import console
 from roadworthy.core import codec
 from roadworthy.core.evidence import Note
@@ -69,7 +69,7 @@ def test_the_card_tells_warnings_among_the_limits() -> None:
         certificate.signature,
         certificates.CONTRACT,
         (),
-        Golden("golden.npz", 8),
+        GoldenFile("golden.npz", 8),
         certificate.tolerance,
         (),
     )

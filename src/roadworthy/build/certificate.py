@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -10,7 +11,20 @@ from pathlib import Path
 from roadworthy.build import benchmark, package, sources
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
-from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Route, Samples, alike, named
+from roadworthy.bundle.certificate import (
+    NOT_ON_TARGET,
+    ON_TARGET,
+    Certificate,
+    Choice,
+    Export,
+    Goal,
+    InstalledPackage,
+    Origin,
+    Samples,
+    TriedRoute,
+    alike,
+    named,
+)  # fmt: skip
 from roadworthy.core import codec, registry
 from roadworthy.core.contract import Answer
 from roadworthy.core.errors import BackendMissing
@@ -50,7 +64,7 @@ class Findings:
     loaded: sources.Loaded
     data: Data
     graphs: tuple[Graph, ...]
-    routes: tuple[Route, ...]
+    routes: tuple[TriedRoute, ...]
     trial: Trial
     baseline: Verified
     goal: Goal
@@ -58,6 +72,27 @@ class Findings:
     rejected: tuple[Rejected, ...]
     unavailable: tuple[str, ...]
     choice: Choice
+    exports: tuple[Export, ...] = ()
+
+
+def exports_of(races: Mapping[str, benchmark.Race], choices: Mapping[str, Choice]) -> tuple[Export, ...]:
+    """What was found for each other target, without the original, which ran first in every race. Only the chosen one is packed."""
+    return tuple(
+        _export(target, one, choices[target].reasons if one.verified.candidate.plan.name == choices[target].winner else ())
+        for target, race in races.items()
+        for one in race.measured[1:]
+    )
+
+
+def _export(target: str, one: Measured, reasons: tuple[str, ...]) -> Export:
+    plan = one.verified.candidate.plan
+    return Export(
+        target,
+        f"exports/{target}/{plan.artefact}" if reasons else "",
+        ON_TARGET if registry.facts(plan.runtime).on_target else NOT_ON_TARGET,
+        one,
+        reasons,
+    )
 
 
 def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> Certificate:
@@ -84,6 +119,7 @@ def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> 
         unavailable=findings.unavailable,
         choice=findings.choice,
         seconds=seconds,
+        exports=findings.exports,
     )
 
 
@@ -113,7 +149,7 @@ def one_class(data: Data, trial: Trial) -> tuple[Note, ...]:
 
 def nothing_left(
     passed: tuple[Measured, ...],
-    routes: tuple[Route, ...],
+    routes: tuple[TriedRoute, ...],
     rejected: tuple[Rejected, ...],
     unavailable: tuple[str, ...],
     notes: tuple[Note, ...] = (),
@@ -172,7 +208,7 @@ if __name__ == "__main__":
 '''
 
 
-def packages() -> tuple[Package, ...]:
+def packages() -> tuple[InstalledPackage, ...]:
     """The distributions that took part or could have, with their versions."""
     names = set(BUILDERS)
     for name in registry.names(registry.RUNTIMES):
@@ -183,7 +219,7 @@ def packages() -> tuple[Package, ...]:
     found = []
     for name in sorted(names):
         try:
-            found.append(Package(name, metadata.version(name)))
+            found.append(InstalledPackage(name, metadata.version(name)))
         except metadata.PackageNotFoundError:
             continue
     return tuple(found)

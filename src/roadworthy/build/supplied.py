@@ -9,7 +9,7 @@ from roadworthy.build.certificate import Data
 from roadworthy.build.data import dataset
 from roadworthy.build.job import Job
 from roadworthy.build.lower import PRECISIONS
-from roadworthy.build.workspace import Workshop
+from roadworthy.build.workspace import Workspace
 from roadworthy.core.contract import Contract, ImageInput
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Note
@@ -41,7 +41,7 @@ def refuse_unproven(job: Job, source: Source, data: Data | None = None, own: Pre
         raise UsageError(f"--precisions {','.join(asked)}: {unproven}; give some, or ask for --precisions {own}")
 
 
-def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, shop: Workshop) -> SampleSet | None:
+def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, workspace: Workspace) -> SampleSet | None:
     """Random pictures through the preprocessing of ``contract``: they reach the range that real ones do.
 
     None where it takes no images, or neither it nor the one input in ``specs`` says how large they are.
@@ -56,7 +56,7 @@ def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, shop: 
     pixels = generator.integers(0, 256, (count, *size, channels), np.uint8)
     pixels[1::2] = (256 * sources.made_pictures(pixels[1::2].shape, generator)).astype(np.uint8)
     names = tuple(spec.name for spec in specs)
-    return dataset.gather(pixels, names, contract, shop.folder("data/pictures")).samples
+    return dataset.gather(pixels, names, contract, workspace.folder("data/pictures")).samples
 
 
 def _size(image: ImageInput, specs: tuple[TensorSpec, ...]) -> tuple[int, int] | None:
@@ -91,12 +91,12 @@ def check_ranges(samples: SampleSet, ranges: tuple[Range, ...]) -> None:
                 )
 
 
-def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: sources.Loaded, calibrate: int, shop: Workshop) -> Data:
+def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: sources.Loaded, calibrate: int, workspace: Workspace) -> Data:
     """``samples`` split for their uses; ``gathered`` is the real set that they are, if they are one."""
     if gathered is None:
         notes = (MADE_UP, *sources.made_notes(loaded.signature.inputs, loaded.fills)) if _made(samples, loaded) else (MADE_UP,)
         return Data(GENERATED, samples, None, (), notes, NO_DATA)
-    evaluation, calibration = dataset.split(samples, calibrate, shop.folder("data/split"))
+    evaluation, calibration = dataset.split(samples, calibrate, workspace.folder("data/split"))
     if samples.count > 1 and _alike(samples):
         said = f"all {samples.count:,} samples of the data are the same: what is measured on them is measured on one"
         unproven = "they need samples that differ to be proven on"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from roadworthy.core.evidence import Interval, Note, Score, Tolerance
 from roadworthy.core.host import Host
@@ -14,7 +15,7 @@ NAME = "certificate.json"
 
 
 @dataclass(frozen=True)
-class Package:
+class InstalledPackage:
     """An installed distribution that took part."""
 
     name: str
@@ -50,7 +51,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Route:
+class TriedRoute:
     """One capture route: ``outcome`` is "used", "kept in reserve" or the reason in words why it failed."""
 
     format: str
@@ -94,12 +95,32 @@ class Choice:
     framework: FrameworkForm | None = None
 
 
+ON_TARGET: Final = "verified on the target"
+NOT_ON_TARGET: Final = "not verified on the target"
+
+
+@dataclass(frozen=True)
+class Export:
+    """A candidate for another ``target`` than the server, which is never served.
+
+    One candidate of each target is chosen: it is packed in the bundle's folder ``path`` for ``reasons``. Both are empty for the others.
+    ``measured`` is what was found on the build host. ``verification`` says whether its runtime ran on the target itself meanwhile.
+    """
+
+    target: str
+    path: str
+    verification: Literal["verified on the target", "not verified on the target"]
+    measured: Measured
+    reasons: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
     """The whole of ``certificate.json``. ``baseline`` is the original itself in the race.
 
     ``notes`` holds what was noticed about the original, its data and its graphs, warnings first; certificates of older versions
     have none. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
+    ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server.
     """
 
     name: str
@@ -107,20 +128,21 @@ class Certificate:
     roadworthy: str
     notes: tuple[Note, ...] = ()
     host: Host
-    packages: tuple[Package, ...]
+    packages: tuple[InstalledPackage, ...]
     origin: Origin
     signature: Signature
     samples: Samples
     goal: Goal
     tolerance: Tolerance
     original: Score | None
-    routes: tuple[Route, ...]
+    routes: tuple[TriedRoute, ...]
     baseline: Measured
     measured: tuple[Measured, ...]
     rejected: tuple[Rejected, ...]
     unavailable: tuple[str, ...]
     choice: Choice
     seconds: float
+    exports: tuple[Export, ...] = ()
 
 
 def alike(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:

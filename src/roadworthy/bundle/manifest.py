@@ -44,7 +44,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Golden:
+class GoldenFile:
     """Samples with the original's answers: an ``.npz`` with ``in.<name>`` and ``out.<name>``, samples first; see ``bundle.golden``."""
 
     path: str
@@ -63,7 +63,7 @@ class Manifest:
     signature: Signature
     contract: Contract
     variants: tuple[Variant, ...]
-    golden: Golden
+    golden: GoldenFile
     tolerance: Tolerance
     files: tuple[File, ...]
 

@@ -11,6 +11,9 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Arrays, Signature
 
+SERVER = "server"
+"""The target of a runtime that serves; the candidates of all other targets are exported and never served."""
+
 
 class Session(Protocol):
     """A candidate loaded by its runtime. One call at a time; feeds are C-contiguous and fit the signature."""
@@ -31,7 +34,9 @@ class Runtime(Protocol):
     ``PACKAGES`` lists the distributions a server needs to answer, nothing more; ``FRAMEWORK`` says that one of
     them is a training framework, which the user must allow at serve time. ``NATIVE`` says that its artefacts are
     machine code for the very CPU that made them, which run on no lesser one.
-    All of these are literals: ``registry.facts`` reads them without importing the module.
+    Two more have defaults. ``TARGET`` is where its candidates are for, a name fit for a folder: ``server`` if it is not defined.
+    ``ON_TARGET`` says that its sessions run there during the build too: by default only those for a server do.
+    All are literals: ``registry.facts`` reads them without importing the module.
     """
 
     RUNS: tuple[str, ...]

@@ -11,10 +11,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 from roadworthy.core.errors import BackendMissing, UsageError
-from roadworthy.core.interfaces import Lowering, Runtime
+from roadworthy.core.interfaces import SERVER, Lowering, Runtime
 
 RUNTIMES = "roadworthy.runtimes"
 LOWERINGS = "roadworthy.build.lower"
@@ -61,9 +61,11 @@ class RuntimeFacts:
     packages: tuple[str, ...]
     framework: bool
     native: bool
+    target: str = SERVER
+    on_target: bool = True
 
 
-FACTS = ("RUNS", "PACKAGES", "FRAMEWORK", "NATIVE")
+FACTS = ("RUNS", "PACKAGES", "FRAMEWORK", "NATIVE", "TARGET", "ON_TARGET")
 
 
 @cache
@@ -74,15 +76,23 @@ def facts(name: str) -> RuntimeFacts:
     that cannot be imported then.
     """
     tree = ast.parse(_file(name).read_text(encoding="utf-8"))
-    stated = {
-        target.id: ast.literal_eval(node.value)
+    assigned = {
+        target.id: node.value
         for node in tree.body
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
-        if isinstance(target, ast.Name) and target.id in FACTS and _is_literal(node.value)
+        if isinstance(target, ast.Name) and target.id in FACTS
     }
-    values = [stated[fact] if fact in stated else getattr(runtime(name), fact) for fact in FACTS]
-    return RuntimeFacts(*values)
+
+    def stated(fact: str, *default: object) -> Any:
+        if fact not in assigned and default:
+            return default[0]
+        literal = fact in assigned and _is_literal(assigned[fact])
+        return ast.literal_eval(assigned[fact]) if literal else getattr(runtime(name), fact)
+
+    target = stated("TARGET", SERVER)
+    required = (stated("RUNS"), stated("PACKAGES"), stated("FRAMEWORK"), stated("NATIVE"))
+    return RuntimeFacts(*required, target, stated("ON_TARGET", target == SERVER))
 
 
 def require(name: str) -> None:
@@ -97,11 +107,11 @@ def require(name: str) -> None:
 
 
 def runtime_for(format: str) -> str:
-    """The name of the runtime that takes a graph of ``format`` as it is; raises BackendMissing when none here does."""
+    """The name of the server's runtime that takes a graph of ``format`` as it is; raises BackendMissing when none here does."""
     missing: BackendMissing | None = None
     for name in names(RUNTIMES):
         try:
-            if format in facts(name).runs:
+            if format in facts(name).runs and facts(name).target == SERVER:
                 require(name)
                 return name
         except BackendMissing as problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,8 @@ from roadworthy.core.types import Signature, TensorSpec
 
 Precision = Literal["fp32", "bf16", "fp16", "int8", "fp64"]
 """``fp64`` is for the reference alone: the original in double precision, to learn how far float32 is from the truth."""
+BITS: dict[Precision, int] = {"fp64": 64, "fp32": 32, "bf16": 16, "fp16": 16, "int8": 8}
+"""Bits of one number in each precision."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Graph:
-    """The captured model as files at ``path``; ``route`` is the way that gave it, ``notes`` what it said meanwhile.
+    """The captured model as files at ``path``; ``route`` is the way that gave it, ``notes`` what the exporter reported.
 
     ``precision`` is what the file itself computes in: a model that came quantised is ``int8`` from the start.
+    A graph that is not the original function says so: ``derived_from`` names the graph or model that it was made from, and
+    ``compression`` what was done to it, in letters fit for a file name (``pruned50``). Both are empty for the original function.
     """
 
     format: str
@@ -57,6 +61,13 @@ class Graph:
     route: str
     notes: tuple[str, ...] = ()
     precision: Precision = "fp32"
+    derived_from: str = ""
+    compression: str = ""
+
+    @property
+    def quantized(self) -> bool:
+        """Whether it computes in whole numbers: kernels round these in different ways."""
+        return self.precision == "int8"
 
     @property
     def size(self) -> int:
@@ -70,7 +81,9 @@ class Plan:
     """One way to deploy, as pure data; every choice a runtime would otherwise make in silence is in it.
 
     ``batch`` is a fixed number of samples a call, ``None`` for a dynamic one. ``flavour`` is the
-    runtime's own word for a variation that the other fields cannot say.
+    runtime's own word for a variation that the other fields cannot say. ``compression`` is that of the graph it starts from.
+    ``lossy`` says that the function is meant to differ from the original's: the plan computes in another precision than the
+    graph it starts from, or that graph is not the original function. int8 is not lossy for a model that came in int8.
     """
 
     runtime: str
@@ -79,6 +92,8 @@ class Plan:
     batch: int | None = None
     spin: bool = False
     flavour: str = ""
+    compression: str = ""
+    lossy: bool = False
 
     @property
     def name(self) -> str:
@@ -88,13 +103,23 @@ class Plan:
     @property
     def artefact(self) -> str:
         """The name of the files this plan loads: plans that differ in threads or spinning alone share them."""
-        parts = (self.runtime, self.precision, self.flavour, f"b{self.batch}" if self.batch else "")
+        parts = (self.runtime, self.precision, self.compression, self.flavour, f"b{self.batch}" if self.batch else "")
         return "-".join(part for part in parts if part)
+
+    @property
+    def bits(self) -> int:
+        """Bits of one number in its precision."""
+        return BITS[self.precision]
+
+    def made_from(self, graph: Graph) -> Plan:
+        """The same plan for a candidate that is made from ``graph``: with its compression, and ``lossy`` where that is so."""
+        lossy = self.precision != graph.precision or bool(graph.derived_from)
+        return replace(self, compression=graph.compression, lossy=lossy)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A plan carried out: the directory that its runtime loads."""
+    """A plan carried out: the directory that its runtime loads. ``graph`` is the format that it was made from."""
 
     plan: Plan
     path: Path
@@ -118,7 +143,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Verified:
-    """A candidate that gives the original's answers, or stays within the budget that the user set."""
+    """A candidate that gives the original's answers or, where it is lossy, stays within the budget that the user set."""
 
     candidate: Candidate
     parity: Parity

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roadworthy.core.contract import Activation, Answer
+from roadworthy.core.numerics import real_values, sigmoid, softmax
 from roadworthy.core.types import BATCH, BYTES, Array, Arrays, Quantization, TensorSpec
 
 TWO_CLASSES: tuple[Activation, ...] = ("applied", "sigmoid")
@@ -102,14 +103,10 @@ def scores(answer: Answer, outputs: Arrays, quantization: Quantization | None = 
     if values.ndim != 2 or values.shape[1] < 2 or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         return None
     values = _real(values, quantization)
-    # Non-finite outputs stay non-finite; they are for verification to refuse, not for warnings on a server.
-    with np.errstate(all="ignore"):
-        if answer.activation in ("softmax", "auto"):
-            exponentials = np.exp(values - values.max(axis=1, keepdims=True))
-            return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
-        if answer.activation == "sigmoid":
-            return _sigmoid(values)
-    return values
+    # Outputs that are not finite stay so, without a warning: it is verification that refuses them.
+    if answer.activation in ("softmax", "auto"):
+        return softmax(values)
+    return sigmoid(values) if answer.activation == "sigmoid" else values
 
 
 def column(values: Array, quantization: Quantization | None = None) -> Array | None:
@@ -123,7 +120,7 @@ def column(values: Array, quantization: Quantization | None = None) -> Array | N
 
 def two_classes(values: Array, activation: Activation) -> Array:
     """The probabilities of both classes, float64 [samples, 2], by one number a sample: the second's, ``applied`` or as its logit."""
-    second = _sigmoid(values) if activation == "sigmoid" else values
+    second = sigmoid(values) if activation == "sigmoid" else values
     return np.stack([1 - second, second], axis=1)
 
 
@@ -132,16 +129,8 @@ def _reads_column(answer: Answer) -> bool:
 
 
 def _real(values: Array, quantization: Quantization | None) -> Array:
-    values = values.astype(np.float64)
-    return (values - quantization.zero_point) * quantization.scale if quantization else values
+    return real_values(values, quantization).astype(np.float64)
 
 
 def _shares(values: Array) -> bool:
     return values.size > 0 and bool(((values >= 0) & (values <= 1)).all())
-
-
-def _sigmoid(values: Array) -> Array:
-    # exp of a negative number never overflows: 1/(1+e^-x) for x >= 0, e^x/(1+e^x) below.
-    with np.errstate(all="ignore"):
-        small = np.exp(-np.abs(values))
-        return np.asarray(np.where(values >= 0, 1.0, small) / (1 + small))

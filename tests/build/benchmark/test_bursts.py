@@ -41,7 +41,7 @@ def test_a_neighbour_that_comes_for_a_moment_is_seen_by_what_is_unusual() -> Non
     for usual, unusual in ((0.0, 0.4), (0.06, 0.4), (0.6, 1.4)):
         entries = [("call", burst(usual)) for _ in range(40)]
         entries[20] = ("call", burst(unusual, 0.5))
-        assert [index for index, calm in enumerate(quiet(*entries)) if not calm] == [20]
+        assert [index for index, undisturbed in enumerate(quiet(*entries)) if not undisturbed] == [20]
 
 
 def test_what_is_usual_is_known_for_each_program_and_batch_size() -> None:

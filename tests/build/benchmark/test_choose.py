@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roadworthy.build.benchmark import Race, choose, statistics
-from roadworthy.build.benchmark.statistics import Series
+from roadworthy.build.benchmark import Race, choose, in_words, statistics
+from roadworthy.build.benchmark.race import Timed
+from roadworthy.build.benchmark.statistics import Measurement, Series
 from roadworthy.bundle.certificate import Choice, Goal
 from roadworthy.core.errors import NoCandidate, UsageError
 from roadworthy.core.evidence import Parity, Rate, Timing
@@ -24,58 +25,57 @@ ROUNDS = 20
 DISTURBED = ("disturbed", "noisy", "busy", "other processes", "Other processes")
 
 
-def measured(plan: Plan, latency: Series, rates: Series, original: Series, *, size: float = 10.0, memory: float = 100.0) -> Measured:
-    """A contestant whose timing is drawn from its rounds as the race draws it."""
+def timed(plan: Plan, latency: Series, rates: Series, original: Series, *, size: float = 10.0, memory: float = 100.0) -> Timed:
+    """A candidate whose timing is drawn from its rounds as the race draws it."""
     same = plan.precision == "fp32"
+    plan = replace(plan, lossy=not same)
     parity = Parity(100, (1,), 0.0, 0.0 if same else 0.01, 0.0, 1.0, 1.0, same)
     beside = statistics.paired(original, latency)
     timing = Timing(
-        latency_ms=latency.typical,
+        latency_ms=latency.median,
         p99_ms=1.0,
         speedup=beside.ratio if beside else statistics.widest(original.counted, latency.counted),
         memory_mb=memory,
         cold_ms=300.0,
         size_mb=size,
-        rounds=len(latency.undisturbed),
-        noisy=latency.noisy,
+        rounds=len(latency.quiet),
+        noisy=latency.disturbed,
         trusted=latency.trusted,
         paired=beside is not None and beside.quiet,
-        rate=Rate(rates.typical, 8, rates.typical, True, len(rates.undisturbed), rates.noisy, rates.trusted),
+        rate=Rate(rates.median, 8, rates.median, True, len(rates.quiet), rates.disturbed, rates.trusted),
     )
-    return Measured(Verified(Candidate(plan, Path("x"), SIGNATURE, "onnx", 1, 1.0), parity, None), timing)
+    measured = Measured(Verified(Candidate(plan, Path("x"), SIGNATURE, "onnx", 1, 1.0), parity, None), timing)
+    return Timed(measured, latency, rates)
 
 
 def series(values: Sequence[float], quiet: Sequence[bool] | bool = True) -> Series:
     flags = [quiet] * len(values) if isinstance(quiet, bool) else quiet
-    return Series(dict(enumerate(values)), frozenset(number for number, calm in enumerate(flags) if calm))
+    return Series({number: Measurement(value, flag) for number, (value, flag) in enumerate(zip(values, flags, strict=True))})
 
 
 def run(original: Series, *others: tuple[Plan, Series]) -> Race:
     """A race of which every round is given."""
-    everybody = ((Plan("framework"), original), *others)
-    rates = tuple(series([1e3 / value for value in one.values.values()]) for _, one in everybody)
-    entries = tuple(measured(plan, one, rate, original) for (plan, one), rate in zip(everybody, rates, strict=True))
-    return Race(entries, (), tuple(one for _, one in everybody), rates)
+    entries = ((Plan("framework"), original), *others)
+    return Race(tuple(timed(plan, one, series([1e3 / value for value in one.all.values()]), original) for plan, one in entries), ())
 
 
 def one(
     plan: Plan, latency: float, *, rate: float = 100.0, size: float = 10.0, memory: float = 100.0, trusted: bool = True
-) -> Callable[[np.random.Generator, float, Series], tuple[Measured, Series, Series]]:
-    """A contestant of so many ms; where it is not ``trusted`` another process disturbed all of its rounds."""
+) -> Callable[[np.random.Generator, float, Series | None], Timed]:
+    """A candidate of so many ms; where it is not ``trusted`` another process disturbed all of its rounds of latency."""
 
-    def entry(random: np.random.Generator, noise: float, original: Series) -> tuple[Measured, Series, Series]:
-        ms, rates = (series(value * (1 + noise * random.standard_normal(ROUNDS)), trusted) for value in (latency, rate))
-        rates = replace(rates, quiet=frozenset(rates.values))
-        return measured(plan, ms, rates, original or ms, size=size, memory=memory), ms, rates
+    def entry(random: np.random.Generator, noise: float, original: Series | None) -> Timed:
+        ms, rates = (value * (1 + noise * random.standard_normal(ROUNDS)) for value in (latency, rate))
+        latencies = series(ms, trusted)
+        return timed(plan, latencies, series(rates), original or latencies, size=size, memory=memory)
 
     return entry
 
 
-def raced(*others: Callable[..., tuple[Measured, Series, Series]], noise: float = 0.005) -> Race:
+def raced(*others: Callable[..., Timed], noise: float = 0.005) -> Race:
     random = np.random.default_rng(0)
     original = series(10.0 * (1 + noise * random.standard_normal(ROUNDS)))
-    entries = [entry(random, noise, original) for entry in (one(Plan("framework"), 10.0), *others)]
-    return Race(tuple(entry[0] for entry in entries), (), tuple(entry[1] for entry in entries), tuple(entry[2] for entry in entries))
+    return Race(tuple(entry(random, noise, original) for entry in (one(Plan("framework"), 10.0), *others)), ())
 
 
 def facts_of(name: str) -> RuntimeFacts:
@@ -83,7 +83,7 @@ def facts_of(name: str) -> RuntimeFacts:
 
 
 def chosen(race: Race, objective: str = "latency", *, allowed: bool = False) -> Choice:
-    return choose(race, Goal(objective, "top1", 0.01), framework_allowed=allowed, facts_of=facts_of)
+    return in_words(choose(race, Goal(objective, "top1", 0.01), framework_allowed=allowed, facts_of=facts_of))
 
 
 def test_the_fastest_within_the_budget_wins_and_a_float32_one_stands_by() -> None:
@@ -166,7 +166,7 @@ def test_without_quiet_rounds_the_form_is_compared_over_the_disturbed_ones_and_t
     assert any("about" in reason and "too few undisturbed rounds" in reason for reason in choice.reasons)
 
 
-def test_nobody_left_says_what_to_allow() -> None:
+def test_without_any_candidate_left_the_error_says_what_to_allow() -> None:
     with pytest.raises(NoCandidate, match="--allow-framework-at-serve"):
         chosen(raced(one(Plan("framework", "bf16"), 1.0)))
 
@@ -174,7 +174,7 @@ def test_nobody_left_says_what_to_allow() -> None:
 def test_the_original_stays_when_nothing_beats_it() -> None:
     choice = chosen(raced(one(Plan("a"), 9.95), one(Plan("a", "int8"), 12.0)), allowed=True)
     assert choice.winner == "framework-fp32-t1"
-    assert "Nothing beat the original" in choice.reasons[0]
+    assert "Nothing is better than the original" in choice.reasons[0]
 
 
 def test_disturbed_rounds_decide_what_is_clear_and_that_is_said() -> None:
@@ -217,33 +217,33 @@ def test_an_original_that_waits_for_its_own_threads_makes_no_candidate_uncertain
     assert not any("Other processes" in reason or "not judged" in reason for reason in choice.reasons)
 
 
-def test_one_that_ties_with_the_best_but_is_beaten_by_a_third_is_not_chosen() -> None:
-    """The simplest is 9 % slower than another in every round; the leader itself is too restless to beat either."""
+def test_one_that_ties_with_the_best_but_is_worse_than_a_third_is_not_chosen() -> None:
+    """The simplest is 9 % slower than another in every round; the rounds of the fastest vary too much to beat either."""
     random = np.random.default_rng(14)
-    weather = 1 + random.random(ROUNDS)
-    steady, beaten = series(weather), series(1.09 * weather)
-    leader = series(0.98 * weather * (1 + 0.2 * random.standard_normal(ROUNDS)))
-    original = series(4 * weather)
+    slowdown = 1 + random.random(ROUNDS)
+    steady, beaten = series(slowdown), series(1.09 * slowdown)
+    leader = series(0.98 * slowdown * (1 + 0.2 * random.standard_normal(ROUNDS)))
+    original = series(4 * slowdown)
     race = run(original, (Plan("b", threads=2), steady), (Plan("a"), beaten), (Plan("a", "int8"), leader))
     assert [statistics.paired(leader, other).ratio.high >= 1 for other in (steady, beaten)] == [True, True]
     choice = chosen(race)
     assert choice.winner == "b-fp32-t2"
 
 
-def test_more_rivals_need_a_surer_lead() -> None:
-    """Among many equal plans one beats the simplest by luck at 95 %; that is no reason to take another."""
+def test_more_candidates_need_a_more_certain_lead() -> None:
+    """Among many equal plans one is faster than the simplest by chance at 95 %; that is no reason to take it."""
     lucky = 0
     for seed in range(12):
         random = np.random.default_rng(seed)
-        rivals = [(Plan("b", "int8", flavour=f"f{n}"), series(1 + 0.1 * random.standard_normal(ROUNDS))) for n in range(12)]
-        race = run(series(np.full(ROUNDS, 3.0)), (Plan("a"), series(1 + 0.1 * random.standard_normal(ROUNDS))), *rivals)
+        others = [(Plan("b", "int8", flavour=f"f{n}"), series(1 + 0.1 * random.standard_normal(ROUNDS))) for n in range(12)]
+        race = run(series(np.full(ROUNDS, 3.0)), (Plan("a"), series(1 + 0.1 * random.standard_normal(ROUNDS))), *others)
         lucky += chosen(race).winner != "a-fp32-t1"
     assert lucky <= 1
 
 
 def test_rounds_that_do_not_agree_are_not_called_disturbed() -> None:
-    restless = series([1.0, 2.0] * 10)
-    choice = chosen(run(series([9.0] * ROUNDS), (Plan("a"), restless)))
+    varying = series([1.0, 2.0] * 10)
+    choice = chosen(run(series([9.0] * ROUNDS), (Plan("a"), varying)))
     assert choice.winner == "a-fp32-t1"
     assert any("do not agree" in reason for reason in choice.reasons)
     assert not any(word in reason for reason in choice.reasons for word in DISTURBED)
@@ -254,22 +254,22 @@ PLANS = (Plan("a"), Plan("b", threads=2), Plan("a", "int8"), Plan("b", batch=1),
 
 @st.composite
 def races(draw: st.DrawFn, *, disturbed: bool = True) -> Race:
-    """Up to five candidates of any speed under weather that all share, in rounds of which any may be disturbed for any of them."""
+    """Up to five candidates of any speed, slowed together by the host, in rounds of which any may be disturbed for any of them."""
     count, rounds = draw(st.integers(1, len(PLANS))), draw(st.integers(6, 12))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    weather = np.exp(draw(st.sampled_from([0.0, 0.05, 1.0])) * random.standard_normal(rounds))
-    calm = draw(st.sampled_from([0.0, 0.5, 0.9])) if disturbed else 1.0
+    slowdown = np.exp(draw(st.sampled_from([0.0, 0.05, 1.0])) * random.standard_normal(rounds))
+    share_quiet = draw(st.sampled_from([0.0, 0.5, 0.9])) if disturbed else 1.0
 
     def drawn(ms: float) -> Series:
         jitter = np.exp(draw(st.sampled_from([0.001, 0.01, 0.3])) * random.standard_normal(rounds))
-        return series(ms * weather * jitter, [bool(random.random() < calm) for _ in range(rounds)])
+        return series(ms * slowdown * jitter, [bool(random.random() < share_quiet) for _ in range(rounds)])
 
     speeds = [draw(st.sampled_from([1.0, 1.01, 1.05, 1.08, 1.5, 4.0])) for _ in range(count)]
     return run(drawn(2.0), *((plan, drawn(ms)) for plan, ms in zip(PLANS, speeds, strict=False)))
 
 
-def eligible(race: Race, *, allowed: bool) -> list[int]:
-    return [index for index, one in enumerate(race.measured) if allowed or not one.verified.candidate.plan.runtime.startswith("framework")]
+def eligible(race: Race, *, allowed: bool) -> list[Timed]:
+    return [one for one in race.timed if allowed or not one.plan.runtime.startswith("framework")]
 
 
 @settings(max_examples=150, deadline=None)
@@ -279,10 +279,9 @@ def test_nothing_is_chosen_that_another_beats_in_every_round(race: Race, allowed
     if not fit:
         return
     choice = chosen(race, allowed=allowed)
-    winner = next(race.latencies[i] for i in fit if race.measured[i].verified.candidate.plan.name == choice.winner)
-    for index in fit:
-        other = race.latencies[index].values
-        assert not all(other[number] < 0.95 * ms for number, ms in winner.values.items()), race.measured[index].verified.candidate.plan
+    winner = next(one for one in fit if one.plan.name == choice.winner)
+    for other in fit:
+        assert not all(other.latency.all[number] < 0.95 * ms for number, ms in winner.latency.all.items()), other.plan
 
 
 @settings(max_examples=60, deadline=None)
@@ -296,11 +295,10 @@ def test_without_disturbed_rounds_no_sentence_speaks_of_any(race: Race, allowed:
 
 @settings(max_examples=60, deadline=None)
 @given(races(), st.randoms(use_true_random=False), st.sampled_from(["latency", "throughput", "size", "memory"]))
-def test_the_order_of_the_contestants_means_nothing(race: Race, random: object, objective: str) -> None:
-    order = list(range(1, len(race.measured)))
-    random.shuffle(order)  # type: ignore[attr-defined]
-    order = [0, *order]
-    other = Race(*(tuple(column[index] for index in order) if column else () for column in (race.measured, (), race.latencies, race.rates)))
+def test_the_order_of_the_candidates_changes_nothing(race: Race, random: object, objective: str) -> None:
+    original, *others = race.timed
+    random.shuffle(others)  # type: ignore[attr-defined]
+    other = Race((original, *others), ())
     assert chosen(race, objective, allowed=True) == chosen(other, objective, allowed=True)
 
 
@@ -321,7 +319,7 @@ def test_other_objectives() -> None:
 def test_a_throughput_without_rounds_chooses_nothing() -> None:
     race = raced(one(Plan("a", "int8"), 1.0, rate=900.0), one(Plan("b"), 1.0))
     assert chosen(race, "throughput").winner == "a-int8-t1"
-    few = replace(race, rates=tuple(series([]) for _ in race.rates))
+    few = Race(tuple(replace(one, throughput=series([])) for one in race.timed), ())
     assert chosen(few, "throughput").winner == "b-fp32-t1"
 
 

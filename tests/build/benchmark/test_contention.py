@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from roadworthy.build.benchmark.contention import Disturbance, Reading, between, host_seconds
+from roadworthy.build.benchmark.contention import CpuCounters, Disturbance, between, host_seconds
 
-BEFORE = Reading(wall=10.0, own=3.0, waited=1.0, busy=100.0, stolen=2.0, switches=5)
+BEFORE = CpuCounters(wall=10.0, own=3.0, waited=1.0, busy=100.0, stolen=2.0, switches=5)
 STAT = b"""\
 cpu  33587 10 7516 79206 577 1 105 553 7 0
 cpu0 10033 4 2506 47748 149 1 12 296 3 0
@@ -33,19 +33,21 @@ def test_only_the_cpus_that_the_process_may_use_are_counted() -> None:
 
 
 def test_what_others_used_is_what_is_left_of_the_hosts_time() -> None:
-    own_threads = between(BEFORE, Reading(11.0, 4.9, 1.6, 101.9, 2.0, 900))
+    own_threads = between(BEFORE, CpuCounters(11.0, 4.9, 1.6, 101.9, 2.0, 900))
     assert (own_threads.others, own_threads.waited) == (pytest.approx(0.0, abs=1e-6), pytest.approx(0.6))
-    neighbour = between(BEFORE, Reading(11.0, 4.0, 1.6, 101.9, 2.0, 900))
+    neighbour = between(BEFORE, CpuCounters(11.0, 4.0, 1.6, 101.9, 2.0, 900))
     assert neighbour.others == pytest.approx(0.9)
-    assert between(BEFORE, Reading(11.0, 4.0, 1.6, None, None, 900)).others is None
+    assert between(BEFORE, CpuCounters(11.0, 4.0, 1.6, None, None, 900)).others is None
 
 
 @pytest.mark.parametrize(
-    ("seconds", "stolen", "robbed"),
+    ("seconds", "stolen", "stolen_from"),
     [(0.05, 0.2, False), (1.0, 0.4, True), (1.0, 0.05, False), (1.0, None, False)],
 )
-def test_a_hypervisor_that_takes_the_cpu_is_seen_above_the_grain_of_its_clock(seconds: float, stolen: float | None, robbed: bool) -> None:
-    assert Disturbance(seconds, 0.0, 0.0, stolen, 0).robbed is robbed
+def test_a_hypervisor_that_takes_the_cpu_is_seen_above_the_grain_of_its_clock(
+    seconds: float, stolen: float | None, stolen_from: bool
+) -> None:
+    assert Disturbance(seconds, 0.0, 0.0, stolen, 0).stolen_from is stolen_from
 
 
 def test_the_counters_of_this_process_go_up() -> None:

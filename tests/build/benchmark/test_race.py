@@ -1,4 +1,4 @@
-"""The race with real processes and planted speeds; what it says is held to structure and to order, never to wall time."""
+"""The race with real processes and planted speeds; the tests check structure and order, never wall time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from roadworthy.build.benchmark import Race, race, time_variant
-from roadworthy.build.benchmark.process import Runner
+from roadworthy.build.benchmark.process import CandidateProcess
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.evidence import Parity
 from roadworthy.core.isolation.worker import Worker
 from roadworthy.core.stages import Candidate, Plan, Verified
 from support.models.linear import SIGNATURE, Linear
+
+pytestmark = pytest.mark.slow
 
 PARITY = Parity(1000, (1, 2, 5), 0.0, 0.0, 0.0, 1.0, 1.0, True)
 
@@ -29,7 +31,7 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def test_everybody_is_measured_beside_the_original(linear: Linear, tmp_path: Path) -> None:
+def test_every_candidate_is_measured_beside_the_original(linear: Linear, tmp_path: Path) -> None:
     told: list[float] = []
     slow, quick, same = linear.candidate("sleeps=0.004"), linear.candidate(), linear.candidate("sleeps=0.0041")
     entrants = [Verified(candidate, PARITY, None) for candidate in (slow, quick, same)]
@@ -76,7 +78,7 @@ def test_without_the_original_there_is_no_race(linear: Linear, tmp_path: Path) -
 
 def test_an_interrupt_leaves_no_process(linear: Linear, tmp_path: Path) -> None:
     def interrupt(text: str, share: float) -> None:
-        if text.startswith("round 3"):
+        if text.startswith("latency, round 3"):
             raise KeyboardInterrupt
 
     pids: list[int] = []
@@ -93,20 +95,20 @@ def test_an_interrupt_leaves_no_process(linear: Linear, tmp_path: Path) -> None:
     assert not any(Path(f"/proc/{pid}").exists() for pid in set(pids))
 
 
-def test_whoever_is_not_on_the_clock_stands_still(linear: Linear) -> None:
-    with Runner(linear.candidate(), linear.samples) as runner:
-        runner.enter()
+def test_a_process_that_is_not_timed_is_stopped(linear: Linear) -> None:
+    with CandidateProcess(linear.candidate(), linear.samples) as process:
+        process.load()
         pid = next(iter(Worker.running)).pid
         os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
         assert state(pid) == "T"
-        assert len(runner.burst(1, 10).calls) == 10
+        assert len(process.burst(1, 10).calls) == 10
         os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
         assert state(pid) == "T"
     with pytest.raises(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
 
 
-def test_heats_when_memory_is_short(linear: Linear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_candidates_run_in_groups_where_memory_is_short(linear: Linear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("roadworthy.build.benchmark.schedule.usable_memory_mb", lambda: 1)
     most = 0
 
@@ -118,7 +120,7 @@ def test_heats_when_memory_is_short(linear: Linear, tmp_path: Path, monkeypatch:
     result = race(entrants, linear.samples, budget_seconds=3, log_dir=tmp_path, progress=watch)
     assert most <= 2
     assert len(result.measured) == 4
-    through_the_original = result.paired(result.measured[1], result.measured[3])
+    through_the_original = result.paired(result.timed[1], result.timed[3])
     assert through_the_original is not None and 0.1 < through_the_original.ratio.value < 10
 
 

@@ -158,7 +158,7 @@ def test_a_metric_that_is_no_share_reads_as_a_number() -> None:
     score = Score("bleu", 50, Interval(31.2, 30.1, 32.2), 31.9, Interval(0.7, 0.4, 1.0), 0.95, 1.0)
     assert figures.metric(score, 31.2) == "31.2" and figures.change(score) == "−0.7" and figures.loss(score, 0.95) == "0.950"
     assert figures.change_span(score) == "−1 to −0.4"
-    drawn = chart.draw((chart.Entry("a", "winner", score, 1.0),), 1.0, width=400, height=300)
+    drawn = chart.draw((chart.ChartEntry("a", "winner", score, 1.0),), 1.0, width=400, height=300)
     assert drawn and drawn.scale == 1
 
 
@@ -175,21 +175,23 @@ ROLES = {"pytorch-fp32-t2": "original", "openvino-fp32-t2": "fallback", "openvin
 SIZES = pytest.mark.parametrize("size", [report.WIDE, report.NARROW], ids=["wide", "narrow"])
 
 
-def planted(count: int, spread: float, seed: int = 0) -> tuple[chart.Entry, ...]:
+def planted(count: int, spread: float, seed: int = 0) -> tuple[chart.ChartEntry, ...]:
     """An original with names as long as real ones beside it, all ``spread`` apart at most in latency and accuracy; two are rejected."""
     random = np.random.default_rng(seed)
-    entries = [chart.Entry("tensorflow-fp32-t2", "original", certificates.score(0.0, 0.0), 31.0, "tensorflow")]
+    entries = [chart.ChartEntry("tensorflow-fp32-t2", "original", certificates.score(0.0, 0.0), 31.0, "tensorflow")]
     for number in range(count - 3):
         score = certificates.score(spread * 0.009 * random.uniform(-1, 1), 0.004)
         runtime = f"runtime{number % 5}"
-        entries.append(chart.Entry(f"{runtime}-int8-7bit-b1-t{number}", "passed", score, 0.3 * 4 ** (spread * random.uniform()), runtime))
+        entries.append(
+            chart.ChartEntry(f"{runtime}-int8-7bit-b1-t{number}", "passed", score, 0.3 * 4 ** (spread * random.uniform()), runtime)
+        )
     fastest = min(entries, key=lambda entry: entry.latency_ms or 0)
     entries[entries.index(fastest)] = replace(fastest, role="winner")
-    refused = [chart.Entry(f"rejected-{number}", "rejected", certificates.score(0.02 + 0.5 * number), None) for number in range(2)]
+    refused = [chart.ChartEntry(f"rejected-{number}", "rejected", certificates.score(0.02 + 0.5 * number), None) for number in range(2)]
     return tuple(sorted([*entries, *refused], key=lambda entry: chart.ROLES.index(entry.role)))
 
 
-def drawn_at(size: tuple[int, int], shown: tuple[chart.Entry, ...], budget: float = 0.01) -> chart.Chart:
+def drawn_at(size: tuple[int, int], shown: tuple[chart.ChartEntry, ...], budget: float = 0.01) -> chart.Chart:
     drawn = chart.draw(shown, budget, width=size[0], height=size[1])
     assert drawn and len(drawn.points) == len(shown)
     return drawn
@@ -204,7 +206,7 @@ def drawn_at(size: tuple[int, int], shown: tuple[chart.Entry, ...], budget: floa
     ],
     ids=["real", *(f"{count}-{kind}" for count in (5, 25, 60) for kind in ("apart", "close", "identical"))],
 )
-def test_labels_lie_on_nothing_and_points_stay_inside(size: tuple[int, int], shown: tuple[chart.Entry, ...]) -> None:
+def test_labels_lie_on_nothing_and_points_stay_inside(size: tuple[int, int], shown: tuple[chart.ChartEntry, ...]) -> None:
     drawn = drawn_at(size, shown)
     named = [point.label for point in drawn.points if point.label]
     boxes = [label.box for label in (drawn.budget_label, *named)]
@@ -250,8 +252,8 @@ def test_the_real_chart_is_in_order(size: tuple[int, int]) -> None:
 
 
 def test_the_telling_ones_are_the_named_the_frontier_and_the_fastest_of_each_runtime() -> None:
-    def entry(name: str, drop: float, latency: float | None, role: str = "passed") -> chart.Entry:
-        return chart.Entry(name, role, certificates.score(drop), latency, name[0])
+    def entry(name: str, drop: float, latency: float | None, role: str = "passed") -> chart.ChartEntry:
+        return chart.ChartEntry(name, role, certificates.score(drop), latency, name[0])
 
     shown = (
         entry("d-refused", 0.5, None, "rejected"),
@@ -356,7 +358,7 @@ def test_the_slowest_first_call_stands_beside_the_cold_start() -> None:
 
 
 def test_one_candidate_alone_can_be_drawn() -> None:
-    drawn = chart.draw((chart.Entry("a", "winner", certificates.score(0.0, 0.0), 1.0),), 0.0, width=400, height=300)
+    drawn = chart.draw((chart.ChartEntry("a", "winner", certificates.score(0.0, 0.0), 1.0),), 0.0, width=400, height=300)
     assert drawn and drawn.x_ticks and drawn.y_ticks
 
 

@@ -94,3 +94,9 @@ def test_one_number_tells_two_classes_apart(shape: tuple[int, ...], binary: Acti
 def test_the_number_of_the_first_output_decides_and_no_wider_one_behind_it() -> None:
     truth = {"p": np.array([[0.9], [0.1]]), "features": np.array([[5.0, 0.0], [5.0, 0.0]])}
     assert list(metrics.find("top1", "applied").score(truth, truth, np.array([1, 0]), {})) == [1, 1]
+
+
+def test_the_error_of_an_original_that_is_not_finite_is_that_of_its_numbers() -> None:
+    truth = {"y": np.array([[3.0, 4.0, np.nan], [np.inf, 1.0, 0.0]])}
+    mine = {"y": np.array([[3.0, 4.5, np.nan], [np.inf, 1.0, 0.0]])}
+    assert list(metrics.find("error").score(mine, truth, None, {"y": 4.0})) == [0.1, 0.0]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from roadworthy.build.verify import parity
 from roadworthy.build.verify.feeding import Piece
+from roadworthy.core import numerics
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.evidence import Parity
 from roadworthy.core.types import Array
@@ -16,7 +20,7 @@ def held(mine: dict[str, Array], truth: dict[str, Array], limit: float = 1e-6, s
     count = len(next(iter(truth.values())))
     pieces = (Piece(start, min(start + size, count), {name: array[start : start + size] for name, array in mine.items()})
               for start in range(0, count, size))  # fmt: skip
-    scales = {name: parity.scale_of(array) for name, array in truth.items()}
+    scales = {name: numerics.scale_of(array) for name, array in truth.items()}
     return parity.compare(pieces, truth, scales).parity((size,), limit)
 
 
@@ -74,3 +78,8 @@ def test_an_output_that_is_missing_or_of_another_shape_says_so() -> None:
         held({"z": TRUTH}, {"y": TRUTH})
     with pytest.raises(StepFailed, match="shape"):
         held({"y": TRUTH[:, :2]}, {"y": TRUTH})
+
+
+@given(*(arrays(np.float32, (5, 3), elements=st.floats(-1e6, 1e6, width=32)),) * 2)
+def test_parity_and_the_golden_gate_have_one_error(mine: Array, truth: Array) -> None:
+    assert held({"y": mine}, {"y": truth}).max_rel == pytest.approx(numerics.output_error(mine, truth), rel=1e-12)

@@ -1,4 +1,4 @@
-"""Bundles made by hand with the null runtime: small, whole and sealed, for whoever needs one to open, serve or damage."""
+"""Bundles made by hand with the null runtime: small, complete and sealed, for tests that open, serve or damage one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from roadworthy.bundle import store
-from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Samples
-from roadworthy.bundle.manifest import FORMAT, Golden, Manifest, Variant
+from roadworthy.bundle.certificate import Certificate, Choice, Goal, InstalledPackage, Origin, Samples
+from roadworthy.bundle.manifest import FORMAT, GoldenFile, Manifest, Variant
 from roadworthy.core.contract import Contract
 from roadworthy.core.evidence import Interval, Parity, Timing, Tolerance
 from roadworthy.core.host import Host, this_host
@@ -35,7 +35,7 @@ def weights(signature: Signature = LINEAR) -> dict[str, Array]:
 
 
 def linear_golden(signature: Signature = LINEAR, count: int = 8) -> dict[str, Array]:
-    """Golden samples with the map's own answers."""
+    """GoldenFile samples with the map's own answers."""
     shape = [count, *signature.inputs[0].shape[1:]]
     x = np.random.default_rng(1).random(shape).astype(np.float32)
     held = weights(signature)
@@ -70,7 +70,9 @@ def write_bundle(
         created = "2026-11-22T12:00:00Z"
         store.seal(
             stage,
-            Manifest(FORMAT, name, version, created, "0.1.0", signature, contract, variants, Golden("golden.npz", count), TOLERANCE, ()),
+            Manifest(
+                FORMAT, name, version, created, "0.1.0", signature, contract, variants, GoldenFile("golden.npz", count), TOLERANCE, ()
+            ),
         )
     return target
 
@@ -86,7 +88,7 @@ def small_certificate(name: str, signature: Signature, plan: Plan, host: Host) -
         created="2026-11-22T12:00:00Z",
         roadworthy="0.1.0",
         host=host,
-        packages=(Package("numpy", np.__version__),),
+        packages=(InstalledPackage("numpy", np.__version__),),
         origin=Origin("linear.npz", "npz", "none", "0" * 64, 1, 1, ()),
         signature=signature,
         samples=Samples("unlabelled", 8, 0, ()),
@@ -104,5 +106,5 @@ def small_certificate(name: str, signature: Signature, plan: Plan, host: Host) -
 
 
 def other_host() -> Host:
-    """A host that nobody has."""
+    """A host that does not exist."""
     return replace(this_host(), cpu="Imaginary CPU @ 1 MHz", features=("sse4_2",))

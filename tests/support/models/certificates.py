@@ -9,7 +9,7 @@ import numpy as np
 
 from roadworthy.build.package import PackRequest, Reproduction
 from roadworthy.bundle.acceptance import Acceptance
-from roadworthy.bundle.certificate import Certificate, Choice, Goal, Origin, Package, Route, Samples
+from roadworthy.bundle.certificate import Certificate, Choice, Goal, InstalledPackage, Origin, Samples, TriedRoute
 from roadworthy.core import samples
 from roadworthy.core.contract import Answer, Contract, ImageInput, Resize
 from roadworthy.core.evidence import FirstCall, Interval, Note, Parity, Rate, Score, Timing, Tolerance
@@ -95,7 +95,10 @@ def realistic() -> Certificate:
             Note("the weights are those of ema_state_dict; state_dict is in the file too"),
         ),
         host=HOST,
-        packages=(Package("torch", "2.13.0"), Package("openvino", "2026.4.1"), Package("onnxruntime", "1.32.0"), Package("nncf", "3.4.0")),
+        packages=(
+            InstalledPackage("torch", "2.13.0"), InstalledPackage("openvino", "2026.4.1"), InstalledPackage("onnxruntime", "1.32.0"),
+            InstalledPackage("nncf", "3.4.0"),
+        ),
         origin=Origin(
             "cifar10_resnet20.th", "checkpoint", "torch", "9f3c" * 16, 1_120_334, 269_722,
             ("The same input gave the same output twice.", "Each of 16 samples alone gave what it gave inside the batch."),
@@ -106,11 +109,11 @@ def realistic() -> Certificate:
         tolerance=TOLERANCE,
         original=score(0.0, 0.0),
         routes=(
-            Route("onnx", "dynamo exporter", "used", True),
-            Route("onnx", "exporter by tracing", "kept in reserve", True),
-            Route("pt2", "strict export", "the model asks for the value of a tensor at layer3.1.conv2 (a data-dependent branch)", False),
-            Route("pt2", "export, not strict", "used", True),
-            Route("jit", "script", "used", True),
+            TriedRoute("onnx", "dynamo exporter", "used", True),
+            TriedRoute("onnx", "exporter by tracing", "kept in reserve", True),
+            TriedRoute("pt2", "strict export", "it asks for the value of a tensor at layer3.1.conv2 (a data-dependent branch)", False),
+            TriedRoute("pt2", "export, not strict", "used", True),
+            TriedRoute("jit", "script", "used", True),
         ),
         baseline=measured(Plan("pytorch", threads=2), 0.0, 0.0, 4.53, "module", size=1.1, memory=312.0),
         measured=(

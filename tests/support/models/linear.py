@@ -31,7 +31,8 @@ class Linear:
     def candidate(
         self, flavour: str = "", precision: str = "fp32", *, batch: int | None = None, signature: Signature = SIGNATURE
     ) -> Candidate:
-        plan = Plan("planted" if flavour or precision != "fp32" else "null", precision, batch=batch, flavour=flavour)  # type: ignore[arg-type]
+        runtime, lossy = "planted" if flavour or precision != "fp32" else "null", precision != "fp32"
+        plan = Plan(runtime, precision, batch=batch, flavour=flavour, lossy=lossy)  # type: ignore[arg-type]
         return Candidate(plan, self.path, signature, "npz", 1000, 0.0)
 
     def with_samples(self, path: Path, count: int, *, labelled: bool = True) -> Linear:

@@ -1,10 +1,11 @@
-"""Verified to Measured: the race of all candidates beside the original, and the choice that its figures allow."""
+"""Verified to Measured to Choice: all candidates timed beside the original, and the choice that their figures allow."""
 
 from __future__ import annotations
 
 from roadworthy.build.benchmark.choose import OBJECTIVES, choose
-from roadworthy.build.benchmark.forms import Entrant, measure_forms
+from roadworthy.build.benchmark.forms import FormRequest, measure_forms
+from roadworthy.build.benchmark.latency import Today, time_variant
 from roadworthy.build.benchmark.race import Race, race
-from roadworthy.build.benchmark.recheck import Today, time_variant
+from roadworthy.build.benchmark.wording import in_words
 
-__all__ = ["OBJECTIVES", "Entrant", "Race", "Today", "choose", "measure_forms", "race", "time_variant"]
+__all__ = ["OBJECTIVES", "FormRequest", "Race", "Today", "choose", "in_words", "measure_forms", "race", "time_variant"]

@@ -1,118 +1,168 @@
-"""Who wins: the simplest of those that no other beats beyond the noise; the original when nothing beats it."""
+"""The choice: the simplest of those that no other is better than beyond the noise; the original where nothing is better than it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from roadworthy.build.benchmark import reasons
-from roadworthy.build.benchmark.race import Race
-from roadworthy.build.benchmark.ranking import Standing
-from roadworthy.bundle.certificate import Choice, FrameworkForm, Goal
+from roadworthy.build.benchmark.race import Race, Timed
+from roadworthy.build.benchmark.ranking import Ranking, Undominated
+from roadworthy.build.benchmark.reasons import (
+    BesideFramework,
+    BesideOriginal,
+    BestFigure,
+    FallbackPacked,
+    NeedsFramework,
+    NoneBetter,
+    NotJudged,
+    OriginalStays,
+    Reason,
+    SimplestOf,
+    TiesWithBest,
+    UncertainWinner,
+    objective_figure,
+    round_counts,
+)
+from roadworthy.bundle.certificate import FrameworkForm, Goal
 from roadworthy.core import registry
 from roadworthy.core.errors import NoCandidate, UsageError
-from roadworthy.core.evidence import Interval
+from roadworthy.core.evidence import ENOUGH, Interval
+from roadworthy.core.interfaces import SERVER
 from roadworthy.core.registry import RuntimeFacts
-from roadworthy.core.stages import Measured
 
 OBJECTIVES = ("latency", "throughput", "size", "memory")
 
-_PRECISIONS = {"fp64": 0, "fp32": 0, "bf16": 1, "fp16": 1, "int8": 2}
+FactsOf = Callable[[str], RuntimeFacts]
 
 
-def choose(race: Race, goal: Goal, *, framework_allowed: bool, facts_of: Callable[[str], RuntimeFacts] = registry.facts) -> Choice:
-    """The winner and a float32 fallback that runs on any CPU of this architecture, with the reasons in sentences.
+@dataclass(frozen=True)
+class Decision:
+    """The winner, the fallback beside it if there is one, the framework's own fastest form, and why, as data."""
 
+    winner: Timed
+    fallback: Timed | None
+    framework: FrameworkForm | None
+    reasons: tuple[Reason, ...]
+
+
+def choose(race: Race, goal: Goal, *, framework_allowed: bool, target: str = SERVER, facts_of: FactsOf = registry.facts) -> Decision:
+    """The winner by the objective of ``goal``, and a fallback that is not lossy and runs on any CPU of this architecture.
+
+    Only candidates for ``target`` take part; a target other than the server has no fallback, and the original runs on the server alone.
     Those that need a training framework to answer take part only where the user allows it at serve time. Candidates are compared
-    with each other over the rounds that were undisturbed for the two; where those are too few, over all rounds, and then only a
-    clear lead counts. Raises NoCandidate where nobody is left, UsageError for an unknown objective.
+    with each other over the rounds that were undisturbed for both; where those are too few, over all rounds, and then only a
+    clear difference counts. Raises NoCandidate where none is left, UsageError for an unknown objective.
     """
     if goal.objective not in OBJECTIVES:
         raise UsageError(f"there is no objective {goal.objective!r}; there are {', '.join(OBJECTIVES)}")
-    return _Choosing(race, goal, framework_allowed, facts_of).choice()
+    ranking = Ranking(race, goal.objective)
+    frameworks = [one for one in race.timed if facts_of(one.plan.runtime).framework]
+    eligible = [one for one in race.timed if facts_of(one.plan.runtime).target == target]
+    entrants = [one for one in eligible if framework_allowed or one not in frameworks]
+    if not entrants:
+        raise NoCandidate("every candidate that passed needs the training framework to answer; allow it with --allow-framework-at-serve")
+    undominated = ranking.undominated(entrants)
+    winner = min(undominated.equal, key=lambda one: _simplicity(one, ranking, frameworks))
+    framework = _framework_form(winner, frameworks, race)
+    universal = [one for one in entrants if _universal(one, facts_of(one.plan.runtime))]
+    fallback = None if winner in universal or target != SERVER else _fallback(winner, universal, race)
+    reasons = _place(winner, undominated, entrants, ranking) + _certainty(winner, undominated, ranking)
+    if framework:
+        reasons.append(BesideFramework(framework))
+    left_out = [one for one in eligible if one not in entrants and ranking.better(one, winner)]
+    if left_out:
+        reasons.append(NeedsFramework(objective_figure(ranking, min(left_out, key=ranking.key))))
+    if fallback:
+        reasons.append(FallbackPacked(fallback.plan.name))
+    return Decision(winner, fallback, framework, tuple(reasons))
 
 
-class _Choosing:
-    def __init__(self, race: Race, goal: Goal, framework_allowed: bool, facts_of: Callable[[str], RuntimeFacts]) -> None:
-        self._race, self._allowed = race, framework_allowed
-        self._standing = Standing(race, goal.objective)
-        self._facts = {one.verified.candidate.plan.runtime: facts_of(one.verified.candidate.plan.runtime) for one in race.measured}
-        self._original = race.measured[0]
+def _simplicity(one: Timed, ranking: Ranking, frameworks: Sequence[Timed]) -> tuple[object, ...]:
+    """Smaller is simpler: the original, not lossy, many bits, no compression, no framework, plain options, no spinning between calls, any
+    batch size, few threads.
+    """
+    plan = one.plan
+    return (
+        one is not ranking.race.original,
+        plan.lossy,
+        -plan.bits,
+        bool(plan.compression),
+        one in frameworks,
+        bool(plan.flavour),
+        plan.spin,
+        plan.batch is not None,
+        plan.threads,
+        *ranking.key(one),
+    )
 
-    def choice(self) -> Choice:
-        entrants = [one for one in self._race.measured if self._allowed or not self._framework(one)]
-        if not entrants:
-            raise NoCandidate(
-                "every candidate that passed needs the training framework to answer; allow it with --allow-framework-at-serve"
-            )
-        unbeaten = self._standing.unbeaten(entrants)
-        winner = min(unbeaten.level, key=self._simplicity)
-        said = reasons.of_the_winner(self._standing, winner, unbeaten, entrants)
-        framework = self._framework_form(winner)
-        if framework:
-            said.append(reasons.beside_framework(framework))
-        if better := self._left_out(winner):
-            said.append(reasons.left_out(self._standing, better))
-        fallback = self._fallback(entrants, winner)
-        if fallback:
-            said.append(f"{reasons.name(fallback)} is packed beside it: float32, for any CPU that the winner does not run on.")
-        return Choice(reasons.name(winner), reasons.name(fallback) if fallback else None, tuple(said), framework)
 
-    def _framework_form(self, winner: Measured) -> FrameworkForm | None:
-        """What the winner is held against beside the original: the framework's own fastest, where that is faster than the original."""
-        if winner is self._original or self._framework(winner):
-            return None
-        forms = [one for one in self._race.measured[1:] if self._framework(one) and one.timing.speedup.value > 1]
-        if not forms:
-            return None
-        fastest = min(forms, key=Standing(self._race, "latency").rank)
-        paired = self._race.paired(fastest, winner)
-        speedup = paired.ratio if paired else _widest(fastest.timing.latency_ms, winner.timing.latency_ms)
-        return FrameworkForm(reasons.name(fastest), speedup, paired is not None and paired.quiet)
+def _universal(one: Timed, facts: RuntimeFacts) -> bool:
+    """Whether it is not lossy and runs on any CPU of this architecture, at any batch size and without a framework."""
+    return not one.plan.lossy and one.plan.batch is None and not facts.native and not facts.framework
 
-    def _left_out(self, winner: Measured) -> Measured | None:
-        """What was better and could not be taken, because of what it needs at serve time."""
-        barred = [] if self._allowed else [one for one in self._race.measured if self._framework(one)]
-        better = [one for one in barred if self._standing.beats(one, winner)]
-        return min(better, key=self._standing.rank, default=None)
 
-    def _simplicity(self, one: Measured) -> tuple[object, ...]:
-        """Smaller is simpler: the original, float32, no framework, plain options, no spinning between calls, any batch, few threads."""
-        plan = one.verified.candidate.plan
-        return (
-            one is not self._original,
-            _PRECISIONS[plan.precision],
-            self._framework(one),
-            bool(plan.flavour),
-            plan.spin,
-            plan.batch is not None,
-            plan.threads,
-            self._standing.cost(one),
-            plan.name,
-        )
+def _fallback(winner: Timed, universal: Sequence[Timed], race: Race) -> Timed | None:
+    """The fastest of ``universal`` that gives the original's answers; of the winner's runtime if possible, as an image then holds one."""
+    fit = [one for one in universal if one.measured.verified.parity.equivalent]
+    if not fit:
+        return None
 
-    def _fallback(self, entrants: list[Measured], winner: Measured) -> Measured | None:
-        """One that runs on any such CPU without a framework, of the winner's runtime if possible: an image then holds one runtime.
+    def distance(one: Timed) -> tuple[bool, ...]:
+        return one.plan.runtime != winner.plan.runtime, bool(one.plan.flavour), one.plan.spin
 
-        None where the winner itself is such a one.
-        """
-        fit = [one for one in entrants if one.verified.parity.equivalent and self._universal(one)]
-        if not fit or self._universal(winner):
-            return None
+    least = min(map(distance, fit))
+    return Ranking(race, "latency").undominated([one for one in fit if distance(one) == least]).best
 
-        def strangeness(one: Measured) -> tuple[bool, ...]:
-            plan = one.verified.candidate.plan
-            return plan.runtime != winner.verified.candidate.plan.runtime, bool(plan.flavour), plan.spin
 
-        least = min(map(strangeness, fit))
-        return Standing(self._race, "latency").unbeaten([one for one in fit if strangeness(one) == least]).leader
+def _framework_form(winner: Timed, frameworks: Sequence[Timed], race: Race) -> FrameworkForm | None:
+    """The framework's own fastest form, where that is faster than the original and the winner is neither of the two."""
+    if winner is race.original or winner in frameworks:
+        return None
+    forms = [one for one in frameworks if one is not race.original and one.measured.timing.speedup.value > 1]
+    if not forms:
+        return None
+    fastest = min(forms, key=Ranking(race, "latency").key)
+    paired = race.paired(fastest, winner)
+    speedup = paired.ratio if paired else _widest(fastest.measured.timing.latency_ms, winner.measured.timing.latency_ms)
+    return FrameworkForm(fastest.plan.name, speedup, paired is not None and paired.quiet)
 
-    def _universal(self, one: Measured) -> bool:
-        plan = one.verified.candidate.plan
-        native = self._facts[plan.runtime].native
-        return plan.precision == "fp32" and plan.batch is None and not native and not self._framework(one)
 
-    def _framework(self, one: Measured) -> bool:
-        return self._facts[one.verified.candidate.plan.runtime].framework
+def _place(winner: Timed, found: Undominated, entrants: Sequence[Timed], ranking: Ranking) -> list[Reason]:
+    """Where the winner stands among ``entrants``."""
+    mine = objective_figure(ranking, winner)
+    if winner is ranking.race.original:
+        return [OriginalStays(mine)]
+    if winner is not found.best:
+        return [TiesWithBest(mine, objective_figure(ranking, found.best)), SimplestOf(ranking.objective, len(found.equal))]
+    if ranking.cost(winner) <= min(map(ranking.cost, entrants)):
+        return [BestFigure(mine)]
+    return [NoneBetter(mine)]
+
+
+def _certainty(winner: Timed, found: Undominated, ranking: Ranking) -> list[Reason]:
+    """The winner beside the original, and what makes the comparison less than certain; nothing where no time decides."""
+    if not ranking.timed:
+        return []
+    reasons: list[Reason] = []
+    series = winner.series(ranking.timed)
+    if winner is not ranking.race.original:
+        reasons.append(_beside_original(winner, ranking.race.original, ranking))
+    if not series.trusted:
+        reasons.append(UncertainWinner(winner.plan.name, round_counts(series)))
+    if found.unjudged:
+        best = min(found.unjudged, key=ranking.key)
+        counts = round_counts(best.series(ranking.timed))
+        reasons.append(NotJudged(len(found.unjudged), objective_figure(ranking, best), counts))
+    return reasons
+
+
+def _beside_original(winner: Timed, original: Timed, ranking: Ranking) -> BesideOriginal:
+    timing = winner.measured.timing
+    latency = ranking.timed == "latency"
+    mine, its = (one.latency if latency else one.throughput for one in (winner, original))
+    common = len(mine.quiet.keys() & its.quiet.keys())
+    ratio = timing.speedup if latency else timing.rate.speedup if timing.rate else None
+    return BesideOriginal(ranking.objective, ratio, common if common >= ENOUGH else 0, round_counts(mine), round_counts(its))
 
 
 def _widest(a: Interval, b: Interval) -> Interval:

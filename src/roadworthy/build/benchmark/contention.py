@@ -1,9 +1,9 @@
 """What happened on the CPUs during a burst of calls: counters of this process and of the host, read before and after.
 
-Two counters are needed, because neither answers alone. How long threads of this process were ready and had no CPU is exact to the
-nanosecond, but it does not say for whom they waited: threads of one process wait for each other too (an inter-op pool that wakes
+Two counters are needed, because neither is enough alone. How long threads of this process were ready and had no CPU is exact to the
+nanosecond, but it does not tell what they waited for: threads of one process wait for each other too (an inter-op pool that wakes
 its caller, four threads on two cores). What other processes used of the CPUs is in ``/proc/stat``, but in ticks of 10 ms that the
-kernel samples, so that one burst of 30 ms says little. ``bursts`` puts the two together over many bursts.
+kernel samples, so that the value for one burst of 30 ms is inexact. ``bursts`` combines the two over many bursts.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _BUSY = (_USER, _NICE, _SYSTEM, _IRQ, _SOFTIRQ)
 
 
 @dataclass(frozen=True)
-class Reading:
+class CpuCounters:
     """Counters at one moment, in seconds; ``None`` for what this system does not count.
 
     ``own`` is the CPU time of this process, ``waited`` how long its threads were ready to run and had no CPU, ``switches`` how
-    often one was put aside for another thread. ``busy`` is what all processes of the host have used of the CPUs that this
+    often the kernel replaced one by another thread. ``busy`` is what all processes of the host have used of the CPUs that this
     process may use, ``stolen`` what the hypervisor took from those CPUs.
     """
 
@@ -40,11 +40,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What came between two readings that lie ``seconds`` apart.
+    """What happened between two readings of the counters, ``seconds`` apart.
 
     ``waited``, ``others`` and ``stolen`` are shares of the elapsed time, summed over threads or CPUs, so that 1 is one thread or
-    one CPU all the time. ``others`` is what other processes used of this one's CPUs; over a short burst it is an estimate of
-    which single values mean little, and can be negative. ``switches`` counts involuntary context switches.
+    one CPU all the time. ``others`` is what other processes used of this one's CPUs; over a short burst it is
+    a rough estimate and can be negative. ``switches`` counts involuntary context switches.
     """
 
     seconds: float
@@ -54,23 +54,25 @@ class Disturbance:
     switches: int
 
     @property
-    def robbed(self) -> bool:
-        """Whether the hypervisor took so much that the timing is not the program's. A single tick says nothing."""
+    def stolen_from(self) -> bool:
+        """Whether the hypervisor took so much CPU time that the timing is not the program's. A single tick is not enough to tell."""
         return self.stolen is not None and self.stolen > STOLEN_LIMIT and self.stolen * self.seconds >= 2 * TICK
 
     @property
     def switched(self) -> bool:
-        """Whether threads were put aside more often than a process with CPUs of its own sees."""
+        """Whether there were more involuntary switches than in a process that has its CPUs alone."""
         return self.switches > 2 + SWITCHES_PER_SECOND * self.seconds
 
 
-def read() -> Reading:
+def read() -> CpuCounters:
     """The counters now; costs some tens of microseconds."""
     busy, stolen = _of_the_host()
-    return Reading(time.perf_counter(), time.process_time(), _waited(), busy, stolen, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw)
+    return CpuCounters(
+        time.perf_counter(), time.process_time(), _waited(), busy, stolen, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    )
 
 
-def between(before: Reading, after: Reading) -> Disturbance:
+def between(before: CpuCounters, after: CpuCounters) -> Disturbance:
     """What happened from ``before`` to ``after``."""
     seconds = max(after.wall - before.wall, 1e-9)
     waited = _share(before.waited, after.waited, seconds)

@@ -1,4 +1,4 @@
-"""The parent's side of one contestant: its child process, stopped whenever it is not on the clock."""
+"""The child process of one candidate, seen from the parent: the kernel stops it (SIGSTOP) whenever it is not being timed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 
 from roadworthy.build.benchmark import worker
-from roadworthy.build.benchmark.worker import Burst, BurstRequest, Entry
+from roadworthy.build.benchmark.worker import BenchmarkRequest, Burst, BurstRequest
 from roadworthy.core.isolation import confinement
 from roadworthy.core.isolation.worker import Limits, Worker
 from roadworthy.core.samples import SampleSet
@@ -25,12 +25,15 @@ WARM_CALLS, WARM_SHARE = 2, 10
 BURST_SECONDS, FEWEST_CALLS, MOST_CALLS = 0.03, 5, 2000
 
 
-class Runner:
-    """A candidate in a child process. Raises StepFailed, from any method, where the child does not survive it."""
+class CandidateProcess:
+    """A candidate in a child process. Every method raises StepFailed where the child crashes, hangs or runs out of memory.
+
+    ``calls`` of the smallest size, ``single``, make a burst. ``first_ms`` is what the first call of each batch size took.
+    """
 
     def __init__(self, candidate: Candidate, samples: SampleSet, log: Path | None = None) -> None:
         path = candidate.path.absolute()
-        self._entry = Entry(path, candidate.signature, candidate.plan, samples)
+        self._request = BenchmarkRequest(path, candidate.signature, candidate.plan, samples)
         self._started = time.perf_counter()
         self._worker = Worker(limits=LIMITS, log=log, confinement=confinement.contestant(path))
         self.single = candidate.signature.call_size(1)
@@ -38,38 +41,38 @@ class Runner:
         self.first_ms: dict[int, float] = {}
         self.calls = 1
 
-    def enter(self) -> float:
-        """Load and answer once: milliseconds since the process was started."""
-        with self._awake():
-            entered = self._worker.ask(worker.enter, self._entry)
+    def load(self) -> float:
+        """Load the candidate and answer once; returns the milliseconds since the process was started."""
+        with self._resumed():
+            times = self._worker.ask(worker.load, self._request)
             cold = (time.perf_counter() - self._started) * 1e3
-        self.import_ms, self.load_ms, self.resident_mb = entered.import_ms, entered.load_ms, entered.resident_mb
-        self.first_ms[self.single] = entered.first_ms
+        self.import_ms, self.load_ms, self.resident_mb = times.import_ms, times.load_ms, times.resident_mb
+        self.first_ms[self.single] = times.first_ms
         return cold
 
     def warm_up(self) -> None:
-        """Get over the first slow calls, and learn how many calls at batch 1 make a burst."""
-        with self._awake():
+        """Call until the first slow calls are over, and find how many calls of the smallest size make a burst."""
+        with self._resumed():
             self.resident_mb = self._worker.ask(worker.warm_up, BurstRequest(self.single, 0, 0)).resident_mb
         self.calls = burst_calls(self.burst(self.single, FEWEST_CALLS), FEWEST_CALLS)
 
     def burst(self, batch: int, calls: int) -> Burst:
-        """``calls`` timed calls of ``batch`` samples, after a few that bring the caches back; ``first_ms`` keeps the first of a size."""
-        with self._awake():
+        """``calls`` timed calls of ``batch`` samples, after a few calls that fill the CPU's caches again."""
+        with self._resumed():
             if batch not in self.first_ms:
                 self.first_ms[batch] = self._worker.ask(worker.burst, BurstRequest(batch, 1, 0)).calls[0] / 1e6
             return self._worker.ask(worker.burst, BurstRequest(batch, calls, WARM_CALLS + calls // WARM_SHARE))
 
     def peak_mb(self) -> float:
         """The highest resident memory of the process so far, in MiB."""
-        with self._awake():
-            return self._worker.ask(worker.footprint, self._entry).peak_mb
+        with self._resumed():
+            return self._worker.ask(worker.footprint, self._request).peak_mb
 
     def sizes(self, wanted: tuple[int, ...]) -> tuple[int, ...]:
-        """Those of ``wanted`` that one call takes without being cut or filled up; the fixed one where there is one."""
-        if self._entry.plan.batch:
-            return (self._entry.plan.batch,)
-        return tuple(sorted({self._entry.signature.call_size(size) for size in wanted}))
+        """The batch sizes of ``wanted`` that one call takes without splitting or padding; the fixed size where the plan has one."""
+        if self._request.plan.batch:
+            return (self._request.plan.batch,)
+        return tuple(sorted({self._request.signature.call_size(size) for size in wanted}))
 
     def close(self) -> None:
         """End the process."""
@@ -82,7 +85,7 @@ class Runner:
         self.close()
 
     @contextmanager
-    def _awake(self) -> Iterator[None]:
+    def _resumed(self) -> Iterator[None]:
         self._signal(signal.SIGCONT)
         try:
             yield
@@ -90,7 +93,7 @@ class Runner:
             self._signal(signal.SIGSTOP)
 
     def _signal(self, number: signal.Signals) -> None:
-        """To the whole session of the child: what it started spins just as well."""
+        """To the whole process group of the child: processes that it started use the CPU too."""
         try:
             os.killpg(self._worker.pid, number)
         except ProcessLookupError:
@@ -103,5 +106,5 @@ def typical_seconds(burst: Burst) -> float:
 
 
 def burst_calls(burst: Burst, fewest: int) -> int:
-    """How many calls like these fill a burst."""
+    """How many calls like these make a burst of ``BURST_SECONDS``; at least ``fewest``."""
     return int(np.clip(BURST_SECONDS / typical_seconds(burst), fewest, MOST_CALLS))

@@ -1,79 +1,125 @@
-"""Verified to Measured: every contestant in a process of its own, in interleaved rounds beside the original.
-
-Only one of them runs at a time: the others are stopped (SIGSTOP), because a thread pool that spins while it waits
-is a busy neighbour. A round in which the system kept a contestant waiting for a CPU does not count and is run again.
-"""
+"""Verified to Measured: every candidate in a process of its own, in interleaved rounds beside the original."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from roadworthy.build.benchmark import statistics
 from roadworthy.build.benchmark.bursts import Bursts
-from roadworthy.build.benchmark.schedule import Meet, Progress
+from roadworthy.build.benchmark.case import Case, Figure
+from roadworthy.build.benchmark.latency import time_latency
+from roadworthy.build.benchmark.process import CandidateProcess
+from roadworthy.build.benchmark.schedule import Progress, Schedule
 from roadworthy.build.benchmark.statistics import Paired, Series
-from roadworthy.build.benchmark.timings import Lane, timing
-from roadworthy.core.errors import UsageError
+from roadworthy.build.benchmark.throughput import time_throughput
+from roadworthy.build.benchmark.timings import rejected, timing
+from roadworthy.core.errors import RoadworthyError, UsageError
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.stages import Measured, Rejected, Verified
+from roadworthy.core.stages import Measured, Plan, Rejected, Verified
+
+LATENCY_SHARE, THROUGHPUT_SHARE = 0.6, 0.9
+"""The shares of a group's time after which its rounds of latency, and those of throughput, end."""
+FASTEST, COLD_STARTS = 3, 3
+
+
+@dataclass(frozen=True, eq=False)
+class Timed:
+    """A candidate with its figures, and every round behind them: latency in ms a call, throughput in samples a second."""
+
+    measured: Measured
+    latency: Series
+    throughput: Series
+
+    @property
+    def plan(self) -> Plan:
+        """The candidate's plan."""
+        return self.measured.verified.candidate.plan
+
+    def series(self, figure: Figure) -> Series:
+        """Every round of ``figure``."""
+        return self.latency if figure == "latency" else self.throughput
 
 
 @dataclass(frozen=True)
 class Race:
-    """The figures, baseline first; those that failed on the way; and the rounds behind the figures, in the order of ``measured``.
+    """The candidates that were timed, the original first, and those that failed meanwhile."""
 
-    ``latencies`` are in ms, ``rates`` in samples a second.
-    """
-
-    measured: tuple[Measured, ...]
+    timed: tuple[Timed, ...]
     failed: tuple[Rejected, ...]
-    latencies: tuple[Series, ...]
-    rates: tuple[Series, ...]
 
-    def paired(
-        self, a: Measured, b: Measured, figure: Literal["latency", "throughput"] = "latency", confidence: float = 0.95
-    ) -> Paired | None:
-        """The figure of ``a`` over that of ``b``, paired by the rounds that were quiet for these two; of all rounds where those are
-        too few, ``None`` where these are too few as well. Two that ran in different rounds are compared through the original.
+    @property
+    def original(self) -> Timed:
+        """The original, beside which the others ran."""
+        return self.timed[0]
+
+    @property
+    def measured(self) -> tuple[Measured, ...]:
+        """The figures, the original's first."""
+        return tuple(one.measured for one in self.timed)
+
+    def paired(self, a: Timed, b: Timed, figure: Figure = "latency", confidence: float = 0.95) -> Paired | None:
+        """The figure of ``a`` over that of ``b``, paired by the rounds that were quiet for both, or by all where those are too few.
+
+        Two that ran in different rounds are compared through the original; ``None`` where the rounds are too few for that as well.
         """
-        rounds = self.latencies if figure == "latency" else self.rates
-        return statistics.paired(rounds[self._index(a)], rounds[self._index(b)], rounds[0], confidence)
-
-    def rounds(self, one: Measured, figure: Literal["latency", "throughput"] = "latency") -> Series:
-        """Every round of one contestant."""
-        return (self.latencies if figure == "latency" else self.rates)[self._index(one)]
-
-    def _index(self, one: Measured) -> int:
-        return next(index for index, other in enumerate(self.measured) if other is one)
+        return statistics.paired(a.series(figure), b.series(figure), self.original.series(figure), confidence)
 
 
-def race(contestants: Sequence[Verified], samples: SampleSet, *, budget_seconds: float, log_dir: Path, progress: Progress) -> Race:
-    """Time ``contestants`` (the original first) on ``samples`` for about ``budget_seconds``; each writes its log to ``log_dir``.
+def race(candidates: Sequence[Verified], samples: SampleSet, *, budget_seconds: float, log_dir: Path, progress: Progress) -> Race:
+    """Time ``candidates`` (the original first) on ``samples`` for about ``budget_seconds``; each writes its log to ``log_dir``.
 
-    All are loaded at once where memory allows, otherwise in heats with the original in each. Whoever is clearly far
-    behind leaves after a few rounds. Raises what the original itself failed with; other failures are in the result.
+    All are loaded at once where memory allows, otherwise in groups with the original in each. A candidate that is clearly far
+    behind leaves after a few rounds. Raises StepFailed where the original fails; other failures are in the result.
     """
-    if not contestants:
-        raise UsageError("a race needs the original at least")
+    if not candidates:
+        raise UsageError("there is nothing to time: give the original at least")
     log_dir.mkdir(parents=True, exist_ok=True)
-    bursts = Bursts()
-    meet = Meet([Lane(verified, bursts) for verified in contestants], samples, log_dir, progress, budget_seconds)
-    try:
-        meet.run()
-    finally:
-        meet.close()
-    return _result(meet.lanes)
+    start, bursts = time.monotonic(), Bursts()
+    cases = [Case(verified.candidate, samples, bursts) for verified in candidates]
+
+    def say(text: str) -> None:
+        progress(text, min(0.99, (time.monotonic() - start) / max(budget_seconds, 1e-9)))
+
+    def log(index: int) -> Path:
+        return log_dir / f"race-{index}.log"
+
+    with Schedule(cases, prepare=_load, log=log, say=say) as schedule:
+        for group in schedule.groups():
+            now, count = time.monotonic(), len(group) - 1
+            share = count / (count + len(schedule.waiting)) if count else 1.0
+            seconds = share * (start + budget_seconds - now)
+            time_latency(schedule, group, now + LATENCY_SHARE * seconds)
+            time_throughput(schedule, group, now + THROUGHPUT_SHARE * seconds)
+        _more_cold_starts(schedule, log, start + budget_seconds)
+    progress("race finished", 1.0)
+    return _result(candidates, cases)
 
 
-def _result(lanes: list[Lane]) -> Race:
-    finished = [lane for lane in lanes if not lane.failed]
-    measured = tuple(Measured(lane.verified, timing(lane, lanes[0])) for lane in finished)
+def _load(case: Case) -> None:
+    case.cold_ms.append(case.process.load())
+    case.process.warm_up()
+
+
+def _more_cold_starts(schedule: Schedule, log: Callable[[int], Path], deadline: float) -> None:
+    """Two more starts of the original and of the fastest, each in a new process; the others have one."""
+    fit = [case for case in schedule.cases[1:] if not case.failure]
+    fastest = sorted(fit, key=lambda case: case.latency.median.value)[:FASTEST]
+    for case in (schedule.original, *fastest):
+        while len(case.cold_ms) < COLD_STARTS and time.monotonic() < deadline:
+            schedule.say(f"cold start of {case.candidate.plan.name}")
+            try:
+                with CandidateProcess(case.candidate, case.samples, log(schedule.cases.index(case))) as process:
+                    case.cold_ms.append(process.load())
+            except RoadworthyError:
+                break
+
+
+def _result(candidates: Sequence[Verified], cases: Sequence[Case]) -> Race:
+    pairs = list(zip(candidates, cases, strict=True))
     return Race(
-        measured,
-        tuple(lane.failed for lane in lanes if lane.failed),
-        tuple(lane.latencies for lane in finished),
-        tuple(lane.rates for lane in finished),
+        tuple(Timed(Measured(one, timing(case, cases[0])), case.latency, case.throughput) for one, case in pairs if not case.failure),
+        tuple(rejected(one, case.failure) for one, case in pairs if case.failure),
     )

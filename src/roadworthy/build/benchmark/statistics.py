@@ -1,65 +1,77 @@
-"""Intervals over rounds: medians, and ratios of two contestants paired by the round they both ran in."""
+"""Intervals over rounds: medians, and ratios of two candidates paired by the rounds that both ran in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 
 import numpy as np
 
+from roadworthy.core import bootstrap
 from roadworthy.core.evidence import ENOUGH, Interval
 from roadworthy.core.types import Array
 
-RESAMPLES, SEED = 2000, 20260102
-RESTLESS = 0.25
-"""A width of the median's interval, relative to the median, above which something that no counter shows came between."""
+WIDEST_TRUSTED = 0.25
+"""The rounds agree where the interval of the median is at most this share of the median wide."""
 
 Rounds = Mapping[int, float]
-"""One figure for each round by its number."""
+"""One figure for each round by the round's number."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One figure of one candidate in one round. ``quiet``: no other process disturbed it."""
+
+    value: float
+    quiet: bool
 
 
 @dataclass(frozen=True)
 class Series:
-    """One figure of one contestant in every round that it ran, by the number of the round; ``quiet`` are the undisturbed rounds."""
+    """One figure of one candidate in every round that it ran in, by the round's number."""
 
-    values: Rounds
-    quiet: frozenset[int]
+    measurements: Mapping[int, Measurement]
+
+    @cached_property
+    def all(self) -> Rounds:
+        """The figures of all rounds."""
+        return {number: one.value for number, one in self.measurements.items()}
+
+    @cached_property
+    def quiet(self) -> Rounds:
+        """The figures of the rounds that no other process disturbed."""
+        return {number: one.value for number, one in self.measurements.items() if one.quiet}
 
     @property
-    def undisturbed(self) -> Rounds:
-        """The figures of the quiet rounds."""
-        return {number: value for number, value in self.values.items() if number in self.quiet}
-
-    @property
-    def noisy(self) -> int:
+    def disturbed(self) -> int:
         """How many rounds were disturbed."""
-        return len(self.values) - len(self.undisturbed)
+        return len(self.all) - len(self.quiet)
 
     @property
     def enough(self) -> bool:
-        """Whether the quiet rounds alone are enough to say something."""
-        return len(self.undisturbed) >= ENOUGH
+        """Whether the quiet rounds alone are enough for a figure."""
+        return len(self.quiet) >= ENOUGH
 
     @property
     def counted(self) -> Rounds:
-        """The quiet rounds; all of them where the quiet ones are too few to say anything."""
-        return self.undisturbed if self.enough else self.values
+        """The quiet rounds; all of them where the quiet ones are too few."""
+        return self.quiet if self.enough else self.all
 
-    @property
-    def typical(self) -> Interval:
-        """The median of ``counted`` with its 95 % interval; there is one round at least."""
+    @cached_property
+    def median(self) -> Interval:
+        """The median of ``counted`` with its 95 % interval; at least one round is needed."""
         return median_interval(np.array(list(self.counted.values())))
 
     @property
     def trusted(self) -> bool:
-        """Whether enough rounds were quiet, and these agree."""
-        return self.enough and width(self.typical) <= RESTLESS
+        """Whether enough rounds were quiet and these agree."""
+        return self.enough and width(self.median) <= WIDEST_TRUSTED
 
 
 @dataclass(frozen=True)
 class Paired:
-    """One contestant's figure over another's, paired by round. ``quiet``: over rounds that were quiet for both, otherwise over all."""
+    """One candidate's figure over another's, paired by round. ``quiet``: over rounds that were quiet for both, otherwise over all."""
 
     ratio: Interval
     quiet: bool
@@ -68,23 +80,28 @@ class Paired:
 def paired(a: Series, b: Series, bridge: Series | None = None, confidence: float = 0.95) -> Paired | None:
     """``a`` over ``b`` over the rounds that were quiet for both, or over all that both ran where those are too few.
 
-    ``bridge`` is a contestant that ran beside both, for two that ran in different rounds. ``None`` with too few rounds.
-    A contestant is as fast as itself, whatever disturbed it.
+    ``bridge`` is a candidate that ran beside both, for two that ran in different rounds. ``None`` with too few rounds.
+    The ratio of a candidate to itself is 1, whatever disturbed it.
     """
     if a == b:
         return Paired(Interval(1.0, 1.0, 1.0), True)
-    for middle in (None, bridge):
-        for quiet in (True, False):
-            first, second = (one.undisturbed if quiet else one.values for one in (a, b))
-            third = None if middle is None else middle.undisturbed if quiet else middle.values
-            if found := ratio(first, second, third, confidence):
-                return Paired(found, quiet)
+    if found := _paired(a, b, None, confidence):
+        return found
+    return _paired(a, b, bridge, confidence) if bridge else None
+
+
+def _paired(a: Series, b: Series, bridge: Series | None, confidence: float) -> Paired | None:
+    """Over the quiet rounds where these are enough, else over all."""
+    if found := ratio(a.quiet, b.quiet, bridge.quiet if bridge else None, confidence):
+        return Paired(found, True)
+    if found := ratio(a.all, b.all, bridge.all if bridge else None, confidence):
+        return Paired(found, False)
     return None
 
 
 def median_interval(values: Array, confidence: float = 0.95) -> Interval:
     """The median of one figure a round, and its bootstrap interval over the rounds."""
-    low, high = np.quantile(_medians(values), _tails(confidence))
+    low, high = np.quantile(bootstrap.medians(values), _tails(confidence))
     return Interval(float(np.median(values)), float(low), float(high))
 
 
@@ -96,7 +113,7 @@ def width(interval: Interval) -> float:
 def ratio(a: Rounds, b: Rounds, bridge: Rounds | None = None, confidence: float = 0.95) -> Interval | None:
     """``a`` over ``b`` paired by round; through ``bridge`` where the two never ran in the same rounds; ``None`` without enough of them.
 
-    What slows both in one round leaves their ratio alone, which is why pairs are resampled and not the two apart.
+    A disturbance that slows both in one round does not change their ratio, so the pairs are resampled and not each side alone.
     """
     common = sorted(a.keys() & b.keys())
     if len(common) >= ENOUGH:
@@ -106,8 +123,8 @@ def ratio(a: Rounds, b: Rounds, bridge: Rounds | None = None, confidence: float 
     first, second = (_logs(one, bridge) for one in (a, b))
     if min(len(first), len(second)) < ENOUGH:
         return None
-    # The two sides ran in different rounds, so they are resampled apart, from different seeds.
-    drawn = _medians(first) - _medians(second, seed=SEED + 1)
+    # The two sides ran in different rounds, so each is resampled alone, from a seed of its own.
+    drawn = bootstrap.medians(first) - bootstrap.medians(second, seed=bootstrap.SEED + 1)
     low, high = np.exp(np.quantile(drawn, _tails(confidence)))
     return Interval(float(np.exp(np.median(first) - np.median(second))), float(low), float(high))
 
@@ -124,13 +141,3 @@ def _tails(confidence: float) -> list[float]:
 
 def _logs(a: Rounds, b: Rounds) -> Array:
     return np.asarray(np.log([a[number] / b[number] for number in sorted(a.keys() & b.keys())]))
-
-
-def _medians(values: Array, seed: int = SEED) -> Array:
-    drawn = np.sort(values[_draws(len(values), seed)], axis=1)
-    return np.asarray((drawn[:, (len(values) - 1) // 2] + drawn[:, len(values) // 2]) / 2)
-
-
-@cache
-def _draws(count: int, seed: int) -> Array:
-    return np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))

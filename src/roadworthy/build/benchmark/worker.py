@@ -1,4 +1,4 @@
-"""The child's side of the race: one candidate loaded once, and bursts of calls on the clock."""
+"""The child process of a benchmark: one candidate, loaded once, and bursts of timed calls."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from roadworthy.runtimes import CheckedSession, open_session
 FEEDS = 8
 WARM_CALLS, WARM_SECONDS = 3, 0.2
 WARM_LIMIT_NS, BURST_LIMIT_NS, FEWEST_LATE = 100_000_000, 400_000_000, 2
-"""A burst that lasts longer than this is cut short after so many calls: a round has other contestants to hear."""
+"""A burst that lasts longer than this ends after so many calls, because the other candidates of the round wait for their turn."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """Who runs, and on which samples."""
+class BenchmarkRequest:
+    """What to load from ``path``, and the samples to call it with."""
 
     path: Path
     signature: Signature
@@ -44,10 +44,10 @@ class Footprint:
 
 
 @dataclass(frozen=True)
-class Entered:
-    """A contestant that has answered once: what each step took in ms, and the resident memory in MiB.
+class LoadTimes:
+    """What each step to the first answer took in ms, and the resident memory after it in MiB.
 
-    ``import_ms`` is for the runtime's packages, ``load_ms`` for the candidate, ``first_ms`` for the first answer.
+    ``import_ms`` is the import of the runtime's packages, ``load_ms`` the candidate's load, ``first_ms`` its first call.
     """
 
     import_ms: float
@@ -58,7 +58,7 @@ class Entered:
 
 @dataclass(frozen=True)
 class BurstRequest:
-    """``calls`` timed calls of ``batch`` samples each, after ``warm`` that are not."""
+    """``calls`` timed calls of ``batch`` samples each, after ``warm`` calls that are not timed."""
 
     batch: int
     calls: int
@@ -73,17 +73,17 @@ class Burst:
     disturbance: Disturbance
 
 
-class _Track:
-    """What this process holds between calls."""
+class _LoadedCandidate:
+    """What this process keeps between bursts."""
 
-    def __init__(self, entry: Entry, session: CheckedSession) -> None:
-        self.entry, self.session = entry, session
+    def __init__(self, request: BenchmarkRequest, session: CheckedSession) -> None:
+        self.session, self._samples = session, request.samples
         self._feeds: dict[int, list[dict[str, Array]]] = {}
 
     def feeds(self, batch: int) -> list[dict[str, Array]]:
-        """Different samples in turn at batch 1, for a model whose speed depends on them; one feed at larger ones, for memory."""
+        """At batch 1 several samples in turn, because the speed may depend on the values; one feed at larger sizes, to save memory."""
         if batch not in self._feeds:
-            mapped, count = self.entry.samples.open(), self.entry.samples.count
+            mapped, count = self._samples.open(), self._samples.count
             several = range(min(FEEDS, count) if batch == 1 else 1)
             self._feeds[batch] = [
                 {name: np.ascontiguousarray(array[(np.arange(batch) + first) % count]) for name, array in mapped.items()}
@@ -92,39 +92,39 @@ class _Track:
         return self._feeds[batch]
 
 
-_track: _Track | None = None
+_loaded: _LoadedCandidate | None = None
 
 
-def enter(entry: Entry) -> Entered:
-    """A step: load the candidate and give the first answer."""
-    global _track
+def load(request: BenchmarkRequest) -> LoadTimes:
+    """A step: load the candidate and answer once."""
+    global _loaded
     started = time.perf_counter()
-    registry.runtime(entry.plan.runtime)
+    registry.runtime(request.plan.runtime)
     imported = time.perf_counter()
-    _track = _Track(entry, open_session(entry.path, entry.signature, entry.plan))
-    feeds = _track.feeds(entry.signature.call_size(1))[0]
-    loaded = time.perf_counter()
-    _track.session.run(feeds)
+    _loaded = _LoadedCandidate(request, open_session(request.path, request.signature, request.plan))
+    feeds = _loaded.feeds(request.signature.call_size(1))[0]
+    opened = time.perf_counter()
+    _loaded.session.run(feeds)
     answered = time.perf_counter()
     resident = _footprint().resident_mb
-    return Entered(1e3 * (imported - started), 1e3 * (loaded - imported), 1e3 * (answered - loaded), resident)
+    return LoadTimes(1e3 * (imported - started), 1e3 * (opened - imported), 1e3 * (answered - opened), resident)
 
 
 def warm_up(request: BurstRequest) -> Footprint:
     """A step: call until the first slow calls (allocation, profiling executors) are over."""
-    track = _running()
+    candidate = _candidate()
     until = time.perf_counter() + WARM_SECONDS
-    for count, feed in enumerate(cycle(track.feeds(request.batch))):
+    for count, feed in enumerate(cycle(candidate.feeds(request.batch))):
         if count >= WARM_CALLS and time.perf_counter() > until:
             return _footprint()
-        track.session.run(feed)
+        candidate.session.run(feed)
     raise AssertionError("a cycle has no end")
 
 
 def burst(request: BurstRequest) -> Burst:
-    """A step: the timed calls; fewer than asked for where a neighbour makes them so slow that the round would not end."""
-    track = _running()
-    feeds, run, clock = track.feeds(request.batch), track.session.run, time.perf_counter_ns
+    """A step: the timed calls; fewer than asked for where they are so slow that the round would take too long."""
+    candidate = _candidate()
+    feeds, run, clock = candidate.feeds(request.batch), candidate.session.run, time.perf_counter_ns
     late = clock() + WARM_LIMIT_NS
     for feed in islice(cycle(feeds), request.warm):
         run(feed)
@@ -143,15 +143,15 @@ def burst(request: BurstRequest) -> Burst:
     return Burst(tuple(durations), contention.between(before, contention.read()))
 
 
-def footprint(entry: Entry) -> Footprint:
+def footprint(request: BenchmarkRequest) -> Footprint:
     """A step: the memory of this process."""
     return _footprint()
 
 
-def _running() -> _Track:
-    if _track is None:
+def _candidate() -> _LoadedCandidate:
+    if _loaded is None:
         raise UsageError("no candidate was loaded in this process")
-    return _track
+    return _loaded
 
 
 def _footprint() -> Footprint:

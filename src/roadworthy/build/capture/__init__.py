@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from roadworthy.bundle.certificate import Route
+from roadworthy.bundle.certificate import TriedRoute
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph
 
@@ -45,7 +45,7 @@ class Captured:
     """
 
     graph: Graph | None
-    routes: tuple[Route, ...]
+    routes: tuple[TriedRoute, ...]
     doubts: tuple[str, ...]
 
 

@@ -31,13 +31,13 @@ class _Log:
 
     format: str
     tracer: str
-    rows: list[certificate.Route] = field(default_factory=list)
+    rows: list[certificate.TriedRoute] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     batch_failed: bool = False
 
     def failed(self, name: str, problem: Exception) -> None:
         """Note why a route failed, and what that says about the others."""
-        self.rows.append(certificate.Route(self.format, name, exporter_errors.reason(problem), ok=False))
+        self.rows.append(certificate.TriedRoute(self.format, name, exporter_errors.reason(problem), ok=False))
         found = f"{self.tracer} found that "
         if exporter_errors.is_data_dependent(problem) and not any(doubt.startswith(found) for doubt in self.doubts):
             self.doubts.append(f"{found}{exporter_errors.reason(problem)}")
@@ -77,7 +77,7 @@ def _first_proven(subject: Subject, request: CaptureRequest, log: _Log, suffix: 
                 raise
             log.failed(name, problem)
             continue
-        log.rows.append(certificate.Route(request.format, name, "used", ok=True))
+        log.rows.append(certificate.TriedRoute(request.format, name, "used", ok=True))
         return graph
     shutil.rmtree(request.out, ignore_errors=True)
     return None

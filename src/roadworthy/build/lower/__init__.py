@@ -11,7 +11,7 @@ from typing import get_args
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, StepFailed, UsageError
 from roadworthy.core.host import Host
-from roadworthy.core.interfaces import Lowering
+from roadworthy.core.interfaces import SERVER, Lowering
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Graph, Plan, Precision
 from roadworthy.core.types import Array, Signature
@@ -54,7 +54,8 @@ def lower(request: LowerRequest) -> Candidate:
     if not files:
         raise StepFailed(f"lowering to {plan.artefact} ended without an error and left no file")
     open_session(out, graph.signature, plan).close()
-    return Candidate(plan, out, graph.signature, graph.format, sum(path.stat().st_size for path in files), seconds)
+    size = sum(path.stat().st_size for path in files)
+    return Candidate(plan, out, graph.signature, graph.format, size, seconds)
 
 
 def plans_for(
@@ -62,21 +63,20 @@ def plans_for(
 ) -> Planned:
     """Ask every lowering (or those of ``runtimes``) for its plans; empty filters let everything through.
 
-    Each gets the first graph of the format it likes best. ``calibrated`` says that there are samples to calibrate int8 on.
-    ``unproven`` is why the samples prove no plan in another precision than the original's own: there are none then. Raises
+    Each gets the first graph of the format it likes best, and likewise one of each compression of the model. ``calibrated`` says
+    that there are samples to calibrate int8 on. ``unproven`` is why the samples prove no lossy plan: there are none then. Raises
     UsageError for a runtime or a precision that does not exist.
     """
     known = registry.names(registry.LOWERINGS)
-    _refuse_unknown("runtime", runtimes, known)
-    _refuse_unknown("precision", precisions, PRECISIONS)
+    refuse_unknown(runtimes, precisions)
     plans: list[tuple[Plan, Graph]] = []
     unavailable: list[str] = []
     dropped: dict[str, None] = {}
     for name in runtimes or known:
         lowering = registry.lowering(name)
-        graph = _best(graphs, lowering.ACCEPTS)
-        if graph is None:
-            # A backend that takes no format of this source is worth a message only if the user named it.
+        chosen = _best(graphs, lowering.ACCEPTS)
+        if not chosen:
+            # A backend that takes none of the formats of this source is no loss unless the user asked for it.
             if runtimes:
                 unavailable.append(f"{name}: it needs the model as {' or '.join(lowering.ACCEPTS)}, and no such graph was captured")
             continue
@@ -86,16 +86,17 @@ def plans_for(
             unavailable.append(problem.message)
             continue
         reasons = dict(_lacking(lowering, host))
-        offered = [plan for plan in lowering.plans(graph, host) if not precisions or plan.precision in precisions]
+        offered = [(plan.made_from(graph), graph) for graph in chosen for plan in lowering.plans(graph, host)]
+        offered = [(plan, graph) for plan, graph in offered if not precisions or plan.precision in precisions]
         if unproven:
-            dropped |= dict.fromkeys(plan.precision for plan in offered if plan.precision != graph.precision)
-            offered = [plan for plan in offered if plan.precision == graph.precision]
-        if graph.precision == "int8":
+            dropped |= dict.fromkeys(plan.compression or plan.precision for plan, _ in offered if plan.lossy)
+            offered = [(plan, graph) for plan, graph in offered if not plan.lossy]
+        if all(graph.quantized for graph in chosen):
             # It came that way: nothing is left to calibrate, nor to quantise with.
             reasons.pop("int8", None)
-        elif not calibrated and any(plan.precision == "int8" for plan in offered):
+        elif not calibrated and any(plan.precision == "int8" and not graph.quantized for plan, graph in offered):
             reasons["int8"] = "int8 needs samples to calibrate on"
-        plans += [(plan, graph) for plan in offered if plan.precision not in reasons]
+        plans += [(plan, graph) for plan, graph in offered if plan.precision not in reasons or plan.precision == graph.precision]
         unavailable += [f"{name}: {reason}" for precision, reason in reasons.items() if not precisions or precision in precisions]
     if dropped:
         unavailable.append(f"{', '.join(dropped)}: {unproven}")
@@ -112,9 +113,12 @@ def forms_for(graphs: tuple[Graph, ...], host: Host, precision: Precision, *, ru
     found = [(plan, graph) for plan, graph in found if plan.threads == host.cores or not registry.facts(plan.runtime).framework]
     for name in runtimes or registry.names(registry.LOWERINGS):
         lowering = registry.lowering(name)
-        graph, offer = _best(graphs, lowering.ACCEPTS), getattr(lowering, "forms", None)
-        if graph is not None and offer is not None:
-            found += [(plan, graph) for plan in offer(graph, host) if plan.precision == precision]
+        offer = getattr(lowering, "forms", None)
+        if offer is not None:
+            best = _best(graphs, lowering.ACCEPTS)
+            found += [(plan.made_from(graph), graph) for graph in best for plan in offer(graph, host) if plan.precision == precision]
+    # A comparison is of what serves.
+    found = [(plan, graph) for plan, graph in found if registry.facts(plan.runtime).target == SERVER]
     return Planned(tuple(found), planned.unavailable)
 
 
@@ -125,8 +129,13 @@ def others(plan: Plan, graph: Graph, graphs: tuple[Graph, ...]) -> tuple[Graph, 
         other
         for wanted in formats[formats.index(graph.format) + 1 :]
         for other in graphs
-        if other.format == wanted and (other.signature.batched, other.precision) == (graph.signature.batched, graph.precision)
+        if other.format == wanted and _function(other) == _function(graph)
     )
+
+
+def _function(graph: Graph) -> tuple[object, ...]:
+    """What two graphs have to share for one to stand in for the other."""
+    return graph.signature.batched, graph.precision, graph.derived_from, graph.compression
 
 
 NARROW = "7bit"
@@ -158,8 +167,12 @@ def _first_size(signature: Signature) -> int:
     return shape[0] if shape and isinstance(shape[0], int) else 1
 
 
-def _best(graphs: tuple[Graph, ...], formats: tuple[str, ...]) -> Graph | None:
-    return next((graph for wanted in formats for graph in graphs if graph.format == wanted), None)
+def _best(graphs: tuple[Graph, ...], formats: tuple[str, ...]) -> tuple[Graph, ...]:
+    """The graph of the format that comes first in ``formats``: one of the original function, and one of each compression of it."""
+    best: dict[str, Graph] = {}
+    for graph in sorted((one for one in graphs if one.format in formats), key=lambda one: formats.index(one.format)):
+        best.setdefault(graph.compression, graph)
+    return tuple(sorted(best.values(), key=lambda one: bool(one.derived_from)))
 
 
 def _lacking(lowering: Lowering, host: Host) -> Mapping[str, str]:
@@ -167,7 +180,9 @@ def _lacking(lowering: Lowering, host: Host) -> Mapping[str, str]:
     return ask(host) if ask else {}
 
 
-def _refuse_unknown(what: str, asked: tuple[str, ...], known: tuple[str, ...]) -> None:
-    for name in asked:
-        if name not in known:
-            raise UsageError(f"there is no {what} {name!r}; choose from {', '.join(known)}")
+def refuse_unknown(runtimes: tuple[str, ...], precisions: tuple[str, ...]) -> None:
+    """Raise UsageError for a runtime or a precision that does not exist."""
+    for what, asked, known in (("runtime", runtimes, registry.names(registry.LOWERINGS)), ("precision", precisions, PRECISIONS)):
+        for name in asked:
+            if name not in known:
+                raise UsageError(f"there is no {what} {name!r}; choose from {', '.join(known)}")

@@ -16,7 +16,7 @@ from roadworthy.bundle import manifest as manifests
 from roadworthy.bundle import store
 from roadworthy.bundle.acceptance import Acceptance
 from roadworthy.bundle.certificate import Certificate
-from roadworthy.bundle.manifest import Golden, Manifest, Variant
+from roadworthy.bundle.manifest import GoldenFile, Manifest, Variant
 from roadworthy.core import registry
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import BundleError
@@ -80,6 +80,9 @@ def pack(request: PackRequest, target: Path, accept: Accept) -> Manifest:
     with store.writing(target) as root:
         for one, packed in zip(request.variants, variants, strict=True):
             _copy(one.candidate.path, root / packed.path)
+        for export in request.certificate.exports:
+            if export.path:
+                _copy(export.measured.verified.candidate.path, root / export.path)
         rows = _golden_rows(request)
         _write_golden(request, root, rows)
         for item in request.reproduce:
@@ -95,7 +98,7 @@ def pack(request: PackRequest, target: Path, accept: Accept) -> Manifest:
             signature=certificate.signature,
             contract=contract,
             variants=variants,
-            golden=Golden(GOLDEN, len(rows)),
+            golden=GoldenFile(GOLDEN, len(rows)),
             tolerance=certificate.tolerance,
             files=(),
         )
@@ -109,7 +112,7 @@ def pack(request: PackRequest, target: Path, accept: Accept) -> Manifest:
             return sealed
         rows = _golden_rows(request, avoid=unsteady)
         _write_golden(request, root, rows)
-        sealed = store.seal(root, replace(manifest, golden=Golden(GOLDEN, len(rows))))
+        sealed = store.seal(root, replace(manifest, golden=GoldenFile(GOLDEN, len(rows))))
         if accept(root).unsteady:
             raise BundleError(UNSTEADY)
         return sealed
@@ -183,19 +186,18 @@ def _portable(certificate: Certificate) -> Certificate:
     """
     return replace(
         certificate,
-        baseline=_relocate_measured(certificate.baseline),
-        measured=tuple(_relocate_measured(one) for one in certificate.measured),
+        baseline=_relocate(certificate.baseline),
+        measured=tuple(_relocate(one) for one in certificate.measured),
+        exports=tuple(replace(one, measured=_relocate(one.measured, Path(one.path) if one.path else None)) for one in certificate.exports),
         rejected=tuple(_countable(one) for one in certificate.rejected),
     )
 
 
-def _relocate_measured(measured: Measured) -> Measured:
-    return replace(measured, verified=_relocate(measured.verified))
-
-
-def _relocate(verified: Verified) -> Verified:
-    candidate: Candidate = verified.candidate
-    return replace(verified, candidate=replace(candidate, path=Path("variants", candidate.plan.name)))
+def _relocate(measured: Measured, path: Path | None = None) -> Measured:
+    """The same with ``path``, by default that of a variant, as the place of its files."""
+    candidate: Candidate = measured.verified.candidate
+    moved = replace(candidate, path=path or Path("variants", candidate.plan.name))
+    return replace(measured, verified=replace(measured.verified, candidate=moved))
 
 
 def _countable(rejected: Rejected) -> Rejected:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roadworthy.build.verify import feeding, metrics, parity, resample
+from roadworthy.build.verify import feeding, intervals, metrics, parity
 from roadworthy.build.verify.beside import Beside, beside
 from roadworthy.build.verify.chance import doubts
 from roadworthy.build.verify.feeding import Piece
@@ -79,9 +79,9 @@ def explained(problem: RoadworthyError) -> str:
 def verify(request: VerifyRequest) -> Outcome:
     """A step, run in a child for each candidate: the pass rule.
 
-    Refused are answers that are no numbers, answers that depend on the batch size, a float32 candidate of a float32
-    original that is not the same function, and any other that is not, in the original's own precision, and whose drop may
-    exceed the budget at 95 % confidence.
+    Rejected are: answers that are not numbers; answers that depend on the batch size; a candidate that is not lossy and is not the
+    same function as the original, unless that is quantised; and, of all others that are lossy or not the same function, those whose
+    drop may exceed the budget at 95 % confidence.
     """
     candidate, reference = request.candidate, request.reference
     metric = _metric(request.metric, request.samples, request.binary)
@@ -96,12 +96,13 @@ def verify(request: VerifyRequest) -> Outcome:
         if fault := trial.batch_fault(sizes):
             return _rejected(request, fault, seen)
     score = _score(metric, scores, losses, request.budget)
-    # In the original's own precision the same function passes, whatever the samples could prove about the metric.
-    if candidate.plan.precision == reference.precision and seen.equivalent:
-        return _passed(request, seen, replace(score, needed=None))
-    # And in float32 what is not the same function is a wrong one; whole numbers round in as many ways as there are kernels.
-    if candidate.plan.precision == reference.precision == "fp32":
-        return _rejected(request, _not_the_same(seen, reference), seen, replace(score, needed=None))
+    if not candidate.plan.lossy:
+        # The same function passes, whatever the samples could prove about the metric.
+        if seen.equivalent:
+            return _passed(request, seen, replace(score, needed=None))
+        # Another function is wrong. A quantised one has the budget: kernels round whole numbers in different ways.
+        if not reference.quantized:
+            return _rejected(request, _not_the_same(seen, reference), seen, replace(score, needed=None))
     return _rejected(request, _beyond(score, metric), seen, score) if score.bound > request.budget else _passed(request, seen, score)
 
 
@@ -121,7 +122,7 @@ def score_original(request: ScoreRequest) -> Score:
         piece = {name: np.asarray(array[rows]) for name, array in outputs.items()}
         scores.append(metric.score(piece, piece, None if labels is None else labels[rows], scales))
     joined = np.concatenate(scores)
-    value = resample.mean_interval(joined)
+    value = intervals.mean_interval(joined)
     return Score(metric.name, len(joined), value, value.value, Interval(0.0, 0.0, 0.0), 0.0, request.budget)
 
 
@@ -207,9 +208,9 @@ def _metric(name: str, samples: SampleSet, binary: Activation | None) -> Metric:
 def _score(metric: Metric, scores: Array, losses: Array, budget: float) -> Score:
     originals = np.zeros_like(scores) if metric.relative else scores + losses
     span = metric.span if metric.span is not None else float(np.ptp(originals)) or 1.0
-    drop, bound = resample.drop_interval(losses, span)
-    needed = resample.samples_needed(losses, span, budget) if bound > budget else None
-    return Score(metric.name, len(scores), resample.mean_interval(scores), float(np.mean(originals)), drop, bound, budget, needed)
+    drop, bound = intervals.drop_interval(losses, span)
+    needed = intervals.samples_needed(losses, span, budget) if bound > budget else None
+    return Score(metric.name, len(scores), intervals.mean_interval(scores), float(np.mean(originals)), drop, bound, budget, needed)
 
 
 def _not_the_same(seen: Parity, reference: Reference) -> str:
@@ -217,7 +218,7 @@ def _not_the_same(seen: Parity, reference: Reference) -> str:
     if seen.max_rel <= tolerance.limit:
         return "not the same function: an output of whole numbers differs on more samples than near ties explain"
     return (
-        f"not the same function: float32, yet its error is {seen.max_rel:.2g} of the output's scale, and {tolerance.limit:.2g} is the most "
+        f"not the same function: its error is {seen.max_rel:.2g} of the output's scale, and {tolerance.limit:.2g} is the most "
         f"that this model's own rounding explains"
     )
 

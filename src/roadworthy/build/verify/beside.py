@@ -10,6 +10,7 @@ import numpy as np
 from roadworthy.build.verify import parity
 from roadworthy.build.verify.feeding import Piece
 from roadworthy.build.verify.reference import Reference
+from roadworthy.core import numerics
 from roadworthy.core.evidence import Parity
 from roadworthy.core.types import Array
 from roadworthy.preprocess.answer import column
@@ -48,10 +49,10 @@ def beside(a: Reference, b: Reference) -> Beside:
         mine[name] = laid
     plain = _parity(mine, truth, (a.batch, b.batch), limit)
     # A softmax over one column is 1 whatever went in.
-    softmax = [("a softmax", _softmax)] if parity.class_output(truth) else []
+    softmax = [("a softmax", numerics.softmax)] if parity.class_output(truth) else []
     if plain.equivalent or not (softmax or any(column(array) is not None for array in truth.values())):
         return Beside(plain, limit)
-    for words, function in (*softmax, ("a sigmoid", _sigmoid)):
+    for words, function in (*softmax, ("a sigmoid", numerics.sigmoid)):
         for extra, left, right in (("b", mine, _through(function, truth)), ("a", _through(function, mine), truth)):
             made = _parity(left, right, (a.batch, b.batch), limit)
             if made.equivalent:
@@ -66,7 +67,7 @@ def _laid(array: Array, shape: tuple[int, ...]) -> Array | None:
 
 def _parity(mine: dict[str, Array], truth: dict[str, Array], batches: tuple[int, int], limit: float) -> Parity:
     count = len(next(iter(truth.values())))
-    scales = {name: parity.scale_of(array) for name, array in truth.items()}
+    scales = {name: numerics.scale_of(array) for name, array in truth.items()}
     pieces = (
         Piece(start, min(start + ROWS, count), {name: array[start : start + ROWS] for name, array in mine.items()})
         for start in range(0, count, ROWS)
@@ -75,13 +76,4 @@ def _parity(mine: dict[str, Array], truth: dict[str, Array], batches: tuple[int,
 
 
 def _through(function: Callable[[Array], Array], outputs: dict[str, Array]) -> dict[str, Array]:
-    return {name: function(array) if array.dtype.kind == "f" else array for name, array in outputs.items()}
-
-
-def _softmax(array: Array) -> Array:
-    exponents = np.exp(array.astype(np.float64) - np.max(array, axis=-1, keepdims=True))
-    return np.asarray((exponents / exponents.sum(axis=-1, keepdims=True)).astype(array.dtype))
-
-
-def _sigmoid(array: Array) -> Array:
-    return np.asarray((1 / (1 + np.exp(-array.astype(np.float64)))).astype(array.dtype))
+    return {name: function(array).astype(array.dtype) if array.dtype.kind == "f" else array for name, array in outputs.items()}

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from roadworthy.build.verify import parity
+from roadworthy.build.verify.intervals import binomial_upper
 from roadworthy.build.verify.reference import Reference
-from roadworthy.build.verify.resample import binomial_upper
 from roadworthy.core.contract import Activation
 from roadworthy.core.evidence import Note
 from roadworthy.core.types import Array

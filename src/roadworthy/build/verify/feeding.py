@@ -9,6 +9,7 @@ import numpy as np
 
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.interfaces import Session
+from roadworthy.core.numerics import real_values
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array, Arrays, Signature
 
@@ -25,11 +26,7 @@ class Piece:
 def values(outputs: Arrays, signature: Signature) -> dict[str, Array]:
     """``outputs`` as what they stand for: the whole numbers of a quantised tensor become the values that they count."""
     by_name = {spec.name: spec.quantization for spec in signature.outputs}
-    found = {}
-    for name, array in outputs.items():
-        quantization = by_name.get(name)
-        found[name] = quantization.values(array) if quantization and array.dtype.kind in "iu" else array
-    return found
+    return {name: real_values(array, by_name.get(name)) for name, array in outputs.items()}
 
 
 def valued(pieces: Iterable[Piece], signature: Signature) -> Iterator[Piece]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.build.verify.parity import Voter, voter
+from roadworthy.core import numerics
 from roadworthy.core.contract import Activation
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.isolation import confinement, usercode
@@ -19,6 +20,7 @@ from roadworthy.core.types import Array
 Outputs = dict[str, Array]
 
 AGREEMENT, ERROR = "agreement", "error"
+SMALLEST = 1e-6
 BUILT_IN = ("top1", "top5", AGREEMENT, ERROR)
 
 
@@ -76,18 +78,17 @@ def _agreement(binary: Activation | None, outputs: Outputs, reference: Outputs, 
 def _error(outputs: Outputs, reference: Outputs, labels: Array | None, scales: dict[str, float]) -> Array:
     """The relative error of each sample, ||y - y_ref|| / ||y_ref|| over an output's elements; the worst output counts.
 
-    A reference smaller than a millionth of the output's scale is taken as that, so that zeros do not divide. A
+    A reference smaller than ``SMALLEST`` of the output's scale is taken as that, so that zeros do not divide. A
     discrete output counts as the share of its elements that differ.
     """
     worst = np.zeros(len(next(iter(reference.values()))))
     for name, truth in reference.items():
-        mine = outputs[name].reshape(len(truth), -1)
-        truth = np.asarray(truth).reshape(len(truth), -1)
-        if truth.dtype.kind in "fc":
-            floor = 1e-6 * scales[name]
-            error = np.linalg.norm(mine - truth.astype(np.float64), axis=1) / np.maximum(np.linalg.norm(truth, axis=1), floor)
+        differences = numerics.differences(outputs[name], np.asarray(truth)).reshape(len(truth), -1)
+        if truth.dtype.kind in numerics.CONTINUOUS:
+            lengths = np.linalg.norm(numerics.magnitudes(truth).reshape(len(truth), -1), axis=1)
+            error = np.linalg.norm(differences, axis=1) / np.maximum(lengths, SMALLEST * scales[name])
         else:
-            error = np.mean(mine != truth, axis=1)
+            error = np.mean(differences > 0, axis=1)
         worst = np.maximum(worst, error)
     return worst
 

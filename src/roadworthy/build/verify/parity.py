@@ -65,11 +65,6 @@ class Differences:
         )
 
 
-def scale_of(array: Array) -> float:
-    """The largest finite magnitude of a continuous output, 1 where it is zero throughout; 1 for a discrete output."""
-    return numerics.scale_of(array) if array.dtype.kind in "fc" else 1.0
-
-
 def class_output(outputs: dict[str, Array]) -> str | None:
     """The first continuous output of shape [samples, classes] with at least two classes: the one whose largest value is the answer."""
     return next((name for name, array in outputs.items() if array.dtype.kind == "f" and array.ndim == 2 and array.shape[1] > 1), None)
@@ -132,7 +127,7 @@ def difference(piece: Piece, reference: dict[str, Array], scales: dict[str, floa
         mine, truth = piece.outputs[name], np.asarray(mapped[piece.start : piece.stop])
         if mine.shape != truth.shape:
             raise StepFailed(f"output {name!r} has shape {list(mine.shape)} where the original gives {list(truth.shape)}")
-        total = total.plus(_continuous(mine, truth, scales[name]) if truth.dtype.kind in "fc" else _discrete(mine, truth))
+        total = total.plus(_continuous(mine, truth, scales[name]) if truth.dtype.kind in numerics.CONTINUOUS else _discrete(mine, truth))
         if voting is not None and name == voting.output:
             best, wanted = (np.argmax(voting.scores({name: array}), axis=1) for array in (mine, truth))
             total = total.plus(Differences(agreeing=int(np.sum(best == wanted))))
@@ -140,28 +135,26 @@ def difference(piece: Piece, reference: dict[str, Array], scales: dict[str, floa
 
 
 def _continuous(mine: Array, truth: Array, scale: float) -> Differences:
-    kind = np.complex128 if truth.dtype.kind == "c" else np.float64
-    mine, truth = mine.astype(kind), truth.astype(kind)
-    finite = np.isfinite(truth)
-    wrong = np.where(finite, ~np.isfinite(mine), ~((mine == truth) | (np.isnan(mine) & np.isnan(truth))))
-    with np.errstate(invalid="ignore"):
-        error = np.where(finite & ~wrong, np.abs(mine - truth), 0.0)
+    error = numerics.differences(mine, truth)
+    wrong = np.isinf(error)
+    error = np.where(wrong, 0.0, error)
+    counted = np.isfinite(truth) & ~wrong
     rows = max(len(truth), 1)
-    a, b = (np.where(finite & ~wrong, array, 0.0).reshape(rows, -1) for array in (mine, truth))
+    kind = np.complex128 if truth.dtype.kind == "c" else np.float64
+    a, b = (np.where(counted, array, 0.0).astype(kind).reshape(rows, -1) for array in (mine, truth))
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     both_zero = ~a.any(axis=1) & ~b.any(axis=1)
     cosines = np.where(both_zero, 1.0, np.real(np.sum(a * b.conj(), axis=1)) / np.where(norms > 0, norms, 1.0))
-    worst = float(np.max(error, initial=0.0))
+    worst = float(error.max(initial=0.0))
     return Differences(
         worst=worst / scale,
         worst_abs=worst,
         squares=float(np.sum((error / scale) ** 2)),
-        elements=int(np.sum(finite)),
+        elements=int(np.sum(np.isfinite(truth))),
         cosine=float(np.clip(np.min(cosines, initial=1.0), -1.0, 1.0)),
         nonfinite=int(np.sum(wrong)),
     )
 
 
 def _discrete(mine: Array, truth: Array) -> Differences:
-    rows = max(len(truth), 1)
-    return Differences(discrete_misses=int(np.sum(np.any((mine != truth).reshape(rows, -1), axis=1))))
+    return Differences(discrete_misses=int(np.count_nonzero(numerics.sample_errors(mine, truth, 1.0))))

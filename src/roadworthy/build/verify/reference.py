@@ -10,12 +10,12 @@ import numpy as np
 
 from roadworthy.build.verify import feeding, parity
 from roadworthy.build.verify.feeding import Piece
-from roadworthy.core import registry
+from roadworthy.core import numerics, registry
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.interfaces import Session
 from roadworthy.core.samples import SampleSet, file_of, read_array, write_array
-from roadworthy.core.stages import Graph, Plan, Precision
+from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BYTES, Array, Arrays, Signature
 from roadworthy.runtimes import open_session
 
@@ -56,9 +56,9 @@ class ReferenceRequest:
 class Reference:
     """The original's outputs in ``path``, one array for each name, samples first; beside a quantised one, what it stands for.
 
-    ``scales`` holds each output's largest finite magnitude, ``batch`` the samples in one call of the run, ``precision`` what
-    the original computes in. ``classes`` is how many different top classes its answers have, counted to two, and 0 where no output
-    has a class axis.
+    ``scales`` holds each output's largest finite magnitude, ``batch`` the samples in one call of the run. ``quantized`` says that
+    the original computes in whole numbers. ``classes`` is how many different top classes its answers have, counted to two, and 0
+    where no output has a class axis.
     """
 
     path: Path
@@ -67,7 +67,7 @@ class Reference:
     samples: int
     batch: int
     tolerance: Tolerance
-    precision: Precision = "fp32"
+    quantized: bool = False
     classes: int = 0
 
     def open(self) -> dict[str, Array]:
@@ -100,7 +100,7 @@ def establish(request: ReferenceRequest) -> Reference:
             request.out, names, (1.0,) * len(names), samples.count, graph.signature.call_size(BATCH), Tolerance(None, 0.0, 0.0)
         )
         outputs = draft.values()
-        scales = {name: parity.scale_of(array) for name, array in outputs.items()}
+        scales = {name: numerics.scale_of(array) for name, array in outputs.items()}
         for name, array in outputs.items():
             if array.dtype.kind == "f" and not any(np.isfinite(array[start : start + 256]).any() for start in range(0, len(array), 256)):
                 raise DataError(
@@ -111,7 +111,7 @@ def establish(request: ReferenceRequest) -> Reference:
         noise = parity.compare(feeding.valued(pieces, graph.signature), outputs, scales).worst
     double = _double(request, plan, outputs, scales)
     tolerance = Tolerance(double, noise, _limit(graph.signature, noise, double, outputs, scales))
-    return Reference(request.out, names, tuple(scales.values()), samples.count, draft.batch, tolerance, graph.precision, classes)
+    return Reference(request.out, names, tuple(scales.values()), samples.count, draft.batch, tolerance, graph.quantized, classes)
 
 
 def _limit(signature: Signature, noise: float, double: float | None, outputs: dict[str, Array], scales: dict[str, float]) -> float:
@@ -157,7 +157,7 @@ class _Noisy:
         self._session = session
         self._random = np.random.default_rng(NOISE_SEED)
         self._reach = {
-            name: max(NOISE, _grain(array)) * parity.scale_of(array) for name, array in samples.open().items() if array.dtype.kind == "f"
+            name: max(NOISE, _grain(array)) * numerics.scale_of(array) for name, array in samples.open().items() if array.dtype.kind == "f"
         }
 
     def run(self, feeds: Arrays) -> Arrays:

@@ -17,7 +17,7 @@ from roadworthy.bundle import golden as goldens
 from roadworthy.bundle.golden import Golden
 from roadworthy.bundle.manifest import Manifest, Variant
 from roadworthy.core.errors import BundleError
-from roadworthy.core.numerics import output_error, scale_of
+from roadworthy.core.numerics import sample_errors, scale_of
 from roadworthy.core.types import Array, Arrays, Signature
 from roadworthy.runtimes import CheckedSession
 
@@ -79,7 +79,8 @@ def golden_errors(session: CheckedSession, signature: Signature, golden: Golden,
     """
     count = len(next(iter(golden.inputs.values())))
     worst = {name: np.zeros(count) for name in golden.outputs}
-    scales = {name: scale_of(array) if array.dtype.kind in "fiub" else 1.0 for name, array in golden.outputs.items()}
+    quantizations = {spec.name: spec.quantization for spec in signature.outputs}
+    scales = {name: scale_of(array, quantizations[name]) for name, array in golden.outputs.items()}
     calls = ((start, start + size) for start in range(0, count, size)) if size else golden_calls(signature, count)
     for start, stop in calls:
         outputs = session.run({name: array[start:stop] for name, array in golden.inputs.items()})
@@ -87,7 +88,7 @@ def golden_errors(session: CheckedSession, signature: Signature, golden: Golden,
             want, got = whole[start:stop], outputs.get(name)
             if got is None or got.shape != want.shape:
                 raise BundleError(f"output {name!r} has shape {None if got is None else list(got.shape)}, not {list(want.shape)}")
-            errors = [output_error(got[row : row + 1], want[row : row + 1], scales[name]) for row in range(len(want))]
+            errors = sample_errors(got, want, scales[name], quantizations[name])
             worst[name][start:stop] = np.maximum(worst[name][start:stop], errors)
     return worst
 

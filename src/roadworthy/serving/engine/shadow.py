@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from roadworthy.core.errors import RoadworthyError
-from roadworthy.core.numerics import output_error, scale_of
-from roadworthy.core.types import Arrays
+from roadworthy.core.numerics import output_error
+from roadworthy.core.types import Array, Arrays, Quantization
 from roadworthy.serving.engine import background
 from roadworthy.serving.engine.model_queue import ModelQueue
 
@@ -26,7 +24,9 @@ async def _compare(shadow: ModelQueue, feeds: Arrays, outputs: Arrays) -> None:
     mirrored = shadow.counters.mirrored
     try:
         answers = await shadow.submit(feeds)
-        error = max((_error(answers.get(name), array) for name, array in outputs.items()), default=0.0)
+        quantizations = {spec.name: spec.quantization for spec in shadow.model.signature.outputs}
+        errors = (_error(answers.get(name), array, quantizations.get(name)) for name, array in outputs.items())
+        error = max(errors, default=0.0)
     except RoadworthyError:
         error = float("inf")
     mirrored.count += 1
@@ -34,8 +34,8 @@ async def _compare(shadow: ModelQueue, feeds: Arrays, outputs: Arrays) -> None:
     mirrored.error = max(mirrored.error, error)
 
 
-def _error(got: np.ndarray | None, want: np.ndarray) -> float:
-    """The largest difference relative to the magnitude of ``want``; infinite for another dtype or a missing output."""
+def _error(got: Array | None, want: Array, quantization: Quantization | None) -> float:
+    """The output error of ``got``; infinite where the two cannot be compared."""
     if got is None or got.dtype != want.dtype:
         return float("inf")
-    return output_error(got, want, 1.0 if want.dtype.kind not in "fiub" else scale_of(want))
+    return output_error(got, want, quantization=quantization)

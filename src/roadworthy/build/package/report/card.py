@@ -41,7 +41,13 @@ def _what(certificate: Certificate) -> str:
     )
     fallback = f", or as {_code(choice.fallback)} where that cannot run" if choice.fallback else ""
     packed = f"packed by Roadworthy {certificate.roadworthy} on {certificate.created}"
-    return f"{source}, {packed}. It answers as {_code(choice.winner)}{fallback}."
+    lossy = " The winner is lossy: it is meant to differ from the original, within the budget." if _lossy(certificate) else ""
+    return f"{source}, {packed}. It answers as {_code(choice.winner)}{fallback}.{lossy}"
+
+
+def _lossy(certificate: Certificate) -> bool:
+    found = (one.verified.candidate.plan for one in (certificate.baseline, *certificate.measured))
+    return any(plan.lossy for plan in found if plan.name == certificate.choice.winner)
 
 
 def _signature(certificate: Certificate, contract: Contract) -> str:
@@ -117,6 +123,12 @@ def _limits(certificate: Certificate) -> str:
     elif kind != "labelled":
         lines.append(f"- The samples were {_text(kind)}: nothing here says how accurate the original is.")
     lines.append("- What was measured holds for data like the data it was measured on.")
+    lines += [
+        f"- For the target {_text(one.target)}, and {one.verification}: {_code(one.measured.verified.candidate.plan.name)} in "
+        f"{_code(one.path)}. No server uses it."
+        for one in certificate.exports
+        if one.path
+    ]
     lines += [f"- Not tried: {_text(item)}" for item in certificate.unavailable]
     return "\n".join(lines)
 

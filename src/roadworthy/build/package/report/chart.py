@@ -22,7 +22,7 @@ ROLES = ("rejected", "passed", "fallback", "framework", "original", "winner")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ChartEntry:
     """One thing to draw: the plan's name and runtime, what it is (one of ``ROLES``), and its evidence."""
 
     name: str
@@ -77,19 +77,21 @@ class Chart:
     points: tuple[Point, ...]
 
 
-def entries(baseline: Measured, measured: tuple[Measured, ...], rejected: tuple[Rejected, ...], roles: dict[str, str]) -> tuple[Entry, ...]:
+def entries(
+    baseline: Measured, measured: tuple[Measured, ...], rejected: tuple[Rejected, ...], roles: dict[str, str]
+) -> tuple[ChartEntry, ...]:
     """Everything with a score, the most telling last so that it is drawn on top."""
     timed = {one.verified.candidate.plan.name: one for one in (baseline, *measured)}
     found = [
-        Entry(name, roles.get(name, "passed"), one.verified.score, one.timing.latency_ms.value, one.verified.candidate.plan.runtime)
+        ChartEntry(name, roles.get(name, "passed"), one.verified.score, one.timing.latency_ms.value, one.verified.candidate.plan.runtime)
         for name, one in timed.items()
         if one.verified.score
     ]
-    refused = [Entry(one.plan.name, "rejected", one.score, None, one.plan.runtime) for one in rejected if one.score]
+    refused = [ChartEntry(one.plan.name, "rejected", one.score, None, one.plan.runtime) for one in rejected if one.score]
     return tuple(sorted([*refused, *found], key=lambda entry: ROLES.index(entry.role)))
 
 
-def draw(shown: tuple[Entry, ...], budget: float, *, width: int, height: int) -> Chart | None:
+def draw(shown: tuple[ChartEntry, ...], budget: float, *, width: int, height: int) -> Chart | None:
     """The chart at that size; ``None`` where no timed candidate has a score.
 
     Across, the median latency on a logarithmic scale; up, the paired change of the metric against the original (zero),
@@ -124,7 +126,7 @@ def draw(shown: tuple[Entry, ...], budget: float, *, width: int, height: int) ->
     )  # fmt: skip
 
 
-def telling(shown: tuple[Entry, ...]) -> list[int]:
+def telling(shown: tuple[ChartEntry, ...]) -> list[int]:
     """The numbers of those that a reader looks for, the most telling first: winner, original, the framework's fastest, fallback,
     the frontier (nothing else is at least as fast and as accurate), and the fastest of each runtime.
     """
@@ -144,7 +146,7 @@ def telling(shown: tuple[Entry, ...]) -> list[int]:
     return list(dict.fromkeys((*named, *frontier, *fastest.values())))
 
 
-def _labels(spots: list[tuple[float, float, Entry]], up: Linear, sheet: Sheet) -> dict[int, Label]:
+def _labels(spots: list[tuple[float, float, ChartEntry]], up: Linear, sheet: Sheet) -> dict[int, Label]:
     """The labels of those points that get one, by the points' numbers."""
     shown = tuple(entry for _, _, entry in spots)
     first = telling(shown)
@@ -162,27 +164,27 @@ def _labels(spots: list[tuple[float, float, Entry]], up: Linear, sheet: Sheet) -
     return labels
 
 
-def _y(entry: Entry) -> float:
+def _y(entry: ChartEntry) -> float:
     return -entry.score.drop.value
 
 
-def _extent(timed: list[Entry], budget: float) -> tuple[float, float]:
+def _extent(timed: list[ChartEntry], budget: float) -> tuple[float, float]:
     values = [-edge for entry in timed for edge in (entry.score.drop.low, entry.score.drop.high)]
     low, high = min(*values, -budget, 0.0), max(*values, 0.0)
     margin = max((high - low) * 0.06, 1e-4)
     return low - margin, high + margin
 
 
-def _bar(entry: Entry, up: Linear) -> tuple[float, float]:
+def _bar(entry: ChartEntry, up: Linear) -> tuple[float, float]:
     """Where the interval's lower and upper end are drawn; an upper end is the smaller number."""
     return up.clip(-entry.score.drop.high), up.clip(-entry.score.drop.low)
 
 
-def _clipped(entry: Entry, up: Linear) -> bool:
+def _clipped(entry: ChartEntry, up: Linear) -> bool:
     return _y(entry) < up.low
 
 
-def _point(entry: Entry, x: float, y: float, up: Linear, label: Label | None) -> Point:
+def _point(entry: ChartEntry, x: float, y: float, up: Linear, label: Label | None) -> Point:
     speed = figures.ms(entry.latency_ms) if entry.latency_ms else "not timed"
     title = f"{entry.name} ({entry.role}): {figures.change(entry.score)}, {speed}"
     return Point(x, y, *_bar(entry, up), entry.role, title, _clipped(entry, up), label)

@@ -33,7 +33,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Row:
+class FormRow:
     """One form of the side with number ``side``: its name stands above what is drawn at ``y``, its figure at ``text_x``."""
 
     y: float
@@ -55,7 +55,7 @@ class Drawing:
     bottom: float
     axis: str
     ticks: tuple[Tick, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[FormRow, ...]
 
 
 Draw = Callable[[Comparison, int], Drawing | None]
@@ -171,12 +171,12 @@ def _dots(shown: Sequence[tuple[int, Form, float, float, float, str]], width: in
     return _drawing(width, axis, across.ticks(6 if width > 500 else 3), rows)
 
 
-def _row(index: int, side: int, form: Form, text: str, end: float, segments: tuple[Segment, ...]) -> Row:
-    return Row(
+def _row(index: int, side: int, form: Form, text: str, end: float, segments: tuple[Segment, ...]) -> FormRow:
+    return FormRow(
         TOP + ROW * index + ROW - 10, side, label(form) + (" (original)" if form.family == "original" else ""), text, end + 9, segments
     )
 
 
-def _drawing(width: int, axis: str, ticks: tuple[Tick, ...], rows: list[Row]) -> Drawing:
+def _drawing(width: int, axis: str, ticks: tuple[Tick, ...], rows: list[FormRow]) -> Drawing:
     height = TOP + ROW * len(rows) + BOTTOM
     return Drawing(width, height, LEFT, width - RIGHT - TEXT, height - BOTTOM + 6, axis, ticks, tuple(rows))

@@ -102,6 +102,8 @@ def _signed(score: Score, value: float) -> str:
 def plan(plan: Plan) -> str:
     """The options of a plan in words, beside its runtime and precision."""
     parts = (
+        "lossy" if plan.lossy else "",
+        plan.compression,
         plan.flavour,
         f"{plan.threads} thread{'s' if plan.threads != 1 else ''}",
         f"fixed batch {plan.batch}" if plan.batch else "any batch",

@@ -13,7 +13,7 @@ from roadworthy.bundle.certificate import Certificate, alike, named
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Parity, Score, Timing
-from roadworthy.core.stages import Measured, Plan, Rejected, Verified
+from roadworthy.core.stages import Measured, Plan, Rejected
 from roadworthy.preprocess.answer import second_class
 
 WIDE, NARROW = (760, 380), (350, 360)
@@ -21,7 +21,7 @@ WIDE, NARROW = (760, 380), (350, 360)
 
 
 @dataclass(frozen=True)
-class Row:
+class CandidateRow:
     """One line of the table of candidates; what was not taken is ``None``."""
 
     role: str
@@ -54,9 +54,10 @@ def render(certificate: Certificate, contract: Contract) -> str:
         c=certificate,
         contract=contract,
         second=second_class(contract.answer, certificate.signature.outputs[0]),
-        rows=rows,
+        rows=list(rows),
         refused=tuple((group, _rejected(group[0])) for group in alike(certificate.rejected)),
         winner=winner,
+        exports=[(export, _measured(export.measured, {}, other="export")) for export in certificate.exports],
         baseline=next(row for row in rows if row.plan.name == certificate.baseline.verified.candidate.plan.name),
         charts=charts,
         roles={point.role for _, drawn in charts for point in drawn.points},
@@ -65,7 +66,7 @@ def render(certificate: Certificate, contract: Contract) -> str:
     ).lstrip()
 
 
-def table(certificate: Certificate) -> tuple[Row, ...]:
+def table(certificate: Certificate) -> tuple[CandidateRow, ...]:
     """Every candidate: the winner, the fallback, the framework's fastest form, the original, the others by latency, the rejected."""
     roles = _roles(certificate)
     names: set[str] = set()
@@ -96,16 +97,11 @@ def _roles(certificate: Certificate) -> dict[str, str]:
     return roles
 
 
-def _measured(one: Measured, roles: dict[str, str]) -> Row:
-    row = _verified(one.verified, roles)
-    return Row(row.role, row.plan, row.parity, row.score, one.timing, seconds=row.seconds, graph=row.graph)
+def _measured(one: Measured, roles: dict[str, str], *, other: str = "passed") -> CandidateRow:
+    verified, made = one.verified, one.verified.candidate
+    role = roles.get(made.plan.name, other)
+    return CandidateRow(role, made.plan, verified.parity, verified.score, one.timing, seconds=made.seconds, graph=made.graph)
 
 
-def _verified(one: Verified, roles: dict[str, str]) -> Row:
-    made = one.candidate
-    role = roles.get(made.plan.name, "passed")
-    return Row(role, made.plan, one.parity, one.score, None, "not timed", seconds=made.seconds, graph=made.graph)
-
-
-def _rejected(one: Rejected) -> Row:
-    return Row("rejected", one.plan, one.parity, one.score, None, f"{one.stage}: {one.reason}", one.detail)
+def _rejected(one: Rejected) -> CandidateRow:
+    return CandidateRow("rejected", one.plan, one.parity, one.score, None, f"{one.stage}: {one.reason}", one.detail)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from roadworthy.build.verify import resample
+from roadworthy.build.verify import intervals
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ def test_a_drop_just_beyond_the_budget_passes_about_once_in_twenty_runs(samples:
     runs, passed, covered = 200, 0, 0
     for _ in range(runs):
         losses = random.choice([1.0, -1.0, 0.0], size=samples, p=[lose, gain, 1 - lose - gain])
-        interval, bound = resample.drop_interval(losses, 1.0)
+        interval, bound = intervals.drop_interval(losses, 1.0)
         passed += bound <= budget
         covered += interval.low <= lose - gain <= interval.high
     assert passed / runs <= 0.075
@@ -28,40 +28,40 @@ def test_skewed_continuous_losses_do_not_fool_the_bound() -> None:
     random = np.random.default_rng(1)
     runs = 400
     passed = sum(
-        resample.drop_interval(random.lognormal(0, 1, 100) * 0.051 / np.exp(0.5), 1.0)[1] <= 0.05 for _ in range(runs)
+        intervals.drop_interval(random.lognormal(0, 1, 100) * 0.051 / np.exp(0.5), 1.0)[1] <= 0.05 for _ in range(runs)
     )  # fmt: skip
     assert passed / runs <= 0.10  # the plain percentile bootstrap lets 0.135 through
 
 
 def test_samples_that_never_changed_prove_only_so_much() -> None:
-    interval, bound = resample.drop_interval(np.zeros(100), 1.0)
+    interval, bound = intervals.drop_interval(np.zeros(100), 1.0)
     assert bound == pytest.approx(1 - 0.05 ** (1 / 100))
     assert interval.low == -interval.high < 0
 
 
 def test_the_exact_bound_is_the_binomial_one() -> None:
     for hits, n in ((0, 10), (3, 50), (49, 50), (17, 1000)):
-        rate = resample.binomial_upper(hits, n, 0.05)
+        rate = intervals.binomial_upper(hits, n, 0.05)
         random = np.random.default_rng(3)
         assert np.mean(random.binomial(n, rate, 200_000) <= hits) == pytest.approx(0.05, abs=0.003)
-    assert resample.binomial_upper(10, 10, 0.05) == 1.0
+    assert intervals.binomial_upper(10, 10, 0.05) == 1.0
 
 
 def test_more_samples_are_asked_for_only_where_they_would_help() -> None:
     losses = np.zeros(100)
-    assert resample.samples_needed(losses, 1.0, 0.01) == pytest.approx(299, abs=4)
+    assert intervals.samples_needed(losses, 1.0, 0.01) == pytest.approx(299, abs=4)
     losses[:2] = 1
-    assert resample.samples_needed(losses, 1.0, 0.02) is None
-    needed = resample.samples_needed(losses, 1.0, 0.03)
+    assert intervals.samples_needed(losses, 1.0, 0.02) is None
+    needed = intervals.samples_needed(losses, 1.0, 0.03)
     assert needed is not None and needed > 100
     more = np.resize(losses, round(needed * 1.1 / 100) * 100)
-    assert resample.drop_interval(more, 1.0)[1] <= 0.03
+    assert intervals.drop_interval(more, 1.0)[1] <= 0.03
 
 
 def test_scores_of_nought_and_one_get_an_exact_interval() -> None:
-    interval = resample.mean_interval(np.ones(50))
+    interval = intervals.mean_interval(np.ones(50))
     assert interval.value == 1.0 == interval.high
     assert interval.low == pytest.approx(0.025 ** (1 / 50))
-    smooth = resample.mean_interval(np.random.default_rng(0).random(400))
+    smooth = intervals.mean_interval(np.random.default_rng(0).random(400))
     assert smooth.low < smooth.value < smooth.high
     assert smooth.high - smooth.low == pytest.approx(2 * 1.96 * np.sqrt(1 / 12 / 400), rel=0.15)

@@ -1,0 +1,96 @@
+"""How certain the drop of a metric is: a paired bootstrap of the per-sample losses, and an exact lower limit for its bounds.
+
+Where hardly any sample changed, the bootstrap has nothing to draw from and its bounds are too small. The exact binomial bound (Clopper
+and Pearson 1934) on the number of samples that got worse is then the limit. Worked example: none of 100 samples changed. The drop is 0,
+yet the rate of losses may be as high as 1 - 0.05^(1/100) = 3 % at 95 % confidence, so a budget of 1 % needs more samples (about 300).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from roadworthy.core import bootstrap
+from roadworthy.core.errors import BackendMissing
+from roadworthy.core.evidence import Interval
+from roadworthy.core.types import Array
+
+ONE_SIDED, TAIL = 0.05, 0.025
+FEW_CHANGED = 30
+"""With fewer samples that changed, the interval's other end has the exact limit too."""
+MOST_SAMPLES = 100_000_000
+
+
+def mean_interval(values: Array) -> Interval:
+    """The mean of per-sample scores and its 95 % interval: exact for scores of 0 and 1, else by the bootstrap."""
+    n, value = len(values), float(np.mean(values))
+    if np.all((values == 0) | (values == 1)):
+        hits = int(np.sum(values))
+        return Interval(value, 1 - binomial_upper(n - hits, n, TAIL), binomial_upper(hits, n, TAIL))
+    low, high = np.quantile(bootstrap.means(values)[0], [TAIL, 1 - TAIL])
+    return Interval(value, float(low), float(high))
+
+
+def drop_interval(losses: Array, span: float) -> tuple[Interval, float]:
+    """The mean of ``losses`` (original minus candidate, float [n]; positive is worse), its 95 % interval and one-sided 95 % bound.
+
+    ``span`` is what one sample can lose at most, for the case that none of them lost anything.
+    """
+    value = float(np.mean(losses))
+    drawn, distances = bootstrap.means(losses)
+    low, high, bound = (float(x) for x in np.quantile(drawn, [TAIL, 1 - TAIL, 1 - ONE_SIDED]))
+    if len(distances):
+        error = float(np.std(losses)) / math.sqrt(len(losses))
+        bound, high = (max(a, value - float(np.quantile(distances, q)) * error) for a, q in ((bound, ONE_SIDED), (high, TAIL)))
+    if np.count_nonzero(losses) < FEW_CHANGED:
+        low = min(low, -_exact_bound(-losses, span, TAIL))
+    return Interval(value, low, max(high, _exact_bound(losses, span, TAIL))), max(bound, _exact_bound(losses, span, ONE_SIDED))
+
+
+def samples_needed(losses: Array, span: float, budget: float) -> int | None:
+    """How many samples like these would bring the bound within ``budget``; ``None`` where the drop itself is beyond it."""
+    value, deviation, n = float(np.mean(losses)), float(np.std(losses)), len(losses)
+    if value >= budget:
+        return None
+
+    def passes(size: int) -> bool:
+        normal = value + 1.645 * deviation / math.sqrt(size)
+        worse, mean_loss, gained = _losses_and_gains(losses, span)
+        return max(normal, binomial_upper(round(worse * size / n), size, ONE_SIDED) * mean_loss - gained) <= budget
+
+    high = n
+    while not passes(high):
+        high *= 2
+        if high > MOST_SAMPLES:
+            return None
+    low = high // 2
+    while high - low > max(1, high // 100):
+        middle = (low + high) // 2
+        low, high = (low, middle) if passes(middle) else (middle, high)
+    return max(high, n + 1)
+
+
+def binomial_upper(hits: int, n: int, alpha: float) -> float:
+    """The largest rate at which ``hits`` or fewer of ``n`` still happen with probability ``alpha`` (Clopper and Pearson 1934).
+
+    Raises BackendMissing without SciPy.
+    """
+    try:
+        from scipy.special import betaincinv
+    except ImportError as problem:
+        raise BackendMissing("the bounds of a metric need SciPy: pip install 'roadworthy[build]'") from problem
+    return 1.0 if hits >= n else float(betaincinv(hits + 1, n - hits, 1 - alpha))
+
+
+def _exact_bound(losses: Array, span: float, alpha: float) -> float:
+    """The least that a bound on the mean may be: the exact bound on how many lose, times what they lose, less what others gain."""
+    worse, mean_loss, gained = _losses_and_gains(losses, span)
+    return binomial_upper(worse, len(losses), alpha) * mean_loss - gained
+
+
+def _losses_and_gains(losses: Array, span: float) -> tuple[int, float, float]:
+    """How many samples got worse, what one of these lost in the mean, and what the others gained in the mean over all samples."""
+    worse = losses[losses > 0]
+    gained = float(-np.sum(losses[losses < 0]) / len(losses))
+    return len(worse), float(np.mean(worse)) if len(worse) else span, gained

@@ -1,0 +1,11 @@
+"""A runtime of a third party whose candidates are for another target than a server: a linear map, run on the build host."""
+
+from roadworthy.runtimes.null import load
+
+RUNS: tuple[str, ...] = ("npz",)
+PACKAGES: tuple[str, ...] = ()
+FRAMEWORK = False
+NATIVE = False
+TARGET = "browser"
+
+__all__ = ["FRAMEWORK", "NATIVE", "PACKAGES", "RUNS", "TARGET", "load"]

@@ -1,0 +1,19 @@
+"""The lowering of the planted runtime for another target: the weights as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from roadworthy.build.lower.null import lower
+from roadworthy.core.host import Host
+from roadworthy.core.stages import Graph, Plan
+
+ACCEPTS = ("npz",)
+
+
+def plans(graph: Graph, host: Host) -> Iterable[Plan]:
+    yield Plan("planted-target")
+    yield Plan("planted-target", threads=2)
+
+
+__all__ = ["ACCEPTS", "lower", "plans"]
