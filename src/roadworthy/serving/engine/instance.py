@@ -42,7 +42,7 @@ class QueuedRequest:
 
 
 @dataclass(slots=True)
-class CallResult:
+class BatchResult:
     """The outputs of a call by request, or its error; ``times`` are the starts of joining, running and splitting, and the end."""
 
     outputs: list[Arrays]
@@ -57,7 +57,7 @@ class Instance:
         self,
         engine: LocalEngine,
         loop: asyncio.AbstractEventLoop,
-        done: Callable[[Instance, list[QueuedRequest], int, CallResult], None],
+        done: Callable[[Instance, list[QueuedRequest], int, BatchResult], None],
     ) -> None:
         self.engine = engine
         self.requests: list[QueuedRequest] = []
@@ -92,13 +92,13 @@ class Instance:
                 return
             del requests, result  # or they would stay in memory until the next call
 
-    def _finished(self, result: CallResult) -> None:
+    def _finished(self, result: BatchResult) -> None:
         elements, requests = self.elements, self.requests
         self.requests, self.elements = [], 0
         self._done(self, requests, elements, result)
 
 
-def call(engine: LocalEngine, requests: list[QueuedRequest]) -> CallResult:
+def call(engine: LocalEngine, requests: list[QueuedRequest]) -> BatchResult:
     """One call for all ``requests``; an error is in the result, never raised."""
     start = begun = run = time.perf_counter_ns()
     try:
@@ -107,9 +107,9 @@ def call(engine: LocalEngine, requests: list[QueuedRequest]) -> CallResult:
         outputs = engine.answer(given)
         run = time.perf_counter_ns()
         parts = [outputs] if len(requests) == 1 else _split(outputs, requests)
-        return CallResult(parts, None, (start, begun, run, time.perf_counter_ns()))
+        return BatchResult(parts, None, (start, begun, run, time.perf_counter_ns()))
     except Exception as problem:
-        return CallResult([], problem, (start, begun, run, time.perf_counter_ns()))
+        return BatchResult([], problem, (start, begun, run, time.perf_counter_ns()))
 
 
 def kind_of(feeds: Arrays) -> tuple[object, ...]:

@@ -19,7 +19,7 @@ import numpy as np
 from roadworthy.core.errors import DeadlineExceeded, RequestError, RoadworthyError, Unavailable
 from roadworthy.core.types import Arrays
 from roadworthy.serving.engine.counters import Inferences
-from roadworthy.serving.engine.instance import CallResult, Inseparable, Instance, QueuedRequest, call, kind_of
+from roadworthy.serving.engine.instance import BatchResult, Inseparable, Instance, QueuedRequest, call, kind_of
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.limits import DEFAULT, ServerLimits
 
@@ -137,7 +137,7 @@ class ModelQueue:
         stuck = [instance for instance in self._instances if instance.requests and instance.began < limit]
         for instance in stuck:
             problem = InferenceFailed(f"{self.model.name} did not answer within {self._limits.call_seconds:g} s; its worker is replaced")
-            self._deliver(instance.requests, CallResult([], problem, (time.perf_counter_ns(),) * 4))
+            self._deliver(instance.requests, BatchResult([], problem, (time.perf_counter_ns(),) * 4))
             instance.requests = []
         return bool(stuck)
 
@@ -207,7 +207,7 @@ class ModelQueue:
             self._queued_elements -= request.elements
         self._note_empty()
 
-    def _call_ended(self, instance: Instance, requests: list[QueuedRequest], elements: int, result: CallResult) -> None:
+    def _call_ended(self, instance: Instance, requests: list[QueuedRequest], elements: int, result: BatchResult) -> None:
         """A call on an instance's thread has ended."""
         self._idle.append(instance)
         if requests:  # ``hung`` has already failed the requests of a call that hung
@@ -220,13 +220,13 @@ class ModelQueue:
         if not self._queue and len(self._idle) == len(self._instances):
             self._empty.set()
 
-    def _finish(self, requests: list[QueuedRequest], elements: int, result: CallResult) -> None:
+    def _finish(self, requests: list[QueuedRequest], elements: int, result: BatchResult) -> None:
         _, begun, run, _ = result.times
         if result.problem is None:
             self._seconds_per_element += LAST_CALL_WEIGHT * ((run - begun) / 1e9 / max(elements, 1) - self._seconds_per_element)
         self._deliver(requests, result)
 
-    def _deliver(self, requests: list[QueuedRequest], result: CallResult) -> None:
+    def _deliver(self, requests: list[QueuedRequest], result: BatchResult) -> None:
         """Resolve the futures and count. A failed call of several requests is repeated for each alone, so that only the bad one fails."""
         problem = result.problem
         if problem is not None and len(requests) > 1 and not isinstance(problem, (InferenceFailed, MemoryError)):
