@@ -12,6 +12,7 @@ from roadworthy.bundle.golden import Golden
 from roadworthy.bundle.manifest import Manifest, Variant
 from roadworthy.core.errors import BackendMissing, BundleError, RoadworthyError
 from roadworthy.core.host import Host, this_host
+from roadworthy.core.text import first_line
 from roadworthy.runtimes import CheckedSession, open_session
 from roadworthy.serving.engine.golden_check import GoldenCheck, check_batches, check_golden
 
@@ -77,7 +78,7 @@ def open_variant(root: Path, manifest: Manifest, variant: Variant, golden: Golde
         raise
     except Exception as problem:
         # A runtime may raise anything for a file that it cannot load; the next variant is tried.
-        raise BundleError(f"it cannot be loaded here ({_one_line(problem)})") from problem
+        raise BundleError(f"it cannot be loaded here ({_reason(problem)})") from problem
     try:
         error = check_golden(session, manifest.signature, variant, golden)
         error = max(error, check_batches(session, manifest.signature, variant, golden, options.batch))
@@ -86,7 +87,7 @@ def open_variant(root: Path, manifest: Manifest, variant: Variant, golden: Golde
         raise
     except Exception as problem:
         session.close()
-        raise BundleError(f"it fails on its golden samples here ({_one_line(problem)})") from problem
+        raise BundleError(f"it fails on its golden samples here ({_reason(problem)})") from problem
     return OpenVariant(variant, session, GoldenCheck(variant.name, manifest.golden.samples, error, variant.gate))
 
 
@@ -109,6 +110,6 @@ def _notes_on_packages(variant: Variant) -> Iterator[str]:
             yield f"certified with {requirement}; here it is {here}, and the golden samples pass"
 
 
-def _one_line(problem: BaseException) -> str:
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return f"{type(problem).__name__}: {lines[0][:200]}" if lines else type(problem).__name__
+def _reason(problem: Exception) -> str:
+    kind, line = type(problem).__name__, first_line(problem, longest=200)
+    return kind if line == kind else f"{kind}: {line}"
