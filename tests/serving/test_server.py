@@ -336,14 +336,13 @@ def test_a_client_that_disconnects_disturbs_no_other(serve: Serve, null_bundle: 
 
 
 def test_serve_is_a_function_of_the_package() -> None:
-    """No module of the package hides it, whichever is imported first; importing the package imports neither side."""
+    """No module of the package hides it, whichever is imported first."""
     import subprocess
 
     for first in ("", "import roadworthy.serving.server;"):
         script = (
-            f"import sys; {first}import roadworthy as rw, types\n"
-            "assert isinstance(rw.serve, types.FunctionType) and not isinstance(sys.modules['roadworthy'].serve, types.ModuleType)\n"
-            f"assert {bool(first)} or not any(name.startswith(('roadworthy.serving', 'roadworthy.build')) for name in sys.modules)\n"
+            f"{first}import roadworthy as rw, types\n"
+            "assert isinstance(rw.serve, types.FunctionType)\n"
             "try: rw.serve([])\nexcept rw.core.errors.UsageError as problem: print(problem)"
         )
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

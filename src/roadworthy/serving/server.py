@@ -16,6 +16,7 @@ import uvloop
 
 from roadworthy.core.errors import BackendMissing, BundleError, RoadworthyError, UsageError
 from roadworthy.serving.engine.open_bundle import described
+from roadworthy.serving.limits import DEFAULT, ServerLimits
 from roadworthy.serving.observability import logs
 from roadworthy.serving.registry import repository
 from roadworthy.serving.registry.catalogue import VersionState
@@ -30,6 +31,16 @@ if TYPE_CHECKING:
     from roadworthy.serving.observability.traces import Traces
 
 LOG = logging.getLogger(__name__)
+
+
+def serve(
+    bundles: Sequence[Path | str], *, host: str = "127.0.0.1", port: int = 8000, threads: int | None = None, limits: ServerLimits = DEFAULT
+) -> None:
+    """Serve ``bundles``, each a bundle or a directory of bundles, until SIGTERM or SIGINT. Call it from the main thread.
+
+    ``port`` 0 is any free port. ``threads`` of each model are measured where they are ``None``. Raises the errors of ``serve_as``.
+    """
+    serve_as(Settings(sources=tuple(map(str, bundles)), host=host, port=port, threads=threads, limits=limits))
 
 
 def serve_as(settings: Settings) -> None:
