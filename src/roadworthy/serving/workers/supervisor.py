@@ -18,7 +18,9 @@ from roadworthy.serving.engine.dataplane import DataPlane
 from roadworthy.serving.registry import commands
 from roadworthy.serving.settings import Settings
 from roadworthy.serving.transports.http import listeners as http_listeners
+from roadworthy.serving.transports.http import tls
 from roadworthy.serving.transports.http.connection_pool import Connections
+from roadworthy.serving.workers import sockets
 from roadworthy.serving.workers.ipc import Body, Channel, Count, Done, Drain, Forget, Gone, Open, Opened
 from roadworthy.serving.workers.model_manager import OPENING_SECONDS, Fleet
 from roadworthy.serving.workers.worker_process import Member, words_of
@@ -59,7 +61,7 @@ class Supervisor:
         self._plane = DataPlane(limits=settings.limits, manage=self._carry_out, totals=self._totals, counters=Counters())
         self._connections = Connections(settings.limits)
         self._apps = http_listeners.apps(self._plane, settings, grpc_port, traces)
-        self._tls = http_listeners.tls_options(settings)
+        self._tls = tls.tls_options(settings)
 
     async def run(self, listeners: Sequence[socket.socket], announce: Callable[[Fleet], None]) -> None:
         """Serve at ``listeners`` (in the order of the doors) until SIGTERM or SIGINT.
@@ -107,14 +109,14 @@ class Supervisor:
         here = (one for one in self._members.values() if one.up and not one.sick)
         for member in sorted(here, key=lambda one: (one.quiet, one.connections)):
             try:
-                http_listeners.hand_over(member.door, which, connection)
+                sockets.hand_over(member.door, which, connection)
             except OSError:
                 continue
             member.handed += 1
             connection.close()
             return
         self._plane.catalogue, self._plane.draining = self.fleet.catalogue, True
-        background.start(http_listeners.welcome(connection, self._apps[which], self._connections, self._tls))
+        background.start(http_listeners.serve_connection(connection, self._apps[which], self._connections, self._tls))
 
     # Workers
 

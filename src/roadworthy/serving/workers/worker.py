@@ -25,9 +25,9 @@ from roadworthy.serving.engine.model_queue import Lane
 from roadworthy.serving.engine.open_bundle import Instances, open_instances
 from roadworthy.serving.observability import logs
 from roadworthy.serving.registry.commands import AnyCommand
-from roadworthy.serving.transports.http import listeners
+from roadworthy.serving.transports.http import listeners, tls
 from roadworthy.serving.transports.http.connection_pool import Connections
-from roadworthy.serving.workers import ipc, os_process
+from roadworthy.serving.workers import ipc, os_process, sockets
 from roadworthy.serving.workers.ipc import Beat, Body, Channel, Count, Done, Drain, Forget, Hello, Open, Opened, Route
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Worker:
         self._connections = Connections(settings.limits)
         self._traces = listeners.tracing(settings)
         self._apps = listeners.apps(self._plane, settings, hello.grpc_port, self._traces)
-        self._tls = listeners.tls_options(settings)
+        self._tls = tls.tls_options(settings)
         self._grpc = await self._start_grpc(hello.grpc_port)
         self._greeted.set()
 
@@ -176,9 +176,9 @@ class Worker:
 
     def _take(self) -> None:
         """Every connection that the supervisor has handed over."""
-        while (handed := listeners.receive(self._door)) is not None:
+        while (handed := sockets.receive(self._door)) is not None:
             which, connection = handed
-            background.start(listeners.welcome(connection, self._apps[which], self._connections, self._tls))
+            background.start(listeners.serve_connection(connection, self._apps[which], self._connections, self._tls))
 
     async def _start_grpc(self, port: int | None) -> GrpcServer | None:
         if port is None:
