@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 import roadworthy as rw
-from roadworthy.build import deploy, races
+from roadworthy.build import deploy
 from roadworthy.build.job import Job
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import NOT_ON_TARGET, ON_TARGET
 from roadworthy.core import registry
 from roadworthy.core.errors import BundleError
 from roadworthy.core.registry import RuntimeFacts
+
+pytestmark = pytest.mark.usefixtures("warm_steps")
 
 TARGET = "planted-target"
 
@@ -31,7 +33,6 @@ def planted_target() -> Iterator[None]:
 
 @pytest.fixture
 def job(linear: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    monkeypatch.setattr(races, "RACE_SECONDS", 1.0)
     return Job(linear / "model.npz", linear / "bundle", data=str(linear / "data.npz"), seconds=120)
 
 

@@ -1,4 +1,4 @@
-"""What a deployment found out, put together as its certificate, and as programs that show its rejections again."""
+"""The results of a deployment as its certificate, and a program for each rejected plan that shows the rejection again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from roadworthy.core.stages import Graph, Measured, Rejected, Source, Verified
 from roadworthy.core.version import __version__
 
 BUILDERS = ("numpy", "pillow", "torch", "torchao", "keras", "tf-keras", "tf2onnx", "onnx", "onnxscript", "nncf")
-"""Distributions beside the runtimes' own that shape a candidate."""
+"""Distributions beside the runtimes' own that take part in making a candidate."""
 SAID = 6
 
 
@@ -58,7 +58,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything the rooms gave, in the order of the walk."""
+    """The results of all stages, in their order."""
 
     source: Source
     loaded: sources.Loaded
@@ -135,15 +135,13 @@ def noticed(loaded: sources.Loaded, data: Data, graphs: tuple[Graph, ...], trial
 
 
 def one_class(data: Data, trial: Trial) -> tuple[Note, ...]:
-    """That the original's top class is one for all samples; a warning where a metric is stated on it."""
+    """A note where the original's top class is the same for all samples; a warning where a metric is stated on it."""
     samples = trial.reference.samples
     if trial.reference.classes != 1 or samples < 2:
         return ()
     labelled = data.evaluation.labelled
     hint = "check the samples and the preprocessing" if labelled else f"the budget is on {trial.metric}"
-    said = (
-        f"the original's top class is the same for all {samples:,} samples: that a candidate agrees with it says nothing and is not claimed"
-    )
+    said = f"the original's top class is the same for all {samples:,} samples: agreement with it proves nothing and is not claimed"
     return (Note(f"{said}; {hint}", warning=labelled),)
 
 
@@ -154,7 +152,7 @@ def nothing_left(
     unavailable: tuple[str, ...],
     notes: tuple[Note, ...] = (),
 ) -> str:
-    """Why there is no bundle, with what came nearest and what could be done; ``passed`` all need the training framework.
+    """Why there is no bundle, and what could be done; all of ``passed`` need the training framework.
 
     Warnings in ``notes``, about the samples, are said too: other samples may let a candidate pass.
     """
@@ -209,7 +207,7 @@ if __name__ == "__main__":
 
 
 def packages() -> tuple[InstalledPackage, ...]:
-    """The distributions that took part or could have, with their versions."""
+    """The installed distributions that can take part in a deployment, with their versions."""
     names = set(BUILDERS)
     for name in registry.names(registry.RUNTIMES):
         try:

@@ -20,8 +20,6 @@ from roadworthy.preprocess import spec
 
 GENERATED = "generated"
 """The kind of samples that were made up."""
-CAME_QUANTISED = ("onnx", "tflite")
-"""Kinds of sources that may compute in another precision than float32 from the start."""
 NO_DATA = "they need --data to be proven on"
 MADE_UP = Note(
     "no data was given: the answers were compared on generated values, so nothing here was proven on real ones; give some with --data",
@@ -34,7 +32,7 @@ def refuse_unproven(job: Job, source: Source, data: Data | None = None, own: Pre
 
     Without ``data`` what is known before the source is loaded decides; with it, its samples and the original's ``own`` precision.
     """
-    if data is None and (job.data is not None or source.kind in CAME_QUANTISED):
+    if data is None and (job.data is not None or sources.may_be_quantised(source)):
         return
     unproven = NO_DATA if data is None else data.unproven
     if unproven and (asked := [name for name in job.precisions if name in PRECISIONS and name != own]):

@@ -90,7 +90,7 @@ class FirstCall:
 
 @dataclass(frozen=True)
 class Rate:
-    """The throughput of one contestant: samples a second, median over rounds with an interval, in calls of ``batch`` samples.
+    """The throughput of one candidate: samples a second, median over rounds with an interval, in calls of ``batch`` samples.
 
     ``batch`` is the size that gave most samples a second, of those that there was time to try. ``speedup`` is this throughput over
     the original's, at the size that gave the original most, ``paired`` by rounds that no other process disturbed for both, or,
@@ -109,7 +109,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Timing:
-    """The figures of one contestant in the race, all from the same host and the same rounds.
+    """The figures of one candidate in the race, all from the same host and the same rounds.
 
     ``latency_ms`` is the median of a batch-1 call with an interval over rounds, ``p99_ms`` the 99th percentile of ``calls`` such
     calls. ``speedup`` is the original's latency over this one's, ``paired`` by rounds that no other process disturbed for both, or,
