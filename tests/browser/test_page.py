@@ -96,7 +96,7 @@ def card(browser: webdriver.Chrome, model: str) -> WebElement:
 
 
 def ranking(browser: webdriver.Chrome) -> list[tuple[str, str]]:
-    until(lambda: browser.find_elements(By.CSS_SELECTOR, "#ranking li") or text(browser, "said") not in ("Asking…", "Nothing asked yet."))
+    until(lambda: browser.find_elements(By.CSS_SELECTOR, "#ranking li") or text(browser, "said") not in ("Asking…", "Nothing sent yet."))
     lines = browser.find_elements(By.CSS_SELECTOR, "#ranking li")
     return [(line.find_element(By.CLASS_NAME, "label").text, line.find_element(By.CLASS_NAME, "share").text) for line in lines]
 
@@ -292,10 +292,10 @@ def test_a_token_is_asked_for_and_never_shown(browser: webdriver.Chrome, models:
     try:
         show(browser, guarded.wait_ready())
         until(lambda: browser.find_element(By.ID, "token").is_displayed())
-        assert text(browser, "verdict") == "The server wants a token."
+        assert text(browser, "verdict") == "The server needs a token."
         box = browser.find_element(By.ID, "token")
         box.send_keys("wrong", Keys.ENTER)
-        until(lambda: "not known here" in text(browser, "access-note"))
+        until(lambda: "does not know this token" in text(browser, "access-note"))
         box.send_keys("a-long-secret", Keys.ENTER)
         until(lambda: text(browser, "verdict").startswith("Ready"))
         browser.execute_script(DROP, base64.b64encode(photo).decode(), "drop", "photo.png", "image/png")

@@ -251,7 +251,7 @@ def test_a_port_that_is_taken(serve: Serve, null_bundle: Path) -> None:
         other.listen()
         server = serve(null_bundle, port=other.getsockname()[1])
         assert server.ended() == 2
-        assert "is taken" in server.errors()
+        assert "is in use" in server.errors()
 
 
 def test_the_notes_of_a_bundle_reach_standard_error(serve: Serve, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from roadworthy.serving.registry.catalogue import VersionState
 from roadworthy.serving.settings import Settings
 from roadworthy.serving.transports import grpc
 from roadworthy.serving.transports.http import listeners as http_listeners
-from roadworthy.serving.workers import os_process
+from roadworthy.serving.workers import os_process, sockets
 from roadworthy.serving.workers.model_manager import ModelManager
 from roadworthy.serving.workers.supervisor import Supervisor
 
@@ -66,17 +66,19 @@ def serve_as(settings: Settings) -> None:
         traces = http_listeners.tracing(settings)
         if traces is not None:
             stack.callback(traces.close)
-        listeners = [stack.enter_context(http_listeners.listen(settings.host, door.port)) for door in http_listeners.doors(settings)]
+        listeners = [
+            stack.enter_context(sockets.listen(settings.host, listener.port)) for listener in http_listeners.listeners_of(settings)
+        ]
         # A host name is resolved once: all workers, gRPC and the check of the Host header use this address.
         settings = replace(settings, host=listeners[0].getsockname()[0])
         grpc_port = None
         if settings.grpc_port is not None:
             grpc.check()
-            grpc_port = stack.enter_context(http_listeners.reserve(settings.host, settings.grpc_port)).getsockname()[1]
+            grpc_port = stack.enter_context(sockets.reserve(settings.host, settings.grpc_port)).getsockname()[1]
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
 
         def announce(manager: ModelManager) -> None:
-            urls = [http_listeners.url(listener, settings.certificate is not None) for listener in listeners]
+            urls = [sockets.url(listener, settings.certificate is not None) for listener in listeners]
             _announce(manager, settings, urls, grpc_port)
 
         runner.run(_serve(settings, listeners, grpc_port, traces, announce))
@@ -103,9 +105,9 @@ def _announce(manager: ModelManager, settings: Settings, urls: Sequence[str], gr
         print(f"{served.name} version {version.version}: {', '.join(described(plan, settings.processes))}", file=sys.stderr, flush=True)
     if grpc_port is not None:
         print(f"gRPC at {settings.host}:{grpc_port}", file=sys.stderr, flush=True)
-    for door, url in zip(http_listeners.doors(settings), urls, strict=True):
-        if "inference" not in door.rights:
-            print(f"{' and '.join(sorted(door.rights - {'open'}))} at {url}", file=sys.stderr, flush=True)
+    for listener, url in zip(http_listeners.listeners_of(settings), urls, strict=True):
+        if "inference" not in listener.rights:
+            print(f"{' and '.join(sorted(listener.rights - {'open'}))} at {url}", file=sys.stderr, flush=True)
     for name in dict.fromkeys(served.name for served, _ in ready):
         print(f"serving {name} at {urls[0]}", flush=True)
 

@@ -137,7 +137,7 @@ def test_a_worker_that_cannot_start_is_tried_again(serve: Serve, models: Path, t
     tokens.write_text("[tokens")
     (worker,) = children(server)
     os.kill(worker, signal.SIGKILL)
-    until(lambda: b"is no file of tokens" in httpx.post(f"{url}/v2/models/linear/infer", **asked).content, "it says why")  # type: ignore[arg-type]
+    until(lambda: b"is not a valid file of tokens" in httpx.post(f"{url}/v2/models/linear/infer", **asked).content, "it says why")  # type: ignore[arg-type]
     assert httpx.get(f"{url}/v2/health/live").status_code == 200
     tokens.write_text(rights)
     until(lambda: httpx.post(f"{url}/v2/models/linear/infer", **asked).status_code == 200, "it comes back")  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from roadworthy.serving.protocols.routes import HttpProtocol, Route
 from roadworthy.serving.protocols.schemas import PLAIN, TEXT, Schema
 from roadworthy.serving.registry.commands import AnyCommand
 from roadworthy.serving.transports.http.app import App
-from roadworthy.serving.transports.http.auth import EVERYBODY, Access
+from roadworthy.serving.transports.http.auth import NO_TOKENS, Access
 from roadworthy.serving.transports.http.browser_origin import rules
 from roadworthy.serving.transports.http.connection import Connection
 from roadworthy.serving.transports.http.connection_pool import Connections
@@ -98,7 +98,7 @@ class Listening:
         *,
         limits: ServerLimits | None = None,
         protocols: Sequence[HttpProtocol] | None = None,
-        access: Access = EVERYBODY,
+        access: Access = NO_TOKENS,
         rights: frozenset[Right] = RIGHTS,
         cors: Sequence[str] = (),
         hosts: Sequence[str] = ("*",),

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable, Sequence
 
-from roadworthy.serving.transports.http import listeners as http_listeners
+from roadworthy.serving.workers import sockets
 from roadworthy.serving.workers.worker_process import WorkerProcess, WorkerState
 
 ACCEPTED_AT_ONCE = 64
@@ -48,7 +48,7 @@ class Acceptor:
         able = (worker for worker in self._workers() if worker.state is WorkerState.SERVING and not worker.sick)
         for worker in sorted(able, key=lambda one: (one.late, one.connections)):
             try:
-                http_listeners.hand_over(worker.connections_socket, number, connection)
+                sockets.hand_over(worker.connections_socket, number, connection)
             except OSError:
                 continue
             worker.handed += 1

@@ -15,6 +15,7 @@ from roadworthy.serving.engine.dataplane import DataPlane
 from roadworthy.serving.registry import commands
 from roadworthy.serving.settings import Settings
 from roadworthy.serving.transports.http import listeners as http_listeners
+from roadworthy.serving.transports.http import tls
 from roadworthy.serving.transports.http.connection_pool import Connections
 from roadworthy.serving.workers.acceptor import Acceptor
 from roadworthy.serving.workers.ipc import Body, Done, Drain, GetCounters
@@ -46,7 +47,7 @@ class Supervisor:
         self._plane = DataPlane(limits=settings.limits, manage=self._carry_out, totals=self._totals, counters=Counters())
         self._connections = Connections(settings.limits)
         self._apps = http_listeners.apps(self._plane, settings, grpc_port, traces)
-        self._tls = http_listeners.tls_options(settings)
+        self._tls = tls.tls_options(settings)
         self._statistics = Statistics(lambda: self.respawner.workers.values(), self._plane.counters)
         self.respawner = Respawner(settings, grpc_port, self._reply, self.manager.rollout.catch_up, self._statistics.add_ended)
 
@@ -100,7 +101,7 @@ class Supervisor:
     def _answer_here(self, listener: int, connection: socket.socket) -> None:
         """Respond to a connection that no worker takes: not ready, with the reason."""
         self._plane.catalogue, self._plane.draining, self._plane.trouble = self.manager.catalogue, True, self.respawner.trouble
-        background.start(http_listeners.welcome(connection, self._apps[listener], self._connections, self._tls))
+        background.start(http_listeners.serve_connection(connection, self._apps[listener], self._connections, self._tls))
 
     async def _reply(self, worker: WorkerProcess, body: Body) -> Body:
         if isinstance(body, GetCounters):

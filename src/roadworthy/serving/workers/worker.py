@@ -26,9 +26,9 @@ from roadworthy.serving.engine.open_bundle import OpenEngines, open_engines
 from roadworthy.serving.engine.open_messages import OpenVersion, VersionOpened
 from roadworthy.serving.observability import logs
 from roadworthy.serving.registry.commands import AnyCommand
-from roadworthy.serving.transports.http import listeners
+from roadworthy.serving.transports.http import listeners, tls
 from roadworthy.serving.transports.http.connection_pool import Connections
-from roadworthy.serving.workers import ipc, os_process
+from roadworthy.serving.workers import ipc, os_process, sockets
 from roadworthy.serving.workers.ipc import Body, Channel, DiscardVersion, Done, Drain, GetCounters, Heartbeat, Hello, UpdateCatalogue
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class ServingWorker:
         self._connections = Connections(settings.limits)
         self._traces = listeners.tracing(settings)
         self._apps = listeners.apps(self._plane, settings, hello.grpc_port, self._traces)
-        self._tls = listeners.tls_options(settings)
+        self._tls = tls.tls_options(settings)
         self._grpc = await self._start_grpc(hello.grpc_port)
         self._greeted.set()
 
@@ -180,9 +180,9 @@ class ServingWorker:
 
     def _take_connections(self) -> None:
         """Serve every connection that the supervisor has handed over."""
-        while (handed := listeners.receive(self._handed_over)) is not None:
+        while (handed := sockets.receive(self._handed_over)) is not None:
             listener, connection = handed
-            background.start(listeners.welcome(connection, self._apps[listener], self._connections, self._tls))
+            background.start(listeners.serve_connection(connection, self._apps[listener], self._connections, self._tls))
 
     async def _start_grpc(self, port: int | None) -> GrpcServer | None:
         if port is None:

@@ -351,7 +351,7 @@ def with_input(**changes: object) -> dict[str, Any]:
         ({**GOOD, "outputs": [{"name": "y", "parameters": {"shared_memory_region": "here"}}]}, "not offered"),
         ({**GOOD, "outputs": [{"name": "y", "parameters": {"classification": -1}}]}, "classification should be a whole number"),
         ({**GOOD, "outputs": [{"name": "y", "parameters": {"classification": True}}]}, "classification should be a whole number"),
-        ({**GOOD, "outputs": [{"name": "label", "parameters": {"classification": 1}}]}, "no numbers of which"),
+        ({**GOOD, "outputs": [{"name": "label", "parameters": {"classification": 1}}]}, "no numbers to rank"),
         ({**GOOD, "parameters": {"timeout": -1}}, "timeout should be a whole number"),
         ({**GOOD, "parameters": {"timeout": 0.5}}, "timeout should be a whole number"),
         ({**GOOD, "outputs": [{"name": "y", "parameters": {"binary_data": "yes"}}]}, "true or false"),

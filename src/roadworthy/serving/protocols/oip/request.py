@@ -113,11 +113,11 @@ def _read_wanted(request: dict[str, Any], inputs: OipInputs) -> OipRequest:
         fields, name = _named(item, "output")
         own = parameters_of(fields)
         if "shared_memory_region" in own:
-            raise InvalidRequest(f"output {name!r} asks for shared memory, which is not offered here")
+            raise InvalidRequest(f"output {name!r} asks for shared memory, which is not offered")
         wanted[name] = whole(own, "classification")
         if (in_binary := flag(own, "binary_data")) is not None:
             binary[name] = in_binary
-    # An empty list asks for nothing in particular, which is everything.
+    # An empty list asks for all outputs.
     return OipRequest(inputs, bool(inputs.images), wanted or None, binary, all_binary, identity, deadline(parameters))
 
 

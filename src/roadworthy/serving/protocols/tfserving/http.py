@@ -2,10 +2,10 @@
 
 A bundle has one signature, ``serving_default``. An image reaches a model whose bundle says how images become its input as
 ``{"b64": text}`` where a sample of that input is expected, as it would reach a SavedModel that takes encoded images. Byte strings
-are text or ``{"b64": text}`` on the way in; on the way out ``{"b64": text}`` where the output's name ends in ``_bytes`` or they
-are no UTF-8. NaN, Infinity and -Infinity are words of this protocol's JSON both ways.
+are text or ``{"b64": text}`` in requests, and in answers ``{"b64": text}`` where the output's name ends in ``_bytes`` or they
+are not UTF-8. NaN, Infinity and -Infinity are numbers in this protocol's JSON, in requests and answers.
 
-A version is any text, where TensorFlow Serving has whole numbers: it stands in a path as it is.
+A version is any text, where TensorFlow Serving has whole numbers. In a path it stands as it is.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _columns(model: LocalEngine, request: dict[str, Any]) -> tuple[bool, dict[st
             )
         for index, row in enumerate(rows):
             if _named(row):
-                raise InvalidRequest(f"row {index} of 'instances' is an object, and row 0 is none")
+                raise InvalidRequest(f"row {index} of 'instances' is an object, and row 0 is not")
         return True, {names[0]: rows}
     wanted = set(names)
     for index, row in enumerate(rows):
@@ -178,7 +178,7 @@ def _by_name(names: list[str], given: Any) -> dict[str, Any]:
 
 
 def _named(value: object) -> bool:
-    """Whether ``value`` is an object of values by name, and not one of bytes."""
+    """Whether ``value`` is an object of values by name, and not ``{"b64": text}``."""
     return isinstance(value, dict) and not values.is_bytes(value)
 
 

@@ -17,8 +17,8 @@ from roadworthy.serving.protocols.torchserve.request import TorchServeInput, rea
 async def predict(plane: DataPlane, name: str, version: str | None, fields: Fields, deadline: float | None = None) -> bytes:
     """The answer to ``fields`` in JSON; raises what ``DataPlane.pick`` and ``DataPlane.infer`` raise.
 
-    A model that ranks, and that sees images, takes files or has labels, answers ``{label: probability}``, best first; where a class has
-    no name its index stands for it. Several outputs are an object by name. Numbers that are not finite are NaN and Infinity.
+    A model that ranks classes, and that takes images or files or has labels, answers ``{label: probability}``, best first; a class without
+    a name goes by its index. Several outputs are an object by name. Numbers that are not finite are NaN and Infinity.
     """
     target = plane.pick(name, version)
     request = read(fields, target.model, plane.limits.depth)
@@ -42,7 +42,7 @@ def _answer(response: InferResponse, request: TorchServeInput) -> Any:
 def _by_label(row: Sequence[Ranked]) -> dict[str, float]:
     found: dict[str, float] = {}
     for ranked in row:
-        # Two classes may go by one name (a crane is a bird and a machine); the better one keeps it.
+        # Two classes may have the same name (a crane is a bird and a machine); the one with the higher score keeps it.
         found.setdefault(ranked.label, ranked.score)
     return found
 

@@ -1,4 +1,4 @@
-"""What TorchServe's clients send to a model, as its inputs: images and other files, JSON, raw tensors, and forms of these.
+"""What TorchServe's clients send to a model, as its inputs: images and other files, JSON, raw tensors, and forms with these.
 
 One field counts, ``data`` or ``body``, as TorchServe's own handlers have it, or the only one there is; for a model of several inputs there
 is a field, or a key of a JSON object, of each input's name. Its content is
@@ -36,8 +36,8 @@ _WHOLE = ("application/octet-stream", "image/", "audio/", "video/")
 
 @dataclass(frozen=True, slots=True)
 class TorchServeInput:
-    """``feeds``, or ``images`` for a model that sees them; ``single``: one sample that came without a batch dimension;
-    ``predictions``: the answer is to stand under that key."""
+    """``feeds``, or ``images`` for a model that takes them; ``single``: one sample that came without a batch dimension;
+    ``predictions``: the answer is wrapped in an object under that key."""
 
     feeds: Arrays = field(default_factory=dict)
     images: tuple[bytes, ...] = ()
@@ -72,7 +72,7 @@ def read(fields: Fields, model: LocalEngine, depth: int) -> TorchServeInput:
 
 
 def _is_json(sent: FormField, model: LocalEngine) -> bool:
-    """By what the client says of it and, where that is nothing, by how it looks."""
+    """By the media type that the client sent and, without one, by the first and last characters."""
     if sent.kind in ("application/json", "text/json") or sent.kind.endswith("+json"):
         return True
     if sent.kind.startswith(_WHOLE) or model.takes_files:
@@ -128,7 +128,7 @@ def _base64(text: Any) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (TypeError, ValueError):
-        raise InvalidRequest("an image, or any b64, in JSON should be base64 text") from None
+        raise InvalidRequest("an image in JSON, and the value of b64, should be base64 text") from None
 
 
 # Tensors
@@ -164,7 +164,7 @@ def _of_bytes(data: bytes, model: LocalEngine) -> TorchServeInput:
 
 
 def _columns(by_name: dict[str, TorchServeInput]) -> TorchServeInput:
-    """Several inputs as one request; an input that is missing is the signature's to complain about."""
+    """Several inputs as one request; that an input is missing is found by the signature later."""
     feeds = {name: array for asked in by_name.values() for name, array in asked.feeds.items()}
     return TorchServeInput(feeds, single=all(asked.single for asked in by_name.values()))
 

@@ -1,4 +1,4 @@
-"""What the page shows about a server at this moment, as one document: models, versions, figures, workers."""
+"""What the page shows about the server, as one document: models, versions, figures, workers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class InputDescription(msgspec.Struct, frozen=True):
 
 
 class ModelInputs(msgspec.Struct, frozen=True):
-    """What the version that answers by default wants: ``images`` by a bundle's contract, or ``files`` as they are, or arrays."""
+    """What the default version takes: ``images`` by the bundle's contract, ``files`` as they are, or arrays."""
 
     inputs: tuple[InputDescription, ...]
     images: bool
@@ -51,9 +51,9 @@ class VersionStatus(msgspec.Struct, frozen=True):
 
 
 class ModelStatus(msgspec.Struct, frozen=True):
-    """One model. ``answered`` counts by HTTP or gRPC code, ``current`` answers where no version is asked for.
+    """One model. ``answered`` counts by HTTP or gRPC code, ``current`` is the version that answers by default.
 
-    ``p50`` and ``p99`` are seconds since the server started, read off the histogram; ``None`` before the first answer.
+    ``p50`` and ``p99`` are seconds since the server started, estimated from the histogram; ``None`` before the first answer.
     """
 
     name: str
@@ -83,7 +83,7 @@ class WorkerStatus(msgspec.Struct, frozen=True):
 
 
 class ServerStatus(msgspec.Struct, frozen=True):
-    """The whole server; ``time`` is Unix seconds, ``grpc`` the port where gRPC is spoken, if anywhere."""
+    """The whole server; ``time`` is Unix seconds, ``grpc`` the port of gRPC, if it is on."""
 
     version: str
     ready: bool
@@ -114,9 +114,9 @@ async def read(plane: DataPlane, version: str, grpc: int | None = None) -> Serve
 
 
 def quantile(latencies: Iterable[Latency], share: float) -> float | None:
-    """Seconds within which ``share`` of what was observed came, taken as spread evenly inside a bucket; ``None`` for no observation.
+    """Seconds within which ``share`` of the observations lie, assuming an even spread inside a bucket; ``None`` without observations.
 
-    What lies above the last bound is given as that bound.
+    A value above the last bound is given as that bound.
     """
     whole = Latency()
     for latency in latencies:
@@ -149,7 +149,7 @@ def _model(served: Served, totals: Counters, plane: DataPlane) -> ModelStatus:
         shadow=served.shadow,
         versions=tuple(_version(served.name, version, totals) for version in served.versions),
         requests=sum(answered.values()),
-        errors=sum(count for code, count in answered.items() if not _went_well(code)),
+        errors=sum(count for code, count in answered.items() if not _succeeded(code)),
         answered=answered,
         p50=quantile(latencies, 0.5),
         p99=quantile(latencies, 0.99),
@@ -185,7 +185,7 @@ def _now(workers: Sequence[WorkerStats], name: str, version: str) -> tuple[int, 
     return sum(one.waiting.get(key, 0) for one in workers), sum(one.running.get(key, 0) for one in workers)
 
 
-def _went_well(code: str) -> bool:
+def _succeeded(code: str) -> bool:
     return code.startswith(("2", "3")) or code == "OK"
 
 
