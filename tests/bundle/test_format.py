@@ -13,6 +13,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from roadworthy.serving.engine.model import Model
 
 from roadworthy.bundle import manifest as manifests
 from roadworthy.bundle import store
@@ -31,7 +32,6 @@ from roadworthy.preprocess.steps import (
     ReverseChannels,
     Step,
 )
-from roadworthy.serving.engine.model import Model
 from support.models import certificates
 
 # JSON text is UTF-8, which has no lone surrogates.

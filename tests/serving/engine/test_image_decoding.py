@@ -25,8 +25,8 @@ from roadworthy.preprocess.image import Preprocessor
 from roadworthy.preprocess.spec import ImageTable, ResizeTable
 from roadworthy.serving.engine import image_decoding, image_guards
 from roadworthy.serving.engine.image_decoding import Decoder
-from roadworthy.serving.engine.model import Model
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.engine.local import LocalEngine
+from roadworthy.serving.limits import ServerLimits
 from support.models import bundles
 from support.servers.serving import PICTURE, SEES, Server, outputs_of
 from support.waiting import HANG_SECONDS
@@ -58,7 +58,7 @@ def photo(side: int = 200) -> np.ndarray:
 
 @pytest.fixture
 def decoder() -> Iterator[Decoder]:
-    made = Decoder(Limits())
+    made = Decoder(ServerLimits())
     yield made
     made.close()
 
@@ -77,7 +77,7 @@ def test_one_and_many_are_what_the_contract_makes_of_them(decoder: Decoder, pict
     np.testing.assert_array_equal(images(decoder, *files), want)
     for index, file in enumerate(files):
         np.testing.assert_array_equal(images(decoder, file), want[index : index + 1])
-    with Model.open(picture_bundle) as model:
+    with LocalEngine(picture_bundle) as model:
         np.testing.assert_array_equal(images(decoder, png, model=model), model.feeds(png)["image"])
 
 
@@ -93,10 +93,10 @@ def test_a_contract_of_more_pixels_than_the_server_allows(decoder: Decoder) -> N
     with pytest.raises(TooLarge, match="limit of 300"):
         images(decoder, encoded(photo(18)), model=Sees(ImageTable(resize=ResizeTable((16, 16)), pixel_limit=300)))
     with pytest.raises(TooLarge, match="takes larger images"):
-        images(Decoder(Limits(pixels=100)), encoded(photo(8)))
+        images(Decoder(ServerLimits(pixels=100)), encoded(photo(8)))
 
 
-def test_the_resize_itself_may_not_be_a_bomb(decoder: Decoder) -> None:
+def test_a_resize_to_a_huge_size_is_refused(decoder: Decoder) -> None:
     with pytest.raises(TooLarge, match="on its way"):
         images(decoder, encoded(np.zeros((1, 20_000, 3), np.uint8)), model=Sees(ImageTable(resize=ResizeTable(64))))
 
@@ -144,11 +144,11 @@ def endless(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["chunks", "data chunks", "segments", "fill bytes", "stuffed bytes", "scans"])
-def test_endless_images_are_refused_by_their_structure(decoder: Decoder, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decompression_bombs_are_refused_by_their_structure(decoder: Decoder, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before any decoder sees them."""
     file = endless(kind)
     monkeypatch.setattr(image_decoding.Preprocessor, "one", lambda *_, **__: pytest.fail("it is being decoded"))
-    with pytest.raises(InvalidRequest, match="in more than"):
+    with pytest.raises(InvalidRequest, match="with more than"):
         images(decoder, file)
 
 
@@ -183,23 +183,23 @@ def ordinary() -> Iterator[bytes]:
     yield encoded(noise, "JPEG") + noise.tobytes()
 
 
-def test_ordinary_images_are_not_taken_for_endless() -> None:
+def test_ordinary_images_are_not_taken_for_bombs() -> None:
     for file in ordinary():
-        image_guards.refuse_endless(file, "it")
+        image_guards.refuse_many_pieces(file, "it")
         # A colour profile as long as that hides a JPEG's size from who does not look further.
         assert image_guards.pixels(file) == (0 if b"p" * 1000 in file else 600 * 700)
 
 
-def test_headers_cut_anywhere_are_no_surprise() -> None:
+def test_truncated_headers_raise_nothing() -> None:
     for file in ordinary():
         for length in (*range(64), *range(64, min(len(file), 4000), 61)):
             assert image_guards.pixels(file[:length]) >= 0
-            image_guards.refuse_endless(file[:length], "it")
+            image_guards.refuse_many_pieces(file[:length], "it")
 
 
 def test_a_huge_image_holds_up_neither_the_loop_nor_the_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """The huge ones are held in their decoder until twenty small ones have been answered by this very loop."""
-    decoder = Decoder(Limits(wait_seconds=HANG_SECONDS))
+    decoder = Decoder(ServerLimits(wait_seconds=HANG_SECONDS))
     huge, small = encoded(np.zeros((4999, 5000, 3), np.uint8)), encoded(photo())
     gate, held = threading.Event(), threading.Event()
     really = image_decoding._decode
@@ -229,7 +229,7 @@ def test_a_huge_image_holds_up_neither_the_loop_nor_the_small_ones(monkeypatch: 
 
 
 def test_more_than_can_be_decoded_in_time_is_refused_and_then_it_goes_on() -> None:
-    decoder = Decoder(Limits(wait_seconds=0.02))
+    decoder = Decoder(ServerLimits(wait_seconds=0.02))
     file = encoded(photo(1500))
 
     async def work() -> list[Any]:
@@ -246,7 +246,7 @@ def test_more_than_can_be_decoded_in_time_is_refused_and_then_it_goes_on() -> No
     assert any(isinstance(one, dict) for one in found) and all(isinstance(one, (dict, Unavailable)) for one in found)
 
 
-def test_nothing_is_decoded_past_its_deadline_or_for_nobody(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_decoded_after_its_deadline_or_its_cancellation(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeadlineExceeded):
         images(decoder, encoded(photo()), deadline=time.monotonic() - 1)
     seen: list[str] = []
@@ -311,7 +311,7 @@ def test_drafts_are_for_servers_that_were_asked_for_them(serve: Callable[..., Se
     image = ImageTable(resize=ResizeTable((8, 8)), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
     bundle = bundles.write_bundle(tmp_path / "picture", name="picture", signature=PICTURE, contract=replace(SEES, image=image.steps()))
     file = encoded(photo(300), "JPEG")
-    with Model.open(bundle) as model:
+    with LocalEngine(bundle) as model:
         for draft in (False, True):
             want = model.run({"image": Preprocessor(image.steps(), draft=draft).many([file])})["logits"]
             with serve(bundle, workers=1, draft_jpeg=draft).client() as client:

@@ -29,12 +29,12 @@ PLUGIN = Path(__file__).parent / "plugin"
 SCRIPT = """
 import json, sys
 from roadworthy.core.errors import RoadworthyError
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.server import serve_as
 from roadworthy.serving.settings import Settings
 options = {"port": 0} | json.loads(sys.argv[1])
 try:
-    serve_as(Settings(sources=tuple(sys.argv[2:]), limits=Limits(**options.pop("limits", {})), **options))
+    serve_as(Settings(sources=tuple(sys.argv[2:]), limits=ServerLimits(**options.pop("limits", {})), **options))
 except RoadworthyError as problem:
     print(problem.message, file=sys.stderr)
     sys.exit(problem.exit_code)

@@ -172,15 +172,14 @@ def version(name: str, **more: str) -> Version:
 
 
 def test_the_index_in_tritons_words() -> None:
-    states = {"1": "ready", "2": "failed", "3": "loading", "4": "unloading", "5": "unloaded"}
+    states = {"1": "ready", "2": "failed", "3": "loading", "4": "unloaded"}
     versions = tuple(version(name, state=state, reason="it lies" if state == "failed" else "") for name, state in states.items())
     catalogue = Catalogue((Served(name="m", versions=versions),))
     assert repository.index(catalogue) == [
         {"name": "m", "version": "1", "state": "READY"},
         {"name": "m", "version": "2", "state": "UNAVAILABLE", "reason": "it lies"},
         {"name": "m", "version": "3", "state": "LOADING"},
-        {"name": "m", "version": "4", "state": "UNLOADING"},
-        {"name": "m", "version": "5", "state": "UNAVAILABLE", "reason": "unloaded"},
+        {"name": "m", "version": "4", "state": "UNAVAILABLE", "reason": "unloaded"},
     ]
     assert repository.index(catalogue, ready=True) == [{"name": "m", "version": "1", "state": "READY"}]
 
