@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 
 from roadworthy.bundle import manifest as manifests
 from roadworthy.bundle import store
@@ -117,7 +117,7 @@ def test_a_bundle_of_format_1_opens_and_answers_as_it_did() -> None:
     )
     pixels = (np.arange(11 * 13 * 3).reshape(11, 13, 3) * 7 % 256).astype(np.uint8)
     answered = json.loads((folder / "answer.json").read_text())
-    with Model.open(folder / "pictures") as model:
+    with LocalEngine(folder / "pictures") as model:
         assert model.feeds(pixels)["image"].ravel().tolist() == answered["feeds"]
         found = model(pixels)
     np.testing.assert_allclose(found.outputs["logits"], answered["logits"], rtol=1e-6)
