@@ -31,6 +31,8 @@ from roadworthy.core.types import BATCH, Array, TensorSpec
 from roadworthy.frameworks.tensorflow import function, keras_model
 from support.models import keras_models as side
 
+pytestmark = pytest.mark.slow
+
 FEATURES = "features:float32[batch,5]"
 
 

@@ -19,6 +19,8 @@ from roadworthy.frameworks.tensorflow import keras_model
 from support.files import keras_2_files as old
 from support.models import keras_models as side
 
+pytestmark = pytest.mark.slow
+
 FEATURES = (5,)
 IMAGE = (6, 6, 3)
 STEPS = (4, 5)

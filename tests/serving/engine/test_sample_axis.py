@@ -7,16 +7,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from roadworthy.core.contract import Answer
 
 from roadworthy.bundle.golden import Golden
-from roadworthy.core.contract import Answer
 from roadworthy.core.types import Signature, TensorSpec
 from roadworthy.preprocess.answer import columns, ranks
 from roadworthy.runtimes import CheckedSession
 from roadworthy.serving.engine import batch_plan
+from roadworthy.serving.engine.golden_check import golden_errors
 from roadworthy.serving.engine.inputs import as_input
-from roadworthy.serving.engine.instance import Job, kind_of, run_jobs
-from roadworthy.serving.engine.model import golden_errors
+from roadworthy.serving.engine.instance import QueuedRequest, call, kind_of
 from support.models.sample_axis import SIGNATURE, TimeFirst, X, Y, answers, rows
 
 
@@ -29,13 +29,13 @@ def test_requests_share_a_call_and_get_their_own_answers() -> None:
     checked = checked_session(session)
     model: Any = SimpleNamespace(signature=SIGNATURE, answer=checked.answer)
     loop = asyncio.new_event_loop()
-    jobs = []
+    requests = []
     for part in (rows(5)[:2], rows(5)[2:]):
         given = checked.checked(SIGNATURE.to_call({"x": part}))
-        jobs.append(Job(given, 0, kind_of(SIGNATURE, given.feeds), loop.create_future(), None, 0))
+        requests.append(QueuedRequest(given, 0, kind_of(SIGNATURE, given.feeds), loop.create_future(), None, 0))
     loop.close()
-    assert jobs[0].kind == jobs[1].kind
-    ran = run_jobs(model, jobs)
+    assert requests[0].kind == requests[1].kind
+    ran = call(model, requests)
     assert ran.problem is None
     assert session.sizes == [5]
     np.testing.assert_allclose(ran.outputs[0]["y"], answers(rows(5)[:2]).T, rtol=1e-6)
