@@ -7,11 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from roadworthy.core.contract import Answer
 
 from roadworthy.bundle.golden import Golden
 from roadworthy.core.types import Signature, TensorSpec
 from roadworthy.preprocess.answer import columns, ranks
+from roadworthy.preprocess.contract import Answer
 from roadworthy.runtimes import CheckedSession
 from roadworthy.serving.engine import batch_plan
 from roadworthy.serving.engine.golden_check import golden_errors
@@ -59,7 +59,7 @@ def test_a_plan_is_measured_with_calls_of_the_layout() -> None:
     model: Any = SimpleNamespace(
         signature=SIGNATURE, run=checked_session(session).run, variant=SimpleNamespace(plan=SimpleNamespace(batch=None))
     )
-    batch_plan.batches(model, {"x": rows(3)}, most=1.0)
+    batch_plan.batches(model, {"x": rows(3)}, 1.0)
     assert {1, 2} <= set(session.sizes)
 
 
