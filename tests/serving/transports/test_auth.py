@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from roadworthy.core.errors import Forbidden, Unauthenticated, UsageError
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.transports.http import auth
 from roadworthy.serving.transports.http import tls as tls_module
 from roadworthy.serving.transports.http.auth import NO_TOKENS, Access
@@ -157,7 +157,7 @@ def client_context(papers: Path, *, certificate: str | None = None) -> ssl.SSLCo
 
 def test_tls(papers: Path) -> None:
     tls = tls_module.tls_context(papers / "server.pem", papers / "server.key")
-    limits = Limits(head_seconds=0.5, idle_seconds=0.5, send_seconds=0.5, body_seconds=0.5, body=1 << 20)
+    limits = ServerLimits(head_seconds=0.5, idle_seconds=0.5, send_seconds=0.5, body_seconds=0.5, body=1 << 20)
     with Listening(tls=tls, limits=limits) as listening:
         with httpx.Client(base_url=listening.url, verify=client_context(papers)) as client:
             body = bytes(900_000)
@@ -174,7 +174,7 @@ def test_tls(papers: Path) -> None:
 
 def test_a_tls_client_that_never_says_goodbye(papers: Path) -> None:
     tls = tls_module.tls_context(papers / "server.pem", papers / "server.key")
-    with Listening(tls=tls, limits=Limits(send_seconds=0.4)) as listening, listening.connect() as connection:
+    with Listening(tls=tls, limits=ServerLimits(send_seconds=0.4)) as listening, listening.connect() as connection:
         client = client_context(papers).wrap_socket(connection, server_hostname="127.0.0.1")
         client.sendall(b"GET /t/echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
         assert eventually(lambda: bool(listening.counters.answered))

@@ -15,7 +15,7 @@ import uvloop
 from roadworthy.core.errors import InvalidRequest, RequestError, Unavailable
 from roadworthy.serving.engine.counters import Counters
 from roadworthy.serving.engine.dataplane import DataPlane
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.observability.exposition import Exposition
 from roadworthy.serving.observability.logs import RequestLog
 from roadworthy.serving.protocols.messages import RIGHTS, NoSuchPath, Reply, Request, Right
@@ -96,7 +96,7 @@ class Listening:
     def __init__(
         self,
         *,
-        limits: Limits | None = None,
+        limits: ServerLimits | None = None,
         protocols: Sequence[HttpProtocol] | None = None,
         access: Access = NO_TOKENS,
         rights: frozenset[Right] = RIGHTS,
@@ -106,7 +106,7 @@ class Listening:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.protocol = Rehearsal()
-        self.limits = limits or Limits()
+        self.limits = limits or ServerLimits()
         self.counters = Counters()
         self._options: dict[str, Any] = {
             "access": access,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from roadworthy.core.errors import BackendMissing, InvalidRequest, RequestError, Unavailable, UsageError
 from roadworthy.serving.engine.dataplane import DataPlane, InferenceFailed
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.observability.logs import REQUESTS
 from roadworthy.serving.protocols import proto
 from roadworthy.serving.protocols.grpc_health import HealthService
@@ -106,7 +106,7 @@ def services(plane: DataPlane) -> Iterator[Service]:
     yield HealthService(plane).service()
 
 
-def _options(limits: Limits) -> list[tuple[str, int]]:
+def _options(limits: ServerLimits) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", 1),
         ("grpc.max_receive_message_length", limits.body),

@@ -19,7 +19,7 @@ from roadworthy.core.exact import cast_exactly
 from roadworthy.core.types import Array
 from roadworthy.core.version import __version__
 from roadworthy.serving.engine.dataplane import DataPlane, InferenceFailed, InferRequest
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.messages import NotOffered
 from roadworthy.serving.protocols.oip import model_info as describe
 from roadworthy.serving.protocols.oip import parameters, repository, tensors
@@ -184,7 +184,7 @@ class InferenceService:
             response.raw_output_contents.append(bytes(tensors.to_binary(array)))
         return response
 
-    def _find(self, request: Any, caller: Caller) -> Model:
+    def _find(self, request: Any, caller: Caller) -> LocalEngine:
         caller.model = request.name
         return self._plane.find(request.name, request.version or None)
 
@@ -193,7 +193,7 @@ async def _not_offered(request: Any, caller: Caller) -> Any:
     raise NotOffered("shared memory, trace settings and log settings are not offered; traces and logs are set when the server is started")
 
 
-def _inputs(request: Any, model: Model) -> OipInputs:
+def _inputs(request: Any, model: LocalEngine) -> OipInputs:
     inputs = OipInputs(model)
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):

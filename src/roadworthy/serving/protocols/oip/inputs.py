@@ -14,14 +14,14 @@ import numpy as np
 
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import BYTES, Array
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.oip import tensors
 
 
 class OipInputs:
     """``feeds`` by name, or ``images`` for a model that takes them. Every method raises InvalidRequest for what does not fit."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: LocalEngine) -> None:
         self.feeds: dict[str, Array] = {}
         self.images: tuple[bytes, ...] = ()
         self._model = model
@@ -115,6 +115,6 @@ class OipInputs:
         return count
 
 
-def takes(model: Model) -> str:
+def takes(model: LocalEngine) -> str:
     """The model's inputs as text."""
     return ", ".join(map(str, model.signature.inputs))

@@ -8,7 +8,7 @@ from typing import Any
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import TensorSpec
 from roadworthy.serving.engine.counters import Counters, Executed, Inferences, Span
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.oip import tensors
 from roadworthy.serving.registry.catalogue import Catalogue, Served
 
@@ -21,7 +21,7 @@ UNLIMITED = 2**31 - 1
 _TYPES = {datatype: f"TYPE_{datatype}" for datatype in tensors.DTYPES} | {tensors.BYTES: "TYPE_STRING"}
 
 
-def metadata(model: Model, served: Served | None) -> dict[str, Any]:
+def metadata(model: LocalEngine, served: Served | None) -> dict[str, Any]:
     """The model's name, versions, inputs and outputs; ``properties`` describe this version.
 
     A quantised tensor has the ``parameters`` ``scale`` and ``zero_point``, -1 stands for any size.
@@ -37,7 +37,7 @@ def metadata(model: Model, served: Served | None) -> dict[str, Any]:
     }
 
 
-def platform(model: Model) -> str:
+def platform(model: LocalEngine) -> str:
     """The runtime, in Triton's form."""
     return f"roadworthy_{model.variant.plan.runtime}"
 
@@ -47,7 +47,7 @@ def datatype(spec: TensorSpec) -> str:
     return tensors.DATATYPES.get(spec.dtype, tensors.BYTES)
 
 
-def configuration(model: Model, served: Served | None) -> dict[str, Any]:
+def configuration(model: LocalEngine, served: Served | None) -> dict[str, Any]:
     """Triton's ModelConfig, by its field names: the fields that clients such as perf_analyzer read, as far as they apply.
 
     Where samples share a call ``max_batch_size`` is not 0, and ``dims`` are without the batch.
@@ -91,7 +91,7 @@ def statistics(counters: Counters, catalogue: Catalogue, name: str | None = None
     return {"model_stats": [_counted(*pair, counters.inferences.get(pair) or Inferences()) for pair in wanted]}
 
 
-def _versions(model: Model, served: Served | None) -> list[str]:
+def _versions(model: LocalEngine, served: Served | None) -> list[str]:
     return [version.version for version in served.ready] if served and served.ready else [model.version]
 
 

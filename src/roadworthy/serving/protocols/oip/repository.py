@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.serving.protocols.oip.parameters import Parameters, flag, text
-from roadworthy.serving.registry.catalogue import Catalogue, State
+from roadworthy.serving.registry.catalogue import Catalogue, VersionState
 from roadworthy.serving.registry.commands import Load, Unload
 
-_STATES: dict[State, str] = {
-    "loading": "LOADING", "ready": "READY", "failed": "UNAVAILABLE", "unloading": "UNLOADING", "unloaded": "UNAVAILABLE",
+_STATES: dict[VersionState, str] = {
+    VersionState.LOADING: "LOADING", VersionState.READY: "READY",
+    VersionState.FAILED: "UNAVAILABLE", VersionState.UNLOADED: "UNAVAILABLE",
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import BYTES, Array, TensorSpec
 from roadworthy.preprocess.answer import Ranked
 from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, InferResponse, Target
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.nested_json import elements
 
 Example = Mapping[str, Sequence[Any]]
@@ -38,13 +38,13 @@ async def infer(plane: DataPlane, target: Target, examples: Sequence[Example], *
     return await plane.infer(InferRequest(target, feeds, rank=rank, deadline=deadline))
 
 
-def check_classifies(model: Model) -> None:
+def check_classifies(model: LocalEngine) -> None:
     """Raises InvalidRequest for a model without classes."""
     if not model.ranks:
         raise InvalidRequest(f"{model.name} gives no scores of classes, so it cannot classify; use predict")
 
 
-def regressed(model: Model) -> TensorSpec:
+def regressed(model: LocalEngine) -> TensorSpec:
     """The output that is one number a sample; raises InvalidRequest where no output or several are."""
     numbers = [
         spec for spec in model.signature.outputs if spec.dtype != BYTES and len(spec.shape) in (1, 2) and spec.shape[1:] in ((), (1,))
@@ -92,7 +92,7 @@ def _samples(spec: TensorSpec, rows: Sequence[Sequence[Any]]) -> Array:
     return elements(spec, flat, (len(rows), *sizes), suspicious=False)
 
 
-def _images(model: Model, examples: Sequence[Example]) -> tuple[bytes, ...]:
+def _images(model: LocalEngine, examples: Sequence[Example]) -> tuple[bytes, ...]:
     name = model.signature.inputs[0].name
     images: list[bytes] = []
     for index, example in enumerate(examples):

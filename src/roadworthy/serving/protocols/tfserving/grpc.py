@@ -15,7 +15,7 @@ from typing import Any
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import BYTES, Array, TensorSpec
 from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, InferResponse
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.proto import tensorflow_error
 from roadworthy.serving.protocols.proto import tensorflow_serving as tfs
 from roadworthy.serving.protocols.proto.grpc_service import Caller, Service
@@ -173,7 +173,7 @@ def _reference(request: Any, caller: Caller) -> ModelReference:
     return ModelReference(spec.name)
 
 
-def _wanted(model: Model, given: Sequence[str]) -> list[str]:
+def _wanted(model: LocalEngine, given: Sequence[str]) -> list[str]:
     names = [spec.name for spec in model.signature.outputs]
     if not given:
         return names
@@ -184,7 +184,7 @@ def _wanted(model: Model, given: Sequence[str]) -> list[str]:
     return list(given)
 
 
-def _images(model: Model, feeds: dict[str, Array]) -> tuple[bytes, ...]:
+def _images(model: LocalEngine, feeds: dict[str, Array]) -> tuple[bytes, ...]:
     """The encoded images of a request that holds some in place of the model's only input."""
     if not model.takes_images or len(feeds) != 1:
         return ()
@@ -248,7 +248,7 @@ def _version(name: str, version: str) -> Any:
     return spec
 
 
-def _signatures(model: Model) -> Any:
+def _signatures(model: LocalEngine) -> Any:
     found = tfs.SignatureDefMap()
     signature = found.signature_def[models.SERVING]
     signature.method_name = models.PREDICT

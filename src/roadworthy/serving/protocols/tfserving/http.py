@@ -18,7 +18,7 @@ import numpy as np
 from roadworthy.core.errors import InvalidRequest, RequestError
 from roadworthy.core.types import Array, Arrays, TensorSpec
 from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, Target
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols import nested_json as values
 from roadworthy.serving.protocols.messages import NoSuchPath, Reply, Request, WrongMethod, error_json
 from roadworthy.serving.protocols.routes import Route
@@ -137,7 +137,7 @@ def _reference(request: Request) -> ModelReference:
 # Reading
 
 
-def _columns(model: Model, request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+def _columns(model: LocalEngine, request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """Whether the request came in rows, and what it holds for each input."""
     if ("instances" in request) == ("inputs" in request):
         raise InvalidRequest("the request should have either 'instances' or 'inputs'")
@@ -182,7 +182,7 @@ def _named(value: object) -> bool:
     return isinstance(value, dict) and not values.is_bytes(value)
 
 
-def _images(model: Model, columns: dict[str, Any]) -> tuple[bytes, ...]:
+def _images(model: LocalEngine, columns: dict[str, Any]) -> tuple[bytes, ...]:
     """The encoded images of a request that holds some in place of the model's only input."""
     ((name, given),) = columns.items()
     if values.is_bytes(given):
@@ -238,7 +238,7 @@ def _score(score: float) -> Any:
     return values.jsonable("", np.array(score, np.float32))
 
 
-def _metadata(model: Model) -> dict[str, Any]:
+def _metadata(model: LocalEngine) -> dict[str, Any]:
     signature = {
         "inputs": {spec.name: _tensor(spec) for spec in model.signature.inputs},
         "outputs": {spec.name: _tensor(spec) for spec in model.signature.outputs},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from roadworthy.core.errors import InvalidRequest, UnknownModel
 from roadworthy.core.types import TensorSpec
 from roadworthy.serving.engine.dataplane import DataPlane, Target
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.registry.catalogue import Served, Version
 
 SERVING = "serving_default"
@@ -15,7 +15,7 @@ PREDICT = "tensorflow/serving/predict"
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
 
-STATES = {"loading": "LOADING", "ready": "AVAILABLE", "failed": "END", "unloading": "UNLOADING", "unloaded": "END"}
+STATES = {"loading": "LOADING", "ready": "AVAILABLE", "failed": "END", "unloaded": "END"}
 """TensorFlow Serving's states by ours. A version that failed is at its end, with its error."""
 
 
@@ -65,7 +65,7 @@ def pick(plane: DataPlane, reference: ModelReference) -> Target:
         raise UnknownModel(f"Servable not found for request: {reference}; {problem.message}") from None
 
 
-def find(plane: DataPlane, reference: ModelReference) -> Model:
+def find(plane: DataPlane, reference: ModelReference) -> LocalEngine:
     """The model itself; see ``DataPlane.find``."""
     reference = reference.on(plane)
     try:
@@ -74,7 +74,7 @@ def find(plane: DataPlane, reference: ModelReference) -> Model:
         raise UnknownModel(f"Servable not found for request: {reference}; {problem.message}") from None
 
 
-def check_signature(model: Model, name: str) -> None:
+def check_signature(model: LocalEngine, name: str) -> None:
     """A bundle has one signature: ``serving_default``, which a client may also call by the model's name. Raises InvalidRequest."""
     if name not in ("", SERVING, model.name):
         raise InvalidRequest(f'Serving signature key "{name}" not found; {model.name} has {SERVING}')

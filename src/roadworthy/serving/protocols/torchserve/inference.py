@@ -8,7 +8,7 @@ from typing import Any
 from roadworthy.core.types import Arrays
 from roadworthy.preprocess.answer import Ranked
 from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, InferResponse
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols import nested_json as nested
 from roadworthy.serving.protocols.torchserve.forms import Fields
 from roadworthy.serving.protocols.torchserve.request import TorchServeInput, read
@@ -26,7 +26,7 @@ async def predict(plane: DataPlane, name: str, version: str | None, fields: Fiel
     return nested.written(_answer(response, request))
 
 
-def _classifies(model: Model) -> bool:
+def _classifies(model: LocalEngine) -> bool:
     return model.ranks and (model.takes_images or model.takes_files or bool(model.contract.answer.labels))
 
 

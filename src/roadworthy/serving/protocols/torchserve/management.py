@@ -18,7 +18,7 @@ from typing import Any
 from roadworthy.core.errors import Conflict, Forbidden, InvalidRequest, RequestError, Unavailable, UnknownModel
 from roadworthy.serving.engine.counters import Counters
 from roadworthy.serving.engine.dataplane import DataPlane
-from roadworthy.serving.registry.catalogue import Served, Version
+from roadworthy.serving.registry.catalogue import Served, Version, VersionState
 from roadworthy.serving.registry.commands import Load, Scale, SetDefault, Unload
 
 LOG = logging.getLogger(__name__)
@@ -26,7 +26,6 @@ LOG = logging.getLogger(__name__)
 PROMPT = 0.05
 """Seconds in which a background command may still fail in the answer itself."""
 PAGE = 100
-GONE = ("unloading", "unloaded")
 Parameters = Mapping[str, str]
 
 
@@ -171,7 +170,7 @@ class TorchServeManagement:
         if version is None:
             return _default(served)
         found = served.version(version)
-        if found is None or found.state in GONE:
+        if found is None or found.state == VersionState.UNLOADED:
             raise UnknownModel(f"there is no version {version!r} of model {name!r} here")
         return found
 
@@ -225,7 +224,7 @@ def _processes(totals: Counters) -> int:
 
 
 def _kept(served: Served) -> tuple[Version, ...]:
-    return tuple(version for version in served.versions if version.state not in GONE)
+    return tuple(version for version in served.versions if version.state != VersionState.UNLOADED)
 
 
 def _default(served: Served) -> Version:

@@ -24,7 +24,7 @@ import numpy as np
 
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import BATCH, BYTES, Array, Arrays, TensorSpec
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols import nested_json as nested
 from roadworthy.serving.protocols.oip import tensors
 from roadworthy.serving.protocols.torchserve.forms import BODY, Fields, FormField
@@ -51,7 +51,7 @@ class TorchServeInput:
         return len(self.images) or (len(first) if first.ndim else 1)
 
 
-def read(fields: Fields, model: Model, depth: int) -> TorchServeInput:
+def read(fields: Fields, model: LocalEngine, depth: int) -> TorchServeInput:
     """What ``fields`` ask of ``model``, their JSON nested up to ``depth``; raises InvalidRequest."""
     specs = model.signature.inputs
     if len(specs) > 1 and any(spec.name in fields for spec in specs):
@@ -71,7 +71,7 @@ def read(fields: Fields, model: Model, depth: int) -> TorchServeInput:
     return _alone(specs[0], _raw(specs[0], one.data))
 
 
-def _is_json(sent: FormField, model: Model) -> bool:
+def _is_json(sent: FormField, model: LocalEngine) -> bool:
     """By the media type that the client sent and, without one, by the first and last characters."""
     if sent.kind in ("application/json", "text/json") or sent.kind.endswith("+json"):
         return True
@@ -85,7 +85,7 @@ def _is_json(sent: FormField, model: Model) -> bool:
 # JSON
 
 
-def _of_json(value: Any, model: Model) -> TorchServeInput:
+def _of_json(value: Any, model: LocalEngine) -> TorchServeInput:
     match value:
         case dict():
             return _of_object(value, model)
@@ -99,7 +99,7 @@ def _of_json(value: Any, model: Model) -> TorchServeInput:
     return _alone(spec, nested.tensor(spec, value))
 
 
-def _of_object(value: dict[str, Any], model: Model) -> TorchServeInput:
+def _of_object(value: dict[str, Any], model: LocalEngine) -> TorchServeInput:
     specs = model.signature.inputs
     if any(spec.name in value for spec in specs):
         if len(specs) == 1:
@@ -115,7 +115,7 @@ def _of_object(value: dict[str, Any], model: Model) -> TorchServeInput:
     raise InvalidRequest(f"the JSON object should hold data, instances, or the model's inputs: {_takes(model)}")
 
 
-def _of_instances(instances: Any, model: Model) -> TorchServeInput:
+def _of_instances(instances: Any, model: LocalEngine) -> TorchServeInput:
     if not isinstance(instances, list) or not instances:
         raise InvalidRequest("instances should be a list with one element a sample")
     if isinstance(instances[0], dict) or (isinstance(instances[0], str) and model.takes_images):
@@ -157,7 +157,7 @@ def _alone(spec: TensorSpec, array: Array) -> TorchServeInput:
     return TorchServeInput({spec.name: array[None] if single else array}, single=single)
 
 
-def _of_bytes(data: bytes, model: Model) -> TorchServeInput:
+def _of_bytes(data: bytes, model: LocalEngine) -> TorchServeInput:
     if model.takes_images:
         return TorchServeInput(images=(data,), single=True)
     return TorchServeInput({model.signature.inputs[0].name: nested.strings([bytes(data)])}, single=True)
@@ -169,7 +169,7 @@ def _columns(by_name: dict[str, TorchServeInput]) -> TorchServeInput:
     return TorchServeInput(feeds, single=all(asked.single for asked in by_name.values()))
 
 
-def _joined(each: Sequence[TorchServeInput], model: Model) -> TorchServeInput:
+def _joined(each: Sequence[TorchServeInput], model: LocalEngine) -> TorchServeInput:
     """Several samples as one request."""
     if not all(asked.single for asked in each):
         raise InvalidRequest(f"each element of the list should be one sample; the model takes {_takes(model)}")
@@ -182,11 +182,11 @@ def _joined(each: Sequence[TorchServeInput], model: Model) -> TorchServeInput:
     return TorchServeInput(feeds, tuple(image for asked in each for image in asked.images))
 
 
-def _only(model: Model) -> TensorSpec:
+def _only(model: LocalEngine) -> TensorSpec:
     if len(model.signature.inputs) != 1:
         raise InvalidRequest(f"{model.name} has several inputs; send an object with {_takes(model)}")
     return model.signature.inputs[0]
 
 
-def _takes(model: Model) -> str:
+def _takes(model: LocalEngine) -> str:
     return ", ".join(map(str, model.signature.inputs))

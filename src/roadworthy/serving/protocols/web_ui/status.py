@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from roadworthy.serving.engine.counters import SECONDS, Counters, Latency, Mirrored, Worker
+from roadworthy.serving.engine.counters import SECONDS, Counters, Latency, Mirrored, WorkerStats
 from roadworthy.serving.engine.dataplane import DataPlane
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.oip.tensors import BYTES, DATATYPES
-from roadworthy.serving.registry.catalogue import Canary, Served, State, Version
+from roadworthy.serving.registry.catalogue import Canary, Served, Version, VersionState
 
 
 class InputDescription(msgspec.Struct, frozen=True):
@@ -23,18 +23,22 @@ class InputDescription(msgspec.Struct, frozen=True):
 
 
 class ModelInputs(msgspec.Struct, frozen=True):
-    """What the default version takes: ``images`` by the bundle's contract, ``files`` as they are, or arrays."""
+    """What the default version takes: ``images`` by the bundle's contract, ``files`` as they are, or arrays.
+
+    ``steps`` describes how an image becomes the input, in order; empty where the model takes no images.
+    """
 
     inputs: tuple[InputDescription, ...]
     images: bool
     files: bool
+    steps: tuple[str, ...]
 
 
 class VersionStatus(msgspec.Struct, frozen=True):
     """One version; ``reason`` says why it failed or was unloaded. Counts are of requests since the server started."""
 
     version: str
-    state: State
+    state: VersionState
     reason: str
     since: float
     instances: int
@@ -139,7 +143,7 @@ def _model(served: Served, totals: Counters, plane: DataPlane) -> ModelStatus:
         if model == served.name:
             answered[code] = answered.get(code, 0) + count
     latencies = [latency for (_, model), latency in totals.latency.items() if model == served.name]
-    here = [lane.model for lane in plane.lanes if (lane.model.name, lane.model.version) == (served.name, served.current)]
+    here = [queue.model for queue in plane.queues if (queue.model.name, queue.model.version) == (served.name, served.current)]
     return ModelStatus(
         name=served.name,
         current=served.current,
@@ -179,7 +183,7 @@ def _version(name: str, version: Version, totals: Counters) -> VersionStatus:
     )
 
 
-def _now(workers: Sequence[Worker], name: str, version: str) -> tuple[int, int]:
+def _now(workers: Sequence[WorkerStats], name: str, version: str) -> tuple[int, int]:
     """Requests that wait and that run at this moment, in all workers."""
     key = (name, version)
     return sum(one.waiting.get(key, 0) for one in workers), sum(one.running.get(key, 0) for one in workers)
@@ -189,9 +193,9 @@ def _succeeded(code: str) -> bool:
     return code.startswith(("2", "3")) or code == "OK"
 
 
-def _takes(model: Model) -> ModelInputs:
+def _takes(model: LocalEngine) -> ModelInputs:
     inputs = tuple(
         InputDescription(spec.name, DATATYPES.get(spec.dtype, BYTES), tuple(size if isinstance(size, int) else -1 for size in spec.shape))
         for spec in model.signature.inputs
     )
-    return ModelInputs(inputs, model.takes_images, model.takes_files)
+    return ModelInputs(inputs, model.takes_images, model.takes_files, model.contract.describe() if model.takes_images else ())
