@@ -212,7 +212,8 @@ class _Table:
     def __init__(self, paths: Mapping[str, Sequence[tuple[HttpProtocol, Route]]]) -> None:
         self._paths: dict[int, _Path] = {}
         pieces, group = [], 1
-        for template in sorted(paths, key=_precedence):
+        # The brace of a placeholder sorts after every letter, so a literal part is tried first.
+        for template in sorted(paths):
             rows = paths[template]
             names = rows[0][1].placeholders
             self._paths[group] = _Path(names, {route.method: (protocol, route) for protocol, route in rows})
@@ -239,11 +240,6 @@ def refusal(request: Request, problem: RequestError) -> Reply:
 
 def _first_word(path: str) -> str:
     return path[1:].partition("/")[0]
-
-
-def _precedence(template: str) -> tuple[bool, ...]:
-    """A sort key: among templates that begin with the same parts, a literal part comes before a placeholder."""
-    return tuple(bool(_PLACEHOLDER.search(part)) for part in template.split("/"))
 
 
 def _pattern(template: str, *, ignores_case: bool) -> str:
