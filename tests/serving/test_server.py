@@ -21,6 +21,8 @@ from support.models import bundles
 from support.servers.serving import LABELS, Server, binary_request, in_flight, json_request, leaving, outputs_of, write_echo
 from support.waiting import HANG_SECONDS, until
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[..., Server]
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roadworthy.core.contract import Answer, Contract, ImageInput
 from roadworthy.core.types import Array, Signature, TensorSpec
+from roadworthy.preprocess.contract import Answer, Contract
+from roadworthy.preprocess.spec import ImageTable
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.messages import Request
 from roadworthy.serving.protocols.oip.http import OpenInference
@@ -27,10 +28,10 @@ from support.servers.dataplanes import opened
 NUMBER = Signature((TensorSpec("x", "float32", ("batch", 1)),), (TensorSpec("y", "float32", ("batch", 1)),))
 PICTURE = Signature((TensorSpec("image", "float32", ("batch", 3, 8, 8)),), NUMBER.outputs)
 CONTRACTS = {
-    "probability": Contract(None, Answer("applied", labels=("cat", "dog"))),
-    "logit": Contract(None, Answer("sigmoid", labels=("cat", "dog"))),
-    "price": Contract(None, Answer("none")),
-    "older": Contract(None, Answer("applied", labels=("cat", "dog", "bird"))),
+    "probability": Contract((), Answer("applied", labels=("cat", "dog"))),
+    "logit": Contract((), Answer("sigmoid", labels=("cat", "dog"))),
+    "price": Contract((), Answer("none")),
+    "older": Contract((), Answer("applied", labels=("cat", "dog", "bird"))),
 }
 
 Ask = Callable[..., Any]
@@ -47,7 +48,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A bundle for each contract, and one that sees images."""
     folder = tmp_path_factory.mktemp("bundles")
     made = [bundles.write_bundle(folder / name, name=name, signature=NUMBER, contract=one) for name, one in CONTRACTS.items()]
-    sees = replace(CONTRACTS["logit"], image=ImageInput())
+    sees = replace(CONTRACTS["logit"], image=ImageTable().steps())
     return [*made, bundles.write_bundle(folder / "picture", name="picture", signature=PICTURE, contract=sees)]
 
 

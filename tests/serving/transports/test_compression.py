@@ -46,6 +46,7 @@ def test_what_is_not_packed(body: bytes, coding: bytes) -> None:
         assert problem.status == 400
 
 
+@pytest.mark.slow
 def test_a_bomb_takes_neither_memory_nor_time(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = zlib.compress(bytes(1 << 30), 9, 31)
     assert len(bomb) < 2 << 20

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -15,7 +14,8 @@ import numpy as np
 from roadworthy.core.errors import DataError, DeadlineExceeded, InvalidRequest, TooLarge, Unavailable
 from roadworthy.core.host import usable_cores
 from roadworthy.core.types import Array, Arrays, TensorSpec
-from roadworthy.preprocess.image import Preprocessor, TooManyPixels
+from roadworthy.preprocess.decode import TooManyPixels
+from roadworthy.preprocess.image import Preprocessor
 from roadworthy.serving.engine import image_guards
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.limits import MIB, ServerLimits
@@ -56,7 +56,7 @@ class Decoder:
         """
         preprocessor, spec = self._preprocessor(model), model.signature.inputs[0]
         sizes = [image_guards.pixels(image) for image in images]
-        self._admit(spec, preprocessor.image.pixel_limit, sizes)
+        self._admit(spec, preprocessor.pixel_limit, sizes)
 
         async def one(index: int, out: Array | None = None) -> Array:
             if deadline is not None and time.monotonic() >= deadline:
@@ -95,11 +95,11 @@ class Decoder:
     def _preprocessor(self, model: LocalEngine) -> Preprocessor:
         found = self._preprocessors.get(model)
         if found is None:
-            if model.contract.image is None or not model.takes_images:
+            if not model.takes_images:
                 raise InvalidRequest(f"{model.name} does not say how an image becomes its input")
-            image = replace(model.contract.image, pixel_limit=min(self._limits.pixels, model.contract.image.pixel_limit))
+            steps = model.contract.with_pixel_limit(self._limits.pixels).image
             try:
-                found = self._preprocessors[model] = Preprocessor(image, draft=self._draft)
+                found = self._preprocessors[model] = Preprocessor(steps, draft=self._draft)
             except DataError as problem:
                 raise TooLarge(f"{model.name} takes larger images than this server's limit allows: {problem.message}") from problem
         return found

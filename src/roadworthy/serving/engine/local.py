@@ -75,7 +75,7 @@ class LocalEngine:
     @property
     def takes_images(self) -> bool:
         """Whether the bundle says how an image becomes the model's input."""
-        return self.contract.image is not None and len(self.signature.inputs) == 1
+        return self.contract.takes_images and len(self.signature.inputs) == 1
 
     @property
     def takes_files(self) -> bool:
@@ -150,7 +150,7 @@ class LocalEngine:
             # Imported late: Pillow is loaded for models that take images, and only when the first image comes.
             from roadworthy.preprocess.image import Preprocessor
 
-            if self.contract.image is None or not self.takes_images:
+            if not self.takes_images:
                 takes = ", ".join(map(str, self.signature.inputs))
                 raise InvalidRequest(f"{self.name} does not say how an image becomes its input; it takes {takes}")
             self._preprocessor = Preprocessor(self.contract.image)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roadworthy.core.contract import Answer, Contract
 from roadworthy.core.types import Signature, TensorSpec
+from roadworthy.preprocess.contract import Answer, Contract
 from roadworthy.serving.engine.counters import Counters, Executed, Span
 from roadworthy.serving.protocols.oip import model_info as models
 from roadworthy.serving.protocols.oip import repository
@@ -150,7 +150,7 @@ def test_the_configuration_has_dims_without_the_batch(ask: Ask) -> None:
 
 def test_a_model_of_a_fixed_size_has_whole_dims_and_no_batch(tmp_path: Path) -> None:
     fixed = Signature((TensorSpec("x", "float32", (2, 12)),), (TensorSpec("y", "float32", (2, 4)),))
-    contract = Contract(None, Answer("none", 2, ("a", "b")))
+    contract = Contract((), Answer("none", 2, ("a", "b")))
     bundle = bundles.write_bundle(tmp_path / "b", signature=fixed, golden=bundles.linear_golden(), contract=contract)
     with asking(bundle) as ask:
         config = ask("GET", "/v2/models/linear/config").json

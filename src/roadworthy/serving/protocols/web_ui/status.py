@@ -23,11 +23,15 @@ class InputDescription(msgspec.Struct, frozen=True):
 
 
 class ModelInputs(msgspec.Struct, frozen=True):
-    """What the default version takes: ``images`` by the bundle's contract, ``files`` as they are, or arrays."""
+    """What the default version takes: ``images`` by the bundle's contract, ``files`` as they are, or arrays.
+
+    ``steps`` describes how an image becomes the input, in order; empty where the model takes no images.
+    """
 
     inputs: tuple[InputDescription, ...]
     images: bool
     files: bool
+    steps: tuple[str, ...]
 
 
 class VersionStatus(msgspec.Struct, frozen=True):
@@ -194,4 +198,4 @@ def _takes(model: LocalEngine) -> ModelInputs:
         InputDescription(spec.name, DATATYPES.get(spec.dtype, BYTES), tuple(size if isinstance(size, int) else -1 for size in spec.shape))
         for spec in model.signature.inputs
     )
-    return ModelInputs(inputs, model.takes_images, model.takes_files)
+    return ModelInputs(inputs, model.takes_images, model.takes_files, model.contract.describe() if model.takes_images else ())

@@ -55,6 +55,7 @@ export class Trial {
       $("ask").hidden = !model || files;
       $("file").accept = model?.takes.images ? "image/jpeg,image/png,image/webp" : "";
       $("drop-words").textContent = `Drop ${model?.takes.images ? "an image (JPEG, PNG, WebP)" : "a file"} here, paste one, or`;
+      $("drop-steps").textContent = model?.takes.images ? `The server prepares it: ${model.takes.steps.join("; ")}.` : "";
       if (model && !files) $("request").value = example(model.takes.inputs);
       this.clear(model ? "Nothing sent yet." : "No model answers yet.");
     }
