@@ -22,17 +22,17 @@ from roadworthy.bundle.certificate import (
     Origin,
     Samples,
     TriedRoute,
-    alike,
-    named,
+    by_reason,
+    plan_names,
 )  # fmt: skip
 from roadworthy.core import codec, registry
-from roadworthy.core.contract import Answer
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Note
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Measured, Rejected, Source, Verified
 from roadworthy.core.version import __version__
+from roadworthy.preprocess.contract import Answer, Contract
 
 BUILDERS = ("numpy", "pillow", "torch", "torchao", "keras", "tf-keras", "tf2onnx", "onnx", "onnxscript", "nncf")
 """Distributions beside the runtimes' own that take part in making a candidate."""
@@ -95,7 +95,7 @@ def _export(target: str, one: Measured, reasons: tuple[str, ...]) -> Export:
     )
 
 
-def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> Certificate:
+def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host, seconds: float) -> Certificate:
     """All the evidence of one deployment that took ``seconds``."""
     source, loaded, trial, data = findings.source, findings.loaded, findings.trial, findings.data
     baseline, *others = findings.race.measured
@@ -108,6 +108,7 @@ def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> 
         packages=packages(),
         origin=Origin(source.path.name, source.kind, source.framework, source.sha256, source.size, loaded.parameters, loaded.proofs),
         signature=trial.signature,
+        preprocessing=contract.describe(),
         samples=Samples(data.kind, data.evaluation.count, data.calibration.count if data.calibration else 0, data.classes),
         goal=findings.goal,
         tolerance=trial.reference.tolerance,
@@ -158,7 +159,7 @@ def nothing_left(
     """
     uncaptured = {route.format for route in routes} - {route.format for route in routes if route.ok}
     names = ", ".join(one.verified.candidate.plan.name for one in passed)
-    reasons = [f"{named(one.plan for one in group)}: {group[0].reason}" for group in alike(rejected)]
+    reasons = [f"{plan_names(one.plan for one in group)}: {group[0].reason}" for group in by_reason(rejected)]
     reasons += [f"{route.format} by {route.route}: {route.outcome}" for route in routes if route.format in uncaptured]
     reasons += unavailable if not reasons else ()
     said = "; ".join(reasons[:SAID]) + (f"; and {len(reasons) - SAID} more" if len(reasons) > SAID else "")

@@ -1,4 +1,4 @@
-"""What a deployment asks of a server about a bundle that it has just made, and what it is told: the words that both sides share."""
+"""The request of a deployment to open the bundle that it has just made as a server does, and the result; both sides import it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class AcceptanceRequest:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """Every variant opened. ``unsteady`` are the golden samples, by their place, on which a variant that is not the same function
-    gives another whole number than the original: a near tie, which proves nothing about this host or another.
+    """Every variant opened. ``unsteady`` holds the indices of golden samples on which a variant that is not the same function gives
+    another whole number than the original: a near tie, which proves nothing about a host.
     """
 
     unsteady: tuple[int, ...] = ()

@@ -46,13 +46,13 @@ class Samples:
 
     @property
     def words(self) -> str:
-        """``samples``, or what they were where they prove nothing about real ones."""
+        """The noun for the samples: generated ones prove nothing about real ones, so they are called that."""
         return "generated samples" if self.kind == "generated" else "samples"
 
 
 @dataclass(frozen=True)
 class TriedRoute:
-    """One capture route: ``outcome`` is "used", "kept in reserve" or the reason in words why it failed."""
+    """One capture route: ``outcome`` is "used", "kept in reserve" or the reason for which it failed."""
 
     format: str
     route: str
@@ -71,7 +71,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class FrameworkForm:
-    """The fastest form of the original's own framework in the race: an original that is called step by step is no framework at its best.
+    """The fastest form of the original's own framework in the race; an original that is called step by step is not that.
 
     ``plan`` is its name and ``speedup`` its latency of one sample over the winner's with a 95 % interval: ``paired`` by quiet
     rounds, or, where those were too few, the widest that the two medians' intervals allow.
@@ -118,8 +118,9 @@ class Export:
 class Certificate:
     """The whole of ``certificate.json``. ``baseline`` is the original itself in the race.
 
-    ``notes`` holds what was noticed about the original, its data and its graphs, warnings first; certificates of older versions
-    have none. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
+    ``preprocessing`` describes the steps from an image to a sample, in order; it is empty where the model takes tensors as they are.
+    ``notes`` holds what was noticed about the original, its data and its graphs, warnings first. Certificates of older versions have
+    neither. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
     ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server.
     """
 
@@ -131,6 +132,7 @@ class Certificate:
     packages: tuple[InstalledPackage, ...]
     origin: Origin
     signature: Signature
+    preprocessing: tuple[str, ...] = ()
     samples: Samples
     goal: Goal
     tolerance: Tolerance
@@ -145,15 +147,15 @@ class Certificate:
     exports: tuple[Export, ...] = ()
 
 
-def alike(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:
-    """Those that ended at the same stage in the same words, with the same score, together; in the order in which they came."""
+def by_reason(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:
+    """Those that ended at the same stage for the same reason with the same score, together; in their first order."""
     groups: dict[tuple[object, ...], list[Rejected]] = {}
     for one in rejected:
         groups.setdefault((one.stage, one.reason, one.score), []).append(one)
     return tuple(map(tuple, groups.values()))
 
 
-def named(plans: Iterable[Plan]) -> str:
+def plan_names(plans: Iterable[Plan]) -> str:
     """The plans' names in one line; of plans that share an artefact only the first in full: "a-int8-t1, -t2, b-int8-t1"."""
     words: list[str] = []
     before = ""

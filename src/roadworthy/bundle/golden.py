@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from roadworthy.core.errors import BundleError
-from roadworthy.core.samples import cut, joined
+from roadworthy.core.samples import join_strings, split_strings
 from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
 
 
@@ -22,14 +22,14 @@ class Golden:
 
 
 def write(path: Path, golden: Golden) -> None:
-    """``in.<name>`` and ``out.<name>`` for each tensor; one of byte strings lies there as uint8, beside ``ends.in.<name>`` or
-    ``ends.out.<name>``, where each of them ends (int64)."""
+    """``in.<name>`` and ``out.<name>`` for each tensor; byte strings are joined as uint8, with ``ends.in.<name>`` or
+    ``ends.out.<name>`` for where each ends (int64)."""
     arrays: dict[str, Array] = {}
     for place, tensors in (("in", golden.inputs), ("out", golden.outputs)):
         for name, array in tensors.items():
             key = f"{place}.{name}"
             if array.dtype == np.dtype(BYTES):
-                arrays[key], arrays[f"ends.{key}"] = joined(array)
+                arrays[key], arrays[f"ends.{key}"] = join_strings(array)
             else:
                 arrays[key] = np.ascontiguousarray(array)
     np.savez(path, allow_pickle=False, **arrays)
@@ -42,13 +42,13 @@ def read(path: Path, signature: Signature) -> Golden:
 
             def array(place: str, spec: TensorSpec) -> Array:
                 key = f"{place}.{spec.name}"
-                return cut(file[key], file[f"ends.{key}"]) if spec.dtype == BYTES else file[key]
+                return split_strings(file[key], file[f"ends.{key}"]) if spec.dtype == BYTES else file[key]
 
             inputs = {spec.name: array("in", spec) for spec in signature.inputs}
             outputs = {spec.name: array("out", spec) for spec in signature.outputs}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as problem:
-        words = str(problem).splitlines()
+        lines = str(problem).splitlines()
         raise BundleError(
-            f"{path} holds no golden samples for this model ({type(problem).__name__}: {words[0][:200] if words else ''})"
+            f"{path} holds no golden samples for this model ({type(problem).__name__}: {lines[0][:200] if lines else ''})"
         ) from problem
     return Golden(inputs, outputs)

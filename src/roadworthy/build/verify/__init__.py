@@ -14,12 +14,12 @@ from roadworthy.build.verify.feeding import Piece
 from roadworthy.build.verify.metrics import BUILT_IN, Metric
 from roadworthy.build.verify.parity import top_classes
 from roadworthy.build.verify.reference import Reference, ReferenceRequest, establish
-from roadworthy.core.contract import Activation
 from roadworthy.core.errors import DataError, RoadworthyError, StepFailed
 from roadworthy.core.evidence import Interval, Parity, Score
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Rejected, Verified
 from roadworthy.core.types import Array, Signature
+from roadworthy.preprocess.contract import Activation
 from roadworthy.runtimes import CheckedSession, open_session
 
 __all__ = [

@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from roadworthy.bundle.certificate import Certificate, alike, named
+from roadworthy.bundle.certificate import Certificate, by_reason, plan_names
 from roadworthy.cli.console import terminal
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Measured, Verified
@@ -22,12 +22,14 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
         return
     show_notes(certificate.notes)
     terminal.output.print(_table(certificate))
-    for group in alike(certificate.rejected):
-        names = named(entry.plan for entry in group)
+    for group in by_reason(certificate.rejected):
+        names = plan_names(entry.plan for entry in group)
         terminal.output.print(f"[red]rejected[/] {escape(names)} [dim]({group[0].stage})[/]: {escape(group[0].reason)}")
     for reason in certificate.unavailable:
         terminal.output.print(f"[dim]not tried: {escape(reason)}[/]")
     terminal.output.print()
+    if certificate.preprocessing:
+        terminal.output.print(f"An image is {escape('; '.join(certificate.preprocessing))}.", soft_wrap=True)
     for reason in certificate.choice.reasons:
         terminal.output.print(escape(reason))
     for export in certificate.exports:
