@@ -152,4 +152,4 @@ def test_scaling_is_seen_in_every_worker(serve: Serve, models: Path) -> None:
 def test_what_is_no_command(serve: Serve, models: Path, body: bytes) -> None:
     with serve(models).client() as client:
         answered = client.post("/manage", content=body)
-        assert answered.status_code == 400 and "no command" in answered.json()["error"]
+        assert answered.status_code == 400 and "not a command" in answered.json()["error"]
