@@ -13,7 +13,6 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from roadworthy.serving.engine.local import LocalEngine
 
 from roadworthy.bundle import manifest as manifests
 from roadworthy.bundle import store
@@ -32,6 +31,7 @@ from roadworthy.preprocess.steps import (
     ReverseChannels,
     Step,
 )
+from roadworthy.serving.engine.local import LocalEngine
 from support.models import certificates
 
 # JSON text is UTF-8, which has no lone surrogates.
