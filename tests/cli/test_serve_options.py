@@ -158,8 +158,8 @@ def test_what_only_the_machine_can_tell(null_bundle: Path, tmp_path: Path, taken
         ({"host": "no.such.host.invalid"}, "not an address to listen at"),
         ({"certificate": str(certificate)}, "needs its private key"),
         ({"certificate": str(certificate), "key": str(certificate)}, "c.pem"),
-        ({"key": str(certificate)}, "needs a certificate"),
-        ({"client_ca": str(certificate)}, "needs a certificate"),
+        ({"key": str(certificate)}, "of no use without a certificate"),
+        ({"client_ca": str(certificate)}, "of no use without a certificate"),
         ({"allowed_hosts": ("http://a.example",)}, "--allowed-host takes the name of a host alone"),
         ({"cors": ("a.example",)}, "--cors takes an origin"),
         ({"tokens": str(tokens)}, "is not a valid file of tokens"),
@@ -191,7 +191,7 @@ def test_what_cannot_be_served(tmp_path: Path, null_bundle: Path) -> None:
 def test_a_real_process_says_one_sentence(cli: Cli, null_bundle: Path, taken: int, tmp_path: Path) -> None:
     for arguments, says in (
         ((null_bundle, "--port", str(taken)), "is in use"),
-        ((null_bundle, "--port", "0", "--tls-client-ca", null_bundle / "manifest.json"), "needs a certificate"),
+        ((null_bundle, "--port", "0", "--tls-client-ca", null_bundle / "manifest.json"), "of no use without a certificate"),
         ((tmp_path / "nowhere",), "nowhere"),
     ):
         done = cli("serve", *arguments, cwd=tmp_path)

@@ -11,6 +11,7 @@ import numpy as np
 from roadworthy.build.data.array_data import BYTES_HINT, named_samples
 from roadworthy.build.data.raw_data import ExpectedInputs, RawData
 from roadworthy.core.errors import DataError
+from roadworthy.core.text import first_line
 from roadworthy.core.types import Array
 
 LABEL_NAMES = ("y", "labels")
@@ -32,8 +33,7 @@ def _loaded(path: Path) -> dict[str, Array]:
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as problem:
         if "allow_pickle" in str(problem):
             raise DataError(f"{path} holds Python objects, which would have to be unpickled: {BYTES_HINT}") from None
-        reason = str(problem).splitlines()[0] if str(problem) else "it is damaged"
-        raise DataError(f"{path} cannot be read as .npz data: {reason}") from None
+        raise DataError(f"{path} cannot be read as .npz data: {first_line(problem, empty='it is damaged')}") from None
     except MemoryError:
         raise DataError(f"{path} does not fit into memory; use fewer samples") from None
     # NumPy returns a member without an array's magic number as its bytes.

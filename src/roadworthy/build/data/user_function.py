@@ -13,6 +13,7 @@ from typing import Any
 
 from roadworthy.core.errors import DataError
 from roadworthy.core.isolation import confinement, usercode
+from roadworthy.core.text import named_line
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,8 @@ def call(function: UserFunction) -> Any:
             with usercode.running(Path(module).name):
                 return getattr(loaded, function.name)()
     except (Exception, SystemExit) as problem:
-        reason = next(iter(str(problem).splitlines()), "")
-        explained = confinement.explained(problem)
-        raise DataError(f"{function} raised {type(problem).__name__}: {reason}{explained}", detail=traceback.format_exc()) from None
+        reason = f"{named_line(problem)}{confinement.explained(problem)}"
+        raise DataError(f"{function} raised {reason}", detail=traceback.format_exc()) from None
 
 
 @contextmanager

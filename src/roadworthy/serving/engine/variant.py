@@ -12,7 +12,7 @@ from roadworthy.bundle.golden import Golden
 from roadworthy.bundle.manifest import Manifest, Variant
 from roadworthy.core.errors import BackendMissing, BundleError, RoadworthyError
 from roadworthy.core.host import Host, this_host
-from roadworthy.core.text import first_line
+from roadworthy.core.text import named_line
 from roadworthy.runtimes import CheckedSession, open_session
 from roadworthy.serving.engine.golden_check import GoldenCheck, check_batches, check_golden
 
@@ -78,7 +78,7 @@ def open_variant(root: Path, manifest: Manifest, variant: Variant, golden: Golde
         raise
     except Exception as problem:
         # A runtime may raise anything for a file that it cannot load; the next variant is tried.
-        raise BundleError(f"it cannot be loaded here ({_reason(problem)})") from problem
+        raise BundleError(f"it cannot be loaded here ({named_line(problem, longest=200)})") from problem
     try:
         error = check_golden(session, manifest.signature, variant, golden)
         error = max(error, check_batches(session, manifest.signature, variant, golden, options.batch))
@@ -87,7 +87,7 @@ def open_variant(root: Path, manifest: Manifest, variant: Variant, golden: Golde
         raise
     except Exception as problem:
         session.close()
-        raise BundleError(f"it fails on its golden samples here ({_reason(problem)})") from problem
+        raise BundleError(f"it fails on its golden samples here ({named_line(problem, longest=200)})") from problem
     return OpenVariant(variant, session, GoldenCheck(variant.name, manifest.golden.samples, error, variant.gate))
 
 
@@ -108,8 +108,3 @@ def _notes_on_packages(variant: Variant) -> Iterator[str]:
         # A local suffix such as +cpu names the build, not the version; the pin leaves it out.
         if here.partition("+")[0] != pinned:
             yield f"certified with {requirement}; here it is {here}, and the golden samples pass"
-
-
-def _reason(problem: Exception) -> str:
-    kind, line = type(problem).__name__, first_line(problem, longest=200)
-    return kind if line == kind else f"{kind}: {line}"
