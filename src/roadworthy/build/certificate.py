@@ -1,4 +1,4 @@
-"""What a deployment found out, put together as its certificate, and as programs that show its rejections again."""
+"""The results of a deployment as its certificate, and as programs that show its rejections again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from roadworthy.bundle.certificate import (
     TriedRoute,
     alike,
     named,
-)  # fmt: skip
+)
 from roadworthy.core import codec, registry
 from roadworthy.core.contract import Answer
 from roadworthy.core.errors import BackendMissing
@@ -35,15 +35,16 @@ from roadworthy.core.stages import Graph, Measured, Rejected, Source, Verified
 from roadworthy.core.version import __version__
 
 BUILDERS = ("numpy", "pillow", "torch", "torchao", "keras", "tf-keras", "tf2onnx", "onnx", "onnxscript", "nncf")
-"""Distributions beside the runtimes' own that shape a candidate."""
-SAID = 6
+"""Distributions, other than those of the runtimes, that take part in making a candidate."""
+MOST_REASONS = 6
+"""The reasons that the message about an empty search has room for."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """The samples of a deployment, and what kind they are: labelled, unlabelled or generated. ``notes`` is what to know about them.
+    """The samples of a deployment, and their kind: ``labelled``, ``unlabelled`` or ``generated``. ``notes`` are about them.
 
-    ``unproven`` is why they prove no plan in another precision than the original's own; empty where they can. ``answer`` says how
+    ``unproven`` is why they prove no lossy plan; empty where they can. ``answer`` says how
     the model's first output is read; its labels are the ``classes``.
     """
 
@@ -58,7 +59,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything the rooms gave, in the order of the walk."""
+    """The result of every step, in their order."""
 
     source: Source
     loaded: sources.Loaded
@@ -90,7 +91,7 @@ def exports_of(races: Mapping[str, benchmark.Race]) -> tuple[Export, ...]:
 
 
 def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> Certificate:
-    """All the evidence of one deployment that took ``seconds``."""
+    """All the evidence of one deployment, which took ``seconds``."""
     source, loaded, trial, data = findings.source, findings.loaded, findings.trial, findings.data
     baseline, *others = findings.race.measured
     return Certificate(
@@ -118,9 +119,9 @@ def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> 
 
 
 def noticed(loaded: sources.Loaded, data: Data, graphs: tuple[Graph, ...], trial: Trial | None = None) -> tuple[Note, ...]:
-    """What was noticed from the file to the graphs, each sentence once, warnings first.
+    """The notes on the file, the data and the graphs, each sentence once, warnings first.
 
-    A sentence about one graph names its format: the bundle may hold a candidate that was made from another.
+    A sentence about one graph names its format: the bundle may hold a candidate that was made from another graph.
     """
     found = [*data.notes, *(one_class(data, trial) if trial else ()), *map(Note, loaded.notes)]
     found += [Note(f"{graph.format} by {graph.route}: {text}") for graph in graphs if graph is not loaded.graph for text in graph.notes]
@@ -129,7 +130,7 @@ def noticed(loaded: sources.Loaded, data: Data, graphs: tuple[Graph, ...], trial
 
 
 def one_class(data: Data, trial: Trial) -> tuple[Note, ...]:
-    """That the original's top class is one for all samples; a warning where a metric is stated on it."""
+    """The note where the original has one top class for all samples; a warning where they are labelled."""
     samples = trial.reference.samples
     if trial.reference.classes != 1 or samples < 2:
         return ()
@@ -148,16 +149,16 @@ def nothing_left(
     unavailable: tuple[str, ...],
     notes: tuple[Note, ...] = (),
 ) -> str:
-    """Why there is no bundle, with what came nearest and what could be done; ``passed`` all need the training framework.
+    """Why there is no bundle, and what the user can do; those in ``passed`` all need the training framework.
 
-    Warnings in ``notes``, about the samples, are said too: other samples may let a candidate pass.
+    Warnings in ``notes`` are included: with other samples a candidate may pass.
     """
     uncaptured = {route.format for route in routes} - {route.format for route in routes if route.ok}
     names = ", ".join(one.verified.candidate.plan.name for one in passed)
     reasons = [f"{named(one.plan for one in group)}: {group[0].reason}" for group in alike(rejected)]
     reasons += [f"{route.format} by {route.route}: {route.outcome}" for route in routes if route.format in uncaptured]
     reasons += unavailable if not reasons else ()
-    said = "; ".join(reasons[:SAID]) + (f"; and {len(reasons) - SAID} more" if len(reasons) > SAID else "")
+    said = "; ".join(reasons[:MOST_REASONS]) + (f"; and {len(reasons) - MOST_REASONS} more" if len(reasons) > MOST_REASONS else "")
     why = f": {said}" if said else ""
     told = "".join(f". {note.text}" for note in notes if note.warning)
     return (
@@ -168,7 +169,7 @@ def nothing_left(
 
 
 def reproductions(job: Job, rejected: tuple[Rejected, ...]) -> tuple[package.Reproduction, ...]:
-    """For each rejected plan a program that carries out that plan alone."""
+    """For each rejected plan a program that carries out only that plan."""
     return tuple(package.Reproduction(one.plan.name, _script(job, one)) for one in rejected)
 
 
@@ -203,7 +204,7 @@ if __name__ == "__main__":
 
 
 def packages() -> tuple[InstalledPackage, ...]:
-    """The distributions that took part or could have, with their versions."""
+    """The installed distributions that can take part in a deployment, with their versions."""
     names = set(BUILDERS)
     for name in registry.names(registry.RUNTIMES):
         try:

@@ -51,7 +51,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     included, no process is left running, and on failure nothing at ``job.output`` that was not there before.
     """
     started = time.monotonic()
-    store.refuse_strangers(job.output)
+    store.refuse_non_bundle(job.output)
     with opened((job,), notify) as shop:
         inputs = unchanged.inputs(job.code_files, job.data_files)
         source = identified(job, shop)
@@ -128,10 +128,10 @@ def load_original(
     loaded = replace(loaded, notes=(*loaded.notes, *shop.confinement.written(before)))
     inputs = loaded.signature.inputs
     samples = samples or supplied.pictures(contract, inputs, job, shop) or loaded.samples
-    samples = renamed(supplied.there(samples), tuple(one.name for one in inputs))
+    samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
     supplied.check_ranges(samples, job.ranges)
-    classes.refuse_others(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
+    classes.refuse_wrong_classes(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
     data = supplied.data(samples, gathered, loaded, calibrate, shop)
     supplied.refuse_unproven(job, source, data, loaded.graph.precision)
     shop.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))

@@ -1,4 +1,4 @@
-"""What a deployment asks of a server about a bundle that it has just made, and what it is told: the words that both sides share."""
+"""The request by which a deployment has a new bundle opened as a server opens it, and the result."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class AcceptanceRequest:
-    """Open every variant of the bundle at ``path``, which nothing serves yet."""
+    """Open every variant of the bundle at ``path``, which no server uses yet."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class Acceptance:
-    """Every variant opened. ``unsteady`` are the golden samples, by their place, on which a variant that is not the same function
-    gives another whole number than the original: a near tie, which proves nothing about this host or another.
+    """Every variant opened. ``unsteady`` are the indices of the golden samples on which a variant that is not the same function gives
+    another whole number than the original: a near tie, from which nothing follows about any host.
     """
 
     unsteady: tuple[int, ...] = ()

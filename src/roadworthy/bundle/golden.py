@@ -1,4 +1,4 @@
-"""``golden.npz``: a few samples with the original's answers, byte strings among them without a pickle."""
+"""``golden.npz``: a few samples with the original's answers; byte strings are stored without a pickle."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Golden:
 
 
 def write(path: Path, golden: Golden) -> None:
-    """``in.<name>`` and ``out.<name>`` for each tensor; one of byte strings lies there as uint8, beside ``ends.in.<name>`` or
-    ``ends.out.<name>``, where each of them ends (int64)."""
+    """Write ``in.<name>`` and ``out.<name>`` for each tensor. Byte strings are joined as uint8, and ``ends.in.<name>`` or
+    ``ends.out.<name>`` says where each of them ends (int64)."""
     arrays: dict[str, Array] = {}
     for place, tensors in (("in", golden.inputs), ("out", golden.outputs)):
         for name, array in tensors.items():
@@ -36,7 +36,7 @@ def write(path: Path, golden: Golden) -> None:
 
 
 def read(path: Path, signature: Signature) -> Golden:
-    """The golden samples of a model of that ``signature``; BundleError where the file does not hold them, each with all samples."""
+    """The golden samples of a model of that ``signature``; BundleError where one is missing or cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as file:
 

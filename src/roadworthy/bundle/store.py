@@ -1,4 +1,4 @@
-"""Bundles on disk: written whole or not at all, checked to the last byte before anything in them is used."""
+"""Bundles on disk: written whole or not at all, and every byte checked before anything in them is used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LARGEST = 64 * 2**20
 
 @dataclass(frozen=True)
 class _Format:
-    """The one field that every format of the manifest will have."""
+    """The one field that every format of the manifest has."""
 
     format: int
 
@@ -37,10 +37,11 @@ class _Format:
 def writing(target: Path) -> Iterator[Path]:
     """A temporary directory beside ``target`` that takes its place when the block ends well.
 
-    On any failure, an interrupt included, the directory goes away and an older bundle at ``target`` stays; what a killed process
-    left of its own goes first. What is at ``target`` and is no bundle is never replaced (UsageError). A full disk raises OutOfSpace.
+    On any failure, an interrupt included, the directory is removed and an older bundle at ``target`` stays. What a killed process
+    left behind is removed first. Anything at ``target`` that is not a bundle is never replaced (UsageError). A full disk raises
+    OutOfSpace.
     """
-    refuse_strangers(target)
+    refuse_non_bundle(target)
     target = target.resolve()
     stage: scratch.Directory | None = None
     try:
@@ -126,7 +127,7 @@ def _content(root: Path, name: str) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise BundleError(f"{root}: {name} is not a regular file; copy the bundle again")
         if found.st_size > LARGEST:
-            raise BundleError(f"{root}: {name} has {found.st_size} bytes, far more than any bundle's; copy the bundle again")
+            raise BundleError(f"{root}: {name} has {found.st_size} bytes, far more than that of any bundle; copy the bundle again")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise BundleError(f"{root} is not a bundle: it has no {name}") from None
@@ -146,7 +147,7 @@ def _parse(root: Path, data: bytes) -> Manifest:
 
 def _check(root: Path, manifest: Manifest) -> None:
     if fault := manifests.fault(manifest):
-        raise BundleError(f"{root}: {manifests.NAME} makes no sense: {fault}")
+        raise BundleError(f"{root}: {manifests.NAME} contradicts itself: {fault}")
     home = root.resolve()
     try:
         for entry in manifest.files:
@@ -190,10 +191,10 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def refuse_strangers(target: Path) -> None:
+def refuse_non_bundle(target: Path) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError(f"{target} exists and is not a directory; choose another output")
-    # manifest.json alone says little: many kinds of program keep a file of that name.
+    # manifest.json alone proves nothing: many programs have a file of that name.
     if target.is_dir() and any(target.iterdir()) and not (target / manifests.SIDECAR).is_file():
         raise UsageError(f"{target} exists and is not a bundle, so it is not overwritten; choose another output")
 

@@ -85,6 +85,9 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
     for group in alike(certificate.rejected):
         names = named(entry.plan for entry in group)
         output.print(f"[red]rejected[/] {escape(names)} [dim]({group[0].stage})[/]: {escape(group[0].reason)}")
+    for export in certificate.exports:
+        plan = export.measured.verified.candidate.plan
+        output.print(f"exported for {escape(export.target)} ({export.verification}): {escape(plan.name)} in {escape(export.path)}")
     for reason in certificate.unavailable:
         output.print(f"[dim]not tried: {escape(reason)}[/]")
     output.print()

@@ -191,7 +191,7 @@ def _notes(model: _Model, graphs: tuple[Graph, ...], trial: Trial) -> tuple[str,
 def _pairing(a: _Run, b: _Run, layers_a: layer_diff.Recorded, layers_b: layer_diff.Recorded, shop: Workshop) -> Pairing:
     """``b`` beside ``a``: the outputs on all samples, the layers on a few."""
     shop.notify(Progress("layers", 0, 1))
-    beside = verify.beside(a.trial.reference, b.trial.reference)
+    beside = verify.compare_originals(a.trial.reference, b.trial.reference)
     request = layer_diff.MatchRequest(layers_a, layers_b, a.model.name, b.model.name, beside.limit)
     matched = shop.step(layer_diff.match, request, f"layers-{b.model.name.replace('/', '-')}")
     shop.notify(Progress("layers", 1, 1, f"{len(matched.layers)} pairs"))
@@ -235,7 +235,7 @@ def _inputs(a: _Run, b: _Run) -> list[str]:
     return [f"the inputs differ by {worst:.2g} of their scale: each side has its own preprocessing"] if worst > 1e-6 else []
 
 
-def _verdict(a: _Run, b: _Run, beside: verify.Beside) -> str:
+def _verdict(a: _Run, b: _Run, beside: verify.OriginalsCompared) -> str:
     one, other = a.model.name, b.model.name
     if beside.parity is None:
         return f"{other} cannot be laid onto {one}: {beside.relation}"

@@ -1,4 +1,4 @@
-"""Numbers as people read them: three digits that matter, a unit, and the interval beside the estimate."""
+"""Numbers for people: three significant digits, a unit, and the interval after the estimate."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def span(interval: Interval) -> str:
 
 
 def of_calls(timing: Timing) -> str:
-    """What a 99th percentile is of, where the calls are too few for one."""
+    """The number of calls behind a 99th percentile, where it is too small for one."""
     return f" of {timing.calls} calls" if 0 < timing.calls < 100 else ""
 
 
