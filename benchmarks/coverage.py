@@ -90,11 +90,14 @@ def make(family: str, name: str, size: int, path: Path) -> None:
 
 def carry(family: str, name: str, size: int, path: Path) -> Found:
     """All that a deployment does before its race, on one plan of each runtime; a network that stops on the way is a finding too."""
-    from roadworthy.build import deploy, lower
+    from roadworthy.build import lower
+    from roadworthy.build.graphs import capture_all, promised
     from roadworthy.build.job import Job
+    from roadworthy.build.original import contract_of, identify, load_original
+    from roadworthy.build.reference import reference_of
     from roadworthy.build.search import search
     from roadworthy.build.sources.input_syntax import parse
-    from roadworthy.build.workspace import workshop
+    from roadworthy.build.workspace import STEP_SECONDS, open_workspace
     from roadworthy.core.errors import RoadworthyError
 
     started = time.monotonic()
@@ -105,18 +108,18 @@ def carry(family: str, name: str, size: int, path: Path) -> Found:
     inputs = () if family == "keras" else (parse(f"image:float32[batch,3,{size},{size}]"),)
     job = Job(path, path.with_suffix(".bundle"), arch, inputs=inputs, metric="error", max_drop=BUDGET, samples=SAMPLES, seconds=SECONDS)
     try:
-        with workshop(seconds=job.seconds, step_seconds=deploy.STEP_SECONDS, memory_mb=0, notify=lambda progress: None) as shop:
-            source = deploy.identified(job, shop)
-            loaded, data = deploy.load_original(source, job, deploy.contract_of(job, source), shop)
+        with open_workspace(seconds=job.seconds, step_seconds=STEP_SECONDS, memory_mb=0, notify=lambda progress: None) as workspace:
+            source = identify(job, workspace)
+            loaded, data = load_original(source, job, contract_of(job, source), workspace)
             parameters = loaded.parameters
-            graphs, routes = deploy.capture_all(loaded.graph, data.evaluation, shop)
+            graphs, routes = capture_all(loaded.graph, data.evaluation, workspace)
             tried = {f"{route.format}, {route.route}": route.outcome for route in routes}
-            planned = lower.plans_for(graphs, shop.host, runtimes=runtimes, precisions=("fp32",), calibrated=False)
+            planned = lower.plans_for(graphs, workspace.host, runtimes=runtimes, precisions=("fp32",), calibrated=False)
             simplest = {plan.runtime: (plan, graph) for plan, graph in reversed(planned.plans)}
-            trial, _ = deploy.reference_of(loaded.graph, deploy.promised(loaded.signature, graphs), data, job, shop)
+            trial, _ = reference_of(loaded.graph, promised(loaded.signature, graphs), data, job, workspace)
             answers = next(iter(trial.reference.open().values()))
             spread = float(answers.std(axis=0).max() / abs(answers).max())
-            outcome = search(list(simplest.values()), graphs, trial, shop)
+            outcome = search(list(simplest.values()), graphs, trial, workspace)
             verified = {one.candidate.plan.runtime: one.parity.max_rel for one in outcome.verified}
             rejected = {one.plan.runtime: one.reason for one in outcome.rejected}
             rejected |= {runtime: "it offers no plan" for runtime in runtimes if runtime not in simplest}

@@ -23,6 +23,7 @@ from roadworthy.build import sources
 from roadworthy.build.sources import InspectRequest
 from roadworthy.core.errors import RoadworthyError, SourceError, SourceRefused, SourceUnreadable
 from roadworthy.core.isolation import isolate
+from roadworthy.core.isolation.worker import Limits, Worker
 from support.files import wire_files as made
 
 
@@ -405,16 +406,16 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def worker() -> Iterator[isolate.Worker]:
+def worker() -> Iterator[Worker]:
     """A child, as the product has one: a parser in C that crashes would end it, and with it the test."""
-    with isolate.Worker(limits=isolate.Limits(seconds=20, memory_mb=1024)) as worker:
+    with Worker(limits=Limits(seconds=20, memory_mb=1024)) as worker:
         yield worker
 
 
 KINDS = ("saved_model", "graphdef", "tf1", "onnx", "tflite", "keras", "hdf5")
 
 
-def looked_at(path: Path, data: bytes, worker: isolate.Worker) -> None:
+def looked_at(path: Path, data: bytes, worker: Worker) -> None:
     original = path.read_bytes()
     path.write_bytes(data)
     try:
@@ -428,7 +429,7 @@ def looked_at(path: Path, data: bytes, worker: isolate.Worker) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(where=st.floats(0, 1, exclude_max=True))
-def test_a_file_cut_anywhere_gives_our_errors_alone(kind: str, where: float, sound: dict[str, Path], worker: isolate.Worker) -> None:
+def test_a_file_cut_anywhere_gives_our_errors_alone(kind: str, where: float, sound: dict[str, Path], worker: Worker) -> None:
     data = sound[kind].read_bytes()
     looked_at(sound[kind], data[: int(where * len(data))], worker)
 
@@ -439,7 +440,7 @@ def test_a_file_cut_anywhere_gives_our_errors_alone(kind: str, where: float, sou
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.sampled_from([0, 1, 0x7F, 0x80, 0xFE, 0xFF])), min_size=1, max_size=8)
 )
 def test_a_file_changed_anywhere_gives_our_errors_alone(
-    kind: str, changes: list[tuple[float, int]], sound: dict[str, Path], worker: isolate.Worker
+    kind: str, changes: list[tuple[float, int]], sound: dict[str, Path], worker: Worker
 ) -> None:
     data = bytearray(sound[kind].read_bytes())
     for where, value in changes:

@@ -18,7 +18,7 @@ from roadworthy.build.workspace import Progress
 from roadworthy.bundle import golden, store
 from roadworthy.core import cpu_mask, registry
 from roadworthy.core.errors import BundleError, DataError, NoCandidate, OutOfSpace, UsageError
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 from support import hosts
 
 

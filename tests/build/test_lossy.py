@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roadworthy.build import deploy, lower
+from roadworthy.build import deploy, lower, races
 from roadworthy.build.job import Job
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.core.host import this_host
@@ -29,8 +29,10 @@ def rounded(graph: Graph, bits: int, out: Path) -> Graph:
 
 def deployed(linear: Path, bits: int, monkeypatch: pytest.MonkeyPatch) -> Certificate:
     """A deployment whose graphs are the original and the same with rounded weights."""
-    monkeypatch.setattr(deploy, "RACE_SECONDS", 1.0)
-    monkeypatch.setattr(deploy, "capture_all", lambda graph, samples, shop: ((rounded(graph, bits, linear / "rounded.npz"), graph), ()))
+    monkeypatch.setattr(races, "RACE_SECONDS", 1.0)
+    monkeypatch.setattr(
+        deploy, "capture_all", lambda graph, samples, workspace: ((rounded(graph, bits, linear / "rounded.npz"), graph), ())
+    )
     job = Job(linear / "model.npz", linear / "bundle", data=str(linear / "data.npz"), seconds=120, max_drop=0.05)
     return deploy.deploy(job).certificate
 

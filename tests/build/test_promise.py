@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from roadworthy.build.deploy import promised
+from roadworthy.build.graphs import promised
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import Signature, TensorSpec
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from roadworthy.build import lower, verify
-from roadworthy.build.search import Outcome, Trial, _in_turn, search
-from roadworthy.build.workspace import workshop
+from roadworthy.build.search import SearchResult, Trial, _in_turn, search
+from roadworthy.build.workspace import open_workspace
 from roadworthy.core.samples import write
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Signature, TensorSpec
@@ -18,15 +18,15 @@ from roadworthy.core.types import BATCH, Signature, TensorSpec
 SIGNATURE = Signature((TensorSpec("input", "float32", (BATCH, 12)),), (TensorSpec("output", "float32", (BATCH, 4)),))
 
 
-def searched(linear: Path, *plans: Plan) -> Outcome:
+def searched(linear: Path, *plans: Plan) -> SearchResult:
     """What becomes of ``plans`` for the linear map."""
     first = Graph("npz", linear / "model.npz", SIGNATURE, "as it is")
     with np.load(linear / "data.npz") as data:
         samples = write(linear / "samples", {"input": data["x"]}, data["y"])
-    with workshop(seconds=60, step_seconds=30, memory_mb=0, notify=lambda progress: None) as shop:
-        reference = shop.step(verify.establish, verify.ReferenceRequest(first, samples, 1, shop.folder("reference")), "reference")
+    with open_workspace(seconds=60, step_seconds=30, memory_mb=0, notify=lambda progress: None) as workspace:
+        reference = workspace.step(verify.establish, verify.ReferenceRequest(first, samples, 1, workspace.folder("reference")), "reference")
         trial = Trial(None, samples, reference, SIGNATURE, "top1", 0.01, 0.0)
-        return search([(plan, first) for plan in plans], (first, replace(first, format="second")), trial, shop)
+        return search([(plan, first) for plan in plans], (first, replace(first, format="second")), trial, workspace)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ import pytest
 from roadworthy.build import deploy, sources
 from roadworthy.build.certificate import Data, noticed
 from roadworthy.build.job import Job
+from roadworthy.build.original import contract_of, identify, load_original
+from roadworthy.build.reference import reference_of
 from roadworthy.build.search import Trial
-from roadworthy.build.workspace import workshop
+from roadworthy.build.workspace import open_workspace
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Verified
@@ -29,10 +31,10 @@ def job(linear: Path) -> Job:
 @contextmanager
 def walked(job: Job) -> Iterator[tuple[Data, Trial, Verified, tuple[Note, ...]]]:
     """A deployment up to the original's own answers, and what was noticed so far."""
-    with workshop(seconds=job.seconds, step_seconds=60, memory_mb=0, notify=lambda progress: None) as shop:
-        source = deploy.identified(job, shop)
-        loaded, data = deploy.load_original(source, job, deploy.contract_of(job, source), shop)
-        trial, original = deploy.reference_of(loaded.graph, loaded.signature, data, job, shop)
+    with open_workspace(seconds=job.seconds, step_seconds=60, memory_mb=0, notify=lambda progress: None) as workspace:
+        source = identify(job, workspace)
+        loaded, data = load_original(source, job, contract_of(job, source), workspace)
+        trial, original = reference_of(loaded.graph, loaded.signature, data, job, workspace)
         yield data, trial, original, noticed(loaded, data, (loaded.graph,), trial)
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from roadworthy.build import compare, deploy, sources
+from roadworthy.build import compare, deploy, original, sources
 from roadworthy.build.job import Job
 from roadworthy.build.sources import Loaded
-from roadworthy.build.workspace import Progress
+from roadworthy.build.workspace import Progress, workspace_for
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError, SourceError
 from roadworthy.core.isolation import landlock
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 
 TRAINS = """
 from pathlib import Path
@@ -76,9 +76,9 @@ def digest(path: Path) -> str:
 
 def loaded(job: Job, notify: Callable[[Progress], None] = lambda progress: None) -> tuple[Loaded, tuple[str, ...]]:
     """The original of ``job``, and what was noticed about the user's code."""
-    with deploy.opened((job,), notify) as shop:
-        found, _ = deploy.load_original(deploy.identified(job, shop), job, Contract(), shop)
-        return found, shop.notes.notes
+    with workspace_for((job,), notify) as workspace:
+        found, _ = original.load_original(original.identify(job, workspace), job, Contract(), workspace)
+        return found, workspace.user_code.notes
 
 
 def test_a_training_script_as_architecture_trains_on_nothing_of_the_users(

@@ -15,7 +15,7 @@ from conformance.models import MODELS, Captured, capture
 from roadworthy.build import lower
 from roadworthy.core import registry, samples
 from roadworthy.core.host import this_host
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Graph, Plan
 from roadworthy.runtimes import CheckedSession, open_session

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from conformance import of_tensorflow
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import BATCH, Array, Arrays, Signature, TensorSpec
 from roadworthy.frameworks.torch import module as torch_module

@@ -173,5 +173,5 @@ def _keras(directory: Path) -> None:
     model.get_layer("conv").set_weights([KERNEL, BIAS])
     model.get_layer("scores").set_weights([HEAD])
     directory.mkdir()
-    call = keras_model.Call("graph", ("image",), outputs=("scores",))
+    call = keras_model.KerasCall("graph", ("image",), outputs=("scores",))
     keras_model.save(directory, keras_model.Original("keras", "model.keras", call), {}, model.save)

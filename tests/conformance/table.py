@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from conformance import shapes  # noqa: E402
 from conformance.walk import Row, WalkRequest, walk  # noqa: E402
 from roadworthy.core.isolation import isolate  # noqa: E402
-from roadworthy.core.isolation.isolate import Limits  # noqa: E402
+from roadworthy.core.isolation.worker import Limits  # noqa: E402
 
 PAGE = ROOT / "docs" / "shape-operations.md"
 QUICK = {

@@ -11,7 +11,7 @@ import pytest
 from conformance import shapes, table
 from conformance.walk import Row, WalkRequest, walk
 from roadworthy.core.isolation import isolate
-from roadworthy.core.isolation.isolate import Limits
+from roadworthy.core.isolation.worker import Limits
 
 NAMES = tuple(case.name for case in shapes.CASES)
 Rows = Callable[[str], dict[str, Row]]

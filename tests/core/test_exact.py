@@ -123,7 +123,7 @@ def test_python_s_own_numbers_that_fit() -> None:
 
 
 def test_what_is_no_array_is_said() -> None:
-    with pytest.raises(InvalidRequest, match="'x' is no array"):
+    with pytest.raises(InvalidRequest, match="'x' is not an array"):
         as_array("x", [[1, 2], [3]])
     masked = np.ma.MaskedArray([1.0, -999.0], [False, True])
     with pytest.raises(InvalidRequest, match="masked values"):

@@ -11,7 +11,7 @@ import pytest
 
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, UsageError
-from roadworthy.core.registry import RUNTIMES, Facts
+from roadworthy.core.registry import RUNTIMES, RuntimeFacts
 from support.models.linear import planted_here
 
 __all__ = ["planted_here"]
@@ -32,7 +32,7 @@ print([name for name in ("torch", "tensorflow", "onnxruntime", "openvino", "ai_e
 @pytest.mark.parametrize("name", registry.names(RUNTIMES))
 def test_the_facts_are_the_modules_own(name: str) -> None:
     module = registry.runtime(name)
-    assert registry.facts(name) == Facts(module.RUNS, module.PACKAGES, module.FRAMEWORK, module.NATIVE)
+    assert registry.facts(name) == RuntimeFacts(module.RUNS, module.PACKAGES, module.FRAMEWORK, module.NATIVE)
 
 
 def test_reading_them_imports_no_backend() -> None:
@@ -41,7 +41,7 @@ def test_reading_them_imports_no_backend() -> None:
 
 
 def test_a_runtime_of_a_third_party_is_read_too(planted_here: None) -> None:
-    assert registry.facts("planted-framework") == Facts((), (), framework=True, native=True)
+    assert registry.facts("planted-framework") == RuntimeFacts((), (), framework=True, native=True)
 
 
 def test_a_missing_package_and_an_unknown_name_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_a_module_that_computes_its_facts_is_imported_and_a_broken_one_stands_in
     monkeypatch.setattr(registry, "names", lambda room: ("broken", "computing"))
     monkeypatch.setattr(registry, "entry_points", lambda group, name: [points[name]])
     registry.facts.cache_clear()
-    assert registry.facts("computing") == Facts(("odd",), (), framework=False, native=False)
+    assert registry.facts("computing") == RuntimeFacts(("odd",), (), framework=False, native=False)
     assert registry.runtime_for("odd") == "computing"
     with pytest.raises(BackendMissing, match="broken cannot be used"):
         registry.facts("broken")

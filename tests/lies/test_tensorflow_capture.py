@@ -10,7 +10,7 @@ import pytest
 
 from roadworthy.build import capture
 from roadworthy.build.capture import Captured
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 from support.models.tensorflow_captures import Order, Original, Trial, bare_from_function, bare_tf2onnx, each_route, make
 
 
@@ -38,7 +38,7 @@ def test_tf2onnx_writes_operators_that_onnx_does_not_have(made: Callable[[str], 
 
     outcome = captured(gamma, tensorflow, tmp_path / "onnx")
     assert outcome.graph is None
-    says = "ONNX has no counterpart of Lgamma, and the converter wrote that into the file all the same"
+    says = "ONNX has no counterpart of Lgamma, and the converter wrote it into the file anyway"
     assert [route.outcome for route in outcome.routes] == [says]
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from roadworthy.build import deploy
+from roadworthy.build import original, reference
 from roadworthy.build.certificate import nothing_left
 from roadworthy.build.job import Job
 from roadworthy.build.search import search
 from roadworthy.build.sources import parse_inputs
-from roadworthy.build.workspace import workshop
+from roadworthy.build.workspace import open_workspace
 from roadworthy.core.stages import Plan, Rejected, Verified
 from support.files import onnx_files
 
@@ -35,11 +35,11 @@ def hashing(path: Path) -> Path:
 
 def tried(job: Job, runtime: str) -> Verified | Rejected:
     """What becomes of one runtime's float32 plan."""
-    with workshop(seconds=job.seconds, step_seconds=120, memory_mb=0, notify=lambda progress: None) as shop:
-        source = deploy.identified(job, shop)
-        loaded, data = deploy.load_original(source, job, deploy.contract_of(job, source), shop)
-        trial, _ = deploy.reference_of(loaded.graph, loaded.signature, data, job, shop)
-        outcome = search([(Plan(runtime), loaded.graph)], (loaded.graph,), trial, shop)
+    with open_workspace(seconds=job.seconds, step_seconds=120, memory_mb=0, notify=lambda progress: None) as workspace:
+        source = original.identify(job, workspace)
+        loaded, data = original.load_original(source, job, original.contract_of(job, source), workspace)
+        trial, _ = reference.reference_of(loaded.graph, loaded.signature, data, job, workspace)
+        outcome = search([(Plan(runtime), loaded.graph)], (loaded.graph,), trial, workspace)
         (result,) = (*outcome.verified, *outcome.rejected)
         if isinstance(result, Rejected):
             assert "outside int32" in result.reason or "not the same function" in result.reason

@@ -15,7 +15,7 @@ from roadworthy.core import samples
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import this_host
 from roadworthy.core.isolation import isolate
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Signature, TensorSpec
 from roadworthy.runtimes import litert, open_session

@@ -15,7 +15,7 @@ from roadworthy.build.lower import tensorflow as lowering
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.host import this_host
 from roadworthy.core.isolation import isolate
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Array, Signature
 from support.models import tensorflow_backends as side

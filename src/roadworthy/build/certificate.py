@@ -76,17 +76,23 @@ class Findings:
     exports: tuple[Export, ...] = ()
 
 
-def exports_of(races: Mapping[str, benchmark.Race]) -> tuple[Export, ...]:
-    """What goes into the bundle for each other target, from the race of each; the original, which ran first in every one, is left out."""
+def exports_of(races: Mapping[str, benchmark.Race], choices: Mapping[str, Choice]) -> tuple[Export, ...]:
+    """What was found for each other target, without the original, which ran first in every race. Only the chosen one is packed."""
     return tuple(
-        Export(
-            target,
-            f"exports/{target}/{one.verified.candidate.plan.artefact}",
-            ON_TARGET if registry.facts(one.verified.candidate.plan.runtime).on_target else NOT_ON_TARGET,
-            one,
-        )
+        _export(target, one, choices[target].reasons if one.verified.candidate.plan.name == choices[target].winner else ())
         for target, race in races.items()
         for one in race.measured[1:]
+    )
+
+
+def _export(target: str, one: Measured, reasons: tuple[str, ...]) -> Export:
+    plan = one.verified.candidate.plan
+    return Export(
+        target,
+        f"exports/{target}/{plan.artefact}" if reasons else "",
+        ON_TARGET if registry.facts(plan.runtime).on_target else NOT_ON_TARGET,
+        one,
+        reasons,
     )
 
 

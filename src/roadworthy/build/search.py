@@ -1,4 +1,4 @@
-"""Carry out every plan and prove it: several at a time, each in processes of its own, none able to hurt another."""
+"""Every plan carried out and verified: several at a time, each in its own processes, so that no failure reaches another plan."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 
 from roadworthy.build import lower, verify
-from roadworthy.build.workspace import Progress, Workshop
+from roadworthy.build.workspace import Progress, Workspace
+from roadworthy.core import registry
 from roadworthy.core.contract import Activation, Answer
 from roadworthy.core.errors import OutOfSpace, RoadworthyError
 from roadworthy.core.isolation import isolate
@@ -20,9 +21,11 @@ from roadworthy.core.types import Signature
 
 @dataclass(frozen=True)
 class Trial:
-    """What every candidate is tried on. ``signature`` is what the deployment promises;
-    ``reserve`` is the part of the time budget kept for the race, in seconds. ``answer`` says how the first output is read, and
-    ``binary`` that it is one number a sample which tells two classes apart, and how (see ``verify.metrics.find``).
+    """What every candidate is verified with: samples, the original's answers, the metric and its budget (a share of the metric).
+
+    ``signature`` is what the deployment promises. ``reserve`` is the part of the time budget that is kept for the race, in seconds.
+    ``answer`` says how the first output is read, and ``binary`` that it is one number a sample for two classes, and how that number
+    is read (see ``verify.metrics.find``).
     """
 
     calibration: SampleSet | None
@@ -37,46 +40,52 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Every plan ends in one of the two, in the order the plans came."""
+class SearchResult:
+    """Every plan is in one of the two, in the order in which the plans were given."""
 
     verified: tuple[Verified, ...]
     rejected: tuple[Rejected, ...]
 
 
-def search(planned: Sequence[tuple[Plan, Graph]], graphs: tuple[Graph, ...], trial: Trial, shop: Workshop) -> Outcome:
+def search(planned: Sequence[tuple[Plan, Graph]], graphs: tuple[Graph, ...], trial: Trial, workspace: Workspace) -> SearchResult:
     """Lower each artefact once and verify every plan that loads it; where its graph fails, from the next of ``graphs`` that will do.
 
-    Nothing here is timed, so several run side by side. An interrupt stops them all; a full disk ends the search
-    (OutOfSpace), any other failure costs the plans of one artefact.
+    Nothing here is timed, so several run at once. An interrupt stops all of them; a full disk ends the search (OutOfSpace). Any other
+    failure rejects only the plans of one artefact.
     """
     artefacts: dict[str, list[tuple[Plan, Graph]]] = {}
     for plan, graph in planned:
         artefacts.setdefault(plan.artefact, []).append((plan, graph))
     results: dict[str, Verified | Rejected] = {}
     stopping = threading.Event()
-    shop.notify(Progress("candidates", 0, len(planned)))
-    with ThreadPoolExecutor(max_workers=shop.host.cores) as pool:
+    workspace.notify(Progress("candidates", 0, len(planned)))
+    with ThreadPoolExecutor(max_workers=workspace.host.cores) as pool:
         try:
-            pending = [pool.submit(_try_artefact, plans, graphs, trial, shop, stopping) for plans in _in_turn(list(artefacts.values()))]
+            turns = _in_turn(list(artefacts.values()))
+            pending = [pool.submit(_try_artefact, plans, graphs, trial, workspace, stopping) for plans in turns]
             for finished in as_completed(pending):
                 for result in finished.result():
                     results[_plan(result).name] = result
-                    shop.notify(Progress("candidates", len(results), len(planned), _line(result)))
+                    workspace.notify(Progress("candidates", len(results), len(planned), _line(result)))
         except BaseException:
             stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             isolate.stop_all()
             raise
     ordered = [results[plan.name] for plan, _ in planned]
-    return Outcome(
+    return SearchResult(
         tuple(result for result in ordered if isinstance(result, Verified)),
         tuple(result for result in ordered if isinstance(result, Rejected)),
     )
 
 
+def baseline_of(original: Graph, workspace: Workspace) -> Plan:
+    """How the original runs as it is, on every core."""
+    return Plan(registry.runtime_for(original.format), original.precision, threads=workspace.host.cores)
+
+
 def _in_turn(artefacts: list[list[tuple[Plan, Graph]]]) -> list[list[tuple[Plan, Graph]]]:
-    """The simplest artefact of every runtime first, then each one's second: a short time budget leaves no runtime unheard."""
+    """The simplest artefact of every runtime first, then the second of each: a short time budget leaves out no runtime."""
     seen: Counter[str] = Counter()
     turns = []
     for planned in artefacts:
@@ -87,16 +96,16 @@ def _in_turn(artefacts: list[list[tuple[Plan, Graph]]]) -> list[list[tuple[Plan,
 
 
 def _try_artefact(
-    planned: list[tuple[Plan, Graph]], graphs: tuple[Graph, ...], trial: Trial, shop: Workshop, stopping: threading.Event
+    planned: list[tuple[Plan, Graph]], graphs: tuple[Graph, ...], trial: Trial, workspace: Workspace, stopping: threading.Event
 ) -> list[Verified | Rejected]:
-    """Every plan of one artefact: those that fail from one graph are tried from the next, and say so when that fails too."""
+    """Every plan of one artefact. Those that fail from one graph are tried from the next; the reason names both where that fails too."""
     plan, graph = planned[0]
-    results = _try_graph([plan for plan, _ in planned], graph, trial, shop, stopping)
+    results = _try_graph([plan for plan, _ in planned], graph, trial, workspace, stopping)
     for other in lower.others(plan, graph, graphs):
         failed = [result for result in results if isinstance(result, Rejected)]
-        if not failed or stopping.is_set() or shop.seconds_left < trial.reserve:
+        if not failed or stopping.is_set() or workspace.seconds_left < trial.reserve:
             break
-        again = {_plan(result).name: result for result in _try_graph([result.plan for result in failed], other, trial, shop, stopping)}
+        again = {_plan(result).name: result for result in _try_graph([result.plan for result in failed], other, trial, workspace, stopping)}
         results = [_second(result, again, other) if isinstance(result, Rejected) else result for result in results]
     return results
 
@@ -108,24 +117,25 @@ def _second(first: Rejected, again: dict[str, Verified | Rejected], graph: Graph
     return replace(first, reason=f"{first.reason}; and made from the {graph.format} graph: {result.reason}")
 
 
-def _try_graph(plans: list[Plan], graph: Graph, trial: Trial, shop: Workshop, stopping: threading.Event) -> list[Verified | Rejected]:
+def _try_graph(plans: list[Plan], graph: Graph, trial: Trial, workspace: Workspace, stopping: threading.Event) -> list[Verified | Rejected]:
     plan = plans[0]
-    if stopping.is_set() or shop.seconds_left < trial.reserve:
+    if stopping.is_set() or workspace.seconds_left < trial.reserve:
         return [Rejected(plan, "lower", "the time budget was spent before its turn") for plan in plans]
-    out = shop.folder(f"candidates/{graph.format}/{plan.artefact}")
+    out = workspace.folder(f"candidates/{graph.format}/{plan.artefact}")
     try:
-        candidate = shop.step(lower.lower, lower.LowerRequest(graph, plan, trial.calibration, out), f"lower-{graph.format}-{plan.artefact}")
+        request = lower.LowerRequest(graph, plan, trial.calibration, out)
+        candidate = workspace.step(lower.lower, request, f"lower-{graph.format}-{plan.artefact}")
     except OutOfSpace:
         raise
     except RoadworthyError as problem:
         return [Rejected(plan, "lower", problem.message, problem.detail) for plan in plans]
-    return [_verify(replace(candidate, plan=plan, signature=trial.signature), trial, shop) for plan in plans]
+    return [_verify(replace(candidate, plan=plan, signature=trial.signature), trial, workspace) for plan in plans]
 
 
-def _verify(candidate: Candidate, trial: Trial, shop: Workshop) -> Verified | Rejected:
+def _verify(candidate: Candidate, trial: Trial, workspace: Workspace) -> Verified | Rejected:
     request = verify.VerifyRequest(candidate, trial.samples, trial.reference, trial.metric, trial.budget, binary=trial.binary)
     try:
-        outcome = shop.step(verify.verify, request, f"verify-{candidate.plan.name}")
+        outcome = workspace.step(verify.verify, request, f"verify-{candidate.plan.name}")
     except OutOfSpace:
         raise
     except RoadworthyError as problem:

@@ -9,7 +9,7 @@ from roadworthy.build.certificate import Data
 from roadworthy.build.data import dataset
 from roadworthy.build.job import Job
 from roadworthy.build.lower import PRECISIONS
-from roadworthy.build.workspace import Workshop
+from roadworthy.build.workspace import Workspace
 from roadworthy.core.contract import Contract, ImageInput
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Note
@@ -42,7 +42,7 @@ def refuse_unproven(job: Job, source: Source, data: Data | None = None, own: Pre
         raise UsageError(f"--precisions {','.join(asked)}: {unproven}; give some, or ask for --precisions {own}")
 
 
-def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, shop: Workshop) -> SampleSet | None:
+def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, workspace: Workspace) -> SampleSet | None:
     """Random pictures through the preprocessing of ``contract``: they have the range of real ones.
 
     None where it takes no images, or where neither it nor the one input in ``specs`` states their size.
@@ -57,7 +57,7 @@ def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, shop: 
     pixels = generator.integers(0, 256, (count, *size, channels), np.uint8)
     pixels[1::2] = (256 * sources.made_pictures(pixels[1::2].shape, generator)).astype(np.uint8)
     names = tuple(spec.name for spec in specs)
-    return dataset.gather(pixels, names, contract, shop.folder("data/pictures")).samples
+    return dataset.gather(pixels, names, contract, workspace.folder("data/pictures")).samples
 
 
 def _size(image: ImageInput, specs: tuple[TensorSpec, ...]) -> tuple[int, int] | None:
@@ -92,12 +92,12 @@ def check_ranges(samples: SampleSet, ranges: tuple[Range, ...]) -> None:
                 )
 
 
-def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: sources.Loaded, calibrate: int, shop: Workshop) -> Data:
+def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: sources.Loaded, calibrate: int, workspace: Workspace) -> Data:
     """``samples`` split into those to evaluate and those to calibrate; ``gathered`` is the data set they come from, if they are real."""
     if gathered is None:
         notes = (MADE_UP, *sources.made_notes(loaded.signature.inputs, loaded.fills)) if _made(samples, loaded) else (MADE_UP,)
         return Data(GENERATED, samples, None, (), notes, NO_DATA)
-    evaluation, calibration = dataset.split(samples, calibrate, shop.folder("data/split"))
+    evaluation, calibration = dataset.split(samples, calibrate, workspace.folder("data/split"))
     if samples.count > 1 and _all_equal(samples):
         said = f"all {samples.count:,} samples of the data are the same: every figure is of one sample"
         unproven = "they need samples that differ to be proven on"

@@ -1,4 +1,4 @@
-"""Where one deployment works: its scratch directory, its host, its limits, and whom to tell how far it is."""
+"""Where one deployment works: its scratch directory, its host, its limits, and the function that is told of its progress."""
 
 from __future__ import annotations
 
@@ -6,31 +6,35 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from roadworthy.build.job import Job
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolation import confinement, isolate, scratch
 from roadworthy.core.isolation.confinement import Confinement
-from roadworthy.core.isolation.isolate import Limits
 from roadworthy.core.isolation.usercode import Heard
+from roadworthy.core.isolation.worker import Limits
 
 A = TypeVar("A")
 R = TypeVar("R")
 
+STEP_SECONDS = 600.0
+"""The longest that one step may take."""
 MEMORY_SHARE = 0.8
+"""The share of this host's memory that one step may take."""
 PRINTED = 40
 """Lines of what the user's code prints that are shown; each is shown once."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The stage a deployment is in, how much of it is done, and a line about what was last seen.
+    """The stage a deployment is in, how much of it is done, and a line about the last event.
 
-    ``said`` is a line that the user is to read in any case: what their own code prints, or what is wrong with it.
+    ``said`` is a line that is shown to the user in any case: what their own code prints, or what is wrong with it.
     """
 
     stage: str
@@ -43,8 +47,8 @@ class Progress:
 Notify = Callable[[Progress], None]
 
 
-class Listener:
-    """What the user's code was heard to say in one deployment: ``notes`` for the certificate, and no more lines than can be read."""
+class UserCodeOutput:
+    """What the user's code prints in one deployment, of which a limited number of lines is shown, and ``notes`` for the certificate."""
 
     def __init__(self) -> None:
         self._said: set[str] = set()
@@ -58,7 +62,7 @@ class Listener:
         return tuple(self._notes)
 
     def hear(self, step: str, notify: Notify, heard: Heard) -> None:
-        """Pass on what a step's process says: each line once, however many steps run the same code."""
+        """Pass on what a step's process reports: each line once, however many steps run the same code."""
         with self._lock:
             if heard.text in self._said:
                 return
@@ -74,10 +78,10 @@ class Listener:
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """One deployment's scratch directory and limits; ``deadline`` is in the monotonic clock's seconds.
+class Workspace:
+    """The scratch directory and limits of one deployment; ``deadline`` is in the monotonic clock's seconds.
 
-    Every step is confined as ``confinement`` says; ``notes`` gathers the sentences about the user's code.
+    Every step is confined as ``confinement`` says; ``user_code`` gathers what the user's code prints and the notes about it.
     """
 
     path: Path
@@ -86,17 +90,16 @@ class Workshop:
     deadline: float
     notify: Notify
     confinement: Confinement
-    notes: Listener
+    user_code: UserCodeOutput
 
     def step(self, function: Callable[[A], R], argument: A, name: str) -> R:
         """``function(argument)`` in a fresh process; its output goes to a log named after the step."""
         log = self.folder(f"logs/{name}.log")
-        return isolate.call(
-            function, argument, limits=self.limits, log=log, confinement=self.confinement, hear=partial(self.notes.hear, name, self.notify)
-        )
+        hear = partial(self.user_code.hear, name, self.notify)
+        return isolate.call(function, argument, limits=self.limits, log=log, confinement=self.confinement, hear=hear)
 
     def result(self, future: Future[R]) -> R:
-        """What a step in another thread gave; an interrupt meanwhile stops every step, so that no thread waits on."""
+        """The result of a step in another thread; an interrupt meanwhile stops every step, so that no thread keeps waiting."""
         try:
             return future.result()
         except BaseException:
@@ -116,12 +119,12 @@ class Workshop:
 
 
 @contextmanager
-def workshop(
+def open_workspace(
     *, seconds: float, step_seconds: float, memory_mb: int, notify: Notify, code: Sequence[Path] = (), reads: Sequence[Path] = ()
-) -> Iterator[Workshop]:
-    """A workshop that is cleared however the block ends, with every process it started.
+) -> Iterator[Workspace]:
+    """A workspace that is removed however the block ends, with every process that it started.
 
-    ``code`` are the folders that code of the user's comes from, ``reads`` the files of the user's that are read: no step may write there.
+    ``code`` are the folders that the user's code comes from, ``reads`` the user's files that are read: no step may write to either.
     """
     host = this_host()
     limits = Limits(step_seconds, memory_mb or int(host.memory_mb * MEMORY_SHARE))
@@ -129,18 +132,27 @@ def workshop(
     with scratch.Directory() as made, _compiler_cache() as cache:
         try:
             confined = confinement.prepare(made.path, code, reads, more=(cache,))
-            yield Workshop(made.path, host, limits, time.monotonic() + seconds, notify, confined, Listener())
+            yield Workspace(made.path, host, limits, time.monotonic() + seconds, notify, confined, UserCodeOutput())
         finally:
             isolate.stop_all()
 
 
 @contextmanager
 def _compiler_cache() -> Iterator[Path]:
-    """The compilers' cache, which is there while steps run, and stays if anything is in it."""
-    cache = isolate.compiler_cache()
+    """The compilers' cache directory, which exists while steps run, and stays if anything is in it."""
+    cache = scratch.compiler_cache()
     cache.mkdir(parents=True, exist_ok=True)
     try:
         yield cache
     finally:
         with suppress(OSError):
             cache.rmdir()
+
+
+def workspace_for(jobs: Sequence[Job], notify: Notify) -> AbstractContextManager[Workspace]:
+    """A workspace for ``jobs``, with the limits of the first; no step of it may write where one of them reads."""
+    first = jobs[0]
+    code = tuple(folder for job in jobs for folder in job.code_folders)
+    reads = tuple(path for job in jobs for path in (job.source, *job.code_files, *job.data_files))
+    seconds, memory = first.seconds, first.memory_mb
+    return open_workspace(seconds=seconds, step_seconds=STEP_SECONDS, memory_mb=memory, notify=notify, code=code, reads=reads)

@@ -101,8 +101,9 @@ NOT_ON_TARGET: Final = "not verified on the target"
 
 @dataclass(frozen=True)
 class Export:
-    """A candidate for another ``target`` than the server: packed in the bundle's folder ``path``, and never served.
+    """A candidate for another ``target`` than the server, which is never served.
 
+    One candidate of each target is chosen: it is packed in the bundle's folder ``path`` for ``reasons``. Both are empty for the others.
     ``measured`` is what was found on the build host. ``verification`` says whether its runtime ran on the target itself meanwhile.
     """
 
@@ -110,6 +111,7 @@ class Export:
     path: str
     verification: Literal["verified on the target", "not verified on the target"]
     measured: Measured
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,7 +87,8 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
         output.print(f"[red]rejected[/] {escape(names)} [dim]({group[0].stage})[/]: {escape(group[0].reason)}")
     for export in certificate.exports:
         plan = export.measured.verified.candidate.plan
-        output.print(f"exported for {escape(export.target)} ({export.verification}): {escape(plan.name)} in {escape(export.path)}")
+        where = f"in {export.path}" if export.path else "not packed"
+        output.print(f"for the target {escape(export.target)} ({export.verification}): {escape(plan.name)}, {escape(where)}")
     for reason in certificate.unavailable:
         output.print(f"[dim]not tried: {escape(reason)}[/]")
     output.print()

@@ -9,7 +9,7 @@ from roadworthy.core import registry
 from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolation import isolate
-from roadworthy.core.isolation.isolate import Limits
+from roadworthy.core.isolation.worker import Limits
 from roadworthy.serving.settings import MOST_WORKERS
 
 

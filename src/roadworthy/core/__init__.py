@@ -1,1 +1,1 @@
-"""The nouns every room shares; nothing here knows a framework, a runtime or a transport."""
+"""The types that every package shares; nothing here depends on a framework, a runtime or a transport."""

@@ -40,7 +40,7 @@ def from_json(wanted: type[T], data: bytes, *, error: type[RoadworthyError] = Ro
 
 
 def from_toml(wanted: type[T], text: str, *, error: type[RoadworthyError] = RoadworthyError, what: str = "TOML") -> T:
-    """The same for TOML text that a person wrote: a key that means nothing is an error too, not a silent typo."""
+    """The same for TOML text that a user wrote: an unknown key is an error too."""
     try:
         raw = tomllib.loads(text)
         value = msgspec.convert(raw, type=wanted, dec_hook=_decode)

@@ -41,10 +41,10 @@ class ImageInput:
 
 @dataclass(frozen=True)
 class Answer:
-    """How the first output becomes an answer a person reads.
+    """How the first output becomes an answer for a user.
 
     ``applied`` says that the outputs are probabilities already, ``none`` that they are scores of no unit. ``auto`` is settled
-    when the bundle is packed: ``applied`` where the original's own answers all lie in 0..1, else ``softmax``.
+    when the bundle is packed: ``applied`` where all answers of the original are in 0..1, else ``softmax``.
 
     An output of one number a sample tells two classes apart where there are exactly two ``labels``: ``applied`` says that it is the
     probability of the second (above 0.5 the second is the answer), ``sigmoid`` that it is its logit (above 0). For such an output

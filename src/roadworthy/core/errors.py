@@ -12,14 +12,14 @@
     │   └── CaptureFailed                   no route gave a usable graph
     ├── DataError                  exit 4   samples, labels, preprocessing
     ├── NoCandidate                exit 5   nothing passed within the budget
-    ├── BundleError                exit 6   a bundle that is damaged or that lies
+    ├── BundleError                exit 6   a bundle that is damaged or does not hold what its manifest says
     ├── EnvironmentFault           exit 7   this machine
     │   ├── BackendMissing                  an extra is not installed
     │   └── OutOfSpace                      the disk is full
     ├── StepFailed                 exit 8   a child process crashed, hung, ran out of memory or raised
     └── RequestError               (HTTP)   a request that is answered with a refusal
         ├── InvalidRequest
-        ├── Unauthenticated                 no token, or one that nobody knows
+        ├── Unauthenticated                 no token, or an unknown one
         ├── Forbidden                       a token without this right
         ├── UnknownModel
         ├── Conflict                        the server's state does not allow it: there already, still in use
@@ -42,7 +42,7 @@ class RoadworthyError(Exception):
         super().__init__(message)
         self.message = message
         self.detail = detail
-        """What a developer would want beside the message: a traceback, the tail of a log."""
+        """More than the message for a developer: a traceback, the tail of a log."""
 
 
 class UsageError(RoadworthyError):
@@ -58,19 +58,19 @@ class SourceError(RoadworthyError):
 
 
 class SourceUnreadable(SourceError):
-    """The file is missing, empty, truncated or no model that is known here."""
+    """The file is missing, empty, truncated or not a model of a known format."""
 
 
 class SourceRefused(SourceError):
-    """Reading the file could run code from it, and nobody said that this is meant."""
+    """Reading the file could run code from it, and the user did not allow that."""
 
 
 class ArchitectureMismatch(SourceError):
-    """The weights and the architecture are not of one model."""
+    """The weights do not fit the architecture."""
 
 
 class NotInference(SourceError):
-    """The model drops, normalises by the batch, or lets one sample see another."""
+    """The model applies dropout, normalises by the batch, or one sample changes another's answer."""
 
 
 class CaptureFailed(SourceError):
@@ -96,7 +96,7 @@ class BundleError(RoadworthyError):
 
 
 class EnvironmentFault(RoadworthyError):
-    """This machine lacks something."""
+    """Something is missing on this machine."""
 
     exit_code = 7
 
@@ -144,7 +144,7 @@ class Forbidden(RequestError):
 
 
 class Conflict(RequestError):
-    """What is asked for does not go with what the server holds at the moment."""
+    """The request contradicts the server's present state."""
 
     status = 409
 

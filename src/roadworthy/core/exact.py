@@ -20,14 +20,14 @@ from roadworthy.core.types import Array
 
 
 def as_array(name: str, item: Any) -> Array:
-    """``item`` as an array of whatever dtype it has; InvalidRequest where it is none, or has masked values that an array would reveal."""
+    """``item`` as an array of its own dtype; InvalidRequest if it is not an array, or has masked values, which an array would reveal."""
     if isinstance(item, np.ma.MaskedArray) and np.ma.is_masked(item):
         raise InvalidRequest(f"input {name!r} has masked values, which no model takes; fill them first, for example with .filled(0)")
     try:
         return np.asarray(item)
     except (TypeError, ValueError, RuntimeError) as problem:
         # A tensor that keeps a gradient raises RuntimeError, one of a type that NumPy lacks TypeError.
-        raise InvalidRequest(f"input {name!r} is no array ({problem})") from None
+        raise InvalidRequest(f"input {name!r} is not an array ({problem})") from None
 
 
 def cast_exactly(name: str, array: Array, dtype: DTypeLike) -> Array:

@@ -43,7 +43,7 @@ def this_host() -> Host:
     model, flags = _cpuinfo()
     level, architecture = cpu_mask.mask(), platform.machine()
     if level and architecture != "x86_64":
-        raise UsageError(f"{cpu_mask.MASK} knows levels of x86-64 CPUs, and this machine is {architecture}: unset it")
+        raise UsageError(f"{cpu_mask.MASK} has levels of x86-64 CPUs only, and this machine is {architecture}: unset it")
     return Host(
         cpu=f"{model} ({cpu_mask.MASK}={level})" if level else model,
         architecture=architecture,

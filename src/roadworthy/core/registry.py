@@ -22,7 +22,7 @@ LOWERINGS = "roadworthy.build.lower"
 
 @cache
 def names(group: str) -> tuple[str, ...]:
-    """Every backend of ``group`` (a package's dotted name, which is also its entry-point group), sorted."""
+    """Every backend of ``group`` (a package's dotted name, which is also the group of its entry points), sorted."""
     package = importlib.import_module(group)
     own = {module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")}
     return tuple(sorted(own | {point.name for point in entry_points(group=group)}))
@@ -54,8 +54,8 @@ def lowering(name: str) -> Lowering:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a runtime says of itself; see ``interfaces.Runtime``."""
+class RuntimeFacts:
+    """The literals of a runtime's module; see ``interfaces.Runtime``."""
 
     runs: tuple[str, ...]
     packages: tuple[str, ...]
@@ -69,7 +69,7 @@ FACTS = ("RUNS", "PACKAGES", "FRAMEWORK", "NATIVE", "TARGET", "ON_TARGET")
 
 
 @cache
-def facts(name: str) -> Facts:
+def facts(name: str) -> RuntimeFacts:
     """What the runtime's module states as literals, read without importing it: a framework takes seconds and a gigabyte to import.
 
     A module that computes one of them is imported after all. Raises UsageError for an unknown name, BackendMissing for a module
@@ -92,7 +92,7 @@ def facts(name: str) -> Facts:
 
     target = stated("TARGET", SERVER)
     required = (stated("RUNS"), stated("PACKAGES"), stated("FRAMEWORK"), stated("NATIVE"))
-    return Facts(*required, target, stated("ON_TARGET", target == SERVER))
+    return RuntimeFacts(*required, target, stated("ON_TARGET", target == SERVER))
 
 
 def require(name: str) -> None:

@@ -30,7 +30,7 @@ def ends_of(name: str) -> str:
 class SampleSet:
     """A directory with an ``.npy`` for each input (``file_of``), samples first, and ``labels.npy`` (int64 [count]) if labelled.
 
-    Byte strings lie one behind the other as uint8, with a second file that says where each ends: nothing here is pickled.
+    Byte strings are stored one after the other as uint8, with a second file that says where each ends: nothing here is pickled.
     """
 
     path: Path

@@ -131,7 +131,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A plan that did not get through: where it stopped, and why in one line; ``detail`` is the log that shows more."""
+    """A plan that failed: the stage where it stopped, the reason in one line, and ``detail`` for a developer."""
 
     plan: Plan
     stage: Literal["lower", "verify", "measure"]

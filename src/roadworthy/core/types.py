@@ -22,13 +22,13 @@ BYTES = "object"
 
 @dataclass(frozen=True)
 class Quantization:
-    """What the whole numbers of a quantised tensor stand for: ``(q - zero_point) * scale``, one pair for the whole tensor."""
+    """The values that the whole numbers of a quantised tensor represent: ``(q - zero_point) * scale``, one pair for the whole tensor."""
 
     scale: float
     zero_point: int
 
     def values(self, numbers: Array) -> Array:
-        """What ``numbers`` stand for, float32."""
+        """The values of ``numbers``, float32."""
         real: Array = ((numbers.astype(np.float64) - self.zero_point) * self.scale).astype(np.float32)
         return real
 

@@ -1,1 +1,1 @@
-"""What several runtimes and several rooms of the build side share of one framework."""
+"""Code that several runtimes and several packages of the build side share for one framework."""

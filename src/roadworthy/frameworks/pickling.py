@@ -1,4 +1,4 @@
-"""Pickles of ours that need nobody's code: what lives in the user's own modules is written by value."""
+"""Pickles that need no module of the user's: classes and functions from such modules are written by value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Path to session, one file a runtime; ``open_session`` is the one door through which every room runs a candidate."""
+"""Path to session, one file a runtime; every package runs a candidate through ``open_session``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the machine code of a candidate asks of a CPU, written beside it, so that a lesser CPU refuses it in words and not by a crash."""
+"""The CPU features that a candidate's machine code needs, written beside it: a CPU without them gives an error and not a crash."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check(directory: Path, host: Host) -> None:
     try:
         data = (directory / NAME).read_bytes()
     except OSError as problem:
-        raise StepFailed(f"{directory.name} is no compiled candidate: it has no {NAME}") from problem
+        raise StepFailed(f"{directory.name} is not a compiled candidate: it has no {NAME}") from problem
     needs = codec.from_json(Needs, data, error=StepFailed, what=NAME)
     if missing := [feature for feature in needs.features if not host.has(feature)]:
         raise EnvironmentFault(

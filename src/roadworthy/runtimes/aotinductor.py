@@ -9,8 +9,9 @@ import torch
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.host import this_host
 from roadworthy.core.stages import Plan
+from roadworthy.core.text import first_line
 from roadworthy.core.types import Signature
-from roadworthy.frameworks.torch.session import TensorSession, check_plan, exact_float32, first_line
+from roadworthy.frameworks.torch.session import TensorSession, check_plan, exact_float32
 from roadworthy.runtimes import _cpu_features
 
 RUNS: tuple[str, ...] = ()
@@ -22,9 +23,9 @@ PRECISIONS = ("fp32", "bf16", "int8")
 
 
 def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
-    """The session of a candidate directory: a package that lies there unpacked, so that a start unpacks nothing.
+    """The session of a candidate directory: a package that is already unpacked, so that a start unpacks nothing.
 
-    Raises UsageError for a precision or flavour that is none of its own, EnvironmentFault where this CPU lacks what
+    Raises UsageError for a precision or flavour that it does not have, EnvironmentFault where this CPU lacks what
     the machine code uses, StepFailed where the library does not load.
     """
     check_plan(plan, PRECISIONS, ("",))

@@ -53,7 +53,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> LiteRtSession:
 def _refuse_what_cannot_answer(interpreter: Any, file: Path) -> None:
     operators = {operator["op_name"] for operator in interpreter._get_ops_details()}
     if kept := sorted(operators.intersection(STATEFUL)):
-        # Read before anything was written to them, they give whatever lies in memory, NaN as a rule, without an error.
+        # Before they are written, a read returns uninitialised memory, often NaN, without an error.
         raise StepFailed(f"{file} keeps its weights in variables ({', '.join(kept)}) that nothing fills; convert the frozen model instead")
     if flex := sorted(name for name in operators if name.startswith(FLEX)):
         raise StepFailed(f"{file} calls operators of TensorFlow ({', '.join(flex)}), which LiteRT lacks")
@@ -106,7 +106,7 @@ def _reason(problem: Exception) -> str:
 
 
 class LiteRtSession:
-    """One interpreter; its tensors are laid out anew whenever the shape of a feed changes, which costs about as much as a call."""
+    """One interpreter; it allocates its tensors again when the shape of a feed changes, which costs about as much as a call."""
 
     def __init__(self, interpreter: Any, inputs: Ports, outputs: Ports, signature: Signature) -> None:
         self._interpreter = interpreter

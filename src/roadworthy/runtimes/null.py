@@ -1,4 +1,4 @@
-"""A runtime that needs nothing: a linear map kept in an ``.npz``; every room is tested with it in milliseconds."""
+"""A runtime that needs nothing: a linear map kept in an ``.npz``; every package is tested with it in milliseconds."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Plan
+from roadworthy.core.text import first_line
 from roadworthy.core.types import Arrays, Signature, TensorSpec, difference
 
 # The Linux wheel opens a device id and an upload queue below $HOME as soon as it is imported, unless told before.
@@ -42,7 +43,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> OnnxRuntimeSession:
     try:
         session = ort.InferenceSession(file, _options(plan), providers=["CPUExecutionProvider"])
     except Exception as problem:
-        raise StepFailed(f"ONNX Runtime cannot load {file}: {_reason(problem)}", detail=str(problem)) from problem
+        raise StepFailed(f"ONNX Runtime cannot load {file}: {first_line(problem)}", detail=str(problem)) from problem
     wrong = difference(map(_spec, session.get_inputs()), signature.inputs, sizes=True)
     wrong = wrong or difference(map(_spec, session.get_outputs()), signature.outputs, sizes=False)
     if wrong:
@@ -67,10 +68,6 @@ def _spec(port: Any) -> TensorSpec:
     return TensorSpec(port.name, DTYPES.get(port.type, port.type), tuple(size if isinstance(size, int) else "?" for size in port.shape))
 
 
-def _reason(problem: Exception) -> str:
-    return str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
-
-
 class OnnxRuntimeSession:
     """Passes the arrays through; the runtime reads feeds in place and gives every answer memory of its own."""
 
@@ -82,7 +79,7 @@ class OnnxRuntimeSession:
         try:
             return dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
         except Exception as problem:
-            raise StepFailed(f"ONNX Runtime failed: {_reason(problem)}", detail=str(problem)) from problem
+            raise StepFailed(f"ONNX Runtime failed: {first_line(problem)}", detail=str(problem)) from problem
 
     def close(self) -> None:
         self._session = None

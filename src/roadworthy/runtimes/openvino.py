@@ -119,7 +119,7 @@ class OpenVinoSession:
         try:
             for index, name in self._inputs:
                 array = feeds[name]
-                # Memory that must not be written to cannot be shared; a request's body is such.
+                # OpenVINO cannot share memory that is read-only, as a request's body is.
                 request.set_input_tensor(index, openvino.Tensor(array, shared_memory=array.flags.writeable))
             request.infer(share_outputs=True)
             return {name: request.get_output_tensor(index).data.copy() for index, name in self._outputs}

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.stages import Plan
+from roadworthy.core.text import first_line
 from roadworthy.core.types import Signature
 from roadworthy.frameworks.torch import module as torch_module
-from roadworthy.frameworks.torch.session import COMPUTE, Call, TensorSession, check_plan, exact_float32, first_line
+from roadworthy.frameworks.torch.session import COMPUTE, Call, TensorSession, check_plan, exact_float32
 
 RUNS: tuple[str, ...] = ("module", "pt2")
 PACKAGES: tuple[str, ...] = ("torch", "cloudpickle", "numpy")

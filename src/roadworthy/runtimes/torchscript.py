@@ -11,8 +11,9 @@ import torch
 
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.stages import Plan
+from roadworthy.core.text import first_line
 from roadworthy.core.types import Signature, zeros
-from roadworthy.frameworks.torch.session import TensorSession, check_plan, exact_float32, first_line
+from roadworthy.frameworks.torch.session import TensorSession, check_plan, exact_float32
 
 RUNS: tuple[str, ...] = ("jit",)
 PACKAGES: tuple[str, ...] = ("torch", "numpy")
@@ -53,7 +54,7 @@ def _warm_up(session: TensorSession, signature: Signature) -> None:
         for _ in range(WARM_UP):
             session.run(feeds)
     except StepFailed:
-        # Zeros are no promise of a valid input; the first real one then pays.
+        # Zeros may not be a valid input; the first real call then pays for the warm-up.
         pass
 
 

@@ -17,7 +17,7 @@ from roadworthy.build.benchmark.statistics import Measurement, Series
 from roadworthy.bundle.certificate import Choice, Goal
 from roadworthy.core.errors import NoCandidate, UsageError
 from roadworthy.core.evidence import Parity, Rate, Timing
-from roadworthy.core.registry import Facts
+from roadworthy.core.registry import RuntimeFacts
 from roadworthy.core.stages import Candidate, Measured, Plan, Verified
 from support.models.linear import SIGNATURE
 
@@ -78,8 +78,8 @@ def raced(*others: Callable[..., Timed], noise: float = 0.005) -> Race:
     return Race(tuple(entry(random, noise, original) for entry in (one(Plan("framework"), 10.0), *others)), ())
 
 
-def facts_of(name: str) -> Facts:
-    return Facts((), (), framework=name.startswith("framework"), native=name == "framework-native")
+def facts_of(name: str) -> RuntimeFacts:
+    return RuntimeFacts((), (), framework=name.startswith("framework"), native=name == "framework-native")
 
 
 def chosen(race: Race, objective: str = "latency", *, allowed: bool = False) -> Choice:

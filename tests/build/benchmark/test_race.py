@@ -13,7 +13,7 @@ from roadworthy.build.benchmark import Race, race, time_variant
 from roadworthy.build.benchmark.process import CandidateProcess
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.evidence import Parity
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 from roadworthy.core.stages import Candidate, Plan, Verified
 from support.models.linear import SIGNATURE, Linear
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from roadworthy.build import capture
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 from support.models.tensorflow_captures import Order, Original, make
 
 

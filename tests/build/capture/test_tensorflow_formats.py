@@ -13,10 +13,10 @@ import pytest
 from roadworthy.build.capture import FORMATS, Captured
 from roadworthy.build.capture import onnx_file as onnx_format
 from roadworthy.core import codec
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Quantization
-from roadworthy.frameworks.tensorflow.entry import ENTRY, Entry, Port
+from roadworthy.frameworks.tensorflow.entry import ENTRY, GraphEntry, Port
 from roadworthy.runtimes import open_session
 from support.models.tensorflow_captures import Original, Trial, each_route, operators
 
@@ -38,7 +38,7 @@ def test_names_order_and_dtypes_survive(made: Made, captured: Capture, format: s
 
 def test_a_frozen_graph_bears_the_users_names_where_tensorflow_allows(made: Made, captured: Capture, tensorflow: Worker) -> None:
     graph = used(captured(made("several"), "graphdef"))
-    entry = codec.from_json(Entry, (graph.path / ENTRY).read_bytes())
+    entry = codec.from_json(GraphEntry, (graph.path / ENTRY).read_bytes())
     assert entry.inputs == (Port("tokens", "tokens:0"), Port("the picture", "the_picture:0"))
     # "hidden" is also the concatenation's own name, which keeps it.
     assert [port.name for port in entry.outputs] == ["logits", "best", "hidden"]

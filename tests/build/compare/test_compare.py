@@ -16,7 +16,7 @@ from roadworthy.core import codec
 from roadworthy.core.comparison import Comparison
 from roadworthy.core.errors import SourceUnreadable, UsageError
 from roadworthy.core.evidence import Interval
-from roadworthy.core.isolation.isolate import Worker
+from roadworthy.core.isolation.worker import Worker
 
 
 @pytest.fixture

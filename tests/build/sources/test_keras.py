@@ -25,7 +25,7 @@ from roadworthy.core.errors import (
     UsageError,
 )
 from roadworthy.core.isolation import isolate
-from roadworthy.core.isolation.isolate import Limits
+from roadworthy.core.isolation.worker import Limits
 from roadworthy.core.stages import Graph, Source
 from roadworthy.core.types import BATCH, Array, TensorSpec
 from roadworthy.frameworks.tensorflow import function, keras_model

@@ -174,18 +174,18 @@ def test_an_architecture_that_is_not_there_or_fails(arch: str, says: str, net: A
 def test_an_architecture_inside_a_package_and_one_that_is_ready(
     net: Any, net_file: Path, tmp_path: Path, loaded: Load, monkeypatch: Any
 ) -> None:
-    package = tmp_path / "shop" / "models"
+    package = tmp_path / "workspace" / "models"
     package.mkdir(parents=True)
-    (tmp_path / "shop" / "__init__.py").touch()
+    (tmp_path / "workspace" / "__init__.py").touch()
     (package / "__init__.py").touch()
     (package / "inner.py").write_text(net_file.read_text())
     (package / "outer.py").write_text("from .inner import Net\n")
     torch.save(net.state_dict(), tmp_path / "model.pt")
     assert loaded(tmp_path / "model.pt", IMAGE, arch=f"{package / 'outer.py'}:Net").parameters == 63
     assert loaded(tmp_path / "model.pt", IMAGE, arch=f"{net_file}:ready").parameters == 63
-    sys.modules.pop("shop", None)
+    sys.modules.pop("workspace", None)
     monkeypatch.chdir(tmp_path)
-    assert loaded(tmp_path / "model.pt", IMAGE, arch="shop.models.outer:Net(classes=3)").parameters == 63
+    assert loaded(tmp_path / "model.pt", IMAGE, arch="workspace.models.outer:Net(classes=3)").parameters == 63
 
 
 def test_what_brings_its_own_architecture_takes_no_other(tmp_path: Path, net_file: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from roadworthy.core.errors import StepFailed
-from roadworthy.core.isolation import confinement, isolate, landlock, scratch
+from roadworthy.core.isolation import confinement, isolate, landlock, scratch, worker
 from roadworthy.core.isolation.confinement import Confinement
-from roadworthy.core.isolation.isolate import Limits
 from roadworthy.core.isolation.usercode import Heard
+from roadworthy.core.isolation.worker import Limits, Worker
 from support import isolated_steps as steps
 from support.isolated_steps import Text
 
@@ -202,7 +202,7 @@ def test_work_at_import_is_said_before_it_runs_in_a_neighbour_too(confined: Conf
 
 
 def test_code_that_runs_long_is_named_and_can_be_interrupted(confined: Confinement, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolate, "PATIENCE", 0.0)
+    monkeypatch.setattr(worker, "PATIENCE", 0.0)
     heard: list[Heard] = []
 
     def hear(one: Heard) -> None:
@@ -213,7 +213,7 @@ def test_code_that_runs_long_is_named_and_can_be_interrupted(confined: Confineme
     write("train.py", "x = 1\nwhile True: pass\n", confined)
     with pytest.raises(KeyboardInterrupt):
         isolate.call(steps.import_file, Text("train.py"), confinement=confined, hear=hear)
-    assert not isolate.Worker.running
+    assert not Worker.running
     assert "train.py is still running; it may be training while it is imported; see line 2 of train.py" in heard[-1].text
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from roadworthy.core.errors import OutOfSpace, SourceRefused, StepFailed
 from roadworthy.core.isolation import isolate
-from roadworthy.core.isolation.isolate import Limits, Worker
+from roadworthy.core.isolation.worker import Limits, Worker
 from support import isolated_steps as steps
 from support.isolated_steps import Number
 from support.waiting import HANG_SECONDS
@@ -72,7 +72,7 @@ def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script.write_text(
         "import sys, pathlib\n"
         f"sys.path.insert(0, {str(Path(steps.__file__).parents[1])!r})\n"
-        "from roadworthy.core.isolation.isolate import Worker\nfrom support import isolated_steps as steps\n"
+        "from roadworthy.core.isolation.worker import Worker\nfrom support import isolated_steps as steps\n"
         "worker = Worker()\nprint(worker.ask(steps.process_id, steps.Number(0)).value, flush=True)\n"
         "worker.ask(steps.sleep, steps.Number(60))\n"
     )

@@ -99,7 +99,7 @@ def keras_twins(making: Making) -> Made:
         model = _keras_twin(keras, fault)
         folder = making.folder / f"keras-{fault}"
         folder.mkdir(parents=True)
-        original = keras_model.Original("keras", "model.keras", keras_model.Call("graph", ("image",), outputs=("output",)))
+        original = keras_model.Original("keras", "model.keras", keras_model.KerasCall("graph", ("image",), outputs=("output",)))
         keras_model.save(folder, original, {}, model.save)
         made[fault] = _recorded(Graph("keras", folder, _signature((SIZE, SIZE, 3)), "twin"), images(), folder)
     return Made(made)

@@ -14,7 +14,7 @@ from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Array, Signature, TensorSpec
 from roadworthy.frameworks.tensorflow import entry
-from roadworthy.frameworks.tensorflow.entry import Constant, Entry, Port
+from roadworthy.frameworks.tensorflow.entry import Constant, GraphEntry, Port
 from roadworthy.runtimes import open_session
 
 VECTOR = Signature((TensorSpec("x", "float32", (BATCH, 4)),), (TensorSpec("y", "float32", (BATCH, 4)),))
@@ -80,7 +80,7 @@ def _graph(directory: Path, inputs: dict[str, Any], function: Any, *constants: C
     (directory / entry.GRAPHDEF).write_bytes(graph.as_graph_def().SerializeToString())
     free = tuple(Port(name, f"{name}:0", scalar) for name in inputs if f"{name}:0" not in [one.tensor for one in constants])
     outputs = tuple(Port(name, tensor.name, scalar) for name, tensor in answers.items())
-    entry.write_entry(directory, Entry(free, outputs, constants=constants))
+    entry.write_entry(directory, GraphEntry(free, outputs, constants=constants))
 
 
 def graph(folder: Path, name: str, signature: Signature) -> Graph:

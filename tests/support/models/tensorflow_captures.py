@@ -216,12 +216,12 @@ class Around(keras.Model):
 def _old_graph(folder: Path) -> Original:
     """A frozen graph of TensorFlow 1 with ``is_training`` and ``keep_prob`` placeholders, its branches by Switch and Merge."""
     from roadworthy.frameworks.tensorflow import entry
-    from roadworthy.frameworks.tensorflow.entry import Constant, Entry, Port
+    from roadworthy.frameworks.tensorflow.entry import Constant, GraphEntry, Port
     from support.files import tensorflow_files
 
     tensorflow_files.frozen_graph(folder / entry.GRAPHDEF, old_branches=True)
     constants = Constant("is_training:0", "bool", False), Constant("keep_prob:0", "float32", 1.0)
-    entry.write_entry(folder, Entry((Port("image", "image:0"),), (Port("probabilities", "probabilities:0"),), "", constants))
+    entry.write_entry(folder, GraphEntry((Port("image", "image:0"),), (Port("probabilities", "probabilities:0"),), "", constants))
     return _described(folder, "graphdef", {"image": noise(8, 8, 1)}, (_floats("probabilities", 3),))
 
 
@@ -232,7 +232,7 @@ def _module(name: str) -> Callable[[Path], Original]:
         import tensorflow as tf
 
         from roadworthy.frameworks.tensorflow import entry
-        from roadworthy.frameworks.tensorflow.entry import Entry, Port
+        from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
 
         class Holder(tf.Module):  # type: ignore[misc, name-defined, unused-ignore]
             def __init__(self) -> None:
@@ -256,7 +256,7 @@ def _module(name: str) -> Callable[[Path], Original]:
 
         module = Holder()
         tf.saved_model.save(module, str(folder / entry.SAVED_MODEL), signatures={"serving_default": module.serve})
-        entry.write_entry(folder, Entry((Port("x", "x"),), (Port("y", "y"),), "serving_default"))
+        entry.write_entry(folder, GraphEntry((Port("x", "x"),), (Port("y", "y"),), "serving_default"))
         return _described(folder, "saved_model", {"x": noise(4)}, (_floats("y", 4),))
 
     return build
@@ -267,13 +267,13 @@ def _baked_graph(folder: Path) -> Original:
     import tensorflow as tf
 
     from roadworthy.frameworks.tensorflow import entry
-    from roadworthy.frameworks.tensorflow.entry import Entry, Port
+    from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
 
     with tf.Graph().as_default() as graph:
         x = tf.compat.v1.placeholder(tf.float32, [None, 4], "x")
         tf.reshape(tf.reshape(x, [3, 2, 2]) * 2.0, [3, 4], name="y")
     (folder / entry.GRAPHDEF).write_bytes(graph.as_graph_def().SerializeToString())
-    entry.write_entry(folder, Entry((Port("x", "x:0"),), (Port("y", "y:0"),)))
+    entry.write_entry(folder, GraphEntry((Port("x", "x:0"),), (Port("y", "y:0"),)))
     return _described(folder, "graphdef", {"x": noise(4)}, (_floats("y", 4),))
 
 
@@ -299,7 +299,7 @@ def _kept(
     from roadworthy.frameworks.tensorflow import keras_model
 
     (folder / "original").mkdir()
-    call = keras_model.Call(form, tuple(inputs), outputs=tuple(spec.name for spec in outputs))
+    call = keras_model.KerasCall(form, tuple(inputs), outputs=tuple(spec.name for spec in outputs))
     keras_model.save(folder / "original", keras_model.Original("keras", "model.keras", call), objects or {}, model.save)
     return _described(folder, "keras", inputs, outputs, folder / "original")
 

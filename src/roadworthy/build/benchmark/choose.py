@@ -27,11 +27,12 @@ from roadworthy.bundle.certificate import FrameworkForm, Goal
 from roadworthy.core import registry
 from roadworthy.core.errors import NoCandidate, UsageError
 from roadworthy.core.evidence import ENOUGH, Interval
-from roadworthy.core.registry import Facts
+from roadworthy.core.interfaces import SERVER
+from roadworthy.core.registry import RuntimeFacts
 
 OBJECTIVES = ("latency", "throughput", "size", "memory")
 
-FactsOf = Callable[[str], Facts]
+FactsOf = Callable[[str], RuntimeFacts]
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,10 @@ class Decision:
     reasons: tuple[Reason, ...]
 
 
-def choose(race: Race, goal: Goal, *, framework_allowed: bool, facts_of: FactsOf = registry.facts) -> Decision:
+def choose(race: Race, goal: Goal, *, framework_allowed: bool, target: str = SERVER, facts_of: FactsOf = registry.facts) -> Decision:
     """The winner by the objective of ``goal``, and a fallback that is not lossy and runs on any CPU of this architecture.
 
+    Only candidates for ``target`` take part; a target other than the server has no fallback, and the original runs on the server alone.
     Those that need a training framework to answer take part only where the user allows it at serve time. Candidates are compared
     with each other over the rounds that were undisturbed for both; where those are too few, over all rounds, and then only a
     clear difference counts. Raises NoCandidate where none is left, UsageError for an unknown objective.
@@ -55,18 +57,19 @@ def choose(race: Race, goal: Goal, *, framework_allowed: bool, facts_of: FactsOf
         raise UsageError(f"there is no objective {goal.objective!r}; there are {', '.join(OBJECTIVES)}")
     ranking = Ranking(race, goal.objective)
     frameworks = [one for one in race.timed if facts_of(one.plan.runtime).framework]
-    entrants = [one for one in race.timed if framework_allowed or one not in frameworks]
+    eligible = [one for one in race.timed if facts_of(one.plan.runtime).target == target]
+    entrants = [one for one in eligible if framework_allowed or one not in frameworks]
     if not entrants:
         raise NoCandidate("every candidate that passed needs the training framework to answer; allow it with --allow-framework-at-serve")
     undominated = ranking.undominated(entrants)
     winner = min(undominated.equal, key=lambda one: _simplicity(one, ranking, frameworks))
     framework = _framework_form(winner, frameworks, race)
     universal = [one for one in entrants if _universal(one, facts_of(one.plan.runtime))]
-    fallback = None if winner in universal else _fallback(winner, universal, race)
+    fallback = None if winner in universal or target != SERVER else _fallback(winner, universal, race)
     reasons = _place(winner, undominated, entrants, ranking) + _certainty(winner, undominated, ranking)
     if framework:
         reasons.append(BesideFramework(framework))
-    left_out = [one for one in frameworks if one not in entrants and ranking.better(one, winner)]
+    left_out = [one for one in eligible if one not in entrants and ranking.better(one, winner)]
     if left_out:
         reasons.append(NeedsFramework(objective_figure(ranking, min(left_out, key=ranking.key))))
     if fallback:
@@ -93,7 +96,7 @@ def _simplicity(one: Timed, ranking: Ranking, frameworks: Sequence[Timed]) -> tu
     )
 
 
-def _universal(one: Timed, facts: Facts) -> bool:
+def _universal(one: Timed, facts: RuntimeFacts) -> bool:
     """Whether it is not lossy and runs on any CPU of this architecture, at any batch size and without a framework."""
     return not one.plan.lossy and one.plan.batch is None and not facts.native and not facts.framework
 

@@ -16,7 +16,7 @@ import numpy as np
 from roadworthy.build.benchmark import worker
 from roadworthy.build.benchmark.worker import BenchmarkRequest, Burst, BurstRequest
 from roadworthy.core.isolation import confinement
-from roadworthy.core.isolation.isolate import Limits, Worker
+from roadworthy.core.isolation.worker import Limits, Worker
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate
 

@@ -24,7 +24,7 @@ class CaptureRequest:
     """Capture ``graph`` as ``format`` into the directory ``out``, which is made if need be.
 
     ``samples`` are real ones, named as the signature's inputs; a few are enough. ``doubts`` are what captures in
-    other formats found against trusting a trace; ``exported`` is where the graph of the first format lies, which another
+    other formats found against trusting a trace; ``exported`` is where the graph of the first format is, which another
     format may start from.
     """
 

@@ -1,4 +1,4 @@
-"""What went wrong on a route, in one sentence: the exporters' own messages run over pages."""
+"""The reason why a route failed, in one sentence: the exporters' own messages fill pages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Refused(Exception):
 
 
 def reason(problem: BaseException) -> str:
-    """One line that says why, for a person who knows the model and not the exporter."""
+    """One line that says why, for a user who knows the model and not the exporter."""
     if isinstance(problem, Refused | RoadworthyError):
         return str(problem)
     if isinstance(problem, MemoryError):
@@ -63,7 +63,7 @@ def is_data_dependent(problem: BaseException) -> bool:
 
 
 def is_batch(problem: BaseException) -> bool:
-    """Whether the route would do for another, or for one fixed, number of samples."""
+    """Whether the route may work for another number of samples, or for one fixed number."""
     return problem.batch if isinstance(problem, Refused) else bool(_UNKNOWN_SIZE.search(_whole(problem)))
 
 

@@ -19,7 +19,7 @@ _KNOWN = re.compile(
     r"deprecated|legacy .*ONNX export|torchvision is not installed|never used by the ExportedProgram|isinstance\(treespec"
     r"|The feature will be removed"
 )
-# A trace warns of sizes and of values alike; values are watched for (``watch``), and sizes are proven.
+# A trace warns about sizes and about values. ``data_dependence`` observes values, and the proof tries other sizes.
 _KNOWN_CATEGORY = "TracerWarning"
 _MOST_NOTES = 4
 

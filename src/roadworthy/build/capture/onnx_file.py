@@ -1,6 +1,6 @@
 """The original as ONNX, by the routes of its framework.
 
-Whatever the exporter was asked for, the file is read back: names, dtypes, shapes, opset, and no input beyond the signature's.
+The written file is read back and compared with the request: names, dtypes, shapes, opset, and no input beyond the signature's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def routes(subject: Subject) -> Iterable[Route]:
     return found
 
 
-def settle(path: Path, signature: Signature, asked: int) -> tuple[str, ...]:
+def check_file(path: Path, signature: Signature, asked: int) -> tuple[str, ...]:
     """Hold the file at ``path`` against ``signature``, name its dimensions as the signature does, and run ONNX's checker.
 
     Returns notes; raises Refused where the file is not what was asked for.
@@ -38,19 +38,19 @@ def settle(path: Path, signature: Signature, asked: int) -> tuple[str, ...]:
     inputs = [value for value in model.graph.input if value.name not in weights]
     _refuse_other_names("input", [value.name for value in inputs], signature.inputs)
     _refuse_other_names("output", [value.name for value in model.graph.output], signature.outputs)
-    if strange := {node.domain for node in model.graph.node} - {"", "ai.onnx"} - {function.domain for function in model.functions}:
-        raise Refused(f"the file needs operators that are not ONNX's own ({', '.join(sorted(strange))})")
-    if unknown := dict.fromkeys(_strangers(model.graph, {(function.domain, function.name) for function in model.functions})):
-        raise Refused(f"ONNX has no counterpart of {', '.join(unknown)}, and the converter wrote that into the file all the same")
+    if foreign := {node.domain for node in model.graph.node} - {"", "ai.onnx"} - {function.domain for function in model.functions}:
+        raise Refused(f"the file needs operators that are not ONNX's own ({', '.join(sorted(foreign))})")
+    if unknown := dict.fromkeys(_unknown_operators(model.graph, {(function.domain, function.name) for function in model.functions})):
+        raise Refused(f"ONNX has no counterpart of {', '.join(unknown)}, and the converter wrote it into the file anyway")
     renamed: dict[str, str] = {}
     for value, spec in zip(inputs, signature.inputs, strict=True):
-        _settle_shape(value, spec, renamed)
+        _check_shape(value, spec, renamed)
     for value in model.graph.value_info:
         for size in value.type.tensor_type.shape.dim:
             if size.dim_param:
                 size.dim_param = _rename(size.dim_param, renamed)
     for value, spec in zip(model.graph.output, signature.outputs, strict=True):
-        _settle_shape(value, spec, {})
+        _check_shape(value, spec, {})
     onnx.save(model, str(path))
     onnx.checker.check_model(str(path), full_check=True)
     written = opset(model)
@@ -72,17 +72,17 @@ def _refuse_other_names(what: str, found: list[str], wanted: tuple[TensorSpec, .
         raise Refused(f"the file's {what}s are not the model's: it {how}")
 
 
-def _strangers(graph: Any, functions: set[tuple[str, str]]) -> Iterator[str]:
-    """Operators that ONNX does not have: a converter may write them down all the same, and report success."""
+def _unknown_operators(graph: Any, functions: set[tuple[str, str]]) -> Iterator[str]:
+    """Operators that ONNX does not have: a converter may write them and report success."""
     for node in graph.node:
         if (node.domain, node.op_type) not in functions and not onnx.defs.has(node.op_type, node.domain):
             yield node.op_type
         for attribute in node.attribute:
             for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                yield from _strangers(inner, functions)
+                yield from _unknown_operators(inner, functions)
 
 
-def _settle_shape(value: Any, spec: TensorSpec, renamed: dict[str, str]) -> None:
+def _check_shape(value: Any, spec: TensorSpec, renamed: dict[str, str]) -> None:
     """Write the signature's symbols and sizes into ``value``; raises Refused where the file contradicts them."""
     tensor = value.type.tensor_type
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name

@@ -1,4 +1,4 @@
-"""What is captured: the original's own answers, samples to call it with, and how many it takes at once; on NumPy alone."""
+"""The original to capture: its answers, the samples to call it with, and how many it takes in one call; on NumPy alone."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _EXAMPLE_SIZES = (3, 7, 11, 13)
 class Subject:
     """The original, opened. ``call`` gives its own outputs by name; ``batch`` is the number of samples in an example.
 
-    ``exported`` is where the graph of the first format lies, if there is one. ``TRACER`` is what records a model in its
-    framework, and whose complaints are doubts about every other route.
+    ``exported`` is the path of the graph of the first format, if there is one. ``TRACER`` is the tool that records a model in its
+    framework; what it reports is evidence against every other route.
     """
 
     FRAMEWORK: ClassVar[str]
@@ -75,8 +75,8 @@ class Subject:
             return False
         return True
 
-    def settled(self) -> Self:
-        """As much as the original itself keeps of its signature at 1, 2 and 5 samples: what it cannot do, no graph of it can.
+    def limited(self) -> Self:
+        """The same with the numbers of samples that the original itself takes, tried at 1, 2 and 5: no graph of it can take more.
 
         Raises CaptureFailed where it fails on the samples at all.
         """
@@ -123,7 +123,7 @@ def _rows(array: Array, spec: TensorSpec, batch: int, start: int) -> Array:
 
 
 def _example_size(signature: Signature) -> int:
-    """A number that is no other size in the model's inputs, so that the exporter cannot take the two for one."""
+    """A number that is not another size in the model's inputs, so that the exporter cannot confuse the two."""
     if not any(spec.batched for spec in signature.inputs):
         return signature.call_size(1)
     taken = {size for spec in signature.inputs for size in spec.shape}

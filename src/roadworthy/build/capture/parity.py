@@ -105,7 +105,7 @@ def _compare(session: CheckedSession, subject: Subject, batch: int, start: int) 
 def difference(found: Array, wanted: Array, quantization: Quantization | None = None, gate: float = GATE) -> str | None:
     """How ``found`` differs from ``wanted`` beyond rounding, in words; ``None`` where it does not.
 
-    Whole numbers of a quantised tensor are held beside each other as what they stand for, others as they are.
+    Whole numbers of a quantised tensor are compared by the values that they represent, others as they are.
     """
     if found.shape != wanted.shape:
         return f"has shape {list(found.shape)} where the original gives {list(wanted.shape)}"
@@ -118,7 +118,7 @@ def difference(found: Array, wanted: Array, quantization: Quantization | None = 
         return f"differs from the original in {share:.1%} of its values" if share > GATE else None
     finite = np.isfinite(wanted)
     if not np.array_equal(finite, np.isfinite(found)):
-        return "is not finite where the original is, or the other way round"
+        return "is finite where the original is not, or not finite where the original is"
     if not finite.any():
         return None
     scale = float(np.abs(wanted[finite]).max())

@@ -1,4 +1,4 @@
-"""What the files of this room hand each other: a route to a graph, and what a route wrote."""
+"""A route to a graph, and the result of a route."""
 
 from __future__ import annotations
 

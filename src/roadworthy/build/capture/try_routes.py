@@ -15,14 +15,14 @@ from roadworthy.bundle import certificate
 from roadworthy.core.errors import UsageError
 from roadworthy.core.stages import Graph
 
-ROOM = __package__
+PACKAGE = __package__
 MODULES = {
     "graphdef": "tensorflow.frozen_graph", "jit": "torch.torchscript", "onnx": "onnx_file", "pt2": "torch.export",
     "saved_model": "tensorflow.saved_model",
 }  # fmt: skip
 """The module that has the routes to each format."""
 FRAMEWORKS = {"module": "torch"}
-"""Whose tools capture an original of that format; all others are TensorFlow's."""
+"""The framework that captures an original of that format; for all others it is TensorFlow."""
 
 
 @dataclass
@@ -59,7 +59,7 @@ def capture(request: CaptureRequest) -> Captured:
 
 
 def _opened(request: CaptureRequest) -> Subject:
-    side = importlib.import_module(f"{ROOM}.{FRAMEWORKS.get(request.graph.format, 'tensorflow')}.original")
+    side = importlib.import_module(f"{PACKAGE}.{FRAMEWORKS.get(request.graph.format, 'tensorflow')}.original")
     subject: Subject = side.open_subject(request.graph, request.samples, request.doubts, request.exported)
     return subject
 
@@ -91,5 +91,5 @@ def _attempt(route: Route, name: str, subject: Subject, request: CaptureRequest)
 
 
 def _routes(format: str, subject: Subject) -> Iterable[Route]:
-    found: Iterable[Route] = importlib.import_module(f"{ROOM}.{MODULES[format]}").routes(subject)
+    found: Iterable[Route] = importlib.import_module(f"{PACKAGE}.{MODULES[format]}").routes(subject)
     return found

@@ -14,10 +14,12 @@ from roadworthy.build import sources as build_sources
 from roadworthy.build.certificate import Data, noticed, packages
 from roadworthy.build.compare import layer_diff
 from roadworthy.build.data import dataset
-from roadworthy.build.deploy import capture_all, contract_of, identified, load_original, opened, promised, reference_of
+from roadworthy.build.graphs import capture_all, promised
 from roadworthy.build.job import Job
+from roadworthy.build.original import contract_of, identify, load_original
+from roadworthy.build.reference import reference_of
 from roadworthy.build.search import Trial, search
-from roadworthy.build.workspace import Notify, Progress, Workshop
+from roadworthy.build.workspace import Notify, Progress, Workspace, workspace_for
 from roadworthy.core import registry
 from roadworthy.core.comparison import Comparison, Family, Form, Pairing, Side
 from roadworthy.core.contract import Contract
@@ -42,7 +44,7 @@ class _Model:
     source: Source
     loaded: build_sources.Loaded
     data: Data
-    shop: Workshop
+    workspace: Workspace
     notes: tuple[str, ...]
 
 
@@ -69,21 +71,21 @@ def compare(jobs: Sequence[Job], notify: Notify = lambda progress: None, *, time
     if len(jobs) < 2:
         raise UsageError("there is nothing to compare: give two sources at least")
     started = time.monotonic()
-    with opened(jobs, notify) as shop:
-        inputs = [unchanged.inputs(job.code_files, job.data_files) for job in jobs]
-        models = _load_all(jobs, shop)
+    with workspace_for(jobs, notify) as workspace:
+        inputs = [unchanged.user_files(job.code_files, job.data_files) for job in jobs]
+        models = _load_all(jobs, workspace)
         for held in inputs:
             held.refuse_changed()
         runs = [_run(model, job, timed=timed) for model, job in zip(models, jobs, strict=True)]
         recorded = [_layers(run) for run in runs]
-        pairings = tuple(_pairing(runs[0], runs[number], recorded[0], recorded[number], shop) for number in range(1, len(runs)))
-        sides = _measured(runs, shop) if timed else tuple(_side(run, [], []) for run in runs)
+        pairings = tuple(_pairing(runs[0], runs[number], recorded[0], recorded[number], workspace) for number in range(1, len(runs)))
+        sides = _measured(runs, workspace) if timed else tuple(_side(run, [], []) for run in runs)
         for model in models:
-            unchanged.refuse_changed(model.source, shop.notes.notes)
+            unchanged.refuse_changed(model.source, workspace.user_code.notes)
         return Comparison(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             roadworthy=__version__,
-            host=shop.host,
+            host=workspace.host,
             packages=tuple(f"{one.name} {one.version}" for one in packages()),
             data=models[0].data.kind,
             samples=models[0].data.evaluation.count,
@@ -93,17 +95,17 @@ def compare(jobs: Sequence[Job], notify: Notify = lambda progress: None, *, time
         )
 
 
-def _load_all(jobs: Sequence[Job], shop: Workshop) -> list[_Model]:
+def _load_all(jobs: Sequence[Job], workspace: Workspace) -> list[_Model]:
     """Every source, on the same samples: those of the data where they fit as they are, else those of the first that took them."""
     names = _names(jobs)
-    sources = [identified(job, shop) for job in jobs]
+    sources = [identify(job, workspace) for job in jobs]
     models: dict[int, _Model] = {}
     problems: dict[int, RoadworthyError] = {}
     for index, job in enumerate(jobs):
         contract = contract_of(job, sources[index])
         if models and (job.data is None or (contract.image is None and _foreign(sources[index], models.values()))):
             continue
-        here = replace(shop, path=shop.path / f"side-{index}")
+        here = replace(workspace, path=workspace.path / f"side-{index}")
         try:
             loaded, data = load_original(sources[index], job, contract, here, calibrate=0)
             models[index] = _Model(names[index], sources[index], loaded, data, here, ())
@@ -114,7 +116,7 @@ def _load_all(jobs: Sequence[Job], shop: Workshop) -> list[_Model]:
     taken = next(iter(models.values()))
     for index, job in enumerate(jobs):
         if index not in models:
-            models[index] = _load_from(taken, names[index], sources[index], job, shop, problems.get(index))
+            models[index] = _load_from(taken, names[index], sources[index], job, workspace, problems.get(index))
     return [models[index] for index in range(len(jobs))]
 
 
@@ -123,13 +125,13 @@ def _foreign(source: Source, models: Iterable[_Model]) -> bool:
     return all(model.source.framework != source.framework for model in models)
 
 
-def _load_from(taken: _Model, name: str, source: Source, job: Job, shop: Workshop, problem: RoadworthyError | None) -> _Model:
+def _load_from(taken: _Model, name: str, source: Source, job: Job, workspace: Workspace, problem: RoadworthyError | None) -> _Model:
     """``source`` on the samples that ``taken`` was loaded with, their channels moved where that is what it wants."""
     images = any(array.ndim > 2 for array in taken.data.evaluation.open().values())
     wanted = CHANNELS_FIRST if source.framework == "torch" else CHANNELS_LAST
     moves = (wanted, "", CHANNELS_FIRST) if images and source.framework != taken.source.framework else ("", wanted) if images else ("",)
     for number, move in enumerate(dict.fromkeys(moves)):
-        here = replace(shop, path=shop.path / f"side-{name.replace('/', '-')}-{number}")
+        here = replace(workspace, path=workspace.path / f"side-{name.replace('/', '-')}-{number}")
         try:
             given = _moved(taken.data, move, here)
             loaded, data = load_original(source, job, Contract(), here, given=given, calibrate=0)
@@ -141,7 +143,7 @@ def _load_from(taken: _Model, name: str, source: Source, job: Job, shop: Worksho
     raise problem or DataError(f"the samples of {taken.name} do not fit {name}")
 
 
-def _moved(data: Data, move: str, shop: Workshop) -> dataset.Dataset:
+def _moved(data: Data, move: str, workspace: Workspace) -> dataset.Dataset:
     """The samples of ``data`` in a place of their own, with their channels where ``move`` says."""
 
     def moved(array: Array) -> Array:
@@ -151,7 +153,7 @@ def _moved(data: Data, move: str, shop: Workshop) -> dataset.Dataset:
 
     samples = data.evaluation
     arrays = {name: np.ascontiguousarray(moved(array)) for name, array in samples.open().items()}
-    copied = write(shop.folder("data/all"), arrays, samples.labels())
+    copied = write(workspace.folder("data/all"), arrays, samples.labels())
     return dataset.Dataset(copied, data.classes, "labelled" if samples.labelled else "unlabelled")
 
 
@@ -165,17 +167,17 @@ def _names(jobs: Sequence[Job]) -> list[str]:
 
 def _run(model: _Model, job: Job, *, timed: bool) -> _Run:
     """The answers of one original, and every form of it, proven against them, where they are to be timed."""
-    shop = model.shop
+    workspace = model.workspace
     original = model.loaded.graph
     if not timed:
-        trial, baseline = reference_of(original, model.loaded.signature, model.data, job, shop)
+        trial, baseline = reference_of(original, model.loaded.signature, model.data, job, workspace)
         return _Run(model, trial, baseline, (), (), _notes(model, (original,), trial))
-    graphs, routes = capture_all(original, model.data.evaluation, shop)
+    graphs, routes = capture_all(original, model.data.evaluation, workspace)
     signature = promised(model.loaded.signature, graphs)
-    trial, baseline = reference_of(original, signature, model.data, job, shop)
-    planned = lower.forms_for(graphs, shop.host, original.precision, runtimes=job.runtimes)
+    trial, baseline = reference_of(original, signature, model.data, job, workspace)
+    planned = lower.forms_for(graphs, workspace.host, original.precision, runtimes=job.runtimes)
     plans = [(plan, graph) for plan, graph in planned.plans if graph.signature.batched == signature.batched]
-    outcome = search(plans, graphs, trial, shop)
+    outcome = search(plans, graphs, trial, workspace)
     formats = {route.format for route in routes if route.ok}
     missed = tuple(f"no {route.format} by {route.route}: {route.outcome}" for route in routes if route.format not in formats)
     notes = (*_notes(model, graphs, trial), *missed, *planned.unavailable)
@@ -188,13 +190,13 @@ def _notes(model: _Model, graphs: tuple[Graph, ...], trial: Trial) -> tuple[str,
     return (*model.notes, *(f"warning: {note.text}" if note.warning else note.text for note in found))
 
 
-def _pairing(a: _Run, b: _Run, layers_a: layer_diff.Recorded, layers_b: layer_diff.Recorded, shop: Workshop) -> Pairing:
+def _pairing(a: _Run, b: _Run, layers_a: layer_diff.Recorded, layers_b: layer_diff.Recorded, workspace: Workspace) -> Pairing:
     """``b`` beside ``a``: the outputs on all samples, the layers on a few."""
-    shop.notify(Progress("layers", 0, 1))
+    workspace.notify(Progress("layers", 0, 1))
     beside = verify.compare_originals(a.trial.reference, b.trial.reference)
     request = layer_diff.MatchRequest(layers_a, layers_b, a.model.name, b.model.name, beside.limit)
-    matched = shop.step(layer_diff.match, request, f"layers-{b.model.name.replace('/', '-')}")
-    shop.notify(Progress("layers", 1, 1, f"{len(matched.layers)} pairs"))
+    matched = workspace.step(layer_diff.match, request, f"layers-{b.model.name.replace('/', '-')}")
+    workspace.notify(Progress("layers", 1, 1, f"{len(matched.layers)} pairs"))
     same = beside.parity is not None and beside.parity.equivalent
     notes = [*matched.notes, *(f"{run.model.name}: {one.why}" for run, one in ((a, layers_a), (b, layers_b)) if one.why)]
     notes += _inputs(a, b)
@@ -216,9 +218,9 @@ def _layers(run: _Run) -> layer_diff.Recorded:
     graph, samples = run.model.loaded.graph, run.model.data.evaluation
     each = sum(array[:1].nbytes for array in samples.open().values()) / 2**20
     count = max(1, min(LAYER_SAMPLES, int(LAYER_MB / max(each, 1e-6)), samples.count))
-    request = layer_diff.LayersRequest(graph, samples, count, run.model.shop.folder("layers"))
+    request = layer_diff.LayersRequest(graph, samples, count, run.model.workspace.folder("layers"))
     try:
-        return run.model.shop.step(layer_diff.record, request, "layers")
+        return run.model.workspace.step(layer_diff.record, request, "layers")
     except RoadworthyError as problem:
         return layer_diff.Recorded(request.out, (), f"its layers could not be looked at: {problem.message}")
 
@@ -256,16 +258,16 @@ def _verdict(a: _Run, b: _Run, beside: verify.OriginalsCompared) -> str:
     )
 
 
-def _measured(runs: Sequence[_Run], shop: Workshop) -> tuple[Side, ...]:
+def _measured(runs: Sequence[_Run], workspace: Workspace) -> tuple[Side, ...]:
     """Every form of every side on the clock, in the same rounds."""
     requests = [benchmark.FormRequest(one, run.trial.samples, family) for run in runs for one, family in _families(run)]
 
     def tell(text: str, share: float) -> None:
-        shop.notify(Progress("forms", round(100 * share), 100, text))
+        workspace.notify(Progress("forms", round(100 * share), 100, text))
 
-    seconds = min(ROUNDS_SECONDS * len(runs) / 2, max(shop.seconds_left, 1.0))
-    results = list(benchmark.measure_forms(requests, seconds=seconds, log_dir=shop.folder("forms"), progress=tell))
-    shop.notify(Progress("forms", 100, 100))
+    seconds = min(ROUNDS_SECONDS * len(runs) / 2, max(workspace.seconds_left, 1.0))
+    results = list(benchmark.measure_forms(requests, seconds=seconds, log_dir=workspace.folder("forms"), progress=tell))
+    workspace.notify(Progress("forms", 100, 100))
     sides = []
     for run in runs:
         mine = [results.pop(0) for _ in _families(run)]

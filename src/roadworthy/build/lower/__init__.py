@@ -74,20 +74,20 @@ def plans_for(
     unavailable: list[str] = []
     dropped: dict[str, None] = {}
     for name in runtimes or known:
-        door = registry.lowering(name)
-        chosen = _best(graphs, door.ACCEPTS)
+        lowering = registry.lowering(name)
+        chosen = _best(graphs, lowering.ACCEPTS)
         if not chosen:
             # A backend that takes none of the formats of this source is no loss unless the user asked for it.
             if runtimes:
-                unavailable.append(f"{name}: it needs the model as {' or '.join(door.ACCEPTS)}, and no such graph was captured")
+                unavailable.append(f"{name}: it needs the model as {' or '.join(lowering.ACCEPTS)}, and no such graph was captured")
             continue
         try:
             registry.require(name)
         except BackendMissing as problem:
             unavailable.append(problem.message)
             continue
-        reasons = dict(_lacking(door, host))
-        offered = [(plan.made_from(graph), graph) for graph in chosen for plan in door.plans(graph, host)]
+        reasons = dict(_lacking(lowering, host))
+        offered = [(plan.made_from(graph), graph) for graph in chosen for plan in lowering.plans(graph, host)]
         offered = [(plan, graph) for plan, graph in offered if not precisions or plan.precision in precisions]
         if unproven:
             dropped |= dict.fromkeys(plan.compression or plan.precision for plan, _ in offered if plan.lossy)
@@ -107,16 +107,16 @@ def plans_for(
 def forms_for(graphs: tuple[Graph, ...], host: Host, precision: Precision, *, runtimes: tuple[str, ...] = ()) -> Planned:
     """Every way to run a model in ``precision``, for any batch: the plans of a deployment, and what is only worth a comparison.
 
-    Those that need the training framework use all cores, as it does by itself. Empty ``runtimes`` lets everything through.
+    Plans that need the training framework use all cores, which is the framework's default. Empty ``runtimes`` means all.
     """
     planned = plans_for(graphs, host, runtimes=runtimes, precisions=(precision,), calibrated=precision != "int8")
     found = [(plan, graph) for plan, graph in planned.plans if plan.batch is None and not plan.spin]
     found = [(plan, graph) for plan, graph in found if plan.threads == host.cores or not registry.facts(plan.runtime).framework]
     for name in runtimes or registry.names(registry.LOWERINGS):
-        door = registry.lowering(name)
-        offer = getattr(door, "forms", None)
+        lowering = registry.lowering(name)
+        offer = getattr(lowering, "forms", None)
         if offer is not None:
-            best = _best(graphs, door.ACCEPTS)
+            best = _best(graphs, lowering.ACCEPTS)
             found += [(plan.made_from(graph), graph) for graph in best for plan in offer(graph, host) if plan.precision == precision]
     # A comparison is of what serves.
     found = [(plan, graph) for plan, graph in found if registry.facts(plan.runtime).target == SERVER]
@@ -176,8 +176,8 @@ def _best(graphs: tuple[Graph, ...], formats: tuple[str, ...]) -> tuple[Graph, .
     return tuple(sorted(best.values(), key=lambda one: bool(one.derived_from)))
 
 
-def _lacking(door: Lowering, host: Host) -> Mapping[str, str]:
-    ask = getattr(door, "unavailable", None)
+def _lacking(lowering: Lowering, host: Host) -> Mapping[str, str]:
+    ask = getattr(lowering, "unavailable", None)
     return ask(host) if ask else {}
 
 

@@ -15,7 +15,7 @@ from roadworthy.frameworks.tensorflow import framework
 from roadworthy.frameworks.tensorflow import function as tensorflow_function
 from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
 from roadworthy.frameworks.tensorflow import session as tensorflow_session
-from roadworthy.frameworks.tensorflow.entry import Entry, Port
+from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
 
 
 def freeze(graph: Graph, out: Path, plan: Plan) -> None:
@@ -36,7 +36,7 @@ def freeze(graph: Graph, out: Path, plan: Plan) -> None:
         inputs, outputs = ([port.name for port in ports] for ports in (entry.inputs, entry.outputs))
     # Freezing keeps the order of a function's arguments and results, and none of their names.
     frozen, entry = tensorflow_graph.frozen(function)
-    entry = Entry(_named(entry.inputs, inputs), _named(entry.outputs, outputs))
+    entry = GraphEntry(_named(entry.inputs, inputs), _named(entry.outputs, outputs))
     (out / tensorflow_entry.GRAPHDEF).write_bytes(frozen.SerializeToString())
     tensorflow_entry.write_entry(out, entry)
 
@@ -60,7 +60,7 @@ def export(graph: Graph, out: Path, plan: Plan) -> None:
         raise StepFailed(words, detail=str(problem)) from problem
 
 
-def read(directory: Path, signature: Signature) -> tuple[Any, Entry]:
+def read(directory: Path, signature: Signature) -> tuple[Any, GraphEntry]:
     """The GraphDef of a "graphdef" directory and its entry, with the sizes that ``signature`` fixes.
 
     Raises StepFailed where an input or output is a single value, which only TensorFlow itself is given.
@@ -88,8 +88,8 @@ def read(directory: Path, signature: Signature) -> tuple[Any, Entry]:
     return graph, entry
 
 
-def as_saved_model(graph: Any, entry: Entry, directory: Path) -> None:
-    """Write ``graph`` as a SavedModel whose signature has the ports' own names: any names, where a function's must be identifiers."""
+def as_saved_model(graph: Any, entry: GraphEntry, directory: Path) -> None:
+    """Write ``graph`` as a SavedModel whose signature has the ports' names, which need not be identifiers."""
     tf = framework.framework()
     v1 = tf.compat.v1
     with tf.Graph().as_default() as live:

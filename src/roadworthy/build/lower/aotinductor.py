@@ -16,7 +16,7 @@ from roadworthy.build.lower import calibration_batches
 from roadworthy.core import cpu_mask
 from roadworthy.core.errors import BackendMissing, RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host, this_host
-from roadworthy.core.isolation import isolate
+from roadworthy.core.isolation import scratch
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Signature
@@ -62,9 +62,9 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     Raises UsageError for int8 without samples, BackendMissing without a compiler, StepFailed where the model cannot
     be exported again, quantised or compiled.
     """
-    # Precompiled headers are worth ten seconds to the next compilation, whoever asks for it.
-    if isolate.writable(isolate.compiler_cache()):
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(isolate.compiler_cache()))
+    # Precompiled headers save ten seconds in every later compilation.
+    if scratch.writable(scratch.compiler_cache()):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scratch.compiler_cache()))
     import torch
 
     if plan.precision == "int8" and calibration is None:
@@ -164,7 +164,7 @@ def _quantised(program: Any, examples: tuple[Any, ...], signature: Signature, ca
                 break
     converted = convert_pt2e(prepared)
     if not any("quantize_per_tensor" in str(node.target) for node in converted.graph.nodes):
-        raise StepFailed("int8 found nothing to quantise: the quantiser knows two-dimensional convolutions and linear layers")
+        raise StepFailed("int8 found nothing to quantise: the quantiser handles two-dimensional convolutions and linear layers only")
     return _export(converted, examples, signature)
 
 

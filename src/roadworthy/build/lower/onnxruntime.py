@@ -13,8 +13,9 @@ from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.text import first_line
 
-# As in the runtime: told before the first import, the library reports nothing to anybody.
+# As in the runtime: set before the first import, this turns the library's telemetry off.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 ACCEPTS = ("onnx",)
@@ -47,7 +48,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     import onnx
 
     if plan.batch is not None or plan.precision not in ("fp32", "int8"):
-        raise UsageError(f"{plan.name} is no plan of ONNX Runtime's")
+        raise UsageError(f"{plan.name} is not a plan of ONNX Runtime")
     to_quantise = plan.precision == "int8" and graph.precision != "int8"
     if to_quantise and calibration is None:
         raise UsageError("int8 needs samples to calibrate on")
@@ -60,7 +61,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         raise
     except Exception as problem:
         raise StepFailed(
-            f"ONNX Runtime could not make {plan.artefact} of {graph.path.name}: {_reason(problem)}", detail=str(problem)
+            f"ONNX Runtime could not make {plan.artefact} of {graph.path.name}: {first_line(problem)}", detail=str(problem)
         ) from problem
 
 
@@ -103,7 +104,3 @@ def _save(model: Any, out: Path) -> None:
     # Protobuf ends at 2 GiB, and of a larger model it cannot even say the size.
     large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) >= 2**30
     onnx.save(model, out / MODEL, save_as_external_data=large, location=f"{MODEL}.data" if large else None)
-
-
-def _reason(problem: Exception) -> str:
-    return str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__

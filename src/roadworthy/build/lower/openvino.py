@@ -65,7 +65,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
 
     Raises UsageError for int8 without samples, StepFailed where a conversion fails.
     """
-    # As in the runtime: nothing is to be reported to anybody.
+    # As in the runtime: telemetry is off.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 

@@ -23,7 +23,7 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
 
 
 def forms(graph: Graph, host: Host) -> Iterable[Plan]:
-    """torch.compile, worth a comparison and no deployment: each process compiles anew at its first request, with a C++ compiler."""
+    """torch.compile, for a comparison and not for a deployment: each process compiles again at its first request, with a C++ compiler."""
     yield Plan("pytorch", threads=host.cores, flavour="compile")
 
 

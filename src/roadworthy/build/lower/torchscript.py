@@ -10,6 +10,7 @@ from roadworthy.core.errors import StepFailed
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.text import first_line
 
 ACCEPTS = ("jit",)
 MODEL = "model.ts"
@@ -35,6 +36,4 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
             frozen = torch.jit.freeze(module.eval()) if hasattr(module, "training") else module
             torch.jit.save(frozen, str(out / MODEL))
     except RuntimeError as problem:
-        raise StepFailed(
-            f"TorchScript could not freeze {graph.path.name}: {problem!s:.300}".splitlines()[0], detail=repr(problem)
-        ) from problem
+        raise StepFailed(f"TorchScript could not freeze {graph.path.name}: {first_line(problem)}", detail=repr(problem)) from problem

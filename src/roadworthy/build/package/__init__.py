@@ -80,9 +80,9 @@ def pack(request: PackRequest, target: Path, accept: Accept) -> Manifest:
     with store.writing(target) as root:
         for one, packed in zip(request.variants, variants, strict=True):
             _copy(one.candidate.path, root / packed.path)
-        # Plans that differ in threads alone share their files.
-        for path, source in {export.path: export.measured.verified.candidate.path for export in request.certificate.exports}.items():
-            _copy(source, root / path)
+        for export in request.certificate.exports:
+            if export.path:
+                _copy(export.measured.verified.candidate.path, root / export.path)
         rows = _golden_rows(request)
         _write_golden(request, root, rows)
         for item in request.reproduce:
@@ -188,7 +188,7 @@ def _portable(certificate: Certificate) -> Certificate:
         certificate,
         baseline=_relocate(certificate.baseline),
         measured=tuple(_relocate(one) for one in certificate.measured),
-        exports=tuple(replace(one, measured=_relocate(one.measured, Path(one.path))) for one in certificate.exports),
+        exports=tuple(replace(one, measured=_relocate(one.measured, Path(one.path) if one.path else None)) for one in certificate.exports),
         rejected=tuple(_with_finite_figures(one) for one in certificate.rejected),
     )
 

@@ -14,8 +14,8 @@ import threading
 import traceback
 from pathlib import Path
 
-from roadworthy.core import codec, errors
-from roadworthy.core.isolation import confinement, isolate, usercode
+from roadworthy.core import codec, errors, text
+from roadworthy.core.isolation import confinement, messages, usercode
 from roadworthy.core.isolation.confinement import Confinement
 from roadworthy.core.isolation.usercode import Heard
 
@@ -70,21 +70,18 @@ class _Answers:
 
 def _guarded(line: bytes) -> bytes:
     try:
-        return b"+" + isolate.answer(line)
+        return b"+" + messages.answer(line)
     except MemoryError:
-        return b"-" + codec.to_json(isolate.Fault("StepFailed", "ran out of memory", traceback.format_exc()))
+        return b"-" + codec.to_json(messages.Fault("StepFailed", "ran out of memory", traceback.format_exc()))
     except errors.RoadworthyError as problem:
-        return b"-" + codec.to_json(isolate.Fault(type(problem).__name__, problem.message, problem.detail or traceback.format_exc()))
+        return b"-" + codec.to_json(messages.Fault(type(problem).__name__, problem.message, problem.detail or traceback.format_exc()))
     except OSError as problem:
         kind = "OutOfSpace" if problem.errno == errno.ENOSPC else type(problem).__name__
-        return b"-" + codec.to_json(isolate.Fault(kind, _one_line(problem), traceback.format_exc()))
+        return b"-" + codec.to_json(messages.Fault(kind, text.first_line(problem, empty="no message"), traceback.format_exc()))
     except Exception as problem:
-        return b"-" + codec.to_json(isolate.Fault(type(problem).__name__, _one_line(problem), traceback.format_exc()))
-
-
-def _one_line(problem: BaseException) -> str:
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return lines[0][:300] if lines else "no message"
+        return b"-" + codec.to_json(
+            messages.Fault(type(problem).__name__, text.first_line(problem, empty="no message"), traceback.format_exc())
+        )
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def contestant(path: Path) -> Confinement:
 
 
 def enter(given: Confinement, temporary: Path) -> None:
-    """Confine this process, for good: called once, before anything else runs. ``temporary`` is its own temporary directory."""
+    """Confine this process until it ends: called once, before anything else runs. ``temporary`` is its own temporary directory."""
     global _entered
     _entered = given
     os.chdir(given.working or temporary)
@@ -102,7 +102,7 @@ _entered: Confinement | None = None
 
 
 def home() -> Path:
-    """The folder that stands for the user's working directory in this process: itself, or its copy."""
+    """The user's working directory as this process sees it: the directory itself, or its copy."""
     return located(_entered.home) if _entered is not None else Path.cwd()
 
 

@@ -26,7 +26,7 @@ OLDEST = 2
 TRUNCATE_SINCE = 3
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts", "/proc")
-"""What any program writes to and no file of the user's lies in; links in them lead to files that the rules hold for."""
+"""Directories that any program writes to and that hold no file of the user. A link in them leads to a file that the rules cover."""
 
 
 class _Ruleset(ctypes.Structure):
@@ -53,7 +53,7 @@ def version() -> int:
 def restrict(writable: Iterable[Path]) -> None:
     """From now on this thread, and every process that it starts, may write below ``writable`` and to devices, and nowhere else.
 
-    Paths that do not exist are passed over. There is no way back. Raises OSError where the kernel refuses.
+    Paths that do not exist are passed over. This cannot be undone. Raises OSError where the kernel refuses.
     """
     handled = WRITE_FILE | ENTRIES | (TRUNCATE if version() >= TRUNCATE_SINCE else 0)
     attributes = _Ruleset(handled)

@@ -1,4 +1,4 @@
-"""What a Python file does when it is imported, beyond defining things: seen in its syntax tree, which is never run."""
+"""What a Python file does when it is imported, beyond definitions: read from its syntax tree, which is never run."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def of_file(path: Path) -> tuple[Statement, ...]:
 
 
 def sentence(name: str, found: Sequence[Statement]) -> str:
-    """What is said about a file with such statements."""
+    """The message about a file with these statements."""
     shown = "; ".join(f"line {one.line} `{one.text}`" for one in found[:SHOWN])
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return f'{name} runs code when it is imported: {shown}{more}. Move it under `if __name__ == "__main__":`'

@@ -1,4 +1,4 @@
-"""What a deployment reads of the user's, as it was at the beginning: found changed later, it is not what the evidence speaks of."""
+"""The state of the user's files when a deployment begins: if one changes later, the evidence is not about that file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READ_WHOLE = 16 * 2**20
 
 
 @dataclass(frozen=True)
-class Inputs:
+class UserFiles:
     """The user's own code and data by path, each with its state."""
 
     code: tuple[tuple[Path, str], ...]
@@ -32,19 +32,19 @@ class Inputs:
     def changed(self) -> tuple[str, ...]:
         """A sentence for each that is not as it was, after it was read."""
         return tuple(
-            f"{path.name} changed after it was read: the deployment speaks of it as it was before"
+            f"{path.name} changed after it was read: the deployment is about the file as it was before"
             for path, state in (*self.code, *self.data)
             if _state(path) != state
         )
 
 
-def inputs(code: Iterable[Path], data: Iterable[Path]) -> Inputs:
+def user_files(code: Iterable[Path], data: Iterable[Path]) -> UserFiles:
     """The state of the user's files and folders now; what is not there is left out."""
 
     def states(paths: Iterable[Path]) -> tuple[tuple[Path, str], ...]:
         return tuple((path, _state(path)) for path in paths if path.exists())
 
-    return Inputs(states(path.absolute() for path in code), states(path.absolute() for path in data))
+    return UserFiles(states(path.absolute() for path in code), states(path.absolute() for path in data))
 
 
 def refuse_changed(source: Source, why: Iterable[str] = ()) -> None:

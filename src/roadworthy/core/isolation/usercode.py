@@ -65,7 +65,7 @@ def connect(tell: Tell) -> None:
 def module(where: str, alias: str = "roadworthy_user_code") -> ModuleType:
     """The imported module of ``FILE.py`` or a dotted name; what lies beside it can be imported by it, as when Python runs the file.
 
-    ``alias`` is the module's name where that of the file is taken. Whatever the user's code raises comes through.
+    ``alias`` is the module's name where that of the file is taken. An exception of the user's code passes through.
     """
     file = confinement.located(Path(where)).resolve() if where.endswith(".py") else None
     with running(file.name if file else where):

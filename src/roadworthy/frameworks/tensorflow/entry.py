@@ -18,7 +18,7 @@ GRAPHDEF = "model.pb"
 
 
 CALL = "__call__"
-"""Stands for a signature's key where a SavedModel has none and is called itself."""
+"""In place of a signature's key for a SavedModel that has no signature and is called itself."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Entry:
+class GraphEntry:
     """How a model is called. ``signature`` is the SavedModel's key (or ``CALL``), empty for a GraphDef."""
 
     inputs: tuple[Port, ...]
@@ -52,14 +52,14 @@ class Entry:
     constants: tuple[Constant, ...] = ()
 
 
-def write_entry(directory: Path, entry: Entry) -> None:
+def write_entry(directory: Path, entry: GraphEntry) -> None:
     """Put ``entry`` beside the model in ``directory``."""
     (directory / ENTRY).write_bytes(codec.to_json(entry))
 
 
-def read_entry(directory: Path) -> Entry:
+def read_entry(directory: Path) -> GraphEntry:
     """How the model in ``directory`` is called; StepFailed where that is not said."""
     try:
-        return codec.from_json(Entry, (directory / ENTRY).read_bytes())
+        return codec.from_json(GraphEntry, (directory / ENTRY).read_bytes())
     except (OSError, RoadworthyError) as problem:
-        raise StepFailed(f"{directory} is no model of ours: {problem}") from None
+        raise StepFailed(f"{directory} is not a model that Roadworthy wrote: {problem}") from None

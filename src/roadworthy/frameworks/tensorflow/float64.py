@@ -19,7 +19,7 @@ def doubled(graph: Any) -> Any:
     """A copy of the GraphDef ``graph`` in which every float32 is a float64 and every complex64 a complex128, functions included.
 
     A fused batch normalisation, which has no double precision on a CPU, is written out as
-    ``(x - mean) * (scale / sqrt(variance + epsilon)) + offset``. Names stay. StepFailed names an operation that would still
+    ``(x - mean) * (scale / sqrt(variance + epsilon)) + offset``. Names are kept. StepFailed names an operation that would still
     compute in float32, or one that has no kernel in double precision.
     """
     tf = framework()
@@ -32,7 +32,7 @@ def doubled(graph: Any) -> Any:
             argument.type = wider.get(argument.type, argument.type)
         for node in function.node_def:
             if node.op in NORMALISATIONS:
-                raise StepFailed(f"{node.name} ({node.op}) stands inside a loop or a branch, and has no kernel in double precision")
+                raise StepFailed(f"{node.name} ({node.op}) is inside a loop or a branch, and has no kernel in double precision")
             _widen(node, wider, functions)
     for node in graph.node:
         if node.op in NORMALISATIONS:
@@ -53,7 +53,7 @@ def _widen(node: Any, wider: dict[int, int], functions: set[str]) -> None:
         if definition is None:
             raise StepFailed(f"{node.name} ({node.op}) is an operation that this TensorFlow does not have")
         if any(one.type in wider for one in (*definition.input_arg, *definition.output_arg)):
-            raise StepFailed(f"{node.name} ({node.op}) computes in single precision, whatever it is given")
+            raise StepFailed(f"{node.name} ({node.op}) computes in single precision for any input")
         for attribute in definition.attr:
             if attribute.name not in node.attr and attribute.HasField("default_value"):
                 node.attr[attribute.name].CopyFrom(attribute.default_value)
@@ -91,7 +91,7 @@ def _allowed(value: Any, types: Any) -> bool:
 
 
 def _written_out(node: Any, graph: Any) -> Iterator[Any]:
-    """The nodes that compute the first result of the fused batch normalisation ``node``; the last of them bears its name."""
+    """The nodes that compute the first result of the fused batch normalisation ``node``; the last of them has its name."""
     tf = framework()
     if node.attr["is_training"].b or "is_training" not in node.attr:
         raise StepFailed(f"{node.name} ({node.op}) normalises by the batch's own statistics")

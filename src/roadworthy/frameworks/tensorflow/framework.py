@@ -7,6 +7,7 @@ import logging
 import os
 from typing import Any
 
+from roadworthy.core import text
 from roadworthy.core.errors import BackendMissing, RoadworthyError, StepFailed, UsageError
 
 AROUND = ("Graph execution error", "Detected at node", "Node:", "<stack traces")
@@ -57,15 +58,12 @@ def set_threads(threads: int) -> None:
 
 
 def first_line(problem: BaseException) -> str:
-    """What a foreign exception says, on one line, without the call stack that TensorFlow puts around it."""
-    for line in map(str.strip, str(problem).splitlines()):
-        if line and not line.endswith(("error:", "error(s):")) and not line.startswith(AROUND):
-            return line[:300]
-    return type(problem).__name__
+    """The message of a TensorFlow exception on one line, without the call stack that TensorFlow puts around it."""
+    return text.first_line(problem, skip=lambda line: line.endswith(("error:", "error(s):")) or line.startswith(AROUND))
 
 
 class explained:
-    """Translates whatever TensorFlow raises inside the block into StepFailed about ``what``; our own errors pass."""
+    """Translates an exception of TensorFlow inside the block into StepFailed about ``what``; our own errors pass."""
 
     def __init__(self, what: object) -> None:
         self._what = what

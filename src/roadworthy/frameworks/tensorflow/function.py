@@ -16,7 +16,7 @@ import numpy as np
 
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array, Arrays
-from roadworthy.frameworks.tensorflow.entry import GRAPHDEF, SAVED_MODEL, Entry, read_entry
+from roadworthy.frameworks.tensorflow.entry import GRAPHDEF, SAVED_MODEL, GraphEntry, read_entry
 from roadworthy.frameworks.tensorflow.framework import first_line, framework
 from roadworthy.frameworks.tensorflow.graph import frozen, graph_function, read_graph
 
@@ -27,7 +27,7 @@ class Function:
     ``call`` takes tensors in the order of the entry's inputs and gives tensors in the order of its outputs.
     """
 
-    def __init__(self, call: Callable[..., Sequence[Any]], entry: Entry) -> None:
+    def __init__(self, call: Callable[..., Sequence[Any]], entry: GraphEntry) -> None:
         self.entry = entry
         self._call = call
         self._tensor = framework().convert_to_tensor
@@ -75,7 +75,7 @@ def concrete(path: Path) -> Any:
 
 
 def doubled(graph: Any) -> Any:
-    """A frozen GraphDef in which every float32 is a float64; StepFailed naming an operation that has no such thing."""
+    """A frozen GraphDef in which every float32 is a float64; StepFailed with the name of an operation that has no float64 form."""
     # Not at the top: it asks this module for TensorFlow itself.
     from roadworthy.frameworks.tensorflow.float64 import doubled as in_double
 
@@ -88,7 +88,7 @@ def doubled_function(function: Any) -> Any:
     return graph_function(doubled(graph), entry)
 
 
-def _in_double(function: Any, entry: Entry) -> Callable[..., Sequence[Any]]:
+def _in_double(function: Any, entry: GraphEntry) -> Callable[..., Sequence[Any]]:
     tf = framework()
     wide = doubled_function(function)
     return lambda *tensors: wide(*[tf.cast(one, tf.float64) if one.dtype == tf.float32 else one for one in tensors])

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.core.errors import StepFailed
-from roadworthy.frameworks.tensorflow.entry import Entry, Port
+from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
 from roadworthy.frameworks.tensorflow.framework import explained, first_line, framework
 
 
-def graph_function(graph: Any, entry: Entry) -> Any:
+def graph_function(graph: Any, entry: GraphEntry) -> Any:
     """``concrete`` for a GraphDef in memory."""
     tf = framework()
     wanted = sorted({port.tensor for port in entry.outputs})
@@ -38,7 +38,7 @@ def graph_function(graph: Any, entry: Entry) -> Any:
 
 
 def _with_functions(graph: Any) -> Any:
-    """A copy of ``graph`` whose functions are known to TensorFlow, under names that no other graph of this process has.
+    """A copy of ``graph`` whose functions are registered in TensorFlow under names that no other graph of this process has.
 
     Otherwise it would not find them, or find those of another model.
     """
@@ -74,11 +74,11 @@ def read_graph(file: Path) -> Any:
     try:
         graph.ParseFromString(file.read_bytes())
     except Exception as problem:
-        raise StepFailed(f"{file} is no TensorFlow graph: {first_line(problem)}", detail=str(problem)) from problem
+        raise StepFailed(f"{file} is not a valid TensorFlow graph: {first_line(problem)}", detail=str(problem)) from problem
     return graph
 
 
-def frozen(function: Any) -> tuple[Any, Entry]:
+def frozen(function: Any) -> tuple[Any, GraphEntry]:
     """A concrete function as a GraphDef without variables, and how it is called: its arguments and results in order."""
     tf = framework()
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -88,7 +88,7 @@ def frozen(function: Any) -> tuple[Any, Entry]:
         inputs = tuple(Port(tensor.op.name, tensor.name) for tensor in fixed.inputs)
         outputs = tuple(Port(f"output_{number}", tensor.name) for number, tensor in enumerate(fixed.outputs))
         graph = tf.compat.v1.GraphDef.FromString(fixed.graph.as_graph_def().SerializeToString())
-    return graph, Entry(inputs, outputs)
+    return graph, GraphEntry(inputs, outputs)
 
 
 def inward(tensor: Any, port: Port) -> Any:

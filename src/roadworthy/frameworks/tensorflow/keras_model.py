@@ -2,7 +2,7 @@
 
 The directory is ours, written from a source that was inspected or trusted before: ``objects.pkl`` runs code when it is
 read, so it never comes from anywhere else. What ``load`` gives takes tensors by input name, gives tensors by output name,
-and calls the model with ``training=False``, eagerly or inside a ``tf.function``. Keras 3 and tf-keras models are alike here.
+and calls the model with ``training=False``, eagerly or inside a ``tf.function``. This holds for Keras 3 and tf-keras models.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from roadworthy.core.errors import BackendMissing, SourceError, StepFailed
 from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
 from roadworthy.frameworks.pickling import by_value
 from roadworthy.frameworks.tensorflow import entry, framework
-from roadworthy.frameworks.tensorflow.entry import Entry, Port
+from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
 
 Reader: TypeAlias = Literal["keras", "tf_keras"]
 Form: TypeAlias = Literal["graph", "arguments", "list", "mapping"]
@@ -36,12 +36,12 @@ SIGNATURE_KEY = "serving_default"
 
 
 @dataclass(frozen=True)
-class Call:
+class KerasCall:
     """How a model is called, and what its answer's tensors are named.
 
     ``inputs`` are names in the order of the model's own inputs. By ``form`` they go in as the structure that a Functional
     or Sequential model was built of ("graph"), as arguments (the first by position, the others as keywords of their names), as
-    one list, or as one mapping with ``keys``. ``outputs`` name the tensors of the answer in order; where it is empty they bear
+    one list, or as one mapping with ``keys``. ``outputs`` name the tensors of the answer in order; where it is empty they have
     the names that ``flatten`` gives them.
     """
 
@@ -53,18 +53,18 @@ class Call:
 
 @dataclass(frozen=True)
 class Original:
-    """What lies beside the model's file: who reads it, how it is called, and whether code in the file itself may run."""
+    """The record beside the model's file: which package reads it, how it is called, and whether code in the file may run."""
 
     reader: Reader
     file: str
-    call: Call
+    call: KerasCall
     trusted: bool = False
 
 
 class KerasModel:
     """A Keras model in inference mode. ``model`` is the live object, ``call`` the way it is called."""
 
-    def __init__(self, model: Any, reader: Reader, call: Call) -> None:
+    def __init__(self, model: Any, reader: Reader, call: KerasCall) -> None:
         self.model, self.reader, self.call = model, reader, call
         # Keras 3 takes the word off calls that do not know it; tf-keras hands it to them.
         self._mode = {"training": False} if reader == "keras" or model._call_spec.expects_training_arg else {}
@@ -148,7 +148,7 @@ def flatten(answer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         for number, value in enumerate(answer):
             yield from flatten(value, f"{name}.{number}" if name else f"output_{number}")
     elif type(answer).__name__ in ("RaggedTensor", "SparseTensor", "IndexedSlices"):
-        raise SourceError(f"the model gives a {type(answer).__name__}, which is no plain array; make it dense in its last layer")
+        raise SourceError(f"the model gives a {type(answer).__name__}, which is not a dense tensor; make it dense in its last layer")
     elif hasattr(answer, "dtype") and hasattr(answer, "shape"):
         yield name or "output", answer
 
@@ -176,9 +176,9 @@ def package(reader: Reader) -> Any:
 
 
 def read(path: Path, reader: Reader, objects: Mapping[str, Any], *, trusted: bool) -> Any:
-    """The live model in a ``.keras`` or HDF5 file; in safe mode unless ``trusted``. Raises whatever the reader does."""
+    """The live model in a ``.keras`` or HDF5 file; in safe mode unless ``trusted``. An exception of the reader passes through."""
     keras = package(reader)
-    # tf-keras knows a safe mode for its own archives alone.
+    # tf-keras has a safe mode for its own archives only.
     safe = {} if reader == "tf_keras" and path.suffix != ".keras" else {"safe_mode": not trusted}
     with _quiet():
         return keras.models.load_model(path, custom_objects=dict(objects), compile=False, **safe)
@@ -227,7 +227,7 @@ def load(directory: Path) -> KerasModel:
 def export(model: KerasModel, signature: Signature, directory: Path) -> None:
     """``model`` as a "saved_model" graph in the existing ``directory``, called with ``training=False``, under the signature's names.
 
-    Raises whatever tracing or writing does.
+    An exception of the tracing or of the writing passes through.
     """
     # Keras's own archive tracks what it keeps out of TensorFlow's sight: random generators, tables of words.
     archive = package(model.reader).export.ExportArchive()
@@ -243,7 +243,7 @@ def export(model: KerasModel, signature: Signature, directory: Path) -> None:
     with _quiet(), redirect_stdout(io.StringIO()):
         archive.write_out(str(directory / entry.SAVED_MODEL))
     inputs = tuple(Port(spec.name, _plain(spec.name)) for spec in specs)
-    entry.write_entry(directory, Entry(inputs, outputs, SIGNATURE_KEY))
+    entry.write_entry(directory, GraphEntry(inputs, outputs, SIGNATURE_KEY))
 
 
 @contextmanager

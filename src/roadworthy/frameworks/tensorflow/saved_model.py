@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.core.errors import StepFailed
-from roadworthy.frameworks.tensorflow.entry import CALL, Entry
+from roadworthy.frameworks.tensorflow.entry import CALL, GraphEntry
 from roadworthy.frameworks.tensorflow.framework import explained, framework, old_keras
 from roadworthy.frameworks.tensorflow.graph import argument, inward, outward
 
 
-def restored(directory: Path, entry: Entry) -> Any:
+def restored(directory: Path, entry: GraphEntry) -> Any:
     """The ``tf.ConcreteFunction`` that ``entry`` names in the SavedModel at ``directory``: arguments by name, results by name.
 
     StepFailed where it does not load, BackendMissing where it needs tf-keras.
@@ -27,7 +27,7 @@ def restored(directory: Path, entry: Entry) -> Any:
         raise StepFailed(f"{directory} has no signature {entry.signature!r}")
     else:
         function = loaded.signatures[entry.signature]
-    function.model = loaded  # a model that nobody holds loses its variables
+    function.model = loaded  # a model without a reference loses its variables
     return function
 
 
@@ -52,8 +52,8 @@ def bare_calls(loaded: Any) -> tuple[Any, ...]:
     return tuple(one for number, one in enumerate(calm) if all(_taken(one) != _taken(other) for other in calm[:number]))
 
 
-def traced(signature: Any, entry: Entry) -> Any:
-    """``concrete`` for a restored function that goes by names."""
+def traced(signature: Any, entry: GraphEntry) -> Any:
+    """``concrete`` for a restored function that takes its arguments by name."""
     specs = arguments_of(signature)
     arguments = [argument(specs[port.tensor].shape, specs[port.tensor].dtype, port) for port in entry.inputs]
     with explained("the signature"):
@@ -62,8 +62,8 @@ def traced(signature: Any, entry: Entry) -> Any:
     return function
 
 
-def calling(signature: Any, entry: Entry) -> Callable[..., list[Any]]:
-    """``signature``, a restored function that goes by names, as one of tensors in the order of ``entry``."""
+def calling(signature: Any, entry: GraphEntry) -> Callable[..., list[Any]]:
+    """``signature``, a restored function that takes its arguments by name, as a function of tensors in the order of ``entry``."""
     tf = framework()
     constants = {one.tensor: tf.constant(one.value, one.dtype) for one in entry.constants}
 
@@ -101,7 +101,7 @@ def _tags(directory: Path) -> list[str] | None:
 
 
 def _plain(function: Any) -> list[Any]:
-    """The arguments of a concrete function that are no tensors: the ``training`` that it was traced with."""
+    """The arguments of a concrete function that are not tensors: the ``training`` that it was traced with."""
     flat = framework().nest.flatten(function.structured_input_signature)
     return [one for one in flat if isinstance(one, bool)]
 

@@ -1,4 +1,4 @@
-"""What the sessions that answer with TensorFlow share: plans checked, threads set, a function behind the session's door."""
+"""What sessions on TensorFlow share: they check the plan, set the threads, and wrap a function as a session."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Array, Arrays, Signature
 from roadworthy.frameworks.tensorflow import framework
-from roadworthy.frameworks.tensorflow.entry import Entry, Port
+from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
 from roadworthy.frameworks.tensorflow.function import Function
 
 
@@ -26,7 +26,7 @@ def prepare(plan: Plan, precisions: Collection[str], flavours: Collection[str]) 
 def of_keras(path: Path, signature: Signature) -> Any:
     """A "keras" directory's model as a ``tf.ConcreteFunction``, ``training=False``: tensors in and out in the signature's order.
 
-    Raises StepFailed where the model does not load, and whatever tracing it does.
+    Raises StepFailed where the model does not load; an exception of the tracing passes through.
     """
     # Not at the top: graphs without Keras need none of its packages.
     from roadworthy.frameworks.tensorflow import keras_model
@@ -41,14 +41,14 @@ def of_keras(path: Path, signature: Signature) -> Any:
 
     specs = [keras_model.tensor_spec(spec) for spec in signature.inputs]
     function = framework.framework().function(call, input_signature=specs, autograph=False).get_concrete_function()
-    function.model = model  # a model that nobody holds loses its variables
+    function.model = model  # a model without a reference loses its variables
     return function
 
 
 def by_signature(call: Callable[..., Any], signature: Signature) -> Function:
     """``call``, which takes and gives tensors in the signature's order, by the signature's names."""
     inputs, outputs = (tuple(Port(spec.name, spec.name) for spec in specs) for specs in (signature.inputs, signature.outputs))
-    return Function(call, Entry(inputs, outputs))
+    return Function(call, GraphEntry(inputs, outputs))
 
 
 class FunctionSession:

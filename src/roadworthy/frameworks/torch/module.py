@@ -86,7 +86,7 @@ def adapt(module: Any, call: Call) -> _Settled:
 def flatten(answer: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
     """Every tensor in an answer with its name, in order: keys and fields as they are, a tuple's by number, inner ones dotted.
 
-    A single tensor is "output", a tuple's are "output_0", "output_1", ...; what is no tensor is left out.
+    A single tensor is "output", a tuple's are "output_0", "output_1", ...; what is not a tensor is left out.
     """
     if isinstance(answer, Tensor):
         yield name or "output", answer

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Plan
+from roadworthy.core.text import first_line
 from roadworthy.core.types import Array, Arrays, Signature
 
 Call = Callable[..., Tensor | Sequence[Tensor]]
@@ -90,12 +91,6 @@ def _array(tensor: Tensor, dtype: torch.dtype) -> Array:
         tensor = tensor.detach()
     array: Array = tensor.contiguous().numpy()
     return array
-
-
-def first_line(problem: BaseException) -> str:
-    """What a foreign exception says, on one line."""
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(problem).__name__
 
 
 def _answer_dtype(name: str, plan: Plan) -> torch.dtype:

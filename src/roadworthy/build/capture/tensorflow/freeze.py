@@ -9,19 +9,19 @@ from roadworthy.build.capture.exporter_errors import Refused
 from roadworthy.core.types import Signature
 from roadworthy.frameworks.tensorflow import framework, keras_model
 from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
-from roadworthy.frameworks.tensorflow.entry import Entry, Port
+from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
 
 _VARIABLES = ("VarHandleOp", "ReadVariableOp", "ResourceGather", "Variable", "VariableV2", "AssignVariableOp", "Assign")
 _TABLES = ("HashTable", "HashTableV2", "MutableHashTableV2", "LookupTableFind", "LookupTableFindV2", "LookupTableImportV2")
 _HELD_TOGETHER = ("_XlaMustCompile", "_noinline", "api_implements")
-"""What keeps TensorFlow from putting the body of a function in the place of its call; no converter knows such calls."""
+"""Attributes that stop TensorFlow from inlining a function; no converter reads a call that is not inlined."""
 
 
-def frozen(call: Callable[..., Any], signature: Signature) -> tuple[Any, Entry]:
-    """``call`` as a GraphDef, and how that is called; placeholders and outputs bear the signature's names where TensorFlow allows.
+def frozen(call: Callable[..., Any], signature: Signature) -> tuple[Any, GraphEntry]:
+    """``call`` as a GraphDef, and how that is called; placeholders and outputs have the signature's names where TensorFlow allows it.
 
     ``call`` takes tensors in the order of the signature's inputs, of exactly its shapes, and gives a list in the order of its
-    outputs. Raises Refused for what no constant can stand for, and whatever tracing raises.
+    outputs. Raises Refused for what cannot be a constant; an exception of the tracing passes through.
     """
     tf = framework.framework()
     arguments = [keras_model.tensor_spec(spec) for spec in signature.inputs]
@@ -38,7 +38,7 @@ def frozen(call: Callable[..., Any], signature: Signature) -> tuple[Any, Entry]:
     return _named(graph, entry, signature)
 
 
-def _inlined(graph: Any, entry: Entry) -> Any:
+def _inlined(graph: Any, entry: GraphEntry) -> Any:
     """``graph`` with the bodies of its functions in the place of their calls; loops and branches keep theirs."""
     calls = [node for nodes in _bodies(graph) for node in nodes if node.op in ("PartitionedCall", "StatefulPartitionedCall")]
     if not calls:
@@ -62,14 +62,14 @@ def _inlined(graph: Any, entry: Entry) -> Any:
     return tf_optimizer.OptimizeGraph(config, meta)
 
 
-def _pruned(graph: Any, entry: Entry) -> Any:
+def _pruned(graph: Any, entry: GraphEntry) -> Any:
     """What the outputs need, and every input whether they need it or not."""
     tf = framework.framework()
     wanted = [port.tensor.partition(":")[0] for port in (*entry.outputs, *entry.inputs)]
     return tf.compat.v1.graph_util.extract_sub_graph(graph, list(dict.fromkeys(wanted)))
 
 
-def _named(graph: Any, entry: Entry, signature: Signature) -> tuple[Any, Entry]:
+def _named(graph: Any, entry: GraphEntry, signature: Signature) -> tuple[Any, GraphEntry]:
     """``graph`` with each placeholder under its input's name, and an identity under each output's, where that name is free."""
     tf = framework.framework()
     taken = {node.name for node in graph.node}
@@ -87,11 +87,11 @@ def _named(graph: Any, entry: Entry, signature: Signature) -> tuple[Any, Entry]:
         node.attr["T"].type = tf.string.as_datatype_enum if spec.dtype == "object" else tf.as_dtype(spec.dtype).as_datatype_enum
         outputs.append(Port(spec.name, f"{node.name}:0"))
     inputs = tuple(Port(spec.name, f"{name}:0") for spec, name in zip(signature.inputs, renamed.values(), strict=True))
-    return graph, Entry(inputs, tuple(outputs))
+    return graph, GraphEntry(inputs, tuple(outputs))
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """``name`` as TensorFlow writes names, with a number where somebody else has it; it is taken from then on."""
+    """``name`` in TensorFlow's syntax, with a number appended if it is in use; it is in use from then on."""
     plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_./-") else "_" for letter in name)
     plain = plain if plain[:1].isascii() and plain[:1].isalnum() else f"tensor{plain}"
     free = next(one for number in range(len(taken) + 1) if (one := f"{plain}_{number}" if number else plain) not in taken)

@@ -14,7 +14,7 @@ from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import framework, function
 from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
 from roadworthy.frameworks.tensorflow import session as tensorflow_session
-from roadworthy.frameworks.tensorflow.entry import Constant, Entry, Port
+from roadworthy.frameworks.tensorflow.entry import Constant, GraphEntry, Port
 
 Call = Callable[..., Any]
 
@@ -32,7 +32,7 @@ def routes(subject: TensorFlowSubject) -> Iterator[Route]:
     yield Route("the signature, frozen in a session", lambda subject, out: _write(_session_call(subject.graph.path), subject, out))
 
 
-def frozen(subject: TensorFlowSubject) -> tuple[Any, Entry]:
+def frozen(subject: TensorFlowSubject) -> tuple[Any, GraphEntry]:
     """The GraphDef that another format starts from: the one captured before, or that of the first route."""
     if subject.exported:
         return tensorflow_graph.read_graph(subject.exported / tensorflow_entry.GRAPHDEF), tensorflow_entry.read_entry(subject.exported)
@@ -64,7 +64,7 @@ def _session_call(path: Path) -> Call:
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         meta = tf.compat.v1.saved_model.load(session, tags, str(path / tensorflow_entry.SAVED_MODEL))
         known = meta.signature_def[entry.signature]
-        inside = Entry(
+        inside = GraphEntry(
             tuple(Port(port.name, known.inputs[port.tensor].name, port.scalar) for port in entry.inputs),
             tuple(Port(port.name, known.outputs[port.tensor].name, port.scalar) for port in entry.outputs),
             constants=tuple(Constant(known.inputs[one.tensor].name, one.dtype, one.value) for one in entry.constants),

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from roadworthy.build.capture.exporter_errors import Refused
-from roadworthy.build.capture.onnx_file import NAME, settle
+from roadworthy.build.capture.onnx_file import NAME, check_file
 from roadworthy.build.capture.route import Route, Written
 from roadworthy.build.capture.tensorflow import frozen_graph
 from roadworthy.build.capture.tensorflow.original import TensorFlowSubject
@@ -25,7 +25,7 @@ from roadworthy.frameworks.tensorflow import framework, keras_model
 OPSET = 17
 
 HASTE = "TF2ONNX_CATCH_ERRORS"
-"""Where this variable is set, to whatever value, tf2onnx gives its optimisers no deep copy of the model each, lest one fail.
+"""If this variable is set to any value, tf2onnx does not make a deep copy of the model for each optimiser.
 
 The copies are most of the time that it takes, and an optimiser hardly ever fails.
 """
@@ -78,7 +78,7 @@ def _from_model(subject: TensorFlowSubject, out: Path) -> Written:
 def _exported(subject: TensorFlowSubject, out: Path) -> Written:
     model = keras_model.load(subject.graph.path)
     if model.reader != "keras":
-        raise Refused("tf-keras, which this model needs, has no such export")
+        raise Refused("this model needs tf-keras, which cannot export ONNX")
     model(subject.feeds(subject.batch))  # an export of a model that was never called is refused
     specs = [keras_model.tensor_spec(spec) for spec in subject.signature.inputs]
     taken = [specs] if len(specs) > 1 else specs
@@ -94,7 +94,7 @@ def _from_file(subject: TensorFlowSubject, out: Path) -> Written:
 def _settled(model: Any, subject: TensorFlowSubject, out: Path) -> Written:
     _name(model.graph, subject.signature)
     onnx.save(model, str(out / NAME))
-    return Written(out / NAME, subject.signature, settle(out / NAME, subject.signature, OPSET))
+    return Written(out / NAME, subject.signature, check_file(out / NAME, subject.signature, OPSET))
 
 
 def _converter() -> Any:
@@ -121,7 +121,7 @@ def _erfc(context: Any, node: Any, name: str, arguments: Any) -> None:
 def _name(graph: Any, signature: Signature) -> None:
     """Put inputs and outputs in the signature's order and, where the converter made up names, under its names.
 
-    An input that no output depends on was dropped on the way and comes back; ``settle`` judges the rest.
+    An input that no output depends on was dropped on the way and comes back; ``check_file`` checks the rest.
     """
     weights = {tensor.name for tensor in graph.initializer}
     for values, specs in ((graph.input, signature.inputs), (graph.output, signature.outputs)):

@@ -1,4 +1,4 @@
-"""A Keras, TensorFlow or LiteRT original, opened: its own runtime gives the answers that every graph of it is held against."""
+"""A Keras, TensorFlow or LiteRT original, opened: its own runtime gives the answers that every graph of it is compared with."""
 
 from __future__ import annotations
 
@@ -34,4 +34,4 @@ def open_subject(graph: Graph, samples: SampleSet, doubts: tuple[str, ...], expo
         exported=exported,
         doubts=doubts,
     )
-    return subject.settled()
+    return subject.limited()

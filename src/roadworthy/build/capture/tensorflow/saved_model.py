@@ -9,13 +9,13 @@ from typing import Any
 from roadworthy.build.capture.route import Route, Written
 from roadworthy.build.capture.tensorflow.original import TensorFlowSubject
 from roadworthy.frameworks.tensorflow import entry, framework, keras_model
-from roadworthy.frameworks.tensorflow.entry import Entry, Port
+from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
 
 KEY = "serving_default"
 
 
 def routes(subject: TensorFlowSubject) -> Iterator[Route]:
-    """Keras's own export first: other tools read it better than what TensorFlow saves of a Keras model by itself."""
+    """Keras's own export first: other tools read it better than what TensorFlow itself saves of a Keras model."""
     yield Route("Keras's export", export)
     yield Route("saved as a module", _as_module)
 
@@ -37,7 +37,7 @@ def export(subject: TensorFlowSubject, out: Path) -> Written:
     archive.track(model.model)
     archive.add_endpoint(KEY, serve, input_signature=specs)
     archive.write_out(str(out / entry.SAVED_MODEL), **({"verbose": False} if model.reader == "keras" else {}))
-    entry.write_entry(out, Entry(inputs, outputs, KEY))
+    entry.write_entry(out, GraphEntry(inputs, outputs, KEY))
     return Written(out, subject.signature)
 
 

@@ -1,4 +1,4 @@
-"""Watch the original run for the one thing that a trace cannot see: a value of a tensor read into Python.
+"""Observe one run of the original for what a trace cannot record: a tensor's value that is read into Python.
 
 Export refuses most such models, a trace does not: it records the side of the branch, or the number, that the
 example led to. Here the values that stem from the inputs are followed through one eager run.

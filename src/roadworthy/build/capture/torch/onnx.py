@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from roadworthy.build.capture.onnx_file import NAME, settle
+from roadworthy.build.capture.onnx_file import NAME, check_file
 from roadworthy.build.capture.route import Route, Written
 from roadworthy.build.capture.torch import export, torchscript
 from roadworthy.build.capture.torch.original import TorchSubject
@@ -41,7 +41,7 @@ def _dynamo(subject: TorchSubject, out: Path) -> Written:
         verbose=False,
     )
     made.save(out / NAME)  # weights stay inside the file unless they pass protobuf's 2 GB
-    return Written(out / NAME, start.signature, settle(out / NAME, start.signature, OPSET))
+    return Written(out / NAME, start.signature, check_file(out / NAME, start.signature, OPSET))
 
 
 def _older(source: Any, subject: TorchSubject, out: Path) -> Written:
@@ -57,7 +57,7 @@ def _older(source: Any, subject: TorchSubject, out: Path) -> Written:
         output_names=subject.outputs,
         dynamic_axes={name: axes for name, axes in named.items() if axes},
     )
-    return Written(out / NAME, subject.signature, settle(out / NAME, subject.signature, OLDER_OPSET))
+    return Written(out / NAME, subject.signature, check_file(out / NAME, subject.signature, OLDER_OPSET))
 
 
 def _traceable(subject: TorchSubject) -> Any:

@@ -1,4 +1,4 @@
-"""A PyTorch original, opened: the live module, an example for the exporters, and what speaks against trusting a trace of it."""
+"""A PyTorch original, opened: the live module, an example for the exporters, and the evidence against a trace of it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def open_subject(graph: Graph, samples: SampleSet, doubts: tuple[str, ...], expo
         module=module,
         kind=kind,
     )
-    return _with_own_doubts(_with_stated_limit(subject.settled()))
+    return _with_own_doubts(_with_stated_limit(subject.limited()))
 
 
 def _refuse_training(module: torch.nn.Module) -> None:

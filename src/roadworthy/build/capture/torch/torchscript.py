@@ -27,7 +27,7 @@ def routes(subject: TorchSubject) -> Iterator[Route]:
 
 
 def script(subject: TorchSubject) -> Any:
-    """``subject`` with all its branches. What merely flattens its answer is traced around it: that part has none."""
+    """``subject`` with all its branches. The adapter that flattens its answer has no branches and is traced."""
     module = subject.module
     if isinstance(module, torch.jit.ScriptModule):
         return module
@@ -44,7 +44,7 @@ def trace(subject: TorchSubject) -> Any:
 
 
 def refuse_if_in_doubt(subject: TorchSubject) -> None:
-    """A trace that ran is no evidence against another route's complaint."""
+    """A trace that ran does not refute what another route reported."""
     if subject.doubts:
         raise Refused(f"not used: a trace records only what its example led to, and {subject.doubts[0]}")
 

@@ -127,6 +127,8 @@ def _limits(certificate: Certificate) -> str:
         f"- For the target {_text(one.target)}, and {one.verification}: {_code(one.measured.verified.candidate.plan.name)} in "
         f"{_code(one.path)}. No server uses it."
         for one in certificate.exports
+        if one.path
+        if one.path
     ]
     lines += [f"- Not tried: {_text(item)}" for item in certificate.unavailable]
     return "\n".join(lines)

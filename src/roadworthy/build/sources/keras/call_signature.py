@@ -8,10 +8,10 @@ from typing import Any
 
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.types import BATCH, BYTES, TensorSpec
-from roadworthy.frameworks.tensorflow.keras_model import Call, is_functional, is_sequential
+from roadworthy.frameworks.tensorflow.keras_model import KerasCall, is_functional, is_sequential
 
 
-def of(model: Any) -> tuple[Call | None, tuple[TensorSpec, ...]]:
+def of(model: Any) -> tuple[KerasCall | None, tuple[TensorSpec, ...]]:
     """The call, and the inputs as the model itself states them; neither for a model of the user's own class, which states none.
 
     Inputs bear the names of their Input layers, or the keys of the mapping that the model was built of. Outputs bear the names
@@ -25,20 +25,20 @@ def of(model: Any) -> tuple[Call | None, tuple[TensorSpec, ...]]:
     # A Sequential model that was built by its first call has that call's batch in its shapes, which binds nobody.
     free = is_sequential(model)
     specs = tuple(_spec(name, tensor, free=free) for name, tensor in zip(names, tensors, strict=True))
-    return Call("graph", names, outputs=_output_names(model)), specs
+    return KerasCall("graph", names, outputs=_output_names(model)), specs
 
 
-def arguments(model: Any, names: tuple[str, ...]) -> Call:
+def arguments(model: Any, names: tuple[str, ...]) -> KerasCall:
     """How a model of the user's own class takes inputs of these names; UsageError where its ``call`` has no such parameters.
 
     A single input goes to the first parameter, whatever it is called.
     """
     known = parameters(model)
     if len(names) == 1:
-        return Call("arguments", names)
+        return KerasCall("arguments", names)
     if not set(names) <= set(known) or known[0] not in names:
         raise UsageError(f"the model's call takes {', '.join(known)}, and was given {', '.join(names)}; name them alike with --input")
-    return Call("arguments", tuple(name for name in known if name in names))
+    return KerasCall("arguments", tuple(name for name in known if name in names))
 
 
 def parameters(model: Any) -> tuple[str, ...]:

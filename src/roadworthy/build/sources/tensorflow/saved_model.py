@@ -19,7 +19,7 @@ from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import framework, saved_model
 from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
-from roadworthy.frameworks.tensorflow.entry import CALL, Constant, Entry, Port
+from roadworthy.frameworks.tensorflow.entry import CALL, Constant, GraphEntry, Port
 from roadworthy.frameworks.tensorflow.function import Function
 
 FORMAT = "saved_model"
@@ -41,7 +41,7 @@ def read(source: Source) -> Model:
     arguments, given = _tensor_specs(saved_model.arguments_of(function), source.path), _results(function, source)
     constants = tuple(one for name, spec in arguments.items() if (one := _switch(name, spec)))
     taken = {name: spec for name, spec in arguments.items() if name not in {one.tensor for one in constants}}
-    entry = Entry(
+    entry = GraphEntry(
         tuple(Port(name, name, scalar=spec.shape.rank == 0) for name, spec in taken.items()),
         tuple(Port(name, name, scalar=spec.shape.rank == 0) for name, spec in given.items()),
         key,
@@ -138,7 +138,7 @@ def _switch(name: str, spec: Any) -> Constant | None:
     return training_flags.constant(name, spec.dtype.name, None if spec.shape.rank is None else tuple(spec.shape.as_list()))
 
 
-def _keeper(path: Path, entry: Entry) -> Callable[[Signature, Path], Graph]:
+def _keeper(path: Path, entry: GraphEntry) -> Callable[[Signature, Path], Graph]:
     def keep(signature: Signature, out: Path) -> Graph:
         model = out / tensorflow_entry.SAVED_MODEL
         model.mkdir()
@@ -160,7 +160,7 @@ def _parameters(function: Any) -> int:
     return sum(math.prod(shape) for shape in held) or session_model.parameters(function.graph)
 
 
-def _blamer(function: Any, entry: Entry) -> Callable[[Arrays, Arrays], str]:
+def _blamer(function: Any, entry: GraphEntry) -> Callable[[Arrays, Arrays], str]:
     """By the operations of the function as one graph: inside the SavedModel they stand in calls that nobody can look into."""
 
     def blame(first: Arrays, second: Arrays) -> str:

@@ -19,7 +19,7 @@ from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import framework
 from roadworthy.frameworks.tensorflow import function as tensorflow_function
-from roadworthy.frameworks.tensorflow.entry import Constant, Entry, Port
+from roadworthy.frameworks.tensorflow.entry import Constant, GraphEntry, Port
 
 FORMAT = "graphdef"
 MODES = "a TensorFlow graph has no modes beside its own switches: what it does was tested"
@@ -140,7 +140,7 @@ def _with_called_functions(graph: Any) -> Any:
     return graph
 
 
-def write(graph: Any, entry: Entry, out: Path) -> None:
+def write(graph: Any, entry: GraphEntry, out: Path) -> None:
     """Keep the GraphDef and how it is called in the directory ``out``."""
     (out / tensorflow_entry.GRAPHDEF).write_bytes(graph.SerializeToString())
     tensorflow_entry.write_entry(out, entry)
@@ -161,10 +161,10 @@ def _trained(graph: Any) -> list[Any]:
     return list(graph.get_collection(keys.TRAINABLE_VARIABLES) or graph.get_collection(keys.GLOBAL_VARIABLES))
 
 
-def _entry(ends: Ends, signature: Signature) -> Entry:
+def _entry(ends: Ends, signature: Signature) -> GraphEntry:
     """The ports as the signature has them: one that was proven may leave an output's name, never an input's, as it was."""
     known = {port.name: port for port in ends.outputs}
-    return Entry(ends.inputs, tuple(known[spec.name] for spec in signature.outputs))
+    return GraphEntry(ends.inputs, tuple(known[spec.name] for spec in signature.outputs))
 
 
 def _array(answer: Any, port: Port) -> Array:

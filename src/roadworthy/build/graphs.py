@@ -1,0 +1,70 @@
+"""The original in every graph format, the signature that all of these keep, and the plans to try on them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from roadworthy.build import capture, lower
+from roadworthy.build.certificate import Data
+from roadworthy.build.job import Job
+from roadworthy.build.search import baseline_of
+from roadworthy.build.workspace import Progress, Workspace
+from roadworthy.bundle.certificate import TriedRoute
+from roadworthy.core.errors import StepFailed
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.types import Signature
+
+
+def capture_all(original: Graph, samples: SampleSet, workspace: Workspace) -> tuple[tuple[Graph, ...], tuple[TriedRoute, ...]]:
+    """The original in every format. The first format's doubts reach the others, which do not wait for each other."""
+    formats = capture.formats(original)
+    if not formats:
+        return (original,), ()
+    workspace.notify(Progress("capture", 0, len(formats)))
+
+    def one(format: str, doubts: tuple[str, ...], exported: Path | None) -> capture.Captured:
+        request = capture.CaptureRequest(original, format, samples, workspace.folder(f"graphs/{format}"), doubts, exported)
+        try:
+            return workspace.step(capture.capture, request, f"capture-{format}")
+        except StepFailed as problem:
+            return capture.Captured(None, (TriedRoute(format, "every route", problem.message, False),), doubts)
+
+    first = one(formats[0], (), None)
+    workspace.notify(Progress("capture", 1, len(formats)))
+    exported = first.graph.path if first.graph else None
+    with ThreadPoolExecutor(max_workers=workspace.host.cores) as pool:
+        rest = [pool.submit(one, format, first.doubts, exported) for format in formats[1:]]
+        captured = [first, *(workspace.result(future) for future in rest)]
+    workspace.notify(Progress("capture", len(formats), len(formats)))
+    graphs = tuple(one.graph for one in captured if one.graph)
+    return (*graphs, original), tuple(route for one in captured for route in one.routes)
+
+
+def promised(signature: Signature, graphs: tuple[Graph, ...]) -> Signature:
+    """The signature that every graph keeps: the least of their proven limits. Larger calls are cut, for whichever wins."""
+    limits = [graph.signature.max_batch for graph in graphs if graph.signature.batched and graph.signature.max_batch]
+    return replace(signature, max_batch=min(limits)) if signature.batched and limits else signature
+
+
+def plans_to_try(
+    graphs: tuple[Graph, ...], signature: Signature, data: Data, job: Job, workspace: Workspace
+) -> tuple[list[tuple[Plan, Graph]], tuple[str, ...]]:
+    """Every plan to try but the original's own, which races as it is.
+
+    A graph that holds for one batch size only gives plans of that size: larger calls are cut for it.
+    """
+    calibrated = data.calibration is not None
+    planned = lower.plans_for(
+        graphs, workspace.host, runtimes=job.runtimes, precisions=job.precisions, calibrated=calibrated, unproven=data.unproven
+    )
+    as_it_is = baseline_of(graphs[-1], workspace)
+    plans: list[tuple[Plan, Graph]] = []
+    for plan, graph in planned.plans:
+        narrow = signature.batched and not graph.signature.batched
+        fitted = replace(plan, batch=graph.signature.call_size(1)) if narrow else plan
+        if (not job.plans or fitted.name in job.plans) and fitted not in (as_it_is, *(other for other, _ in plans)):
+            plans.append((fitted, graph))
+    return plans, planned.unavailable

@@ -1,0 +1,94 @@
+"""The original: what the source is, the model loaded from it and proven, and the samples under its input names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from roadworthy.build import classes, sources, supplied
+from roadworthy.build.certificate import Data
+from roadworthy.build.data import dataset
+from roadworthy.build.job import Job
+from roadworthy.build.workspace import Progress, Workspace
+from roadworthy.core.contract import Contract
+from roadworthy.core.errors import RoadworthyError
+from roadworthy.core.isolation import unchanged
+from roadworthy.core.samples import renamed
+from roadworthy.core.stages import Source
+from roadworthy.preprocess import names, spec
+
+CALIBRATION_SAMPLES = 200
+
+
+def identify(job: Job, workspace: Workspace) -> Source:
+    """The source, looked at in a child: a file that brings a parser down costs nobody else anything."""
+    request = sources.IdentifyRequest(job.source, job.arch, job.trust, job.signature, job.outputs)
+    return replace(workspace, confinement=workspace.confinement.at_home()).step(sources.identify_step, request, "identify")
+
+
+def contract_of(job: Job, source: Source) -> Contract:
+    """Both ends of the model; presets, and files that leave the layout open, take that of the source's framework."""
+    contract = spec.read(job.preprocess, sources.layout(source)) if job.preprocess else Contract()
+    return spec.with_labels(contract, job.labels) if job.labels else contract
+
+
+def load_original(
+    source: Source,
+    job: Job,
+    contract: Contract,
+    workspace: Workspace,
+    *,
+    given: dataset.Dataset | None = None,
+    calibrate: int = CALIBRATION_SAMPLES,
+) -> tuple[sources.Loaded, Data]:
+    """The model, proven to be in inference mode on real samples where there are some, and the samples under its input names.
+
+    ``given`` are samples that are there already, in place of the job's data; at most ``calibrate`` are put aside to calibrate with.
+    """
+    workspace.notify(Progress("data", 0, 1))
+    before = workspace.confinement.listing()
+    gathered = given or _gathered(source, job, contract, workspace)
+    samples = gathered.samples if gathered else supplied.pictures(contract, job.inputs, job, workspace)
+    workspace.notify(Progress("data", 1, 1, f"{gathered.samples.count} samples" if gathered else "none given"))
+    workspace.notify(Progress("load", 0, 1))
+    making = sources.Making(job.samples or sources.MADE, job.ranges, workspace.folder("data/made"))
+    request = sources.LoadRequest(source, job.inputs, samples, workspace.folder("original"), job.allow_training, making)
+    loaded = _loaded(request, workspace)
+    loaded = replace(loaded, notes=(*loaded.notes, *workspace.confinement.written(before)))
+    inputs = loaded.signature.inputs
+    samples = samples or supplied.pictures(contract, inputs, job, workspace) or loaded.samples
+    samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
+    dataset.check_inputs(samples, loaded.signature)
+    supplied.check_ranges(samples, job.ranges)
+    classes.refuse_wrong_classes(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
+    data = supplied.data(samples, gathered, loaded, calibrate, workspace)
+    supplied.refuse_unproven(job, source, data, loaded.graph.precision)
+    workspace.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))
+    answer = classes.named(contract, gathered)
+    notes = (*data.notes, *(gathered.notes if gathered else ()), *classes.notes_on_names(answer.labels))
+    return loaded, replace(data, notes=notes, answer=answer)
+
+
+def _gathered(source: Source, job: Job, contract: Contract, workspace: Workspace) -> dataset.Dataset | None:
+    """The job's samples, if it has any; in a child where code of the user's gives them, which may take as long as the deployment."""
+    if job.data is None:
+        return None
+    stated, ids = tuple(one.name for one in job.inputs), names.read(job.labels).ids if job.labels else ()
+    request = dataset.GatherRequest(job.data, stated, contract, workspace.folder("data/all"), job.samples, ids)
+    if not dataset.is_code(request.data):
+        return dataset.gather_step(request)
+    patient = replace(workspace, limits=replace(workspace.limits, seconds=max(job.seconds, workspace.limits.seconds)))
+    gathered = patient.step(dataset.gather_step, request, "data")
+    unchanged.refuse_changed(source, workspace.user_code.notes)
+    return gathered
+
+
+def _loaded(request: sources.LoadRequest, workspace: Workspace) -> sources.Loaded:
+    """The original, from a source that is as it was."""
+    try:
+        loaded = workspace.step(sources.load, request, "load")
+    except RoadworthyError:
+        # A file that was changed meanwhile fails in any way; that it was changed is the reason.
+        unchanged.refuse_changed(request.source, workspace.user_code.notes)
+        raise
+    unchanged.refuse_changed(request.source, workspace.user_code.notes)
+    return loaded

@@ -1,0 +1,68 @@
+"""One race for each target: the candidates for a server, of which one is chosen to be served, and those for anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from roadworthy.build import benchmark
+from roadworthy.build.job import Job
+from roadworthy.build.search import Trial
+from roadworthy.build.workspace import Progress, Workspace
+from roadworthy.bundle.certificate import Choice, Goal
+from roadworthy.core import registry
+from roadworthy.core.interfaces import SERVER
+from roadworthy.core.stages import Rejected, Verified
+
+RACE_SECONDS, RACE_CANDIDATES, RACE_SHARE = 60.0, 12, 0.3
+"""A race of up to so many candidates takes so long, a larger one longer in proportion, because each needs its rounds to be trusted.
+
+``RACE_SHARE`` is the share of a deployment's time that is reserved for the races.
+"""
+
+
+@dataclass(frozen=True)
+class Races:
+    """The race of the candidates for a server, and those for the other targets by name; the original is first in each."""
+
+    server: benchmark.Race
+    others: Mapping[str, benchmark.Race]
+
+    @property
+    def failed(self) -> tuple[Rejected, ...]:
+        """What failed while it was timed."""
+        return tuple(failed for race in (self.server, *self.others.values()) for failed in race.failed)
+
+    @property
+    def servable(self) -> bool:
+        """Whether a candidate is left that needs no training framework to answer."""
+        return any(not registry.facts(one.plan.runtime).framework for one in self.server.timed)
+
+    def choices(self, goal: Goal, *, framework_allowed: bool) -> dict[str, Choice]:
+        """The choice for each target that has a candidate left; the one for a server is always there."""
+        found = {SERVER: benchmark.choose(self.server, goal, framework_allowed=framework_allowed)}
+        for target, race in self.others.items():
+            if len(race.timed) > 1:
+                found[target] = benchmark.choose(race, goal, framework_allowed=True, target=target)
+        return {target: benchmark.in_words(decision) for target, decision in found.items()}
+
+
+def race_by_target(original: Verified, verified: Sequence[Verified], trial: Trial, job: Job, workspace: Workspace) -> Races:
+    """Time the candidates for each target beside ``original``; only those for a server compete to be served."""
+    targets: dict[str, list[Verified]] = {SERVER: []}
+    for one in verified:
+        targets.setdefault(registry.facts(one.candidate.plan.runtime).target, []).append(one)
+    races = {target: _race(target, (original, *candidates), trial, job, workspace) for target, candidates in targets.items()}
+    return Races(races.pop(SERVER), races)
+
+
+def _race(target: str, candidates: Sequence[Verified], trial: Trial, job: Job, workspace: Workspace) -> benchmark.Race:
+    wanted = RACE_SECONDS * max(1.0, len(candidates) / RACE_CANDIDATES)
+    seconds = min(wanted, max(workspace.seconds_left, RACE_SHARE * job.seconds / 2))
+    stage = "race" if target == SERVER else f"race, {target}"
+
+    def tell(text: str, share: float) -> None:
+        workspace.notify(Progress(stage, round(100 * share), 100, text))
+
+    log_dir = workspace.folder(f"race/{target}")
+    return benchmark.race(candidates, trial.samples, budget_seconds=seconds, log_dir=log_dir, progress=tell)

@@ -1,0 +1,34 @@
+"""The original's own answers on the samples, which every candidate is compared with, and the original as a candidate itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from roadworthy.build import classes, verify
+from roadworthy.build.certificate import Data
+from roadworthy.build.job import Job
+from roadworthy.build.races import RACE_SHARE
+from roadworthy.build.search import Trial, baseline_of
+from roadworthy.build.workspace import Progress, Workspace
+from roadworthy.core.evidence import Parity
+from roadworthy.core.stages import Candidate, Graph, Verified
+from roadworthy.core.types import Signature
+
+
+def reference_of(original: Graph, signature: Signature, data: Data, job: Job, workspace: Workspace) -> tuple[Trial, Verified]:
+    """The original's own answers, what every candidate is held against, and the original as a contestant of the race."""
+    workspace.notify(Progress("original", 0, 1))
+    request = verify.ReferenceRequest(original, data.evaluation, workspace.host.cores, workspace.folder("reference"))
+    reference = workspace.step(verify.establish, request, "reference")
+    read = classes.reading(data, reference, signature, job)
+    reference = replace(reference, classes=read.seen)
+    votes = read.classes and read.seen > 1
+    metric = job.metric or ("top1" if data.evaluation.labelled else "agreement" if votes else "error")
+    reserve = RACE_SHARE * job.seconds
+    trial = Trial(data.calibration, data.evaluation, reference, signature, metric, job.max_drop, reserve, read.answer, read.binary)
+    candidate = Candidate(baseline_of(original, workspace), original.path, signature, original.format, original.size, 0.0)
+    asked = verify.ScoreRequest(data.evaluation, reference, metric, job.max_drop, read.binary)
+    score = workspace.step(verify.score_original, asked, "score")
+    parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if votes else None, True)
+    workspace.notify(Progress("original", 1, 1, f"{score.metric} {score.value.value:.2%}"))
+    return trial, Verified(candidate, parity, score)
