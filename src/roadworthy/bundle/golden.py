@@ -10,6 +10,7 @@ import numpy as np
 
 from roadworthy.core.errors import BundleError
 from roadworthy.core.samples import cut, joined
+from roadworthy.core.text import first_line
 from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
 
 
@@ -47,8 +48,5 @@ def read(path: Path, signature: Signature) -> Golden:
             inputs = {spec.name: array("in", spec) for spec in signature.inputs}
             outputs = {spec.name: array("out", spec) for spec in signature.outputs}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as problem:
-        words = str(problem).splitlines()
-        raise BundleError(
-            f"{path} holds no golden samples for this model ({type(problem).__name__}: {words[0][:200] if words else ''})"
-        ) from problem
+        raise BundleError(f"{path} holds no golden samples for this model ({type(problem).__name__}: {first_line(problem)})") from problem
     return Golden(inputs, outputs)

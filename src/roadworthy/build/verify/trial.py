@@ -12,6 +12,7 @@ from roadworthy.build.verify.metrics import Metric
 from roadworthy.build.verify.reference import Reference
 from roadworthy.core.contract import Activation
 from roadworthy.core.samples import SampleSet
+from roadworthy.core.text import first_line
 from roadworthy.core.types import Array, Arrays, Signature
 from roadworthy.runtimes import CheckedSession
 
@@ -70,7 +71,7 @@ class CandidateTrial:
                 for piece in self._calls(feeds, rows, size):
                     total = total.plus(parity.difference(piece, truth, self._scales))
             except Exception as problem:
-                return f"fails at a batch of {size}: {_first_line(problem)}"
+                return f"fails at a batch of {size}: {first_line(problem)}"
             if total.nonfinite:
                 return f"gives NaN or infinite values at a batch of {size}"
             errors[size] = total.worst + total.discrete_misses / total.samples
@@ -89,7 +90,3 @@ class CandidateTrial:
 
     def _say(self, size: int) -> None:
         print(f"{SAID_BATCH}{self._signature.call_size(size)}", flush=True)
-
-
-def _first_line(problem: BaseException) -> str:
-    return next((line.strip()[:300] for line in str(problem).splitlines() if line.strip()), type(problem).__name__)
