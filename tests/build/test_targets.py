@@ -21,7 +21,7 @@ from roadworthy.core.registry import RuntimeFacts
 from roadworthy.core.stages import Plan
 from support.models import certificates
 
-TARGET = "planted-target"
+TARGET = "elsewhere"
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_candidates_for_another_target_lie_in_exports_and_are_never_served(job: 
 def test_a_target_has_a_default_and_is_read_without_importing_the_runtime(planted_target: None, tmp_path: Path) -> None:
     assert (registry.facts("null").target, registry.facts("null").on_target) == ("server", True)
     assert (registry.facts(TARGET).target, registry.facts(TARGET).on_target) == ("browser", False)
-    # The original runs on a server's runtime, whatever else takes its format.
+    # The original runs on a runtime for a server, though another one, first by name, takes its format.
     assert registry.runtime_for("npz") == "null"
 
 
