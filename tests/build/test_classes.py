@@ -109,7 +109,7 @@ def test_two_names_without_data_are_a_guess_that_is_a_warning(tmp_path: Path) ->
     deployment = deploy.deploy(job(net(tmp_path / "net.npz", 1.0, 0.0), labels=tmp_path / "labels.json"))
     assert deployment.certificate.goal.metric == "agreement"
     (warning,) = [text for text in texts(deployment.certificate, warnings=True) if "one number" in text]
-    assert "in 0..1 on samples that are made up; activation = " in warning and "under [answer] in --preprocess says otherwise" in warning
+    assert "in 0..1 on generated samples; activation = " in warning and "under [answer] in --preprocess says otherwise" in warning
     with rw.load(deployment) as model:
         ranked = model(np.full((1, PIXELS), 3, np.float32)).ranked[0]
     assert [one.label for one in ranked] == ["dog", "cat"]

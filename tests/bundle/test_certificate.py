@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from roadworthy.build.package.report import report
-from roadworthy.bundle.certificate import Certificate, FrameworkForm, alike, named
+from roadworthy.bundle.certificate import Certificate, FrameworkForm, by_reason, plan_names
 from roadworthy.core import codec
 from roadworthy.core.evidence import Interval
 from roadworthy.core.stages import Measured, Plan, Rejected
@@ -48,11 +48,11 @@ def test_rejections_are_together_where_stage_words_and_score_are_the_same() -> N
         Plan("a", "int8", 1), Plan("a", "int8", 2), Plan("b", "int8", 1)
     ))  # fmt: skip
     others = (replace(a1, stage="lower"), replace(a1, reason="slow"), replace(a1, score=None))
-    groups = alike((a1, others[0], a2, others[1], b1, others[2]))
+    groups = by_reason((a1, others[0], a2, others[1], b1, others[2]))
     assert groups == ((a1, a2, b1), (others[0],), (others[1],), (others[2],))
 
 
 def test_plans_of_one_artefact_share_its_name() -> None:
     plans = (Plan("a", "int8", 1), Plan("a", "int8", 2, spin=True), Plan("a", "int8", 1, batch=1), Plan("a", "int8", 2))
-    assert named(plans) == "a-int8-t1, -t2-spin, a-int8-b1-t1, a-int8-t2"
-    assert named(plans[:1]) == "a-int8-t1"
+    assert plan_names(plans) == "a-int8-t1, -t2-spin, a-int8-b1-t1, a-int8-t2"
+    assert plan_names(plans[:1]) == "a-int8-t1"

@@ -22,8 +22,8 @@ from roadworthy.bundle.certificate import (
     Origin,
     Samples,
     TriedRoute,
-    alike,
-    named,
+    by_reason,
+    plan_names,
 )
 from roadworthy.core import codec, registry
 from roadworthy.core.contract import Answer
@@ -161,7 +161,7 @@ def nothing_left(
     """
     uncaptured = {route.format for route in routes} - {route.format for route in routes if route.ok}
     names = ", ".join(one.verified.candidate.plan.name for one in passed)
-    reasons = [f"{named(one.plan for one in group)}: {group[0].reason}" for group in alike(rejected)]
+    reasons = [f"{plan_names(one.plan for one in group)}: {group[0].reason}" for group in by_reason(rejected)]
     reasons += [f"{route.format} by {route.route}: {route.outcome}" for route in routes if route.format in uncaptured]
     reasons += unavailable if not reasons else ()
     said = "; ".join(reasons[:MOST_REASONS]) + (f"; and {len(reasons) - MOST_REASONS} more" if len(reasons) > MOST_REASONS else "")

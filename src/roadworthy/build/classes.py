@@ -89,10 +89,10 @@ def _on_column(trial: Trial, data: Data) -> Note:
     if data.answer.activation != "auto":
         return Note(text)
     why, other = ("all", "sigmoid") if trial.binary == "applied" else ("not all", "applied")
-    made_up = data.kind not in ("labelled", "unlabelled")
-    where = "in 0..1 on samples that are made up" if made_up else "in 0..1"
+    generated = data.kind not in ("labelled", "unlabelled")
+    where = "in 0..1 on generated samples" if generated else "in 0..1"
     says = f'activation = "{other}" under [answer] in --preprocess says otherwise'
-    return Note(f"{text}, because {why} of the original's answers lie {where}; {says}", made_up)
+    return Note(f"{text}, because {why} of the original's answers lie {where}; {says}", generated)
 
 
 def _own_metric(job: Job) -> bool:

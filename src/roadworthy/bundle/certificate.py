@@ -145,7 +145,7 @@ class Certificate:
     exports: tuple[Export, ...] = ()
 
 
-def alike(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:
+def by_reason(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:
     """The rejected in groups of the same stage, reason and score, in their order."""
     groups: dict[tuple[object, ...], list[Rejected]] = {}
     for one in rejected:
@@ -153,7 +153,7 @@ def alike(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:
     return tuple(map(tuple, groups.values()))
 
 
-def named(plans: Iterable[Plan]) -> str:
+def plan_names(plans: Iterable[Plan]) -> str:
     """The plans' names in one line; of plans that share an artefact only the first in full, as in "a-int8-t1, -t2, b-int8-t1"."""
     words: list[str] = []
     before = ""

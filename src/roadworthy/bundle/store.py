@@ -35,7 +35,7 @@ class _Format:
 
 @contextmanager
 def writing(target: Path) -> Iterator[Path]:
-    """A temporary directory beside ``target`` that takes its place when the block ends well.
+    """A temporary directory beside ``target`` that replaces it when the block ends without an error.
 
     On any failure, an interrupt included, the directory is removed and an older bundle at ``target`` stays. What a killed process
     left behind is removed first. Anything at ``target`` that is not a bundle is never replaced (UsageError). A full disk raises

@@ -15,7 +15,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from roadworthy.build.workspace import Notify, Progress
-from roadworthy.bundle.certificate import Certificate, alike, named
+from roadworthy.bundle.certificate import Certificate, by_reason, plan_names
 from roadworthy.cli.doctor import Examination
 from roadworthy.core import codec
 from roadworthy.core.comparison import Comparison, Form, Side
@@ -82,8 +82,8 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
         return
     show_notes(certificate.notes)
     output.print(_race(certificate))
-    for group in alike(certificate.rejected):
-        names = named(entry.plan for entry in group)
+    for group in by_reason(certificate.rejected):
+        names = plan_names(entry.plan for entry in group)
         output.print(f"[red]rejected[/] {escape(names)} [dim]({group[0].stage})[/]: {escape(group[0].reason)}")
     for export in certificate.exports:
         plan = export.measured.verified.candidate.plan

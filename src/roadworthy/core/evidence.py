@@ -10,7 +10,7 @@ ENOUGH = 5
 
 @dataclass(frozen=True)
 class Note:
-    """One sentence about the model, its data or its graphs. A ``warning`` limits what the evidence is worth, or what the answers mean."""
+    """One sentence about the model, its data or its graphs. A ``warning`` limits what the evidence proves, or what the answers mean."""
 
     text: str
     warning: bool = False

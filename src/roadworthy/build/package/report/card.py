@@ -122,7 +122,7 @@ def _limits(certificate: Certificate) -> str:
         lines.append("- The samples were generated: nothing here was proven on real ones, and the accuracy of the original is not known.")
     elif kind != "labelled":
         lines.append(f"- The samples were {_text(kind)}: the accuracy of the original is not known.")
-    lines.append("- What was measured holds for data like the data it was measured on.")
+    lines.append("- The figures are valid for data like the data that they were measured on.")
     lines += [
         f"- For the target {_text(one.target)}, and {one.verification}: {_code(one.measured.verified.candidate.plan.name)} in "
         f"{_code(one.path)}. No server uses it."

@@ -95,7 +95,7 @@ def draw(shown: tuple[ChartEntry, ...], budget: float, *, width: int, height: in
     """The chart at that size; ``None`` where no timed candidate has a score.
 
     Across, the median latency on a logarithmic scale; up, the paired change of the metric against the original (zero),
-    whose 95 % interval is the bar. A rejected candidate far below the rest is drawn at the lower edge, its figure beside it.
+    whose 95 % interval is the bar. A rejected candidate far below the rest is drawn at the lower edge, with its figure as the label.
     """
     timed = [entry for entry in shown if entry.latency_ms]
     if not timed:

@@ -35,7 +35,7 @@ def times(value: float) -> str:
     return f"{number(value)}{MULTIPLY}"
 
 
-def beside(ratio: Interval) -> str:
+def speed(ratio: Interval) -> str:
     """A ratio of speeds in words."""
     return f"{number(ratio.value)} times faster" if ratio.value >= 1 else f"at {number(ratio.value)} of its speed"
 
@@ -100,7 +100,7 @@ def _signed(score: Score, value: float) -> str:
 
 
 def plan(plan: Plan) -> str:
-    """The options of a plan in words, beside its runtime and precision."""
+    """The options of a plan in words, other than its runtime and precision."""
     parts = (
         "lossy" if plan.lossy else "",
         plan.compression,

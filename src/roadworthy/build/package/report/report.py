@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from roadworthy.build.package.report import chart, figures
 from roadworthy.build.package.report.chart import Chart
-from roadworthy.bundle.certificate import Certificate, alike, named
+from roadworthy.bundle.certificate import Certificate, by_reason, plan_names
 from roadworthy.core.contract import Contract
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Parity, Score, Timing
@@ -45,7 +45,7 @@ def render(certificate: Certificate, contract: Contract) -> str:
     here = files("roadworthy.build.package.report")
     style = here.joinpath("report.css").read_text()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals |= {"f": figures, "named": named}
+    environment.globals |= {"f": figures, "plan_names": plan_names}
     rows = table(certificate)
     winner = next((row for row in rows if row.plan.name == certificate.choice.winner), None)
     charts = [drawn for size in (("wide", WIDE), ("narrow", NARROW)) if (drawn := _chart(certificate, *size))]
@@ -55,7 +55,7 @@ def render(certificate: Certificate, contract: Contract) -> str:
         contract=contract,
         second=second_class(contract.answer, certificate.signature.outputs[0]),
         rows=list(rows),
-        refused=tuple((group, _rejected(group[0])) for group in alike(certificate.rejected)),
+        refused=tuple((group, _rejected(group[0])) for group in by_reason(certificate.rejected)),
         winner=winner,
         exports=[(export, _measured(export.measured, {}, other="export")) for export in certificate.exports],
         baseline=next(row for row in rows if row.plan.name == certificate.baseline.verified.candidate.plan.name),
