@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roadworthy.build.compare.layer_diff.recorded import WEIGHTED, Layer, Recorded
+from roadworthy.core.numerics import output_error
 from roadworthy.core.types import Array
 
 
@@ -62,11 +63,8 @@ def difference(a: Array, b: Array) -> float | None:
 
 
 def relative(a: Array, b: Array) -> float:
-    """The largest difference relative to the largest magnitude of ``a``; infinite where one of them is no number."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    scale = float(np.max(np.abs(a), initial=0.0)) or 1.0
-    worst = float(np.max(np.abs(a - b), initial=0.0)) / scale
-    return worst if np.isfinite(worst) else float("inf")
+    """The largest difference relative to the largest magnitude of ``a``; infinite where values are not finite at different places."""
+    return output_error(b, a)
 
 
 def orders(grid: Sequence[int], features: int) -> list[Array]:
