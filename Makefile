@@ -4,7 +4,7 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo demo-keras test masks check bench clean
+.PHONY: demo demo-keras test fast soak masks check bench clean
 
 demo: .venv/ready
 	$(BIN)/python examples/demo.py
@@ -12,8 +12,20 @@ demo: .venv/ready
 demo-keras: .venv/ready-tensorflow
 	$(BIN)/python examples/demo_keras.py
 
+# Files of tests run side by side, by so many processes. Children do not write byte code; they find what is written here.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m compileall -q src tests && $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 test: .venv/ready .venv/ready-tensorflow
-	$(BIN)/pytest
+	$(PYTEST)
+
+# All but what starts a child that imports a framework, and what takes seconds.
+fast: .venv/ready .venv/ready-tensorflow
+	$(PYTEST) -m "not slow and not soak"
+
+# The long forms; tens of minutes.
+soak: .venv/ready .venv/ready-tensorflow
+	$(PYTEST) -m soak
 
 # What depends on the CPU, under each mask of features that this CPU has.
 masks: .venv/ready .venv/ready-tensorflow

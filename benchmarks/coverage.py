@@ -191,7 +191,7 @@ and of torchvision's classification networks, with random weights, 10 classes an
 Written by `python benchmarks/coverage.py --docs`.
 
 Verified means what it means in a deployment: a float32 candidate held against the original on {SAMPLES} samples of noise, at several
-batch sizes, within {BUDGET:.0%} of the output's scale; beside it stands the largest error that was seen, relative to that scale. Batch
+batch sizes, within {BUDGET:.0%} of the output's scale; the table also gives the largest error that was seen, relative to that scale. Batch
 statistics were taken from such noise first, because those of a fresh network make every answer the same: here the answers differ
 between samples by at least {flattest:.1%} of their scale. Seconds are those of loading, capturing, lowering and verifying on two cores
 that had other work too. What the networks would score after training is not said here.

@@ -249,7 +249,7 @@ def machine(result: dict[str, Any]) -> list[str]:
 
 
 def document(result: dict[str, Any]) -> None:
-    """Rewrite what stands between the markers of the document."""
+    """Rewrite the text between the markers of the document."""
     small, large = result["small"], result["large"]
     blocks = {"machine": machine(result), "small": table(small), "large": table(large), "steps": graph_steps(small, large),
               "claims": claims(small, large), "lines": code(result)}  # fmt: skip

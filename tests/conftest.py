@@ -1,4 +1,4 @@
-"""Fixtures that tests of several rooms share."""
+"""Fixtures that tests of several folders share."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import httpx
 import pytest
 
 from roadworthy.core.host import Host, library_caps
-from support import hosts
+from support import hosts, warm_children
 from support.models import bundles
 from support.waiting import HANG_SECONDS
+
+pytest_plugins = ["support.framework_children"]
 
 # As the command does: before any library is loaded that reads them.
 os.environ.update(library_caps())
@@ -53,13 +55,27 @@ def real() -> Path:
 
 @pytest.fixture(scope="session")
 def null_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sealed bundle of a linear map on the null runtime; nobody changes it."""
+    """A sealed bundle of a linear map on the null runtime; no test changes it."""
     return bundles.write_bundle(tmp_path_factory.mktemp("bundles") / "linear")
+
+
+@pytest.fixture(scope="session")
+def torch_server() -> Iterator[str]:
+    """A server of forks that has imported PyTorch and what its steps import."""
+    with warm_children.server("torch", "torch.export", "torch.onnx", "torch._dynamo", "onnxscript", "onnx") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def tensorflow_server() -> Iterator[str]:
+    """A server of forks that has imported TensorFlow and what its steps import."""
+    with warm_children.server("tensorflow", "keras", "tf2onnx", "onnx", "h5py") as address:
+        yield address
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one MiB that really fills up; only who may mount has one."""
+    """A file system of one MiB that really fills up; the test is skipped where it cannot be mounted."""
     disk = tmp_path / "small-disk"
     disk.mkdir()
     try:

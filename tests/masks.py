@@ -46,7 +46,8 @@ def main() -> int:
 
 def _pytest(what: str, folders: tuple[str, ...], *options: str, **variables: str) -> int:
     begun = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-q", *options, *(str(ROOT / "tests" / folder) for folder in folders)]
+    side_by_side = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+    command = [sys.executable, "-m", "pytest", "-q", *side_by_side, *options, *(str(ROOT / "tests" / folder) for folder in folders)]
     code = subprocess.run(command, cwd=ROOT, env=os.environ | variables, check=False).returncode
     print(f"masks: {what}: {'green' if code == 0 else f'exit {code}'} after {time.monotonic() - begun:.0f} s", flush=True)
     return code

@@ -54,7 +54,7 @@ def rows(race: dict[str, Any]) -> list[Row]:
 def cell(race: dict[str, Any], name: str, kind: str, count: str) -> Cell:
     """One server, one kind of request, one number of connections."""
     mine = [(one, one[name]["closed"][kind][count]) for one in race["rounds"] if name in one]
-    # Whoever has no binary tensors is held against the same JSON; Roadworthy has both.
+    # A server without binary tensors is compared by the same JSON; Roadworthy has both.
     pairs = [(one[OURS]["closed"][kind][count]["per_second"], load["per_second"]) for one, load in mine if OURS in one]
     ratios = [ours / theirs for ours, theirs in pairs if theirs] or [float("nan")]
     loads = [load for _, load in mine]

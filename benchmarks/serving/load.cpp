@@ -149,7 +149,7 @@ class Load {
     epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
   }
 
-  // The first connections are made while the clock stands still, and are waited for.
+  // The first connections are made, and completed, before the clock starts.
   bool connect(Connection& connection, bool wait) {
     opened_++;
     connection.fd = socket(address_->ai_family, SOCK_STREAM | (wait ? 0 : SOCK_NONBLOCK), 0);

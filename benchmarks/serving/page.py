@@ -115,7 +115,7 @@ Written by `python benchmarks/serving/run.py --docs`. Every server answers for t
 thread for each of as many workers as there are cores (Roadworthy by its own plan), through the protocol that is natural to it: the Open
 Inference Protocol, or its own JSON with the same numbers. All are driven by one load generator (`benchmarks/serving/load.cpp`) on
 connections that are kept alive, and take turns round by round on one machine; ratios are paired within a round and given with
-their extremes. Before it is timed, a server must answer like the model. "uvicorn, model inline" is no server but the yardstick: what is
+their extremes. Before it is timed, a server must answer like the model. "uvicorn, model inline" is the yardstick: what is
 left when nothing is checked, batched or managed.
 """
 

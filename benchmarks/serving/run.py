@@ -5,7 +5,7 @@ round by round through the field: start a server, see that it answers like the m
 Ratios are paired within a round, so that a slow minute of the machine costs both sides. One visit of each server also measures what
 it does at half and at twice its own capacity (open loop), its idle CPU and its memory. A server that cannot start, or dies, costs
 only itself and is listed with its reason. ``--docs`` writes the page and its chart; ``--reuse`` takes the figures of the last run.
-Sound figures need a quiet machine: the load generator and the servers share its cores.
+Reliable figures need a quiet machine: the load generator and the servers share its cores.
 """
 
 from __future__ import annotations

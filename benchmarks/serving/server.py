@@ -99,7 +99,7 @@ class Server:
 
 
 def _free_ports() -> int:
-    """The first of ``PORTS`` consecutive ports that nobody uses now."""
+    """The first of ``PORTS`` consecutive ports that are free now."""
     while True:
         first = random.randrange(20000, 30000, PORTS)
         try:

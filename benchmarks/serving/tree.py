@@ -24,7 +24,7 @@ def _environments() -> Iterator[tuple[int, bytes]]:
             try:
                 yield int(place.name), (place / "environ").read_bytes()
             except OSError:
-                continue  # gone, or somebody else's
+                continue  # ended, or of another user
 
 
 def cpu_seconds(pids: list[int]) -> float:

@@ -1,4 +1,4 @@
-"""scikit-learn's digits: the first half to train on, the rest as PNG files that nobody trained on."""
+"""scikit-learn's digits: the first half to train on, the rest as PNG files that took no part in training."""
 
 from __future__ import annotations
 

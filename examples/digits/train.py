@@ -1,4 +1,4 @@
-"""Train the digits CNN in seconds and leave what training usually leaves: a checkpoint, and images nobody trained on.
+"""Train the digits CNN in seconds and leave what training usually leaves: a checkpoint, and images that took no part in training.
 
 ``python examples/digits/train.py OUT`` writes ``OUT/digits.pt`` (a checkpoint dict) and ``OUT/images/<digit>/*.png``.
 """

@@ -15,7 +15,7 @@ def training() -> tuple[np.ndarray, np.ndarray]:
 
 
 def held_out() -> tuple[np.ndarray, np.ndarray]:
-    """The second half, which nobody trains on."""
+    """The second half, which takes no part in training."""
     images, labels = _all()
     return images[TRAINING_IMAGES:], labels[TRAINING_IMAGES:]
 

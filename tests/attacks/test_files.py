@@ -212,7 +212,7 @@ def test_member_names_that_lead_out_of_the_archive(name: str, tmp_path: Path) ->
 def test_zip_bombs(tmp_path: Path) -> None:
     path = archived(tmp_path / "model.pt", [("m/data.pkl", bytes(80 * 2**20))], zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 2**20
-    with pytest.raises(SourceUnreadable, match="zip bomb"):
+    with pytest.raises(SourceUnreadable, match="a decompression bomb"):
         sources.identify(path)
 
 
@@ -231,7 +231,7 @@ def test_members_that_share_their_bytes(tmp_path: Path) -> None:
     while (at := data.find(b"PK\x01\x02", at + 1)) > 0:
         data[at + 16 : at + 28] = sizes
     path.write_bytes(data)
-    with pytest.raises(SourceUnreadable, match="zip bomb"):
+    with pytest.raises(SourceUnreadable, match="a decompression bomb"):
         sources.identify(path)
 
 
@@ -256,11 +256,11 @@ def entry(start: int, stop: int, shape: list[int], dtype: str = "F32") -> dict[s
         (safetensors({"a": entry(0, 8, [2]), "b": entry(12, 20, [2])}, bytes(20)), "hole"),
         (safetensors({"a": entry(0, 8, [2]), "b": entry(0, 8, [2])}, bytes(8)), "overlap"),
         (safetensors({"a": entry(0, 8, [3])}, bytes(8)), "do not agree"),
-        (safetensors({"a": entry(0, 8, [-1, -2])}, bytes(8)), "do not agree"),
-        (safetensors({"a": entry(-8, 0, [2])}, bytes(8)), "overlap"),
+        (safetensors({"a": entry(0, 8, [-1, -2])}, bytes(8)), "integer `-1`"),
+        (safetensors({"a": entry(-8, 0, [2])}, bytes(8)), "integer `-8`"),
         (safetensors({"a": entry(0, 8, [2**62, 2**62])}, bytes(8)), "do not agree"),
-        (safetensors({"a": entry(0, 8, [2], "EVIL")}, bytes(8)), "not known here"),
-        (safetensors({"a": {"dtype": "F32"}}, bytes(8)), "missing required field"),
+        (safetensors({"a": entry(0, 8, [2], "EVIL")}, bytes(8)), "unknown variant `EVIL`"),
+        (safetensors({"a": {"dtype": "F32"}}, bytes(8)), "missing field `shape`"),
         (safetensors(b"{" + b'"a":[' * 5000, bytes(8)), "header"),
         (safetensors(b"{" + b"\xff" * 20), "header"),
     ],
@@ -351,7 +351,7 @@ def test_a_static_look_imports_no_framework(kinds: dict[str, bytes], tmp_path: P
     program = (
         "import sys; from pathlib import Path; from roadworthy.build.sources.inspect import inspect\n"
         "for name in sys.argv[1:]: inspect(Path(name))\n"
-        "print([name for name in ('torch', 'safetensors', 'cloudpickle') if name in sys.modules])"
+        "print([name for name in ('torch', 'cloudpickle') if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, *(str(tmp_path / kind) for kind in kinds)], capture_output=True, text=True, check=True

@@ -156,7 +156,7 @@ def test_a_checkpoint_directory_that_names_nothing(said: str, tmp_path: Path) ->
 def test_a_checkpoint_with_a_missing_part(tmp_path: Path) -> None:
     prefix = checkpoint(tmp_path)
     (tmp_path / "model.ckpt.data-00000-of-00001").rename(tmp_path / "model.ckpt.data-00000-of-00002")
-    with pytest.raises(SourceUnreadable, match="2 data files, and not all are there"):
+    with pytest.raises(SourceUnreadable, match="2 data files, and not all of them are there"):
         sources.inspect(prefix)
     (tmp_path / "model.ckpt.data-00000-of-00002").unlink()
     with pytest.raises(SourceUnreadable, match=r"model\.ckpt\.data-00000-of-00001 is not beside it"):
@@ -180,7 +180,7 @@ def test_a_saved_model_in_another_form_is_not_read(name: str, tmp_path: Path) ->
 def test_a_saved_model_with_a_pipe_or_a_linked_directory(tmp_path: Path) -> None:
     folder = saved(tmp_path)
     os.mkfifo(folder / "pipe")
-    with pytest.raises(SourceRefused, match="pipe is no regular file"):
+    with pytest.raises(SourceRefused, match="pipe is not a regular file"):
         sources.inspect(folder)
     (folder / "pipe").unlink()
     (folder / "assets").symlink_to("/etc")
@@ -261,7 +261,7 @@ def test_a_keras_archive_that_is_a_bomb_or_leads_out(tmp_path: Path) -> None:
     path = made.keras_file(tmp_path / "model.keras", made.keras_config())
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("assets/zeros", b"\0" * 50_000_000)
-    with pytest.raises(SourceUnreadable, match="a zip bomb"):
+    with pytest.raises(SourceUnreadable, match="a decompression bomb"):
         sources.inspect(path)
     made.keras_file(path, made.keras_config(), **{"../../escaped": b"x"})
     with pytest.raises(SourceUnreadable, match=r"'\.\./\.\./escaped', which leads out"):
@@ -323,13 +323,13 @@ def test_hdf5_that_lies_or_reaches_out(how: str, error: type[SourceError], words
 @pytest.mark.parametrize(
     ("location", "words"),
     [
-        ("../secret", "no file of the model's own directory"),
-        ("/etc/passwd", "no file of the model's own directory"),
-        ("a/../../secret", "no file of the model's own directory"),
-        ("..\\secret", "no file of the model's own directory"),
-        ("C:secret", "no file of the model's own directory"),
-        ("", "no file of the model's own directory"),
-        ("a\0b", "no file of the model's own directory"),
+        ("../secret", "not a file of the model's own directory"),
+        ("/etc/passwd", "not a file of the model's own directory"),
+        ("a/../../secret", "not a file of the model's own directory"),
+        ("..\\secret", "not a file of the model's own directory"),
+        ("C:secret", "not a file of the model's own directory"),
+        ("", "not a file of the model's own directory"),
+        ("a\0b", "not a file of the model's own directory"),
         ("link", "a link that leads out"),
         ("folder/secret", "a link that leads out"),
     ],
@@ -474,7 +474,7 @@ def test_attributes_nested_without_end(tmp_path: Path) -> None:
     deep = made.text("x")
     for _ in range(5000):
         deep = made.message((10, made.message((1, "f"), (2, made.entry("a", deep)))))
-    with pytest.raises(SourceUnreadable, match="nested more than 16 deep"):
+    with pytest.raises(SourceUnreadable, match="nested more than 100 deep"):
         sources.inspect(saved(tmp_path, made.node("If", f=deep)))
 
 
@@ -483,7 +483,7 @@ def test_graphs_in_graphs_without_end(tmp_path: Path) -> None:
     for _ in range(5000):
         graph = made.message((1, made.message((4, "If"), (5, made.message((6, graph))))))
     (tmp_path / "model.onnx").write_bytes(made.message((1, 8), (7, graph)))
-    with pytest.raises(SourceUnreadable, match="nested more than 64 deep"):
+    with pytest.raises(SourceUnreadable, match="nested more than 100 deep"):
         sources.inspect(tmp_path / "model.onnx")
 
 
@@ -510,7 +510,7 @@ def test_nothing_here_needs_a_framework(sound: dict[str, Path]) -> None:
     program = (
         "import sys; from pathlib import Path; from roadworthy.build.sources.inspect import inspect\n"
         "for path in sys.argv[1:]: inspect(Path(path))\n"
-        "print({name.partition('.')[0] for name in sys.modules} & {'tensorflow', 'keras', 'torch', 'onnx', 'google', 'flatbuffers'})"
+        "print({name.partition('.')[0] for name in sys.modules} & {'tensorflow', 'keras', 'torch', 'onnx', 'flatbuffers'})"
     )
     done = subprocess.run([sys.executable, "-c", program, *paths], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -14,6 +14,8 @@ from roadworthy.build.sources.parsers import tf_operators
 from roadworthy.core.errors import SourceRefused, UsageError
 from roadworthy.core.types import BATCH, TensorSpec
 
+pytestmark = pytest.mark.slow
+
 MAKER = Path(__file__).parents[1] / "support" / "files" / "tensorflow_made.py"
 IMAGE, EXTRA = TensorSpec("image", "float32", (BATCH, 8, 8, 3)), TensorSpec("extra", "float32", (BATCH, 4))
 
@@ -137,8 +139,8 @@ def test_a_saved_model_that_acts_is_refused_and_never_acts(name: str, op: str, m
         ("version-1", {"arch": "HERE:build"}, "brings its own architecture"),
         ("frozen.pb", {"signature": "serve"}, "has no signatures to choose from"),
         ("model.keras", {"signature": "serve"}, "has no signatures to choose from"),
-        ("model.keras", {"outputs": ("first",)}, "says itself what it answers with"),
-        ("exported", {"outputs": ("first",)}, "says itself what it answers with"),
+        ("model.keras", {"outputs": ("first",)}, "states what it answers with"),
+        ("exported", {"outputs": ("first",)}, "states what it answers with"),
     ],
 )
 def test_an_option_that_says_nothing_about_a_file(name: str, options: dict[str, str], words: str, made: Path, tmp_path: Path) -> None:

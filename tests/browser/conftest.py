@@ -1,4 +1,4 @@
-"""A headless Chromium, or a clear word on why there is none."""
+"""A headless Chromium; without one the tests are skipped, with the reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def browser() -> Iterator[webdriver.Chrome]:
     for argument in ("--headless=new", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run", rebound):
         options.add_argument(argument)
     if os.geteuid() == 0:
-        # Chromium's sandbox does not start as root, as which containers run their tests.
+        # Chromium's sandbox does not start as root, and containers run tests as root.
         options.add_argument("--no-sandbox")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     opened = webdriver.Chrome(options=options, service=Service(driver))

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -17,7 +18,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from roadworthy.serving.protocols.openapi import document
+from roadworthy.serving.transports.http import listeners
 from roadworthy.serving.transports.http.browser_origin import SAFE
 from support.models import bundles
 from support.servers.serving import Server, json_request
@@ -25,7 +26,9 @@ from support.servers.serving import Server, json_request
 REBOUND = "evil.test"
 """A name that the browser of these tests takes for 127.0.0.1."""
 NAMES = {"model": "linear", "version": "1", "label": "stable", "repository": "here"}
-CHANGING = sorted({(route.method.upper(), route.path.format_map(NAMES)) for route in document.routes() if route.method.upper() not in SAFE})
+PLANELESS: Any = None
+ROUTES = [route for protocol in listeners.http_protocols(PLANELESS) for route in protocol.routes]
+CHANGING = sorted({(route.method, route.path.format_map(NAMES)) for route in ROUTES if route.method not in SAFE})
 INFER = json.dumps(json_request({"x": np.zeros((1, 12), np.float32)}))
 UNLOAD = json.dumps({"type": "Unload", "name": "linear"})
 
@@ -51,7 +54,7 @@ frame.srcdoc = `<script>fetch(${JSON.stringify(arguments[0])}, {method: 'POST', 
   .replace('arguments[1]', JSON.stringify(arguments[1]));
 """
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 class Blank(BaseHTTPRequestHandler):

@@ -27,6 +27,8 @@ from support.models import bundles
 from support.servers.serving import PICTURE, SEES, Server, write_echo
 from support.waiting import HANG_SECONDS
 
+pytestmark = pytest.mark.slow
+
 PHONE, NARROW, DESK = (400, 844), (320, 640), (1280, 900)
 DROP = """
 const bytes = Uint8Array.from(atob(arguments[0]), letter => letter.charCodeAt(0));

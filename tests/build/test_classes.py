@@ -19,6 +19,8 @@ from roadworthy.core.errors import DataError
 from roadworthy.serving.engine.model import Model
 from roadworthy.serving.engine.predict import predict_file
 
+pytestmark = pytest.mark.slow
+
 SIDE = 4
 PIXELS = 3 * SIDE * SIDE
 

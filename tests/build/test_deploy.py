@@ -21,6 +21,8 @@ from roadworthy.core.errors import BundleError, DataError, NoCandidate, OutOfSpa
 from roadworthy.core.isolation.worker import Worker
 from support import hosts
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def job(linear: Path) -> Job:
@@ -89,6 +91,12 @@ def test_what_is_no_bundle_is_not_replaced_and_this_is_said_at_once(job: Job) ->
     with pytest.raises(UsageError, match="not a bundle"):
         deploy.deploy(job, lambda progress: pytest.fail("it began to work"))
     assert (job.output / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("change", [{"runtimes": ("nulll",)}, {"precisions": ("int3",)}])
+def test_a_name_that_does_not_exist_is_refused_before_any_work(job: Job, change: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=r"choose from .*(null|int8)"):
+        deploy.deploy(replace(job, **change), lambda progress: pytest.fail("it began to work"))  # type: ignore[arg-type]
 
 
 def test_candidates_that_come_after_the_time_budget_are_rejected_in_words_and_the_original_is_packed(job: Job) -> None:

@@ -18,6 +18,8 @@ from roadworthy.build.job import Job
 from roadworthy.cli import console
 from roadworthy.core.isolation import isolate
 
+pytestmark = pytest.mark.slow
+
 UNREAD = {
     "Draw.high": "for deployments without data",
     "Draw.kind": "for deployments without data",

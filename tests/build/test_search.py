@@ -15,6 +15,8 @@ from roadworthy.core.samples import write
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Signature, TensorSpec
 
+pytestmark = pytest.mark.slow
+
 SIGNATURE = Signature((TensorSpec("input", "float32", (BATCH, 12)),), (TensorSpec("output", "float32", (BATCH, 4)),))
 
 

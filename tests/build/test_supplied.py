@@ -22,6 +22,8 @@ from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Verified
 from roadworthy.core.types import Array
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def job(linear: Path) -> Job:

@@ -18,6 +18,8 @@ from roadworthy.core.errors import DataError, SourceError
 from roadworthy.core.isolation import landlock
 from roadworthy.core.isolation.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 TRAINS = """
 from pathlib import Path
 import torch

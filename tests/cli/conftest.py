@@ -1,4 +1,4 @@
-"""Files that a user might hand in by mistake or on purpose, made once."""
+"""Files that a user might give by mistake or on purpose, made once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def cli() -> Cli:
 
 
 class Payload:
-    """A pickle that leaves a marker when somebody loads it."""
+    """A pickle that leaves a marker when it is loaded."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+from support.servers.commands import ROADWORTHY, SHORT_RACES
+from support.warm_children import ADDRESS
+
+pytestmark = pytest.mark.slow
 
 
 NET = ("--arch", "net.py:Net")
@@ -60,10 +63,13 @@ def workplace(desk: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_sentence(cli: Cli, workplace: Path, name: str) -> None:
+def test_bad_input_is_one_sentence(torch_server: str, workplace: Path, name: str) -> None:
     arguments, code, says = BAD[name]
     before = sorted(path.name for path in workplace.iterdir())
-    run = cli("deploy", *arguments, "-o", "bundle", cwd=workplace)
+    run = subprocess.run(
+        [*SHORT_RACES, ROADWORTHY, "deploy", *arguments, "-o", "bundle"],
+        cwd=workplace, env=os.environ | {ADDRESS: torch_server}, capture_output=True, text=True,
+    )  # fmt: skip
     assert run.returncode == code, run.stderr
     error = run.stderr.strip().splitlines()[-1]
     assert error.startswith("error: ")

@@ -17,6 +17,8 @@ import pytest
 
 from support.waiting import HANG_SECONDS
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROADWORTHY = str(Path(sys.executable).with_name("roadworthy"))
 WAITS = """
 import os, subprocess, sys, tempfile, time

@@ -93,7 +93,7 @@ def models_of(backend: str) -> tuple[str, ...]:
 
 
 def backends() -> tuple[str, ...]:
-    """Every backend of the registry; those that answer with TensorFlow in a process of their own alone (see ``ALONE``)."""
+    """Every backend of the registry; those that answer with TensorFlow only in a process of their own (see ``ALONE``)."""
     return tuple(name for name in registry.names(registry.LOWERINGS) if ("tensorflow-cpu" in registry.facts(name).packages) == ALONE)
 
 
@@ -138,7 +138,7 @@ def _others(backend: str, model: str) -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A gap is a test that must fail. The hook is shown the tests of every folder, and minds its own."""
+    """A gap is a test that must fail. The hook gets the tests of every folder, and marks those of this one."""
     for item in items:
         if Path(__file__).parent not in item.path.parents:
             continue

@@ -17,6 +17,8 @@ from roadworthy.core.stages import Plan
 from roadworthy.core.types import Array, Arrays
 from roadworthy.runtimes import CheckedSession, open_session
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 5e-2, "int8": 1.5e-1}
 """Largest error relative to the output's scale. Whether that is good enough for a user is verify's to say."""
 

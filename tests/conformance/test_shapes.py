@@ -13,6 +13,8 @@ from conformance.walk import Row, WalkRequest, walk
 from roadworthy.core.isolation import isolate
 from roadworthy.core.isolation.worker import Limits
 
+pytestmark = pytest.mark.slow
+
 NAMES = tuple(case.name for case in shapes.CASES)
 Rows = Callable[[str], dict[str, Row]]
 

@@ -12,6 +12,8 @@ import pytest
 
 from conformance.conftest import ALONE
 
+pytestmark = pytest.mark.slow
+
 SUITE = Path(__file__).with_name("test_sessions.py")
 
 

@@ -1,4 +1,4 @@
-"""A runtime that breaks on request, servers in processes of their own, and an end to whatever a test leaves running."""
+"""A runtime that breaks on request, servers in processes of their own, and the end of all that a test leaves running."""
 
 from __future__ import annotations
 

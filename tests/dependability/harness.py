@@ -33,7 +33,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGIN = Path(__file__).parent / "plugin"
 RECORDS = REPOSITORY / "benchmarks" / "results" / "dependability"
 ECHO, SLEEP, RAISE, HANG, HANG_LOCKED, EXIT, SEGFAULT, DEVOUR, HOLD = range(9)
-"""The deeds of the breaker runtime; see plugin/roadworthy_breaker.py."""
+"""The operations of the breaker runtime; see plugin/roadworthy_breaker.py."""
 
 BREAKER = Signature((TensorSpec("x", "float32", ("batch", 3)),), (TensorSpec("y", "float32", ("batch", 3)),))
 
@@ -118,7 +118,7 @@ def ask(client: httpx.Client, x: list[float], *, dialect: str = "oip", name: str
 
 
 LASTING = {"seconds": 3 * HANG_SECONDS, "timeout": HANG_SECONDS}
-"""For load that goes on until a test stops it, and that gives no answer up for being slow."""
+"""For load that goes on until a test stops it, and that waits for slow answers."""
 
 
 @cache

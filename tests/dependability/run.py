@@ -1,5 +1,5 @@
-"""The fault table, injected: ``python tests/dependability/run.py`` runs every row's short form as the tests do; ``--long`` then an hour of
-mixed load as well (``--seconds`` for another time). Afterwards ``docs/dependability.md`` is written from what was recorded.
+"""The fault table, injected: ``python tests/dependability/run.py`` runs every row, in its short form and in that of ``make soak``;
+``--long`` adds an hour of mixed load (``--seconds`` for another time). Afterwards ``docs/dependability.md`` is written from the records.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from support.servers.serving import Server  # noqa: E402
 def main() -> int:
     """Run, write the page, hold the figures to their bounds; the exit code is that of the tests, or 1 for a figure beyond its bound."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--long", action="store_true", help="an hour of mixed load after the short forms")
+    parser.add_argument("--long", action="store_true", help="an hour of mixed load after the tests")
     parser.add_argument("--seconds", type=float, default=3600, help="how long the mixed load of --long lasts")
-    parser.add_argument("--only-long", action="store_true", help="leave the short forms out")
+    parser.add_argument("--only-long", action="store_true", help="leave the tests out")
     options = parser.parse_args()
-    code = 0 if options.only_long else subprocess.run([sys.executable, "-m", "pytest", "-q", str(HERE)], check=False).returncode
+    code = 0 if options.only_long else subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "", str(HERE)], check=False).returncode
     if options.long or options.only_long:
         mixed_load(options.seconds)
     table.main()

@@ -12,12 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pytest
 
 from dependability.harness import Server, ask, record, row, tree, workers
 from dependability.hostile import Hostile, requests
 from support.models import bundles
 from support.servers.serving import PICTURE, SEES
 from support.waiting import HANG_SECONDS
+
+pytestmark = pytest.mark.slow
 
 ROOM = 400 * 2**20
 """Bytes that a storm on eight connections may take for the moment: bodies of up to 16 MiB are being read on each, and read as JSON."""

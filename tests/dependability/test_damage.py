@@ -13,6 +13,8 @@ import pytest
 from dependability.harness import Server, ask, record, row, write_breaker
 from support.waiting import HANG_SECONDS, until
 
+pytestmark = pytest.mark.slow
+
 
 def flipped(bundle: Path) -> str:
     """One bit of the weights is another."""

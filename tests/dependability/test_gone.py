@@ -17,6 +17,8 @@ from dependability.harness import DIALECTS, HOLD, Server, ask, connected, metric
 from roadworthy.serving.protocols import proto
 from support.waiting import HANG_SECONDS, until
 
+pytestmark = pytest.mark.slow
+
 
 def waiting(url: str) -> float:
     return metric(httpx.get(f"{url}/metrics").text, "roadworthy_inferences_waiting", model="breaker")

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from dependability import mixed
 from dependability.harness import Server, record
 from dependability.swaps import Address, write_version
 
+pytestmark = pytest.mark.slow
 
-def test_mixed_load(serve: Callable[..., Server], tmp_path: Path) -> None:
+
+@pytest.mark.parametrize("seconds", [6, pytest.param(60, marks=pytest.mark.soak)])
+def test_mixed_load(serve: Callable[..., Server], tmp_path: Path, seconds: int) -> None:
     write_version(tmp_path, 1)
     write_version(tmp_path, 2)
     server = serve(tmp_path, workers=2, grpc_port=0)
     at = Address(server.wait_ready(), server.grpc_address)
-    judge(at, tmp_path, server.process.pid, 15, room=60 * 2**20)
+    judge(at, tmp_path, server.process.pid, seconds, room=60 * 2**20)
 
 
 def judge(at: Address, models: Path, server: int, seconds: float, *, room: int, long: bool = False) -> None:

@@ -16,6 +16,8 @@ import pytest
 from dependability.harness import DIALECTS, JSON, Server, ask, in_hand, load, port_of, probing, quantile, record, row, workers
 from support.waiting import HANG_SECONDS, until
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 0.008
 """What a sample costs: a worker can answer no more than one in this time, on any machine."""
 WORKERS = 2

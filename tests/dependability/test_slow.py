@@ -12,9 +12,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import pytest
 
 from dependability.harness import DIALECTS, Server, ask, connected, quantile, record, row, tree
 from support.waiting import HANG_SECONDS, until
+
+pytestmark = pytest.mark.slow
 
 SECONDS = 1.0
 LIMITS = {"head_seconds": SECONDS, "body_seconds": SECONDS, "idle_seconds": SECONDS, "send_seconds": SECONDS}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from dependability.harness import (
     DIALECTS,
@@ -32,6 +33,8 @@ from dependability.harness import (
 )
 from support.servers.serving import leaving
 from support.waiting import HANG_SECONDS, until
+
+pytestmark = pytest.mark.slow
 
 GRACE = 3.0
 """Seconds that a server gives clients who are not done when it ends: how long the end took is held to it by ``run.py``."""

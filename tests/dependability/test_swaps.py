@@ -1,4 +1,4 @@
-"""200 swaps of the model under load, a quarter through each protocol's management: no request fails, no connection is dropped, no version
+"""Swaps of the model under load, through each protocol's management: no request fails, no connection is dropped, no version
 answers that was not asked for."""
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dependability.harness import DIALECTS, JSON, LASTING, Server, ask, load, po
 from dependability.swaps import Address, by_oip, by_oip_grpc, by_tfserving_grpc, by_torchserve, swapping, write_version
 from support.waiting import HANG_SECONDS
 
-SWAPS = 50
+pytestmark = pytest.mark.slow
 
 
+@pytest.mark.parametrize("swaps", [12, pytest.param(50, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("how", ["oip", "oip-grpc", "tfserving-grpc", "torchserve"])
-def test_swaps_under_load(serve: Callable[..., Server], tmp_path: Path, how: str) -> None:
+def test_swaps_under_load(serve: Callable[..., Server], tmp_path: Path, how: str, swaps: int) -> None:
     write_version(tmp_path, 1)
     server = serve(tmp_path, workers=2, grpc_port=0)
     url = server.wait_ready()
@@ -37,13 +38,13 @@ def test_swaps_under_load(serve: Callable[..., Server], tmp_path: Path, how: str
         rate=200,
         **LASTING,
     ) as hammer:
-        watch, seconds = swapping(at, tmp_path, swap, 3, SWAPS)
+        watch, seconds = swapping(at, tmp_path, swap, 3, swaps)
         seen = hammer.stop()
     after = tree(server.process.pid)
     record(
         "swaps",
         how,
-        injected=f"{SWAPS} swaps by {how}, while clients of three protocols and a load generator ask, one of them by version",
+        injected=f"{swaps} swaps by {how}, while clients of three protocols and a load generator ask, one of them by version",
         held="no failed request, no dropped connection, no answer of a version not asked for",
         answered=seen.answered + sum(watch.answered.values()),
         wrong=len(watch.wrong) + sum(seen.errors.values()),

@@ -35,6 +35,8 @@ from dependability.harness import (
 )
 from support.waiting import HANG_SECONDS, until
 
+pytestmark = pytest.mark.slow
+
 
 def answers(url: str) -> bool:
     """Whether a request on a fresh connection is answered."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,15 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from support.servers.commands import SHORT_RACES
+from support.warm_children import ADDRESS
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_first_program_runs(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_first_program_runs(tmp_path: Path, torch_server: str) -> None:
     program = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert program
     (tmp_path / "first.py").write_text(program[1])
-    run = subprocess.run([sys.executable, "first.py"], cwd=tmp_path, capture_output=True, text=True)
+    run = subprocess.run([*SHORT_RACES, "first.py"], cwd=tmp_path, capture_output=True, text=True, env=os.environ | {ADDRESS: torch_server})
     assert run.returncode == 0, run.stderr
     assert "original" in run.stdout
     assert (tmp_path / "digits.bundle" / "report.html").is_file()

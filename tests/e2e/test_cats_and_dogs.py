@@ -15,6 +15,8 @@ from PIL import Image
 
 from support.servers.commands import roadworthy, served
 
+pytestmark = pytest.mark.slow
+
 KERAS = """
 import keras, numpy as np
 layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(1, activation="sigmoid")]
@@ -61,9 +63,10 @@ def bundle(folder: Path, request: pytest.FixtureRequest) -> Path:
     script, source = {"keras": (KERAS, ["net.keras"]), "torch": (TORCH, ["net.pt", "--arch", f"{folder / 'net.py'}:Net"])}[request.param]
     subprocess.run([sys.executable, "-c", script], cwd=folder, check=True)
     target = folder / f"{request.param}.bundle"
-    narrow = ["--runtimes", "onnxruntime", "--precisions", "fp32", "--time-budget", "75s", "--allow-framework-at-serve"]
+    narrow = ["--runtimes", "onnxruntime", "--precisions", "fp32", "--allow-framework-at-serve"]
     source[0] = str(folder / source[0])
-    roadworthy("deploy", *source, "--data", folder / "images", "--preprocess", "unit:8", *narrow, "-o", target)
+    steps = request.getfixturevalue({"keras": "tensorflow_server", "torch": "torch_server"}[request.param])
+    roadworthy("deploy", *source, "--data", folder / "images", "--preprocess", "unit:8", *narrow, "-o", target, steps=steps)
     return target
 
 

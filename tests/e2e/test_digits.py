@@ -13,6 +13,8 @@ import pytest
 
 from support.servers.commands import roadworthy, served
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits"
 
@@ -26,12 +28,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bundle(trained: Path) -> Path:
+def bundle(trained: Path, torch_server: str) -> Path:
     """The checkpoint deployed with the two runtimes that serve without a framework."""
     target = trained / "digits.bundle"
     options = ["--preprocess", DIGITS / "preprocess.toml", "--runtimes", "onnxruntime,openvino", "--name", "digits", "-o", target]
     arch = f"{DIGITS / 'net.py'}:DigitsNet"
-    roadworthy("deploy", trained / "digits.pt", "--arch", arch, "--data", trained / "images", *options)
+    roadworthy("deploy", trained / "digits.pt", "--arch", arch, "--data", trained / "images", *options, steps=torch_server)
     return target
 
 

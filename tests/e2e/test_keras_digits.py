@@ -13,6 +13,8 @@ import pytest
 
 from support.servers.commands import roadworthy, served
 
+pytestmark = pytest.mark.slow
+
 DIGITS = Path(__file__).parents[2] / "examples" / "keras_digits"
 
 
@@ -25,11 +27,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bundle(trained: Path) -> Path:
-    """The model deployed for two runtimes that serve without a framework, with a small budget."""
+def bundle(trained: Path, tensorflow_server: str) -> Path:
+    """The model deployed for two runtimes that serve without a framework."""
     target = trained / "digits.bundle"
     options = ["--preprocess", DIGITS / "preprocess.toml", "--runtimes", "litert,onnxruntime", "--precisions", "fp32", "--samples", "300"]
-    roadworthy("deploy", trained / "digits.keras", "--data", trained / "images", *options, "--time-budget", "75s", "-o", target)
+    roadworthy("deploy", trained / "digits.keras", "--data", trained / "images", *options, "-o", target, steps=tensorflow_server)
     return target
 
 

@@ -10,6 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pytorch_and_tensorflow"
 ROADWORTHY = str(Path(sys.executable).with_name("roadworthy"))
 

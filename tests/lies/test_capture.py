@@ -22,6 +22,8 @@ from roadworthy.core.types import BATCH, Signature, TensorSpec
 from roadworthy.runtimes import open_session
 from support.models.originals import images, original, output, quietly
 
+pytestmark = pytest.mark.slow
+
 
 class Flat(nn.Module):
     def __init__(self) -> None:

@@ -13,6 +13,8 @@ from roadworthy.build.capture import Captured
 from roadworthy.core.isolation.worker import Worker
 from support.models.tensorflow_captures import Order, Original, Trial, bare_from_function, bare_tf2onnx, each_route, make
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tensorflow() -> Iterator[Worker]:

@@ -18,6 +18,8 @@ from roadworthy.core.types import Signature
 from roadworthy.runtimes import onnxruntime, open_session, openvino
 from support.models import tensorflow_backends as side
 
+pytestmark = pytest.mark.slow
+
 X = np.random.default_rng(0).standard_normal((2, 4)).astype(np.float32)
 
 

@@ -25,6 +25,8 @@ from roadworthy.runtimes import _cpu_features, open_session
 from support.models import torch_models
 from support.models.torch_models import SIGNATURE, Opening, as_program, by_hand, colour, exported, images
 
+pytestmark = pytest.mark.slow
+
 COMPILED = Plan("aotinductor", threads=2)
 
 

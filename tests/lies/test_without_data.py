@@ -17,6 +17,8 @@ from roadworthy.build.workspace import open_workspace
 from roadworthy.core.stages import Plan, Rejected, Verified
 from support.files import onnx_files
 
+pytestmark = pytest.mark.slow
+
 
 def hashing(path: Path) -> Path:
     """Whole numbers of 64 bits, each the row of a table by its remainder."""

@@ -11,6 +11,8 @@ import pytest
 
 from support.files import onnx_files
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import sys
 from pathlib import Path

@@ -20,6 +20,8 @@ from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Array, Signature
 from support.models import tensorflow_backends as side
 
+pytestmark = pytest.mark.slow
+
 SIGNATURE = of_tensorflow.SIGNATURES["images_last"]
 FEEDS = {"image": np.random.default_rng(1).standard_normal((3, 8, 8, 3)).astype(np.float32)}
 

@@ -25,6 +25,8 @@ from support import hosts
 from support.models import torch_models
 from support.models.torch_models import SIGNATURE, Opening, as_module, as_program, as_script, by_hand, colour, images
 
+pytestmark = pytest.mark.slow
+
 EAGER, SCRIPT, COMPILED = Plan("pytorch"), Plan("torchscript", flavour="frozen"), Plan("aotinductor")
 
 

@@ -13,6 +13,8 @@ from roadworthy.core.isolation import isolate
 from roadworthy.core.stages import Plan
 from support.models import torch_models
 
+pytestmark = pytest.mark.slow
+
 
 def test_it_is_a_form_and_never_a_plan_of_a_deployment(tmp_path: Path) -> None:
     graph, host = torch_models.as_module(torch_models.colour(), tmp_path), this_host()

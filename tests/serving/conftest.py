@@ -81,7 +81,7 @@ def files_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def quantised_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """uint8 in and out, each whole number standing for another one."""
+    """uint8 in and out, each quantised."""
     return bundles.write_bundle(
         tmp_path_factory.mktemp("bundles") / "quantised",
         name="quantised",

@@ -1,4 +1,4 @@
-"""Hosts to plan for that this machine is not: tests of what is offered run for each; what executes asks for a precision by name."""
+"""Hosts other than this machine: tests of plans run for each; tests that carry a plan out choose it by its precision."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pretend(name: str) -> None:
 
 
 def true_host() -> Host:
-    """The machine as it is, masked or not, whatever is pretended: for tests that carry out all it offers."""
+    """The machine as it is, whatever is pretended, under its mask if it has one: for tests that carry out every plan."""
     kept, host._cpuinfo = host._cpuinfo, _READ
     try:
         return host.this_host()

@@ -1,4 +1,4 @@
-"""Functions for children to run: well behaved and not."""
+"""Functions for child processes to run, also ones that crash, hang or leak."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def hang_up_on_signals(number: Number) -> Number:
 
 
 def leave_a_file(number: Number) -> Number:
-    """Leaves a temporary file behind, as libraries do that trust in being asked to tidy up."""
+    """Leaves a temporary file behind, as a library does that removes its files only at a normal exit."""
     with tempfile.NamedTemporaryFile(prefix="left-behind-", delete=False) as file:
         return Number(len(file.name))
 
@@ -99,7 +99,7 @@ def import_file(file: Text) -> Text:
 
 @dataclass(frozen=True)
 class Used:
-    """The instructions that two libraries use in this process, in their own words."""
+    """The instructions that two libraries use in this process, as they name them."""
 
     torch: str
     openvino: str

@@ -1,4 +1,4 @@
-"""Waiting for a condition. No test fails for being slow: the one limit here only ends what never comes."""
+"""Waiting for a condition. No test fails because it is slow: the only limit here ends what never happens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 HANG_SECONDS = 120.0
-"""Seconds after which something counts as hanging, on however busy a machine."""
+"""Seconds after which something counts as hanging, even on a busy machine."""
 
 
 def until(condition: Callable[[], bool], what: str) -> float:

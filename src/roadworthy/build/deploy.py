@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roadworthy.build import classes, supplied
+from roadworthy.build import classes, lower, supplied
 from roadworthy.build.certificate import Findings, certificate_of, exports_of, nothing_left
 from roadworthy.build.graphs import capture_all, plans_to_try, promised
 from roadworthy.build.job import Job
@@ -39,6 +39,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     """
     started = time.monotonic()
     store.refuse_non_bundle(job.output)
+    lower.refuse_unknown(job.runtimes, job.precisions)
     with workspace_for((job,), notify) as workspace:
         inputs = unchanged.user_files(job.code_files, job.data_files)
         source = identify(job, workspace)

@@ -17,6 +17,8 @@ from roadworthy.core.isolation.worker import Worker
 from roadworthy.core.stages import Candidate, Plan, Verified
 from support.models.linear import SIGNATURE, Linear
 
+pytestmark = pytest.mark.slow
+
 PARITY = Parity(1000, (1, 2, 5), 0.0, 0.0, 0.0, 1.0, 1.0, True)
 
 

@@ -20,6 +20,8 @@ from roadworthy.frameworks.tensorflow.entry import ENTRY, GraphEntry, Port
 from roadworthy.runtimes import open_session
 from support.models.tensorflow_captures import Original, Trial, each_route, operators
 
+pytestmark = pytest.mark.slow
+
 Made = Callable[[str], Original]
 Capture = Callable[..., Captured]
 

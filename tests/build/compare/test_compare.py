@@ -18,6 +18,8 @@ from roadworthy.core.errors import SourceUnreadable, UsageError
 from roadworthy.core.evidence import Interval
 from roadworthy.core.isolation.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def job(linear: Path) -> Job:

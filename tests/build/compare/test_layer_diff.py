@@ -9,6 +9,8 @@ from roadworthy.build.compare.layer_diff import Matched, MatchRequest, Recorded,
 from roadworthy.core.isolation import isolate
 from support.models import layer_pairs as twins
 
+pytestmark = pytest.mark.slow
+
 WHY = {
     "padding": ("conv1", ["padding: conv1", "1+1", "0+1", "the odd zero", "the numbers of net.pt agree"]),
     "pool": ("pool", ["padding: pool", "1+1", "0+1"]),

@@ -1,4 +1,4 @@
-"""What the tests of this room share: files as people leave them behind, and a process as clean as it was."""
+"""What the tests of this folder share: files as tools write them, and a clean state of imports for each test."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def clean_imports(tmp_path: Path) -> Iterator[None]:
 
 
 def _forget(folder: Path) -> None:
-    """Modules of this folder leave ``sys.modules``; other rooms' tests import theirs from beside it."""
+    """Modules of this folder leave ``sys.modules``; tests of other folders import theirs from beside it."""
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None)).startswith(str(folder)):
             del sys.modules[name]

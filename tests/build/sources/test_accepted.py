@@ -103,7 +103,7 @@ def test_cuda_tensors_land_on_the_cpu(real: Path, loaded: Load) -> None:
     arch = f"{Path(__file__).parents[3] / 'examples' / 'cifar_resnet.py'}:resnet20(num_classes=10)"
     result = loaded(real / "models" / "cifar10_resnet20.th", "image:float32[batch,3,32,32]", arch=arch)
     assert result.parameters == 269_722
-    assert "the prefix 'module.' was taken off the weights' names" in result.notes
+    assert "the prefix 'module.' was removed from the weights' names" in result.notes
 
 
 def test_safetensors_with_a_tied_weight_kept_once(tmp_path: Path, loaded: Load) -> None:

@@ -171,7 +171,7 @@ def test_training_that_was_built_in_is_no_longer_lost(loaded: Any, tmp_path: Pat
     with pytest.raises(NotInference, match="'changed'"):
         loaded(path)
     no_tf_keras()
-    with pytest.raises(BackendMissing, match=r"training=True, which gives way .* 'changed'"):
+    with pytest.raises(BackendMissing, match=r"training=True, which the caller's argument now overrides.* 'changed'"):
         loaded(path)
 
 
@@ -225,7 +225,7 @@ def test_axes_that_keras_3_writes_and_does_not_read_are_refused(loaded: Any, tmp
     side.saved(model, tmp_path / "m.h5")
     theirs = side.keras().models.load_model(tmp_path / "m.h5", compile=False)
     assert np.abs(np.asarray(theirs(x)) - np.asarray(model(x))).max() > 1e-2, "Keras 3 reads its own axes: the refusal can go"
-    with pytest.raises(SourceError, match=r"axis=\[1, 2\], in whose place .* 'changed' \(Softmax\); save the model as .keras"):
+    with pytest.raises(SourceError, match=r"axis=\[1, 2\], which Keras 3 replaces .* 'changed' \(Softmax\); save the model as .keras"):
         loaded(tmp_path / "m.h5")
     found = loaded(side.saved(model, tmp_path / "m.keras"))
     np.testing.assert_allclose(answer(found, x), model(x), rtol=1e-5, atol=1e-6)
@@ -253,7 +253,7 @@ def test_lstm_of_standalone_keras(
     found = loaded(path)
     x = old.noise(6, 4, 5, seed=3)
     np.testing.assert_allclose(answer(found, x), old.lstm(x, *GATES.values(), function), rtol=1e-4, atol=1e-5)
-    unsaid = [note for note in found.notes if "does not say recurrent_activation" in note]
+    unsaid = [note for note in found.notes if "does not state recurrent_activation" in note]
     assert bool(unsaid) == (not arguments and function is old.hard_sigmoid)
 
 
@@ -267,12 +267,14 @@ def test_gru_before_it_could_reset_after(loaded: Any, tmp_path: Path, biased: bo
     bias = RESETS["bias:0"] if biased else np.float32(0)
     wanted = old.gru(x, RESETS["kernel:0"], RESETS["recurrent_kernel:0"], bias, old.hard_sigmoid)
     np.testing.assert_allclose(answer(found, x), wanted, rtol=1e-4, atol=1e-5)
-    assert "the layer 'recurrent' (GRU) does not say reset_after: it is False, the default of Keras 2.0.8" in found.notes
+    assert "the layer 'recurrent' (GRU) does not state reset_after: it is False, the default of Keras 2.0.8" in found.notes
 
 
 def test_a_default_that_nothing_dates_is_refused(loaded: Any, tmp_path: Path) -> None:
     path = old.write(tmp_path / "m.h5", [old.layer("LSTM", "recurrent", **SEQUENCE)], {"recurrent": GATES}, "")
-    with pytest.raises(SourceError, match=r"'recurrent' \(LSTM\) does not say its recurrent_activation, and the file not its version"):
+    with pytest.raises(
+        SourceError, match=r"'recurrent' \(LSTM\) does not state its recurrent_activation, and the file does not state its version"
+    ):
         loaded(path)
 
 
@@ -295,7 +297,7 @@ def test_states_of_stacked_cells_keep_their_order(loaded: Any, tmp_path: Path) -
         return path
 
     assert [spec.shape[1] for spec in loaded(written("2.2.4")).signature.outputs] == [3, 2, 3]
-    with pytest.raises(SourceError, match=r"hands on the states of the layer 'recurrent' \(RNN\), whose order changed in Keras 2.2.3"):
+    with pytest.raises(SourceError, match=r"returns the states of the layer 'recurrent' \(RNN\), whose order changed in Keras 2.2.3"):
         loaded(written("2.2.0"))
 
 
@@ -365,7 +367,7 @@ class TestTheano:
     )
     def test_what_it_computes_in_its_own_way_is_refused(self, loaded: Any, tmp_path: Path, row: old.Row) -> None:
         with pytest.raises(
-            SourceError, match=r"by Keras 2.2.4 with theano, which computes the layer 'slides' .* otherwise than TensorFlow"
+            SourceError, match=r"by Keras 2.2.4 with theano, which computes the layer 'slides' .* differently from TensorFlow"
         ):
             loaded(old.write(tmp_path / "m.h5", [row], {}, "2.2.4", "theano"))
 
@@ -379,7 +381,7 @@ class TestTheano:
         with h5py.File(tmp_path / "m.h5", "r+") as file:
             file.attrs["backend"] = b"theano"
         (tmp_path / "net.py").write_text("import keras, keras_side\ndef net(): return keras_side.convolutions(keras)\n")
-        with pytest.raises(SourceError, match=r"wrote with theano, which applies kernels otherwise .*save the whole model"):
+        with pytest.raises(SourceError, match=r"wrote with theano, which applies kernels differently .*save the whole model"):
             loaded(tmp_path / "m.h5", arch=f"{tmp_path / 'net.py'}:net")
 
     def test_a_backend_that_is_not_known_is_refused(self, loaded: Any, tmp_path: Path) -> None:
@@ -412,7 +414,7 @@ def test_without_a_version_it_is_said_whose_meaning_was_taken(loaded: Any, tmp_p
     found = loaded(old.write(tmp_path / "m.h5", [row], {"dense": {"kernel:0": kernel}}, ""))
     x = old.noise(4, 5, seed=1)
     np.testing.assert_allclose(answer(found, x), old.hard_sigmoid(x @ kernel), rtol=1e-5, atol=1e-6)
-    assert any("written by Keras 2 (the file does not say which version), read by tf-keras" in note for note in found.notes)
+    assert any("written by Keras 2 (the file does not state which version), read by tf-keras" in note for note in found.notes)
 
     model = CHANGED["hard_sigmoid, a head"](side.keras())
     path = side.saved(model, tmp_path / "new.h5")
@@ -421,4 +423,4 @@ def test_without_a_version_it_is_said_whose_meaning_was_taken(loaded: Any, tmp_p
             del group.attrs["keras_version"]
     found = loaded(path)
     np.testing.assert_allclose(answer(found, x), model(x), rtol=1e-5, atol=1e-6)
-    assert any("written by Keras 3 (the file does not say which version), read by Keras 3" in note for note in found.notes)
+    assert any("written by Keras 3 (the file does not state which version), read by Keras 3" in note for note in found.notes)

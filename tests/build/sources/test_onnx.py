@@ -89,7 +89,7 @@ def test_initialisers_that_are_listed_as_inputs_are_none(tmp_path: Path, loaded:
     result = loaded(path)
     assert [spec.name for spec in result.signature.inputs] == ["x"]
     assert [value.name for value in onnx.load(result.graph.path).graph.input] == ["x"]
-    assert "1 inputs that the file fills itself are no inputs" in result.notes
+    assert "1 inputs that the file fills itself were removed" in result.notes
     assert np.allclose(answer(result, x=X)["y"], X @ WEIGHT, atol=1e-5)
 
 
@@ -233,7 +233,7 @@ def test_what_no_runtime_has_is_refused_in_words(tmp_path: Path, loaded: Load) -
         loaded(written(tmp_path / "custom.onnx", [strange], *door, domains=("acme.ops",)))
     with pytest.raises(SourceError, match=r"operators of ai\.onnx 99\)"):
         loaded(written(tmp_path / "new.onnx", [node("Relu", "x", "y")], *door, opset=99))
-    with pytest.raises(SourceError, match=r"no session of .*newir"):
+    with pytest.raises(SourceError, match=r"newir.* cannot be opened"):
         loaded(written(tmp_path / "newir.onnx", [node("Relu", "x", "y")], *door, ir=99))
 
 

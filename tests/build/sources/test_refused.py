@@ -33,7 +33,7 @@ Load = Callable[..., Loaded]
         ("é".encode() * 3000, "is a text file and not a model"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
         (b"<!DOCTYPE html><html></html>", "is a web page"),
-        (bytes(range(256)) * 40, "no model file that is known here"),
+        (bytes(range(256)) * 40, "is not a model file of a known format; known are .*.onnx"),
         (b"PK\x03\x04" + bytes(100), "cut short or damaged"),
         (b"\x80\x02}q\x00(X\x05", "cut short or damaged"),
     ],

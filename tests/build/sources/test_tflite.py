@@ -21,7 +21,7 @@ from support.files.tflite_models import WEIGHT, Operator, Tensor, connected
 
 Load = Callable[..., Loaded]
 X: Array = np.random.default_rng(1).standard_normal((3, 8)).astype(np.float32)
-AFTER = "the file was made for one sample a call; laid out for several, each gave what it gives alone"
+AFTER = "the file was made for one sample a call; resized for several, each gave the answer that it gives alone"
 
 
 def answer(loaded: Loaded, **feeds: Array) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""The planted classifier for this room."""
+"""The planted classifier for this folder."""
 
 from support.models.linear import linear, planted
 

@@ -16,8 +16,9 @@ import pytest
 from roadworthy.core.contract import Answer, Contract, ImageInput
 from roadworthy.core.types import Array, Signature, TensorSpec
 from roadworthy.serving.engine.model import Model
-from roadworthy.serving.protocols import Call
+from roadworthy.serving.protocols.messages import Request
 from roadworthy.serving.protocols.oip.http import OpenInference
+from roadworthy.serving.protocols.routes import Router
 from roadworthy.serving.protocols.tfserving.http import TensorFlowServing
 from roadworthy.serving.protocols.torchserve.http import TorchServe
 from support.models import bundles
@@ -55,15 +56,16 @@ def ask(paths: list[Path]) -> Iterator[Ask]:
     """``ask(protocol, path, body)``: the JSON of an answer, or the status of a refusal."""
     with asyncio.Runner() as runner, ExitStack() as stack:
 
-        async def entered() -> dict[str, Any]:
+        async def entered() -> dict[str, Router]:
             plane = stack.enter_context(opened(*paths))
-            return {"oip": OpenInference(plane), "torchserve": TorchServe(plane), "tfserving": TensorFlowServing(plane)}
+            protocols = {"oip": OpenInference(plane), "torchserve": TorchServe(plane), "tfserving": TensorFlowServing(plane)}
+            return {name: Router(plane, (protocol,)) for name, protocol in protocols.items()}
 
-        protocols = runner.run(entered())
+        routers = runner.run(entered())
 
         def ask(protocol: str, path: str, body: object, kind: str = "application/json") -> Any:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
-            reply = runner.run(protocols[protocol].handle(Call("POST", path, {b"content-type": kind.encode()}, data)))
+            reply = runner.run(routers[protocol].handle(Request("POST", path, headers={b"content-type": kind.encode()}, body=data)))
             return json.loads(reply.body) if reply.status == 200 else reply.status
 
         yield ask

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import base64
-import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -17,21 +15,17 @@ import jsonschema_rs
 import numpy as np
 import pytest
 
-from roadworthy.core.version import __version__
-from roadworthy.serving.protocols.admin import Management
-from roadworthy.serving.protocols.oip import http as oip_http
 from roadworthy.serving.protocols.openapi import document
-from roadworthy.serving.protocols.tfserving import http as tfserving_http
-from roadworthy.serving.protocols.torchserve import http as torchserve_http
-from roadworthy.serving.protocols.web_ui.page import Page
-from roadworthy.serving.transports.http import app
+from roadworthy.serving.transports.http import listeners
 from support.models import bundles
 from support.servers.serving import PICTURE, SEES, Server, binary_request, json_request
 from support.waiting import HANG_SECONDS
 
 Serve = Callable[..., Server]
 
-DOCUMENT = document.document(__version__)
+PLANELESS: Any = None
+PROTOCOLS = listeners.http_protocols(PLANELESS)
+DOCUMENT = document.document(PROTOCOLS)
 METHODS = ("get", "put", "post", "delete", "options")
 NAMES = {"model": "linear", "version": "1", "label": "stable", "repository": "here"}
 
@@ -210,44 +204,6 @@ def test_the_document_is_the_one_that_is_served_and_hangs_together(client: httpx
         jsonschema_rs.meta.validate(schema | {"$schema": "https://json-schema.org/draft/2020-12/schema"})
     for operation in OPERATIONS:
         assert {one["name"] for one in operation.said["parameters"] if one["in"] == "path"} == set(re.findall(r"\{(\w+)\}", operation.path))
-
-
-def routed_words() -> set[str]:
-    """Every word that the protocols' own routing tells paths by, read off their sources."""
-    words: set[str] = set()
-    for module in (oip_http, torchserve_http):
-        matches = [node for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Match)]
-        routing = [match for match in matches if re.match("parts|rest", ast.unparse(match.subject).lstrip("("))]
-        patterns = [case.pattern for match in routing for case in match.cases]
-        values = [node.value for pattern in patterns for node in ast.walk(pattern) if isinstance(node, ast.MatchValue)]
-        words |= {str(value.value) for value in values if isinstance(value, ast.Constant)}
-    for pattern in (tfserving_http._ASK.pattern, tfserving_http._SHOW.pattern):
-        words |= set(re.findall(r"[a-z]\w{2,}", pattern))
-    return words | {word for path in app.METRICS for word in path.split("/")}
-
-
-def test_every_route_of_the_protocols_is_in_the_document() -> None:
-    documented = {word for path in DOCUMENT["paths"] for word in re.split("[/:]", path)}
-    words = routed_words() - {"GET", "HEAD", "POST", "PUT", "DELETE", ""}
-    assert {"infer", "repository", "set-default", "invoke", "classify", "labels", "ping"} <= words
-    assert words <= documented, words - documented
-
-
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
-def test_the_right_in_the_document_is_the_one_that_is_asked_for(operation: Operation) -> None:
-    plane: Any = None
-    protocols: tuple[Any, ...] = (
-        oip_http.OpenInference(plane),
-        tfserving_http.TensorFlowServing(plane),
-        torchserve_http.TorchServe(plane),
-        Management(plane),
-        Page(plane, ""),
-        document.OpenApi(""),
-        app.Exposition(plane),
-    )
-    owners = [protocol for protocol in protocols if protocol.owns(operation.at())]
-    assert len(owners) == 1, owners
-    assert owners[0].right(operation.method.upper(), operation.at()) == operation.right
 
 
 def test_nobody_gets_in_without_a_token_of_the_right(serve: Serve, models: Path, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ import pytest
 from roadworthy.serving.protocols import proto
 from support.clients.environments import SCRIPTS, client_python, drive
 
+pytestmark = pytest.mark.slow
+
 Described = dict[str, dict[str, list[Any]]]
 
 TENSORFLOW = (

@@ -1,13 +1,12 @@
 """schemathesis, from its own package, makes up requests from the OpenAPI document: no 5xx, no answer that the document does not know.
 
-``SCHEMATHESIS_EXAMPLES=200`` makes as many for each operation, and takes minutes; by default there are few.
+A run makes few requests for each operation; ``make soak`` makes 200, which takes minutes.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 import subprocess
 import sys
@@ -17,14 +16,16 @@ from typing import Any
 
 import pytest
 
-from roadworthy.core.version import __version__
 from roadworthy.serving.protocols.openapi import document as openapi_document
+from roadworthy.serving.transports.http import listeners
 from support.models import bundles
 from support.servers.serving import PICTURE, SEES, Server
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[..., Server]
 
-EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "5"))
+PLANELESS: Any = None
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 # 501 is for explanations, which nobody here can give; a busy or a leaving server says 503 by the protocols' own rules.
 CONFIG = '[checks.not_a_server_error]\nexpected-statuses = ["2xx", "4xx", 501, 503, 504]\n'
@@ -42,12 +43,13 @@ SAMPLES: dict[str, Any] = {
     "RepositoryRequest": {"parameters": {"version": "2"}},
 }
 
-pytestmark = pytest.mark.timeout(60 + 30 * EXAMPLES)
+FEW, MANY = 5, 200
+"""Requests that are made up for each operation."""
 
 
 def narrowed(management: bool) -> dict[str, Any]:
     """The document for a server of known models: with their names in the paths, and samples of what fits them."""
-    document = copy.deepcopy(openapi_document.document(__version__))
+    document = copy.deepcopy(openapi_document.document(listeners.http_protocols(PLANELESS)))
     for path, methods in [*document["paths"].items()]:
         for method, operation in [*methods.items()]:
             if management != any("management" in one["token"] for one in operation["security"]):
@@ -62,8 +64,9 @@ def narrowed(management: bool) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
 @pytest.mark.parametrize("management", [False, True], ids=["inference", "management"])
-def test_nothing_that_it_makes_up_gets_an_undocumented_answer(serve: Serve, tmp_path: Path, management: bool) -> None:
+def test_nothing_that_it_makes_up_gets_an_undocumented_answer(serve: Serve, tmp_path: Path, management: bool, examples: int) -> None:
     models = tmp_path / "models"
     bundles.write_bundle(models / "linear" / "1", name="linear")
     bundles.write_bundle(models / "linear" / "2", name="linear", version="2")
@@ -75,7 +78,7 @@ def test_nothing_that_it_makes_up_gets_an_undocumented_answer(serve: Serve, tmp_
         [
             *(str(Path(sys.executable).with_name("schemathesis")), "--config-file", "schemathesis.toml", "run", "openapi.json"),
             *("--url", server.wait_ready(), "--phases", "examples,coverage,fuzzing", "--checks", CHECKS, "--continue-on-failure"),
-            *("--max-examples", str(EXAMPLES), "--seed", "4", "--generation-database", "none", "--no-color", "--warnings", "off"),
+            *("--max-examples", str(examples), "--seed", "4", "--generation-database", "none", "--no-color", "--warnings", "off"),
         ],
         cwd=tmp_path,
         capture_output=True,

@@ -20,8 +20,9 @@ from roadworthy.core.errors import InvalidRequest, TooLarge, Unavailable
 from roadworthy.core.types import BYTES, Signature, TensorSpec
 from roadworthy.serving.engine.dataplane import DataPlane
 from roadworthy.serving.engine.model import Model
-from roadworthy.serving.protocols import Call
 from roadworthy.serving.protocols import nested_json as values
+from roadworthy.serving.protocols.messages import Request
+from roadworthy.serving.protocols.routes import Router, refusal
 from roadworthy.serving.protocols.tfserving.http import TensorFlowServing
 from roadworthy.serving.registry.catalogue import Catalogue, Served, Version
 from support.models import bundles
@@ -79,12 +80,11 @@ def plane(
 @pytest.fixture(scope="module")
 def ask(plane: tuple[DataPlane, asyncio.Runner]) -> Ask:
     """``ask(method, path, body)``."""
-    protocol = TensorFlowServing(plane[0])
+    router = Router(plane[0], (TensorFlowServing(plane[0]),))
 
     def ask(method: str, path: str, body: object = b"") -> Answered:
-        assert protocol.owns(path)
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        reply = plane[1].run(protocol.handle(Call(method, path, {}, data)))
+        reply = plane[1].run(router.handle(Request(method, path, body=data)))
         assert reply.content_type == b"application/json"
         return Answered(reply.status, reply.body, dict(reply.headers))
 
@@ -142,9 +142,9 @@ def test_who_is_not_ready_yet_says_so(null_bundle: Path) -> None:
     async def early() -> list[int]:
         with opened() as plane:
             plane.opened = False
-            protocol = TensorFlowServing(plane)
-            calls = (Call("GET", "/v1/models/linear", {}), Call("POST", "/v1/models/linear:predict", {}, b"{}"))
-            return [(await protocol.handle(call)).status for call in calls]
+            router = Router(plane, (TensorFlowServing(plane),))
+            requests = (Request("GET", "/v1/models/linear"), Request("POST", "/v1/models/linear:predict", body=b"{}"))
+            return [(await router.handle(request)).status for request in requests]
 
     assert asyncio.run(early()) == [503, 503]
 
@@ -383,10 +383,11 @@ def test_a_model_that_fails_says_so_in_one_sentence(ask: Ask) -> None:
 
 
 def test_the_transport_s_refusals_have_the_same_form(plane: tuple[DataPlane, asyncio.Runner]) -> None:
-    protocol = TensorFlowServing(plane[0])
-    reply = protocol.refuse(TooLarge("too large"))
+    request = Request("GET", "/v1/models/linear")
+    Router(plane[0], (TensorFlowServing(plane[0]),)).find(request)
+    reply = refusal(request, TooLarge("too large"))
     assert (reply.status, reply.body) == (413, b'{"error":"too large"}')
-    assert protocol.refuse(Unavailable("busy", after=1.5)).headers == ((b"retry-after", b"2"),)
+    assert refusal(request, Unavailable("busy", after=1.5)).headers == ((b"retry-after", b"2"),)
 
 
 # Attacks

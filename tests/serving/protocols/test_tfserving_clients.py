@@ -19,6 +19,8 @@ from support.clients.environments import client_python, drive
 from support.models import bundles
 from support.servers.serving import MANY, PICTURE, SEES, Server, variant, write_files
 
+pytestmark = pytest.mark.slow
+
 X = np.arange(24, dtype=np.float32).reshape(2, 12) / 24
 PRICE = Signature((TensorSpec("x", "float32", ("batch", 3)),), (TensorSpec("y", "float32", ("batch", 1)),))
 MANY_OUTPUTS = {"sum": [[-5.5, -5.0]], "flag": [False], "half": [[1.5, 2.0]], "count": [-14]}

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from roadworthy.core.errors import Forbidden, TooLarge, Unauthenticated, Unavailable
+from roadworthy.core.errors import Forbidden, RequestError, TooLarge, Unauthenticated, Unavailable
+from roadworthy.serving.engine.dataplane import DataPlane
 from roadworthy.serving.engine.model import Model
 from roadworthy.serving.limits import Limits
-from roadworthy.serving.protocols import Call, TooSlow
+from roadworthy.serving.protocols.messages import Request, TooSlow
+from roadworthy.serving.protocols.routes import Router, refusal
 from roadworthy.serving.protocols.torchserve import forms
 from roadworthy.serving.protocols.torchserve.http import TorchServe
 from roadworthy.serving.registry.catalogue import Catalogue
+from roadworthy.serving.transports.http.listeners import http_protocols
 from support.servers.dataplanes import opened
 from support.servers.serving import LABELS
 
@@ -55,14 +58,14 @@ class Answered:
 class Ask:
     """A server without a socket, and how to ask it."""
 
-    protocol: TorchServe
+    plane: DataPlane
+    router: Router
     runner: asyncio.Runner
 
     def __call__(self, method: str, path: str, body: object = b"", kind: str = "", query: str = "") -> Answered:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        assert self.protocol.owns(path)
         headers = {b"content-type": kind.encode()} if kind else {}
-        reply = self.runner.run(self.protocol.handle(Call(method, path, headers, data, query)))
+        reply = self.runner.run(self.router.handle(Request(method, path, query, headers, data)))
         lines = {"content-type": reply.content_type.decode()} | {name.decode(): value.decode() for name, value in reply.headers}
         return Answered(reply.status, lines, reply.body)
 
@@ -75,10 +78,11 @@ def ask(
     bundles = (null_bundle, many_bundle, picture_bundle, echo_bundle, files_bundle, quantised_bundle)
     with asyncio.Runner() as runner, ExitStack() as stack:
 
-        async def entered() -> TorchServe:
-            return TorchServe(stack.enter_context(opened(*bundles, limits=Limits(depth=8))))
+        async def entered() -> DataPlane:
+            return stack.enter_context(opened(*bundles, limits=Limits(depth=8)))
 
-        yield Ask(runner.run(entered()), runner)
+        plane = runner.run(entered())
+        yield Ask(plane, Router(plane, (TorchServe(plane),)), runner)
 
 
 def predict(ask: Ask, model: str, body: object, kind: str = "") -> Any:
@@ -319,7 +323,7 @@ def test_unknown_models_and_versions(ask: Ask) -> None:
 def test_wrong_verbs(ask: Ask) -> None:
     for method, path, allow in (
         ("GET", "/predictions/picture", "POST, PUT"),
-        ("DELETE", "/ping", "GET"),
+        ("DELETE", "/ping", "GET, HEAD"),
         ("PUT", "/models", "GET, HEAD, POST"),
         ("POST", "/models/picture", "GET, HEAD, PUT, DELETE"),
         ("POST", "/models/picture/7/set-default", "PUT"),
@@ -348,20 +352,32 @@ def test_what_the_transport_refuses(ask: Ask) -> None:
         (Unauthenticated("x"), 401, "InvalidKeyException"),
         (Forbidden("x"), 403, "InvalidKeyException"),
     ):
-        reply = ask.protocol.refuse(problem)
+        reply = refusal(found(ask, "GET", "/ping"), problem)
         assert (reply.status, json.loads(reply.body)["type"]) == (status, kind)
-    assert ask.protocol.refuse(Unavailable("x", after=2.5)).headers == ((b"retry-after", b"3"),)
+    assert refusal(found(ask, "GET", "/ping"), Unavailable("x", after=2.5)).headers == ((b"retry-after", b"3"),)
 
 
 # Paths
 
 
+def found(ask: Ask, method: str, path: str) -> Request:
+    """A request that the router has looked at."""
+    request = Request(method, path)
+    with suppress(RequestError):
+        ask.router.find(request)
+    return request
+
+
 def test_which_paths_are_its_own(ask: Ask) -> None:
     mine = ["/ping", "/predictions/m", "/explanations/m", "/invocations", "/models", "/models/m/1", "/m/predict", "/m/1/predict"]
-    others = ["/", "", "/metrics", "/v1/models/m:predict", "/v2/models/m/infer", "/v1/predict", "/v2/predict", "/page/predict", "/pingx",
-              "/m/predict/x", "/m/1/2/predict", "//predict", "/v2/m/predict", "/modelsx", "/ping/x"]  # fmt: skip
-    assert all(map(ask.protocol.owns, mine))
-    assert not any(map(ask.protocol.owns, others))
+    others = ["", "/metrics", "/v1/models/m:predict", "/v2/models/m/infer", "/v1/predict", "/v2/predict", "/page/predict", "/pingx",
+              "/m/predict/x", "/m/1/2/predict", "//predict", "/v2/m/predict", "/modelsx", "/metrics/predict"]  # fmt: skip
+    router = Router(ask.plane, http_protocols(ask.plane))
+    for path in mine + others:
+        request = Request("POST", path)
+        with suppress(RequestError):
+            router.find(request)
+        assert (request.protocol_name == "torchserve") == (path in mine), path
 
 
 @pytest.mark.parametrize(
@@ -381,11 +397,11 @@ def test_which_paths_are_its_own(ask: Ask) -> None:
         ("PUT", "/models/m", "management"),
         ("DELETE", "/models/m/1", "management"),
         ("PUT", "/models/m/1/set-default", "management"),
-        ("POST", "/models/m/1/invoke", "management"),
+        ("PATCH", "/models/m/1", "management"),
     ],
 )
 def test_rights(ask: Ask, method: str, path: str, right: str) -> None:
-    assert ask.protocol.right(method, path) == right
+    assert found(ask, method, path).right == right
 
 
 def test_ping_and_the_description(ask: Ask) -> None:
@@ -396,24 +412,24 @@ def test_ping_and_the_description(ask: Ask) -> None:
     for path, verbs in list(document["paths"].items())[1:]:
         for verb in verbs:
             url = path.format(model_name="linear", model_version="1")
-            reply = ask.runner.run(ask.protocol.handle(Call(verb.upper(), url, {})))
+            reply = ask.runner.run(ask.router.handle(Request(verb.upper(), url)))
             assert b"ResourceNotFound" not in reply.body and reply.status != 405, (verb, path)
 
 
 def test_before_there_is_a_model(null_bundle: Path) -> None:
     async def asked() -> None:
         with opened(null_bundle) as plane:
-            protocol = TorchServe(plane)
+            router = Router(plane, (TorchServe(plane),))
             plane.opened = False
             plane.route(Catalogue())
-            reply = await protocol.handle(Call("GET", "/ping", {}))
+            reply = await router.handle(Request("GET", "/ping"))
             assert (reply.status, json.loads(reply.body)) == (503, {"status": "Unhealthy"})
             for method, path in (("POST", "/predictions/m"), ("POST", "/invocations"), ("GET", "/models"), ("GET", "/models/m")):
-                reply = await protocol.handle(Call(method, path, {}))
+                reply = await router.handle(Request(method, path))
                 assert (reply.status, json.loads(reply.body)["type"]) == (503, "ServiceUnavailableException")
                 assert (b"retry-after", b"1") in reply.headers
             plane.opened, plane.draining = True, True
-            assert (await protocol.handle(Call("GET", "/ping", {}))).status == 503
+            assert (await router.handle(Request("GET", "/ping"))).status == 503
 
     asyncio.run(asked())
 
@@ -421,8 +437,9 @@ def test_before_there_is_a_model(null_bundle: Path) -> None:
 def test_the_only_model_need_not_be_named(null_bundle: Path) -> None:
     async def asked() -> None:
         with opened(null_bundle) as plane:
-            reply = await TorchServe(plane).handle(Call("POST", "/invocations", {}, json.dumps(X.tolist()).encode()))
-            assert (reply.status, reply.model) == (200, "linear")
+            request = Request("POST", "/invocations", body=json.dumps(X.tolist()).encode())
+            reply = await Router(plane, (TorchServe(plane),)).handle(request)
+            assert (reply.status, request.model) == (200, "linear")
 
     asyncio.run(asked())
 

@@ -17,6 +17,8 @@ from support.models import bundles
 from support.servers.serving import PICTURE, SEES, Server, write_echo
 from support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 WORKERS = 2
 
 

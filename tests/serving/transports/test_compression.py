@@ -13,35 +13,35 @@ from hypothesis import strategies as st
 
 from roadworthy.core.errors import InvalidRequest, RequestError, TooLarge
 from roadworthy.serving.limits import Limits
-from roadworthy.serving.protocols import UnsupportedBody
+from roadworthy.serving.protocols.messages import UnsupportedBody
 from roadworthy.serving.transports.http import compression
 from support.servers.listening import Listening
 
 
 @given(st.binary(max_size=5000), st.sampled_from([b"gzip", b"deflate"]))
 def test_there_and_back(body: bytes, coding: bytes) -> None:
-    packed = compression.pack(body, coding)
-    assert compression.unpack(packed, coding, 5000) == body
-    assert compression.unpack(packed, coding.upper(), len(body)) == body
+    packed = compression.compress(body, coding)
+    assert compression.decompress(packed, coding, 5000) == body
+    assert compression.decompress(packed, coding.upper(), len(body)) == body
     with pytest.raises(InvalidRequest):
-        compression.unpack(packed[:-1], coding, 5000)
+        compression.decompress(packed[:-1], coding, 5000)
     with pytest.raises(InvalidRequest):
-        compression.unpack(packed + b"x", coding, 5000)
+        compression.decompress(packed + b"x", coding, 5000)
     if body:
         with pytest.raises(TooLarge):
-            compression.unpack(packed, coding, len(body) - 1)
+            compression.decompress(packed, coding, len(body) - 1)
 
 
 def test_the_forms_of_the_standard_library() -> None:
-    assert compression.unpack(gzip.compress(b"abc"), b"gzip", 10) == b"abc"
-    assert compression.unpack(zlib.compress(b"abc"), b"deflate", 10) == b"abc"
-    assert compression.unpack(b"abc", b"identity", 3) == b"abc"
+    assert compression.decompress(gzip.compress(b"abc"), b"gzip", 10) == b"abc"
+    assert compression.decompress(zlib.compress(b"abc"), b"deflate", 10) == b"abc"
+    assert compression.decompress(b"abc", b"identity", 3) == b"abc"
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"gzip", b"deflate"]))
 def test_what_is_not_packed(body: bytes, coding: bytes) -> None:
     try:
-        compression.unpack(body, coding, 1000)
+        compression.decompress(body, coding, 1000)
     except RequestError as problem:
         assert problem.status == 400
 
@@ -67,7 +67,7 @@ def test_a_bomb_takes_neither_memory_nor_time(monkeypatch: pytest.MonkeyPatch) -
     really = zlib.decompressobj
     monkeypatch.setattr(compression.zlib, "decompressobj", Counting)
     with pytest.raises(TooLarge):
-        compression.unpack(bomb, b"gzip", 1 << 20)
+        compression.decompress(bomb, b"gzip", 1 << 20)
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     assert sum(one.unpacked for one in made) == (1 << 20) + 1, "no more of it is unpacked than shows that it is too large"
     tracemalloc.stop()

@@ -237,16 +237,16 @@ def test_bodies_above_the_limit() -> None:
 
 def test_all_bodies_together_have_a_bound() -> None:
     with Listening() as listening, listening.connect() as first, httpx.Client(base_url=listening.url) as client:
-        listening.connections.room = 3_000_000
+        listening.connections.memory.room = 3_000_000
         first.sendall(b"POST /t/echo" + HOST + b"content-length: 2500000\r\n\r\n" + bytes(2_000_000))
-        assert eventually(lambda: listening.connections.held == 2_000_000)
+        assert eventually(lambda: listening.connections.memory.held == 2_000_000)
         for content in (bytes(1_500_000), iter([bytes(1_500_000)])):
             refused = client.post("/t/echo", content=content)
             assert refused.status_code == 503 and refused.headers["retry-after"] == "1" and "fill the memory" in refused.text
         assert client.post("/t/echo", content=bytes(500_000)).status_code == 200
         first.sendall(bytes(500_000))
         assert first.recv(1 << 16).startswith(b"HTTP/1.1 200")
-        assert eventually(lambda: listening.connections.held == 0)
+        assert eventually(lambda: listening.connections.memory.held == 0)
         assert client.post("/t/echo", content=bytes(2_500_000)).content == bytes(2_500_000)
 
 

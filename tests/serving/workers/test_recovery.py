@@ -19,6 +19,8 @@ from support.models import bundles
 from support.servers.serving import Server, json_request, write_echo
 from support.waiting import HANG_SECONDS, until
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[..., Server]
 ASK = json_request({"x": np.ones((1, 12), np.float32)})
 ECHO = json_request({"x": np.zeros((1, 2), np.float32)})

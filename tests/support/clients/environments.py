@@ -34,14 +34,14 @@ def client_python(name: str, *requirements: str, no_deps: tuple[str, ...] = ()) 
 
 
 def drive(python: Path, script: str, *arguments: str | Path, timeout: float = 120) -> Any:
-    """What ``tests/serving/clients/<script>`` prints, read as JSON; it must succeed."""
+    """What ``tests/support/clients/scripts/<script>`` prints, read as JSON; it must succeed."""
     run = run_in(python, "-W", "ignore", SCRIPTS / script, *arguments, timeout=timeout)
     assert run.returncode == 0, f"{script} failed:\n{run.stdout}\n{run.stderr}"
     return json.loads(run.stdout)
 
 
 def run_in(program: Path, *arguments: str | Path, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A program of an environment, to its end, with ``variables`` in its surroundings."""
+    """A program of an environment, to its end, with ``variables`` in its environment."""
     command = [program, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=_clean() | variables)
 
@@ -74,5 +74,5 @@ def _made(name: str, requirements: tuple[str, ...], no_deps: tuple[str, ...]) ->
 
 
 def _clean() -> dict[str, str]:
-    """This process's surroundings without its own modules."""
+    """This process's environment without its own modules."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}

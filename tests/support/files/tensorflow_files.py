@@ -1,4 +1,4 @@
-"""TensorFlow model files as people leave them behind, new and old; small, seeded, and made once for all tests that read them.
+"""TensorFlow model files as tools of different ages write them; small, seeded, and made once for all tests that read them.
 
 Importing this module costs nothing: TensorFlow is imported by the builders.
 """
@@ -75,7 +75,7 @@ def expected(image: Any) -> Any:
 def frozen_graph(
     path: Path, *, flatten: Any = flatten_of_contrib, ends: int = 1, variables: bool = False, device: str = "", old_branches: bool = False
 ) -> Path:
-    """A frozen GraphDef with ``is_training`` and ``keep_prob`` placeholders; with two ``ends``, or with variables that nobody froze.
+    """A frozen GraphDef with ``is_training`` and ``keep_prob`` placeholders; with two ``ends``, or with variables that are not frozen.
 
     ``old_branches`` writes ``tf.cond`` as TensorFlow 1 did, with Switch and Merge.
     """

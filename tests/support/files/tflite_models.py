@@ -108,7 +108,7 @@ def linear(path: Path, *, batch: int = 1, **names: str) -> Path:
 
 
 def quantised(path: Path, *, batch: int = 1, out: Quantization = OUT) -> Path:
-    """The same in uint8, at the door too."""
+    """The same in uint8, inputs and outputs too."""
     weight = np.clip(np.rint(WEIGHT / WEIGHTS.scale) + WEIGHTS.zero_point, 0, 255).astype(np.uint8)
     tensors = [Tensor("x", "uint8", (batch, 8), None, IN), Tensor("w", "uint8", (4, 8), weight, WEIGHTS),
                Tensor("y", "uint8", (batch, 4), None, out)]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Bundles made by hand with the null runtime: small, whole and sealed, for whoever needs one to open, serve or damage."""
+"""Bundles made by hand with the null runtime: small, complete and sealed, for tests that open, serve or damage one."""
 
 from __future__ import annotations
 
@@ -106,5 +106,5 @@ def small_certificate(name: str, signature: Signature, plan: Plan, host: Host) -
 
 
 def other_host() -> Host:
-    """A host that nobody has."""
+    """A host that does not exist."""
     return replace(this_host(), cpu="Imaginary CPU @ 1 MHz", features=("sse4_2",))

@@ -1,4 +1,4 @@
-"""Keras models as people leave them behind, of Keras 3 and of tf-keras; small, and seeded. Importing this module costs nothing."""
+"""Keras models in the forms that are found in practice, of Keras 3 and of tf-keras; small and seeded. Importing this module is cheap."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def torch_twins(making: Making) -> Made:
 
     given = weights()
 
-    class Twin(nn.Module):
+    class Pair(nn.Module):
         def __init__(self, pool: nn.Module) -> None:
             super().__init__()
             self.conv1 = nn.Conv2d(3, 6, 3, stride=2, padding=1)
@@ -73,7 +73,7 @@ def torch_twins(making: Making) -> Made:
 
     made = {}
     for fault in making.faults:
-        module = Twin(nn.MaxPool2d(3, 2, padding=1) if fault == "pool" else nn.MaxPool2d(2)).eval()
+        module = Pair(nn.MaxPool2d(3, 2, padding=1) if fault == "pool" else nn.MaxPool2d(2)).eval()
         kernel = given["dense"].reshape(2, 2, 6, 5).transpose(2, 0, 1, 3).reshape(24, 5)
         state = {
             "conv1.weight": given["conv"].transpose(3, 2, 0, 1), "conv1.bias": given["conv bias"], "norm.weight": given["gamma"],
@@ -85,7 +85,7 @@ def torch_twins(making: Making) -> Made:
         folder = making.folder / f"torch-{fault}"
         folder.mkdir(parents=True)
         path = torch_module.save(module, folder, call=torch_module.Call((), ("output",), True))
-        made[fault] = _recorded(Graph("module", path, _signature((3, SIZE, SIZE)), "twin"), np.moveaxis(images(), -1, 1), folder)
+        made[fault] = _recorded(Graph("module", path, _signature((3, SIZE, SIZE)), "pair"), np.moveaxis(images(), -1, 1), folder)
     return Made(made)
 
 
@@ -101,7 +101,7 @@ def keras_twins(making: Making) -> Made:
         folder.mkdir(parents=True)
         original = keras_model.Original("keras", "model.keras", keras_model.KerasCall("graph", ("image",), outputs=("output",)))
         keras_model.save(folder, original, {}, model.save)
-        made[fault] = _recorded(Graph("keras", folder, _signature((SIZE, SIZE, 3)), "twin"), images(), folder)
+        made[fault] = _recorded(Graph("keras", folder, _signature((SIZE, SIZE, 3)), "pair"), images(), folder)
     return Made(made)
 
 

@@ -1,4 +1,4 @@
-"""Small networks, and one of them really trained, that the tests of several rooms share."""
+"""Small networks that tests of several folders share; one of them is trained."""
 
 from __future__ import annotations
 

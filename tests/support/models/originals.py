@@ -76,7 +76,7 @@ def output(*sizes: int) -> tuple[TensorSpec, ...]:
 
 
 def quietly(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call torch as people do, without its word that the older ways are deprecated."""
+    """Call torch without its warnings that older ways are deprecated."""
     from roadworthy.build.capture import exporter_output
 
     with exporter_output.listening():

@@ -311,7 +311,7 @@ def _described(folder: Path, format: str, inputs: dict[str, Array], outputs: tup
 
 
 def bare_tf2onnx(original: Original) -> Tried:
-    """What anybody would write: trace, freeze as TensorFlow does, convert. The operators of the file, as ``name: operation``."""
+    """Without Roadworthy: trace, freeze as TensorFlow does, convert. The operators of the file, as ``name: operation``."""
     import tf2onnx
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 

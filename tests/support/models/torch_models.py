@@ -46,7 +46,7 @@ def images(count: int, seed: int = 0) -> Array:
 
 
 def by_hand(module: nn.Module, array: Array) -> Array:
-    """What the module answers, called as anybody would."""
+    """What the module answers when it is called directly."""
     with torch.no_grad():
         return module(torch.tensor(array)).numpy()
 

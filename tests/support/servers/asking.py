@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roadworthy.serving.protocols import Call
+from roadworthy.serving.protocols.messages import Request
 from roadworthy.serving.protocols.oip.http import OpenInference
+from roadworthy.serving.protocols.routes import Router
 from support.servers.dataplanes import opened
 from support.servers.serving import outputs_of
 
@@ -45,24 +46,24 @@ class Answered:
 class Ask:
     """``ask(method, path, body, headers)``."""
 
-    protocol: OpenInference
+    router: Router
     runner: asyncio.Runner
 
     def __call__(self, method: str, path: str, body: object = b"", headers: Mapping[str, str] | None = None) -> Answered:
-        assert self.protocol.owns(path)
         data = body if isinstance(body, (bytes, bytearray)) else json.dumps(body).encode()
         lines = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
-        reply = self.runner.run(self.protocol.handle(Call(method, path, lines, data)))
+        reply = self.runner.run(self.router.handle(Request(method, path, headers=lines, body=data)))
         back = {"content-type": reply.content_type.decode()} | {name.decode(): value.decode() for name, value in reply.headers}
         return Answered(reply.status, back, reply.body)
 
 
 @contextmanager
 def asking(*bundles: Path, **options: Any) -> Iterator[Ask]:
-    """A server of these bundles to ask; ``options`` are those of ``planes.opened``."""
+    """A server of these bundles to ask; ``options`` are those of ``dataplanes.opened``."""
 
-    async def entered(stack: ExitStack) -> OpenInference:
-        return OpenInference(stack.enter_context(opened(*bundles, **options)))
+    async def entered(stack: ExitStack) -> Router:
+        plane = stack.enter_context(opened(*bundles, **options))
+        return Router(plane, (OpenInference(plane),))
 
     with asyncio.Runner() as runner, ExitStack() as stack:
         yield Ask(runner.run(entered(stack)), runner)

@@ -1,7 +1,8 @@
-"""What the walks from a trained file to an answer share: the command as a person types it, and a server of their own."""
+"""What the tests from a trained file to an answer share: the command in a process of its own, and a server."""
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -10,12 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from support import short_races, warm_children
+
 ROADWORTHY = str(Path(sys.executable).with_name("roadworthy"))
+SHORT_RACES = (sys.executable, short_races.__file__)
+"""Goes before a Python program."""
 
 
-def roadworthy(*words: str | Path) -> str:
-    """What the command prints; it must succeed."""
-    run = subprocess.run([ROADWORTHY, *map(str, words)], capture_output=True, text=True)
+def roadworthy(*words: str | Path, steps: str = "") -> str:
+    """What the command prints, with short races; it must succeed. ``steps`` is the address of a server of ``warm_children``."""
+    environment = os.environ | ({warm_children.ADDRESS: steps} if steps else {})
+    run = subprocess.run([*SHORT_RACES, ROADWORTHY, *map(str, words)], capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr
     return run.stdout
 

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import uvloop
@@ -16,10 +16,13 @@ from roadworthy.core.errors import InvalidRequest, RequestError, Unavailable
 from roadworthy.serving.engine.counters import Counters
 from roadworthy.serving.engine.dataplane import DataPlane
 from roadworthy.serving.limits import Limits
+from roadworthy.serving.observability.exposition import Exposition
 from roadworthy.serving.observability.logs import RequestLog
-from roadworthy.serving.protocols import Call, Protocol, Reply, Right
+from roadworthy.serving.protocols.messages import RIGHTS, NoSuchPath, Reply, Request, Right
+from roadworthy.serving.protocols.routes import HttpProtocol, Route
+from roadworthy.serving.protocols.schemas import PLAIN, TEXT, Schema
 from roadworthy.serving.registry.commands import AnyCommand
-from roadworthy.serving.transports.http.app import EVERY_RIGHT, App
+from roadworthy.serving.transports.http.app import App
 from roadworthy.serving.transports.http.auth import EVERYBODY, Access
 from roadworthy.serving.transports.http.browser_origin import rules
 from roadworthy.serving.transports.http.connection import Connection
@@ -30,41 +33,47 @@ from support.waiting import HANG_SECONDS
 class Rehearsal:
     """A protocol under /t: each path does one thing that a real one may do."""
 
-    name = "rehearsal"
+    name, title, error_schema, ignores_case = "rehearsal", "Rehearsal", "Error", False
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[Request] = []
         self.started: list[str] = []
         self.finished: list[str] = []
         self.gate = threading.Event()
+        self.schemas: dict[str, Schema] = {}
+        self.routes = tuple(self._table())
 
-    def owns(self, path: str) -> bool:
-        return path.startswith("/t/")
+    def _table(self) -> Iterator[Route]:
+        rights: dict[str, Right] = {"health": "open", "manage": "management"}
+        for word in ("echo", "health", "manage", "held", "fail", "cancelled", "busy", "wrong", "nothing"):
+            for method in ("GET", "POST"):
+                yield Route(method, f"/t/{word}", self.handle, rights.get(word, "inference"), word, {PLAIN: TEXT})
+        for word in ("echo", "big", "json", "slow"):
+            for method in ("GET", "POST"):
+                yield Route(method, f"/t/{word}/{{rest}}", self.handle, "inference", word, {PLAIN: TEXT})
 
-    def right(self, method: str, path: str) -> Right:
-        if path.startswith("/t/health"):
-            return "open"
-        return "management" if path.startswith("/t/manage") else "inference"
-
-    async def handle(self, call: Call) -> Reply:
-        self.calls.append(call)
-        match call.path.split("/")[2:]:
+    async def handle(self, request: Request) -> Reply:
+        self.calls.append(request)
+        match request.path.split("/")[2:]:
             case ["echo", *_] | ["health"] | ["manage"]:
-                return Reply(200, call.body, b"text/plain", model="m")
+                request.model = "m"
+                return Reply(200, request.body, b"text/plain")
             case ["big", size]:
                 return Reply(200, b"x" * int(size), b"application/octet-stream")
             case ["json", size]:
                 return Reply(200, b'"' + b"x" * int(size) + b'"')
             case ["slow", seconds]:
-                self.started.append(call.query)
+                self.started.append(request.query)
                 await asyncio.sleep(float(seconds))
-                self.finished.append(call.query)
-                return Reply(200, call.query.encode(), b"text/plain", model="m")
+                self.finished.append(request.query)
+                request.model = "m"
+                return Reply(200, request.query.encode(), b"text/plain")
             case ["held"]:
-                self.started.append(call.query)
+                self.started.append(request.query)
                 while not self.gate.is_set():
                     await asyncio.sleep(0.01)
-                return Reply(200, call.query.encode(), b"text/plain", model="m")
+                request.model = "m"
+                return Reply(200, request.query.encode(), b"text/plain")
             case ["fail"]:
                 raise ZeroDivisionError("on purpose")
             case ["cancelled"]:
@@ -73,11 +82,11 @@ class Rehearsal:
                 raise Unavailable("too many", after=2.1)
             case ["wrong"]:
                 raise InvalidRequest("no")
-            case ["nothing"]:
-                return Reply(204, b"")
-        return Reply(404, b"{}")
+        return Reply(204, b"")
 
-    def refuse(self, problem: RequestError) -> Reply:
+    def refuse(self, request: Request, problem: RequestError) -> Reply:
+        if isinstance(problem, NoSuchPath):
+            self.calls.append(request)
         return Reply(problem.status, b'{"rehearsal":"%b"}' % problem.message.encode())
 
 
@@ -88,9 +97,9 @@ class Listening:
         self,
         *,
         limits: Limits | None = None,
-        protocols: Sequence[Protocol] | None = None,
+        protocols: Sequence[HttpProtocol] | None = None,
         access: Access = EVERYBODY,
-        rights: frozenset[Right] = EVERY_RIGHT,
+        rights: frozenset[Right] = RIGHTS,
         cors: Sequence[str] = (),
         hosts: Sequence[str] = ("*",),
         requests: RequestLog | None = None,
@@ -157,7 +166,7 @@ class Listening:
         self._end = asyncio.Event()
         self.connections = Connections(self.limits)
         self.plane = DataPlane(limits=self.limits, manage=_unmanaged, totals=self._totals, counters=self.counters)
-        self.app = App(self.plane, self._protocols, **self._options)
+        self.app = App(self.plane, (*self._protocols, Exposition(self.plane)), **self._options)
         accepting = asyncio.create_task(self._accept())
         self._up.set()
         await self._end.wait()

@@ -177,7 +177,7 @@ class Server:
         return "".join(self._errors)
 
     def kill(self) -> None:
-        """End it whatever it does."""
+        """End it at once."""
         self.process.kill()
         self.process.wait()
         self._reader.join(5)

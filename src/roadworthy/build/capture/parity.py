@@ -13,6 +13,7 @@ from roadworthy.build.capture.route import Written
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.host import usable_cores
+from roadworthy.core.numerics import output_error
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Array, Quantization, Signature
 from roadworthy.runtimes import CheckedSession, open_session
@@ -23,9 +24,6 @@ GATE = 1e-3
 QUANTISED_GATE = 0.15
 """The same for a model that came quantised: every layer rounds to whole numbers, and each kernel in its own way. Two right runtimes
 were 0.075 apart on an 8-bit MobileNet."""
-
-SMALLEST_SCALE = 1e-30
-"""Outputs that are all zero, or as good as, have no scale of their own."""
 
 LARGEST_PROVEN = 64
 """A stated limit up to this many samples is run once; a larger one is taken from the exporter."""
@@ -111,18 +109,12 @@ def difference(found: Array, wanted: Array, quantization: Quantization | None = 
         return f"has shape {list(found.shape)} where the original gives {list(wanted.shape)}"
     if found.dtype != wanted.dtype:
         return f"is {found.dtype} where the original gives {wanted.dtype}"
-    if quantization and wanted.dtype.kind in "iu":
-        found, wanted = quantization.values(found), quantization.values(wanted)
-    if wanted.dtype.kind != "f":
+    if wanted.dtype.kind != "f" and not (quantization and wanted.dtype.kind in "iu"):
         share = float(np.mean(found != wanted)) if wanted.size else 0.0
         return f"differs from the original in {share:.1%} of its values" if share > GATE else None
-    finite = np.isfinite(wanted)
-    if not np.array_equal(finite, np.isfinite(found)):
-        return "is finite where the original is not, or not finite where the original is"
-    if not finite.any():
+    error = output_error(found, wanted, quantization=quantization)
+    if error <= gate:
         return None
-    scale = float(np.abs(wanted[finite]).max())
-    error = float(np.abs(found[finite].astype(np.float64) - wanted[finite]).max())
-    if error <= gate * max(scale, SMALLEST_SCALE):
-        return None
-    return f"differs from the original by {error / scale:.2g} of its scale" if scale else "is not zero where the original is"
+    if error == float("inf"):
+        return "is not finite in the same places as the original"
+    return f"differs from the original by {error:.2g} of its scale"

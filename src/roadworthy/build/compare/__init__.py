@@ -70,6 +70,8 @@ def compare(jobs: Sequence[Job], notify: Notify = lambda progress: None, *, time
     """
     if len(jobs) < 2:
         raise UsageError("there is nothing to compare: give two sources at least")
+    for job in jobs:
+        lower.refuse_unknown(job.runtimes, job.precisions)
     started = time.monotonic()
     with workspace_for(jobs, notify) as workspace:
         inputs = [unchanged.user_files(job.code_files, job.data_files) for job in jobs]

@@ -68,8 +68,7 @@ def plans_for(
     UsageError for a runtime or a precision that does not exist.
     """
     known = registry.names(registry.LOWERINGS)
-    _refuse_unknown("runtime", runtimes, known)
-    _refuse_unknown("precision", precisions, PRECISIONS)
+    refuse_unknown(runtimes, precisions)
     plans: list[tuple[Plan, Graph]] = []
     unavailable: list[str] = []
     dropped: dict[str, None] = {}
@@ -181,7 +180,9 @@ def _lacking(lowering: Lowering, host: Host) -> Mapping[str, str]:
     return ask(host) if ask else {}
 
 
-def _refuse_unknown(what: str, asked: tuple[str, ...], known: tuple[str, ...]) -> None:
-    for name in asked:
-        if name not in known:
-            raise UsageError(f"there is no {what} {name!r}; choose from {', '.join(known)}")
+def refuse_unknown(runtimes: tuple[str, ...], precisions: tuple[str, ...]) -> None:
+    """Raise UsageError for a runtime or a precision that does not exist."""
+    for what, asked, known in (("runtime", runtimes, registry.names(registry.LOWERINGS)), ("precision", precisions, PRECISIONS)):
+        for name in asked:
+            if name not in known:
+                raise UsageError(f"there is no {what} {name!r}; choose from {', '.join(known)}")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from roadworthy.build.sources import formats
 from roadworthy.build.sources.identify import IdentifyRequest, identify, identify_step, layout
 from roadworthy.build.sources.input_syntax import parse as parse_input
 from roadworthy.build.sources.input_syntax import parse_all as parse_inputs
 from roadworthy.build.sources.inspect import Inspection, InspectRequest, inspect, inspect_step
-from roadworthy.build.sources.model import Model, Opened
+from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.samples.made import COUNT as MADE
 from roadworthy.build.sources.samples.made import Fill, Making
 from roadworthy.build.sources.samples.made import blocks as made_pictures
@@ -27,14 +27,6 @@ __all__ = [
 
 
 NO_MAKING = Making()
-
-READERS = {
-    "exported": "torch.exported_program", "graphdef": "tensorflow.graphdef", "hdf5": "keras.hdf5", "jit": "torch.torchscript",
-    "keras": "keras.archive", "keras_weights": "keras.weights_file", "npz": "npz", "onnx": "onnx", "pickled": "torch.pickled_module",
-    "safetensors": "torch.safetensors", "saved_model": "tensorflow.saved_model", "tf1": "tensorflow.checkpoint", "tflite": "tflite",
-    "checkpoint": "torch.state_dict",
-}  # fmt: skip
-"""The module that reads each kind of source."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +72,7 @@ def load(request: LoadRequest) -> Loaded:
     """
     source = replace(request.source, inputs=request.inputs)
     request.out.mkdir(parents=True, exist_ok=True)
-    if source.kind == "npz":
-        return _load_npz(request)
-    opened: Opened | Model = importlib.import_module(f"{__name__}.{READERS[source.kind]}").read(source)
+    opened = formats.named(source.kind).open(source)
     if isinstance(opened, Model):
         from roadworthy.build.sources import infer_signature
 
@@ -100,30 +90,13 @@ def live(model: Any, out: Path, inputs: tuple[TensorSpec, ...] = ()) -> Source:
     ``model`` is an nn.Module, an ExportedProgram, a Keras model or a tf.Module; the object itself is left as it is: its mode, its
     device and its weights. ``inputs`` is what is known of its inputs. Raises UsageError for anything else.
     """
-    from roadworthy.build.sources import live as sources_live
+    from roadworthy.build.sources import live_model
 
-    return sources_live.save(model, out, inputs)
+    return live_model.save(model, out, inputs)
 
 
 def parameters(model: Any) -> tuple[str, ...]:
     """The names that a live model's inputs are known by, in the order of its call."""
-    from roadworthy.build.sources import live as sources_live
+    from roadworthy.build.sources import live_model
 
-    return sources_live.parameters(model)
-
-
-def _load_npz(request: LoadRequest) -> Loaded:
-    from roadworthy.build.sources import npz
-    from roadworthy.build.sources.samples import made
-
-    inputs = request.inputs
-    if not inputs and request.samples is not None:
-        arrays = request.samples.open()
-        inputs = tuple(TensorSpec(name, str(array.dtype), ("batch", *array.shape[1:])) for name, array in arrays.items())
-    graph, parameters = npz.read(request.source, inputs, request.out)
-    loaded = Loaded(graph, parameters, (npz.PROOF,), ())
-    if request.samples is not None or request.making.out is None:
-        return loaded
-    specs = graph.signature.inputs
-    fills = tuple(made.first(spec, request.making.ranges)[0] for spec in specs)
-    return replace(loaded, samples=made.write(request.making.out, specs, fills, request.making.count), fills=fills)
+    return live_model.parameters(model)

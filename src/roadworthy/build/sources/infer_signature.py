@@ -32,7 +32,8 @@ def settle_and_keep(
     model that does not run or whose outputs do not follow the batch, NotInference where a proof fails, DataError where it takes
     byte strings, or refuses all whole numbers that were made up, and there are no samples.
     """
-    specs = inputs.resolve(model.inputs, said, samples)
+    known = model.inputs or (model.otherwise if not said and samples is None else ())
+    specs = inputs.resolve(known, said, samples)
     if samples is not None:
         return _kept(model, specs, samples, out, allow)
     fills = ranges.learn(model, specs, making.ranges)

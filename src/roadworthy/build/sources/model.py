@@ -35,7 +35,8 @@ class Model:
     none. ``keep`` writes the original into a directory as a graph of the signature that was proven. ``seed`` sets every
     random generator that the model could draw from. ``blame`` names, in words, the layer whose answers begin to differ
     between two feeds (the same feed twice: between two runs; see ``prove.alike``); ``None`` where the framework shows no layers.
-    ``outputs`` is what the file says of its quantised outputs; what it gives else is learnt by running it.
+    ``outputs`` is what the file says of its quantised outputs; what it gives else is learnt by running it. ``otherwise`` are its
+    inputs where neither the file nor the user nor the data says any.
     """
 
     call: Callable[[Arrays], dict[str, Array]]
@@ -47,3 +48,4 @@ class Model:
     proofs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+    otherwise: tuple[TensorSpec, ...] = ()

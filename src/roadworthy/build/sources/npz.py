@@ -9,34 +9,53 @@ from pathlib import Path
 
 import numpy as np
 
+from roadworthy.build.sources.model import Model
 from roadworthy.core.errors import SourceError, SourceUnreadable
 from roadworthy.core.stages import Graph, Source
-from roadworthy.core.types import BATCH, Signature, TensorSpec
+from roadworthy.core.types import BATCH, Array, Arrays, Signature, TensorSpec
 
-PROOF = "a linear map has no training mode, and each sample's answer is its own"
+FORMAT = "npz"
+FILE = "model.npz"
+OUTPUT = "output"
+PROOF = "a linear map has no training mode"
 
 
-def read(source: Source, inputs: tuple[TensorSpec, ...], out: Path) -> tuple[Graph, int]:
-    """The graph at ``out`` and how many parameters it has; SourceError where the arrays or the input do not make a linear map."""
+def read(source: Source) -> Model:
+    """The map of ``source``, which flattens its only input; SourceError where the arrays are not a linear map.
+
+    Its input may have any shape of that many features a sample; where nothing says one, it is ``input`` [batch, features].
+    """
+    weight, bias = _arrays(source.path)
+    features = len(weight)
+
+    def call(feeds: Arrays) -> dict[str, Array]:
+        taken = [array for array in feeds.values() if array.ndim and math.prod(array.shape[1:]) == features]
+        if len(taken) != 1 or len(feeds) != 1:
+            given = ", ".join(f"{name}:{array.dtype}{list(array.shape)}" for name, array in feeds.items())
+            raise SourceError(f"{source.path} takes one input of {features} features a sample, and not {given}")
+        # What overflows does so without a warning, as in every runtime.
+        with np.errstate(all="ignore"):
+            return {OUTPUT: taken[0].reshape(len(taken[0]), -1).astype(np.float32) @ weight + bias}
+
+    def keep(signature: Signature, out: Path) -> Graph:
+        return Graph(FORMAT, Path(shutil.copyfile(source.path, out / FILE)), signature, route="the original")
+
+    default = TensorSpec("input", "float32", (BATCH, features))
+    return Model(call, (), keep, weight.size + bias.size, proofs=(PROOF,), otherwise=(default,))
+
+
+def _arrays(path: Path) -> tuple[Array, Array]:
     try:
-        with np.load(source.path, allow_pickle=False) as file:
+        with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
-        raise SourceUnreadable(f"{source.path} is damaged ({str(problem)[:200]}); fetch it again") from problem
+        raise SourceUnreadable(f"{path} is damaged ({str(problem)[:200]}); fetch it again") from problem
     if set(arrays) != {"weight", "bias"}:
-        raise SourceError(f"{source.path} holds the arrays {', '.join(sorted(arrays)[:8])}; a linear map has weight and bias")
+        raise SourceError(f"{path} holds the arrays {', '.join(sorted(arrays)[:8])}; a linear map has weight and bias")
     weight, bias = arrays["weight"], arrays["bias"]
     if weight.ndim != 2 or bias.shape != weight.shape[1:] or weight.dtype.kind != "f" or bias.dtype.kind != "f" or not weight.size:
         raise SourceError(
-            f"{source.path} holds weight {weight.dtype}{list(weight.shape)} and bias {bias.dtype}{list(bias.shape)}; "
+            f"{path} holds weight {weight.dtype}{list(weight.shape)} and bias {bias.dtype}{list(bias.shape)}; "
             "a linear map has floating weight [features, classes] and bias [classes]"
         )
-    features, classes = weight.shape
-    spec = inputs[0] if inputs else TensorSpec("input", "float32", (BATCH, features))
-    sizes = [size for size in spec.shape[1:] if isinstance(size, int)]
-    if len(inputs) > 1 or not spec.batched or math.prod(sizes) != features:
-        raise SourceError(f"{source.path} takes one input of {features} features a sample, and not {', '.join(map(str, inputs))}")
-    path = out / "model.npz"
-    shutil.copyfile(source.path, path)
-    signature = Signature((spec,), (TensorSpec("output", "float32", (BATCH, classes)),))
-    return Graph("npz", path, signature, route="as it is"), weight.size + bias.size
+    return weight.astype(np.float32), bias.astype(np.float32)

@@ -1,4 +1,4 @@
-"""An ONNX file as a source: run by the runtime that takes such files as they are, kept as one file with its weights inside."""
+"""An ONNX file as a source: run by the runtime that reads such files, and kept as one file with its weights inside."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from roadworthy.build.sources import inputs
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.parsers import onnx as parsers_onnx
-from roadworthy.build.sources.parsers import protobuf
-from roadworthy.build.sources.parsers.onnx import Onnx
+from roadworthy.build.sources.parsers.onnx import OnnxFile
+from roadworthy.build.sources.parsers.untrusted import shown
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, SourceUnreadable
 from roadworthy.core.stages import Graph, Plan, Precision, Source
@@ -22,9 +22,9 @@ from roadworthy.core.types import BYTES, Arrays, Signature, TensorSpec
 FORMAT = "onnx"
 FILE = "model.onnx"
 LARGEST = 2**30
-"""Bytes of weights; protobuf ends at twice that, so a larger model keeps them in a file beside it."""
+"""Bytes of weights. A protobuf message has at most twice as many, so a larger model keeps its weights in a file beside it."""
 IR_WITH_FILLED = 4
-"""The first version in which an initialiser need not be listed as an input as well."""
+"""The first IR version in which an initialiser need not be listed as an input too."""
 PROOF = "an ONNX graph has no modes of its own: what it does was tested"
 RANDOM = frozenset({
     "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli",
@@ -60,19 +60,19 @@ def read(source: Source) -> Model:
 
 
 def _check(spec: TensorSpec, path: Path) -> None:
-    """SourceError for a tensor that cannot cross the door as an array."""
-    where = f"{path}: {protobuf.shown(spec.name)!r}"
+    """SourceError for an input or output that is not an array of a type that NumPy has."""
+    where = f"{path}: {shown(spec.name)!r}"
     if spec.dtype == "unknown":
-        raise SourceError(f"{where} is no tensor (a sequence, a map or an optional value); export the model with tensors alone")
+        raise SourceError(f"{where} is not a tensor (but a sequence, a map or an optional value); export the model with tensors alone")
     if spec.dtype == BYTES:
-        raise SourceError(f"{where} holds text, which is not supported in ONNX models; give it numbers")
+        raise SourceError(f"{where} holds text, which is not supported in ONNX models; export the model with numeric inputs")
     inputs.refuse_type(spec, path)
     if "..." in spec.shape:
         raise SourceError(f"{where} has no shape, so not even its number of axes is known; export the model with the shapes of its inputs")
 
 
 def _parsed(path: Path) -> Any:
-    """The model as protobuf, its weights elsewhere if they are."""
+    """The model as protobuf, without the weights that lie in other files."""
     try:
         import onnx
     except ImportError:
@@ -83,8 +83,8 @@ def _parsed(path: Path) -> Any:
         raise SourceUnreadable(f"{path} cannot be read as ONNX: {_line(problem)}; fetch it again", detail=str(problem)) from problem
 
 
-def _open(path: Path, found: Onnx, precision: Precision) -> Any:
-    """A session of the file as it lies there, through the runtime's own door: sizes that are still open are not checked."""
+def _open(path: Path, found: OnnxFile, precision: Precision) -> Any:
+    """A session of the file itself, opened by its runtime. Sizes that are still open are not checked."""
     name = registry.runtime_for(FORMAT)
     signature = Signature(found.signature.inputs, found.signature.outputs)
     try:
@@ -93,7 +93,7 @@ def _open(path: Path, found: Onnx, precision: Precision) -> Any:
         raise
     except RoadworthyError as problem:
         opset = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in found.opsets)
-        raise SourceError(f"no session of {path} (operators of {opset}): {problem.message}", detail=problem.detail) from problem
+        raise SourceError(f"{path} cannot be opened (operators of {opset}): {problem.message}", detail=problem.detail) from problem
 
 
 def _save(model: Any, origin: Path, signature: Signature, out: Path) -> Path:
@@ -121,18 +121,18 @@ def _save(model: Any, origin: Path, signature: Signature, out: Path) -> Path:
     return path
 
 
-def _notes(found: Onnx, model: Any) -> tuple[str, ...]:
-    notes = [f"written by {protobuf.shown(found.producer)}"] if found.producer else []
+def _notes(found: OnnxFile, model: Any) -> tuple[str, ...]:
+    notes = [f"written by {shown(found.producer)}"] if found.producer else []
     filled = len(model.graph.input) - len(found.signature.inputs)
     if filled:
-        notes.append(f"{filled} inputs that the file fills itself are no inputs")
+        notes.append(f"{filled} inputs that the file fills itself were removed")
     if any(spec.dtype == "float16" for spec in found.tensors):
         notes.append("weights are float16, and so may be what is computed with them")
     return tuple(notes)
 
 
 class _Nodes:
-    """The operators that are written into the file as training leaves them: what a failed proof is blamed on."""
+    """The operators that behave in the file as in training: one of them explains why a proof of inference mode failed."""
 
     def __init__(self, model: Any) -> None:
         values = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -142,12 +142,12 @@ class _Nodes:
         self._batch = [node for node in nodes if node.op_type == "BatchNormalization" and _attribute(node, "training_mode")]
 
     def blame(self, first: Arrays, second: Arrays) -> str:
-        """The first such node, in words; LookupError where the graph has none of the kind that would explain it."""
+        """The first node that explains it, in words; LookupError where the graph has none."""
         again = all(np.array_equal(array, second[name]) for name, array in first.items())
         node = next(iter(self._random if again else self._batch), None)
         if node is None:
-            raise LookupError("no node of the graph draws or normalises as in training")
-        return f"{protobuf.shown(node.name or node.output[0])!r} ({node.op_type})"
+            raise LookupError("no node of the graph draws random numbers or normalises as in training")
+        return f"{shown(node.name or node.output[0])!r} ({node.op_type})"
 
 
 def _all_nodes(graph: Any) -> Iterator[Any]:
@@ -159,7 +159,7 @@ def _all_nodes(graph: Any) -> Iterator[Any]:
 
 
 def _trains(dropout: Any, values: dict[str, Any]) -> bool:
-    """Whether its third input, the switch, is on; before opset 12 there was none, and a dropout in a file did nothing."""
+    """Whether its third input, the switch, is on. Before opset 12 there was no such input, and a dropout did nothing."""
     if len(dropout.input) < 3 or not dropout.input[2]:
         return False
     switch = values.get(dropout.input[2])

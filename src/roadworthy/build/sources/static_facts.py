@@ -1,4 +1,4 @@
-"""What one static reader found in one file; ``inspect`` adds where it lies and what it weighs."""
+"""What a source format's own inspection found in one file; ``inspect`` adds where the file lies, its size and its hash."""
 
 from __future__ import annotations
 
@@ -7,12 +7,30 @@ from pathlib import Path
 
 from roadworthy.core.types import Signature, TensorSpec
 
+NO_MODEL = "holds weights and not the model they belong to; name the code that builds it"
+"""Why a file of weights needs ``--arch``."""
+
 
 @dataclass(frozen=True)
-class Facts:
-    """The fields of an Inspection that need the file's format; ``files`` are others beside it that belong to it."""
+class Refusal:
+    """Why a file is read with ``--trust`` only: the predicate of a sentence whose subject is the file, and what to do instead."""
 
-    kind: str
+    why: str
+    instead: str = ""
+
+
+@dataclass(frozen=True)
+class StaticFacts:
+    """What one file states, and what the user must or may add to it.
+
+    ``tensors`` are its weights. ``signature`` is its own statement of inputs and outputs, ``signatures`` the keys to choose one by;
+    ``open_outputs`` says that it does not state what it answers with, so that ``--outputs`` names them. ``executes`` lists what
+    reading it the ordinary way could run, and ``refusal`` is set where that needs ``--trust``. ``takes_arch`` says that ``--arch``
+    has a meaning for it, and ``needs_arch`` why it cannot do without (empty where it can). ``needs`` are the classes that are
+    neither in the file nor the framework's. ``unsupported`` says why it cannot be deployed, empty where it can. ``files`` are the
+    files beside it that belong to it.
+    """
+
     tensors: tuple[TensorSpec, ...] = ()
     signature: Signature | None = None
     executes: tuple[str, ...] = ()
@@ -21,3 +39,7 @@ class Facts:
     needs: tuple[str, ...] = ()
     unsupported: str = ""
     files: tuple[Path, ...] = ()
+    refusal: Refusal | None = None
+    takes_arch: bool = False
+    needs_arch: str = ""
+    open_outputs: bool = False

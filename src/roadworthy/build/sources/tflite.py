@@ -1,4 +1,4 @@
-"""A TFLite file as a source: run by the runtime that takes such files as they are, and kept byte for byte."""
+"""A TFLite file as a source: run by the runtime that reads such files, and kept byte for byte."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from roadworthy.build.sources import inference_mode, inputs
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.parsers import tflite
-from roadworthy.build.sources.parsers.tflite import Tflite
+from roadworthy.build.sources.parsers.tflite import TfliteFile
 from roadworthy.build.sources.samples import sampling
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError
@@ -29,8 +29,8 @@ TRIED = 3
 def read(source: Source) -> Model:
     """The model of ``source``, live in its runtime; SourceError where that does not take it, SourceUnreadable where it is damaged.
 
-    A file made for one sample a call may be laid out anew for several: where each of those then gives what it gives alone,
-    the number of samples is free.
+    A file made for one sample a call may be resized for several. Where each of them then gives the answer that it gives alone, the
+    number of samples is free.
     """
     found = tflite.read(source.path)
     for spec in (*found.signature.inputs, *found.signature.outputs):
@@ -39,7 +39,7 @@ def read(source: Source) -> Model:
     specs = found.signature.inputs
     notes: tuple[str, ...] = ()
     if (free := _freed(specs)) and _takes_several(source.path, found, free, precision):
-        specs, notes = free, ("the file was made for one sample a call; laid out for several, each gave what it gives alone",)
+        specs, notes = free, ("the file was made for one sample a call; resized for several, each gave the answer that it gives alone",)
     session = _open(source.path, Signature(specs, found.signature.outputs), precision)
 
     def call(feeds: Arrays) -> dict[str, Any]:
@@ -60,16 +60,16 @@ def _open(path: Path, signature: Signature, precision: Precision) -> Session:
     except BackendMissing:
         raise
     except RoadworthyError as problem:
-        raise SourceError(f"no session of {path}: {problem.message}", detail=problem.detail) from problem
+        raise SourceError(f"{path} cannot be opened: {problem.message}", detail=problem.detail) from problem
 
 
 def _freed(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
-    """The inputs with the batch in place of the one sample that all of them were made for; nothing where that is not so."""
+    """The inputs with a free batch where each of them has one sample; nothing where one has more."""
     one = all(len(spec.shape) > 1 and spec.shape[0] == 1 and "?" not in spec.shape for spec in specs)
     return tuple(replace(spec, shape=(BATCH, *spec.shape[1:])) for spec in specs) if one else ()
 
 
-def _takes_several(path: Path, found: Tflite, specs: tuple[TensorSpec, ...], precision: Precision) -> bool:
+def _takes_several(path: Path, found: TfliteFile, specs: tuple[TensorSpec, ...], precision: Precision) -> bool:
     try:
         session = _open(path, Signature(specs, found.signature.outputs), precision)
         feeds = sampling.draw(specs, TRIED, None)

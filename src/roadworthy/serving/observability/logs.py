@@ -1,4 +1,4 @@
-"""What the server says on standard error: one JSON object a line, written by a thread, so that a slow reader holds nobody up."""
+"""The server's log on standard error: one JSON object a line, written by a thread, so that no request waits for a slow reader."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 import orjson
 
 if TYPE_CHECKING:
-    from roadworthy.serving.protocols import Reply
-    from roadworthy.serving.transports.http.app import Request
+    from roadworthy.serving.protocols.messages import Reply, Request
 
 ROOM = 10_000
 """Lines that may wait to be written; more are dropped."""
@@ -24,7 +23,7 @@ REQUESTS = logging.getLogger("roadworthy.requests")
 
 
 class JsonLines(logging.Formatter):
-    """Time (ISO 8601, UTC), level, logger and message, then what the record's ``fields`` say, by ``extra``."""
+    """Time (ISO 8601, UTC), level, logger and message, then the record's ``fields``, given by ``extra``."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -35,8 +34,8 @@ class JsonLines(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
-class _Patient(QueueHandler):
-    """Never waits: a log that nobody reads must not stop the server."""
+class _DroppingHandler(QueueHandler):
+    """Drops a line where the queue is full: a log that is not read must not stop the server."""
 
     def enqueue(self, record: logging.LogRecord) -> None:
         try:
@@ -51,7 +50,7 @@ class _Patient(QueueHandler):
 def configure(stream: TextIO | None = None) -> Callable[[], None]:
     """From now on everything that the package logs (warnings and worse) goes to ``stream``, standard error by default.
 
-    What is given back writes out the lines that wait, once, for a process that does not end as Python's processes do.
+    Returns a function that writes the lines that wait, to be called once by a process that ends without Python's exit handlers.
     """
     lines: queue.Queue[logging.LogRecord] = queue.Queue(ROOM)
     writer = logging.StreamHandler(stream or sys.stderr)
@@ -60,7 +59,7 @@ def configure(stream: TextIO | None = None) -> Callable[[], None]:
     listener.start()
     atexit.register(listener.stop)
     package = logging.getLogger("roadworthy")
-    package.handlers[:] = [_Patient(lines)]
+    package.handlers[:] = [_DroppingHandler(lines)]
     package.setLevel(logging.WARNING)
     package.propagate = False
     REQUESTS.setLevel(logging.INFO)
@@ -71,13 +70,13 @@ class RequestLog:
     """One line for every answered request."""
 
     def write(self, request: Request, reply: Reply, seconds: float) -> None:
-        """``seconds`` are from the request's last byte to the answer; ``status`` is 499 where its client did not wait for one."""
+        """``seconds`` are from the request's last byte to the answer; ``status`` is 499 where the client did not wait for one."""
         fields = {
             "id": request.id.decode("latin-1"),
-            "protocol": request.protocol.name,
+            "protocol": request.protocol_name,
             "method": request.method,
             "path": request.path,
-            "model": reply.model,
+            "model": request.model,
             "status": reply.status,
             "ms": round(seconds * 1000, 3),
             "bytes": len(reply.body),

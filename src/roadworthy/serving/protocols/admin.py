@@ -1,4 +1,4 @@
-"""What the protocols of others have no words for: every command of ``commands``, as JSON, and the catalogue to look at.
+"""The server's own management, for what the other protocols have no command for: every command of ``commands`` as JSON, and the catalogue.
 
 ``GET /manage`` is the catalogue. ``POST /manage`` takes one command, such as
 ``{"type": "SetCanary", "name": "digits", "version": "2", "share": 0.1}``, and answers with the catalogue once it is carried out
@@ -11,49 +11,46 @@ import msgspec
 
 from roadworthy.core.errors import InvalidRequest, RequestError
 from roadworthy.serving.engine.dataplane import DataPlane
-from roadworthy.serving.protocols import Call, Reply, Right, WrongVerb, hints
+from roadworthy.serving.protocols.messages import Reply, Request, error_json
+from roadworthy.serving.protocols.routes import Route
+from roadworthy.serving.protocols.schemas import json_body, schemas_of
+from roadworthy.serving.registry.catalogue import Catalogue
 from roadworthy.serving.registry.commands import AnyCommand
 
 _COMMANDS: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
 
 
-class Management:
+class AdminApi:
     """The commands over one dataplane."""
 
-    name = "management"
+    name, title = "management", "Roadworthy"
+    schemas, error_schema = schemas_of(Catalogue=Catalogue, Command=AnyCommand), "Error"
+    ignores_case = False
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
+        catalogue = json_body("Catalogue")
+        self.routes = (
+            Route("GET", "/manage", self.catalogue, "management", "Every model, its versions and their states.", catalogue),
+            Route(
+                "POST", "/manage", self.command, "management", "One command; the catalogue once it is carried out.", catalogue,
+                body=json_body("Command"), errors=(404, 409, 500, 503, 504),
+            ),
+        )  # fmt: skip
 
-    def owns(self, path: str) -> bool:
-        """Whether the path is this protocol's."""
-        return path == "/manage"
+    def refuse(self, request: Request, problem: RequestError) -> Reply:
+        """``{"error": sentence}`` with the status of ``problem``."""
+        return error_json(problem)
 
-    def right(self, method: str, path: str) -> Right:
-        """Management, all of it."""
-        return "management"
-
-    async def handle(self, call: Call) -> Reply:
-        """The catalogue, after the command if there is one."""
-        try:
-            match call.method:
-                case "GET" | "HEAD":
-                    pass
-                case "POST":
-                    await self._plane.manage(_command(call.body))
-                case _:
-                    raise WrongVerb("Method Not Allowed", allow="GET, HEAD, POST")
-        except RequestError as problem:
-            return self.refuse(problem)
+    async def catalogue(self, request: Request) -> Reply:
+        """The catalogue."""
         return Reply(200, msgspec.json.encode(self._plane.catalogue))
 
-    def refuse(self, problem: RequestError) -> Reply:
-        """``{"error": sentence}`` with the status of ``problem``."""
-        return Reply(problem.status, msgspec.json.encode({"error": problem.message}), headers=hints(problem))
-
-
-def _command(body: bytes) -> AnyCommand:
-    try:
-        return _COMMANDS.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise InvalidRequest(f"this is no command: {problem}") from None
+    async def command(self, request: Request) -> Reply:
+        """Carry a command out, then the catalogue."""
+        try:
+            command = _COMMANDS.decode(request.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+            raise InvalidRequest(f"the body is not a command: {problem}") from None
+        await self._plane.manage(command)
+        return await self.catalogue(request)

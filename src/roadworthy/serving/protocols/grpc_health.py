@@ -16,7 +16,7 @@ LOOK_SECONDS = 0.25
 """Between two looks for somebody who watches."""
 
 
-class Health:
+class HealthService:
     """The service over one dataplane."""
 
     def __init__(self, plane: DataPlane) -> None:

@@ -21,8 +21,9 @@ from roadworthy.core.errors import BackendMissing, InvalidRequest, RequestError,
 from roadworthy.serving.engine.dataplane import DataPlane, InferenceFailed
 from roadworthy.serving.limits import Limits
 from roadworthy.serving.observability.logs import REQUESTS
-from roadworthy.serving.protocols import NotOffered, Right, TooSlow, proto
-from roadworthy.serving.protocols.grpc_health import Health
+from roadworthy.serving.protocols import proto
+from roadworthy.serving.protocols.grpc_health import HealthService
+from roadworthy.serving.protocols.messages import NotOffered, Right, TooSlow
 from roadworthy.serving.protocols.oip.grpc import InferenceService
 from roadworthy.serving.protocols.proto.grpc_service import Caller, Method, Service
 from roadworthy.serving.protocols.tfserving.grpc import ModelService, PredictionService
@@ -102,7 +103,7 @@ def services(plane: DataPlane) -> Iterator[Service]:
     yield PredictionService(plane).service()
     yield ModelService(plane).service()
     yield from torchserve_grpc.services(plane)
-    yield Health(plane).service()
+    yield HealthService(plane).service()
 
 
 def _options(limits: Limits) -> list[tuple[str, int]]:

@@ -12,7 +12,7 @@ import pytest
 
 from roadworthy.core.version import __version__
 from roadworthy.serving.engine.model import Model
-from roadworthy.serving.protocols.oip.inputs import Inputs
+from roadworthy.serving.protocols.oip.inputs import OipInputs
 from support.servers.asking import Ask, assert_refused, infer
 from support.servers.serving import LABELS, binary_request, json_request
 
@@ -167,7 +167,7 @@ def test_a_long_body_comes_as_a_bytearray(ask: Ask, png: bytes, files_bundle: Pa
         long, short = infer(ask, model, bytearray(body), headers), infer(ask, model, body, headers)
         assert long.status == 200 and long.body == short.body
     with Model.open(files_bundle) as model:
-        inputs = Inputs(model)
+        inputs = OipInputs(model)
         inputs.add_file(bytearray(WAV))
         assert [type(element) for element in inputs.feeds["file"]] == [bytes]
     deep = bytearray(json.dumps(json_request({"x": X}, outputs=[]), indent=1).encode() + b" " * 100)

@@ -14,6 +14,8 @@ from roadworthy.serving.engine.model import Model
 from support.clients.environments import client_python, drive, run_in
 from support.servers.serving import Server
 
+pytestmark = pytest.mark.slow
+
 EVERYTHING = "linear", "many", "picture", "echo", "files"
 CODINGS = (None, "gzip", "deflate")
 

@@ -1,4 +1,4 @@
-"""ovmsclient, which speaks TensorFlow Serving without TensorFlow, over gRPC and over HTTP.
+"""ovmsclient, a client of TensorFlow Serving that needs no TensorFlow, over gRPC and over HTTP.
 
 Takes the gRPC address, the HTTP address, and a PNG file.
 """

@@ -1,6 +1,6 @@
-"""What an old Keras 2 file means, put in words that tf-keras 2.21 understands alike: defaults, sampling points, mirrored kernels.
+"""The configuration of an old Keras 2 file, rewritten so that tf-keras 2.21 gives it the same meaning.
 
-tf-keras reads files of Keras 2.0 to 2.3 with its own defaults for what they do not say, and looks at no backend.
+tf-keras reads files of Keras 2.0 to 2.3 with its own defaults for what they leave out, and ignores the backend they were written with.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from roadworthy.build.sources.keras import changed_meanings
 from roadworthy.build.sources.keras.changed_meanings import where
-from roadworthy.build.sources.keras.writer_version import Writer
+from roadworthy.build.sources.keras.writer_version import KerasWriter
 from roadworthy.build.sources.parsers import keras_config_scan
 from roadworthy.core.errors import SourceError
 
@@ -32,9 +32,9 @@ LIVE = "if you can load it yourself, deploy the live model from Python with road
 
 @dataclass(frozen=True)
 class Translation:
-    """``model`` is the configuration to read, ``mirrored`` how many kernels are to be mirrored; ``notes`` say what was done.
+    """``model`` is the configuration to read, ``mirrored`` how many kernels are to be mirrored; ``notes`` say what was changed.
 
-    ``classes`` names the layers that need a class of ours.
+    ``classes`` names the layers for which Roadworthy has a class.
     """
 
     model: Any
@@ -43,7 +43,7 @@ class Translation:
     classes: tuple[str, ...] = ()
 
 
-def translate(model: Any, writer: Writer, path: Path) -> Translation:
+def translate(model: Any, writer: KerasWriter, path: Path) -> Translation:
     """What ``writer``, a Keras 2, meant by the configuration ``model``.
 
     SourceError, naming the layer, where that cannot be known or done.
@@ -90,7 +90,7 @@ def mirror(path: Path, count: int) -> None:
 
 
 def objects(classes: tuple[str, ...]) -> Mapping[str, Any]:
-    """The layers of ours by the names that the configuration has for them."""
+    """Roadworthy's own layers, by their names in the configuration."""
     return {"UpSampling2D": _corner_upsampling()} if classes else {}
 
 
@@ -104,7 +104,7 @@ def refuse_weights(path: Path) -> None:
         file.visititems(lambda name, item: wide.append(name) if isinstance(item, h5py.Dataset) and item.ndim >= 3 else None)
     if wide:
         raise SourceError(
-            f"{path} holds weights that Keras 2 wrote with {backend}, which applies kernels otherwise than TensorFlow ({wide[0]}); "
+            f"{path} holds weights that Keras 2 wrote with {backend}, which applies kernels differently from TensorFlow ({wide[0]}); "
             "save the whole model with its architecture (model.save), and deploy that file"
         )
 
@@ -113,8 +113,8 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _said(part: Any, writer: Writer, path: Path, notes: dict[str, None], layer: str = "") -> Any:
-    """The configuration with the defaults of its writer written out."""
+def _said(part: Any, writer: KerasWriter, path: Path, notes: dict[str, None], layer: str = "") -> Any:
+    """The configuration with its writer's defaults filled in."""
     if isinstance(part, list):
         return [_said(item, writer, path, notes, layer) for item in part]
     if not isinstance(part, dict):
@@ -125,39 +125,39 @@ def _said(part: Any, writer: Writer, path: Path, notes: dict[str, None], layer: 
         layer = str(inner.get("name", layer))
         for name, value in _defaults(kind, inner, writer, path, layer).items():
             inner = {**inner, name: value}
-            notes[f"{where(kind, layer)} does not say {name}: it is {value!r}, the default of {writer}"] = None
+            notes[f"{where(kind, layer)} does not state {name}: it is {value!r}, the default of {writer}"] = None
         part = {**part, "config": inner}
     return {key: _said(value, writer, path, notes, layer) for key, value in part.items()}
 
 
-def _defaults(kind: str, inner: dict[str, Any], writer: Writer, path: Path, layer: str) -> dict[str, Any]:
+def _defaults(kind: str, inner: dict[str, Any], writer: KerasWriter, path: Path, layer: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if kind in changed_meanings.RESET and "reset_after" not in inner:
         found["reset_after"] = False
     if kind in changed_meanings.GATED and "recurrent_activation" not in inner:
         if not writer.version:
             raise SourceError(
-                f"{path}: {where(kind, layer)} does not say its recurrent_activation, and the file not its version; the default was "
-                f"hard_sigmoid before Keras 2.3 and sigmoid from then on; {LIVE}"
+                f"{path}: {where(kind, layer)} does not state its recurrent_activation, and the file does not state its version; "
+                f"the default was hard_sigmoid before Keras 2.3 and sigmoid from then on; {LIVE}"
             )
         if writer.number < (2, 3) or kind == "ConvLSTM2D":
             found["recurrent_activation"] = "hard_sigmoid"
     return found
 
 
-def _refuse_unknown_sampling(layer: str, model: Any, writer: Writer, path: Path) -> None:
-    """Without a version, or with the one that old and new samplers share, nothing but a ragged input layer tells them apart."""
+def _refuse_unknown_sampling(layer: str, model: Any, writer: KerasWriter, path: Path) -> None:
+    """Refuse a file whose version is missing, or is one that old and new sampling share, unless an input layer tells them apart."""
     if changed_meanings.says_ragged(model):
         return
     what = f"{path}: the bilinear interpolation of {layer} sampled at the pixels' corners"
     if not writer.version:
-        raise SourceError(f"{what} before Keras 2.4 and at their centres from then on, and the file does not say its version; {LIVE}")
+        raise SourceError(f"{what} before Keras 2.4 and at their centres from then on, and the file does not state its version; {LIVE}")
     if writer.bundled and writer.number == (2, 2, 4):
-        raise SourceError(f"{what} up to TensorFlow 1.14 and at their centres from 1.15 on, which all wrote {writer}; {LIVE}")
+        raise SourceError(f"{what} up to TensorFlow 1.14 and at their centres from 1.15 on, and all of these wrote {writer}; {LIVE}")
 
 
-def _refuse_states(model: Any, writer: Writer, path: Path) -> None:
-    """Several cells in one RNN, the last one's state first: tf-keras knows that order by name, and computes it wrongly."""
+def _refuse_states(model: Any, writer: KerasWriter, path: Path) -> None:
+    """Refuse several cells in one RNN with the last one's state first: tf-keras has an option for that order and computes it wrongly."""
     if not (0,) < writer.number < (2, 2, 3):
         return
     for node, layer, _ in keras_config_scan.objects(model):
@@ -169,13 +169,13 @@ def _refuse_states(model: Any, writer: Writer, path: Path) -> None:
         given = isinstance(calls, list) and any(isinstance(call, list) and len(call) > 1 for call in calls)
         if given or node["config"].get("return_state"):
             raise SourceError(
-                f"{path} takes or hands on the states of {where(str(node['class_name']), layer)}, whose order changed in Keras 2.2.3, "
+                f"{path} takes or returns the states of {where(str(node['class_name']), layer)}, whose order changed in Keras 2.2.3, "
                 f"and was written by {writer}; {LIVE}"
             )
 
 
-def _refuse_backend(model: Any, writer: Writer, path: Path) -> None:
-    """Backends that pad otherwise than TensorFlow where there is more than one way to do it."""
+def _refuse_backend(model: Any, writer: KerasWriter, path: Path) -> None:
+    """Refuse layers that the writer's backend pads differently from TensorFlow."""
     if writer.backend == "tensorflow":
         return
     for node, layer, _ in keras_config_scan.objects(model):
@@ -185,7 +185,7 @@ def _refuse_backend(model: Any, writer: Writer, path: Path) -> None:
         slides = kind in CONVOLUTIONS or "Pooling" in kind
         if (slides and writer.backend not in BACKENDS) or _pads_otherwise(kind, inner) or changed_meanings.is_bilinear(kind, inner):
             raise SourceError(
-                f"{path} was written by {writer} with {writer.backend}, which computes {where(kind, layer)} otherwise than TensorFlow; "
+                f"{path} was written by {writer} with {writer.backend}, which computes {where(kind, layer)} differently from TensorFlow; "
                 f"train it again with TensorFlow, or export it to ONNX from {writer.backend} and deploy that file"
             )
 
@@ -206,7 +206,7 @@ def _sizes(inner: dict[str, Any], name: str) -> list[int]:
 
 
 def _corner_upsampling() -> type:
-    """A class of its own for each call: it is pickled by value, so that any process reads it."""
+    """A new class for each call: it is pickled by value, so that any process can read it."""
     from roadworthy.frameworks.tensorflow import framework, keras_model
 
     tf = framework.framework()

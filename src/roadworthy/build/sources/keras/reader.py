@@ -19,7 +19,7 @@ from roadworthy.build.sources.keras import custom_objects as keras_custom_object
 from roadworthy.build.sources.keras import model as keras_model
 from roadworthy.build.sources.keras.keras_2 import Translation
 from roadworthy.build.sources.keras.model import Live
-from roadworthy.build.sources.keras.writer_version import Writer
+from roadworthy.build.sources.keras.writer_version import KerasWriter
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.parsers import keras_config_scan
 from roadworthy.build.sources.parsers.keras_classes import CLASSES
@@ -68,7 +68,7 @@ def read(source: Source) -> Model:
 class _Plan:
     """Who may read a file: Keras 3 alone what Keras 3 wrote; what Keras 2 wrote tf-keras, and Keras 3 where nothing ``changed``."""
 
-    writer: Writer
+    writer: KerasWriter
     changed: tuple[str, ...]
     old: Translation
 
@@ -103,7 +103,7 @@ class _Found:
     note: str
 
 
-def _plan(model: Any, writer: Writer, path: Path) -> _Plan:
+def _plan(model: Any, writer: KerasWriter, path: Path) -> _Plan:
     if writer.generation == 3:
         if not zipfile.is_zipfile(path) and (lost := changed_meanings.lost_axes(model)):
             raise SourceError(f"{path} is an HDF5 file, of which Keras 3 does not read all it wrote: {lost}; save the model as .keras")

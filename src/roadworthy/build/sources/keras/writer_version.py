@@ -1,4 +1,4 @@
-"""Which Keras wrote a model's file: its version, its backend, and whose meaning the names in it have."""
+"""Which Keras wrote a model's file: its version, its backend, and so what the names in the file mean."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ KERAS_3 = frozenset({"batch_shape"})
 
 
 @dataclass(frozen=True)
-class Writer:
-    """``version`` as the file says it, empty where it does not; ``number`` are its first three numbers, ``(0,)`` where there are none.
+class KerasWriter:
+    """``version`` as the file states it, empty where it does not; ``number`` are its first three numbers, ``(0,)`` where there are none.
 
     ``bundled`` says that it was the Keras inside TensorFlow (``2.2.4-tf``), ``backend`` what Keras computed with.
     """
@@ -31,21 +31,21 @@ class Writer:
     backend: str = "tensorflow"
 
     def __str__(self) -> str:
-        return f"Keras {self.version}" if self.version else f"Keras {self.generation} (the file does not say which version)"
+        return f"Keras {self.version}" if self.version else f"Keras {self.generation} (the file does not state which version)"
 
 
-def of(config: Config) -> Writer:
+def of(config: Config) -> KerasWriter:
     """The writer of the file that ``config`` is from. Without a version, the names of the layers' arguments tell the generation."""
     backend = config.backend.lower() or "tensorflow"
     found = re.match(r"\d+(?:\.\d+){0,2}", config.version)
     if found is None:
-        return Writer(_by_arguments(config.model), backend=backend)
+        return KerasWriter(_by_arguments(config.model), backend=backend)
     number = tuple(map(int, found[0].split(".")))
     generation: Literal[1, 2, 3] = 1 if number[0] < 2 else 2 if number[0] == 2 else 3
-    return Writer(generation, config.version, number, config.version.endswith("-tf"), backend)
+    return KerasWriter(generation, config.version, number, config.version.endswith("-tf"), backend)
 
 
-def refuse_keras_1(writer: Writer, path: Path) -> None:
+def refuse_keras_1(writer: KerasWriter, path: Path) -> None:
     """SourceError for a file of Keras 1, whose arguments neither Keras 3 nor tf-keras takes."""
     if writer.generation == 1:
         raise SourceError(

@@ -1,13 +1,11 @@
-"""What an ExportedProgram's archive states in its JSON, read without loading it: weights, signature, operators."""
+"""What the archive of an ExportedProgram states in its JSON: weights, signature and operators, read without loading it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
+from roadworthy.build.sources.parsers.untrusted import json
 from roadworthy.build.sources.parsers.zip_archive import Archive
-from roadworthy.core.errors import SourceUnreadable
 from roadworthy.core.types import BATCH, Signature, TensorSpec
 
 WEIGHTS, CONSTANTS = "data/weights/model_weights_config.json", "data/constants/model_constants_config.json"
@@ -32,13 +30,13 @@ DTYPES = (
 
 def tensors(archive: Archive) -> tuple[TensorSpec, ...]:
     """The weights, by the table that lists them."""
-    entries = _at(_json(archive, WEIGHTS), "config")
+    entries = _at(_read(archive, WEIGHTS), "config")
     return tuple(_spec(str(name), _at(entry, "tensor_meta")) for name, entry in entries.items()) if isinstance(entries, dict) else ()
 
 
 def signature(archive: Archive) -> Signature | None:
-    """Inputs and outputs as the graph states them; ``None`` where the statement is of a form not known here."""
-    graph = _at(_json(archive, _model(archive)), "graph_module")
+    """Inputs and outputs as the graph states them; ``None`` where their form is unknown."""
+    graph = _at(_read(archive, _model(archive)), "graph_module")
     values = _at(graph, "graph", "tensor_values")
     inputs = _names(_at(graph, "signature", "input_specs"), "user_input")
     outputs = _names(_at(graph, "signature", "output_specs"), "user_output")
@@ -51,12 +49,12 @@ def executes(archive: Archive) -> tuple[str, ...]:
     """What reading it could run: pickles among weights and constants, and operators that are not PyTorch's own."""
     found = []
     for table, folder in ((WEIGHTS, "data/weights"), (CONSTANTS, "data/constants")):
-        entries = _at(_json(archive, table), "config") if table in archive.names else None
+        entries = _at(_read(archive, table), "config") if table in archive.names else None
         for entry in entries.values() if isinstance(entries, dict) else ():
             if _at(entry, "use_pickle") is not False:
                 found.append(f"a pickle, {folder}/{_at(entry, 'path_name')}")
     found += [f"a pickle, {name}" for name in archive.names if name.startswith("data/sample_inputs/")]
-    nodes = _at(_json(archive, _model(archive)), "graph_module", "graph", "nodes")
+    nodes = _at(_read(archive, _model(archive)), "graph_module", "graph", "nodes")
     targets = {str(_at(node, "target")) for node in nodes} if isinstance(nodes, list) else set()
     foreign = sorted(
         target for target in targets if not target.startswith(("torch.ops.aten.", "torch.ops.higher_order.", "_operator.", "math."))
@@ -96,8 +94,5 @@ def _at(value: Any, *keys: str) -> Any:
     return value
 
 
-def _json(archive: Archive, name: str) -> Any:
-    try:
-        return msgspec.json.decode(archive.read(name))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise SourceUnreadable(f"{name} in the archive is not sound JSON: {problem}") from None
+def _read(archive: Archive, name: str) -> Any:
+    return json(archive.read(name), f"{name} in the archive")

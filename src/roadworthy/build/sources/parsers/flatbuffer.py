@@ -1,6 +1,6 @@
-"""FlatBuffers from strangers, read in place: every offset is checked before it is followed, and nothing is copied or built ahead.
+"""Untrusted FlatBuffers, read in place: every offset is checked before it is followed, and nothing is copied.
 
-The layout is flatbuffers.dev/internals: a table begins with the way back to its vtable, which says where each field lies.
+The layout is flatbuffers.dev/internals: a table begins with the distance back to its vtable, which holds the offset of each field.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 _UINT32, _INT32, _UINT16 = struct.Struct("<I"), struct.Struct("<i"), struct.Struct("<H")
 MOST = 2**24
+"""Entries of a list of tables or numbers, at most."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """The table at ``at`` in ``data``; ValueError or struct.error from any method where the bytes make no sense."""
+class FlatTable:
+    """The table at ``at`` in ``data``; any method raises ValueError or struct.error where the bytes are damaged."""
 
     data: memoryview
     at: int
@@ -25,15 +26,15 @@ class Table:
         value: int | float = struct.unpack_from(f"<{form}", self.data, found)[0] if found else otherwise
         return value
 
-    def table(self, field: int) -> Table | None:
+    def table(self, field: int) -> FlatTable | None:
         """The table that ``field`` leads to."""
         found = self._field(field)
-        return Table(self.data, self._follow(found)) if found else None
+        return FlatTable(self.data, self._follow(found)) if found else None
 
-    def tables(self, field: int) -> tuple[Table, ...]:
+    def tables(self, field: int) -> tuple[FlatTable, ...]:
         """The tables of the list in ``field``."""
         start, count = self._list(field, 4)
-        return tuple(Table(self.data, self._follow(start + 4 * number)) for number in range(count))
+        return tuple(FlatTable(self.data, self._follow(start + 4 * number)) for number in range(count))
 
     def numbers(self, field: int, form: str) -> tuple[int | float, ...]:
         """The numbers of the list in ``field``."""
@@ -71,12 +72,12 @@ class Table:
         return self._checked(at + _UINT32.unpack_from(self.data, self._checked(at))[0])
 
     def _checked(self, at: int) -> int:
-        # unpack_from counts a negative offset from the end, which no offset in a file means.
+        # struct counts a negative offset from the end of the buffer; an offset in a file never does.
         if not 0 <= at < len(self.data):
             raise ValueError(f"an offset leads to {at} of {len(self.data)} bytes")
         return at
 
 
-def root(data: memoryview) -> Table:
+def root(data: memoryview) -> FlatTable:
     """The table that the file begins with."""
-    return Table(data, Table(data, 0)._follow(0))
+    return FlatTable(data, FlatTable(data, 0)._follow(0))

@@ -1,4 +1,4 @@
-"""HDF5 files from strangers: attributes and the table of datasets; nothing is followed out of the file, no dataset is read."""
+"""Untrusted HDF5 files: their attributes and the table of their datasets. No link is followed out of the file, no dataset is read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.sources.parsers import protobuf
+from roadworthy.build.sources.parsers.untrusted import shown
 from roadworthy.build.sources.parsers.zip_archive import EXPANSION, READ
 from roadworthy.core.errors import BackendMissing, SourceRefused, SourceUnreadable
 from roadworthy.core.types import TensorSpec
@@ -18,7 +18,7 @@ BROKEN = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError,
 
 
 @dataclass(frozen=True)
-class Hdf5:
+class Hdf5File:
     """One HDF5 file as Keras writes them. ``config`` is the model as JSON, empty where only weights are in it.
 
     ``named`` says that weights are listed by layer, as Keras 2 wrote them; Keras 3 numbers them in groups called ``vars``.
@@ -29,8 +29,13 @@ class Hdf5:
     version: str
     named: bool
 
+    @property
+    def weights_alone(self) -> bool:
+        """Whether it holds the weights of Keras layers and no model."""
+        return not self.config and (self.named or any("/vars/" in f"/{spec.name}" for spec in self.tensors))
 
-def read(path: Path, name: str = "") -> Hdf5:
+
+def read(path: Path, name: str = "") -> Hdf5File:
     """What the file holds; ``name`` is what the user knows it by.
 
     Raises SourceRefused for links and datasets that lie in other files, SourceUnreadable where it is damaged or claims more than
@@ -46,13 +51,13 @@ def read(path: Path, name: str = "") -> Hdf5:
             tensors = tuple(_datasets(file, what, path.stat().st_size))
             named = "layer_names" in file.attrs or ("model_weights" in file and "layer_names" in file["model_weights"].attrs)
             version = _text(file, "keras_version", what).decode(errors="replace")
-            return Hdf5(tensors, _text(file, "model_config", what), version, named)
+            return Hdf5File(tensors, _text(file, "model_config", what), version, named)
     except BROKEN as problem:
         why = (str(problem).splitlines() or [type(problem).__name__])[0]
-        raise SourceUnreadable(f"{what} is an HDF5 file that is cut short or damaged ({protobuf.shown(why)}); fetch it again") from None
+        raise SourceUnreadable(f"{what} is an HDF5 file that is cut short or damaged ({shown(why)}); fetch it again") from None
 
 
-def read_member(archive: Any, member: str, path: Path) -> Hdf5:
+def read_member(archive: Any, member: str, path: Path) -> Hdf5File:
     """The same for a file inside ``archive``, by way of a temporary copy."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "weights.h5"
@@ -64,11 +69,11 @@ def _text(file: Any, attribute: str, what: str) -> bytes:
     if attribute not in file.attrs:
         return b""
     if (size := file.attrs.get_id(attribute).get_storage_size()) > READ:
-        raise SourceUnreadable(f"{what}: its {attribute} claims {size} bytes, which is not looked into")
+        raise SourceUnreadable(f"{what}: its {attribute} claims {size} bytes, more than are read")
     value = file.attrs[attribute]
     data = value.encode() if isinstance(value, str) else bytes(value)
     if len(data) > READ:
-        raise SourceUnreadable(f"{what}: its {attribute} has {len(data)} bytes, which is not looked into")
+        raise SourceUnreadable(f"{what}: its {attribute} has {len(data)} bytes, more than are read")
     return data
 
 
@@ -82,7 +87,9 @@ def _datasets(file: Any, what: str, size: int) -> list[TensorSpec]:
     while waiting:
         prefix, group, depth = waiting.pop()
         if depth > DEEP or len(seen) > OBJECTS:
-            raise SourceUnreadable(f"{what} holds more than {OBJECTS} objects or nests them more than {DEEP} deep, which no model does")
+            raise SourceUnreadable(
+                f"{what} holds more than {OBJECTS} objects or nests them more than {DEEP} deep, more than any model file"
+            )
         for key in group:
             name = f"{prefix}/{key}" if prefix else key
             link = group.get(key, getlink=True)
@@ -91,9 +98,9 @@ def _datasets(file: Any, what: str, size: int) -> list[TensorSpec]:
             item = group[key]
             address = h5py.h5o.get_info(item.id).addr
             if address in seen:
-                # One object under two names is shared; a group inside itself would have no end.
+                # A dataset may have two names. A group may not: one that is its own member would never end.
                 if isinstance(item, h5py.Group):
-                    raise SourceUnreadable(f"{what}: the group {protobuf.shown(name)} is there twice, which no model file has")
+                    raise SourceUnreadable(f"{what}: the group {shown(name)} is there twice, as in no model file")
                 continue
             seen.add(address)
             if isinstance(item, h5py.Group):
@@ -102,26 +109,28 @@ def _datasets(file: Any, what: str, size: int) -> list[TensorSpec]:
                 found.append(_dataset(item, name, what))
                 stored += item.id.get_storage_size()
     if stored > size:
-        raise SourceUnreadable(f"{what}: its datasets claim {stored} bytes and the file has {size}; it was cut short or lies")
+        raise SourceUnreadable(
+            f"{what}: its datasets claim {stored} bytes and the file has {size}; it was cut short, or the claim is wrong"
+        )
     return found
 
 
 def _refuse_link(link: Any, name: str, what: str) -> None:
-    where = f"{what}: {protobuf.shown(name)}"
+    where = f"{what}: {shown(name)}"
     if hasattr(link, "filename"):
-        raise SourceRefused(f"{where} lies in another file, {protobuf.shown(str(link.filename))!r}; save the model in one file")
-    raise SourceUnreadable(f"{where} is a link to {protobuf.shown(str(getattr(link, 'path', 'nothing')))!r}, which no model file has")
+        raise SourceRefused(f"{where} lies in another file, {shown(str(link.filename))!r}; save the model in one file")
+    raise SourceUnreadable(f"{where} is a link to {shown(str(getattr(link, 'path', 'nothing')))!r}, as in no model file")
 
 
 def _dataset(dataset: Any, name: str, what: str) -> TensorSpec:
     import h5py
 
     plan = dataset.id.get_create_plist()
-    where = f"{what}: the weights {protobuf.shown(name)}"
+    where = f"{what}: the weights {shown(name)}"
     if plan.get_layout() == h5py.h5d.VIRTUAL or (plan.get_layout() == h5py.h5d.CONTIGUOUS and plan.get_external_count()):
         raise SourceRefused(f"{where} lie in other files; save the model in one file")
     shape = tuple(int(axis) for axis in dataset.shape or ())
     claimed, stored = math.prod(shape) * dataset.dtype.itemsize, dataset.id.get_storage_size()
     if claimed > stored * (EXPANSION if plan.get_nfilters() else 1):
-        raise SourceUnreadable(f"{where} claim {claimed} bytes and {stored} are stored; the file was cut short or lies")
+        raise SourceUnreadable(f"{where} claim {claimed} bytes and {stored} are stored; the file was cut short, or the claim is wrong")
     return TensorSpec(name, str(dataset.dtype), shape)

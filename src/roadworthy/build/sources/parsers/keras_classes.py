@@ -1,4 +1,4 @@
-"""The classes that Keras 2 and 3 bring along, by name: any other class in a model's file is the user's own."""
+"""The classes of Keras 2 and 3, by name: any other class in a model's file is the user's own."""
 
 _NAMES = """
     AUC AbstractRNNCell Accuracy Activation ActivityRegularization Adadelta Adafactor Adagrad Adam AdamW Adamax AdaptiveAveragePooling1D

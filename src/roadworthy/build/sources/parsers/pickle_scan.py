@@ -1,4 +1,4 @@
-"""What a pickle says, without doing it: its opcodes are followed, and everything it asks for becomes an inert record."""
+"""What a pickle states, without running it: its opcodes are followed, and each object that it asks for becomes an inert record."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from typing import IO, Any, cast
 from roadworthy.core.errors import SourceUnreadable
 from roadworthy.core.types import TensorSpec
 
-"""The first pickle of a file that ``torch.save`` wrote before it wrote zip archives."""
 STEPS = 5_000_000
+"""Opcodes that are followed at most."""
 DEEP = 200
+"""How deep tensors are looked for."""
 STORAGES = {
     "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64", "Int": "int32", "Short": "int16",
     "Char": "int8", "Byte": "uint8", "Bool": "bool", "ComplexFloat": "complex64", "ComplexDouble": "complex128", "QInt8": "qint8",
@@ -41,8 +42,8 @@ class Global:
 
 
 @dataclass(eq=False)
-class Made:
-    """What a call would have given. ``state``, ``pairs`` and ``items`` are what was put into it afterwards."""
+class CallResult:
+    """In place of what a call would have returned. ``state``, ``pairs`` and ``items`` are what was put into it afterwards."""
 
     function: Any
     arguments: Any
@@ -52,14 +53,14 @@ class Made:
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
-    """A reference to something kept outside the pickle: for torch, a tensor's bytes."""
+class PersistentId:
+    """A reference to something outside the pickle: for torch, a tensor's bytes."""
 
     key: Any
 
 
 @dataclass(frozen=True, eq=False)
-class Walked:
+class PickleScan:
     """A whole pickle: its root, and each global it asks for, in order."""
 
     root: Any
@@ -80,18 +81,18 @@ _MARK = object()
 _BROKEN = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, EOFError, struct.error, RecursionError)
 
 
-def walk(file: IO[bytes], what: str) -> Walked:
+def walk(file: IO[bytes], what: str) -> PickleScan:
     """Follow one pickle from where ``file`` stands to just behind it; SourceUnreadable, naming ``what``, when it is broken."""
     machine = _Machine()
     try:
         with warnings.catch_warnings():
-            # Old text opcodes with escapes that mean nothing are the file's affair, and no advice to the user.
+            # An escape without a meaning in an old text opcode gives a warning that is of no use to the user.
             warnings.simplefilter("ignore")
             for step, (code, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], _Bounded(file)))):
                 if step > STEPS:
-                    raise SourceUnreadable(f"{what} is a pickle of more than {STEPS} steps, which is not looked into")
+                    raise SourceUnreadable(f"{what} is a pickle of more than {STEPS} opcodes, and no more are read")
                 machine.step(code.name, argument)
-        return Walked(machine.stack[-1], tuple(machine.globals))
+        return PickleScan(machine.stack[-1], tuple(machine.globals))
     except _BROKEN as problem:
         raise SourceUnreadable(f"{what} is a pickle that is cut short or damaged ({_first_line(problem)}); fetch it again") from None
 
@@ -101,7 +102,7 @@ def _first_line(problem: Exception) -> str:
 
 
 class _Bounded:
-    """A file that never makes room for more bytes than it has, whatever length a pickle claims."""
+    """A file of which no more bytes are asked for than it has, whatever length a pickle claims."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.tell, self.readline, self._read = file.tell, file.readline, file.read
@@ -114,7 +115,7 @@ class _Bounded:
 
 
 class _Machine:
-    """The pickle machine with every power taken away."""
+    """The virtual machine of pickle, without imports and without calls."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -142,7 +143,7 @@ class _Machine:
         elif op in _CALLS:
             self._call(op, argument)
         elif op in ("PERSID", "BINPERSID"):
-            stack.append(Stored(argument if op == "PERSID" else stack.pop()))
+            stack.append(PersistentId(argument if op == "PERSID" else stack.pop()))
         elif op.startswith("EXT"):
             stack.append(self._global(f"extension {argument}"))
         else:
@@ -159,8 +160,8 @@ class _Machine:
         if op in ("TUPLE", "LIST", "FROZENSET"):
             stack.append(tuple(items) if op == "TUPLE" else items)
         elif op == "DICT":
-            stack.append(Made(Global("builtins.dict"), (), pairs=_pairs(items)))
-        elif isinstance(stack[-1], Made):
+            stack.append(CallResult(Global("builtins.dict"), (), pairs=_pairs(items)))
+        elif isinstance(stack[-1], CallResult):
             target = stack[-1].pairs if op.startswith("SETITEM") else stack[-1].items
             target.extend(_pairs(items) if op.startswith("SETITEM") else items)
         else:
@@ -176,19 +177,19 @@ class _Machine:
             stack.append(self._global(f"{module}.{name}" if known else "a name that is computed while it is read"))
         elif op == "INST":
             arguments = tuple(self._marked())
-            stack.append(Made(self._global(str(argument).replace(" ", ".", 1)), arguments))
+            stack.append(CallResult(self._global(str(argument).replace(" ", ".", 1)), arguments))
         elif op == "OBJ":
             function, *rest = self._marked()
-            stack.append(Made(function, tuple(rest)))
+            stack.append(CallResult(function, tuple(rest)))
         elif op == "BUILD":
             state = stack.pop()
-            if isinstance(stack[-1], Made):
+            if isinstance(stack[-1], CallResult):
                 stack[-1].state = state
         else:
             if op == "NEWOBJ_EX":
                 stack.pop()
             arguments = stack.pop()
-            stack.append(Made(stack.pop(), arguments))
+            stack.append(CallResult(stack.pop(), arguments))
 
     def _global(self, name: str) -> Global:
         module, dot, rest = name.partition(".")
@@ -210,7 +211,7 @@ class _Machine:
 _NOTHING = frozenset({"PROTO", "FRAME", "STOP", "READONLY_BUFFER"})
 _CONSTANTS: dict[str, Any] = {
     "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple,
-    "EMPTY_SET": list, "EMPTY_DICT": lambda: Made(Global("builtins.dict"), ()),
+    "EMPTY_SET": list, "EMPTY_DICT": lambda: CallResult(Global("builtins.dict"), ()),
 }  # fmt: skip
 _BUILD = frozenset({
     "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "LIST", "DICT", "FROZENSET", "APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS",
@@ -223,47 +224,47 @@ def _pairs(items: list[Any]) -> list[tuple[Any, Any]]:
 
 
 def tensors(root: Any) -> Iterator[tuple[TensorSpec, bool]]:
-    """Every torch tensor below ``root`` with its dotted name; True says that it lies in plain dicts and lists alone."""
+    """Every torch tensor below ``root`` with its dotted name, and whether only plain dictionaries and lists lie around it."""
     waiting: list[tuple[str, Any, bool, int]] = [("", root, True, 0)]
     seen: set[int] = set()
     while waiting:
         name, value, plain, depth = waiting.pop()
-        if isinstance(value, Made) and (spec := _tensor(name, value)):
+        if isinstance(value, CallResult) and (spec := _tensor(name, value)):
             yield spec, plain
             continue
-        if not isinstance(value, Made | list | tuple) or id(value) in seen or depth > DEEP:
+        if not isinstance(value, CallResult | list | tuple) or id(value) in seen or depth > DEEP:
             continue
         seen.add(id(value))
         waiting.extend((_join(name, key), inner, plain and still, depth + 1) for key, inner, still in reversed(list(_inside(value))))
 
 
 def _inside(value: Any) -> Iterator[tuple[Any, Any, bool]]:
-    if not isinstance(value, Made):
+    if not isinstance(value, CallResult):
         yield from ((number, item, True) for number, item in enumerate(value))
         return
     yield from ((key, item, True) for key, item in value.pairs)
     yield from ((number, item, True) for number, item in enumerate(value.items))
-    # OrderedDict's state is its metadata; any other object's is its attributes.
+    # The state of an OrderedDict is its metadata; the state of any other object is its attributes.
     states = value.state if isinstance(value.state, tuple) else (value.state,)
     for state in states if value.function != Global("collections.OrderedDict") else ():
-        if isinstance(state, Made):
+        if isinstance(state, CallResult):
             yield from (("" if key in ("_parameters", "_buffers", "_modules") else key, item, False) for key, item in state.pairs)
 
 
 def _join(name: str, key: Any) -> str:
-    # Any other key could be a structure whose text is exponentially longer than the pickle.
+    # The text of any other key could be exponentially longer than the pickle.
     said = str(key)[:200] if isinstance(key, str | int) else "?"
     return f"{name}.{said}" if name and said else name or said
 
 
-def _tensor(name: str, value: Made) -> TensorSpec | None:
+def _tensor(name: str, value: CallResult) -> TensorSpec | None:
     function = value.function.name if isinstance(value.function, Global) else ""
     arguments = value.arguments if isinstance(value.arguments, tuple) else ()
     if function in ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state") and arguments:
-        return _tensor(name, arguments[0]) if isinstance(arguments[0], Made) else None
+        return _tensor(name, arguments[0]) if isinstance(arguments[0], CallResult) else None
     if function not in ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3"):
         return None
-    if len(arguments) < 4 or not isinstance(arguments[0], Stored) or not isinstance(arguments[2], tuple):
+    if len(arguments) < 4 or not isinstance(arguments[0], PersistentId) or not isinstance(arguments[2], tuple):
         return None
     key, shape = arguments[0].key, arguments[2]
     storage = key[1].name.rpartition(".")[2] if isinstance(key, tuple) and len(key) > 1 and isinstance(key[1], Global) else ""

@@ -1,48 +1,83 @@
-"""Protobuf messages from strangers, read in place: a mapped file, bounds checked at every step, nothing copied or built ahead.
+"""Protobuf from untrusted files: a mapped file is walked in place, and only what our own descriptions name is copied out of it.
 
-The wire format is protobuf.dev/programming-guides/encoding. Which field means what is said by the modules that read
-one format each, so that nothing of the framework is needed and no length in a file makes room for itself.
+The wire format is protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from roadworthy.core.errors import SourceUnreadable
+from roadworthy.build.sources.parsers import proto
+from roadworthy.build.sources.parsers.untrusted import mapped, reading
 
 VARINT, BITS64, BYTES, BITS32 = 0, 1, 2, 5
 LARGEST_FIELD = 2**29 - 1
-SHOWN = 120
+NESTED = 100
+"""How deep messages may lie in each other: protobuf's own limit, and so that of every framework's reader."""
+SMALL = 4096
+"""A message of at most so many bytes is parsed as a whole; a larger one may hold the values of a tensor, and is walked field by field."""
 
 
-@contextmanager
-def reading(path: Path, what: str) -> Iterator[None]:
-    """Whatever is wrong with the bytes becomes SourceUnreadable: ``path`` is no sound ``what``."""
+def parse(path: Path, family: str, name: str, what: str) -> Any:
+    """The message ``name`` of our description ``family`` (see ``messages``) at ``path``.
+
+    Raises SourceUnreadable where the file is not a valid ``what``, BackendMissing without protobuf.
+    """
+    message = proto.new(family, name)
+    with reading(path, what):
+        _fill(message, mapped(path), 1)
+    return message
+
+
+def wire_types(data: memoryview) -> dict[int, int]:
+    """The wire type of each top-level field, by number; ValueError where ``data`` does not parse to its very end."""
+    return {number: kind for number, kind, *_ in _spans(data)}
+
+
+def _fill(message: Any, data: memoryview, depth: int) -> None:
+    """Merge ``data`` into ``message``, as protobuf itself would, without the fields that its description does not have.
+
+    Worked example, a GraphDef of one large constant: the GraphDef is walked, its NodeDef is walked, the node's name is parsed, its
+    attribute ``value`` is walked down to the TensorProto, whose ``dtype`` is parsed and whose ``tensor_content`` is stepped over.
+    """
+    if depth > NESTED:
+        raise ValueError(f"its messages are nested more than {NESTED} deep")
+    known = message.DESCRIPTOR.fields_by_number
+    for number, kind, begin, start, end in _spans(data):
+        field = known.get(number)
+        if field is None:
+            continue
+        if field.message_type is not None and kind == BYTES and end - start > SMALL:
+            inner = getattr(message, field.name)
+            repeated = hasattr(inner, "add")
+            _fill(inner.add() if repeated else inner, data[start:end], depth + 1)
+            if not repeated:
+                # A message counts as present also where nothing of it is known.
+                inner.SetInParent()
+        else:
+            _merge(message, data[begin:end])
+
+
+def _merge(message: Any, data: memoryview) -> None:
+    from google.protobuf.message import DecodeError
+
     try:
-        yield
-    except (ValueError, IndexError, OverflowError, RecursionError) as problem:
-        raise SourceUnreadable(f"{path} is no sound {what}: {problem}; it was cut short or damaged") from None
-    except OSError as problem:
-        raise SourceUnreadable(f"{path} cannot be read: {problem.strerror}") from None
+        message.MergeFromString(bytes(data))
+    except DecodeError:
+        raise ValueError(f"a part of its {message.DESCRIPTOR.name} does not parse, or is nested too deep") from None
 
 
-def mapped(path: Path) -> memoryview:
-    """The bytes of the file, mapped and not loaded; they live as long as a view of them does."""
-    with open(path, "rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b"")
-
-
-def fields(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
-    """Number, wire type and bytes of every field, a varint's bytes included (``number`` reads them); ValueError where one is broken."""
+def _spans(data: memoryview) -> Iterator[tuple[int, int, int, int, int]]:
+    """Of every field its number, its wire type, and where its tag, its value and what follows it begin."""
     at, end = 0, len(data)
     while at < end:
+        begin = at
         tag, at = _varint(data, at)
-        field, kind = tag >> 3, tag & 7
-        if not 0 < field <= LARGEST_FIELD:
-            raise ValueError(f"there is no field {field}")
+        number, kind = tag >> 3, tag & 7
+        if not 0 < number <= LARGEST_FIELD:
+            raise ValueError(f"there is no field {number}")
         start = at
         if kind == VARINT:
             _, stop = _varint(data, at)
@@ -52,81 +87,15 @@ def fields(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
         elif kind in (BITS64, BITS32):
             stop = at + (8 if kind == BITS64 else 4)
         else:
-            raise ValueError(f"field {field} is of the unknown wire type {kind}")
+            raise ValueError(f"field {number} is of the unknown wire type {kind}")
         if stop > end:
-            raise ValueError(f"field {field} claims {stop - start} bytes and {end - start} are left")
-        yield field, kind, data[start:stop]
+            raise ValueError(f"field {number} claims {stop - start} bytes and {end - start} are left")
+        yield number, kind, begin, start, stop
         at = stop
 
 
-def messages(data: memoryview, field: int) -> Iterator[memoryview]:
-    """The bytes of every field ``field`` that holds a message or a string."""
-    return (value for found, kind, value in fields(data) if found == field and kind == BYTES)
-
-
-def merged(data: memoryview, field: int) -> Iterator[tuple[int, int, memoryview]]:
-    """The fields of the message in ``field``; said in several pieces, they count as one, as any parser has it."""
-    for value in messages(data, field):
-        yield from fields(value)
-
-
-def text(data: memoryview, field: int) -> str:
-    """The string in ``field``, empty where there is none."""
-    found = b""
-    for value in messages(data, field):
-        found = bytes(value)
-    return found.decode(errors="replace")
-
-
-def texts(data: memoryview, field: int) -> tuple[str, ...]:
-    """All strings in ``field``."""
-    return tuple(decoded(value) for value in messages(data, field))
-
-
-def integer(data: memoryview, field: int, otherwise: int = 0) -> int:
-    """The integer in ``field``."""
-    found = otherwise
-    for number_, kind, value in fields(data):
-        if number_ == field and kind == VARINT:
-            found = number(value)
-    return found
-
-
-def integers(data: memoryview, field: int) -> tuple[int, ...]:
-    """All integers in ``field``, packed or not."""
-    found: list[int] = []
-    for number_, kind, value in fields(data):
-        if number_ == field and kind == VARINT:
-            found.append(number(value))
-        elif number_ == field and kind == BYTES:
-            at = 0
-            while at < len(value):
-                raw, at = _varint(value, at)
-                found.append(_signed(raw))
-    return tuple(found)
-
-
-def number(data: memoryview) -> int:
-    """A varint field's bytes as the signed 64-bit number that they are."""
-    return _signed(_varint(data, 0)[0])
-
-
-def decoded(data: memoryview) -> str:
-    """A string field's bytes as text; what is not UTF-8 is replaced."""
-    return bytes(data).decode(errors="replace")
-
-
-def shown(name: str) -> str:
-    """A name from a file as a sentence may hold it: printable, and not endless."""
-    plain = "".join(character if character.isprintable() else "?" for character in name[: SHOWN + 1])
-    return plain if len(plain) <= SHOWN else plain[:SHOWN] + "..."
-
-
-def _signed(raw: int) -> int:
-    return raw - 2**64 if raw >= 2**63 else raw
-
-
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """The unsigned number at ``at``, and where it ends."""
     value = shift = 0
     while True:
         if at >= len(data):

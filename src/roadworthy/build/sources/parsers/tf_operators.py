@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from roadworthy.build.sources.parsers import protobuf
-from roadworthy.build.sources.parsers.tf_graph import MetaGraph, Node
+from roadworthy.build.sources.parsers.tf_graph import GraphNode, MetaGraph
+from roadworthy.build.sources.parsers.untrusted import listed, shown
+from roadworthy.build.sources.static_facts import Refusal
 
 VERSIONS = ("", "V2", "V3", "V4")
 
@@ -43,10 +44,10 @@ REACHES_OUT = _group(
     "CollectivePermute XlaSend XlaRecv"
 )
 REFUSED = READS | WRITES | RUNS_CODE | REACHES_OUT
-"""Operators of no model's mathematics: what runs them does more than compute."""
+"""Operators that are not part of a computation: a graph that holds one does more than compute."""
 
 SAVES = frozenset({"Save", "SaveSlices", "SaveV2", "MergeV2Checkpoints", "DTensorSave"})
-"""Every SavedModel holds some of these, for its own checkpoint; reached by a call of the model, they write files."""
+"""Every SavedModel holds some of these for its own checkpoint. Where a call of the model reaches one, it writes files."""
 RESTORES = frozenset({"Restore", "RestoreSlice", "RestoreV2", "DTensorRestoreV2"})
 
 GIVEN = {
@@ -55,11 +56,11 @@ GIVEN = {
     "EncodeProto": ("descriptor_source", ("", "local://", "bytes://")),
     "FixedUnigramCandidateSampler": ("vocab_file", ("",)),
 }
-"""Operators that touch files only where an attribute says so: the attribute, and how its harmless values begin ("" is exact)."""
+"""Operators that use files only where an attribute names one: the attribute, and how its harmless values begin ("" stands for itself)."""
 
 
 def does(op: str) -> str:
-    """What ``op`` does beside computing, in words; empty where it only computes."""
+    """What ``op`` does besides computing, as a predicate; empty where it only computes."""
     if op in READS:
         return "reads files"
     if op in WRITES or op in SAVES:
@@ -71,20 +72,27 @@ def does(op: str) -> str:
     return "reads files" if op in RESTORES else ""
 
 
+def refusal(executes: tuple[str, ...]) -> Refusal | None:
+    """Why a TensorFlow graph is read with ``--trust`` only; ``None`` where it only computes."""
+    if not executes:
+        return None
+    return Refusal(f"does more than compute when it is loaded or called: {listed(executes)}", "save the model without these operators")
+
+
 def beyond_computing(graph: MetaGraph) -> tuple[str, ...]:
     """Every operator of ``graph`` that does more than compute, each with what it does and the node and function it sits in."""
     found = [
-        said
-        for where, node in _everywhere(graph)
-        for said in ([_said(node, where)] if node.op in REFUSED else _given(node, where) if node.op in GIVEN else [])
+        use
+        for where, node in _every_node(graph)
+        for use in ([_use(node, where)] if node.op in REFUSED else _given(node, where) if node.op in GIVEN else [])
     ]
     return tuple(dict.fromkeys((*found, *_stray_savers(graph))))
 
 
-def _given(node: Node, where: str) -> list[str]:
+def _given(node: GraphNode, where: str) -> list[str]:
     key, beginnings = GIVEN[node.op]
     return [
-        f"{node.op} with {key} {protobuf.shown(value)!r} (node {protobuf.shown(node.name)}{where})"
+        f"{node.op} with {key} {shown(value)!r} (node {shown(node.name)}{where})"
         for value in node.texts.get(key, ())
         if not _harmless(value, beginnings)
     ]
@@ -94,23 +102,27 @@ def _harmless(value: str, beginnings: tuple[str, ...]) -> bool:
     return any(value.startswith(start) if start else not value for start in beginnings)
 
 
-def _everywhere(graph: MetaGraph) -> Iterator[tuple[str, Node]]:
+def _every_node(graph: MetaGraph) -> Iterator[tuple[str, GraphNode]]:
     for node in graph.nodes:
         yield "", node
     for name, nodes in graph.functions.items():
         for node in nodes:
-            yield f" of the function {protobuf.shown(name)}", node
+            yield f" of the function {shown(name)}", node
 
 
-def _said(node: Node, where: str) -> str:
-    return f"{node.op}, which {does(node.op)} (node {protobuf.shown(node.name)}{where})"
+def _use(node: GraphNode, where: str) -> str:
+    return f"{node.op}, which {does(node.op)} (node {shown(node.name)}{where})"
 
 
 def _stray_savers(graph: MetaGraph) -> Iterator[str]:
-    """Operators of the saver that something other than the saver reaches.
+    """Operators that save or restore, reached by something other than the saver.
 
-    Writing is the way of ``saver.save`` alone, reading that of both its ends. What else runs is what the signatures read,
-    what runs at load, and the functions offered; in a graph without signatures every node outside the saver counts.
+    Only ``saver.save`` may lead to those that write, and only ``saver.save`` and ``saver.restore`` to those that read. What else runs:
+    the nodes that the signatures read, those that run at load, and the functions that are offered. In a graph without signatures every
+    node outside the saver counts as run.
+
+    Worked example: the graph ``x -> y``, ``(file, x) -> save`` with the signature ``x -> y`` is accepted, since ``y`` does not depend
+    on ``save``. With a control input ``^save`` at ``y`` it is refused: a call of the model writes the checkpoint.
     """
     by_name = {node.name: node for node in graph.nodes}
     save = _before((graph.saver.save,), by_name)
@@ -121,15 +133,17 @@ def _stray_savers(graph: MetaGraph) -> Iterator[str]:
     yield from _within(graph, by_name, restore, (), SAVES)
 
 
-def _within(graph: MetaGraph, by_name: dict[str, Node], reached: set[str], offered: Iterable[str], banned: frozenset[str]) -> Iterator[str]:
+def _within(
+    graph: MetaGraph, by_name: dict[str, GraphNode], reached: set[str], offered: Iterable[str], banned: frozenset[str]
+) -> Iterator[str]:
     nodes = [by_name[name] for name in reached]
-    yield from (_said(node, "") for node in nodes if node.op in banned)
+    yield from (_use(node, "") for node in nodes if node.op in banned)
     for name in _called(graph, nodes, offered):
-        yield from (_said(node, f" of the function {protobuf.shown(name)}") for node in graph.functions[name] if node.op in banned)
+        yield from (_use(node, f" of the function {shown(name)}") for node in graph.functions[name] if node.op in banned)
 
 
-def _before(ends: Iterable[str], by_name: dict[str, Node]) -> set[str]:
-    """The nodes named, and all that they depend on."""
+def _before(ends: Iterable[str], by_name: dict[str, GraphNode]) -> set[str]:
+    """The nodes ``ends``, and all that they depend on."""
     waiting, seen = [name for name in ends if name in by_name], set()
     while waiting:
         name = waiting.pop()
@@ -139,7 +153,7 @@ def _before(ends: Iterable[str], by_name: dict[str, Node]) -> set[str]:
     return seen
 
 
-def _called(graph: MetaGraph, nodes: Iterable[Node], offered: Iterable[str]) -> set[str]:
+def _called(graph: MetaGraph, nodes: Iterable[GraphNode], offered: Iterable[str]) -> set[str]:
     """The functions that ``nodes`` call, those ``offered``, and all that these call."""
     waiting, seen = [*offered, *(name for node in nodes for name in (node.op, *node.calls))], set()
     while waiting:

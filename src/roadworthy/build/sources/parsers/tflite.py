@@ -5,12 +5,11 @@ Field numbers are those of tensorflow/compiler/mlir/lite/schema/schema.fbs.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roadworthy.build.sources.parsers import flatbuffer, protobuf, tf_operators
-from roadworthy.core.errors import SourceUnreadable
+from roadworthy.build.sources.parsers import flatbuffer, tf_operators
+from roadworthy.build.sources.parsers.untrusted import mapped, reading, shown
 from roadworthy.core.types import BATCH, BYTES, Quantization, Signature, TensorSpec
 
 DTYPES = (
@@ -44,16 +43,15 @@ _NAMES = """
 OPERATORS = tuple(_NAMES.split())
 """BuiltinOperator, by number."""
 CUSTOM = 32
-OLD_CODES = 127
 STORED_BEHIND = 1
 
 
 @dataclass(frozen=True)
-class Tflite:
+class TfliteFile:
     """One TFLite model. ``signature`` bears the names of its signature ``key`` where it has one, else those of its tensors.
 
     ``operators`` are names of TFLite's own, ``custom`` those that the interpreter must be given; ``executes`` the ones among
-    these that would do more than compute. ``variables`` counts operators on variables, which a sound conversion froze.
+    these that would do more than compute. ``variables`` counts operators on variables, which a correct conversion freezes.
     """
 
     signature: Signature
@@ -67,16 +65,13 @@ class Tflite:
     quantised: bool
 
 
-def read(path: Path) -> Tflite:
-    """What the file says; SourceUnreadable where it is damaged."""
-    try:
-        with protobuf.reading(path, "TFLite model"):
-            return _model(flatbuffer.root(protobuf.mapped(path)))
-    except struct.error:
-        raise SourceUnreadable(f"{path} is no sound TFLite model: an offset leads out of the file; it was cut short or damaged") from None
+def read(path: Path) -> TfliteFile:
+    """What the file states; SourceUnreadable where it is damaged."""
+    with reading(path, "TFLite model"):
+        return _model(flatbuffer.root(mapped(path)))
 
 
-def _model(model: flatbuffer.Table) -> Tflite:
+def _model(model: flatbuffer.FlatTable) -> TfliteFile:
     graphs = model.tables(2)
     if not graphs:
         raise ValueError("it holds no graph")
@@ -87,9 +82,9 @@ def _model(model: flatbuffer.Table) -> Tflite:
     key, signature = _signature(model, graphs[0], tensors)
     weights = tuple(spec for spec, tensor in zip(tensors, graphs[0].tables(0), strict=True) if tensor.scalar(2, "I") in stored)
     names = sorted({name for name, custom in used if not custom})
-    custom = sorted({protobuf.shown(name) for name, custom in used if custom})
-    return Tflite(
-        signature, key, weights, tuple(names), tuple(custom), tuple(said for name in custom if (said := _flex(name))),
+    custom = sorted({shown(name) for name, custom in used if custom})
+    return TfliteFile(
+        signature, key, weights, tuple(names), tuple(custom), tuple(use for name in custom if (use := _flex(name))),
         int(model.scalar(0, "I")), sum(name in ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE") for name, _ in used),
         any(_whole(spec) for graph in graphs for tensor in graph.tables(0) if (spec := _tensor(tensor)) and _scales(tensor)),
     )  # fmt: skip
@@ -99,8 +94,8 @@ def _whole(spec: TensorSpec) -> bool:
     return spec.dtype in ("int8", "uint8", "int16", "int4")
 
 
-def _operator(code: flatbuffer.Table) -> tuple[str, bool]:
-    """Its name, and whether the interpreter must be given it. A code above 127 lies in the later field alone."""
+def _operator(code: flatbuffer.FlatTable) -> tuple[str, bool]:
+    """Its name, and whether the interpreter must be given it. A code above 127 is in the newer of the two fields only."""
     number = max(int(code.scalar(0, "b")), int(code.scalar(3, "i")))
     if number == CUSTOM:
         return code.text(1), True
@@ -112,11 +107,11 @@ def _flex(name: str) -> str:
     return f"{name}, TensorFlow's {op}, which {tf_operators.does(op)}" if name.startswith("Flex") and tf_operators.does(op) else ""
 
 
-def _tensor(tensor: flatbuffer.Table) -> TensorSpec:
+def _tensor(tensor: flatbuffer.FlatTable) -> TensorSpec:
     kind = int(tensor.scalar(1, "b"))
-    sizes, said = tensor.numbers(0, "i"), tensor.numbers(7, "i")
-    # A size that is not fixed is 1 in the shape, and -1 in its signature.
-    open_ = {axis for axis, size in enumerate(said) if size < 0} if len(said) == len(sizes) else set()
+    sizes, signature = tensor.numbers(0, "i"), tensor.numbers(7, "i")
+    # A size that is not fixed is 1 in the shape and -1 in the shape's signature.
+    open_ = {axis for axis, size in enumerate(signature) if size < 0} if len(signature) == len(sizes) else set()
     shape = tuple((BATCH if axis == 0 else "?") if axis in open_ else int(size) for axis, size in enumerate(sizes))
     scales = _scales(tensor)
     dtype = DTYPES[kind] if 0 <= kind < len(DTYPES) else "unknown"
@@ -124,15 +119,15 @@ def _tensor(tensor: flatbuffer.Table) -> TensorSpec:
     return TensorSpec(tensor.text(3), dtype, shape, quantization)
 
 
-def _scales(tensor: flatbuffer.Table) -> tuple[tuple[float, int], ...]:
-    said = tensor.table(4)
-    if said is None:
+def _scales(tensor: flatbuffer.FlatTable) -> tuple[tuple[float, int], ...]:
+    quantization = tensor.table(4)
+    if quantization is None:
         return ()
-    scales, zeros = said.numbers(2, "f"), said.numbers(3, "q")
+    scales, zeros = quantization.numbers(2, "f"), quantization.numbers(3, "q")
     return tuple((float(scale), int(zeros[number]) if number < len(zeros) else 0) for number, scale in enumerate(scales))
 
 
-def _signature(model: flatbuffer.Table, graph: flatbuffer.Table, tensors: list[TensorSpec]) -> tuple[str, Signature]:
+def _signature(model: flatbuffer.FlatTable, graph: flatbuffer.FlatTable, tensors: list[TensorSpec]) -> tuple[str, Signature]:
     inputs, outputs = (tuple(tensors[_index(number, tensors)] for number in graph.numbers(field, "i")) for field in (1, 2))
     for definition in model.tables(7):
         if definition.scalar(4, "I"):
@@ -149,8 +144,8 @@ def _index(number: int | float, among: list[TensorSpec] | list[tuple[str, bool]]
     return int(number)
 
 
-def _stored(model: flatbuffer.Table) -> frozenset[int]:
-    """The buffers that hold something, by number; in files above 2 GB it lies behind the flatbuffer."""
+def _stored(model: flatbuffer.FlatTable) -> frozenset[int]:
+    """The numbers of the buffers that hold something. In a file above 2 GB their bytes lie behind the FlatBuffer."""
     found = set()
     for number, buffer in enumerate(model.tables(4)):
         start, size = int(buffer.scalar(1, "Q")), int(buffer.scalar(2, "Q"))

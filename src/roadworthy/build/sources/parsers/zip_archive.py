@@ -1,4 +1,4 @@
-"""Zip archives from strangers: members are read by name, within limits, and nothing is ever unpacked to disk."""
+"""Untrusted zip archives: members are read by name and within limits; no archive is unpacked to disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from roadworthy.core.errors import SourceUnreadable
 
 MEMBERS = 200_000
 EXPANSION = 200
-"""What is left of a model's archive after the weights is text of at most this ratio; a bomb is a thousand and more."""
+"""Unpacked bytes for each byte of the file, at most: JSON and source code stay below it, a decompression bomb has 1000 and more."""
 READ = 64 * 2**20
 BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError, KeyError)
 
@@ -43,7 +43,7 @@ class Archive:
     def _check(self) -> None:
         infos = self._zip.infolist()
         if len(infos) > MEMBERS:
-            raise SourceUnreadable(f"{self._path} holds {len(infos)} members, which no model file does")
+            raise SourceUnreadable(f"{self._path} holds {len(infos)} members, more than any model file")
         if len({info.filename for info in infos}) != len(infos):
             raise SourceUnreadable(f"{self._path} holds two members of one name, so what it means depends on who reads it")
         for info in infos:
@@ -52,7 +52,7 @@ class Archive:
                 raise SourceUnreadable(f"{self._path} holds a member named {info.filename!r}, which leads out of the archive")
         size = self._path.stat().st_size
         if sum(info.compress_size for info in infos) > size or sum(info.file_size for info in infos) > EXPANSION * size:
-            raise SourceUnreadable(f"{self._path} would unpack to far more than a file of {size} bytes can hold: a zip bomb")
+            raise SourceUnreadable(f"{self._path} would unpack to far more than a file of {size} bytes can hold: a decompression bomb")
 
     def size(self, name: str) -> int:
         """The member's size in bytes once unpacked."""
@@ -66,11 +66,11 @@ class Archive:
         except BROKEN as problem:
             raise SourceUnreadable(f"{self._path}: {name} is damaged ({problem}); fetch the file again") from None
         if len(data) > limit:
-            raise SourceUnreadable(f"{self._path}: {name} is larger than {limit} bytes, which is not looked into")
+            raise SourceUnreadable(f"{self._path}: {name} is larger than the {limit} bytes that are read")
         return data
 
     def copy(self, name: str, to: Path) -> None:
-        """The member as a file of its own; for readers that need one. What all members hold together was checked before."""
+        """Write the member to a file, for readers that need one. The size of all members was checked when the archive was opened."""
         try:
             with self._zip.open(self._prefix + name) as file, open(to, "xb") as copied:
                 shutil.copyfileobj(file, copied, 2**20)

@@ -1,4 +1,4 @@
-"""Placeholders that say whether a model trains, known by their names: each is fed what inference means, in every call."""
+"""Placeholders that switch training on and off, recognised by name: each is fed the value for inference in every call."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ INFERENCE = frozenset(
     {"istest", "istesting", "testing", "testmode", "testphase", "isinference", "inference", "isinfer", "iseval", "evalmode"}
 )
 UNNAMED = "placeholder"
-"""What TensorFlow calls a placeholder that its author did not name: a single truth value among them can be nothing else."""
+"""TensorFlow's name for a placeholder without one. A single truth value that is fed to a model is taken for such a switch."""
 
 
 def constant(tensor: str, dtype: str, shape: tuple[int | str, ...] | None, *, used: float | None = None) -> Constant | None:
     """What the placeholder ``tensor`` (``scope/is_training:0``) is fed in inference; ``None`` where it is an input like any other.
 
-    ``shape`` is ``None`` where the file does not say one; a switch is a single value. ``used`` is what switches a dropout off
-    that works with it, where the graph shows that: called the same, it was the share kept in 2016 and is the share dropped today.
+    ``shape`` is ``None`` where the file does not state one; a switch is a single value. ``used`` is the value that switches off the
+    dropout that uses it, where the graph shows one: under the same name it was the share to keep in 2016, and is the share to drop today.
     """
     if shape:
         return None

@@ -10,8 +10,8 @@ from typing import IO, Any
 import torch
 
 from roadworthy.build.sources import user_code
-from roadworthy.build.sources.formats import LEGACY
 from roadworthy.build.sources.model import Opened
+from roadworthy.build.sources.parsers.torch_save import MAGIC
 from roadworthy.build.sources.torch import weights
 from roadworthy.core.errors import SourceRefused, SourceUnreadable, UsageError
 from roadworthy.core.isolation import confinement, usercode
@@ -71,9 +71,9 @@ def unpickle(source: Source) -> Any:
 
 
 def _is_torchs(file: IO[bytes]) -> bool:
-    head = file.read(2 + len(LEGACY))
+    head = file.read(2 + len(MAGIC))
     file.seek(0)
-    return head.startswith(b"PK") or head[2:] == LEGACY
+    return head.startswith(b"PK") or head[2:] == MAGIC
 
 
 def first_line(problem: BaseException) -> str:

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from roadworthy.build.sources import user_code
 from roadworthy.build.sources.model import Opened
-from roadworthy.build.sources.parsers import array_headers
+from roadworthy.build.sources.parsers import safetensors
 from roadworthy.build.sources.torch import pickled_module, weights
 from roadworthy.core.errors import SourceUnreadable, UsageError
 from roadworthy.core.stages import Source
@@ -19,12 +19,12 @@ def read(source: Source) -> Opened:
         raise UsageError(
             f"{source.path} holds weights and not the model they belong to; name the code that builds it: --arch FILE.py:CALLABLE"
         )
-    array_headers.safetensors(source.path)
+    safetensors.read(source.path)
     try:
         tensors = load_file(source.path, device="cpu")
     except (SafetensorError, OSError, ValueError, KeyError) as problem:
         raise SourceUnreadable(f"{source.path} is damaged ({pickled_module.first_line(problem)}); fetch it again") from problem
     module = user_code.build(source.arch)
-    notes = weights.fill(module, weights.State(tensors, {}, ()), source.path)
+    notes = weights.fill(module, weights.FoundWeights(tensors, {}, ()), source.path)
     proof = f"the {len(tensors)} tensors of the file are those of {source.arch}, name by name and shape by shape"
     return Opened(module, proofs=(proof,), notes=notes)

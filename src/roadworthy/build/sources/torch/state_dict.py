@@ -29,18 +29,18 @@ def read(source: Source) -> Opened:
 
 
 def weights_only(path: Path) -> Any:
-    """What ``torch.load`` reads without running anything; SourceRefused when that is not enough, SourceUnreadable when it is broken."""
+    """What ``torch.load`` reads without running anything; SourceRefused where that is not enough, SourceUnreadable for a damaged file."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:
-        said = str(problem)
-        if asked := re.findall(r"GLOBAL ([\w.]+)|Unsupported (?:global|class|operand)[: ]+([\w.]+)", said):
+        message = str(problem)
+        if asked := re.findall(r"GLOBAL ([\w.]+)|Unsupported (?:global|class|operand)[: ]+([\w.]+)", message):
             names = ", ".join(sorted({first or second for first, second in asked}))
             raise SourceRefused(
                 f"{path} asks for {names} when it is read, which is not part of weights; save the state_dict alone, "
                 "or pass --trust if you know where the file comes from",
-                detail=said,
+                detail=message,
             ) from problem
         raise SourceUnreadable(
-            f"{path} is cut short or damaged ({pickled_module.first_line(problem)}); fetch it again", detail=said
+            f"{path} is cut short or damaged ({pickled_module.first_line(problem)}); fetch it again", detail=message
         ) from problem

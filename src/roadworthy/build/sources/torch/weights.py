@@ -1,4 +1,4 @@
-"""Weights into an architecture: find them in a checkpoint, strip what wrappers added to their names, say what does not fit."""
+"""Load weights into an architecture: find them in a checkpoint, remove prefixes of wrappers from their names, list what does not fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLACES = (
     "state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params", "state",
     "ema_state_dict", "state_dict_ema", "model_ema", "ema_model", "ema",
 )  # fmt: skip
-"""Where trainers keep the weights, in the order they are looked for: the weights as trained before their moving average."""
+"""Where trainers keep the weights, in the order they are looked for: the trained weights come before their moving average."""
 WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
 COUNTERS = ("n_averaged",)
 LISTED = 6
@@ -26,16 +26,16 @@ _Renamed = tuple[tuple[str, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class State:
-    """The weights by name, and where in the checkpoint they were."""
+class FoundWeights:
+    """The weights by name, the versions of the modules that wrote them, and where in the checkpoint they were."""
 
     tensors: dict[str, Any]
     metadata: dict[str, Any]
     notes: tuple[str, ...]
 
 
-def find(checkpoint: object, path: Path) -> State:
-    """The weights in whatever ``torch.load`` gave; SourceUnreadable when there are none."""
+def find(checkpoint: object, path: Path) -> FoundWeights:
+    """The weights in an object from ``torch.load``; SourceUnreadable when there are none."""
     found = _search(checkpoint, "", NEST)
     if not found:
         keys = ", ".join(map(repr, list(checkpoint)[:8])) if isinstance(checkpoint, Mapping) else type(checkpoint).__name__
@@ -45,7 +45,7 @@ def find(checkpoint: object, path: Path) -> State:
     if others:
         notes = [f"the weights were taken from {place!r}; the file also has weights in {', '.join(repr(name) for name, _ in others)}"]
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
-    return State(tensors, dict(getattr(state, "_metadata", {})), tuple(notes))
+    return FoundWeights(tensors, dict(getattr(state, "_metadata", {})), tuple(notes))
 
 
 def _search(value: object, place: str, depth: int) -> list[tuple[str, Mapping[str, Any]]]:
@@ -64,8 +64,8 @@ def _search(value: object, place: str, depth: int) -> list[tuple[str, Mapping[st
     return found
 
 
-def fill(module: Any, state: State, path: Path) -> tuple[str, ...]:
-    """Load ``state`` into ``module``, as float32 where it is of another floating type; sentences on what was done.
+def fill(module: Any, state: FoundWeights, path: Path) -> tuple[str, ...]:
+    """Load ``state`` into ``module``, as float32 where it is of another floating type. Returns sentences on what was changed.
 
     Raises ArchitectureMismatch with everything that does not fit.
     """
@@ -83,7 +83,7 @@ def fill(module: Any, state: State, path: Path) -> tuple[str, ...]:
     ]
     missing, unexpected = [name for name in wanted if name not in tensors], [name for name in tensors if name not in wanted]
     if not other:
-        # The module's own hooks may rename (weight_norm, say): what is missing is for them to say.
+        # The module's own hooks may rename weights (weight_norm does): after them it is known what is missing.
         given = _with_metadata(tensors, metadata)
         result = module.load_state_dict(given, strict=False)
         missing, unexpected = list(result.missing_keys), list(result.unexpected_keys)
@@ -113,8 +113,8 @@ def to_float32(module: Any) -> tuple[str, ...]:
     return (f"weights in {', '.join(sorted(others))} were made float32",)
 
 
-def _unwrap(state: State, wanted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
-    """Names without the prefixes of DataParallel, torch.compile, AveragedModel or a trainer's class, where more of them fit so."""
+def _unwrap(state: FoundWeights, wanted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
+    """Names without the prefixes of DataParallel, torch.compile, AveragedModel or a trainer's class, where more names fit that way."""
     best: _Renamed = ((), state.tensors)
     ways: list[_Renamed] = [best]
     for prefixes, tensors in ways:
@@ -129,12 +129,12 @@ def _unwrap(state: State, wanted: Mapping[str, Any]) -> tuple[dict[str, Any], di
     for prefix in stripped:
         metadata = _without(metadata, prefix)
     tensors = {name: value for name, value in tensors.items() if name not in COUNTERS or name in wanted}
-    notes = (f"the prefix {''.join(stripped)!r} was taken off the weights' names",) if stripped else ()
+    notes = (f"the prefix {''.join(stripped)!r} was removed from the weights' names",) if stripped else ()
     return tensors, {name.removesuffix("."): value for name, value in metadata.items()}, notes
 
 
 def _without(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    # torch.compile puts its prefix wherever the compiled part sits.
+    # torch.compile puts its prefix in the middle of a name too, where a part of the model is compiled.
     if prefix == "_orig_mod.":
         return {name.replace(prefix, ""): value for name, value in tensors.items()}
     return {name.removeprefix(prefix): value for name, value in tensors.items()}
@@ -153,7 +153,7 @@ def _family(tensor: Any) -> str:
 
 
 def _really_missing(module: Any, missing: list[str], tensors: Mapping[str, Any]) -> list[str]:
-    """Without what does no harm: BatchNorm's counter, and a tensor tied to one that was loaded (safetensors keeps one of the two)."""
+    """Without BatchNorm's counter and tensors tied to one that was loaded (safetensors keeps one of the two): these may be missing."""
     now = module.state_dict(keep_vars=True)
     loaded = {now[name].data_ptr() for name in tensors if name in now and isinstance(now[name], torch.Tensor)}
     return [

@@ -20,10 +20,10 @@ from roadworthy.core.types import Array
 from roadworthy.core.version import __version__
 from roadworthy.serving.engine.dataplane import DataPlane, InferenceFailed, InferRequest
 from roadworthy.serving.engine.model import Model
-from roadworthy.serving.protocols import NotOffered
+from roadworthy.serving.protocols.messages import NotOffered
 from roadworthy.serving.protocols.oip import model_info as describe
 from roadworthy.serving.protocols.oip import parameters, repository, tensors
-from roadworthy.serving.protocols.oip.inputs import Inputs
+from roadworthy.serving.protocols.oip.inputs import OipInputs
 from roadworthy.serving.protocols.oip.outputs import Wanted, chosen, wants_ranking
 from roadworthy.serving.protocols.proto import inference
 from roadworthy.serving.protocols.proto.grpc_service import Caller, Method, Service
@@ -193,8 +193,8 @@ async def _not_offered(request: Any, caller: Caller) -> Any:
     raise NotOffered("this server shares no memory with its clients, and is traced and logged as it was started")
 
 
-def _inputs(request: Any, model: Model) -> Inputs:
-    inputs = Inputs(model)
+def _inputs(request: Any, model: Model) -> OipInputs:
+    inputs = OipInputs(model)
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise InvalidRequest(f"raw_input_contents has {len(raw)} elements for {len(request.inputs)} inputs; it holds all of them, or none")

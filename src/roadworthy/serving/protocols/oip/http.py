@@ -20,154 +20,180 @@ Non-finite outputs are ``null`` in JSON, which has no word for them, and exact i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
 from roadworthy.core.errors import InvalidRequest, RequestError, UnknownModel
 from roadworthy.core.version import __version__
-from roadworthy.serving.engine.dataplane import DataPlane, InferenceFailed, InferRequest
-from roadworthy.serving.protocols import Call, NoSuchPath, NotOffered, Reply, Right, WrongVerb, hints
+from roadworthy.serving.engine.dataplane import DataPlane, InferRequest
 from roadworthy.serving.protocols.json_parsing import parsed
+from roadworthy.serving.protocols.messages import NotOffered, Reply, Request, error_json
 from roadworthy.serving.protocols.oip import model_info as models
 from roadworthy.serving.protocols.oip import repository
 from roadworthy.serving.protocols.oip.outputs import wants_ranking
 from roadworthy.serving.protocols.oip.parameters import flag
 from roadworthy.serving.protocols.oip.request import parameters_of, read
 from roadworthy.serving.protocols.oip.response import write
+from roadworthy.serving.protocols.oip.schemas import SCHEMAS
+from roadworthy.serving.protocols.routes import Route
+from roadworthy.serving.protocols.schemas import BINARY, FILE, JSON, Body, json_body, ref
+
+FIND = (404, 503)
+"""The statuses of a route that looks for a model."""
+INFER = (404, 500, 503, 504)
+MANAGE = (404, 409, 500, 503, 504)
+NOTHING: Body = {}
+INFER_BODY: Body = {JSON: ref("InferRequest"), BINARY: FILE, "image/*": FILE}
+INFER_ANSWER: Body = {JSON: ref("InferResponse"), BINARY: FILE}
 
 
 class OpenInference:
     """The protocol over one dataplane."""
 
-    name = "oip"
+    name, title = "oip", "Open Inference Protocol"
+    schemas, error_schema = SCHEMAS, "Error"
+    ignores_case = False
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
+        self.routes = (*self._server_routes(), *self._model_routes(), *self._repository_routes())
 
-    def owns(self, path: str) -> bool:
-        """Whether the path is this protocol's."""
-        return path == "/v2" or path.startswith("/v2/")
+    def _server_routes(self) -> Iterator[Route]:
+        for path in ("/v2", "/v2/"):
+            yield Route("GET", path, self.server, "inference", "The server's name, version and extensions.", json_body("ServerMetadata"))
+        yield Route("GET", "/v2/health/live", self.live, "open", "Whether the server is there.", json_body("Live"))
+        yield Route(
+            "GET", "/v2/health/ready", self.ready, "open", "Whether it answers.", json_body("Ready"), also={503: json_body("Ready")}
+        )
+        yield Route(
+            "GET", "/v2/models/stats", self.statistics, "inference", "Triton's statistics of every model.", json_body("Statistics"),
+            errors=(503,),
+        )  # fmt: skip
 
-    def right(self, method: str, path: str) -> Right:
-        """Health is open, the model repository is management, everything else inference."""
-        if path.startswith("/v2/health/"):
-            return "open"
-        return "management" if path.startswith("/v2/repository/") else "inference"
+    def _model_routes(self) -> Iterator[Route]:
+        for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+            yield Route(
+                "POST", f"{path}/infer", self.infer, "inference", "An inference: JSON, the binary tensor extension, or an image.",
+                INFER_ANSWER, body=INFER_BODY, errors=INFER,
+            )  # fmt: skip
+            yield Route("GET", path, self.metadata, "inference", "Inputs and outputs.", json_body("ModelMetadata"), errors=FIND)
+            yield Route(
+                "GET", f"{path}/ready", self.model_ready, "inference", "Whether the model answers.", json_body("ModelReady"),
+                errors=(404,), also={503: {JSON: {"anyOf": [ref("ModelReady"), ref("Error")]}}},
+            )  # fmt: skip
+            yield Route(
+                "GET", f"{path}/config", self.config, "inference", "Triton's model configuration.", json_body("ModelConfig"), errors=FIND
+            )
+            yield Route(
+                "GET", f"{path}/stats", self.statistics, "inference", "Triton's statistics of the model.", json_body("Statistics"),
+                errors=FIND,
+            )  # fmt: skip
 
-    async def handle(self, call: Call) -> Reply:
-        """The answer to ``call``; see the module's docstring."""
-        parts = call.path.split("/")[2:]
-        model = parts[1] if len(parts) > 1 and parts[0] == "models" and self._plane.serves(parts[1]) else ""
-        try:
-            return await self._route(call, parts)
-        except RequestError as problem:
-            return self.refuse(problem, model)
-        except InferenceFailed as problem:
-            return Reply(500, _error(problem.message), model=model)
+    def _repository_routes(self) -> Iterator[Route]:
+        index: dict[str, Any] = {"body": json_body("IndexRequest"), "needs_body": False, "errors": (404,)}
+        change: dict[str, Any] = {"body": json_body("RepositoryRequest"), "needs_body": False, "errors": MANAGE}
+        for path in ("/v2/repository", "/v2/repository/{repository}"):
+            yield Route(
+                "POST",
+                f"{path}/index",
+                self.index,
+                "management",
+                "Models, versions and their states.",
+                json_body("RepositoryIndex"),
+                **index,
+            )
+        for verb, handler in (("load", self.load), ("unload", self.unload)):
+            path = f"models/{{model}}/{verb}"
+            yield Route("POST", f"/v2/repository/{path}", handler, "management", f"{verb.capitalize()} the model.", NOTHING, **change)
+            yield Route(
+                "POST", f"/v2/repository/{{repository}}/{path}", self.named_repository, "management", "Not offered.", NOTHING,
+                **change | {"errors": (404, 501)},
+            )  # fmt: skip
 
-    def refuse(self, problem: RequestError, model: str = "") -> Reply:
+    def refuse(self, request: Request, problem: RequestError) -> Reply:
         """``{"error": sentence}`` with the status of ``problem``."""
-        return Reply(problem.status, _error(problem.message), headers=hints(problem), model=model)
+        return error_json(problem)
 
-    async def _route(self, call: Call, parts: list[str]) -> Reply:
-        match parts:
-            case ["models", name, "infer"] if name:
-                return await self._infer(call, name, None)
-            case ["models", name, "versions", version, "infer"] if name and version:
-                return await self._infer(call, name, version)
-            case ["models", "stats"]:
-                return await self._statistics(call, None, None)
-            case ["models", name, "versions", version, *rest] if name and version:
-                return await self._model(call, name, version, rest)
-            case ["models", name, *rest] if name:
-                return await self._model(call, name, None, rest)
-            case ["repository", *rest]:
-                return await self._repository(call, rest)
-        return self._server(call, parts)
+    async def server(self, request: Request) -> Reply:
+        """The server's name, version and extensions."""
+        return _json({"name": "roadworthy", "version": __version__, "extensions": models.EXTENSIONS})
 
-    def _server(self, call: Call, parts: list[str]) -> Reply:
-        match parts:
-            case [] | [""]:
-                _only(call, "GET")
-                return _json({"name": "roadworthy", "version": __version__, "extensions": models.EXTENSIONS})
-            case ["health", "live"]:
-                _only(call, "GET")
-                return _json({"live": True})
-            case ["health", "ready"]:
-                _only(call, "GET")
-                return _json({"ready": self._plane.ready}, status=200 if self._plane.ready else 503)
-        raise NoSuchPath("Not Found")
+    async def live(self, request: Request) -> Reply:
+        """A server that answers is live."""
+        return _json({"live": True})
 
-    async def _model(self, call: Call, name: str, version: str | None, rest: list[str]) -> Reply:
-        match rest:
-            case []:
-                _only(call, "GET")
-                return _json(models.metadata(self._plane.find(name, version), self._plane.catalogue.find(name)), model=name)
-            case ["config"]:
-                _only(call, "GET")
-                return _json(models.configuration(self._plane.find(name, version), self._plane.catalogue.find(name)), model=name)
-            case ["ready"]:
-                _only(call, "GET")
-                self._plane.find(name, version)
-                ready = not self._plane.draining
-                return _json({"name": name, "ready": ready}, status=200 if ready else 503, model=name)
-            case ["stats"]:
-                return await self._statistics(call, name, version)
-        raise NoSuchPath("Not Found")
+    async def ready(self, request: Request) -> Reply:
+        """Whether every model was checked and one answers."""
+        return _json({"ready": self._plane.ready}, status=200 if self._plane.ready else 503)
 
-    async def _infer(self, call: Call, name: str, version: str | None) -> Reply:
-        _only(call, "POST")
-        target = self._plane.pick(name, version)
-        asked = read(call, target.model, self._plane.limits.depth)
-        rank = wants_ranking(target.model, asked.wanted, whole=asked.whole)
-        response = await self._plane.infer(InferRequest(target, asked.inputs.feeds, asked.inputs.images, rank, asked.deadline))
-        return write(response, target.model, asked)
+    async def metadata(self, request: Request) -> Reply:
+        """Inputs and outputs of a model."""
+        name, version = _model_of(request)
+        return _json(models.metadata(self._plane.find(name, version), self._plane.catalogue.find(name)))
 
-    async def _statistics(self, call: Call, name: str | None, version: str | None) -> Reply:
-        _only(call, "GET")
-        found = models.statistics(await self._plane.totals(), self._plane.catalogue, name, version)
-        return _json(found, model=name or "")
+    async def config(self, request: Request) -> Reply:
+        """Triton's configuration of a model."""
+        name, version = _model_of(request)
+        return _json(models.configuration(self._plane.find(name, version), self._plane.catalogue.find(name)))
 
-    async def _repository(self, call: Call, rest: list[str]) -> Reply:
-        match rest:
-            case ["index"] | [_, "index"]:
-                _only(call, "POST")
-                return _json(repository.index(self._plane.catalogue, ready=flag(self._fields(call), "ready") is True))
-            case ["models", name, "load"] if name:
-                _only(call, "POST")
-                await self._plane.manage(repository.load(name, parameters_of(self._fields(call))))
-                return Reply(200, b"")
-            case ["models", name, "unload"] if name:
-                _only(call, "POST")
-                command = repository.unload(name, parameters_of(self._fields(call)))
-                try:
-                    await self._plane.manage(command)
-                except UnknownModel:
-                    # As with Triton: what is not there is unloaded.
-                    pass
-                return Reply(200, b"")
-            case [_, "models", name, "load" | "unload"] if name:
-                _only(call, "POST")
-                raise NotOffered("there is one model repository here; leave its name out of the path")
-        raise NoSuchPath("Not Found")
+    async def model_ready(self, request: Request) -> Reply:
+        """Whether a model answers."""
+        name, version = _model_of(request)
+        self._plane.find(name, version)
+        ready = not self._plane.draining
+        return _json({"name": name, "ready": ready}, status=200 if ready else 503)
 
-    def _fields(self, call: Call) -> dict[str, Any]:
-        """The body of a request for which an empty one will do."""
-        fields = parsed(call.body, self._plane.limits.depth) if call.body else {}
+    async def infer(self, request: Request) -> Reply:
+        """An inference."""
+        target = self._plane.pick(*_model_of(request))
+        parsed_request = read(request, target.model, self._plane.limits.depth)
+        rank = wants_ranking(target.model, parsed_request.wanted, whole=parsed_request.whole)
+        inputs = parsed_request.inputs
+        response = await self._plane.infer(InferRequest(target, inputs.feeds, inputs.images, rank, parsed_request.deadline))
+        return write(response, target.model, parsed_request)
+
+    async def statistics(self, request: Request) -> Reply:
+        """Statistics of every model, of one, or of one version."""
+        parameters = request.parameters
+        found = models.statistics(await self._plane.totals(), self._plane.catalogue, parameters.get("model"), parameters.get("version"))
+        return _json(found)
+
+    async def index(self, request: Request) -> Reply:
+        """Every version that the server knows."""
+        return _json(repository.index(self._plane.catalogue, ready=flag(self._fields(request), "ready") is True))
+
+    async def load(self, request: Request) -> Reply:
+        """Load a model; the answer comes when it serves."""
+        await self._plane.manage(repository.load(request.parameters["model"], parameters_of(self._fields(request))))
+        return Reply(200, b"")
+
+    async def unload(self, request: Request) -> Reply:
+        """Unload a model; the answer comes when it no longer serves."""
+        command = repository.unload(request.parameters["model"], parameters_of(self._fields(request)))
+        try:
+            await self._plane.manage(command)
+        except UnknownModel:
+            # As Triton does: to unload a model that is not there succeeds.
+            pass
+        return Reply(200, b"")
+
+    async def named_repository(self, request: Request) -> Reply:
+        """Load or unload in a repository that has a name."""
+        raise NotOffered("this server has one model repository; leave its name out of the path")
+
+    def _fields(self, request: Request) -> dict[str, Any]:
+        """The JSON object of a request whose body may be empty."""
+        fields = parsed(request.body, self._plane.limits.depth) if request.body else {}
         if not isinstance(fields, dict):
             raise InvalidRequest("the request should be a JSON object")
         return fields
 
 
-def _only(call: Call, verb: str) -> None:
-    if call.method != verb and not (verb == "GET" and call.method == "HEAD"):
-        raise WrongVerb("Method Not Allowed", allow="GET, HEAD" if verb == "GET" else verb)
+def _model_of(request: Request) -> tuple[str, str | None]:
+    return request.parameters["model"], request.parameters.get("version")
 
 
-def _json(value: object, *, status: int = 200, model: str = "") -> Reply:
-    return Reply(status, orjson.dumps(value), model=model)
-
-
-def _error(sentence: str) -> bytes:
-    return orjson.dumps({"error": sentence})
+def _json(value: object, *, status: int = 200) -> Reply:
+    return Reply(status, orjson.dumps(value))

@@ -18,7 +18,7 @@ from roadworthy.serving.engine.model import Model
 from roadworthy.serving.protocols.oip import tensors
 
 
-class Inputs:
+class OipInputs:
     """``feeds`` by name, or ``images`` for a model that takes them. Every method raises InvalidRequest for what does not fit."""
 
     def __init__(self, model: Model) -> None:

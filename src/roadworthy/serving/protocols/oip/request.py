@@ -8,10 +8,10 @@ from typing import Any
 
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.serving.engine.model import Model
-from roadworthy.serving.protocols import Call
 from roadworthy.serving.protocols.json_parsing import parsed
+from roadworthy.serving.protocols.messages import Request
 from roadworthy.serving.protocols.oip import tensors
-from roadworthy.serving.protocols.oip.inputs import Inputs
+from roadworthy.serving.protocols.oip.inputs import OipInputs
 from roadworthy.serving.protocols.oip.outputs import Wanted
 from roadworthy.serving.protocols.oip.parameters import Parameters, deadline, flag, whole
 
@@ -20,13 +20,13 @@ FILES = (b"application/octet-stream", b"audio/", b"image/", b"video/")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OipRequest:
     """One request as it was read. ``whole`` says that the body was an image or a file, or held images.
 
     ``binary`` says of outputs by name whether they are sent as bytes, ``all_binary`` of those that it does not name.
     """
 
-    inputs: Inputs
+    inputs: OipInputs
     whole: bool = False
     wanted: Wanted = None
     binary: Mapping[str, bool] = field(default_factory=dict)
@@ -39,24 +39,24 @@ class Asked:
         return self.binary.get(name, self.all_binary)
 
 
-def read(call: Call, model: Model, depth: int) -> Asked:
-    """The request in ``call``, its JSON at most ``depth`` deep; raises InvalidRequest for what is none, or does not fit ``model``."""
-    header = call.headers.get(HEADER_LENGTH)
+def read(request: Request, model: Model, depth: int) -> OipRequest:
+    """What ``request`` asks of ``model``, its JSON at most ``depth`` deep; raises InvalidRequest."""
+    header = request.headers.get(HEADER_LENGTH)
     if header is None:
-        kind = call.headers.get(b"content-type", b"")
+        kind = request.headers.get(b"content-type", b"")
         if kind.startswith(b"image/") or (model.takes_files and kind.startswith(FILES)):
-            inputs = Inputs(model)
-            inputs.add_file(call.body)
-            return Asked(inputs, whole=True)
-        return _read_json(call.body, memoryview(b""), model, depth)
+            inputs = OipInputs(model)
+            inputs.add_file(request.body)
+            return OipRequest(inputs, whole=True)
+        return _read_json(request.body, memoryview(b""), model, depth)
     size = int(header) if header.isdigit() and len(header) < 16 else -1
-    if not 0 <= size <= len(call.body):
-        raise InvalidRequest(f"Inference-Header-Content-Length should be a number from 0 to {len(call.body)}, the size of the body")
+    if not 0 <= size <= len(request.body):
+        raise InvalidRequest(f"Inference-Header-Content-Length should be a number from 0 to {len(request.body)}, the size of the body")
     if size == 0:
-        inputs = Inputs(model)
-        inputs.add_raw(memoryview(call.body))
-        return Asked(inputs, all_binary=True)
-    return _read_json(call.body[:size], memoryview(call.body)[size:], model, depth)
+        inputs = OipInputs(model)
+        inputs.add_raw(memoryview(request.body))
+        return OipRequest(inputs, all_binary=True)
+    return _read_json(request.body[:size], memoryview(request.body)[size:], model, depth)
 
 
 def parameters_of(item: dict[str, Any]) -> Parameters:
@@ -69,11 +69,11 @@ def parameters_of(item: dict[str, Any]) -> Parameters:
     return parameters
 
 
-def _read_json(head: bytes, tail: memoryview, model: Model, depth: int) -> Asked:
+def _read_json(head: bytes, tail: memoryview, model: Model, depth: int) -> OipRequest:
     request = parsed(head, depth)
     if not isinstance(request, dict) or not isinstance(items := request.get("inputs"), list):
         raise InvalidRequest("the request should be a JSON object with a list of inputs")
-    inputs = Inputs(model)
+    inputs = OipInputs(model)
     for item in items:
         tail = _read_input(item, tail, inputs)
     if len(tail):
@@ -82,7 +82,7 @@ def _read_json(head: bytes, tail: memoryview, model: Model, depth: int) -> Asked
     return _read_wanted(request, inputs)
 
 
-def _read_input(item: object, tail: memoryview, inputs: Inputs) -> memoryview:
+def _read_input(item: object, tail: memoryview, inputs: OipInputs) -> memoryview:
     """Add the input to ``inputs``; what is left of the binary part."""
     fields, name = _named(item, "input")
     shape = tensors.shape_of(name, fields.get("shape"))
@@ -98,7 +98,7 @@ def _read_input(item: object, tail: memoryview, inputs: Inputs) -> memoryview:
     return tail[size:]
 
 
-def _read_wanted(request: dict[str, Any], inputs: Inputs) -> Asked:
+def _read_wanted(request: dict[str, Any], inputs: OipInputs) -> OipRequest:
     identity = request.get("id")
     if identity is not None and not isinstance(identity, str):
         raise InvalidRequest("the request's id should be text")
@@ -118,7 +118,7 @@ def _read_wanted(request: dict[str, Any], inputs: Inputs) -> Asked:
         if (in_binary := flag(own, "binary_data")) is not None:
             binary[name] = in_binary
     # An empty list asks for nothing in particular, which is everything.
-    return Asked(inputs, bool(inputs.images), wanted or None, binary, all_binary, identity, deadline(parameters))
+    return OipRequest(inputs, bool(inputs.images), wanted or None, binary, all_binary, identity, deadline(parameters))
 
 
 def _named(item: object, what: str) -> tuple[dict[str, Any], str]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
+from roadworthy.core import descriptors
 from roadworthy.core.errors import BackendMissing, InvalidRequest
 
 FAMILIES = {
@@ -24,7 +24,7 @@ FAMILIES = {
 """The files of each descriptor set, each after those that it imports."""
 
 
-class Package:
+class ProtoPackage:
     """The messages of one protobuf package as classes, and its enums, by attribute: ``inference.ModelInferRequest``."""
 
     def __init__(self, family: str, name: str) -> None:
@@ -47,14 +47,14 @@ class Package:
         return found
 
 
-inference = Package("inference", "inference")
-health = Package("health", "grpc.health.v1")
-tensorflow = Package("tensorflow", "tensorflow")
-tensorflow_error = Package("tensorflow", "tensorflow.error")
-tensorflow_serving = Package("tensorflow", "tensorflow.serving")
-torchserve_inference = Package("torchserve", "org.pytorch.serve.grpc.inference")
-torchserve_management = Package("torchserve", "org.pytorch.serve.grpc.management")
-rpc = Package("torchserve", "google.rpc")
+inference = ProtoPackage("inference", "inference")
+health = ProtoPackage("health", "grpc.health.v1")
+tensorflow = ProtoPackage("tensorflow", "tensorflow")
+tensorflow_error = ProtoPackage("tensorflow", "tensorflow.error")
+tensorflow_serving = ProtoPackage("tensorflow", "tensorflow.serving")
+torchserve_inference = ProtoPackage("torchserve", "org.pytorch.serve.grpc.inference")
+torchserve_management = ProtoPackage("torchserve", "org.pytorch.serve.grpc.management")
+rpc = ProtoPackage("torchserve", "google.rpc")
 
 
 @dataclass(frozen=True)
@@ -103,17 +103,8 @@ def parse(kind: Any, data: bytes) -> Any:
         raise InvalidRequest(f"the request is no {kind.DESCRIPTOR.full_name}: its bytes are cut or damaged") from None
 
 
-@cache
 def _pool(family: str) -> Any:
     try:
-        from google.protobuf import any_pb2, descriptor_pb2, empty_pb2, wrappers_pb2
-        from google.protobuf.descriptor_pool import DescriptorPool
+        return descriptors.pool(__name__, family)
     except ImportError as problem:
         raise BackendMissing("gRPC needs protobuf; install it with: pip install 'roadworthy[grpc]'") from problem
-    pool = DescriptorPool()
-    for common in (any_pb2, empty_pb2, wrappers_pb2):
-        pool.AddSerializedFile(common.DESCRIPTOR.serialized_pb)
-    compiled = descriptor_pb2.FileDescriptorSet.FromString(resources.files(__name__).joinpath(f"{family}.binpb").read_bytes())
-    for file in compiled.file:
-        pool.AddSerializedFile(file.SerializeToString())
-    return pool

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from roadworthy.serving.protocols import Right
+from roadworthy.serving.protocols.messages import Right
 
 Method = Callable[[Any, "Caller"], Any]
 """What a protocol writes for one RPC, of the request (an async iterator where the client streams) and the caller: a coroutine

@@ -20,7 +20,7 @@ from roadworthy.serving.protocols.proto import tensorflow_error
 from roadworthy.serving.protocols.proto import tensorflow_serving as tfs
 from roadworthy.serving.protocols.proto.grpc_service import Caller, Service
 from roadworthy.serving.protocols.tfserving import examples, models, tensors
-from roadworthy.serving.protocols.tfserving.models import Asked
+from roadworthy.serving.protocols.tfserving.models import ModelReference
 from roadworthy.serving.registry.commands import Configure, Replace
 
 SIGNATURE = "signature_def"
@@ -48,7 +48,7 @@ class PredictionService:
 
     async def predict(self, request: Any, caller: Caller) -> Any:
         """The outputs that the filter names, or all."""
-        target = models.pick(self._plane, _asked(request, caller))
+        target = models.pick(self._plane, _reference(request, caller))
         model = target.model
         models.check_signature(model, request.model_spec.signature_name)
         wanted = _wanted(model, request.output_filter)
@@ -66,7 +66,7 @@ class PredictionService:
 
     async def classify(self, request: Any, caller: Caller) -> Any:
         """The best classes of every example."""
-        target = models.pick(self._plane, _asked(request, caller))
+        target = models.pick(self._plane, _reference(request, caller))
         models.check_signature(target.model, request.model_spec.signature_name)
         examples.check_classifies(target.model)
         given = _examples(request.input)
@@ -75,7 +75,7 @@ class PredictionService:
 
     async def regress(self, request: Any, caller: Caller) -> Any:
         """One number for every example."""
-        target = models.pick(self._plane, _asked(request, caller))
+        target = models.pick(self._plane, _reference(request, caller))
         models.check_signature(target.model, request.model_spec.signature_name)
         output = examples.regressed(target.model)
         response = await examples.infer(self._plane, target, _examples(request.input), rank=False, deadline=caller.deadline)
@@ -85,7 +85,7 @@ class PredictionService:
         """Classify and regress on the same examples, in one call of the model."""
         if not request.tasks:
             raise InvalidRequest("the request has no tasks")
-        target = models.pick(self._plane, _asked(request.tasks[0], caller))
+        target = models.pick(self._plane, _reference(request.tasks[0], caller))
         for task in request.tasks:
             if task.model_spec.name != target.model.name:
                 raise InvalidRequest("all tasks of a request should be for the same model")
@@ -109,7 +109,7 @@ class PredictionService:
 
     async def metadata(self, request: Any, caller: Caller) -> Any:
         """The signature; TensorFlow Serving has no other metadata."""
-        model = models.find(self._plane, _asked(request, caller))
+        model = models.find(self._plane, _reference(request, caller))
         if not request.metadata_field or any(field != SIGNATURE for field in request.metadata_field):
             raise InvalidRequest(f"metadata_field should be {SIGNATURE!r}, which is the only one there is")
         answer = tfs.GetModelMetadataResponse(model_spec=_version(model.name, model.version))
@@ -135,7 +135,7 @@ class ModelService:
     async def status(self, request: Any, caller: Caller) -> Any:
         """The state of every version, or of the one that is asked for."""
         answer = tfs.GetModelStatusResponse()
-        for status in models.statuses(self._plane, _asked(request, caller)):
+        for status in models.statuses(self._plane, _reference(request, caller)):
             one = answer.model_version_status.add(state=tfs.ModelVersionStatus.State.Value(status.state))
             number = models.number(status.version)
             one.version = number or 0
@@ -160,25 +160,25 @@ class ModelService:
 # Reading
 
 
-def _asked(request: Any, caller: Caller) -> Asked:
+def _reference(request: Any, caller: Caller) -> ModelReference:
     if not request.HasField("model_spec") or not request.model_spec.name:
         raise InvalidRequest("the request should have a model_spec with a name")
     spec = request.model_spec
     caller.model = spec.name
     match spec.WhichOneof("version_choice"):
         case "version":
-            return Asked(spec.name, str(spec.version.value))
+            return ModelReference(spec.name, str(spec.version.value))
         case "version_label":
-            return Asked(spec.name, label=spec.version_label)
-    return Asked(spec.name)
+            return ModelReference(spec.name, label=spec.version_label)
+    return ModelReference(spec.name)
 
 
 def _wanted(model: Model, given: Sequence[str]) -> list[str]:
     names = [spec.name for spec in model.signature.outputs]
     if not given:
         return names
-    if strangers := [name for name in given if name not in names]:
-        raise InvalidRequest(f"there is no output {strangers[0]!r}; the model gives {', '.join(names)}")
+    if unknown := [name for name in given if name not in names]:
+        raise InvalidRequest(f"there is no output {unknown[0]!r}; the model gives {', '.join(names)}")
     if len(set(given)) != len(given):
         raise InvalidRequest("the output_filter names an output twice")
     return list(given)

@@ -10,107 +10,128 @@ A version is any text, where TensorFlow Serving has whole numbers: it stands in 
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from roadworthy.core.errors import InvalidRequest, RequestError
 from roadworthy.core.types import Array, Arrays, TensorSpec
-from roadworthy.serving.engine.dataplane import DataPlane, InferenceFailed, InferRequest, Target
+from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, Target
 from roadworthy.serving.engine.model import Model
-from roadworthy.serving.protocols import Call, Reply, Right, hints
 from roadworthy.serving.protocols import nested_json as values
+from roadworthy.serving.protocols.messages import NoSuchPath, Reply, Request, WrongMethod, error_json
+from roadworthy.serving.protocols.routes import Route
+from roadworthy.serving.protocols.schemas import json_body
 from roadworthy.serving.protocols.tfserving import examples, models
-from roadworthy.serving.protocols.tfserving.models import Asked
+from roadworthy.serving.protocols.tfserving.models import ModelReference
+from roadworthy.serving.protocols.tfserving.schemas import SCHEMAS
 
-_MODEL = r"/v1/models/([^/:]+)(?:/versions/([^/:]+)|/labels/([^/:]+))?"
-_ASK = re.compile(rf"{_MODEL}:(classify|regress|predict)", re.IGNORECASE)
-_SHOW = re.compile(rf"{_MODEL}(/metadata)?", re.IGNORECASE)
+FIND = (404, 503)
+"""The statuses of a route that looks for a model."""
+INFER = (404, 500, 503, 504)
 
 
 class TensorFlowServing:
-    """The protocol over one dataplane."""
+    """The protocol over one dataplane. A model's status needs the right ``inference``: it says why a version failed."""
 
-    name = "tfserving"
+    name, title = "tfserving", "TensorFlow Serving"
+    schemas, error_schema = SCHEMAS, "Error"
+    ignores_case = True
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
+        self.routes = tuple(self._table())
 
-    def owns(self, path: str) -> bool:
-        """Whether the path is this protocol's."""
-        return path[:4].lower() == "/v1/" or path.lower() == "/v1"
+    def _table(self) -> Iterator[Route]:
+        for version in ("", "/versions/{version}", "/labels/{label}"):
+            path = f"/v1/models/{{model}}{version}"
+            yield Route(
+                "POST", f"{path}:predict", self.predict, "inference", "A prediction by rows (instances) or columns (inputs).",
+                json_body("PredictResponse"), body=json_body("PredictRequest"), errors=INFER,
+            )  # fmt: skip
+            for verb, handler in (("classify", self.classify), ("regress", self.regress)):
+                yield Route(
+                    "POST", f"{path}:{verb}", handler, "inference", f"{verb.capitalize()} examples.", json_body("Results"),
+                    body=json_body("ExampleRequest"), errors=INFER,
+                )  # fmt: skip
+            yield Route("GET", path, self.status, "inference", "The states of the versions.", json_body("VersionStates"), errors=FIND)
+            yield Route("GET", f"{path}/metadata", self.metadata, "inference", "The signature.", json_body("SignatureDef"), errors=FIND)
 
-    def right(self, method: str, path: str) -> Right:
-        """Everything asks for ``inference``: a model's status says why it failed, and is more than health."""
-        return "inference"
+    def refuse(self, request: Request, problem: RequestError) -> Reply:
+        """``{"error": sentence}``. As TensorFlow Serving does, it answers 400 where others say that there is no such path or method."""
+        if isinstance(problem, NoSuchPath | WrongMethod):
+            nameless = request.path.lower() in ("/v1/models", "/v1/models/") and request.method in ("GET", "HEAD")
+            problem = InvalidRequest(
+                "Missing model name in request." if nameless else f"Malformed request: {request.method} {request.path}"
+            )
+        return error_json(problem)
 
-    async def handle(self, call: Call) -> Reply:
-        """The answer to ``call``; see the module's docstring."""
-        model = ""
-        try:
-            if call.method == "POST" and (found := _ASK.fullmatch(call.path)):
-                name, version, label, verb = found.groups()
-                model = name if self._plane.serves(name) else ""
-                body = await self._ask(verb.lower(), Asked(name, version, label), call.body)
-            elif call.method in ("GET", "HEAD") and (found := _SHOW.fullmatch(call.path)):
-                name, version, label, metadata = found.groups()
-                model = name if self._plane.serves(name) else ""
-                asked = Asked(name, version, label)
-                body = _metadata(models.find(self._plane, asked)) if metadata else _status(models.statuses(self._plane, asked))
-            elif call.path.lower() in ("/v1/models", "/v1/models/") and call.method in ("GET", "HEAD"):
-                raise InvalidRequest("Missing model name in request.")
-            else:
-                raise InvalidRequest(f"Malformed request: {call.method} {call.path}")
-        except RequestError as problem:
-            return self._refused(problem, model)
-        except InferenceFailed as problem:
-            return Reply(500, _error(problem.message), model=model)
-        return Reply(200, body, model=model)
+    async def status(self, request: Request) -> Reply:
+        """The state of every version, or of one."""
+        found = models.statuses(self._plane, _reference(request))
+        return _json(
+            {
+                "model_version_status": [
+                    {"version": one.version, "state": one.state, "status": {"error_code": one.code, "error_message": one.message}}
+                    for one in found
+                ]
+            }
+        )
 
-    def refuse(self, problem: RequestError) -> Reply:
-        """``{"error": sentence}`` with the status of ``problem``."""
-        return self._refused(problem, "")
+    async def metadata(self, request: Request) -> Reply:
+        """The signature of a model."""
+        return _json(_metadata(models.find(self._plane, _reference(request))))
 
-    def _refused(self, problem: RequestError, model: str) -> Reply:
-        return Reply(problem.status, _error(problem.message), headers=hints(problem), model=model)
-
-    async def _ask(self, verb: str, asked: Asked, body: bytes) -> bytes:
-        target = models.pick(self._plane, asked)
-        request = values.read(body, self._plane.limits.depth)
-        if not isinstance(request, dict):
-            raise InvalidRequest("the request should be a JSON object")
-        signature = request.get("signature_name", "")
-        if not isinstance(signature, str):
-            raise InvalidRequest("'signature_name' key must be a string value.")
-        models.check_signature(target.model, signature)
-        if verb == "predict":
-            return await self._predict(target, request, suspicious=values.booleans(body))
-        return await self._results(target, request, verb)
-
-    async def _predict(self, target: Target, request: dict[str, Any], *, suspicious: bool) -> bytes:
-        rows, columns = _columns(target.model, request)
+    async def predict(self, request: Request) -> Reply:
+        """A prediction by rows or by columns."""
+        target, sent = self._read(request)
+        rows, columns = _columns(target.model, sent)
         if target.model.takes_images and (images := _images(target.model, columns)):
             infer = InferRequest(target, images=images)
         else:
             specs = {spec.name: spec for spec in target.model.signature.inputs}
+            suspicious = values.booleans(request.body)
             infer = InferRequest(
                 target, {name: values.tensor(specs[name], given, suspicious=suspicious) for name, given in columns.items()}
             )
         response = await self._plane.infer(infer)
         outputs = {spec.name: response.outputs[spec.name] for spec in target.model.signature.outputs}
-        return values.written({"predictions": _by_rows(outputs)} if rows else {"outputs": _by_columns(outputs)})
+        return _json({"predictions": _by_rows(outputs)} if rows else {"outputs": _by_columns(outputs)})
 
-    async def _results(self, target: Target, request: dict[str, Any], verb: str) -> bytes:
-        given = _examples(request)
-        if verb == "classify":
-            examples.check_classifies(target.model)
-            response = await examples.infer(self._plane, target, given, rank=True, deadline=None)
-            ranked = examples.classes(response, len(given))
-            return values.written({"results": [[[one.label, _score(one.score)] for one in row] for row in ranked]})
+    async def classify(self, request: Request) -> Reply:
+        """The best classes of every example."""
+        target, sent = self._read(request)
+        given = _examples(sent)
+        examples.check_classifies(target.model)
+        response = await examples.infer(self._plane, target, given, rank=True, deadline=None)
+        ranked = examples.classes(response, len(given))
+        return _json({"results": [[[one.label, _score(one.score)] for one in row] for row in ranked]})
+
+    async def regress(self, request: Request) -> Reply:
+        """One number for every example."""
+        target, sent = self._read(request)
+        given = _examples(sent)
         spec = examples.regressed(target.model)
         response = await examples.infer(self._plane, target, given, rank=False, deadline=None)
-        return values.written({"results": values.jsonable(spec.name, examples.regressions(spec, response))})
+        return _json({"results": values.jsonable(spec.name, examples.regressions(spec, response))})
+
+    def _read(self, request: Request) -> tuple[Target, dict[str, Any]]:
+        """What answers, and the JSON object that was sent; the body is read after the queue was found to have room."""
+        target = models.pick(self._plane, _reference(request))
+        sent = values.read(request.body, self._plane.limits.depth)
+        if not isinstance(sent, dict):
+            raise InvalidRequest("the request should be a JSON object")
+        signature = sent.get("signature_name", "")
+        if not isinstance(signature, str):
+            raise InvalidRequest("'signature_name' key must be a string value.")
+        models.check_signature(target.model, signature)
+        return target, sent
+
+
+def _reference(request: Request) -> ModelReference:
+    parameters = request.parameters
+    return ModelReference(parameters["model"], parameters.get("version"), parameters.get("label"))
 
 
 # Reading
@@ -151,8 +172,8 @@ def _by_name(names: list[str], given: Any) -> dict[str, Any]:
         return {names[0]: given}
     if missing := [name for name in names if name not in given]:
         raise InvalidRequest(f"Missing named input: {missing[0]} in 'inputs' object.")
-    if strangers := [name for name in given if name not in names]:
-        raise InvalidRequest(f"there is no input {strangers[0]!r}; the model takes {', '.join(names)}")
+    if unknown := [name for name in given if name not in names]:
+        raise InvalidRequest(f"there is no input {unknown[0]!r}; the model takes {', '.join(names)}")
     return {name: given[name] for name in names}
 
 
@@ -217,30 +238,17 @@ def _score(score: float) -> Any:
     return values.jsonable("", np.array(score, np.float32))
 
 
-def _status(found: list[models.Status]) -> bytes:
-    return values.written(
-        {
-            "model_version_status": [
-                {"version": one.version, "state": one.state, "status": {"error_code": one.code, "error_message": one.message}}
-                for one in found
-            ]
-        }
-    )
-
-
-def _metadata(model: Model) -> bytes:
+def _metadata(model: Model) -> dict[str, Any]:
     signature = {
         "inputs": {spec.name: _tensor(spec) for spec in model.signature.inputs},
         "outputs": {spec.name: _tensor(spec) for spec in model.signature.outputs},
         "method_name": models.PREDICT,
         "defaults": {},
     }
-    return values.written(
-        {
-            "model_spec": {"name": model.name, "signature_name": "", "version": model.version},
-            "metadata": {"signature_def": {"signature_def": {models.SERVING: signature}}},
-        }
-    )
+    return {
+        "model_spec": {"name": model.name, "signature_name": "", "version": model.version},
+        "metadata": {"signature_def": {"signature_def": {models.SERVING: signature}}},
+    }
 
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:
@@ -249,5 +257,5 @@ def _tensor(spec: TensorSpec) -> dict[str, Any]:
     return {"dtype": values.DATA_TYPES.get(spec.dtype, "DT_STRING"), "tensor_shape": shape, "name": models.tensor_name(spec)}
 
 
-def _error(sentence: str) -> bytes:
-    return values.written({"error": sentence})
+def _json(value: Any) -> Reply:
+    return Reply(200, values.written(value))

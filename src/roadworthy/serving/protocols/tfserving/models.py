@@ -20,7 +20,7 @@ STATES = {"loading": "LOADING", "ready": "AVAILABLE", "failed": "END", "unloadin
 
 
 @dataclass(frozen=True)
-class Status:
+class ServableStatus:
     """One version of a model as TensorFlow Serving tells it: a state of its own, an error's code by name, and the reason."""
 
     version: str
@@ -30,7 +30,7 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModelReference:
     """Which model a request means: by name, and by version or label, if any."""
 
     name: str
@@ -40,7 +40,7 @@ class Asked:
     def __str__(self) -> str:
         return f"Latest({self.name})" if self.version is None else f"Specific({self.name}, {self.version})"
 
-    def on(self, plane: DataPlane) -> Asked:
+    def on(self, plane: DataPlane) -> ModelReference:
         """The same in the words of the catalogue.
 
         A label that the model does not have is the text of a version: versions need not be numbers here. Version 0, unless there is
@@ -50,28 +50,28 @@ class Asked:
         if served is None:
             return self
         if self.version == "0" and served.version("0") is None:
-            return Asked(self.name)
+            return ModelReference(self.name)
         if self.label is not None and self.label not in served.labels and served.version(self.label) is not None:
-            return Asked(self.name, self.label)
+            return ModelReference(self.name, self.label)
         return self
 
 
-def pick(plane: DataPlane, asked: Asked) -> Target:
+def pick(plane: DataPlane, reference: ModelReference) -> Target:
     """What answers; see ``DataPlane.pick``."""
-    asked = asked.on(plane)
+    reference = reference.on(plane)
     try:
-        return plane.pick(asked.name, asked.version, asked.label)
+        return plane.pick(reference.name, reference.version, reference.label)
     except UnknownModel as problem:
-        raise UnknownModel(f"Servable not found for request: {asked}; {problem.message}") from None
+        raise UnknownModel(f"Servable not found for request: {reference}; {problem.message}") from None
 
 
-def find(plane: DataPlane, asked: Asked) -> Model:
+def find(plane: DataPlane, reference: ModelReference) -> Model:
     """The model itself; see ``DataPlane.find``."""
-    asked = asked.on(plane)
+    reference = reference.on(plane)
     try:
-        return plane.find(asked.name, asked.version, asked.label)
+        return plane.find(reference.name, reference.version, reference.label)
     except UnknownModel as problem:
-        raise UnknownModel(f"Servable not found for request: {asked}; {problem.message}") from None
+        raise UnknownModel(f"Servable not found for request: {reference}; {problem.message}") from None
 
 
 def check_signature(model: Model, name: str) -> None:
@@ -80,24 +80,24 @@ def check_signature(model: Model, name: str) -> None:
         raise InvalidRequest(f'Serving signature key "{name}" not found; {model.name} has {SERVING}')
 
 
-def statuses(plane: DataPlane, asked: Asked) -> list[Status]:
+def statuses(plane: DataPlane, reference: ModelReference) -> list[ServableStatus]:
     """The versions, newest first. Raises UnknownModel, and Unavailable while the bundles are being looked for."""
-    asked = asked.on(plane)
-    served = plane.catalogue.find(asked.name)
+    reference = reference.on(plane)
+    served = plane.catalogue.find(reference.name)
     if served is None:
         # The dataplane knows whether it is too early to say.
         if not plane.opened:
-            plane.find(asked.name)
-        raise UnknownModel(f"Could not find any versions of model {asked.name}")
-    wanted = asked.version
-    if asked.label is not None:
-        if asked.label not in served.labels:
-            raise UnknownModel(f"{served.name} has no label {asked.label!r}; it has {', '.join(served.labels) or 'none'}")
-        wanted = served.labels[asked.label]
+            plane.find(reference.name)
+        raise UnknownModel(f"Could not find any versions of model {reference.name}")
+    wanted = reference.version
+    if reference.label is not None:
+        if reference.label not in served.labels:
+            raise UnknownModel(f"{served.name} has no label {reference.label!r}; it has {', '.join(served.labels) or 'none'}")
+        wanted = served.labels[reference.label]
     found = [_status(version) for version in _newest_first(served) if wanted is None or version.version == wanted]
     if not found:
         which = "any versions" if wanted is None else f"version {wanted}"
-        raise UnknownModel(f"Could not find {which} of model {asked.name}")
+        raise UnknownModel(f"Could not find {which} of model {reference.name}")
     return found
 
 
@@ -120,7 +120,7 @@ def _newest_first(served: Served) -> tuple[Version, ...]:
     return tuple(reversed(served.versions))
 
 
-def _status(version: Version) -> Status:
+def _status(version: Version) -> ServableStatus:
     if version.state == "failed":
-        return Status(version.version, STATES[version.state], "FAILED_PRECONDITION", version.reason)
-    return Status(version.version, STATES[version.state], "OK", "")
+        return ServableStatus(version.version, STATES[version.state], "FAILED_PRECONDITION", version.reason)
+    return ServableStatus(version.version, STATES[version.state], "OK", "")

@@ -1,49 +1,33 @@
-"""What TorchServe says of its own interface, as ``OPTIONS /`` answers: OpenAPI 3.0.1."""
+"""What TorchServe says of its own interface, as ``OPTIONS /`` answers: OpenAPI 3.0.1, made of the route table."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-# Verb, path, operation, sentence, parameters of the query.
-_OPERATIONS: tuple[tuple[str, str, str, str, tuple[str, ...]], ...] = (
-    ("options", "/", "apiDescription", "This description.", ()),
-    ("get", "/ping", "ping", "Whether the server is healthy.", ()),
-    ("post", "/predictions/{model_name}", "predictions", "A prediction by the model's default version.", ()),
-    ("post", "/predictions/{model_name}/{model_version}", "version_predictions", "A prediction by one version.", ()),
-    ("post", "/invocations", "invocations", "A prediction by the only model, or by the one that is named.", ("model_name",)),
-    ("post", "/models/{model_name}/invoke", "invoke", "A prediction by the model's default version.", ()),
-    ("get", "/models", "listModels", "The models.", ("limit", "next_page_token")),
-    (
-        "post", "/models", "registerModel", "Load a bundle from the directories that are served.",
-        ("url", "model_name", "initial_workers", "synchronous"),
-    ),
-    ("get", "/models/{model_name}", "describeModel", "The model's default version.", ()),
-    ("put", "/models/{model_name}", "setAutoScale", "How many workers the model has.", ("min_worker", "max_worker", "synchronous")),
-    ("delete", "/models/{model_name}", "unregisterModel", "Give up the model's default version.", ()),
-    ("get", "/models/{model_name}/{model_version}", "version_describeModel", "One version, or all.", ()),
-    (
-        "put", "/models/{model_name}/{model_version}", "version_setAutoScale", "How many workers one version has.",
-        ("min_worker", "max_worker", "synchronous"),
-    ),
-    ("delete", "/models/{model_name}/{model_version}", "version_unregisterModel", "Give up one version.", ()),
-    ("put", "/models/{model_name}/{model_version}/set-default", "setDefault", "Let one version be the default.", ()),
-)  # fmt: skip
+from roadworthy.serving.protocols.routes import Route
+
+_NAMES = {"model": "model_name", "version": "model_version"}
+"""TorchServe's names of the placeholders."""
 
 _ERROR = {"type": "object", "required": ["code", "type", "message"], "properties": {
     "code": {"type": "integer", "description": "The HTTP status."}, "type": {"type": "string"}, "message": {"type": "string"},
 }}  # fmt: skip
 
 
-def description(version: str) -> dict[str, Any]:
-    """The whole document; ``version`` is this server's."""
+def description(version: str, routes: Iterable[Route]) -> dict[str, Any]:
+    """The document of those ``routes`` that TorchServe has a name for; ``version`` is this server's."""
     paths: dict[str, dict[str, Any]] = {}
-    for verb, path, operation, sentence, query in _OPERATIONS:
-        paths.setdefault(path, {})[verb] = {
-            "operationId": operation,
-            "description": sentence,
+    for route in routes:
+        if not route.operation:
+            continue
+        path = route.path.format_map({name: f"{{{theirs}}}" for name, theirs in _NAMES.items()})
+        paths.setdefault(path, {})[route.method.lower()] = {
+            "operationId": route.operation,
+            "description": route.summary,
             "parameters": [
-                *(_parameter(name, "path") for name in ("model_name", "model_version") if f"{{{name}}}" in path),
-                *(_parameter(name, "query") for name in query),
+                *(_parameter(_NAMES[name], "path") for name in route.placeholders),
+                *(_parameter(name, "query") for name in route.query),
             ],
             "responses": {
                 "200": {"description": "It is done, or the answer."},

@@ -12,14 +12,14 @@ from roadworthy.serving.protocols.proto import torchserve_inference, torchserve_
 from roadworthy.serving.protocols.proto.grpc_service import Caller, Service
 from roadworthy.serving.protocols.torchserve.forms import Field
 from roadworthy.serving.protocols.torchserve.inference import predict
-from roadworthy.serving.protocols.torchserve.management import Management, Status
+from roadworthy.serving.protocols.torchserve.management import CommandResult, TorchServeManagement
 
 PROTOCOL = "torchserve"
 
 
 def services(plane: DataPlane) -> tuple[Service, ...]:
     """Both services over one dataplane. ``StreamPredictions2``, which is for handlers that keep a state, is not offered."""
-    inference, management = Inference(plane), Managing(plane)
+    inference, management = TorchServeInference(plane), TorchServeManagementRpcs(plane)
     return (
         Service(
             PROTOCOL,
@@ -36,7 +36,7 @@ def services(plane: DataPlane) -> tuple[Service, ...]:
     )
 
 
-class Inference:
+class TorchServeInference:
     """Health and predictions; the answer's bytes are those of the HTTP side."""
 
     def __init__(self, plane: DataPlane) -> None:
@@ -59,11 +59,11 @@ class Inference:
         yield await self.predictions(request, caller)
 
 
-class Managing:
+class TorchServeManagementRpcs:
     """Management; ``msg`` is the HTTP side's answer as text, and the code a refusal's."""
 
     def __init__(self, plane: DataPlane) -> None:
-        self._management = Management(plane)
+        self._management = TorchServeManagement(plane)
         self.methods = {
             "RegisterModel": self.register,
             "ScaleWorker": self.scale,
@@ -74,27 +74,27 @@ class Managing:
         }
 
     async def register(self, request: Any, caller: Caller) -> Any:
-        """See ``Management.register``."""
+        """See ``TorchServeManagement.register``."""
         return _told(await self._management.register(_parameters(request)))
 
     async def scale(self, request: Any, caller: Caller) -> Any:
-        """See ``Management.scale``."""
+        """See ``TorchServeManagement.scale``."""
         return _told(await self._management.scale(request.model_name, request.model_version or None, _parameters(request)))
 
     async def describe(self, request: Any, caller: Caller) -> Any:
-        """See ``Management.describe``."""
+        """See ``TorchServeManagement.describe``."""
         return _json(await self._management.describe(request.model_name, request.model_version or None))
 
     async def models(self, request: Any, caller: Caller) -> Any:
-        """See ``Management.models``."""
+        """See ``TorchServeManagement.models``."""
         return _json(self._management.models(_parameters(request)))
 
     async def set_default(self, request: Any, caller: Caller) -> Any:
-        """See ``Management.set_default``."""
+        """See ``TorchServeManagement.set_default``."""
         return _told(await self._management.set_default(request.model_name, request.model_version))
 
     async def unregister(self, request: Any, caller: Caller) -> Any:
-        """See ``Management.unregister``."""
+        """See ``TorchServeManagement.unregister``."""
         return _told(await self._management.unregister(request.model_name, request.model_version or None))
 
 
@@ -103,7 +103,7 @@ def _parameters(request: Any) -> Mapping[str, str]:
     return {field.name: str(value).lower() if isinstance(value, bool) else str(value) for field, value in request.ListFields()}
 
 
-def _told(status: Status) -> Any:
+def _told(status: CommandResult) -> Any:
     return _json({"status": status.sentence})
 
 

@@ -11,7 +11,7 @@ from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, InferRe
 from roadworthy.serving.engine.model import Model
 from roadworthy.serving.protocols import nested_json as nested
 from roadworthy.serving.protocols.torchserve.forms import Fields
-from roadworthy.serving.protocols.torchserve.request import Asked, read
+from roadworthy.serving.protocols.torchserve.request import TorchServeInput, read
 
 
 async def predict(plane: DataPlane, name: str, version: str | None, fields: Fields, deadline: float | None = None) -> bytes:
@@ -21,22 +21,22 @@ async def predict(plane: DataPlane, name: str, version: str | None, fields: Fiel
     no name its index stands for it. Several outputs are an object by name. Numbers that are not finite are NaN and Infinity.
     """
     target = plane.pick(name, version)
-    asked = read(fields, target.model, plane.limits.depth)
-    response = await plane.infer(InferRequest(target, asked.feeds, asked.images, _classifies(target.model), deadline))
-    return nested.written(_answer(response, asked))
+    request = read(fields, target.model, plane.limits.depth)
+    response = await plane.infer(InferRequest(target, request.feeds, request.images, _classifies(target.model), deadline))
+    return nested.written(_answer(response, request))
 
 
 def _classifies(model: Model) -> bool:
     return model.ranks and (model.takes_images or model.takes_files or bool(model.contract.answer.labels))
 
 
-def _answer(response: InferResponse, asked: Asked) -> Any:
+def _answer(response: InferResponse, request: TorchServeInput) -> Any:
     if response.ranked and all(response.ranked):
         answers: Any = [_by_label(row) for row in response.ranked]
-        answers = answers[0] if asked.single else answers
+        answers = answers[0] if request.single else answers
     else:
-        answers = _plain(response.outputs, asked)
-    return {"predictions": answers} if asked.predictions else answers
+        answers = _plain(response.outputs, request)
+    return {"predictions": answers} if request.predictions else answers
 
 
 def _by_label(row: Sequence[Ranked]) -> dict[str, float]:
@@ -47,13 +47,13 @@ def _by_label(row: Sequence[Ranked]) -> dict[str, float]:
     return found
 
 
-def _plain(outputs: Arrays, asked: Asked) -> Any:
+def _plain(outputs: Arrays, request: TorchServeInput) -> Any:
     """Each sample's outputs or, where one of them is not by sample, all as they are."""
-    if any(array.ndim == 0 or len(array) != asked.samples for array in outputs.values()):
+    if any(array.ndim == 0 or len(array) != request.samples for array in outputs.values()):
         whole = {name: nested.jsonable(name, array) for name, array in outputs.items()}
         return whole if len(whole) > 1 else next(iter(whole.values()))
     if len(outputs) == 1:
         ((name, array),) = outputs.items()
-        return nested.jsonable(name, array[0] if asked.single else array)
-    rows = [{name: nested.jsonable(name, array[index]) for name, array in outputs.items()} for index in range(asked.samples)]
-    return rows[0] if asked.single else rows
+        return nested.jsonable(name, array[0] if request.single else array)
+    rows = [{name: nested.jsonable(name, array[index]) for name, array in outputs.items()} for index in range(request.samples)]
+    return rows[0] if request.single else rows

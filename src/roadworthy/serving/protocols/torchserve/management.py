@@ -37,21 +37,21 @@ class DefaultVersion(RequestError):
 
 
 @dataclass(frozen=True)
-class Status:
+class CommandResult:
     """What became of a command: an HTTP code, and a sentence."""
 
     code: int
     sentence: str
 
 
-class Management:
+class TorchServeManagement:
     """The management of one server; see the module's docstring. Every method may raise a RequestError."""
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
         self._background: set[asyncio.Task[None]] = set()
 
-    async def register(self, parameters: Parameters) -> Status:
+    async def register(self, parameters: Parameters) -> CommandResult:
         """Load the bundle at ``url`` as ``model_name`` (the name of its directory, where none is given).
 
         It answers as soon as it is loaded, whatever ``initial_workers``; more of those than it has anyway are started. 202 only
@@ -70,9 +70,9 @@ class Management:
         await work
         now = self._served(name)
         version = max(now.ready or now.versions, key=lambda one: one.since).version
-        return Status(200, f'Model "{name}" Version: {version} registered with {workers} initial workers')
+        return CommandResult(200, f'Model "{name}" Version: {version} registered with {workers} initial workers')
 
-    async def scale(self, name: str, version: str | None, parameters: Parameters) -> Status:
+    async def scale(self, name: str, version: str | None, parameters: Parameters) -> CommandResult:
         """As many instances as lie between ``min_worker`` and ``max_worker``; 202 without ``synchronous``."""
         least = _whole(parameters, "min_worker", 1)
         most = _whole(parameters, "max_worker", least)
@@ -85,7 +85,7 @@ class Management:
         if not _true(parameters, "synchronous"):
             return await self._later(work)
         await work
-        return Status(200, f"Workers scaled to {least} for model: {name}" + (f", version: {version}" if version else ""))
+        return CommandResult(200, f"Workers scaled to {least} for model: {name}" + (f", version: {version}" if version else ""))
 
     async def describe(self, name: str, version: str | None) -> list[dict[str, Any]]:
         """The default version, another one, or ``"all"``; as TorchServe writes it, with ``state`` and ``reason`` beside."""
@@ -106,19 +106,19 @@ class Management:
         answer["models"] = [{"modelName": one.name, "modelUrl": _default(one).path} for one in models[start : start + limit]]
         return answer
 
-    async def set_default(self, name: str, version: str) -> Status:
+    async def set_default(self, name: str, version: str) -> CommandResult:
         """From now on ``version`` answers where none is asked for."""
         self._version(name, version)
         await self._plane.manage(SetDefault(name=name, version=version))
-        return Status(200, f'Default version successfully updated for model "{name}" to "{version}"')
+        return CommandResult(200, f'Default version successfully updated for model "{name}" to "{version}"')
 
-    async def unregister(self, name: str, version: str | None) -> Status:
+    async def unregister(self, name: str, version: str | None) -> CommandResult:
         """Give up ``version``, or the default one."""
         served, gone = self._served(name), self._version(name, version)
         if len(_kept(served)) > 1 and gone == _default(served):
             raise DefaultVersion(f"version {gone.version} of {name} is the default, and there are others; set another default first")
         await self._plane.manage(Unload(name=name, version=gone.version))
-        return Status(200, f'Model "{name}" unregistered')
+        return CommandResult(200, f'Model "{name}" unregistered')
 
     # The work itself
 
@@ -144,7 +144,7 @@ class Management:
         if wanted != now:
             await self._plane.manage(Scale(name=name, version=version, instances=wanted))
 
-    async def _later(self, work: Coroutine[Any, Any, None]) -> Status:
+    async def _later(self, work: Coroutine[Any, Any, None]) -> CommandResult:
         """202; but what fails at once is told at once, and what fails later to the log (and by ``describe``)."""
         task = asyncio.create_task(work)
         self._background.add(task)
@@ -154,7 +154,7 @@ class Management:
             task.result()
         else:
             task.add_done_callback(_log)
-        return Status(202, "Processing worker updates...")
+        return CommandResult(202, "Processing worker updates...")
 
     # What there is
 

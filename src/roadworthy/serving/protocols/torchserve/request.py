@@ -35,7 +35,7 @@ _WHOLE = ("application/octet-stream", "image/", "audio/", "video/")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TorchServeInput:
     """``feeds``, or ``images`` for a model that sees them; ``single``: one sample that came without a batch dimension;
     ``predictions``: the answer is to stand under that key."""
 
@@ -51,7 +51,7 @@ class Asked:
         return len(self.images) or (len(first) if first.ndim else 1)
 
 
-def read(fields: Fields, model: Model, depth: int) -> Asked:
+def read(fields: Fields, model: Model, depth: int) -> TorchServeInput:
     """What ``fields`` ask of ``model``, their JSON nested up to ``depth``; raises InvalidRequest."""
     specs = model.signature.inputs
     if len(specs) > 1 and any(spec.name in fields for spec in specs):
@@ -85,7 +85,7 @@ def _is_json(sent: Field, model: Model) -> bool:
 # JSON
 
 
-def _of_json(value: Any, model: Model) -> Asked:
+def _of_json(value: Any, model: Model) -> TorchServeInput:
     match value:
         case dict():
             return _of_object(value, model)
@@ -99,7 +99,7 @@ def _of_json(value: Any, model: Model) -> Asked:
     return _alone(spec, nested.tensor(spec, value))
 
 
-def _of_object(value: dict[str, Any], model: Model) -> Asked:
+def _of_object(value: dict[str, Any], model: Model) -> TorchServeInput:
     specs = model.signature.inputs
     if any(spec.name in value for spec in specs):
         if len(specs) == 1:
@@ -115,13 +115,13 @@ def _of_object(value: dict[str, Any], model: Model) -> Asked:
     raise InvalidRequest(f"the JSON object should hold data, instances, or the model's inputs: {_takes(model)}")
 
 
-def _of_instances(instances: Any, model: Model) -> Asked:
+def _of_instances(instances: Any, model: Model) -> TorchServeInput:
     if not isinstance(instances, list) or not instances:
         raise InvalidRequest("instances should be a list with one element a sample")
     if isinstance(instances[0], dict) or (isinstance(instances[0], str) and model.takes_images):
         return replace(_joined([_of_json(one, model) for one in instances], model), predictions=True)
     spec = _only(model)
-    return Asked({spec.name: nested.tensor(spec, instances)}, predictions=True)
+    return TorchServeInput({spec.name: nested.tensor(spec, instances)}, predictions=True)
 
 
 def _base64(text: Any) -> bytes:
@@ -134,7 +134,7 @@ def _base64(text: Any) -> bytes:
 # Tensors
 
 
-def _tensor_field(sent: Field, spec: TensorSpec, depth: int) -> Asked:
+def _tensor_field(sent: Field, spec: TensorSpec, depth: int) -> TorchServeInput:
     if sent.kind.startswith(_WHOLE) or not sent.data.lstrip()[:1]:
         return _alone(spec, _raw(spec, sent.data))
     return _alone(spec, nested.tensor(spec, nested.read(sent.data, depth)))
@@ -151,25 +151,25 @@ def _raw(spec: TensorSpec, data: bytes) -> Array:
     return array[0] if spec.batched and len(array) == 1 else array
 
 
-def _alone(spec: TensorSpec, array: Array) -> Asked:
+def _alone(spec: TensorSpec, array: Array) -> TorchServeInput:
     """With a batch dimension where ``array`` is one sample without."""
     single = spec.shape[:1] in ((BATCH,), (1,)) and array.ndim == len(spec.shape) - 1
-    return Asked({spec.name: array[None] if single else array}, single=single)
+    return TorchServeInput({spec.name: array[None] if single else array}, single=single)
 
 
-def _of_bytes(data: bytes, model: Model) -> Asked:
+def _of_bytes(data: bytes, model: Model) -> TorchServeInput:
     if model.takes_images:
-        return Asked(images=(data,), single=True)
-    return Asked({model.signature.inputs[0].name: nested.strings([bytes(data)])}, single=True)
+        return TorchServeInput(images=(data,), single=True)
+    return TorchServeInput({model.signature.inputs[0].name: nested.strings([bytes(data)])}, single=True)
 
 
-def _columns(by_name: dict[str, Asked]) -> Asked:
+def _columns(by_name: dict[str, TorchServeInput]) -> TorchServeInput:
     """Several inputs as one request; an input that is missing is the signature's to complain about."""
     feeds = {name: array for asked in by_name.values() for name, array in asked.feeds.items()}
-    return Asked(feeds, single=all(asked.single for asked in by_name.values()))
+    return TorchServeInput(feeds, single=all(asked.single for asked in by_name.values()))
 
 
-def _joined(each: Sequence[Asked], model: Model) -> Asked:
+def _joined(each: Sequence[TorchServeInput], model: Model) -> TorchServeInput:
     """Several samples as one request."""
     if not all(asked.single for asked in each):
         raise InvalidRequest(f"each element of the list should be one sample; the model takes {_takes(model)}")
@@ -179,7 +179,7 @@ def _joined(each: Sequence[Asked], model: Model) -> Asked:
         feeds = {name: np.concatenate([asked.feeds[name] for asked in each]) for name in each[0].feeds}
     except ValueError:
         raise InvalidRequest("the elements of the list have different shapes") from None
-    return Asked(feeds, tuple(image for asked in each for image in asked.images))
+    return TorchServeInput(feeds, tuple(image for asked in each for image in asked.images))
 
 
 def _only(model: Model) -> TensorSpec:

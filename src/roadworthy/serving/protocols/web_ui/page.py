@@ -1,7 +1,7 @@
-"""The page at ``/`` for a person: models, states and figures, and a place to try a model; no framework, no outside requests.
+"""The web page at ``/`` for a person: models, states and figures, and a form to try a model; no framework, no outside requests.
 
-``/page/status`` is the one document that it lives from: rights to infer are enough to read it, and the page itself, which
-holds nothing of this server, needs none. Answers to a dropped image come by the Open Inference Protocol like anybody's.
+The page reads one document, ``/page/status``, which needs the right ``inference``. The page itself needs no right: it holds nothing
+about this server. Images that a person drops on it are sent by the Open Inference Protocol.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from importlib import resources
 
 import msgspec
-import orjson
 
 from roadworthy.core.errors import RequestError
+from roadworthy.core.version import __version__
 from roadworthy.serving.engine.dataplane import DataPlane
-from roadworthy.serving.protocols import Call, NoSuchPath, Reply, Right, WrongVerb, hints
-from roadworthy.serving.protocols.torchserve.api_description import description
+from roadworthy.serving.protocols.messages import Reply, Request, error_json
+from roadworthy.serving.protocols.routes import Route
+from roadworthy.serving.protocols.schemas import TEXT, json_body, schemas_of
 from roadworthy.serving.protocols.web_ui import status
 
 STATUS = "/page/status"
@@ -38,39 +39,38 @@ GUARDED = (
 )
 
 
-class Page:
-    """The page over one dataplane; ``grpc`` is the port where gRPC is spoken, for the requests that the page shows."""
+class WebPage:
+    """The page over one dataplane; ``grpc_port`` is for the requests that the page shows."""
 
-    name = "page"
+    name, title = "page", "Roadworthy"
+    schemas, error_schema = schemas_of(ServerStatus=status.ServerStatus), "Error"
+    ignores_case = False
 
-    def __init__(self, plane: DataPlane, version: str, grpc: int | None = None) -> None:
-        self._plane, self._version, self._grpc = plane, version, grpc
+    def __init__(self, plane: DataPlane, grpc_port: int | None = None) -> None:
+        self._plane, self._grpc_port = plane, grpc_port
         folder = resources.files("roadworthy.serving.protocols.web_ui")
         self._files = {path: (folder.joinpath(file).read_bytes(), kind) for path, (file, kind) in FILES.items()}
+        self.routes = (
+            *(
+                Route("GET", path, self.file, "open", "A file of the page for a person.", {kind.decode().partition(";")[0]: TEXT})
+                for path, (_, kind) in FILES.items()
+            ),
+            Route(
+                "GET", STATUS, self.figures, "inference", "Models, figures and workers at this moment.", json_body("ServerStatus"),
+                errors=(503,),
+            ),
+        )  # fmt: skip
 
-    def owns(self, path: str) -> bool:
-        """Whether the path is the page's."""
-        return path == "/" or path.startswith("/page/")
+    def refuse(self, request: Request, problem: RequestError) -> Reply:
+        """``{"error": sentence}`` with the status of ``problem``."""
+        return error_json(problem)
 
-    def right(self, method: str, path: str) -> Right:
-        """The figures need the right to infer, what shows them none."""
-        return "inference" if path == STATUS else "open"
-
-    async def handle(self, call: Call) -> Reply:
-        """A file of the page, or the figures."""
-        if call.path != STATUS and call.path not in self._files:
-            return self.refuse(NoSuchPath("Not Found"))
-        if call.path == "/" and call.method == "OPTIONS":
-            # TorchServe's clients ask there for what the interface is.
-            return Reply(200, orjson.dumps(description(self._version)))
-        if call.method not in ("GET", "HEAD"):
-            return self.refuse(WrongVerb("Method Not Allowed", allow="GET, HEAD" if call.path != "/" else "GET, HEAD, OPTIONS"))
-        if call.path == STATUS:
-            found = await status.read(self._plane, self._version, self._grpc)
-            return Reply(200, msgspec.json.encode(found), headers=((b"cache-control", b"no-store"),))
-        body, kind = self._files[call.path]
+    async def file(self, request: Request) -> Reply:
+        """A file of the page."""
+        body, kind = self._files[request.path]
         return Reply(200, body, content_type=kind, headers=GUARDED)
 
-    def refuse(self, problem: RequestError) -> Reply:
-        """``{"error": sentence}`` with the status of ``problem``."""
-        return Reply(problem.status, orjson.dumps({"error": problem.message}), headers=hints(problem))
+    async def figures(self, request: Request) -> Reply:
+        """The figures."""
+        found = await status.read(self._plane, __version__, self._grpc_port)
+        return Reply(200, msgspec.json.encode(found), headers=((b"cache-control", b"no-store"),))

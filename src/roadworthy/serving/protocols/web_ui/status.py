@@ -14,7 +14,7 @@ from roadworthy.serving.protocols.oip.tensors import BYTES, DATATYPES
 from roadworthy.serving.registry.catalogue import Canary, Served, State, Version
 
 
-class Tensor(msgspec.Struct, frozen=True):
+class InputDescription(msgspec.Struct, frozen=True):
     """One input as the Open Inference Protocol has it; -1 is any size."""
 
     name: str
@@ -22,10 +22,10 @@ class Tensor(msgspec.Struct, frozen=True):
     shape: tuple[int, ...]
 
 
-class Takes(msgspec.Struct, frozen=True):
+class ModelInputs(msgspec.Struct, frozen=True):
     """What the version that answers by default wants: ``images`` by a bundle's contract, or ``files`` as they are, or arrays."""
 
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[InputDescription, ...]
     images: bool
     files: bool
 
@@ -68,7 +68,7 @@ class ModelStatus(msgspec.Struct, frozen=True):
     answered: dict[str, int]
     p50: float | None
     p99: float | None
-    takes: Takes | None
+    takes: ModelInputs | None
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):
@@ -82,7 +82,7 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     connections: int
 
 
-class Status(msgspec.Struct, frozen=True):
+class ServerStatus(msgspec.Struct, frozen=True):
     """The whole server; ``time`` is Unix seconds, ``grpc`` the port where gRPC is spoken, if anywhere."""
 
     version: str
@@ -95,10 +95,10 @@ class Status(msgspec.Struct, frozen=True):
     workers: tuple[WorkerStatus, ...]
 
 
-async def read(plane: DataPlane, version: str, grpc: int | None = None) -> Status:
+async def read(plane: DataPlane, version: str, grpc: int | None = None) -> ServerStatus:
     """The status of the server that ``plane`` belongs to."""
     totals = await plane.totals()
-    return Status(
+    return ServerStatus(
         version=version,
         ready=plane.ready,
         draining=plane.draining,
@@ -189,9 +189,9 @@ def _went_well(code: str) -> bool:
     return code.startswith(("2", "3")) or code == "OK"
 
 
-def _takes(model: Model) -> Takes:
+def _takes(model: Model) -> ModelInputs:
     inputs = tuple(
-        Tensor(spec.name, DATATYPES.get(spec.dtype, BYTES), tuple(size if isinstance(size, int) else -1 for size in spec.shape))
+        InputDescription(spec.name, DATATYPES.get(spec.dtype, BYTES), tuple(size if isinstance(size, int) else -1 for size in spec.shape))
         for spec in model.signature.inputs
     )
-    return Takes(inputs, model.takes_images, model.takes_files)
+    return ModelInputs(inputs, model.takes_images, model.takes_files)

@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from roadworthy.core.errors import Forbidden, Unauthenticated, UsageError
-from roadworthy.serving.protocols import Right
+from roadworthy.serving.protocols.messages import Right
 
 SHA256 = 64
 """Hexadecimal digits of a SHA-256 digest."""

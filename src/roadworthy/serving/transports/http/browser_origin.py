@@ -17,7 +17,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from roadworthy.core.errors import RequestError, UsageError
-from roadworthy.serving.protocols import Reply
+from roadworthy.serving.protocols.messages import Reply
 
 Headers = Mapping[bytes, bytes]
 

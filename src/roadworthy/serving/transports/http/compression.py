@@ -1,11 +1,11 @@
-"""Compressed bodies, both ways: what a client sends packed is unpacked within a bound, and answers are packed where it asks."""
+"""Compressed bodies: what a client sends is decompressed within a bound, and answers are compressed where the client asks for it."""
 
 from __future__ import annotations
 
 import zlib
 
 from roadworthy.core.errors import InvalidRequest, TooLarge
-from roadworthy.serving.protocols import UnsupportedBody
+from roadworthy.serving.protocols.messages import UnsupportedBody
 
 GZIP, ZLIB = 31, 15
 """What zlib calls the two wrappers, with the largest window."""
@@ -14,7 +14,7 @@ CODINGS = {b"gzip": GZIP, b"x-gzip": GZIP, b"deflate": ZLIB}
 """Content codings by name; ``deflate`` is the one with zlib's wrapper, as HTTP has it (RFC 9110, 8.4.1.2)."""
 
 LEAST = 1024
-"""Bytes that an answer needs to be worth packing."""
+"""Bytes from which an answer is worth compressing."""
 
 
 def check(coding: bytes) -> None:
@@ -23,11 +23,11 @@ def check(coding: bytes) -> None:
         raise UnsupportedBody("a body is read here as it is or with Content-Encoding gzip or deflate, one of them and once")
 
 
-def unpack(body: bytes, coding: bytes, limit: int) -> bytes:
-    """What ``body`` was before it was packed, never more than ``limit`` bytes of it in memory.
+def decompress(body: bytes, coding: bytes, limit: int) -> bytes:
+    """``body`` decompressed, with never more than ``limit`` bytes in memory.
 
-    Raises TooLarge where there would be more, InvalidRequest where it is not what it says, stops in the middle or goes on
-    behind its end (a second gzip member is not read: a body of many empty ones would keep the server busy for nothing).
+    Raises TooLarge where there would be more, InvalidRequest where it is not in that coding, ends in the middle or goes on
+    behind its end (a second gzip member is refused: a body of many empty ones would keep the server busy for nothing).
     """
     window = CODINGS.get(coding.lower())
     if window is None:
@@ -38,7 +38,7 @@ def unpack(body: bytes, coding: bytes, limit: int) -> bytes:
     except zlib.error:
         raise InvalidRequest(f"the body is not {coding.decode('latin-1')}, as its Content-Encoding says") from None
     if len(whole) > limit:
-        raise TooLarge(f"the body unpacks to more than {limit} bytes, which is this server's limit")
+        raise TooLarge(f"the body decompresses to more than {limit} bytes, which is this server's limit")
     if not reader.eof:
         raise InvalidRequest(f"the body stops in the middle of its {coding.decode('latin-1')} data")
     if reader.unused_data:
@@ -56,6 +56,6 @@ def wanted(accept: bytes) -> bytes | None:
     return next((name for name in (b"gzip", b"deflate") if weights.get(name, every)), None)
 
 
-def pack(body: bytes, coding: bytes) -> bytes:
-    """``body`` packed at the fastest level: the others cost several times as much for a few per cent."""
+def compress(body: bytes, coding: bytes) -> bytes:
+    """``body`` compressed at the fastest level: the others cost several times as much for a few per cent."""
     return zlib.compress(body, 1, CODINGS[coding])

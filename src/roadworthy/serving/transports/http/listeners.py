@@ -6,23 +6,23 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from roadworthy.core.errors import BackendMissing, EnvironmentFault, UsageError
-from roadworthy.core.version import __version__
 from roadworthy.serving.engine.dataplane import DataPlane
+from roadworthy.serving.observability.exposition import Exposition
 from roadworthy.serving.observability.logs import RequestLog
-from roadworthy.serving.protocols import Protocol, Right
-from roadworthy.serving.protocols.admin import Management
+from roadworthy.serving.protocols.admin import AdminApi
+from roadworthy.serving.protocols.messages import Right
 from roadworthy.serving.protocols.oip.http import OpenInference
 from roadworthy.serving.protocols.openapi.document import OpenApi
+from roadworthy.serving.protocols.routes import HttpProtocol
 from roadworthy.serving.protocols.tfserving.http import TensorFlowServing
 from roadworthy.serving.protocols.torchserve.http import TorchServe
-from roadworthy.serving.protocols.web_ui.page import Page
+from roadworthy.serving.protocols.web_ui.page import WebPage
 from roadworthy.serving.settings import Settings
 from roadworthy.serving.transports.http import auth, browser_origin
 from roadworthy.serving.transports.http.app import App
@@ -60,12 +60,20 @@ def apps(plane: DataPlane, settings: Settings, grpc_port: int | None, traces: Tr
     """What answers at each of ``doors``, in their order; ``grpc_port`` is where gRPC is spoken, for people to read."""
     tokens = auth.read_tokens(Path(settings.tokens)) if settings.tokens else auth.EVERYBODY
     requests = RequestLog() if settings.log_requests else None
-    protocols = tuple(_protocols(plane, grpc_port))
+    protocols = http_protocols(plane, grpc_port)
     rules = browser_origin.rules(settings.host, settings.allowed_hosts, settings.cors, secure=settings.certificate is not None)
     return tuple(
         App(plane, protocols, rights=door.rights, access=tokens, browser_rules=rules, requests=requests, traces=traces)
         for door in doors(settings)
     )
+
+
+def http_protocols(plane: DataPlane, grpc_port: int | None = None) -> tuple[HttpProtocol, ...]:
+    """Every protocol over HTTP, with the document that describes them all; ``grpc_port`` is for people to read."""
+    protocols = (
+        OpenInference(plane), TensorFlowServing(plane), TorchServe(plane), AdminApi(plane), Exposition(plane), WebPage(plane, grpc_port),
+    )  # fmt: skip
+    return (*protocols, OpenApi(protocols))
 
 
 def tracing(settings: Settings) -> Traces | None:
@@ -180,12 +188,3 @@ def receive(channel: socket.socket) -> tuple[int, socket.socket] | None:
     if not data or not descriptors:
         return None
     return data[0], socket.socket(fileno=descriptors[0])
-
-
-def _protocols(plane: DataPlane, grpc_port: int | None) -> Iterator[Protocol]:
-    yield OpenInference(plane)
-    yield TensorFlowServing(plane)
-    yield TorchServe(plane)
-    yield Management(plane)
-    yield Page(plane, __version__, grpc_port)
-    yield OpenApi(__version__)

@@ -1,26 +1,31 @@
-"""From a connection's bytes to requests: the head, whether it is admitted, the body, each within its limits.
+r"""The sans-IO request reader: the bytes of one connection in, events out. It knows no socket, no event loop and no clock.
 
-What is no HTTP is for the parser (llhttp, strict) to find: two lengths, a length beside chunks, broken chunks, line ends of
-other kinds. What is too large is for this module, what is too slow for the connection.
+The parser (llhttp, strict) finds what is not HTTP: two lengths, a length beside chunks, broken chunks, line ends of other kinds. The
+reader finds what is too large. What is too slow is the connection's to find.
+
+However the bytes of a connection are cut into pieces, the events are the same. ``POST /a`` with a body, and half of another request::
+
+    reader.receive(b"POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nhe")   # [HeadReceived(...)]
+    reader.receive(b"lloGET /b HTT")                                               # [RequestReceived(...)]
+    reader.expected                                                                # Expected.HEAD
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Protocol, cast
+from enum import Enum, auto
+from typing import Any, NamedTuple, cast
 from urllib.parse import unquote
 
 import httptools
 
 from roadworthy.core.errors import InvalidRequest, RequestError, TooLarge, Unavailable
-from roadworthy.serving.transports.http.app import App, Request, refusal
-from roadworthy.serving.transports.http.connection_pool import Connections
+from roadworthy.serving.limits import Limits
+from roadworthy.serving.protocols.messages import Request
 from roadworthy.serving.transports.http.long_body import LEAST, LongBody
 
-SWALLOWED = 64 * 1024
-"""Bytes of a refused body that are read and dropped, so that the connection can stay; before a longer one it is closed."""
 ABSOLUTE = re.compile(rb"^[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#]*)/?")
-"""Scheme and host of a request's target, as a proxy gets it."""
+"""Scheme and host of a request's target in absolute form, as a proxy gets it."""
 
 
 class HeadTooLarge(RequestError):
@@ -29,79 +34,140 @@ class HeadTooLarge(RequestError):
     status = 431
 
 
-class Turns(Protocol):
-    """Whom the requests go to, as they become whole."""
+class Expected(Enum):
+    """What comes next: a new request, the rest of a head, or the rest of a body."""
 
-    def take(self, request: Request, body: bytes, keep: bool) -> None:
-        """A request is whole, or (with a ``reply``) refused; without ``keep`` it is the connection's last."""
-
-    def go_on(self) -> None:
-        """The client waits for leave to send its body."""
+    REQUEST = auto()
+    HEAD = auto()
+    BODY = auto()
 
 
-class Reading:
-    """What has come of one request after the other, and what became of it. The methods with ``on_`` are the parser's to call."""
+class HeadReceived(NamedTuple):
+    """The head of a request is there; ``body_length`` is ``None`` where the body comes in chunks."""
 
-    def __init__(self, app: App, connections: Connections, turns: Turns) -> None:
-        self._app, self._connections, self._limits, self._turns = app, connections, connections.limits, turns
+    request: Request
+    body_length: int | None
+    expects_continue: bool
+
+
+class RequestReceived(NamedTuple):
+    """The request is whole. Without ``keep_alive`` it is the connection's last."""
+
+    request: Request
+    keep_alive: bool
+
+
+class RequestRejected(NamedTuple):
+    """What came is not a request, or too large. ``request`` is the one whose body it was in, if any. Nothing more is read."""
+
+    request: Request | None
+    problem: RequestError
+
+
+Event = HeadReceived | RequestReceived | RequestRejected
+
+
+class BodyMemory:
+    """The bytes of bodies that all connections of a worker hold, incomplete ones included, and how many there may be."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.held = 0
+
+
+class RequestReader:
+    """The requests of one connection. The methods with ``on_`` are the parser's callbacks."""
+
+    def __init__(self, limits: Limits, memory: BodyMemory) -> None:
+        self._limits, self._memory = limits, memory
         self._parser: Any = httptools.HttpRequestParser(self)
         self.peer = ""
-        self.begun = False
-        """Whether a request has begun to come in."""
         self.request: Request | None = None
-        """The one whose head is there, while its body is not."""
-        self.over = self.cut_short = False
-        """Whether nothing more is read as a request, and whether that was in the middle of one."""
-        self.long: LongBody | None = None
+        """The request whose head is there and whose body is not."""
+        self.finished = False
+        """Whether nothing more is read as a request."""
+        self._begun = self._skips_body = False
+        self._events: list[Event] = []
+        self._long: LongBody | None = None
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._pieces: list[bytes] = []
-        self._fed = self._size = self._held = 0
-        """Bytes that brought neither a head to its end nor more of a body; bytes of this body; bytes that count as held."""
+        self._unproductive = self._size = self._held = 0
+        """Bytes that neither ended a head nor added to a body; bytes of this body; bytes counted in the memory."""
 
-    def feed(self, data: bytes | memoryview) -> None:
-        """Read on. Whatever the bytes are, they end in requests or in a refusal."""
-        size = self._size
-        self._fed = self._fed + len(data) if self.begun else len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as stop:
-            # Nothing is upgraded to here, but clients ask (Java's, with every first request) and send a body all the same.
-            if self.request is not None:
-                self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % _framing(self.request))
-            if not self.over and len(data) > stop.args[0]:
-                self.feed(data[stop.args[0] :])
-        except httptools.HttpParserCallbackError:
-            raise
-        except httptools.HttpParserError as problem:
-            self.refuse(InvalidRequest(f"this is not HTTP/1.1 as it is read here: {problem}"))
-        if self._size != size:
-            self._fed = 0
-        elif self.begun and self._fed > self._limits.head:
-            self.refuse(self._too_large())
+    @property
+    def expected(self) -> Expected:
+        """What comes next."""
+        if self.request is not None:
+            return Expected.BODY
+        return Expected.HEAD if self._begun else Expected.REQUEST
 
-    def refuse(self, problem: RequestError) -> None:
-        """Answer what is coming in, whole or not, with a refusal, and hear no more."""
-        if not self.over:
-            request = self.request or self._app.stray(self.peer)
-            request.reply = refusal(request, problem)
-            self._drop(request)
+    def receive(self, data: bytes | memoryview) -> list[Event]:
+        """The events of the next bytes. Whatever the bytes are, they end in requests or in a rejection."""
+        self._read(data)
+        events, self._events = self._events, []
+        return events
 
-    def end(self) -> None:
-        """Nobody sends any more."""
-        self.over = True
-        self.let_go()
-        self._parser = self.long = None
+    def skip_body(self, request: Request) -> None:
+        """Read the rest of the body of ``request`` without keeping it."""
+        if request is self.request:
+            self._skips_body = True
+            self._pieces = []
 
-    def let_go(self) -> None:
-        """The bodies that came so far are held no longer."""
-        self._connections.held -= self._held
+    def stop(self) -> None:
+        """Read nothing more as a request."""
+        self.finished = True
+        self._clear()
+
+    def release(self) -> None:
+        """The bodies so far are no longer held."""
+        self._memory.held -= self._held
         self._held = 0
 
-    # What the parser says
+    def close(self) -> None:
+        """The connection ended."""
+        self.stop()
+        self.release()
+        self._parser = None
+
+    # Long bodies
+
+    def begin_long_body(self) -> None:
+        """Let the rest of the body come by ``room`` and ``received`` instead of ``receive``, where its length is known and long."""
+        request = self.request
+        if request is None or self._skips_body or self._long is not None:
+            return
+        length = int(request.headers.get(b"content-length", b"0"))
+        if length - self._size >= LEAST:
+            self._long = LongBody(length, b"".join(self._pieces))
+            self._pieces = []
+
+    @property
+    def in_long_body(self) -> bool:
+        """Whether the next bytes are for ``room`` and ``received``."""
+        return self._long is not None
+
+    def room(self) -> memoryview:
+        """Where the next bytes of a long body go. The memory may move: use it before the next call, and do not keep it."""
+        assert self._long is not None
+        return self._long.room()
+
+    def received(self, count: int) -> list[Event]:
+        """The events of the next ``count`` bytes, which are in ``room``."""
+        assert self._long is not None and self.request is not None
+        body = self._long.filled(count)
+        if self._hold(count) and body is not None:
+            keep_alive = self._parser.should_keep_alive()
+            # The old parser still waits for the body, which it did not see.
+            self._parser = httptools.HttpRequestParser(self)
+            self._complete(self.request, cast(bytes, body), keep_alive)
+        events, self._events = self._events, []
+        return events
+
+    # The parser's callbacks
 
     def on_message_begin(self) -> None:
-        self.begun = True
+        self._begun = True
 
     def on_url(self, url: bytes) -> None:
         if self.request is None:
@@ -109,50 +175,47 @@ class Reading:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.request is not None:
-            return  # a trailer, which nobody asks for
+            return  # a trailer, which nothing here uses
         name = name.lower()
         if name in self._headers:
             value = self._headers[name] + b", " + value
         self._headers[name] = value
 
     def on_headers_complete(self) -> None:
-        if self.over or self.request is not None:
+        if self.finished or self.request is not None:
             return
         url, headers = self._url, self._headers
         self._url, self._headers = b"", {}
-        if self._fed > self._limits.head and _head_size(url, headers) > self._limits.head:
-            self.refuse(self._too_large())
+        if self._unproductive > self._limits.head and _head_size(url, headers) > self._limits.head:
+            self._reject(self._head_too_large())
             return
-        self._fed = self._size = 0
+        self._unproductive = self._size = 0
         host = headers.get(b"host")
         if b"," in host if host is not None else self._parser.get_http_version() == "1.1":
-            self.refuse(InvalidRequest("a request of HTTP/1.1 has one Host header"))
+            self._reject(InvalidRequest("a request of HTTP/1.1 needs exactly one Host header"))
             return
         if (absolute := ABSOLUTE.match(url)) and absolute[1]:
-            # This is the host that is asked, and not what the header says (RFC 9112, 3.2.2).
+            # The target's host counts, and not the header's (RFC 9112, 3.2.2).
             headers[b"host"] = absolute[1].rpartition(b"@")[2]
         path, query = _parts(url)
-        self.request = request = Request(self._parser.get_method().decode(), path, query, headers, self.peer)
-        self._app.admit(request)
-        chunked = headers.get(b"transfer-encoding")
-        if chunked is not None and chunked.lower() != b"chunked":
-            self.refuse(InvalidRequest("the only Transfer-Encoding that is read here is chunked"))
-            return
-        expects = b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
-        if request.reply is not None:
-            if chunked is not None or int(headers.get(b"content-length", b"0")) > (0 if expects else SWALLOWED):
-                self._drop(request)
-        elif expects:
-            self._turns.go_on()
+        self.request = request = Request(self._parser.get_method().decode(), path, query, headers, peer=self.peer)
+        coding = headers.get(b"transfer-encoding")
+        length = None if coding is not None else int(headers.get(b"content-length", b"0"))
+        supported = coding is None or coding.lower() == b"chunked"
+        expects = supported and b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
+        self._events.append(HeadReceived(request, length, expects))
+        if not supported:
+            self._reject(InvalidRequest("the only Transfer-Encoding that this server reads is chunked"))
 
     def on_body(self, data: bytes) -> None:
-        request = self.request
-        if request is None or request.reply is not None:
+        if self.request is None:
             return
         self._size += len(data)
+        if self._skips_body:
+            return
         if self._size > self._limits.body:
-            self.refuse(TooLarge(f"the body has more than {self._limits.body} bytes, which is this server's limit"))
-        elif self._holds(len(data)):
+            self._reject(TooLarge(f"the body has more than {self._limits.body} bytes, which is this server's limit"))
+        elif self._hold(len(data)):
             self._pieces.append(data)
 
     def on_message_complete(self) -> None:
@@ -160,59 +223,61 @@ class Reading:
         if request is None:
             return
         if b"upgrade" in request.headers and self._parser.should_upgrade() and _has_body(request):
-            return  # the parser takes the body for another protocol's; see feed
+            return  # the parser takes the body for another protocol's; see _read
         pieces = self._pieces
-        self._whole(request, b"" if not pieces else pieces[0] if len(pieces) == 1 else b"".join(pieces), self._parser.should_keep_alive())
+        body = b"" if not pieces else pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._complete(request, body, self._parser.should_keep_alive())
 
-    # Long bodies
+    # What they lead to
 
-    def shorten(self) -> None:
-        """Leave the parser out where much of a body of known length is still to come."""
-        request = self.request
-        if request is None or request.reply is not None:
+    def _read(self, data: bytes | memoryview) -> None:
+        if self.finished:
             return
-        length = int(request.headers.get(b"content-length", b"0"))
-        if length - self._size >= LEAST:
-            self.long = LongBody(length, b"".join(self._pieces))
-            self._pieces = []
+        size = self._size
+        self._unproductive = self._unproductive + len(data) if self._begun else len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stop:
+            # Upgrades are not offered. Clients ask all the same (Java's with every first request) and send a body as if they had not.
+            if self.request is not None:
+                self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % _framing(self.request))
+            if len(data) > stop.args[0]:
+                self._read(data[stop.args[0] :])
+        except httptools.HttpParserCallbackError:
+            raise
+        except httptools.HttpParserError as problem:
+            self._reject(InvalidRequest(f"this is not valid HTTP/1.1: {problem}"))
+        if self._size != size:
+            self._unproductive = 0
+        elif self._begun and self._unproductive > self._limits.head:
+            self._reject(self._head_too_large())
 
-    def lengthen(self, count: int) -> None:
-        """So many bytes more are in the long body."""
-        assert self.long is not None and self.request is not None
-        body = self.long.filled(count)
-        if self._holds(count) and body is not None:
-            keep = self._parser.should_keep_alive()
-            self._parser = httptools.HttpRequestParser(self)
-            self._whole(self.request, cast(bytes, body), keep)
+    def _complete(self, request: Request, body: bytes, keep_alive: bool) -> None:
+        request.body = body
+        self._clear()
+        self.finished = not keep_alive
+        self._events.append(RequestReceived(request, keep_alive))
 
-    def _holds(self, count: int) -> bool:
-        """Whether there is room for them in memory; where there is not, the request is refused."""
+    def _reject(self, problem: RequestError) -> None:
+        if not self.finished:
+            self._events.append(RequestRejected(self.request, problem))
+            self.stop()
+
+    def _hold(self, count: int) -> bool:
+        """Count bytes as held in memory; without room for them the request is rejected."""
         self._held += count
-        self._connections.held += count
-        if self._connections.held <= self._connections.room:
+        self._memory.held += count
+        if self._memory.held <= self._memory.room:
             return True
-        self.refuse(Unavailable("the bodies of other requests fill the memory that there is for them"))
+        self._reject(Unavailable("the bodies of other requests fill the memory that this server has for them"))
         return False
 
-    # The end of a request
-
-    def _whole(self, request: Request, body: bytes, keep: bool) -> None:
-        self._clear()
-        self.over = not keep
-        self._turns.take(request, body, keep)
-
-    def _drop(self, request: Request) -> None:
-        """It is refused, and what still comes of it is not looked at."""
-        self._clear()
-        self.over = self.cut_short = True
-        self._turns.take(request, b"", False)
-
     def _clear(self) -> None:
-        self.request = self.long = None
-        self.begun = False
+        self.request = self._long = None
+        self._begun = self._skips_body = False
         self._pieces = []
 
-    def _too_large(self) -> HeadTooLarge:
+    def _head_too_large(self) -> HeadTooLarge:
         return HeadTooLarge(f"the request line and headers are larger than this server's limit of {self._limits.head} bytes")
 
 

@@ -1,0 +1,54 @@
+"""What every reader of an untrusted file uses: its bytes mapped, its damage as one error, its names fit to be printed."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from roadworthy.core.errors import SourceUnreadable
+
+SHOWN = 120
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Turn every error in the bytes of ``path`` into SourceUnreadable: the file is not a valid ``what``."""
+    try:
+        yield
+    except struct.error:
+        raise SourceUnreadable(f"{path} is not a valid {what}: an offset leads out of the file; it was cut short or damaged") from None
+    except (ValueError, IndexError, OverflowError, RecursionError) as problem:
+        raise SourceUnreadable(f"{path} is not a valid {what}: {problem}; it was cut short or damaged") from None
+    except OSError as problem:
+        raise SourceUnreadable(f"{path} cannot be read: {problem.strerror}") from None
+
+
+def mapped(path: Path) -> memoryview:
+    """The bytes of the file, mapped and not copied; the mapping lasts as long as any view of it."""
+    with open(path, "rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b"")
+
+
+def json(data: bytes, what: str) -> Any:
+    """The decoded JSON; SourceUnreadable, naming ``what``, where it is not valid."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise SourceUnreadable(f"{what} is not valid JSON: {problem}") from None
+
+
+def shown(name: str) -> str:
+    """A name from a file, made fit for a message: printable and at most 120 characters long."""
+    plain = "".join(character if character.isprintable() else "?" for character in name[: SHOWN + 1])
+    return plain if len(plain) <= SHOWN else plain[:SHOWN] + "..."
+
+
+def listed(names: tuple[str, ...], most: int = 4) -> str:
+    """The first ``most`` names and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
