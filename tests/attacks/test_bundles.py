@@ -131,7 +131,7 @@ def test_a_manifest_that_never_ends_is_not_read(victim: Path) -> None:
     (victim / "manifest.json").unlink()
     with open(victim / "manifest.json", "wb") as file:
         file.truncate(10 * 2**30)
-    refused(victim, "manifest.json", "far more than any bundle's")
+    refused(victim, "manifest.json", "far more than that of any bundle")
 
 
 @pytest.mark.parametrize(

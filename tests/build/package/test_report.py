@@ -151,7 +151,7 @@ def test_untrusted_times_unlabelled_data_and_missing_scores_are_said() -> None:
     )
     text = page(certificate, Contract()).text
     assert "timed in 2 undisturbed rounds and 18 that other processes disturbed: too few" in text
-    assert "no accuracy was measured" in text and "nothing to draw" in text
+    assert "no accuracy was measured" in text and "there is no chart" in text
 
 
 def test_a_metric_that_is_no_share_reads_as_a_number() -> None:
