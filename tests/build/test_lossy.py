@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roadworthy.build import deploy, lower, races
+from roadworthy.build import deploy, lower
 from roadworthy.build.job import Job
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.core.host import this_host
@@ -29,7 +29,6 @@ def rounded(graph: Graph, bits: int, out: Path) -> Graph:
 
 def deployed(linear: Path, bits: int, monkeypatch: pytest.MonkeyPatch) -> Certificate:
     """A deployment whose graphs are the original and the same with rounded weights."""
-    monkeypatch.setattr(races, "RACE_SECONDS", 1.0)
     monkeypatch.setattr(
         deploy, "capture_all", lambda graph, samples, workspace: ((rounded(graph, bits, linear / "rounded.npz"), graph), ())
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import roadworthy as rw
-from roadworthy.build import deploy, races
+from roadworthy.build import deploy
 from roadworthy.build.benchmark.race import Race, Timed
 from roadworthy.build.benchmark.statistics import Series
 from roadworthy.build.certificate import exports_of
@@ -35,8 +35,7 @@ def planted_target() -> Iterator[None]:
 
 
 @pytest.fixture
-def job(linear: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    monkeypatch.setattr(races, "RACE_SECONDS", 1.0)
+def job(linear: Path) -> Job:
     return Job(linear / "model.npz", linear / "bundle", data=str(linear / "data.npz"), seconds=120)
 
 
