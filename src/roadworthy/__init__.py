@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roadworthy.core.version import __version__
 
 if TYPE_CHECKING:
-    from roadworthy.build.deploy import Deployment
+    from roadworthy.build.compare.files import compare_files as compare
+    from roadworthy.build.deploy_live import deploy_live as deploy
+    from roadworthy.cli.checkup import checkup as check
+    from roadworthy.cli.inspect import inspect_file as inspect
+    from roadworthy.cli.report import read_report as report
     from roadworthy.serving.engine.model import Model
     from roadworthy.serving.server import serve as serve
 
 
-def deploy(model: Any, output: Path | str, **options: Any) -> Deployment:
-    """Turn ``model`` (a live ``nn.Module``, or a file's path) into a bundle at ``output``: see ``build.deploy_live.deploy_live``."""
-    deployment: Deployment = importlib.import_module("roadworthy.build.deploy_live").deploy_live(model, output, **options)
-    return deployment
+FUNCTIONS = {
+    "compare": "roadworthy.build.compare.files:compare_files",
+    "deploy": "roadworthy.build.deploy_live:deploy_live",
+    "check": "roadworthy.cli.checkup:checkup",
+    "inspect": "roadworthy.cli.inspect:inspect_file",
+    "report": "roadworthy.cli.report:read_report",
+    "serve": "roadworthy.serving.server:serve",
+}
+"""Where each public function is defined; its module is imported when the function is first used."""
 
 
 def load(bundle: Any, *, threads: int | None = None) -> Model:
@@ -26,10 +34,11 @@ def load(bundle: Any, *, threads: int | None = None) -> Model:
     return model
 
 
-__all__ = ["__version__", "deploy", "load"]
+__all__ = ["__version__", "check", "compare", "deploy", "inspect", "load", "report", "serve"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "serve":
-        return importlib.import_module("roadworthy.serving.server").serve
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in FUNCTIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, function = FUNCTIONS[name].partition(":")
+    return getattr(importlib.import_module(module), function)

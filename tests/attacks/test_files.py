@@ -28,7 +28,7 @@ from roadworthy.core.errors import RoadworthyError, SourceError, SourceRefused, 
 NET = "from torch import nn\ndef build():\n    return nn.Linear(4, 2)\n"
 
 
-class Bomb:
+class Payload:
     """Touches a marker file when it is unpickled."""
 
     def __init__(self, marker: Path, how: str = "os") -> None:
@@ -49,15 +49,15 @@ def marker(tmp_path: Path) -> Path:
     return tmp_path / "marker"
 
 
-def hidden_in(place: str, bomb: Bomb) -> Any:
+def hidden_in(place: str, payload: Payload) -> Any:
     if place == "root":
-        return bomb
+        return payload
     if place == "beside":
-        return {"state_dict": state(), "hparams": bomb}
+        return {"state_dict": state(), "hparams": payload}
     if place == "deep":
-        return {"state_dict": state(), "a": [{"b": ({"c": bomb},)}]}
+        return {"state_dict": state(), "a": [{"b": ({"c": payload},)}]}
     held = OrderedDict(state())
-    held["weight"] = bomb  # type: ignore[assignment]
+    held["weight"] = payload  # type: ignore[assignment]
     return held
 
 
@@ -68,7 +68,7 @@ def test_a_pickle_that_would_run_code_is_refused_by_name_and_does_not_run(
     place: str, zipped: bool, how: str, asked: str, marker: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.pt"
-    torch.save(hidden_in(place, Bomb(marker, how)), path, _use_new_zipfile_serialization=zipped)
+    torch.save(hidden_in(place, Payload(marker, how)), path, _use_new_zipfile_serialization=zipped)
     (tmp_path / "net.py").write_text(NET)
     assert any(name in asked.split("|") for name in sources.inspect(path).executes)
     with pytest.raises(SourceRefused, match=f"({asked}).*--trust"):
@@ -78,7 +78,7 @@ def test_a_pickle_that_would_run_code_is_refused_by_name_and_does_not_run(
 
 def test_the_payload_works_where_it_is_trusted(marker: Path, tmp_path: Path) -> None:
     """Otherwise the tests above would prove nothing."""
-    torch.save({"state_dict": state(), "hparams": Bomb(marker)}, tmp_path / "model.pt")
+    torch.save({"state_dict": state(), "hparams": Payload(marker)}, tmp_path / "model.pt")
     torch.load(tmp_path / "model.pt", weights_only=False)
     assert marker.exists()
 
@@ -91,7 +91,7 @@ def test_a_source_that_lies_about_itself_still_runs_nothing(place: str, marker: 
     (tmp_path / "net.py").write_text(NET)
     torch.save(state(), tmp_path / "good.pt")
     source = sources.identify(tmp_path / "good.pt", arch=f"{tmp_path / 'net.py'}:build")
-    torch.save(hidden_in(place, Bomb(marker)), tmp_path / "bad.pt")
+    torch.save(hidden_in(place, Payload(marker)), tmp_path / "bad.pt")
     for kind in ("checkpoint", "pickled", "jit", "exported"):
         with pytest.raises(SourceError):
             sources.load(LoadRequest(replace(source, path=tmp_path / "bad.pt", kind=kind), (), None, tmp_path))
@@ -101,7 +101,7 @@ def test_a_source_that_lies_about_itself_still_runs_nothing(place: str, marker: 
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_plain_pickle_of_any_protocol(protocol: int, marker: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
-    path.write_bytes(pickle.dumps(Bomb(marker), protocol))
+    path.write_bytes(pickle.dumps(Payload(marker), protocol))
     with pytest.raises(SourceError):
         sources.identify(path)
     assert not marker.exists()
@@ -113,7 +113,7 @@ def test_code_in_the_preamble_of_the_old_format(marker: Path, tmp_path: Path) ->
     data = path.read_bytes()
     magic = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
     assert data.startswith(magic)
-    path.write_bytes(magic + pickle.dumps(Bomb(marker), 2) + data[len(magic) :])
+    path.write_bytes(magic + pickle.dumps(Payload(marker), 2) + data[len(magic) :])
     with pytest.raises(SourceRefused, match=r"os\.system"):
         sources.identify(path, arch="x.y:z")
     assert not marker.exists()
@@ -141,7 +141,7 @@ def test_every_opcode_that_asks_for_a_name_is_seen(stream: bytes, tmp_path: Path
 @pytest.mark.parametrize(
     "stream",
     [
-        b"\x80\x02N" + b"r\xff\xff\xff\x7f.",  # LONG_BINPUT at 2 ** 31: a memo of 16 GiB for who keeps it as an array
+        b"\x80\x02N" + b"r\xff\xff\xff\x7f.",  # LONG_BINPUT at 2 ** 31: a memo of 16 GiB, were it an array
         b"\x80\x04\x96" + struct.pack("<Q", 2**40) + b".",  # BYTEARRAY8 of 1 TiB
         b"\x80\x04\x8e" + struct.pack("<Q", 2**63) + b".",  # BINBYTES8
         b"\x80\x02" + b"(" * 200_000 + b"l" * 200_000 + b".",  # deep nesting
@@ -171,7 +171,7 @@ def program(tmp_path: Path) -> Path:
 def test_an_exported_program_with_a_pickle_among_its_weights(marker: Path, tmp_path: Path) -> None:
     path, evil = program(tmp_path), tmp_path / "evil.pt2"
     payload = io.BytesIO()
-    torch.save(Bomb(marker), payload)
+    torch.save(Payload(marker), payload)
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(evil, "w") as new:
         for name in old.namelist():
             data = old.read(name)
@@ -209,7 +209,7 @@ def test_member_names_that_lead_out_of_the_archive(name: str, tmp_path: Path) ->
         sources.identify(path)
 
 
-def test_zip_bombs(tmp_path: Path) -> None:
+def test_decompression_bombs(tmp_path: Path) -> None:
     path = archived(tmp_path / "model.pt", [("m/data.pkl", bytes(80 * 2**20))], zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 2**20
     with pytest.raises(SourceUnreadable, match="a decompression bomb"):
@@ -224,7 +224,7 @@ def test_two_members_of_one_name(tmp_path: Path) -> None:
 
 
 def test_members_that_share_their_bytes(tmp_path: Path) -> None:
-    """The bomb that has no nesting (Fifield 2019): a thousand entries in the directory for one member."""
+    """The decompression bomb without nesting (Fifield 2019): many entries in the directory for one member."""
     path = archived(tmp_path / "model.pt", [("m/data.pkl", bytes(5000)), *((f"m/{n:03}", b"") for n in range(50))])
     data = bytearray(path.read_bytes())
     at, sizes = data.find(b"PK\x01\x02"), data[data.find(b"PK\x01\x02") + 16 : data.find(b"PK\x01\x02") + 28]
@@ -236,8 +236,8 @@ def test_members_that_share_their_bytes(tmp_path: Path) -> None:
 
 
 def safetensors(header: Any, data: bytes = b"", length: int | None = None) -> bytes:
-    said = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(said) if length is None else length) + said + data
+    encoded = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(encoded) if length is None else length) + encoded + data
 
 
 def entry(start: int, stop: int, shape: list[int], dtype: str = "F32") -> dict[str, Any]:
@@ -272,7 +272,7 @@ def test_a_safetensors_header_that_lies(content: bytes, says: str, tmp_path: Pat
 
 
 def test_an_object_array_in_an_npz(marker: Path, tmp_path: Path) -> None:
-    np.savez(tmp_path / "m.npz", weight=np.array([Bomb(marker)], dtype=object), bias=np.zeros(2))
+    np.savez(tmp_path / "m.npz", weight=np.array([Payload(marker)], dtype=object), bias=np.zeros(2))
     source = sources.identify(tmp_path / "m.npz")
     with pytest.raises(SourceError):
         sources.load(LoadRequest(source, (), None, tmp_path))
@@ -299,7 +299,7 @@ def samples_of_each_kind(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """A sound file of each kind."""
+    """A valid file of each kind."""
     return samples_of_each_kind(tmp_path_factory.mktemp("kinds"))
 
 

@@ -65,7 +65,7 @@ def test_an_operator_that_does_more_than_compute_is_named_wherever_it_sits(op: s
 
 
 def test_a_graph_in_pieces_counts_as_one(tmp_path: Path) -> None:
-    """A parser merges what is said twice: so the second graph of one meta graph is part of the first."""
+    """A parser merges what is there twice: so the second graph of one meta graph is part of the first."""
     pieces = made.meta_graph(made.graph_def(*made.ORDINARY), (2, made.graph_def(made.node("ReadFile"))), made.signature())
     refused(made.saved_model(tmp_path / "model", pieces), "ReadFile")
     twice = made.graph_def(
@@ -138,17 +138,17 @@ def test_a_checkpoint_whose_graph_does_more_than_compute(tmp_path: Path) -> None
     refused(prefix, "PyFunc", "evil")
     checkpoint(tmp_path, made.node("Mul", "answer", ["x", "^save"]))
     refused(prefix, "SaveV2, which writes files (node save)")
-    # A signature cannot hide it: nobody calls a checkpoint by one.
+    # A signature cannot hide it: a checkpoint is not called by one.
     checkpoint(tmp_path, made.node("Mul", "answer", ["x", "^save"]), more=(made.signature(),))
     refused(prefix, "SaveV2, which writes files (node save)")
 
 
 @pytest.mark.parametrize(
-    "said", ["", 'model_checkpoint_path: ""', 'model_checkpoint_path: "../.."', "\xff" * 100, "model_checkpoint_path: x"]
+    "content", ["", 'model_checkpoint_path: ""', 'model_checkpoint_path: "../.."', "\xff" * 100, "model_checkpoint_path: x"]
 )
-def test_a_checkpoint_directory_that_names_nothing(said: str, tmp_path: Path) -> None:
+def test_a_checkpoint_directory_that_names_nothing(content: str, tmp_path: Path) -> None:
     checkpoint(tmp_path)
-    (tmp_path / "checkpoint").write_text(said)
+    (tmp_path / "checkpoint").write_text(content)
     with pytest.raises(SourceUnreadable, match=r"names no checkpoint; give the \.meta file"):
         sources.inspect(tmp_path)
 
@@ -257,7 +257,7 @@ def test_a_configuration_that_is_none(config: str, tmp_path: Path) -> None:
         assert "config.json" in problem.message and "\n" not in problem.message
 
 
-def test_a_keras_archive_that_is_a_bomb_or_leads_out(tmp_path: Path) -> None:
+def test_a_keras_archive_that_is_a_decompression_bomb_or_leads_out(tmp_path: Path) -> None:
     path = made.keras_file(tmp_path / "model.keras", made.keras_config())
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("assets/zeros", b"\0" * 50_000_000)
@@ -285,9 +285,9 @@ def evil_hdf5(path: Path, how: str) -> Path:
                 weights["0"] = h5py.SoftLink("/layers")
             case "a group in itself":
                 weights["0"] = file["layers"]
-            case "a shape bomb":
+            case "a large shape":
                 weights.create_dataset("0", (2**40,), "f4", chunks=(1024,))
-            case "a compressed bomb":
+            case "a large compressed shape":
                 weights.create_dataset("0", (2**40,), "f4", chunks=(1024,), compression="gzip")
             case "deep":
                 group = weights
@@ -304,8 +304,8 @@ def evil_hdf5(path: Path, how: str) -> Path:
         ("virtual dataset", SourceRefused, "lie in other files"),
         ("soft link", SourceUnreadable, "is a link to '/layers'"),
         ("a group in itself", SourceUnreadable, "is there twice"),
-        ("a shape bomb", SourceUnreadable, "claim 4398046511104 bytes and 0 are stored"),
-        ("a compressed bomb", SourceUnreadable, "claim 4398046511104 bytes and 0 are stored"),
+        ("a large shape", SourceUnreadable, "claim 4398046511104 bytes and 0 are stored"),
+        ("a large compressed shape", SourceUnreadable, "claim 4398046511104 bytes and 0 are stored"),
         ("deep", SourceUnreadable, "more than 64 deep"),
     ],
 )
@@ -387,7 +387,7 @@ def test_a_tflite_operator_of_tensorflow_that_touches_files(tmp_path: Path) -> N
 
 
 def examples(folder: Path) -> Iterator[tuple[str, Path]]:
-    """One sound file of each kind; of a SavedModel and a checkpoint the part that is parsed."""
+    """One valid file of each kind; of a SavedModel and a checkpoint the part that is parsed."""
     yield "saved_model", saved(folder, functions=(made.function("f", made.node("Identity", T=made.call("g"))),)) / "saved_model.pb"
     yield "graphdef", folder / "frozen.pb"
     (folder / "frozen.pb").write_bytes(made.graph_def(*made.ORDINARY, functions=(made.function("f", made.node("If", a=made.call("f"))),)))
@@ -401,8 +401,8 @@ def examples(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return dict(examples(tmp_path_factory.mktemp("sound")))
+def valid(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return dict(examples(tmp_path_factory.mktemp("valid")))
 
 
 @pytest.fixture(scope="module")
@@ -429,9 +429,9 @@ def looked_at(path: Path, data: bytes, worker: Worker) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(where=st.floats(0, 1, exclude_max=True))
-def test_a_file_cut_anywhere_gives_our_errors_alone(kind: str, where: float, sound: dict[str, Path], worker: Worker) -> None:
-    data = sound[kind].read_bytes()
-    looked_at(sound[kind], data[: int(where * len(data))], worker)
+def test_a_file_cut_anywhere_gives_our_errors_alone(kind: str, where: float, valid: dict[str, Path], worker: Worker) -> None:
+    data = valid[kind].read_bytes()
+    looked_at(valid[kind], data[: int(where * len(data))], worker)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -440,18 +440,18 @@ def test_a_file_cut_anywhere_gives_our_errors_alone(kind: str, where: float, sou
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.sampled_from([0, 1, 0x7F, 0x80, 0xFE, 0xFF])), min_size=1, max_size=8)
 )
 def test_a_file_changed_anywhere_gives_our_errors_alone(
-    kind: str, changes: list[tuple[float, int]], sound: dict[str, Path], worker: Worker
+    kind: str, changes: list[tuple[float, int]], valid: dict[str, Path], worker: Worker
 ) -> None:
-    data = bytearray(sound[kind].read_bytes())
+    data = bytearray(valid[kind].read_bytes())
     for where, value in changes:
         data[int(where * len(data))] = value
-    looked_at(sound[kind], bytes(data), worker)
+    looked_at(valid[kind], bytes(data), worker)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_sound_files_are_accepted(kind: str, sound: dict[str, Path]) -> None:
+def test_the_valid_files_are_accepted(kind: str, valid: dict[str, Path]) -> None:
     """Otherwise the two tests above would prove nothing."""
-    path = sound[kind]
+    path = valid[kind]
     assert sources.inspect(path.parent if kind == "saved_model" else path).kind == kind
 
 
@@ -503,10 +503,10 @@ def test_a_parser_that_crashes_costs_a_child(tmp_path: Path) -> None:
         isolate.call(sources.inspect_step, InspectRequest(path))
 
 
-def test_nothing_here_needs_a_framework(sound: dict[str, Path]) -> None:
+def test_nothing_here_needs_a_framework(valid: dict[str, Path]) -> None:
     import subprocess
 
-    paths = [str(path.parent if kind == "saved_model" else path) for kind, path in sound.items()]
+    paths = [str(path.parent if kind == "saved_model" else path) for kind, path in valid.items()]
     program = (
         "import sys; from pathlib import Path; from roadworthy.build.sources.inspect import inspect\n"
         "for path in sys.argv[1:]: inspect(Path(path))\n"

@@ -27,7 +27,7 @@ TELLING = re.compile(
 REVIEWED = re.compile(
     # Readers are refused where they are made; what reads from one needs one. The same holds for writers of summaries.
     "(Identity)?Reader(V2|Num.*|Read.*|Reset.*|RestoreState.*|SerializeState.*)?|(Flush|Close)?Summary(Writer)"
-    # A summary is a string that nobody writes; a file name too.
+    # A summary is a string that is not written; a file name too.
     "|(Audio|Histogram|Image|Merge|Scalar|Tensor)Summary(V2)?|(Experimental)?StatsAggregatorSummary|BoostedTrees.*|ShardedFile(name|spec)"
     # Tables of accelerators, and transfers between them, that a CPU has no kernels for.
     "|LoadTPUEmbedding.*|LoadAllTPUEmbeddingParameters|_Nccl.*|_XlaRecvAtHost"
@@ -145,6 +145,6 @@ def test_a_saved_model_that_acts_is_refused_and_never_acts(name: str, op: str, m
 )
 def test_an_option_that_says_nothing_about_a_file(name: str, options: dict[str, str], words: str, made: Path, tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("def build(): pass\n")
-    said = {key: value.replace("HERE", str(tmp_path / "net.py")) if key == "arch" else value for key, value in options.items()}
+    options_here = {key: value.replace("HERE", str(tmp_path / "net.py")) if key == "arch" else value for key, value in options.items()}
     with pytest.raises(UsageError, match=words):
-        sources.identify(made / name, **said)  # type: ignore[arg-type]
+        sources.identify(made / name, **options_here)  # type: ignore[arg-type]

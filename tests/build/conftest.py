@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from support import short_races
+from support import short_races, warm_children
 from support.models.linear import planted_here
 
 FEATURES, CLASSES, SAMPLES = 12, 4, 400
+
+
+@pytest.fixture(scope="session")
+def step_server() -> Iterator[str]:
+    """A server of forks that has imported the steps of a deployment, and no framework."""
+    with warm_children.server("roadworthy.build.sources", "roadworthy.build.verify", "roadworthy.build.benchmark") as address:
+        yield address
+
+
+@pytest.fixture
+def warm_steps(step_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps of this test's deployments are forks of ``step_server``."""
+    warm_children.install(step_server, monkeypatch.setattr)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""A source walks through the whole house on the runtime that needs nothing; whatever fails leaves nothing behind."""
+"""A whole deployment on the null runtime, which needs no packages; a failure leaves nothing behind."""
 
 from __future__ import annotations
 

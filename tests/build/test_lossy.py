@@ -15,6 +15,8 @@ from roadworthy.core.host import this_host
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Signature, TensorSpec
 
+pytestmark = pytest.mark.usefixtures("warm_steps")
+
 SIGNATURE = Signature((TensorSpec("input", "float32", (BATCH, 12)),), (TensorSpec("output", "float32", (BATCH, 4)),))
 
 

@@ -15,7 +15,8 @@ from roadworthy.build.package.report import card, report
 from roadworthy.build.sources import Loaded
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import FORMAT, GoldenFile, Manifest
-from roadworthy.cli import console
+from roadworthy.cli.console import terminal
+from roadworthy.cli.console.deployment import show_deployment
 from roadworthy.core import codec
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet
@@ -81,6 +82,6 @@ def test_the_card_tells_warnings_among_the_limits() -> None:
 @pytest.mark.parametrize("note", [WARNING, NOTE])
 def test_the_terminal_shows_each(note: Note, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr(console, "output", Console(file=screen, width=200))
-    console.show_deployment(Path("b"), replace(certificates.realistic(), notes=(note,)), as_json=False)
+    monkeypatch.setattr(terminal, "output", Console(file=screen, width=200))
+    show_deployment(Path("b"), replace(certificates.realistic(), notes=(note,)), as_json=False)
     assert f"{'warning' if note.warning else 'note'} {note.text}" in screen.getvalue()

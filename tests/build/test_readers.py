@@ -15,7 +15,7 @@ import pytest
 
 from roadworthy.build import deploy
 from roadworthy.build.job import Job
-from roadworthy.cli import console
+from roadworthy.cli.console.deployment import show_deployment
 from roadworthy.core.isolation import isolate
 
 pytestmark = pytest.mark.slow
@@ -110,7 +110,7 @@ def test_every_field_of_a_steps_result_has_a_reader(
     try:
         for one in (job, rejecting):
             deployment = deploy.deploy(one)
-            console.show_deployment(deployment.bundle, deployment.certificate, as_json=False)
+            show_deployment(deployment.bundle, deployment.certificate, as_json=False)
         assert deployment.certificate.rejected
     finally:
         readings.forget()

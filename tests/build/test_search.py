@@ -15,7 +15,7 @@ from roadworthy.core.samples import write
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Signature, TensorSpec
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.usefixtures("warm_steps")
 
 SIGNATURE = Signature((TensorSpec("input", "float32", (BATCH, 12)),), (TensorSpec("output", "float32", (BATCH, 4)),))
 

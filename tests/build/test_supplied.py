@@ -22,7 +22,7 @@ from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Verified
 from roadworthy.core.types import Array
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.usefixtures("warm_steps")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def job(linear: Path) -> Job:
 
 
 @contextmanager
-def walked(job: Job) -> Iterator[tuple[Data, Trial, Verified, tuple[Note, ...]]]:
+def deployed_to_reference(job: Job) -> Iterator[tuple[Data, Trial, Verified, tuple[Note, ...]]]:
     """A deployment up to the original's own answers, and what was noticed so far."""
     with open_workspace(seconds=job.seconds, step_seconds=60, memory_mb=0, notify=lambda progress: None) as workspace:
         source = identify(job, workspace)
@@ -63,7 +63,7 @@ def test_a_precision_that_needs_data_is_refused_before_work_starts(job: Job) -> 
 
 
 def test_generated_samples_prove_no_other_precision_and_are_all_for_evaluation(job: Job) -> None:
-    with walked(replace(job, data=None, samples=40)) as (found, trial, _, notes):
+    with deployed_to_reference(replace(job, data=None, samples=40)) as (found, trial, _, notes):
         assert (found.kind, found.evaluation.count, found.calibration, trial.metric) == ("generated", 40, None, "agreement")
         assert found.unproven == "they need --data to be proven on"
         assert notes[0].warning and "nothing here was proven on real ones; give some with --data" in notes[0].text
@@ -71,10 +71,13 @@ def test_generated_samples_prove_no_other_precision_and_are_all_for_evaluation(j
 
 def test_samples_that_are_all_the_same_are_a_warning_and_prove_no_other_precision(job: Job) -> None:
     same = replace(job, data=data(job, np.zeros((50, 12), np.float32), y=np.zeros(50, np.int64)))
-    with walked(same) as (found, _, _, notes):
+    with deployed_to_reference(same) as (found, _, _, notes):
         assert notes[0].warning and notes[0].text.startswith("all 50 samples of the data are the same")
         assert found.calibration is None and found.unproven
-    with pytest.raises(UsageError, match="--precisions int8: they need samples that differ"), walked(replace(same, precisions=("int8",))):
+    with (
+        pytest.raises(UsageError, match="--precisions int8: they need samples that differ"),
+        deployed_to_reference(replace(same, precisions=("int8",))),
+    ):
         pass
 
 
@@ -84,8 +87,10 @@ def test_agreement_is_not_claimed_where_the_original_answers_one_class(given: st
     if given == "unlabelled":
         with np.load(job.data or "") as held:
             constant = replace(constant, data=data(job, held["x"]))
-    with walked(constant if given == "labelled" else replace(constant, data=constant.data if given == "unlabelled" else None)) as walk:
-        _, trial, original, notes = walk
+    with deployed_to_reference(
+        constant if given == "labelled" else replace(constant, data=constant.data if given == "unlabelled" else None)
+    ) as found:
+        _, trial, original, notes = found
         assert original.parity.agreement is None
         assert trial.metric == ("top1" if given == "labelled" else "error")
         (said,) = [note for note in notes if "top class is the same for all" in note.text]
@@ -94,14 +99,14 @@ def test_agreement_is_not_claimed_where_the_original_answers_one_class(given: st
         refused = replace(constant, metric="agreement", data=constant.data if given == "unlabelled" else None)
         with (
             pytest.raises(DataError, match="agree with it says nothing: give --data whose classes differ, or use --metric error"),
-            walked(refused),
+            deployed_to_reference(refused),
         ):
             pass
 
 
 def test_one_column_has_no_classes_to_agree_on(job: Job) -> None:
     """A regressor, or a binary classifier with one score."""
-    with walked(replace(with_bias(job, np.zeros(1)), data=None)) as (_, trial, original, notes):
+    with deployed_to_reference(replace(with_bias(job, np.zeros(1)), data=None)) as (_, trial, original, notes):
         assert (trial.metric, original.parity.agreement) == ("error", None)
         assert not [note for note in notes if "top class" in note.text]
 
@@ -109,12 +114,12 @@ def test_one_column_has_no_classes_to_agree_on(job: Job) -> None:
 def test_a_stated_range_is_what_samples_are_drawn_from_and_data_is_held_to(job: Job) -> None:
     specs, ranges = sources.parse_inputs(("input:float32[batch,12] in 2..3",))
     stated = replace(job, data=None, inputs=specs, ranges=ranges)
-    with walked(stated) as (found, _, _, notes):
+    with deployed_to_reference(stated) as (found, _, _, notes):
         values = found.evaluation.open()["input"]
         assert (values.min(), values.max()) == (2, 3)
         assert "'input' was fed values of 2 to 3, as --input states" in [note.text for note in notes]
     refusal = r"the data for 'input' holds -?[\d.]+, outside of 2\.0\.\.3\.0, which --input states"
-    with pytest.raises(DataError, match=refusal), walked(replace(stated, data=job.data)):
+    with pytest.raises(DataError, match=refusal), deployed_to_reference(replace(stated, data=job.data)):
         pass
 
 
@@ -124,6 +129,6 @@ def test_pictures_reach_the_range_that_the_preprocessing_gives(job: Job) -> None
     np.savez(path, weight=weight, bias=np.zeros(4, np.float32))
     contract = job.source.parent / "raw.toml"
     contract.write_text('[image]\nlayout = "HWC"\nscale = 1.0\nresize = {size = [4, 4]}\n')
-    with walked(replace(job, source=path, data=None, preprocess=str(contract), samples=30)) as (found, _, _, _):
+    with deployed_to_reference(replace(job, source=path, data=None, preprocess=str(contract), samples=30)) as (found, _, _, _):
         (values,) = found.evaluation.open().values()
         assert values.shape == (30, 4, 4, 3) and values.min() < 5 and values.max() > 250

@@ -21,6 +21,8 @@ from roadworthy.core.registry import RuntimeFacts
 from roadworthy.core.stages import Plan
 from support.models import certificates
 
+pytestmark = pytest.mark.usefixtures("warm_steps")
+
 TARGET = "elsewhere"
 
 

@@ -65,7 +65,7 @@ def test_a_flipped_byte_is_a_damaged_bundle(cli: Cli, null_bundle: Path, tmp_pat
         assert "Traceback" not in run.stderr
 
 
-def test_errors_are_json_for_whoever_asks_for_json(cli: Cli, tmp_path: Path) -> None:
+def test_errors_are_json_with_the_option_json(cli: Cli, tmp_path: Path) -> None:
     run = cli("inspect", "nothing.pt", "--json", cwd=tmp_path)
     assert run.returncode == 3
     assert "nothing.pt" in json.loads(run.stdout)["error"]
@@ -93,3 +93,8 @@ def test_ctrl_c_at_any_point_leaves_nothing(linear: Path, seconds: float) -> Non
     scratch.rmdir()
     if process.returncode:
         assert sorted(path.name for path in linear.iterdir()) == before
+
+
+def test_the_package_runs_as_a_program(tmp_path: Path) -> None:
+    run = subprocess.run([sys.executable, "-m", "roadworthy", "inspect", "nothing.pt"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 3 and "nothing.pt" in run.stderr and "Traceback" not in run.stderr

@@ -9,8 +9,11 @@ import pytest
 from rich.console import Console
 
 from roadworthy.build.benchmark import Today
-from roadworthy.cli import console
-from roadworthy.cli.check import Checkup
+from roadworthy.cli.checkup import Checkup
+from roadworthy.cli.console import terminal
+from roadworthy.cli.console.checkup import show_checkup
+from roadworthy.cli.console.comparison import show_comparison
+from roadworthy.cli.console.deployment import show_deployment
 from roadworthy.core.evidence import Interval
 from roadworthy.serving.engine.model import GoldenCheck
 from support.models import certificates, comparisons
@@ -20,7 +23,7 @@ from support.models.bundles import other_host
 @pytest.fixture
 def printed(monkeypatch: pytest.MonkeyPatch) -> Console:
     recorder = Console(record=True, width=200, force_terminal=False)
-    monkeypatch.setattr(console, "output", recorder)
+    monkeypatch.setattr(terminal, "output", recorder)
     return recorder
 
 
@@ -37,7 +40,7 @@ def shown(printed: Console, **changes: object) -> str:
     for one in whole.measured:
         timing = replace(one.timing, **changes)
         measured.append(replace(one, timing=timing) if one.verified.candidate.plan.name == name else one)
-    console.show_deployment(Path("bundle"), replace(whole, measured=tuple(measured)), as_json=False)
+    show_deployment(Path("bundle"), replace(whole, measured=tuple(measured)), as_json=False)
     return line(printed, name)
 
 
@@ -66,7 +69,7 @@ def test_a_checkup_says_why_todays_figure_is_not_certain(printed: Console, noisy
     today = Today(one, 1.2, 2, noisy, trusted=False)
     golden = GoldenCheck("null-fp32-t1", 8, 0.0, 1e-5)
     found = Checkup("b", "null-fp32-t1", 5, golden, (), other_host(), other_host(), one, today)
-    console.show_checkup(found, as_json=False)
+    show_checkup(found, as_json=False)
     assert words in printed.export_text()
 
 
@@ -74,6 +77,6 @@ def test_a_gain_is_paired_by_round_or_marked(printed: Console) -> None:
     whole = comparisons.realistic()
     first = whole.sides[0]
     forms = [replace(form, steady=tuple(replace(one, paired=False) for one in form.steady)) for form in first.forms]
-    console.show_comparison(replace(whole, sides=(replace(first, forms=tuple(forms)), *whole.sides[1:])), None, as_json=False)
+    show_comparison(replace(whole, sides=(replace(first, forms=tuple(forms)), *whole.sides[1:])), None, as_json=False)
     text = printed.export_text()
     assert text.count("? 0.5 ") == len(forms) and text.count(" 0.5 ") == len(forms) + len(whole.sides[1].forms)

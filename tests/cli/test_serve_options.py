@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from roadworthy import cli as commands
+from roadworthy.cli import serve
 from roadworthy.core.errors import RoadworthyError, UsageError
 from roadworthy.serving import server
 from roadworthy.serving.settings import MOST_WORKERS, Settings
@@ -28,7 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, null_bundle: Path) -> Callable[..., S
 
     def ask(*options: str) -> Settings | str:
         seen.clear()
-        result = CliRunner().invoke(commands.serve, [str(null_bundle), *options])
+        result = CliRunner().invoke(serve.command, [str(null_bundle), *options])
         assert result.exit_code == (0 if seen else 2), result.output
         return seen[0] if seen else result.output
 
@@ -61,7 +61,7 @@ def test_durations(asked: Callable[..., Settings | str], text: str, seconds: flo
 def test_what_is_no_duration(asked: Callable[..., Settings | str], text: str) -> None:
     for option in ("delay", "watch"):
         said = asked(f"--{option}", text)
-        assert isinstance(said, str) and "is no duration such as" in said
+        assert isinstance(said, str) and "is not a duration such as" in said
 
 
 def test_limits(asked: Callable[..., Settings | str]) -> None:
@@ -74,18 +74,18 @@ def test_limits(asked: Callable[..., Settings | str]) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("size=3", "is no limit; there are"),
+        ("size=3", "is not a limit; there are"),
         ("body", "takes a whole number"),
         ("body=", "takes a whole number"),
         ("body=1.5", "takes a whole number"),
         ("body=16MiB", "takes a whole number"),
-        ("body=0", "more than nothing"),
-        ("body=-1", "more than nothing"),
+        ("body=0", "a number above 0"),
+        ("body=-1", "a number above 0"),
         ("wait_seconds=soon", "takes a number"),
-        ("wait_seconds=nan", "more than nothing"),
-        ("wait_seconds=inf", "more than nothing"),
-        ("wait_seconds=-0.5", "more than nothing"),
-        ("=3", "is no limit"),
+        ("wait_seconds=nan", "a number above 0"),
+        ("wait_seconds=inf", "a number above 0"),
+        ("wait_seconds=-0.5", "a number above 0"),
+        ("=3", "is not a limit"),
         ("body=" + "9" * 5000, "takes a whole number"),
     ],
 )
@@ -125,13 +125,13 @@ def test_names_and_origins_are_repeated(asked: Callable[..., Settings | str]) ->
 
 
 def test_every_setting_has_its_option() -> None:
-    options = {option.name for option in commands.serve.params if isinstance(option, click.Option)}
+    options = {option.name for option in serve.command.params if isinstance(option, click.Option)}
     assert {name for name in Settings.__dataclass_fields__ if name != "sources"} <= options
 
 
 @pytest.fixture(scope="module")
 def taken() -> Iterator[int]:
-    """A port that somebody listens at."""
+    """A port that another socket listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 

@@ -103,8 +103,8 @@ def test_what_nohup_ignores_stays_ignored(desk: Path) -> None:
 
 def test_json_says_it_too(desk: Path) -> None:
     program = (
-        "import os, signal, sys\nfrom roadworthy import cli\nfrom roadworthy.build import pipeline\n"
-        "pipeline.deploy = lambda job, notify: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "import os, signal, sys\nfrom roadworthy import cli\nfrom roadworthy.build import deploy\n"
+        "deploy.deploy = lambda job, notify: os.kill(os.getpid(), signal.SIGTERM)\n"
         "sys.argv = ['roadworthy', 'deploy', 'model.npz', '-o', 'bundle', '--json']\ncli.main()\n"
     )
     run = subprocess.run([sys.executable, "-c", program], cwd=desk, capture_output=True, text=True)

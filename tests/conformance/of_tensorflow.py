@@ -13,7 +13,7 @@ import numpy as np
 from roadworthy.core.types import BATCH, Array, Arrays, Signature, TensorSpec
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
-from roadworthy.frameworks.tensorflow.entry import Entry, Port
+from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
 
 RANDOM = np.random.default_rng(5)
 KERNEL, BIAS = RANDOM.standard_normal((3, 3, 3, 6)).astype(np.float32) / 5, RANDOM.standard_normal(6).astype(np.float32)
@@ -123,7 +123,7 @@ def _saved_model(name: str, directory: Path, *, with_variables: bool) -> None:
     directory.mkdir()
     tf.saved_model.save(module, str(directory / tensorflow_entry.SAVED_MODEL), signatures={"serving_default": module.call})
     inputs, outputs = (tuple(Port(spec.name, spec.name) for spec in specs) for specs in (signature.inputs, signature.outputs))
-    tensorflow_entry.write_entry(directory, Entry(inputs, outputs, "serving_default"))
+    tensorflow_entry.write_entry(directory, GraphEntry(inputs, outputs, "serving_default"))
 
 
 def _graphdef(name: str, directory: Path) -> None:
@@ -137,7 +137,7 @@ def _graphdef(name: str, directory: Path) -> None:
     tensors = dict(zip(sorted(spec.name for spec in SIGNATURES[name].outputs), (tensor.name for tensor in frozen.outputs), strict=True))
     inputs = tuple(Port(spec.name, f"{spec.name}:0") for spec in SIGNATURES[name].inputs)
     outputs = tuple(Port(spec.name, tensors[spec.name]) for spec in SIGNATURES[name].outputs)
-    tensorflow_entry.write_entry(directory, Entry(inputs, outputs))
+    tensorflow_entry.write_entry(directory, GraphEntry(inputs, outputs))
 
 
 def _onnx(name: str, graphdef: Path, path: Path) -> None:

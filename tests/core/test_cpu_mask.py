@@ -81,6 +81,7 @@ def test_the_command_refuses_a_mask_that_is_none_before_it_does_anything(tmp_pat
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @X86
 def test_doctor_shows_what_is_left(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("roadworthy")), "doctor", "--json"]
@@ -89,6 +90,7 @@ def test_doctor_shows_what_is_left(tmp_path: Path) -> None:
     assert here["features"] == ["sse4_2"] and here["cpu"].endswith("(ROADWORTHY_CPU_MASK=sse4_2)")
 
 
+@pytest.mark.slow
 @X86
 @pytest.mark.skipif(not hosts.has("avx2"), reason="this CPU has no more than what the mask leaves")
 def test_libraries_in_a_child_use_no_more_than_the_mask_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

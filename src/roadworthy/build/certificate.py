@@ -1,4 +1,4 @@
-"""The results of a deployment as its certificate, and as programs that show its rejections again."""
+"""The results of a deployment as its certificate, and a program for each rejected plan that shows the rejection again."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Findings:
-    """The result of every step, in their order."""
+    """The results of all stages, in their order."""
 
     source: Source
     loaded: sources.Loaded
@@ -136,15 +136,13 @@ def noticed(loaded: sources.Loaded, data: Data, graphs: tuple[Graph, ...], trial
 
 
 def one_class(data: Data, trial: Trial) -> tuple[Note, ...]:
-    """The note where the original has one top class for all samples; a warning where they are labelled."""
+    """A note where the original's top class is the same for all samples; a warning where a metric is stated on it."""
     samples = trial.reference.samples
     if trial.reference.classes != 1 or samples < 2:
         return ()
     labelled = data.evaluation.labelled
     hint = "check the samples and the preprocessing" if labelled else f"the budget is on {trial.metric}"
-    said = (
-        f"the original's top class is the same for all {samples:,} samples: that a candidate agrees with it says nothing and is not claimed"
-    )
+    said = f"the original's top class is the same for all {samples:,} samples: agreement with it proves nothing and is not claimed"
     return (Note(f"{said}; {hint}", warning=labelled),)
 
 

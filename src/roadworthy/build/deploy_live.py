@@ -1,4 +1,4 @@
-"""``roadworthy.deploy`` from Python: a live module and arrays in memory become files, and a job like any other."""
+"""``roadworthy.deploy`` in Python: a live model and arrays in memory are written to files and deployed as those are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from roadworthy.build import sources
 from roadworthy.build.deploy import Deployment, deploy
-from roadworthy.build.job import Job
+from roadworthy.build.job import Job, Objective
 from roadworthy.build.workspace import Notify
 from roadworthy.core.errors import InvalidRequest, UsageError
 from roadworthy.core.exact import as_array
@@ -26,46 +26,78 @@ def deploy_live(
     example_inputs: Any = None,
     data: Any = None,
     inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    arch: str | None = None,
+    signature: str = "",
     labels: Sequence[str] | Mapping[int, str] | Path | str | None = None,
     preprocess: Path | str | None = None,
+    metric: str | None = None,
+    max_drop: float = 0.01,
+    objective: Objective = "latency",
+    runtimes: Sequence[str] = (),
+    precisions: Sequence[str] = (),
+    plans: Sequence[str] = (),
+    samples: int | None = None,
+    seconds: float = 1800.0,
+    memory_mb: int = 0,
+    name: str = "",
+    version: str = "1",
+    trust: bool = False,
+    allow_training: bool = False,
+    allow_framework: bool = False,
     notify: Notify = lambda progress: None,
-    **options: Any,
 ) -> Deployment:
-    """Deploy ``model``: the path of a source, or a live model of PyTorch, Keras or TensorFlow, which is left as it is.
+    """Deploy ``model``: the path of a source, or a live model of PyTorch, Keras or TensorFlow, which is not changed.
 
-    ``example_inputs`` (an array or tensor, several, or a mapping by name; batch first) say what the model takes where ``data``
-    does not. ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. ``labels`` are a file,
-    names in the order of the outputs, or names by index. The rest are the fields of ``Job``.
+    ``example_inputs`` (an array or tensor, several, or a mapping by name; samples on the first axis) show the inputs of the model where
+    ``data`` does not. ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. ``labels`` are a file, names in the
+    order of the outputs, or names by index. All others are as for the command (see ``Job``): ``max_drop`` is a share of the metric,
+    ``seconds`` the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the host's memory).
+    ``notify`` is told of the progress. Raises UsageError, SourceError, DataError, NoCandidate and other errors of ``core.errors``.
     """
     with Directory() as made:
         scratch = made.path
         specs, ranges = sources.parse_inputs(inputs)
         if isinstance(model, str | Path):
-            source, trust = Path(model), bool(options.pop("trust", False))
+            source = Path(model)
             if example_inputs is not None and not isinstance(example_inputs, Mapping):
-                raise UsageError("example inputs of a file go by name: example_inputs={'image': array}")
+                raise UsageError("the example inputs of a file must be named: example_inputs={'image': array}")
             specs = specs or _specs(None, example_inputs)
         else:
             specs = specs or _specs(model, example_inputs)
-            source, trust = sources.live(model, scratch, specs or _specs(model, _inputs_of(data))).path, True
-            options.pop("trust", None)
-            options.setdefault("name", type(model).__name__)
+            source = sources.live(model, scratch, specs or _specs(model, _inputs_of(data))).path
+            trust, name = True, name or type(model).__name__
         job = Job(
             source,
             Path(output),
+            arch=arch,
+            signature=signature,
+            outputs=tuple(outputs),
             inputs=specs,
             ranges=ranges,
             data=_data_file(data, scratch),
             labels=_labels_file(labels, scratch),
             preprocess=None if preprocess is None else str(preprocess),
+            metric=metric,
+            max_drop=max_drop,
+            objective=objective,
+            runtimes=tuple(runtimes),
+            precisions=tuple(precisions),
+            plans=tuple(plans),
+            samples=samples,
+            seconds=seconds,
+            memory_mb=memory_mb,
+            name=name,
+            version=version,
             trust=trust,
-            **options,
+            allow_training=allow_training,
+            allow_framework=allow_framework,
         )
         return deploy(job, notify)
 
 
 def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
-    """What the examples say of the inputs; positional ones take the names of the model's own parameters."""
+    """The inputs as the examples show them; positional ones take the names of the model's own parameters."""
     if examples is None:
         return ()
     if not isinstance(examples, Mapping):
@@ -82,7 +114,7 @@ def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
 
 
 def _inputs_of(data: Any) -> Any:
-    """The samples in memory, with which a model that says nothing of its inputs can be saved; nothing where they lie in a file."""
+    """The samples in memory, which show the inputs of a model that does not state them; ``None`` where they are in a file."""
     x = data[0] if isinstance(data, tuple) and len(data) == 2 else data
     return None if isinstance(x, str | Path) else x
 
@@ -103,7 +135,7 @@ def _data_file(data: Any, scratch: Path) -> str | None:
 
 
 def _array(name: str, item: Any) -> Array:
-    """``item`` as an array; UsageError where it is none, or keeps values masked."""
+    """``item`` as an array; UsageError where it is not an array or has masked values."""
     try:
         return as_array(name, item.detach().cpu() if hasattr(item, "detach") else item)
     except InvalidRequest as problem:

@@ -19,7 +19,7 @@ from roadworthy.core.types import Signature
 
 
 def capture_all(original: Graph, samples: SampleSet, workspace: Workspace) -> tuple[tuple[Graph, ...], tuple[TriedRoute, ...]]:
-    """The original in every format. The first format's doubts reach the others, which do not wait for each other."""
+    """The original in every format. The first format's doubts are passed to the others, which run at once."""
     formats = capture.formats(original)
     if not formats:
         return (original,), ()
@@ -44,7 +44,7 @@ def capture_all(original: Graph, samples: SampleSet, workspace: Workspace) -> tu
 
 
 def promised(signature: Signature, graphs: tuple[Graph, ...]) -> Signature:
-    """The signature that every graph keeps: the least of their proven limits. Larger calls are cut, for whichever wins."""
+    """The signature that every graph keeps, with the smallest of their proven limits; larger calls are split, whichever candidate wins."""
     limits = [graph.signature.max_batch for graph in graphs if graph.signature.batched and graph.signature.max_batch]
     return replace(signature, max_batch=min(limits)) if signature.batched and limits else signature
 
@@ -52,7 +52,7 @@ def promised(signature: Signature, graphs: tuple[Graph, ...]) -> Signature:
 def plans_to_try(
     graphs: tuple[Graph, ...], signature: Signature, data: Data, job: Job, workspace: Workspace
 ) -> tuple[list[tuple[Plan, Graph]], tuple[str, ...]]:
-    """Every plan to try but the original's own, which races as it is.
+    """Every plan to try but the original's own, which is timed as it is.
 
     A graph that holds for one batch size only gives plans of that size: larger calls are cut for it.
     """

@@ -1,4 +1,4 @@
-"""What the user asked for, as data: one deployment can be written down and run again."""
+"""What the user asked for, as data that can be written to a file and run again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Job:
     """One call of ``roadworthy deploy``.
 
     ``signature`` names one of several that the source offers, ``outputs`` the tensors to answer with where it does not say.
-    ``ranges`` are the values that inputs may hold, where the user states them: made-up samples keep to them, and data must.
+    ``ranges`` are the values that inputs may hold, where the user states them: generated samples keep to them, and data must.
     ``data`` is a folder, an ``.npz``, ``module:callable``, or arrays; ``preprocess`` a preset's name or a TOML file; ``metric``
     of ``None`` is top-1 where there are labels, else agreement with the original. ``max_drop`` is a share of the metric, absolute:
     0.01 is one percent. ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty means everything this host can do.
@@ -53,7 +53,7 @@ class Job:
 
     @property
     def code(self) -> tuple[str, ...]:
-        """What of the user's own code is imported: ``FILE.py`` or dotted modules, of ``arch``, ``data`` and ``metric``."""
+        """The user's own code that is imported for ``arch``, ``data`` and ``metric``: ``FILE.py`` or dotted modules."""
         data = self.data if self.data is not None and not Path(self.data).exists() else None
         found = (CODE.fullmatch(text) for text in (self.arch, data, self.metric) if text)
         return tuple(match[1] for match in found if match)
@@ -65,11 +65,11 @@ class Job:
 
     @property
     def code_folders(self) -> tuple[Path, ...]:
-        """Where the user's code comes from; empty where none runs, neither of theirs nor of the file's."""
+        """The folders that the user's code comes from; empty where neither that nor code in the source runs."""
         folders = tuple(usercode.package_root(file.resolve()) for file in self.code_files)
         return folders or ((Path.cwd(),) if self.code or self.trust else ())
 
     @property
     def data_files(self) -> tuple[Path, ...]:
-        """The files and folders that are read beside the source and the code; some may be no paths at all."""
+        """The files and folders that are read beside the source and the code; some of the values may not be paths."""
         return tuple(Path(path) for path in (self.data, self.labels, self.preprocess) if path)

@@ -20,13 +20,13 @@ CALIBRATION_SAMPLES = 200
 
 
 def identify(job: Job, workspace: Workspace) -> Source:
-    """The source, looked at in a child: a file that brings a parser down costs nobody else anything."""
+    """What the source is, found in a child process, because a damaged file may crash a parser."""
     request = sources.IdentifyRequest(job.source, job.arch, job.trust, job.signature, job.outputs)
     return replace(workspace, confinement=workspace.confinement.at_home()).step(sources.identify_step, request, "identify")
 
 
 def contract_of(job: Job, source: Source) -> Contract:
-    """Both ends of the model; presets, and files that leave the layout open, take that of the source's framework."""
+    """How inputs are made and answers are read; where ``--preprocess`` leaves the layout open, it is that of the source's framework."""
     contract = spec.read(job.preprocess, sources.layout(source)) if job.preprocess else Contract()
     return spec.with_labels(contract, job.labels) if job.labels else contract
 
@@ -69,7 +69,7 @@ def load_original(
 
 
 def _gathered(source: Source, job: Job, contract: Contract, workspace: Workspace) -> dataset.Dataset | None:
-    """The job's samples, if it has any; in a child where code of the user's gives them, which may take as long as the deployment."""
+    """The job's samples, if it has any. The user's own code that gives them runs in a child and may take as long as the deployment."""
     if job.data is None:
         return None
     stated, ids = tuple(one.name for one in job.inputs), names.read(job.labels).ids if job.labels else ()
@@ -83,11 +83,11 @@ def _gathered(source: Source, job: Job, contract: Contract, workspace: Workspace
 
 
 def _loaded(request: sources.LoadRequest, workspace: Workspace) -> sources.Loaded:
-    """The original, from a source that is as it was."""
+    """The original, from a source that did not change since it was identified."""
     try:
         loaded = workspace.step(sources.load, request, "load")
     except RoadworthyError:
-        # A file that was changed meanwhile fails in any way; that it was changed is the reason.
+        # A file that changed meanwhile can fail in any way; the change is the reason to report.
         unchanged.refuse_changed(request.source, workspace.user_code.notes)
         raise
     unchanged.refuse_changed(request.source, workspace.user_code.notes)

@@ -20,8 +20,6 @@ from roadworthy.preprocess import spec
 
 GENERATED = "generated"
 """The kind of samples that Roadworthy makes."""
-CAME_QUANTISED = ("onnx", "tflite")
-"""Kinds of sources that may compute in another precision than float32 from the start."""
 NO_DATA = "they need --data to be proven on"
 MADE_UP = Note(
     "no data was given: the answers were compared on generated values, so nothing here was proven on real ones; give some with --data",
@@ -35,7 +33,7 @@ def refuse_unproven(job: Job, source: Source, data: Data | None = None, own: Pre
     Without ``data`` this is decided by the job and the kind of the source, before it is loaded; with it, by the samples and the
     original's ``own`` precision.
     """
-    if data is None and (job.data is not None or source.kind in CAME_QUANTISED):
+    if data is None and (job.data is not None or sources.may_be_quantised(source)):
         return
     unproven = NO_DATA if data is None else data.unproven
     if unproven and (asked := [name for name in job.precisions if name in PRECISIONS and name != own]):

@@ -1,58 +1,20 @@
-"""A bundle on this host, today: integrity, golden samples, and its latency beside the certificate's."""
+"""``roadworthy check``: check a bundle on this host."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from roadworthy.build import benchmark
-from roadworthy.build.benchmark import Today
-from roadworthy.bundle import golden as goldens
-from roadworthy.bundle import store
-from roadworthy.bundle.certificate import Certificate
-from roadworthy.core.evidence import Interval
-from roadworthy.core.host import Host, this_host
-from roadworthy.serving.engine.model import GoldenCheck, Model
+import click
+
+from roadworthy.cli.options import EXISTING, json_option
 
 
-@dataclass(frozen=True)
-class Checkup:
-    """What ``roadworthy check`` found. ``certified_ms`` is the certificate's batch-1 latency, ``today`` this host's figures."""
+@click.command("check")
+@click.argument("bundle", type=EXISTING)
+@json_option
+def command(bundle: Path, as_json: bool) -> None:
+    """Check a bundle on this host: its files, its golden samples, and today's latency beside the certificate's."""
+    from roadworthy.cli.checkup import checkup
+    from roadworthy.cli.console.checkup import show_checkup
 
-    bundle: str
-    variant: str
-    files: int
-    golden: GoldenCheck
-    notes: tuple[str, ...]
-    here: Host
-    certified_on: Host
-    certified_ms: Interval | None
-    today: Today
-
-
-def checkup(bundle: Path) -> Checkup:
-    """Check ``bundle`` to the last byte, answer its golden samples, time it; BundleError says what does not hold."""
-    manifest = store.read(bundle)
-    certificate = store.read_certificate(bundle)
-    with Model.open(bundle) as model:
-        variant, golden, notes = model.variant, model.check, model.notes
-    feeds = goldens.read(bundle / manifest.golden.path, manifest.signature).inputs
-    today = benchmark.time_variant(bundle / variant.path, manifest.signature, variant.plan, feeds)
-    return Checkup(
-        bundle=str(bundle),
-        variant=variant.name,
-        files=len(manifest.files),
-        golden=golden,
-        notes=notes,
-        here=this_host(),
-        certified_on=certificate.host,
-        certified_ms=_certified(certificate, variant.name),
-        today=today,
-    )
-
-
-def _certified(certificate: Certificate, name: str) -> Interval | None:
-    for entry in (certificate.baseline, *certificate.measured):
-        if entry.verified.candidate.plan.name == name:
-            return entry.timing.latency_ms
-    return None
+    show_checkup(checkup(bundle), as_json=as_json)

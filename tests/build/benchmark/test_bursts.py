@@ -1,4 +1,4 @@
-"""A neighbour's burst is told from a program that waits for its own threads, by counters as they were recorded."""
+"""A disturbance by another process is distinguished from threads that wait for each other, on recorded counters."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def test_the_same_waiting_is_not_quiet_where_other_processes_use_the_cpus() -> N
         assert not any(quiet(*(("call", burst(share, used)) for share, used in zip(shares, others, strict=True))))
 
 
-def test_one_that_never_waits_is_quiet_beside_a_busy_neighbour() -> None:
-    """With a core of its own to each, a neighbour takes nothing away."""
+def test_a_program_that_never_waits_is_quiet_beside_a_busy_process() -> None:
+    """Each has its own core, so the other process takes nothing away."""
     assert all(quiet(*(("call", burst(0.004, 1.0)) for _ in range(40))))
 
 
-def test_a_neighbour_that_comes_for_a_moment_is_seen_by_what_is_unusual() -> None:
+def test_a_short_disturbance_is_detected_by_an_unusual_wait() -> None:
     """Too short for the host's counters: but the program waits three times as long as it does otherwise."""
     for usual, unusual in ((0.0, 0.4), (0.06, 0.4), (0.6, 1.4)):
         entries = [("call", burst(usual)) for _ in range(40)]
@@ -50,7 +50,7 @@ def test_what_is_usual_is_known_for_each_program_and_batch_size() -> None:
     assert quiet(*entries) == [True] * 40 + [False]
 
 
-def test_a_neighbour_that_leaves_disturbs_only_while_it_is_there() -> None:
+def test_a_process_that_ends_disturbs_only_while_it_runs() -> None:
     found = quiet(*[("call", burst(0.6, 1.0)) for _ in range(60)], *[("call", burst(0.6)) for _ in range(60)])
     assert not any(found[:40]) and all(found[80:])
 
@@ -99,14 +99,14 @@ print(sum(verdicts(found)))
 """
 
 
-def test_a_neighbour_on_the_same_cpu_is_seen() -> None:
+def test_another_process_on_the_same_cpu_is_detected() -> None:
     """Two processes on one CPU all the time: whatever this kernel counts, it must show."""
     busy = "import os\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\nprint(flush=True)\nwhile True: pass\n"
-    with subprocess.Popen([sys.executable, "-c", busy], stdout=subprocess.PIPE) as neighbour:
-        assert neighbour.stdout is not None
-        neighbour.stdout.readline()
+    with subprocess.Popen([sys.executable, "-c", busy], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
         try:
             said = subprocess.run([sys.executable, "-c", WATCHED], capture_output=True, text=True, check=True).stdout
         finally:
-            neighbour.kill()
+            other.kill()
     assert int(said) == 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,10 +14,22 @@ from hypothesis import strategies as st
 
 from roadworthy.build.benchmark import Race, choose, in_words, statistics
 from roadworthy.build.benchmark.race import Timed
+from roadworthy.build.benchmark.reasons import (
+    BesideFramework,
+    BesideOriginal,
+    FallbackPacked,
+    NeedsFramework,
+    ObjectiveFigure,
+    Reason,
+    RoundCounts,
+    SimplestOf,
+    TiesWithBest,
+)
 from roadworthy.build.benchmark.statistics import Measurement, Series
-from roadworthy.bundle.certificate import Choice, Goal
+from roadworthy.build.benchmark.wording import sentence
+from roadworthy.bundle.certificate import Choice, FrameworkForm, Goal
 from roadworthy.core.errors import NoCandidate, UsageError
-from roadworthy.core.evidence import Parity, Rate, Timing
+from roadworthy.core.evidence import Interval, Parity, Rate, Timing
 from roadworthy.core.registry import RuntimeFacts
 from roadworthy.core.stages import Candidate, Measured, Plan, Verified
 from support.models.linear import SIGNATURE
@@ -341,3 +354,38 @@ def test_the_fallback_is_of_the_winners_runtime_and_quick() -> None:
 def test_size_needs_no_trusted_timing() -> None:
     race = raced(one(Plan("a", "int8"), 5.0, size=2.0, trusted=False), one(Plan("b"), 1.0, size=9.0, trusted=False))
     assert chosen(race, "size").winner == "a-int8-t1"
+
+
+def test_the_reasons_are_data_and_every_kind_has_a_sentence() -> None:
+    race = raced(one(Plan("a"), 0.995), one(Plan("b", "int8"), 0.99), one(Plan("framework", flavour="graph"), 0.5), noise=0.0)
+    decision = choose(race, Goal("latency", "top1", 0.01), framework_allowed=False, facts_of=facts_of)
+    figure = ObjectiveFigure("a-fp32-t1", "latency", 0.995)
+    assert decision.winner.plan == Plan("a") and decision.fallback is None
+    assert decision.reasons[0] == TiesWithBest(figure, ObjectiveFigure("b-int8-t1", "latency", 0.99))
+    assert decision.reasons[1] == SimplestOf("latency", 2)
+    assert [type(reason) for reason in decision.reasons[2:]] == [BesideOriginal, BesideFramework, NeedsFramework]
+
+    rounds, form = RoundCounts(20, 3, True, 0.1), FrameworkForm("f", Interval(2.0, 1.0, 3.0), True)
+    values = {
+        "original": figure, "winner": figure, "best": figure, "better": figure, "objective": "latency", "count": 2, "plan": "a-fp32-t1",
+        "ratio": Interval(2.0, 1.5, 2.5), "paired": 7, "rounds": rounds, "form": form,
+    }  # fmt: skip
+    for kind in get_args(Reason):
+        given = {field.name: values[field.name] for field in fields(kind)}
+        if kind is BesideOriginal:
+            given |= {"winner": rounds, "original": rounds}
+        words = sentence(kind(**given))
+        assert words.endswith(".") and "None" not in words, kind
+
+
+def test_only_candidates_for_the_target_are_chosen_for_it() -> None:
+    race = raced(one(Plan("framework"), 1.0), one(Plan("page", "int8"), 4.0), one(Plan("page"), 5.0), one(Plan("a"), 2.0))
+
+    def facts(name: str) -> RuntimeFacts:
+        return replace(facts_of(name), target="browser" if name == "page" else "server")
+
+    goal = Goal("latency", "top1", 0.01)
+    page = choose(race, goal, framework_allowed=True, target="browser", facts_of=facts)
+    assert (page.winner.plan.name, page.fallback) == ("page-int8-t1", None)
+    assert not any(isinstance(reason, NeedsFramework | FallbackPacked) for reason in page.reasons)
+    assert choose(race, goal, framework_allowed=False, facts_of=facts).winner.plan == Plan("a")

@@ -35,8 +35,8 @@ def test_only_the_cpus_that_the_process_may_use_are_counted() -> None:
 def test_what_others_used_is_what_is_left_of_the_hosts_time() -> None:
     own_threads = between(BEFORE, CpuCounters(11.0, 4.9, 1.6, 101.9, 2.0, 900))
     assert (own_threads.others, own_threads.waited) == (pytest.approx(0.0, abs=1e-6), pytest.approx(0.6))
-    neighbour = between(BEFORE, CpuCounters(11.0, 4.0, 1.6, 101.9, 2.0, 900))
-    assert neighbour.others == pytest.approx(0.9)
+    other_process = between(BEFORE, CpuCounters(11.0, 4.0, 1.6, 101.9, 2.0, 900))
+    assert other_process.others == pytest.approx(0.9)
     assert between(BEFORE, CpuCounters(11.0, 4.0, 1.6, None, None, 900)).others is None
 
 

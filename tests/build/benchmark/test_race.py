@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from roadworthy.build.benchmark import Race, race, time_variant
+from roadworthy.build.benchmark import FormRequest, Race, measure_forms, race, time_variant
 from roadworthy.build.benchmark.process import CandidateProcess
+from roadworthy.core.comparison import Family, Form
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.evidence import Parity
 from roadworthy.core.isolation.worker import Worker
-from roadworthy.core.stages import Candidate, Plan, Verified
+from roadworthy.core.stages import Candidate, Plan, Rejected, Verified
 from support.models.linear import SIGNATURE, Linear
 
 pytestmark = pytest.mark.slow
@@ -137,3 +139,24 @@ def test_a_variant_is_timed_again(linear: Linear) -> None:
     assert today.latency_ms.low <= today.latency_ms.value <= today.latency_ms.high <= today.p99_ms
     assert today.rounds + today.noisy >= 5
     assert not today.trusted or today.rounds >= 5
+
+
+def test_forms_run_in_the_same_groups_and_rounds_as_candidates(linear: Linear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scheduler of a comparison is the one of a deployment: groups where memory is short, and a failure costs only one form."""
+    monkeypatch.setattr("roadworthy.build.benchmark.schedule.usable_memory_mb", lambda: 1)
+    most = 0
+
+    def watch(text: str, share: float) -> None:
+        nonlocal most
+        most = max(most, len(Worker.running))
+
+    families: tuple[tuple[Family, str], ...] = (("original", "sleeps=0.002"), ("own", ""), ("own", "dies after=40"), ("shared", ""))
+    requests = [FormRequest(Verified(linear.candidate(flavour), PARITY, None), linear.samples, family) for family, flavour in families]
+    original, quick, dead, shared = measure_forms(requests, seconds=1, log_dir=tmp_path, progress=watch)
+    assert most <= 2 and not Worker.running
+    assert isinstance(dead, Rejected) and dead.stage == "measure"
+    for form in (original, quick, shared):
+        assert isinstance(form, Form)
+        assert [one.batch for one in form.steady] == [1, 8, 32] and all(one.ratio for one in form.steady)
+    with pytest.raises(StepFailed, match="the original cannot be timed"):
+        measure_forms([replace(requests[2], family="original"), requests[1]], seconds=1, log_dir=tmp_path, progress=watch)

@@ -18,7 +18,7 @@ from roadworthy.core.errors import SourceUnreadable, UsageError
 from roadworthy.core.evidence import Interval
 from roadworthy.core.isolation.worker import Worker
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.usefixtures("warm_steps")
 
 
 @pytest.fixture

@@ -127,3 +127,12 @@ def test_exactly_one_format_accepts_each_file(tmp_path: Path) -> None:
     for kind, path in written(tmp_path).items():
         file = source_file.read(path)
         assert [format.KIND for format in formats.every() if format.sniff(file)] == [kind]
+
+
+def test_some_formats_may_be_quantised_from_the_start(planted: Path) -> None:
+    assert not sources.may_be_quantised(sources.identify(planted))
+    module = Path(formats.__path__[-1]) / "multiple.py"
+    module.write_text(PLANTED.replace('KIND = "factor"', 'KIND = "multiple"\nQUANTISED = True').replace('b"factor "', 'b"multiple "'))
+    registry.names.cache_clear()
+    planted.write_text("multiple 3\n")
+    assert sources.may_be_quantised(sources.identify(planted))

@@ -337,6 +337,7 @@ class TestInferenceMode:
 
 
 class TestLive:
+    @pytest.mark.slow
     def test_any_process_reads_it_without_the_users_code(self, own: Any, tmp_path: Path) -> None:
         """In a child that has neither the file of layers nor the test."""
         model = own.custom()

@@ -196,9 +196,9 @@ def test_what_tf_keras_refuses_goes_to_keras_3_only_where_it_means_the_same(load
             k.Model(text, k.layers.Dense(2, activation=activation, name="head")(k.layers.Embedding(8, 2)(words(text)))), tmp_path / name
         )
 
-    alike = saved("alike.h5", "relu")
+    same = saved("same.h5", "relu")
     assert any(
-        "read by Keras 3, to which all names in it mean the same, since tf-keras refuses it" in n for n in loaded(alike, samples=rows).notes
+        "read by Keras 3, to which all names in it mean the same, since tf-keras refuses it" in n for n in loaded(same, samples=rows).notes
     )
     with pytest.raises(SourceError, match=r"hard_sigmoid.*'head' \(Dense\); tf-keras computes it alike, but tf-keras refuses it: .*ngrams"):
         loaded(saved("other.h5", "hard_sigmoid"), samples=rows)
@@ -253,8 +253,8 @@ def test_lstm_of_standalone_keras(
     found = loaded(path)
     x = old.noise(6, 4, 5, seed=3)
     np.testing.assert_allclose(answer(found, x), old.lstm(x, *GATES.values(), function), rtol=1e-4, atol=1e-5)
-    unsaid = [note for note in found.notes if "does not state recurrent_activation" in note]
-    assert bool(unsaid) == (not arguments and function is old.hard_sigmoid)
+    unstated = [note for note in found.notes if "does not state recurrent_activation" in note]
+    assert bool(unstated) == (not arguments and function is old.hard_sigmoid)
 
 
 @pytest.mark.parametrize("biased", [True, False])
@@ -389,15 +389,15 @@ class TestTheano:
             loaded(old.write(tmp_path / "m.h5", [conv(filters=4)], {}, "2.2.4", "mxnet"))
 
 
-@pytest.mark.parametrize(("package", "said"), [("keras", True), ("tf_keras", False)])
-def test_weights_of_keras_2_in_an_architecture_of_keras_3(loaded: Any, tmp_path: Path, package: str, said: bool) -> None:
-    """What the code says is what is meant; that its names changed is said."""
+@pytest.mark.parametrize(("package", "noted"), [("keras", True), ("tf_keras", False)])
+def test_weights_of_keras_2_in_an_architecture_of_keras_3(loaded: Any, tmp_path: Path, package: str, noted: bool) -> None:
+    """The code decides what the model computes; a note says that its names changed their meaning."""
     build = "k.Sequential([k.Input((5,), name='x'), k.layers.Dense(3, activation='hard_sigmoid', name='changed')])"
     (tmp_path / "net.py").write_text(f"import {package} as k\ndef net(): return {build}\n")
     CHANGED["hard_sigmoid, a head"](side.tf_keras()).save_weights(tmp_path / "m.h5")
     notes = loaded(tmp_path / "m.h5", arch=f"{tmp_path / 'net.py'}:net").notes
     changed = [note for note in notes if "and the architecture is built by Keras 3, which changed hard_sigmoid" in note]
-    assert bool(changed) == said
+    assert bool(changed) == noted
 
 
 @pytest.mark.parametrize("version", ["1.2.2", ""])

@@ -54,7 +54,7 @@ def node(op: str, inputs: str, output: str, **options: Any) -> Any:
 
 
 def answer(loaded: Loaded, **feeds: Array) -> dict[str, Array]:
-    """What the kept graph gives, through the door of every room."""
+    """The answers of the kept graph, through the runtime."""
     plan = Plan(registry.runtime_for(loaded.graph.format), loaded.graph.precision)
     with open_session(loaded.graph.path, loaded.signature, plan) as session:
         return dict(session.run(feeds))
@@ -168,7 +168,7 @@ def test_half_precision_is_taken_as_it_is(tmp_path: Path, loaded: Load) -> None:
 
 
 def quantised(path: Path) -> Path:
-    """``y = x @ w`` in int8 between QDQ operators, floats at the door."""
+    """``y = x @ w`` in int8 between QDQ operators, floats outside."""
     step = np.float32(0.05)
     return written(
         path,
@@ -228,16 +228,16 @@ def test_a_batch_norm_in_training_mode_does_not_pass(tmp_path: Path, loaded: Loa
 
 def test_what_no_runtime_has_is_refused_in_words(tmp_path: Path, loaded: Load) -> None:
     strange = helper.make_node("Shuffle", ["x"], ["y"], domain="acme.ops")
-    door = ([("x", FLOAT, ["N", 8])], [("y", FLOAT, ["N", 8])])
+    values = ([("x", FLOAT, ["N", 8])], [("y", FLOAT, ["N", 8])])
     with pytest.raises(SourceError, match=r"acme\.ops::Shuffle"):
-        loaded(written(tmp_path / "custom.onnx", [strange], *door, domains=("acme.ops",)))
+        loaded(written(tmp_path / "custom.onnx", [strange], *values, domains=("acme.ops",)))
     with pytest.raises(SourceError, match=r"operators of ai\.onnx 99\)"):
-        loaded(written(tmp_path / "new.onnx", [node("Relu", "x", "y")], *door, opset=99))
+        loaded(written(tmp_path / "new.onnx", [node("Relu", "x", "y")], *values, opset=99))
     with pytest.raises(SourceError, match=r"newir.* cannot be opened"):
-        loaded(written(tmp_path / "newir.onnx", [node("Relu", "x", "y")], *door, ir=99))
+        loaded(written(tmp_path / "newir.onnx", [node("Relu", "x", "y")], *values, ir=99))
 
 
-def test_tensors_that_cannot_cross_the_door(tmp_path: Path, loaded: Load) -> None:
+def test_tensors_that_numpy_has_no_type_for(tmp_path: Path, loaded: Load) -> None:
     text = written(tmp_path / "text.onnx", [node("Identity", "x", "y")], [("x", TensorProto.STRING, ["N", 1])],
                    [("y", TensorProto.STRING, ["N", 1])])  # fmt: skip
     with pytest.raises(SourceError, match="'x' holds text"):

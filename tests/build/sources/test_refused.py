@@ -1,4 +1,4 @@
-"""Bad input to this room: each gets one clear sentence of the right kind, and what to do about it."""
+"""Bad input: each gets one clear sentence of the right class of error, and what to do about it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Load = Callable[..., Loaded]
         (b"\x80\x02}q\x00(X\x05", "cut short or damaged"),
     ],
 )
-def test_what_is_no_model(content: bytes | None, says: str, tmp_path: Path) -> None:
+def test_what_is_not_a_model(content: bytes | None, says: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "model.pt").write_bytes(content)
     with pytest.raises(SourceUnreadable, match=says) as caught:
@@ -235,7 +235,7 @@ def test_inputs_that_make_sense() -> None:
     assert sources.parse_input("t:uint8[]") == TensorSpec("t", "uint8", ())
 
 
-def test_an_input_that_nobody_says_is_asked_for_with_an_example(from_module: Load) -> None:
+def test_a_missing_input_shape_is_asked_for_with_an_example(from_module: Load) -> None:
     with pytest.raises(UsageError, match=re.escape("--input 'image:float32[batch,1,224,224]' with your own height and width")):
         from_module(SmallCNN())
     with pytest.raises(UsageError, match=re.escape("--input 'input:int64[batch,128]'")):

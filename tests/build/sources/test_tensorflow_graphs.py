@@ -257,6 +257,7 @@ def test_a_checkpoint_is_frozen_without_its_training(tmp_path: Path, read: Any, 
     np.testing.assert_allclose(answers(loaded, {"images": image})["predictions"], wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_the_layers_of_tensorflow_1(tmp_path: Path, read: Any) -> None:
     """``tf.compat.v1.layers`` exists only where Keras 2 was asked for before TensorFlow was imported: in another process."""
     code = f"import tensorflow_side as side; side.checkpoint_of_layers({str(tmp_path)!r})"
@@ -344,6 +345,7 @@ def test_keras_3_as_a_saved_model(made: Any, read: Any, way: str) -> None:
             np.testing.assert_allclose(other[output], array, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_keras_2_directory_with_an_optimizer(made: Any, read: Any) -> None:
     path = made(side.keras_2_saved_model)
     loaded = read(path, "saved_model")

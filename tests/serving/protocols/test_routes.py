@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from roadworthy.core.errors import RequestError
+from roadworthy.serving import protocols
 from roadworthy.serving.observability.exposition import Exposition
 from roadworthy.serving.protocols.messages import NoSuchPath, Reply, Request, WrongMethod, error_json
 from roadworthy.serving.protocols.openapi import document as openapi_document
@@ -166,8 +169,45 @@ def test_a_request_bears_the_name_of_a_model_only_where_that_is_served() -> None
     assert found("GET", "/v2/models/made-up").model == ""
 
 
-def test_a_protocol_is_its_table(third_party: None) -> None:
-    """Another protocol beside the others: nothing but its table says so."""
+PLANTED = """
+from roadworthy.serving.protocols.messages import Reply, error_json
+from roadworthy.serving.protocols.routes import Route
+from roadworthy.serving.protocols.schemas import PLAIN, TEXT
+
+
+class Greeting:
+    name, title, schemas, error_schema, ignores_case = "greeting", "Greeting", {}, "Error", False
+
+    def __init__(self):
+        self.routes = (Route("GET", "/hello/{name}", self.hello, "inference", "A greeting.", {PLAIN: TEXT}),)
+
+    async def hello(self, request):
+        return Reply(200, request.parameters["name"].encode())
+
+    def refuse(self, request, problem):
+        return error_json(problem)
+
+
+def http_protocol(plane, grpc_port):
+    return Greeting()
+"""
+
+
+def test_one_file_is_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found, answers, asks for its right and is in the document, and no other file knows of it."""
+    (tmp_path / "greeting").mkdir()
+    (tmp_path / "greeting" / "__init__.py").write_text("")
+    (tmp_path / "greeting" / "http.py").write_text(PLANTED)
+    monkeypatch.setattr(protocols, "__path__", [*protocols.__path__, str(tmp_path)])
+    found_protocols = http_protocols(PLANE)
+    reply = asyncio.run(Router(PLANE, found_protocols).handle(Request("GET", "/hello/world")))
+    assert (reply.status, reply.body) == (200, b"world")
+    operation = openapi_document.document(found_protocols)["paths"]["/hello/{name}"]["get"]
+    assert (operation["tags"], operation["security"]) == (["Greeting"], [{"token": ["inference"]}])
+    assert {protocol.name for protocol in found_protocols} == {protocol.name for protocol in PROTOCOLS} | {"greeting"}
+
+
+def test_a_table_beside_the_others_changes_none_of_them() -> None:
     route = Route("GET", "/hello/{name}", handle, "inference", "A greeting.", {"text/plain": TEXT})
     planted = Planted(route)
     router = Router(PLANE, (*PROTOCOLS, planted))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from roadworthy.serving.engine.counters import SECONDS, Latency
-from roadworthy.serving.protocols.web_ui import page
+from roadworthy.serving.protocols.web_ui import http as page
 from roadworthy.serving.protocols.web_ui.status import quantile
 from support.servers.serving import Server, write_echo
 

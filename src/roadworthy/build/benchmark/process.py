@@ -35,7 +35,7 @@ class CandidateProcess:
         path = candidate.path.absolute()
         self._request = BenchmarkRequest(path, candidate.signature, candidate.plan, samples)
         self._started = time.perf_counter()
-        self._worker = Worker(limits=LIMITS, log=log, confinement=confinement.contestant(path))
+        self._worker = Worker(limits=LIMITS, log=log, confinement=confinement.of_candidate(path))
         self.single = candidate.signature.call_size(1)
         self.resident_mb = self.import_ms = self.load_ms = 0.0
         self.first_ms: dict[int, float] = {}

@@ -12,6 +12,7 @@ from roadworthy.core import bootstrap
 from roadworthy.core.evidence import ENOUGH, Interval
 from roadworthy.core.types import Array
 
+SEED = 20260102
 WIDEST_TRUSTED = 0.25
 """The rounds agree where the interval of the median is at most this share of the median wide."""
 
@@ -101,7 +102,7 @@ def _paired(a: Series, b: Series, bridge: Series | None, confidence: float) -> P
 
 def median_interval(values: Array, confidence: float = 0.95) -> Interval:
     """The median of one figure a round, and its bootstrap interval over the rounds."""
-    low, high = np.quantile(bootstrap.medians(values), _tails(confidence))
+    low, high = np.quantile(bootstrap.medians(values, SEED), _tails(confidence))
     return Interval(float(np.median(values)), float(low), float(high))
 
 
@@ -124,7 +125,7 @@ def ratio(a: Rounds, b: Rounds, bridge: Rounds | None = None, confidence: float 
     if min(len(first), len(second)) < ENOUGH:
         return None
     # The two sides ran in different rounds, so each is resampled alone, from a seed of its own.
-    drawn = bootstrap.medians(first) - bootstrap.medians(second, seed=bootstrap.SEED + 1)
+    drawn = bootstrap.medians(first, SEED) - bootstrap.medians(second, SEED + 1)
     low, high = np.exp(np.quantile(drawn, _tails(confidence)))
     return Interval(float(np.exp(np.median(first) - np.median(second))), float(low), float(high))
 

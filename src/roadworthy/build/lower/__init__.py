@@ -106,7 +106,7 @@ def plans_for(
 def forms_for(graphs: tuple[Graph, ...], host: Host, precision: Precision, *, runtimes: tuple[str, ...] = ()) -> Planned:
     """Every way to run a model in ``precision``, for any batch: the plans of a deployment, and what is only worth a comparison.
 
-    Plans that need the training framework use all cores, which is the framework's default. Empty ``runtimes`` means all.
+    Those that need the training framework use all cores, as it does by itself. Empty ``runtimes`` lets everything through.
     """
     planned = plans_for(graphs, host, runtimes=runtimes, precisions=(precision,), calibrated=precision != "int8")
     found = [(plan, graph) for plan, graph in planned.plans if plan.batch is None and not plan.spin]

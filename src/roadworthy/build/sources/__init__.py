@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.build.sources import formats
-from roadworthy.build.sources.identify import IdentifyRequest, identify, identify_step, layout
+from roadworthy.build.sources.identify import IdentifyRequest, identify, identify_step, layout, may_be_quantised
 from roadworthy.build.sources.input_syntax import parse as parse_input
 from roadworthy.build.sources.input_syntax import parse_all as parse_inputs
 from roadworthy.build.sources.inspect import Inspection, InspectRequest, inspect, inspect_step
@@ -22,7 +22,8 @@ from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
     "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "identify", "identify_step", "inspect",
-    "inspect_step", "layout", "live", "load", "made_notes", "made_pictures", "parameters", "parse_input", "parse_inputs",
+    "inspect_step", "layout", "live", "load", "made_notes", "made_pictures", "may_be_quantised", "parameters", "parse_input",
+    "parse_inputs",
 ]  # fmt: skip
 
 
@@ -31,7 +32,7 @@ NO_MAKING = Making()
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """``inputs`` as the user said them, maybe none; ``samples`` to infer them from and to prove with; ``out`` an existing directory.
+    """``inputs`` in the user's words, maybe none; ``samples`` to infer them from and to prove with; ``out`` an existing directory.
 
     ``allow_training`` says that what looks like training mode is meant: it is recorded, and not refused. ``making`` says how samples
     are made up where there are none.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from roadworthy.build.sources import formats
 from roadworthy.build.sources import user_code as architectures
 from roadworthy.build.sources.inspect import Examined, examine, measure
 from roadworthy.core.errors import SourceError, SourceRefused, UsageError
@@ -54,6 +55,11 @@ def identify(path: Path, *, arch: str | None = None, trust: bool = False, signat
 def layout(source: Source) -> Literal["CHW", "HWC"]:
     """Where images have their channels by the custom of the source's framework."""
     return "HWC" if source.framework == "tensorflow" else "CHW"
+
+
+def may_be_quantised(source: Source) -> bool:
+    """Whether a source of this format may compute in whole numbers from the start; its file is not read."""
+    return bool(getattr(formats.named(source.kind), "QUANTISED", False))
 
 
 def _refuse_code(found: Examined) -> None:

@@ -17,6 +17,7 @@ from roadworthy.build.sources.parsers.untrusted import shown
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, SourceUnreadable
 from roadworthy.core.stages import Graph, Plan, Precision, Source
+from roadworthy.core.text import first_line
 from roadworthy.core.types import BYTES, Arrays, Signature, TensorSpec
 
 FORMAT = "onnx"
@@ -80,7 +81,7 @@ def _parsed(path: Path) -> Any:
     try:
         return onnx.load(path, load_external_data=False)
     except Exception as problem:
-        raise SourceUnreadable(f"{path} cannot be read as ONNX: {_line(problem)}; fetch it again", detail=str(problem)) from problem
+        raise SourceUnreadable(f"{path} cannot be read as ONNX: {first_line(problem)}; fetch it again", detail=str(problem)) from problem
 
 
 def _open(path: Path, found: OnnxFile, precision: Precision) -> Any:
@@ -168,7 +169,3 @@ def _trains(dropout: Any, values: dict[str, Any]) -> bool:
 
 def _attribute(node: Any, name: str) -> int:
     return next((attribute.i for attribute in node.attribute if attribute.name == name), 0)
-
-
-def _line(problem: Exception) -> str:
-    return next((line.strip()[:300] for line in str(problem).splitlines() if line.strip()), type(problem).__name__)

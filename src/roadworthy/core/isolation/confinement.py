@@ -83,8 +83,8 @@ def prepare(scratch: Path, folders: Iterable[Path], reads: Iterable[Path], *, mo
     return Confinement(home, working, (scratch, *open_to_all), tuple(copies), enforced)
 
 
-def contestant(path: Path) -> Confinement:
-    """For a process that runs the candidate at ``path``, a model with code of the user's maybe: it writes beside that alone."""
+def of_candidate(path: Path) -> Confinement:
+    """For a process that runs the candidate at ``path``, which may contain the user's code: it can only write beside its own files."""
     place = path if path.is_dir() else path.parent
     return Confinement(Path.cwd(), None, (place,), (), landlock.version() > 0)
 

@@ -23,7 +23,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 from roadworthy.core.errors import RequestError
 from roadworthy.serving.engine.dataplane import DataPlane, InferenceFailed
@@ -44,6 +45,9 @@ from roadworthy.serving.protocols.schemas import Body, Schema
 
 METHODS = frozenset(("GET", "POST", "PUT", "DELETE", "OPTIONS"))
 """A path that has GET has HEAD too."""
+
+REMEMBERED_PATHS, REMEMBERED_LENGTH = 1024, 256
+"""How many paths, of how many characters, a router keeps with what it found: clients send the same few over and over."""
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -112,11 +116,23 @@ class _Path:
     routes: dict[str, tuple[HttpProtocol, Route]]
 
     @property
+    def first(self) -> tuple[HttpProtocol, Route]:
+        return next(iter(self.routes.values()))
+
+    @property
     def allow(self) -> str:
         methods = [*self.routes]
         if "GET" in methods:
             methods.insert(methods.index("GET") + 1, "HEAD")
         return ", ".join(methods)
+
+
+class _Found(NamedTuple):
+    """The path that a request's path matches, the values of its placeholders, and that of ``{model}``."""
+
+    path: _Path
+    parameters: Mapping[str, str]
+    model: str
 
 
 class Router:
@@ -142,6 +158,7 @@ class Router:
             for written in {word.lower(), word.upper()} if any(p.ignores_case for p, _ in next(iter(paths.values()))) else ():
                 self._tables[written] = self._tables[word]
                 self._owners[written] = self._owners[word]
+        self._remembered = lru_cache(REMEMBERED_PATHS)(self._match)
 
     def find(self, request: Request) -> None:
         """Set what the request's second group of fields holds.
@@ -149,25 +166,26 @@ class Router:
         Raises NoSuchPath, and WrongMethod for a method that the path does not have. Then protocol and right are those of the path's
         first route: who may not use the path does not learn what methods it has.
         """
-        word = _first_word(request.path)
-        table = self._tables.get(word) or self._tables.get("{}")
-        found = table.match(request.path) if table is not None else None
+        path = request.path
+        found = self._remembered(path) if len(path) <= REMEMBERED_LENGTH else self._match(path)
         if found is None:
-            # A path such as //x has no first word, and is nobody's.
+            word = _first_word(path)
+            # A path such as //x has no first word, and so no protocol.
             request.protocol = self._owners.get(word) if word else None
             raise NoSuchPath("Not Found")
-        path, values = found
-        request.parameters = dict(zip(path.names, values, strict=True))
-        model = request.parameters.get("model", "")
+        known, request.parameters, model = found
         if model and self._plane.serves(model):
             request.model = model
-        method = "GET" if request.method == "HEAD" else request.method
-        known = path.routes.get(method)
-        request.protocol, route = known or next(iter(path.routes.values()))
+        row = known.routes.get("GET" if request.method == "HEAD" else request.method)
+        request.protocol, route = row or known.first
         request.template, request.right = route.path, route.right
-        if known is None:
-            raise WrongMethod(f"{request.method} is not a method of this path, which has {path.allow}", allow=path.allow)
+        if row is None:
+            raise WrongMethod(f"{request.method} is not a method of this path, which has {known.allow}", allow=known.allow)
         request.handle = route.handle
+
+    def _match(self, path: str) -> _Found | None:
+        table = self._tables.get(_first_word(path)) or self._tables.get("{}")
+        return table.match(path) if table is not None else None
 
     async def answer(self, request: Request) -> Reply:
         """The answer of the route that ``find`` found, or its refusal. Raises whatever else goes wrong in the handler."""
@@ -202,12 +220,14 @@ class _Table:
             group += 1 + len(names)
         self._pattern = re.compile("|".join(pieces))
 
-    def match(self, path: str) -> tuple[_Path, tuple[str, ...]] | None:
+    def match(self, path: str) -> _Found | None:
         found = self._pattern.fullmatch(path)
         if found is None or found.lastindex is None:
             return None
         known = self._paths[found.lastindex]
-        return known, found.groups()[found.lastindex : found.lastindex + len(known.names)]
+        values = found.groups()[found.lastindex : found.lastindex + len(known.names)]
+        parameters = dict(zip(known.names, values, strict=True))
+        return _Found(known, parameters, parameters.get("model", ""))
 
 
 def refusal(request: Request, problem: RequestError) -> Reply:

@@ -25,8 +25,9 @@ class SourceFormat(Protocol):
     meaning, and a file that two of them accept is refused. ``inspect`` reads the file without running anything in it, and raises
     SourceUnreadable where it is damaged. ``open`` gives the live model in inference mode, in the child process that reads it.
 
-    A format of several files, any of which may be named by the user, also defines ``locate(path) -> Path | None``: the file that is
-    read where ``path`` names such a model, ``None`` where it does not.
+    Two things are optional. ``QUANTISED = True`` says that such a file may compute in whole numbers from the start. A format of several
+    files, any of which may be named by the user, defines ``locate(path) -> Path | None``: the file that is read where ``path`` names such
+    a model, ``None`` where it does not.
     """
 
     KIND: str
@@ -69,7 +70,7 @@ def recognise(path: Path) -> tuple[SourceFormat, SourceFile]:
         raise SourceUnreadable(f"{file.path} {_instead(file, known)}")
     if len(found) > 1:
         kinds = " and ".join(format.KIND for format in found)
-        raise SourceUnreadable(f"{file.path} is a file of several kinds ({kinds}), so what it means depends on who reads it; save it again")
+        raise SourceUnreadable(f"{file.path} is a file of several kinds ({kinds}), so its meaning depends on the reader; save it again")
     return found[0], file
 
 

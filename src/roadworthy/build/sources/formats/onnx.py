@@ -16,6 +16,7 @@ from roadworthy.core.stages import Source
 KIND = "onnx"
 FRAMEWORK = "onnx"
 SUFFIXES = (".onnx",)
+QUANTISED = True
 
 
 def sniff(file: SourceFile) -> bool:

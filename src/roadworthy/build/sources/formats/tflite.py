@@ -14,6 +14,7 @@ from roadworthy.core.stages import Source
 KIND = "tflite"
 FRAMEWORK = "tensorflow"
 SUFFIXES = (".tflite",)
+QUANTISED = True
 
 
 def sniff(file: SourceFile) -> bool:

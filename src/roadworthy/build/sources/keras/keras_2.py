@@ -201,8 +201,8 @@ def _pads_otherwise(kind: str, inner: dict[str, Any]) -> bool:
 
 
 def _sizes(inner: dict[str, Any], name: str) -> list[int]:
-    said = inner.get(name, 1)
-    return [int(size) for size in (said if isinstance(said, list) else [said])]
+    value = inner.get(name, 1)
+    return [int(size) for size in (value if isinstance(value, list) else [value])]
 
 
 def _corner_upsampling() -> type:

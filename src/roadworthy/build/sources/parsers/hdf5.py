@@ -11,6 +11,7 @@ from typing import Any
 from roadworthy.build.sources.parsers.untrusted import shown
 from roadworthy.build.sources.parsers.zip_archive import EXPANSION, READ
 from roadworthy.core.errors import BackendMissing, SourceRefused, SourceUnreadable
+from roadworthy.core.text import first_line
 from roadworthy.core.types import TensorSpec
 
 DEEP, OBJECTS = 64, 200_000
@@ -53,8 +54,8 @@ def read(path: Path, name: str = "") -> Hdf5File:
             version = _text(file, "keras_version", what).decode(errors="replace")
             return Hdf5File(tensors, _text(file, "model_config", what), version, named)
     except BROKEN as problem:
-        why = (str(problem).splitlines() or [type(problem).__name__])[0]
-        raise SourceUnreadable(f"{what} is an HDF5 file that is cut short or damaged ({shown(why)}); fetch it again") from None
+        why = shown(first_line(problem))
+        raise SourceUnreadable(f"{what} is an HDF5 file that is cut short or damaged ({why}); fetch it again") from None
 
 
 def read_member(archive: Any, member: str, path: Path) -> Hdf5File:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
 from roadworthy.core.errors import SourceUnreadable
+from roadworthy.core.text import first_line
 from roadworthy.core.types import TensorSpec
 
 STEPS = 5_000_000
@@ -94,11 +95,9 @@ def walk(file: IO[bytes], what: str) -> PickleScan:
                 machine.step(code.name, argument)
         return PickleScan(machine.stack[-1], tuple(machine.globals))
     except _BROKEN as problem:
-        raise SourceUnreadable(f"{what} is a pickle that is cut short or damaged ({_first_line(problem)}); fetch it again") from None
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).splitlines() or [type(problem).__name__])[0][:120]
+        raise SourceUnreadable(
+            f"{what} is a pickle that is cut short or damaged ({first_line(problem, longest=120)}); fetch it again"
+        ) from None
 
 
 class _Bounded:
@@ -253,8 +252,8 @@ def _inside(value: Any) -> Iterator[tuple[Any, Any, bool]]:
 
 def _join(name: str, key: Any) -> str:
     # The text of any other key could be exponentially longer than the pickle.
-    said = str(key)[:200] if isinstance(key, str | int) else "?"
-    return f"{name}.{said}" if name and said else name or said
+    own = str(key)[:200] if isinstance(key, str | int) else "?"
+    return f"{name}.{own}" if name and own else name or own
 
 
 def _tensor(name: str, value: CallResult) -> TensorSpec | None:

@@ -81,21 +81,18 @@ def refusal(executes: tuple[str, ...]) -> Refusal | None:
 
 def beyond_computing(graph: MetaGraph) -> tuple[str, ...]:
     """Every operator of ``graph`` that does more than compute, each with what it does and the node and function it sits in."""
-    found = [
-        use
-        for where, node in _every_node(graph)
-        for use in ([_use(node, where)] if node.op in REFUSED else _given(node, where) if node.op in GIVEN else [])
-    ]
+    found = [use for where, node in _every_node(graph) for use in _uses(node, where)]
     return tuple(dict.fromkeys((*found, *_stray_savers(graph))))
 
 
-def _given(node: GraphNode, where: str) -> list[str]:
-    key, beginnings = GIVEN[node.op]
-    return [
-        f"{node.op} with {key} {shown(value)!r} (node {shown(node.name)}{where})"
-        for value in node.texts.get(key, ())
-        if not _harmless(value, beginnings)
-    ]
+def _uses(node: GraphNode, where: str) -> Iterator[str]:
+    if node.op in REFUSED:
+        yield _use(node, where)
+    elif node.op in GIVEN:
+        key, beginnings = GIVEN[node.op]
+        for value in node.texts.get(key, ()):
+            if not _harmless(value, beginnings):
+                yield f"{node.op} with {key} {shown(value)!r} (node {shown(node.name)}{where})"
 
 
 def _harmless(value: str, beginnings: tuple[str, ...]) -> bool:

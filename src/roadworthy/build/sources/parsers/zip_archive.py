@@ -45,7 +45,7 @@ class Archive:
         if len(infos) > MEMBERS:
             raise SourceUnreadable(f"{self._path} holds {len(infos)} members, more than any model file")
         if len({info.filename for info in infos}) != len(infos):
-            raise SourceUnreadable(f"{self._path} holds two members of one name, so what it means depends on who reads it")
+            raise SourceUnreadable(f"{self._path} holds two members of one name, so its meaning depends on the reader")
         for info in infos:
             pure = PurePosixPath(info.filename)
             if pure.is_absolute() or ".." in pure.parts or "\\" in info.filename:

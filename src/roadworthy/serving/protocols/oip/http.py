@@ -197,3 +197,8 @@ def _model_of(request: Request) -> tuple[str, str | None]:
 
 def _json(value: object, *, status: int = 200) -> Reply:
     return Reply(status, orjson.dumps(value))
+
+
+def http_protocol(plane: DataPlane, grpc_port: int | None) -> OpenInference:
+    """The protocol over ``plane``; see ``protocols.discovery``."""
+    return OpenInference(plane)

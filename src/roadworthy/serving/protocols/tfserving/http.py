@@ -259,3 +259,8 @@ def _tensor(spec: TensorSpec) -> dict[str, Any]:
 
 def _json(value: Any) -> Reply:
     return Reply(200, values.written(value))
+
+
+def http_protocol(plane: DataPlane, grpc_port: int | None) -> TensorFlowServing:
+    """The protocol over ``plane``; see ``protocols.discovery``."""
+    return TensorFlowServing(plane)

@@ -10,7 +10,7 @@ import orjson
 from roadworthy.serving.engine.dataplane import DataPlane
 from roadworthy.serving.protocols.proto import torchserve_inference, torchserve_management
 from roadworthy.serving.protocols.proto.grpc_service import Caller, Service
-from roadworthy.serving.protocols.torchserve.forms import Field
+from roadworthy.serving.protocols.torchserve.forms import FormField
 from roadworthy.serving.protocols.torchserve.inference import predict
 from roadworthy.serving.protocols.torchserve.management import CommandResult, TorchServeManagement
 
@@ -50,7 +50,7 @@ class TorchServeInference:
     async def predictions(self, request: Any, caller: Caller) -> Any:
         """The default version's answer, or the named one's; ``input`` holds fields as a form does."""
         caller.model = request.model_name
-        fields = {name: Field(data) for name, data in request.input.items()}
+        fields = {name: FormField(data) for name, data in request.input.items()}
         answer = await predict(self._plane, request.model_name, request.model_version or None, fields, caller.deadline)
         return torchserve_inference.PredictionResponse(prediction=answer)
 

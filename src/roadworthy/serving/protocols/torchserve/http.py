@@ -232,3 +232,8 @@ def _told(result: CommandResult) -> Reply:
 
 def _pretty(value: Any, status: int = 200) -> Reply:
     return Reply(status, orjson.dumps(value, option=orjson.OPT_INDENT_2))
+
+
+def http_protocol(plane: DataPlane, grpc_port: int | None) -> TorchServe:
+    """The protocol over ``plane``; see ``protocols.discovery``."""
+    return TorchServe(plane)

@@ -27,7 +27,7 @@ from roadworthy.core.types import BATCH, BYTES, Array, Arrays, TensorSpec
 from roadworthy.serving.engine.model import Model
 from roadworthy.serving.protocols import nested_json as nested
 from roadworthy.serving.protocols.oip import tensors
-from roadworthy.serving.protocols.torchserve.forms import BODY, Field, Fields
+from roadworthy.serving.protocols.torchserve.forms import BODY, Fields, FormField
 
 DATA = "data"
 INSTANCES = "instances"
@@ -71,7 +71,7 @@ def read(fields: Fields, model: Model, depth: int) -> TorchServeInput:
     return _alone(specs[0], _raw(specs[0], one.data))
 
 
-def _is_json(sent: Field, model: Model) -> bool:
+def _is_json(sent: FormField, model: Model) -> bool:
     """By what the client says of it and, where that is nothing, by how it looks."""
     if sent.kind in ("application/json", "text/json") or sent.kind.endswith("+json"):
         return True
@@ -134,7 +134,7 @@ def _base64(text: Any) -> bytes:
 # Tensors
 
 
-def _tensor_field(sent: Field, spec: TensorSpec, depth: int) -> TorchServeInput:
+def _tensor_field(sent: FormField, spec: TensorSpec, depth: int) -> TorchServeInput:
     if sent.kind.startswith(_WHOLE) or not sent.data.lstrip()[:1]:
         return _alone(spec, _raw(spec, sent.data))
     return _alone(spec, nested.tensor(spec, nested.read(sent.data, depth)))

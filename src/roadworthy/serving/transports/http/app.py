@@ -72,7 +72,12 @@ class App:
 
     def _admit(self, request: Request) -> Reply | None:
         headers = request.headers
-        unroutable = self._route(request)
+        unroutable: RequestError | None = None
+        try:
+            self._router.find(request)
+        except RequestError as problem:
+            # Only after the origin and the right: who may not ask does not learn what there is.
+            unroutable = problem
         self._browsers.check_host(headers)
         if self._browsers.origins and request.method == "OPTIONS" and b"access-control-request-method" in headers:
             return self._browsers.preflight(headers)
@@ -88,14 +93,6 @@ class App:
             raise TooLarge(f"the body has more than {self.limits.body} bytes, which is this server's limit")
         if (coding := headers.get(b"content-encoding")) is not None:
             compression.check(coding)
-        return None
-
-    def _route(self, request: Request) -> RequestError | None:
-        """Find the route; why there is none. Nothing is refused for that before the origin and the right are checked."""
-        try:
-            self._router.find(request)
-        except RequestError as problem:
-            return problem
         return None
 
     async def answer(self, request: Request) -> Reply:

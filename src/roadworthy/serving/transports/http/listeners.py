@@ -15,14 +15,10 @@ from roadworthy.core.errors import BackendMissing, EnvironmentFault, UsageError
 from roadworthy.serving.engine.dataplane import DataPlane
 from roadworthy.serving.observability.exposition import Exposition
 from roadworthy.serving.observability.logs import RequestLog
-from roadworthy.serving.protocols.admin import AdminApi
+from roadworthy.serving.protocols import discovery
 from roadworthy.serving.protocols.messages import Right
-from roadworthy.serving.protocols.oip.http import OpenInference
 from roadworthy.serving.protocols.openapi.document import OpenApi
 from roadworthy.serving.protocols.routes import HttpProtocol
-from roadworthy.serving.protocols.tfserving.http import TensorFlowServing
-from roadworthy.serving.protocols.torchserve.http import TorchServe
-from roadworthy.serving.protocols.web_ui.page import WebPage
 from roadworthy.serving.settings import Settings
 from roadworthy.serving.transports.http import auth, browser_origin
 from roadworthy.serving.transports.http.app import App
@@ -69,10 +65,8 @@ def apps(plane: DataPlane, settings: Settings, grpc_port: int | None, traces: Tr
 
 
 def http_protocols(plane: DataPlane, grpc_port: int | None = None) -> tuple[HttpProtocol, ...]:
-    """Every protocol over HTTP, with the document that describes them all; ``grpc_port`` is for people to read."""
-    protocols = (
-        OpenInference(plane), TensorFlowServing(plane), TorchServe(plane), AdminApi(plane), Exposition(plane), WebPage(plane, grpc_port),
-    )  # fmt: skip
+    """Everything that is spoken over HTTP: the protocols, the counters, and the document that describes them all."""
+    protocols = (*discovery.http_protocols(plane, grpc_port), Exposition(plane))
     return (*protocols, OpenApi(protocols))
 
 

@@ -104,9 +104,28 @@ class RequestReader:
 
     def receive(self, data: bytes | memoryview) -> list[Event]:
         """The events of the next bytes. Whatever the bytes are, they end in requests or in a rejection."""
-        self._read(data)
+        if self.finished:
+            return []
+        size = self._size
+        self._unproductive = self._unproductive + len(data) if self._begun else len(data)
+        rest: bytes | memoryview = b""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stop:
+            rest = data[stop.args[0] :]
+            # Upgrades are not offered. Clients ask all the same (Java's with every first request) and send a body as if they had not.
+            if self.request is not None:
+                self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % _framing(self.request))
+        except httptools.HttpParserCallbackError:
+            raise
+        except httptools.HttpParserError as problem:
+            self._reject(InvalidRequest(f"this is not valid HTTP/1.1: {problem}"))
+        if self._size != size:
+            self._unproductive = 0
+        elif self._begun and self._unproductive > self._limits.head:
+            self._reject(self._head_too_large())
         events, self._events = self._events, []
-        return events
+        return events + self.receive(rest) if len(rest) else events
 
     def skip_body(self, request: Request) -> None:
         """Read the rest of the body of ``request`` without keeping it."""
@@ -223,34 +242,12 @@ class RequestReader:
         if request is None:
             return
         if b"upgrade" in request.headers and self._parser.should_upgrade() and _has_body(request):
-            return  # the parser takes the body for another protocol's; see _read
+            return  # the parser takes the body for another protocol's; see receive
         pieces = self._pieces
         body = b"" if not pieces else pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._complete(request, body, self._parser.should_keep_alive())
 
     # What they lead to
-
-    def _read(self, data: bytes | memoryview) -> None:
-        if self.finished:
-            return
-        size = self._size
-        self._unproductive = self._unproductive + len(data) if self._begun else len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as stop:
-            # Upgrades are not offered. Clients ask all the same (Java's with every first request) and send a body as if they had not.
-            if self.request is not None:
-                self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % _framing(self.request))
-            if len(data) > stop.args[0]:
-                self._read(data[stop.args[0] :])
-        except httptools.HttpParserCallbackError:
-            raise
-        except httptools.HttpParserError as problem:
-            self._reject(InvalidRequest(f"this is not valid HTTP/1.1: {problem}"))
-        if self._size != size:
-            self._unproductive = 0
-        elif self._begun and self._unproductive > self._limits.head:
-            self._reject(self._head_too_large())
 
     def _complete(self, request: Request, body: bytes, keep_alive: bool) -> None:
         request.body = body

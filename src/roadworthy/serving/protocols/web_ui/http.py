@@ -74,3 +74,8 @@ class WebPage:
         """The figures."""
         found = await status.read(self._plane, __version__, self._grpc_port)
         return Reply(200, msgspec.json.encode(found), headers=((b"cache-control", b"no-store"),))
+
+
+def http_protocol(plane: DataPlane, grpc_port: int | None) -> WebPage:
+    """The protocol over ``plane``; see ``protocols.discovery``."""
+    return WebPage(plane, grpc_port)

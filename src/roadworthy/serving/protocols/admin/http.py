@@ -54,3 +54,8 @@ class AdminApi:
             raise InvalidRequest(f"the body is not a command: {problem}") from None
         await self._plane.manage(command)
         return await self.catalogue(request)
+
+
+def http_protocol(plane: DataPlane, grpc_port: int | None) -> AdminApi:
+    """The protocol over ``plane``; see ``protocols.discovery``."""
+    return AdminApi(plane)

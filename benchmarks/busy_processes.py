@@ -1,7 +1,7 @@
-"""What the race sees of a busy neighbour: each contestant alone, then beside busy processes, with the share of bursts called quiet.
+"""How well a race detects busy processes: two programs alone, then beside busy processes, and how many of their bursts count as quiet.
 
-``python benchmarks/neighbour.py`` prints one line a case. Run it on a quiet machine: alone, every contestant should be quiet, one whose
-threads wait for each other as well; beside as many busy processes as there are CPUs, none should be.
+``python benchmarks/busy_processes.py`` prints one line for each case. Run it on a quiet machine: alone, both programs should be quiet,
+the one whose threads wait for each other too; beside as many busy processes as there are CPUs, neither should be.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ POOL, VALUES = ThreadPoolExecutor(THREADS), np.ones(300_000)
 
 
 def single() -> None:
-    """One thread, on a CPU of its own where there is one."""
+    """One thread."""
     sum(range(2000))
 
 
 def crowded() -> None:
-    """More threads than CPUs, which wait for each other; NumPy lets go of the interpreter meanwhile."""
+    """More threads than CPUs, which wait for each other; NumPy releases the interpreter lock meanwhile."""
     deque(POOL.map(np.sqrt, [VALUES] * THREADS), maxlen=0)
 
 
 def burst(call: Callable[[], None]) -> Disturbance:
-    """Calls for ``SECONDS``, and what came between."""
+    """Calls for ``SECONDS``, and what disturbed them."""
     before, until = contention.read(), time.perf_counter() + SECONDS
     while time.perf_counter() < until:
         call()
@@ -45,7 +45,7 @@ def burst(call: Callable[[], None]) -> Disturbance:
 
 
 @contextmanager
-def neighbours(count: int) -> Iterator[None]:
+def busy_processes(count: int) -> Iterator[None]:
     """So many busy processes while the block runs."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
@@ -58,10 +58,10 @@ def neighbours(count: int) -> Iterator[None]:
 
 
 def main() -> None:
-    """Every contestant beside every number of neighbours."""
+    """Both programs beside each number of busy processes."""
     for count in (0, 1, len(os.sched_getaffinity(0))):
         for call in (single, crowded):
-            with neighbours(count):
+            with busy_processes(count):
                 found = [(call.__name__, burst(call)) for _ in range(BURSTS)]
             waited = [one.waited for _, one in found if one.waited is not None]
             others = [one.others for _, one in found if one.others is not None]

@@ -1,0 +1,90 @@
+"""A deployment: every candidate, the choice and its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE
+from rich.markup import escape
+from rich.table import Table
+
+from roadworthy.bundle.certificate import Certificate, by_reason, plan_names
+from roadworthy.cli.console import terminal
+from roadworthy.core.evidence import Note
+from roadworthy.core.stages import Measured, Verified
+
+
+def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) -> None:
+    """The table of every candidate, the choice and its reasons, and where the bundle is."""
+    if as_json:
+        terminal.show_json({"bundle": bundle, "certificate": certificate})
+        return
+    show_notes(certificate.notes)
+    terminal.output.print(_table(certificate))
+    for group in by_reason(certificate.rejected):
+        names = plan_names(entry.plan for entry in group)
+        terminal.output.print(f"[red]rejected[/] {escape(names)} [dim]({group[0].stage})[/]: {escape(group[0].reason)}")
+    for reason in certificate.unavailable:
+        terminal.output.print(f"[dim]not tried: {escape(reason)}[/]")
+    terminal.output.print()
+    for reason in certificate.choice.reasons:
+        terminal.output.print(escape(reason))
+    for export in certificate.exports:
+        if export.path:
+            name = escape(export.measured.verified.candidate.plan.name)
+            terminal.output.print(f"For the target {escape(export.target)}: {name} in {escape(export.path)}, {export.verification}.")
+    terminal.output.print(f"\nBundle  {bundle}\nReport  {bundle / 'report.html'}", soft_wrap=True)
+
+
+def show_notes(notes: Sequence[Note]) -> None:
+    """One line for each note; a warning says so."""
+    for note in notes:
+        label = "[bold yellow]warning[/]" if note.warning else "[dim]note[/]"
+        terminal.output.print(f"{label} {escape(note.text)}", soft_wrap=True)
+
+
+def _table(certificate: Certificate) -> Table:
+    host = certificate.host
+    title = f"{certificate.name} on {host.cpu}, {host.cores} cores, {certificate.samples.evaluated:,} {certificate.samples.words}"
+    table = Table(title=title, title_justify="left", box=SIMPLE)
+    table.add_column("candidate", no_wrap=True)
+    for heading in (certificate.goal.metric, "median ms", "p99 ms", "x original", "samples/s", "RAM MB", "cold s", "disk MB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    ranked = sorted(certificate.measured, key=lambda entry: entry.timing.latency_ms.value)
+    for entry in (certificate.baseline, *ranked):
+        name = entry.verified.candidate.plan.name
+        # A log file has no colours, so the roles are in words too.
+        roles = {certificate.choice.winner: " (winner)", certificate.choice.fallback: " (fallback)"}
+        label = f"{name} (original)" if entry is certificate.baseline else f"{name}{roles.get(name, '')}"
+        table.add_row(label, *_figures(entry), style="bold green" if name == certificate.choice.winner else None)
+    if not all(map(_certain, (certificate.baseline, *certificate.measured))):
+        table.caption = "? too few undisturbed rounds, or rounds that do not agree; a ratio with ? counts disturbed rounds too"
+    return table
+
+
+def _certain(entry: Measured) -> bool:
+    timing = entry.timing
+    return timing.trusted and timing.paired and (timing.rate is None or timing.rate.trusted)
+
+
+def _figures(entry: Measured) -> tuple[str, ...]:
+    timing, rate = entry.timing, entry.timing.rate
+    mark = terminal.mark(timing.trusted)
+    return (
+        _score(entry.verified),
+        f"{mark}{terminal.short(timing.latency_ms.value)}",
+        f"{mark}{terminal.short(timing.p99_ms)}",
+        f"{terminal.mark(timing.paired)}{timing.speedup.value:.2f} [{timing.speedup.low:.2f}, {timing.speedup.high:.2f}]",
+        f"{terminal.mark(rate.trusted)}{rate.per_second.value:.0f} at {rate.batch}" if rate else "-",
+        f"{timing.memory_mb:.0f}",
+        f"{timing.cold_ms / 1000:.2f}",
+        terminal.short(timing.size_mb),
+    )
+
+
+def _score(verified: Verified) -> str:
+    if verified.score is None:
+        return f"error {verified.parity.max_rel:.1e}"
+    value = verified.score.value
+    return f"{100 * value.value:.2f} % [{100 * value.low:.1f}, {100 * value.high:.1f}]"

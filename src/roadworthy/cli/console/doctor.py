@@ -1,0 +1,30 @@
+"""What this host can do."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from roadworthy.cli.console import terminal
+from roadworthy.cli.examination import Examination
+
+
+def show_doctor(examination: Examination, *, as_json: bool) -> None:
+    """The host, then each runtime: that it works, or what to do."""
+    if as_json:
+        terminal.show_json(examination)
+        return
+    host = examination.host
+    terminal.output.print(f"CPU       {escape(host.cpu)} ({host.architecture})")
+    terminal.output.print(f"features  {' '.join(host.features)}")
+    terminal.output.print(f"cores     {host.cores} usable of {host.machine_cores} (affinity and cgroup quota counted)")
+    terminal.output.print(f"memory    {host.memory_mb} MiB usable")
+    terminal.output.print(f"system    {host.system}, Python {host.python}")
+    serving = examination.serving
+    threads = "1 thread" if serving.threads == 1 else f"{serving.threads} threads"
+    terminal.output.print(f"serving   {serving.workers} workers of {threads}, before a model is measured\n")
+    table = Table("runtime", "state", "packages or remedy")
+    for health in examination.runtimes:
+        state = "[green]works[/]" if health.works else "[yellow]missing[/]"
+        table.add_row(health.runtime, state, escape(", ".join(health.versions) if health.works else health.remedy))
+    terminal.output.print(table)

@@ -1,0 +1,73 @@
+"""``roadworthy deploy``: turn a trained model into a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from roadworthy.cli.options import EXISTING, duration, json_option, names, percent
+
+
+@click.command("deploy")
+@click.argument("source", type=EXISTING)
+@click.option("-o", "--output", type=EXISTING, required=True, help="The bundle's directory; an older bundle there is replaced.")
+@click.option(
+    "--arch", help="FILE.py:CALLABLE or package.module:callable that builds the network, with keyword arguments if it needs them."
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    help="An input such as 'x:float32[batch,3,32,32]', where it cannot be inferred; its range too: '... in 0..255'.",
+)
+@click.option("--signature", default="", help="Which signature of a SavedModel; the serving one by default.")
+@click.option("--outputs", multiple=True, callback=names, help="The output tensors of a frozen graph, where the file does not name them.")
+@click.option(
+    "--data",
+    help="Samples: a folder with one folder a class (images, or any files for a model of bytes), a .npz with x and y, or module:callable.",
+)
+@click.option("--labels", type=EXISTING, help="Class names in the order of the model's outputs: one a line, CSV or JSON.")
+@click.option(
+    "--preprocess",
+    help="How an image becomes an input: imagenet, cifar10, mnist, unit, tf, caffe, raw (the last four also as tf:224), or a TOML file.",
+)
+@click.option("--metric", help="top1, top5, agreement, error or module:callable; top1 by default with labels, else agreement.")
+@click.option("--max-drop", default="1%", show_default=True, callback=percent, help="The largest loss of the metric that is acceptable.")
+@click.option(
+    "--objective",
+    type=click.Choice(["latency", "throughput", "size", "memory"]),
+    default="latency",
+    show_default=True,
+    help="What the best candidate is chosen by.",
+)
+@click.option("--runtimes", multiple=True, callback=names, help="Try these runtimes only (comma-separated).")
+@click.option("--precisions", multiple=True, callback=names, help="Try these precisions only: fp32, bf16, fp16, int8.")
+@click.option("--samples", type=click.IntRange(min=1), help="Use at most this many samples, classes balanced.")
+@click.option(
+    "--time-budget", "seconds", default="30m", show_default=True, callback=duration, help="For the whole deployment, e.g. 90s, 10m."
+)
+@click.option("--name", default="", help="The model's name when served; the file's by default.")
+@click.option("--version", "model_version", default="1", show_default=True, help="The model's version when served.")
+@click.option("--trust", is_flag=True, help="The source may run code from its file, in a process with limits.")
+@click.option(
+    "--allow-training-behaviour", "allow_training", is_flag=True, help="The model's random or batch-dependent answers are intended."
+)
+@click.option(
+    "--allow-framework-at-serve", "allow_framework", is_flag=True, help="The winner may need the training framework on the server."
+)
+@json_option
+def command(source: Path, output: Path, inputs: tuple[str, ...], model_version: str, as_json: bool, **options: Any) -> None:
+    """Turn a trained model into a bundle: verified, fast, and ready to serve."""
+    from roadworthy.build import deploy as build_deploy
+    from roadworthy.build.job import Job
+    from roadworthy.build.sources.input_syntax import parse_all
+    from roadworthy.cli.console.deployment import show_deployment
+    from roadworthy.cli.console.progress import progress
+
+    specs, ranges = parse_all(inputs)
+    job = Job(source, output, inputs=specs, ranges=ranges, version=model_version, **options)
+    with progress(quiet=as_json) as notify:
+        deployment = build_deploy.deploy(job, notify)
+    show_deployment(deployment.bundle, deployment.certificate, as_json=as_json)
