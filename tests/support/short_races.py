@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from roadworthy.build import compare, races
+from roadworthy.build import races
+from roadworthy.build.compare import forms
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -22,7 +23,7 @@ from support import warm_children
 def shorten(set_attribute: Callable[[object, str, object], None] = setattr) -> None:
     """From now on every race of this process has the fewest rounds there can be."""
     set_attribute(races, "RACE_SECONDS", 0.0)
-    set_attribute(compare, "ROUNDS_SECONDS", 0.0)
+    set_attribute(forms, "ROUNDS_SECONDS", 0.0)
 
 
 if __name__ == "__main__":
