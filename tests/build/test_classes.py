@@ -81,7 +81,7 @@ def test_what_a_person_says_of_one_number_stands(tmp_path: Path) -> None:
     assert store.read(deployment.bundle).contract.answer.activation == "sigmoid"
     chance, one_class = texts(deployment.certificate, warnings=True)
     assert "gets 50.00% top-1 on your 20 labels" in chance and "'dog' for every sample" in chance
-    assert "that a candidate agrees with it says nothing and is not claimed" in one_class
+    assert "proves nothing and is not claimed" in one_class
 
 
 @pytest.mark.parametrize(

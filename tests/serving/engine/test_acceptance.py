@@ -62,5 +62,5 @@ def test_a_quantised_output_is_off_by_what_its_numbers_stand_for(tmp_path: Path)
     y[1, 0] += 1
     lenient = replace(variant("echo"), gate=0.1)
     bundle = bundles.write_bundle(tmp_path / "b", signature=signature, variants=(lenient,), golden={"in.x": x, "out.y": y})
-    with pytest.raises(BundleError, match="off by 0.25"):
+    with pytest.raises(BundleError, match=r"off by 0\.25"):
         accept(AcceptanceRequest(bundle))
