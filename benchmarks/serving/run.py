@@ -39,7 +39,7 @@ CONNECTIONS = 1, 8, 32
 POOL = 128
 """Connections of the open loop at twice the capacity; each waits for its answer, so it bounds what a server may queue."""
 IDLE_S = 10.0
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 
 
 def visit(contestant: Contestant, model: models.Model, seconds: float, workers: int, thorough: bool) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def main() -> None:
     else:
         wanted = options.only.split(",") if options.only else [one.name for one in FIELD]
         field = [one for one in FIELD if one.name in wanted]
-        workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+        workers = min(MAX_WORKERS, len(os.sched_getaffinity(0)))
         begun = time.monotonic()
         result = {
             "cpu": this_host().cpu, "cores": workers, "date": date.today().isoformat(), "load_average": os.getloadavg()[0],

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 from roadworthy.core.version import __version__
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from roadworthy.build.compare.files import compare_files as compare
+    from roadworthy.build.deploy import Deployment
     from roadworthy.build.deploy_live import deploy_live as deploy
     from roadworthy.cli.checkup import checkup as check
     from roadworthy.cli.inspect import inspect_file as inspect
     from roadworthy.cli.report import read_report as report
-    from roadworthy.serving.engine.model import Model
+    from roadworthy.serving.engine.local import LocalEngine
     from roadworthy.serving.server import serve as serve
 
 
@@ -28,10 +31,15 @@ FUNCTIONS = {
 """Where each public function is defined; its module is imported when the function is first used."""
 
 
-def load(bundle: Any, *, threads: int | None = None) -> Model:
-    """``bundle`` (its path, or what ``deploy`` gave) opened on this host, ready to answer: see ``serving.engine.model.Model.open``."""
-    model: Model = importlib.import_module("roadworthy.serving.engine.model").Model.open(getattr(bundle, "bundle", bundle), threads=threads)
-    return model
+def load(bundle: Path | str | Deployment, *, threads: int | None = None) -> LocalEngine:
+    """Open ``bundle`` (its path, or what ``deploy`` returned) in this process, ready to answer: ``load(bundle).infer(...)``.
+
+    ``threads`` overrides the plan's number. Raises BundleError for a bundle that is damaged or does not give its certified answers here,
+    BackendMissing where a package is missing.
+    """
+    path: Path | str = getattr(bundle, "bundle", bundle)  # type: ignore[arg-type]
+    engine: LocalEngine = importlib.import_module("roadworthy.serving.engine.local").LocalEngine(path, threads=threads)
+    return engine
 
 
 __all__ = ["__version__", "check", "compare", "deploy", "inspect", "load", "report", "serve"]

@@ -9,9 +9,9 @@ from pathlib import Path
 PROBE = """
 import sys
 {plant}
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 import roadworthy.serving.server
-with Model.open(__import__("pathlib").Path(sys.argv[1])) as model:
+with LocalEngine(__import__("pathlib").Path(sys.argv[1])) as model:
     pass
 heavy = [name for name in ("torch", "tensorflow", "roadworthy.build", "rich") if name in sys.modules]
 print(",".join(heavy))

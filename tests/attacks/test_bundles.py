@@ -165,7 +165,7 @@ def lie(path: str, value: object) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("format", 2, "bundle format 2"),
+        ("format", 3, "bundle format 3"),
         ("format", 0, "bundle format 0"),
         ("format", 10**40, "bundle format 1000000"),
         ("format", "1", "manifest.json"),
@@ -185,7 +185,10 @@ def lie(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         ("signature.inputs.0.dtype", "O", "unknown dtype"),
         ("signature.inputs.0.shape.1", -1, "impossible shape"),
         ("signature.inputs.0.shape.0", "", "impossible shape"),
-        ("contract.image.color", "CMYK", "color"),
+        ("contract.image.0.color", "CMYK", "color"),
+        ("contract.image.1.kind", "rotate", "the step 'rotate', which Roadworthy 0.1.0 does not know: use Roadworthy 0.1.0"),
+        ("contract.image.1.rounding", "up", "unknown field `rounding`"),
+        ("contract.image.0.pixel_limit", 10**9, "pixel_limit is 1000000000"),
     ],
 )
 def test_a_field_that_lies_is_named(victim: Path, path: str, value: object, words: str) -> None:

@@ -1,4 +1,4 @@
-"""Hostile model files: nothing in them runs, and whatever is done to their bytes gives one of our own errors."""
+"""Hostile model files: nothing in them runs, and any damage to their bytes gives one of our own errors."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_payload_works_where_it_is_trusted(marker: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("place", ["root", "beside"])
 def test_a_source_that_lies_about_itself_still_runs_nothing(place: str, marker: Path, tmp_path: Path) -> None:
-    """Were the static look deceived, the reader itself would refuse: it reads weights only."""
+    """Where the static inspection is deceived, the reader itself refuses: it reads weights only."""
     from dataclasses import replace
 
     (tmp_path / "net.py").write_text(NET)

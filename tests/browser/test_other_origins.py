@@ -164,7 +164,7 @@ def test_a_name_that_was_made_to_lead_here_reads_nothing(browser: webdriver.Chro
         ):
             browser.get(rebound + path)
             said = browser.find_element(By.TAG_NAME, "body").text
-            assert f"does not answer to the Host {REBOUND}" in said and f"--allowed-host {REBOUND}" in said, (path, said)
+            assert f"does not accept the Host {REBOUND}" in said and f"--allowed-host {REBOUND}" in said, (path, said)
         # The page's own origin is the server's, so that the browser lets it read whatever comes.
         for method, path in [*CHANGING, ("GET", "/page/status"), ("GET", "/manage"), ("GET", "/metrics")]:
             kind, status, text = fetch(browser, rebound + path, method=method)

@@ -21,7 +21,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from support.clients.environments import client_python
 from support.models import bundles
 from support.servers.serving import PICTURE, SEES, Server, write_echo
@@ -96,13 +96,13 @@ def card(browser: webdriver.Chrome, model: str) -> WebElement:
 
 
 def ranking(browser: webdriver.Chrome) -> list[tuple[str, str]]:
-    until(lambda: browser.find_elements(By.CSS_SELECTOR, "#ranking li") or text(browser, "said") not in ("Asking…", "Nothing asked yet."))
+    until(lambda: browser.find_elements(By.CSS_SELECTOR, "#ranking li") or text(browser, "said") not in ("Asking…", "Nothing sent yet."))
     lines = browser.find_elements(By.CSS_SELECTOR, "#ranking li")
     return [(line.find_element(By.CLASS_NAME, "label").text, line.find_element(By.CLASS_NAME, "share").text) for line in lines]
 
 
 def expected(models: Path, file: bytes) -> list[tuple[str, str]]:
-    with Model.open(models / "picture" / "7") as model:
+    with LocalEngine(models / "picture" / "7") as model:
         return [(ranked.label, f"{ranked.score * 100:.1f} %") for ranked in model(file).ranked[0]]
 
 
@@ -162,7 +162,7 @@ def test_a_model_of_numbers_is_asked_in_json(browser: webdriver.Chrome, server: 
     browser.find_element(By.CSS_SELECTOR, "#ask button").click()
     until(lambda: browser.find_element(By.ID, "outputs").is_displayed())
     answer = json.loads(text(browser, "outputs"))
-    with Model.open(models / "linear" / "1") as model:
+    with LocalEngine(models / "linear" / "1") as model:
         want = model(np.zeros((1, 12), np.float32)).outputs["y"]
     np.testing.assert_allclose(answer["outputs"][0]["data"], want.ravel(), rtol=1e-6)
     box = browser.find_element(By.ID, "request")
@@ -292,10 +292,10 @@ def test_a_token_is_asked_for_and_never_shown(browser: webdriver.Chrome, models:
     try:
         show(browser, guarded.wait_ready())
         until(lambda: browser.find_element(By.ID, "token").is_displayed())
-        assert text(browser, "verdict") == "The server wants a token."
+        assert text(browser, "verdict") == "The server needs a token."
         box = browser.find_element(By.ID, "token")
         box.send_keys("wrong", Keys.ENTER)
-        until(lambda: "not known here" in text(browser, "access-note"))
+        until(lambda: "does not know this token" in text(browser, "access-note"))
         box.send_keys("a-long-secret", Keys.ENTER)
         until(lambda: text(browser, "verdict").startswith("Ready"))
         browser.execute_script(DROP, base64.b64encode(photo).decode(), "drop", "photo.png", "image/png")

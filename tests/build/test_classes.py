@@ -16,7 +16,7 @@ from roadworthy.build.job import Job
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.core.errors import DataError
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.engine.predict import predict_file
 
 pytestmark = pytest.mark.usefixtures("warm_steps")
@@ -65,7 +65,7 @@ def test_one_output_and_a_folder_of_two_classes(tmp_path: Path, weight: float, b
     assert [note for note in texts(certificate) if what in note] and not texts(certificate, warnings=True)
     answer = store.read(deployment.bundle).contract.answer
     assert (answer.activation, answer.labels) == (activation, ("cat", "dog"))
-    with Model.open(deployment.bundle) as model:
+    with LocalEngine(deployment.bundle) as model:
         for name in ("cat", "dog"):
             assert predict_file(model, data / name / "0.png").prediction.ranked[0][0].label == name
     card, report = ((deployment.bundle / file).read_text() for file in ("MODEL_CARD.md", "report.html"))

@@ -19,8 +19,9 @@ from roadworthy.build.search import Trial
 from roadworthy.build.workspace import open_workspace
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Note
-from roadworthy.core.stages import Verified
-from roadworthy.core.types import Array
+from roadworthy.core.stages import Source, Verified
+from roadworthy.core.types import Array, TensorSpec
+from roadworthy.preprocess import spec
 
 pytestmark = pytest.mark.usefixtures("warm_steps")
 
@@ -132,3 +133,11 @@ def test_pictures_reach_the_range_that_the_preprocessing_gives(job: Job) -> None
     with deployed_to_reference(replace(job, source=path, data=None, preprocess=str(contract), samples=30)) as (found, _, _, _):
         (values,) = found.evaluation.open().values()
         assert values.shape == (30, 4, 4, 3) and values.min() < 5 and values.max() > 250
+
+
+def test_a_contract_that_gives_another_input_than_is_stated_is_refused_before_work_starts(tmp_path: Path) -> None:
+    job = Job(tmp_path / "model.pt", tmp_path / "out", inputs=(TensorSpec("x", "float32", ("batch", 3, 32, 32)),), data=str(tmp_path))
+    source = Source(job.source, "state_dict", "torch", "0" * 64, 1)
+    # Neither the data nor the model is there to be read, and there is no workspace to read them in.
+    with pytest.raises(DataError, match=r"gives float32 \[3, 224, 224\] for each image, and the model takes x:float32\[batch,3,32,32\]"):
+        load_original(source, job, spec.read("imagenet"), None)  # type: ignore[arg-type]

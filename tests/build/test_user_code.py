@@ -13,10 +13,10 @@ from roadworthy.build import compare, deploy, original, sources
 from roadworthy.build.job import Job
 from roadworthy.build.sources import Loaded
 from roadworthy.build.workspace import Progress, workspace_for
-from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError, SourceError
 from roadworthy.core.isolation import landlock
 from roadworthy.core.isolation.worker import Worker
+from roadworthy.preprocess.contract import Contract
 
 pytestmark = pytest.mark.slow
 

@@ -42,7 +42,7 @@ def test_a_certificate_from_before_throughput_was_paired_still_reads_and_its_rat
     assert "193\N{MULTIPLICATION SIGN}" not in page and "2,356" not in page
 
 
-def test_rejections_are_together_where_stage_words_and_score_are_the_same() -> None:
+def test_rejections_are_together_where_stage_reason_and_score_are_the_same() -> None:
     score = certificates.score(0.03)
     a1, a2, b1 = (Rejected(plan, "verify", "too far off", f"log of {plan.name}", score=score) for plan in (
         Plan("a", "int8", 1), Plan("a", "int8", 2), Plan("b", "int8", 1)

@@ -26,7 +26,7 @@ def strings(values: list[bytes], *shape: int) -> Array:
 
 
 @given(st.integers(1, 4).flatmap(lambda n: st.tuples(*(st.lists(st.binary(max_size=8), min_size=k * n, max_size=k * n) for k in (1, 3)))))
-def test_they_come_back(tmp_path_factory: pytest.TempPathFactory, lists: tuple[list[bytes], list[bytes]]) -> None:
+def test_golden_samples_come_back(tmp_path_factory: pytest.TempPathFactory, lists: tuple[list[bytes], list[bytes]]) -> None:
     path = tmp_path_factory.getbasetemp() / "golden.npz"
     given_, words = lists
     count = len(given_)
@@ -52,7 +52,7 @@ def test_they_come_back(tmp_path_factory: pytest.TempPathFactory, lists: tuple[l
         (np.array([2**62, -(2**62)]), np.zeros(4, np.uint8)),
     ],
 )
-def test_ends_that_lie_are_refused(tmp_path: Path, ends: Array, flat: Array) -> None:
+def test_wrong_ends_are_refused(tmp_path: Path, ends: Array, flat: Array) -> None:
     signature = Signature(SIGNATURE.inputs[:1], ())
     np.savez(tmp_path / "golden.npz", **{"in.wav/data": flat, "ends.in.wav/data": ends})
     with pytest.raises(BundleError, match=r"golden\.npz holds no golden samples"):

@@ -186,7 +186,7 @@ def test_a_bundle_replaced_while_it_is_read_is_read_again(tmp_path: Path, monkey
     assert store.read(target).version == "2"
 
 
-def test_what_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
+def test_a_directory_that_is_not_a_bundle_is_never_replaced(tmp_path: Path) -> None:
     holiday = tmp_path / "holiday"
     holiday.mkdir()
     (holiday / "manifest.json").write_text("a web extension")
@@ -199,7 +199,7 @@ def test_what_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
     assert entries(tmp_path) == ["file", "holiday", "link"]
 
 
-def test_an_empty_directory_and_missing_parents_are_fine(tmp_path: Path) -> None:
+def test_an_empty_directory_and_missing_parents_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for place in (tmp_path / "empty", tmp_path / "new" / "deeper" / "bundle"):
         bundles.write_bundle(place)

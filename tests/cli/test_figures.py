@@ -15,7 +15,7 @@ from roadworthy.cli.console.checkup import show_checkup
 from roadworthy.cli.console.comparison import show_comparison
 from roadworthy.cli.console.deployment import show_deployment
 from roadworthy.core.evidence import Interval
-from roadworthy.serving.engine.model import GoldenCheck
+from roadworthy.serving.engine.golden_check import GoldenCheck
 from support.models import certificates, comparisons
 from support.models.bundles import other_host
 

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from roadworthy.cli import serve
 from roadworthy.core.errors import RoadworthyError, UsageError
 from roadworthy.serving import server
-from roadworthy.serving.settings import MOST_WORKERS, Settings
-from roadworthy.serving.transports.http import listeners
+from roadworthy.serving.settings import MAX_WORKERS, Settings
+from roadworthy.serving.workers import sockets
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -113,7 +113,7 @@ def test_defaults(asked: Callable[..., Settings | str], null_bundle: Path, monke
     assert settings == Settings(sources=(str(null_bundle),)), "the command's defaults are those of the settings"
     assert settings.host == "127.0.0.1"
     monkeypatch.setattr("roadworthy.serving.settings.usable_cores", lambda: 64)
-    assert settings.processes == MOST_WORKERS
+    assert settings.processes == MAX_WORKERS
     said = asked("--workers", "3")
     assert isinstance(said, Settings) and said.processes == 3
 
@@ -151,18 +151,18 @@ def test_what_only_the_machine_can_tell(null_bundle: Path, tmp_path: Path, taken
     tokens.write_text("[tokens")
     tokens.chmod(0o600)
     cases: tuple[tuple[dict[str, object], str], ...] = (
-        ({"port": taken}, f"port {taken} at 127.0.0.1 is taken"),
-        ({"management_port": taken}, "is taken"),
-        ({"metrics_port": taken}, "is taken"),
-        ({"grpc_port": taken}, "cannot be had for gRPC"),
-        ({"host": "no.such.host.invalid"}, "no address to listen at"),
+        ({"port": taken}, f"port {taken} at 127.0.0.1 is in use"),
+        ({"management_port": taken}, "is in use"),
+        ({"metrics_port": taken}, "is in use"),
+        ({"grpc_port": taken}, "cannot be used for gRPC"),
+        ({"host": "no.such.host.invalid"}, "not an address to listen at"),
         ({"certificate": str(certificate)}, "needs its private key"),
         ({"certificate": str(certificate), "key": str(certificate)}, "c.pem"),
-        ({"key": str(certificate)}, "needs a certificate"),
-        ({"client_ca": str(certificate)}, "needs a certificate"),
+        ({"key": str(certificate)}, "of no use without a certificate"),
+        ({"client_ca": str(certificate)}, "of no use without a certificate"),
         ({"allowed_hosts": ("http://a.example",)}, "--allowed-host takes the name of a host alone"),
         ({"cors": ("a.example",)}, "--cors takes an origin"),
-        ({"tokens": str(tokens)}, "is no file of tokens"),
+        ({"tokens": str(tokens)}, "is not a valid file of tokens"),
         ({"tokens": str(tmp_path / "none.toml")}, "the tokens cannot be read"),
     )
     for options, says in cases:
@@ -171,14 +171,14 @@ def test_what_only_the_machine_can_tell(null_bundle: Path, tmp_path: Path, taken
 
 
 def test_the_port_of_another_server_is_not_shared_with_it(null_bundle: Path) -> None:
-    with listeners.reserve("127.0.0.1", 0) as holder:
+    with sockets.reserve("127.0.0.1", 0) as holder:
         port = holder.getsockname()[1]
-        assert "cannot be had for gRPC" in refused(null_bundle, grpc_port=port).message
+        assert "cannot be used for gRPC" in refused(null_bundle, grpc_port=port).message
         with socket.socket() as worker:
             worker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             worker.bind(("127.0.0.1", port))
             worker.listen()
-    with listeners.reserve("127.0.0.1", port):
+    with sockets.reserve("127.0.0.1", port):
         pass
 
 
@@ -190,8 +190,8 @@ def test_what_cannot_be_served(tmp_path: Path, null_bundle: Path) -> None:
 
 def test_a_real_process_says_one_sentence(cli: Cli, null_bundle: Path, taken: int, tmp_path: Path) -> None:
     for arguments, says in (
-        ((null_bundle, "--port", str(taken)), "is taken"),
-        ((null_bundle, "--port", "0", "--tls-client-ca", null_bundle / "manifest.json"), "needs a certificate"),
+        ((null_bundle, "--port", str(taken)), "is in use"),
+        ((null_bundle, "--port", "0", "--tls-client-ca", null_bundle / "manifest.json"), "of no use without a certificate"),
         ((tmp_path / "nowhere",), "nowhere"),
     ):
         done = cli("serve", *arguments, cwd=tmp_path)

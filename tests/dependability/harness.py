@@ -1,4 +1,4 @@
-"""What the fault tests share: bundles that break on request, requests in every protocol, a process tree's figures, records of what held."""
+"""Shared by the fault tests: bundles that fail on request, requests in every protocol, figures of processes, records of the results."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ BREAKER = Signature((TensorSpec("x", "float32", ("batch", 3)),), (TensorSpec("y"
 SCRIPT = """
 import json, sys
 from roadworthy.core.errors import RoadworthyError
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.server import serve_as
 from roadworthy.serving.settings import Settings
 options = json.loads(sys.argv[1])
 try:
-    serve_as(Settings(sources=tuple(sys.argv[2:]), port=0, limits=Limits(**options.pop("limits", {})), **options))
+    serve_as(Settings(sources=tuple(sys.argv[2:]), port=0, limits=ServerLimits(**options.pop("limits", {})), **options))
 except RoadworthyError as problem:
     print(problem.message, file=sys.stderr)
     sys.exit(problem.exit_code)
@@ -111,6 +111,25 @@ DIALECTS = {
 JSON = {"Content-Type": "application/json"}
 
 
+def fresh_ask(url: str, x: list[float] | None = None) -> httpx.Response:
+    """One inference of one sample over a connection of its own."""
+    with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client:
+        return ask(client, x or row())
+
+
+def load_newest(url: str) -> httpx.Response:
+    """The answer to the command to load the newest version of the breaker; it comes when the version answers or is refused."""
+    return httpx.post(f"{url}/v2/repository/models/breaker/load", json={}, timeout=HANG_SECONDS)
+
+
+def outcome(request: Callable[[], httpx.Response]) -> str:
+    """The status of the answer, or how the connection ended."""
+    try:
+        return str(request().status_code)
+    except httpx.TransportError as problem:
+        return type(problem).__name__
+
+
 def ask(client: httpx.Client, x: list[float], *, dialect: str = "oip", name: str = "breaker") -> httpx.Response:
     """One inference of one sample."""
     spoken = DIALECTS[dialect]
@@ -131,6 +150,13 @@ def load() -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def constant_load(url: str, *, connections: int = 8, **options: float) -> Any:
+    """Requests to the breaker from so many ``connections`` until it is stopped; ``rate`` limits them to so many a second."""
+    spoken = DIALECTS["oip"]
+    request = ("127.0.0.1", port_of(url), "POST", spoken.path("breaker"), JSON, spoken.body(row()))
+    return load().start(*request, connections=connections, **options, **LASTING)
 
 
 def port_of(url: str) -> int:

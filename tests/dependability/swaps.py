@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import httpx
 
-from dependability.harness import DIALECTS, JSON, row, write_breaker
+from dependability.harness import DIALECTS, JSON, load_newest, row, write_breaker
 from roadworthy.serving.protocols import proto
 from support.waiting import HANG_SECONDS
 
@@ -41,7 +41,7 @@ class Address:
 
 def by_oip(at: Address, number: int) -> None:
     """``load`` takes what is newest; the one before has to be unloaded by version elsewhere, or goes by the server's own policy."""
-    answered = httpx.post(f"{at.url}/v2/repository/models/breaker/load", json={}, timeout=HANG_SECONDS)
+    answered = load_newest(at.url)
     assert answered.status_code == 200, answered.text
 
 

@@ -34,11 +34,10 @@ ROWS = {
 }
 HEAD = """# Dependability
 
-Each fault is injected into a real server in a process of its own with real workers by `tests/dependability/`; this page is written by those
-runs (`python tests/dependability/run.py --long`), figures and all. The tests hold what must be on any machine, however busy; the run
-holds the figures too, within bounds that are wider than what the table promises, as one machine carries server, clients and load
-generator together. The figures are those that were seen.
-Goodput is given twice: as answers in time, and by the workers' own CPU seconds, which other programs on the machine do not touch.
+Each fault is injected into a real server process with real workers by `tests/dependability/`; those runs write this page, with all figures
+(`python tests/dependability/run.py --long`). The tests check what must hold on any machine, however busy. The run also checks the figures,
+within bounds that are wider than the promises of the table, because one machine runs the server, the clients and the load generator.
+Goodput is given twice: as answers in time, and per CPU second of the workers, which other programs on the machine do not change.
 A connection that ends without an answer is named as the client's library names it.
 """
 

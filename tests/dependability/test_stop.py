@@ -1,4 +1,4 @@
-"""SIGTERM, whatever the server is doing: readiness goes first, what was accepted is answered, and it ends well within its grace."""
+"""SIGTERM at any moment: readiness is withdrawn first, accepted requests are answered, and the server exits within its grace time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -16,17 +16,17 @@ import pytest
 from dependability.harness import (
     DIALECTS,
     HOLD,
-    JSON,
-    LASTING,
     Server,
     ask,
     connected,
+    constant_load,
+    fresh_ask,
     in_hand,
     lives,
-    load,
+    load_newest,
     loading,
     metric,
-    port_of,
+    outcome,
     record,
     row,
     write_breaker,
@@ -37,7 +37,7 @@ from support.waiting import HANG_SECONDS, until
 pytestmark = pytest.mark.slow
 
 GRACE = 3.0
-"""Seconds that a server gives clients who are not done when it ends: how long the end took is held to it by ``run.py``."""
+"""Seconds that a stopping server gives clients; ``run.py`` checks the measured time against it."""
 LATE = 600
 """Seconds that a model takes to load, for which nothing waits."""
 
@@ -60,7 +60,7 @@ def test_idle(serve: Callable[..., Server], breaker: Path) -> None:
 
 
 def test_before_it_is_ready(serve: Callable[..., Server], tmp_path: Path) -> None:
-    """A model takes its time to load; nobody waits for it on the way out."""
+    """A model takes long to load; a stopping server does not wait for it."""
     server = serve(write_breaker(tmp_path / "late", f"late{LATE}"), limits={"drain_seconds": GRACE})
     until(lambda: bool(psutil.Process(server.process.pid).children()), "workers start")
     time.sleep(1.5)
@@ -75,15 +75,15 @@ def test_while_a_new_version_is_loaded(serve: Callable[..., Server], tmp_path: P
     url = server.wait_ready()
     write_breaker(tmp_path / "breaker" / "2", f"late{LATE}", version="2")
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(httpx.post, f"{url}/v2/repository/models/breaker/load", json={}, timeout=HANG_SECONDS)
+        asked = pool.submit(load_newest, url)
         until(lambda: loading(url, "2"), "the new version is being loaded")
         code, seconds, left = stopped(server)
-        told = outcome(asked)
+        told = outcome(asked.result)
     record(
         "stop",
         "loading",
         injected="SIGTERM while a new version is being loaded",
-        held="exit 0 within the grace, and whoever asked for it is told",
+        held="exit 0 within the grace, and the client that asked for it is told",
         exit=code,
         seconds=seconds,
         told=told,
@@ -92,24 +92,13 @@ def test_while_a_new_version_is_loaded(serve: Callable[..., Server], tmp_path: P
     assert told == "503"
 
 
-def outcome(asked: Future[httpx.Response]) -> str:
-    """The status, or how the connection ended."""
-    try:
-        return str(asked.result().status_code)
-    except httpx.TransportError as problem:
-        return type(problem).__name__
-
-
 def test_with_requests_in_hand(serve: Callable[..., Server], steady: Path, gate: Path) -> None:
-    """Twelve requests are in calls and in queues; "not ready" is said meanwhile, and each is answered."""
+    """Twelve requests are in calls and in queues; the server reports not ready meanwhile, and answers each."""
     server = serve(steady, workers=2, limits={"drain_seconds": HANG_SECONDS})
     url = server.wait_ready()
     with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client, ThreadPoolExecutor(12) as pool:
         assert client.get("/v2/health/ready").status_code == 200
-        answers = [
-            pool.submit(httpx.post, f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row(HOLD)), timeout=HANG_SECONDS)
-            for _ in range(12)
-        ]
+        answers = [pool.submit(fresh_ask, url, row(HOLD)) for _ in range(12)]
         until(lambda: in_hand(url) == 12, "all are accepted")
         server.process.send_signal(signal.SIGTERM)
         begun = time.monotonic()
@@ -133,20 +122,10 @@ def test_with_requests_in_hand(serve: Callable[..., Server], steady: Path, gate:
 
 
 def test_in_the_middle_of_a_load(serve: Callable[..., Server], breaker: Path) -> None:
-    """Clients hammer it, and go on: an answer that has begun is finished, and no request that was accepted is left without one."""
+    """Clients send requests throughout: a response that has begun is finished, and every accepted request gets one."""
     server = serve(breaker, limits={"drain_seconds": HANG_SECONDS})
     url = server.wait_ready()
-    spoken = DIALECTS["oip"]
-    with load().start(
-        "127.0.0.1",
-        port_of(url),
-        "POST",
-        spoken.path("breaker"),
-        JSON,
-        spoken.body(row()),
-        connections=16,
-        **LASTING,
-    ) as hammer:
+    with constant_load(url, connections=16) as hammer:
         time.sleep(1)
         code, seconds, left = stopped(server)
         seen = hammer.stop()
@@ -166,7 +145,7 @@ def test_in_the_middle_of_a_load(serve: Callable[..., Server], breaker: Path) ->
 
 
 def test_with_a_stalled_client(serve: Callable[..., Server], breaker: Path) -> None:
-    """One client has sent half a head, one half a body, one does not read its answer: none of them keeps it from ending."""
+    """One client has sent half a head, one half a body, one does not read its response: the server exits all the same."""
     server = serve(breaker, limits={"drain_seconds": GRACE})
     url = server.wait_ready()
     with connected(url) as half_head, connected(url) as half_body, connected(url, buffer=4096) as silent:
@@ -188,14 +167,14 @@ def test_with_a_stalled_client(serve: Callable[..., Server], breaker: Path) -> N
 
 
 def big_request() -> bytes:
-    """One whose answer is too large for the sockets' buffers."""
+    """A request whose response is too large for the buffers of the sockets."""
     rows = b",".join([b"0,0,0.123456"] * 300_000)
     body = b'{"inputs":[{"name":"x","shape":[300000,3],"datatype":"FP32","data":[%s]}]}' % rows
     return b"POST /v2/models/breaker/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
 
-def test_the_terminal_signals_everybody(serve: Callable[..., Server], steady: Path, gate: Path) -> None:
-    """Ctrl-C reaches the workers as well as the supervisor; what was accepted is answered all the same."""
+def test_the_terminal_signals_the_whole_process_group(serve: Callable[..., Server], steady: Path, gate: Path) -> None:
+    """Ctrl-C reaches the workers as well as the supervisor; accepted requests are answered all the same."""
     server = serve(steady, workers=2, limits={"drain_seconds": HANG_SECONDS})
     url = server.wait_ready()
     with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client, ThreadPoolExecutor(1) as pool:
@@ -214,7 +193,7 @@ def served(url: str) -> float:
 
 
 def said_to(client: socket.socket, request: bytes) -> bytes:
-    """All that the server says to it until it closes, or what went wrong."""
+    """All that the server sends until it closes the connection, or the error."""
     try:
         client.sendall(request)
         return b"".join(iter(lambda: client.recv(1 << 16), b""))
@@ -223,7 +202,7 @@ def said_to(client: socket.socket, request: bytes) -> bytes:
 
 
 def test_while_clients_come_and_go(serve: Callable[..., Server], breaker: Path) -> None:
-    """Each request on a connection of its own: whoever got in is answered, and nobody is let in to be cut off."""
+    """Each request on its own connection: every connection that was accepted gets its response."""
     server = serve(breaker, workers=2, limits={"drain_seconds": HANG_SECONDS})
     url = server.wait_ready()
     body = DIALECTS["oip"].body(row())
@@ -249,17 +228,17 @@ def test_while_clients_come_and_go(serve: Callable[..., Server], breaker: Path) 
         answered.append(count)
 
     with ThreadPoolExecutor(8) as pool:
-        visitors = [pool.submit(come_and_go) for _ in range(8)]
+        clients = [pool.submit(come_and_go) for _ in range(8)]
         time.sleep(1)
         until(lambda: served(url) > 100, "a hundred are answered")
         code, seconds, left = stopped(server)
-        for visitor in visitors:
-            visitor.result()
+        for client in clients:
+            client.result()
     record(
         "stop",
         "visitors",
         injected="SIGTERM while eight clients come and go, each request on a connection of its own",
-        held="exit 0; whoever got in is answered",
+        held="exit 0; every accepted connection is answered",
         exit=code,
         seconds=seconds,
         answered=sum(answered),
@@ -267,4 +246,4 @@ def test_while_clients_come_and_go(serve: Callable[..., Server], breaker: Path) 
     )
     assert (code, left) == (0, [])
     assert sum(answered) > 100
-    assert len(cut) <= 1, cut  # the kernel may finish a handshake between the last accept and the closing of the door
+    assert len(cut) <= 1, cut  # the kernel may finish a handshake between the last accept and the close of the listener

@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
-from dependability.harness import DIALECTS, JSON, LASTING, Server, ask, load, port_of, quantile, record, row, tree, workers, write_breaker
+from dependability.harness import Server, constant_load, fresh_ask, load_newest, quantile, record, tree, workers, write_breaker
 from dependability.swaps import Address, by_oip, by_oip_grpc, by_tfserving_grpc, by_torchserve, swapping, write_version
-from support.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -24,20 +22,9 @@ def test_swaps_under_load(serve: Callable[..., Server], tmp_path: Path, how: str
     url = server.wait_ready()
     at = Address(url, server.grpc_address)
     swap = {"oip": by_oip, "oip-grpc": by_oip_grpc, "tfserving-grpc": by_tfserving_grpc(tmp_path), "torchserve": by_torchserve}[how]
-    spoken = DIALECTS["oip"]
     swapping(at, tmp_path, swap, 1, 2)
     before = tree(server.process.pid)
-    with load().start(
-        "127.0.0.1",
-        port_of(url),
-        "POST",
-        spoken.path("breaker"),
-        JSON,
-        spoken.body(row()),
-        connections=8,
-        rate=200,
-        **LASTING,
-    ) as hammer:
+    with constant_load(url, rate=200) as hammer:
         watch, seconds = swapping(at, tmp_path, swap, 3, swaps)
         seen = hammer.stop()
     after = tree(server.process.pid)
@@ -60,29 +47,17 @@ def test_swaps_under_load(serve: Callable[..., Server], tmp_path: Path, how: str
     assert min(watch.answered.values()) > 0
 
 
-def test_a_new_version_that_fells_the_process_leaves_the_old_one_serving(serve: Callable[..., Server], tmp_path: Path) -> None:
-    """A runtime that ends its process by a signal while it loads: the client is told, and no worker that answers is lost."""
+def test_a_new_version_that_crashes_its_process_leaves_the_old_one_serving(serve: Callable[..., Server], tmp_path: Path) -> None:
+    """A runtime that crashes its process while it loads: the client is told, and no worker that serves is lost."""
     write_version(tmp_path, 1)
     server = serve(tmp_path, workers=2)
     url = server.wait_ready()
     before = workers(server.process.pid)
     write_breaker(tmp_path / "breaker" / "2", "wrecked", version="2")
-    spoken = DIALECTS["oip"]
-    with load().start(
-        "127.0.0.1",
-        port_of(url),
-        "POST",
-        spoken.path("breaker"),
-        JSON,
-        spoken.body(row()),
-        connections=8,
-        rate=100,
-        **LASTING,
-    ) as hammer:
-        refused = httpx.post(f"{url}/v2/repository/models/breaker/load", json={}, timeout=HANG_SECONDS)
+    with constant_load(url, rate=100) as hammer:
+        refused = load_newest(url)
         seen = hammer.stop()
-    with httpx.Client(base_url=url) as client:
-        answered = ask(client, row()).json()
+    answered = fresh_ask(url).json()
     record(
         "swaps",
         "wrecked",

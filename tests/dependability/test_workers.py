@@ -1,4 +1,4 @@
-"""A worker that is killed, stopped, hung, out of memory, or that cannot be started: the others go on, and another takes its place."""
+"""A worker that is killed, stopped, hangs, runs out of memory or cannot start: the others go on, and another one replaces it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ import pytest
 
 from dependability.harness import (
     DEVOUR,
-    DIALECTS,
     EXIT,
     HANG,
     HANG_LOCKED,
-    JSON,
-    LASTING,
     SEGFAULT,
     Server,
     ask,
+    constant_load,
+    fresh_ask,
     lives,
-    load,
+    load_newest,
     loading,
-    port_of,
+    outcome,
     record,
     row,
     workers,
@@ -40,10 +39,7 @@ pytestmark = pytest.mark.slow
 
 def answers(url: str) -> bool:
     """Whether a request on a fresh connection is answered."""
-    try:
-        return httpx.post(f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row()), timeout=HANG_SECONDS).status_code == 200
-    except httpx.HTTPError:
-        return False
+    return outcome(lambda: fresh_ask(url)) == "200"
 
 
 def full(server: Server, count: int, without: int) -> bool:
@@ -57,25 +53,15 @@ def full(server: Server, count: int, without: int) -> bool:
 
 
 @pytest.mark.parametrize("deed", ["SIGKILL", "SIGSEGV", "SIGSTOP"])
-def test_a_worker_is_shot_under_load(serve: Callable[..., Server], breaker: Path, deed: str) -> None:
-    """Its requests in flight fail by a closed connection, no others do, and none waits for ever."""
+def test_a_worker_gets_a_signal_under_load(serve: Callable[..., Server], breaker: Path, deed: str) -> None:
+    """Its requests in flight fail with a closed connection, no others fail, and none waits for ever."""
     server = serve(breaker, workers=2, limits={"call_seconds": 5.0})
     url = server.wait_ready()
     victim = workers(server.process.pid)[0].pid
-    spoken = DIALECTS["oip"]
-    with load().start(
-        "127.0.0.1",
-        port_of(url),
-        "POST",
-        spoken.path("breaker"),
-        JSON,
-        spoken.body(row()),
-        connections=8,
-        **LASTING,
-    ) as hammer:
+    with constant_load(url) as hammer:
         time.sleep(1)
         os.kill(victim, getattr(signal, deed))
-        back = until(lambda: full(server, 2, victim), "another worker takes over")
+        back = until(lambda: full(server, 2, victim), "another worker replaces it")
         time.sleep(0.5)
         seen = hammer.stop()
     record(
@@ -93,19 +79,19 @@ def test_a_worker_is_shot_under_load(serve: Callable[..., Server], breaker: Path
 
 
 @pytest.mark.parametrize(("name", "deed"), [("exit", EXIT), ("segfault", SEGFAULT), ("hang", HANG), ("hang with the lock", HANG_LOCKED)])
-def test_a_request_that_fells_its_worker(serve: Callable[..., Server], steady: Path, name: str, deed: int) -> None:
-    """The poisonous request fails within its time; the next ones are answered by the other worker at once."""
+def test_a_request_that_ends_its_worker(serve: Callable[..., Server], steady: Path, name: str, deed: int) -> None:
+    """The request fails within its time limit; the other worker answers the next ones at once."""
     server = serve(steady, workers=2, limits={"call_seconds": 1.0})
     url = server.wait_ready()
     before = {one.pid for one in workers(server.process.pid)}
     with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=url, timeout=HANG_SECONDS) as client:
         begun = time.monotonic()
-        poison = pool.submit(outcome, client, deed)
+        poison = pool.submit(outcome, lambda: ask(client, row(deed)))
         time.sleep(0.2)
         until(lambda: answers(url), "the other worker answers")
         what = poison.result()
         told = time.monotonic() - begun
-    back = until(lambda: full(server, 2, 0) and {one.pid for one in workers(server.process.pid)} != before, "another worker takes over")
+    back = until(lambda: full(server, 2, 0) and {one.pid for one in workers(server.process.pid)} != before, "another worker replaces it")
     record(
         "worker",
         name.replace(" ", "-"),
@@ -118,22 +104,9 @@ def test_a_request_that_fells_its_worker(serve: Callable[..., Server], steady: P
     assert what in ("500", "503", "504", "RemoteProtocolError", "ReadError")
 
 
-def outcome(client: httpx.Client, deed: int) -> str:
-    """The status of a poisonous request, or how its connection ended."""
-    return outcome_of(lambda: ask(client, row(deed)))
-
-
-def outcome_of(request: Callable[[], httpx.Response]) -> str:
-    """The status of the answer, or how its connection ended."""
-    try:
-        return str(request().status_code)
-    except httpx.TransportError as problem:
-        return type(problem).__name__
-
-
 @pytest.fixture
 def small_memory() -> Iterator[Callable[[int, int], None]]:
-    """Puts a process, and all that it starts from then on, under a limit in bytes; only who may make control groups can."""
+    """Puts a process and its later children under a memory limit in bytes; needs the right to make control groups."""
     made: list[Path] = []
 
     def limit(pid: int, size: int) -> None:
@@ -168,14 +141,13 @@ def test_the_kernel_ends_a_worker_that_takes_all_memory(
     small_memory(victim.pid, victim.memory_info().rss + 200 * 2**20)
     codes: list[str] = []
     with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client:
-        # Which worker a connection went to is the server's affair; the other one has room for what is asked.
+        # The server decides which worker gets a connection; the other one has memory enough.
         begun = time.monotonic()
         while lives(victim) and time.monotonic() - begun < HANG_SECONDS:
-            with httpx.Client(base_url=url, timeout=HANG_SECONDS) as poisoner:
-                codes.append(outcome(poisoner, DEVOUR))
+            codes.append(outcome(lambda: fresh_ask(url, row(DEVOUR))))
         until(lambda: answers(url), "the other worker answers")
         assert client.get("/v2/health/live").status_code == 200
-    back = until(lambda: full(server, 2, victim.pid), "another worker takes over")
+    back = until(lambda: full(server, 2, victim.pid), "another worker replaces it")
     record(
         "worker",
         "out-of-memory",
@@ -184,12 +156,12 @@ def test_the_kernel_ends_a_worker_that_takes_all_memory(
         told=codes,
         replaced_after_s=back,
     )
-    # The other worker has room enough, and says 503 at the end of it; the one in the group ends with its connection.
+    # The other worker responds 503 at its own limit; the connection of the one in the group ends with its process.
     assert set(codes) <= {"RemoteProtocolError", "ReadError", "503"} and set(codes) != {"503"}, codes
 
 
 def test_a_memory_limit_of_the_process(serve: Callable[..., Server], breaker: Path) -> None:
-    """Under RLIMIT_AS an allocation fails: a refusal with a sentence, and the worker lives."""
+    """Under RLIMIT_AS an allocation fails: the request is refused with a sentence, and the worker goes on."""
     server = serve(breaker, workers=1)
     url = server.wait_ready()
     (worker,) = workers(server.process.pid)
@@ -210,7 +182,7 @@ def test_a_memory_limit_of_the_process(serve: Callable[..., Server], breaker: Pa
 
 
 def test_a_crash_loop_backs_off_and_says_why(serve: Callable[..., Server], tmp_path: Path, doom: Path) -> None:
-    """Workers that cannot start are tried ever more rarely; the server is live, not ready, and well again when the cause is gone."""
+    """Workers that cannot start are tried at growing intervals; the server is live, not ready, and ready again when the cause is gone."""
     server = serve(write_breaker(tmp_path / "fragile", "fragile"), workers=2)
     url = server.wait_ready()
     doom.touch()
@@ -226,7 +198,7 @@ def test_a_crash_loop_backs_off_and_says_why(serve: Callable[..., Server], tmp_p
         assert live.status_code == 200
         ready = httpx.get(f"{url}/v2/health/ready", timeout=HANG_SECONDS).status_code == 200
         if not ready:
-            refused = httpx.post(f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row()), timeout=HANG_SECONDS)
+            refused = fresh_ask(url)
             assert refused.status_code == 503 and refused.headers["retry-after"]
             reason = refused.json()["error"]
         time.sleep(0.05)
@@ -246,19 +218,19 @@ def test_a_crash_loop_backs_off_and_says_why(serve: Callable[..., Server], tmp_p
 
 
 def test_a_worker_is_replaced_while_a_new_version_hangs(serve: Callable[..., Server], tmp_path: Path) -> None:
-    """A bundle that does not come to an end of its opening keeps nobody from anything but the next command."""
+    """A bundle whose opening hangs delays the next command and nothing else."""
     write_breaker(tmp_path / "breaker" / "1")
     server = serve(tmp_path, workers=2)
     url = server.wait_ready()
     first, second = workers(server.process.pid)
     write_breaker(tmp_path / "breaker" / "2", "late600", version="2")
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(httpx.post, f"{url}/v2/repository/models/breaker/load", json={}, timeout=HANG_SECONDS)
+        asked = pool.submit(load_newest, url)
         until(lambda: loading(url, "2"), "the new version is being loaded")
         first.kill()
         time.sleep(2)
         second.kill()
-        back = until(lambda: answers(url), "another worker takes over")
+        back = until(lambda: answers(url), "another worker replaces it")
         server.kill()
         with pytest.raises(httpx.TransportError):
             asked.result()
@@ -280,8 +252,8 @@ def in_service(url: str) -> int:
     return sum(line.startswith("roadworthy_worker_threads{") for line in text.splitlines())
 
 
-def test_a_worker_falls_in_the_middle_of_swaps(serve: Callable[..., Server], tmp_path: Path) -> None:
-    """Every load ends, in success or in a refusal, and afterwards all workers answer by the same version."""
+def test_a_worker_is_killed_during_swaps(serve: Callable[..., Server], tmp_path: Path) -> None:
+    """Every load succeeds or is refused, and afterwards all workers answer with the same version."""
     write_breaker(tmp_path / "breaker" / "1", "plus1")
     server = serve(tmp_path, workers=2)
     url = server.wait_ready()
@@ -289,13 +261,13 @@ def test_a_worker_falls_in_the_middle_of_swaps(serve: Callable[..., Server], tmp
     for number in range(2, 8):
         write_breaker(tmp_path / "breaker" / str(number), f"plus{number}", version=str(number))
         with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(httpx.post, f"{url}/v2/repository/models/breaker/load", json={}, timeout=HANG_SECONDS)
+            asked = pool.submit(load_newest, url)
             time.sleep(0.02 * number)
             workers(server.process.pid)[number % 2].kill()
-            told.append(outcome_of(asked.result))
-        until(lambda: answers(url), "somebody answers")
+            told.append(outcome(asked.result))
+        until(lambda: answers(url), "a worker answers")
     until(lambda: in_service(url) == 2, "both are back")
-    seen = {httpx.post(f"{url}/v2/models/breaker/infer", content=DIALECTS["oip"].body(row())).json()["model_version"] for _ in range(20)}
+    seen = {fresh_ask(url).json()["model_version"] for _ in range(20)}
     record(
         "worker",
         "amid-swaps",
@@ -307,8 +279,8 @@ def test_a_worker_falls_in_the_middle_of_swaps(serve: Callable[..., Server], tmp
     assert len(seen) == 1, seen
 
 
-def test_a_client_that_stays_is_not_left_with_a_server_without_workers(serve: Callable[..., Server], breaker: Path) -> None:
-    """Told "not now" while no worker was there, it is answered on its next try, whatever connection its library keeps."""
+def test_a_client_that_keeps_its_connection_reaches_the_next_worker(serve: Callable[..., Server], breaker: Path) -> None:
+    """A client that got 503 while no worker ran is answered at a later try, even if its library keeps connections open."""
     server = serve(breaker, workers=1)
     url = server.wait_ready()
     codes = []
@@ -316,12 +288,12 @@ def test_a_client_that_stays_is_not_left_with_a_server_without_workers(serve: Ca
         workers(server.process.pid)[0].kill()
         begun = time.monotonic()
         while time.monotonic() - begun < HANG_SECONDS and (not codes or codes[-1] != "200"):
-            codes.append(outcome_of(lambda: ask(client, row())))
+            codes.append(outcome(lambda: ask(client, row())))
             time.sleep(0.05)
     assert codes[-1] == "200" and set(codes) <= {"503", "200", "RemoteProtocolError", "ReadError"}, codes
 
 
-def test_nobody_is_left_when_the_supervisor_is_killed(serve: Callable[..., Server], breaker: Path) -> None:
+def test_no_worker_is_left_when_the_supervisor_is_killed(serve: Callable[..., Server], breaker: Path) -> None:
     server = serve(breaker, workers=2)
     server.wait_ready()
     below = psutil.Process(server.process.pid).children(recursive=True)

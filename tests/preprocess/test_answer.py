@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from roadworthy.core.contract import Activation, Answer
 from roadworthy.core.types import Quantization, TensorSpec
-from roadworthy.preprocess.answer import ranks, read_out, scores, settled
+from roadworthy.preprocess.answer import ranks, read_out, scores, with_activation
+from roadworthy.preprocess.contract import Activation, Answer
 
 
 def test_the_best_classes_come_first_with_their_names() -> None:
@@ -90,21 +90,23 @@ def test_which_outputs_rank(dtype: str, shape: tuple[int | str, ...], expected: 
 
 def test_whole_numbers_of_one_column_rank_only_where_they_stand_for_others() -> None:
     raw, quantization = np.array([[230], [20]], np.uint8), Quantization(1 / 256, 0)
-    answer = settled(Answer(labels=TWO), {"y": raw}, quantization)
+    answer = with_activation(Answer(labels=TWO), {"y": raw}, quantization)
     assert answer.activation == "applied"
     assert [row[0].label for row in read_out(answer, {"y": raw}, quantization)] == ["dog", "cat"]
     assert ranks(answer, TensorSpec("y", "uint8", ("batch", 1), quantization))
     assert read_out(answer, {"y": raw}) == ((), ())
     logits = Quantization(0.1, 128)
-    answer = settled(Answer(labels=TWO), {"y": raw}, logits)
+    answer = with_activation(Answer(labels=TWO), {"y": raw}, logits)
     assert answer.activation == "sigmoid"
     assert [row[0].label for row in read_out(answer, {"y": raw}, logits)] == ["dog", "cat"]
 
 
 @pytest.mark.parametrize("shape", [(4, 1), (4,)])
-def test_what_auto_settles_to_for_one_number(shape: tuple[int, ...]) -> None:
+def test_what_auto_becomes_for_one_number(shape: tuple[int, ...]) -> None:
     def found(numbers: list[float], **answer: Any) -> str:
-        return settled(Answer(labels=answer.pop("labels", TWO)), {"y": np.array(numbers, np.float32).reshape(shape)}, **answer).activation
+        return with_activation(
+            Answer(labels=answer.pop("labels", TWO)), {"y": np.array(numbers, np.float32).reshape(shape)}, **answer
+        ).activation
 
     assert found([0.1, 0.9, 1.0, 0.0]) == "applied"
     assert found([0.1, 0.9, 1.01, 0.0]) == found([0.1, -0.9, 0.2, 0.0]) == found([0.1, np.inf, 0.2, 0.0]) == "sigmoid"
@@ -113,7 +115,7 @@ def test_what_auto_settles_to_for_one_number(shape: tuple[int, ...]) -> None:
     assert found([3.0, -2.0, 0.0, 1.0], labels=(), two=True) == "sigmoid"
 
 
-def test_non_finite_outputs_stay_visible_and_warn_nobody() -> None:
+def test_non_finite_outputs_stay_visible_without_a_warning() -> None:
     (ranked,) = read_out(Answer(), {"y": np.array([[np.nan, 1.0]], np.float32)})
     assert all(np.isnan(one.score) for one in ranked)
 
@@ -131,7 +133,7 @@ SHARES = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]], np.float32)
 
 
 def test_a_second_softmax_is_not_applied_to_probabilities() -> None:
-    answer = settled(Answer(), {"y": SHARES})
+    answer = with_activation(Answer(), {"y": SHARES})
     assert answer.activation == "applied"
     assert [one.score for one in read_out(answer, {"y": SHARES})[0]] == pytest.approx([0.7, 0.2, 0.1])
 
@@ -150,15 +152,15 @@ def test_a_second_softmax_is_not_applied_to_probabilities() -> None:
         (np.array(["a"]), "softmax"),
     ],
 )
-def test_what_auto_settles_to(values: np.ndarray, activation: str) -> None:
-    assert settled(Answer(), {"y": values}).activation == activation
-    assert settled(Answer("sigmoid"), {"y": values}).activation == "sigmoid", "what a person said is changed"
+def test_what_auto_becomes(values: np.ndarray, activation: str) -> None:
+    assert with_activation(Answer(), {"y": values}).activation == activation
+    assert with_activation(Answer("sigmoid"), {"y": values}).activation == "sigmoid", "what a person said is changed"
 
 
 def test_a_quantised_output_is_read_as_what_it_stands_for() -> None:
     """uint8 with scale 1/256, as TFLite writes every softmax: a softmax over the raw numbers would be certain of anything."""
     raw, quantization = np.array([[230, 20, 6]], np.uint8), Quantization(1 / 256, 0)
-    answer = settled(Answer(), {"y": raw}, quantization)
+    answer = with_activation(Answer(), {"y": raw}, quantization)
     assert answer.activation == "applied"
     assert scores(answer, {"y": raw}, quantization) == pytest.approx(np.array([[230, 20, 6]]) / 256)
     signed = np.array([[102, -108, -122]], np.int8)
@@ -167,5 +169,5 @@ def test_a_quantised_output_is_read_as_what_it_stands_for() -> None:
 
 def test_a_softmax_over_quantised_logits_is_over_what_they_stand_for() -> None:
     raw, quantization = np.array([[200, 100]], np.uint8), Quantization(0.02, 128)
-    assert settled(Answer(), {"y": raw}, quantization).activation == "softmax"
+    assert with_activation(Answer(), {"y": raw}, quantization).activation == "softmax"
     np.testing.assert_allclose(scores(Answer("softmax"), {"y": raw}, quantization), [[1 / (1 + np.exp(-2)), 1 / (1 + np.exp(2))]])

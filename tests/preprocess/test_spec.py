@@ -12,10 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roadworthy.core import codec
-from roadworthy.core.contract import Answer, Contract, ImageInput, Resize
 from roadworthy.core.errors import DataError
 from roadworthy.preprocess import spec
+from roadworthy.preprocess.contract import Answer, Contract
 from roadworthy.preprocess.image import Preprocessor
+from roadworthy.preprocess.spec import ImageTable, ResizeTable
+from roadworthy.preprocess.steps import (
+    ChannelsFirst,
+    Crop,
+    Decode,
+    Normalize,
+    Resize,
+    ReverseChannels,
+    sample_shape,
+)
 
 FULL = """
 [image]
@@ -43,21 +53,21 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_presets_hold_the_numbers_of_the_field() -> None:
-    imagenet = spec.read("imagenet").image
-    assert imagenet == ImageInput(
-        "RGB", Resize(256, "bilinear", True), 224, 1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "CHW", "float32"
+    assert spec.read("imagenet").image == (
+        Decode("RGB"),
+        Resize(256, "bilinear", True),
+        Crop(224),
+        ChannelsFirst(),
+        Normalize(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     )
-    cifar = spec.read("cifar10").image
-    assert cifar is not None and cifar.mean == (0.4914, 0.4822, 0.4465) and cifar.std == (0.2470, 0.2435, 0.2616)
-    mnist = spec.read("mnist").image
-    assert mnist is not None and (mnist.color, mnist.mean, mnist.std) == ("L", (0.1307,), (0.3081,))
-    assert spec.read("unit").image == ImageInput(mean=(0.0,), std=(1.0,), scale=1 / 255)
+    assert spec.read("cifar10").image[-1] == Normalize(1 / 255, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+    assert spec.read("mnist").image == (Decode("L"), Resize((28, 28)), ChannelsFirst(), Normalize(1 / 255, (0.1307,), (0.3081,)))
+    assert spec.read("unit").image == (Decode(), ChannelsFirst(), Normalize(1 / 255))
 
 
 @pytest.mark.parametrize("name", spec.PRESETS)
 def test_presets_are_valid_and_leave_the_activation_to_the_outputs(name: str) -> None:
-    contract = spec.validate(spec.PRESETS[name])
-    assert contract.answer == Answer("auto", 5, ())
+    assert spec.read(name).answer == Answer("auto", 5, ())
 
 
 def test_mnist_numbers_are_those_of_real_digits(real: Path) -> None:
@@ -69,8 +79,12 @@ def test_mnist_numbers_are_those_of_real_digits(real: Path) -> None:
 def test_toml_says_everything(tmp_path: Path) -> None:
     contract = spec.read(write(tmp_path / "spec.toml", FULL))
     assert contract == Contract(
-        ImageInput(
-            "BGR", Resize(256, "bicubic", False), (200, 220), 1.0, (103.939, 116.779, 123.68), (1, 1, 1), "HWC", "float32", 1_000_000
+        (
+            Decode("RGB", 1_000_000),
+            Resize(256, "bicubic", False),
+            Crop((200, 220)),
+            ReverseChannels(),
+            Normalize(1.0, (103.939, 116.779, 123.68), (1, 1, 1), axis=2),
         ),
         Answer("sigmoid", 3, ("cat", "dog")),
     )
@@ -78,7 +92,7 @@ def test_toml_says_everything(tmp_path: Path) -> None:
 
 
 def test_a_file_without_an_image_table_is_for_tensors(tmp_path: Path) -> None:
-    assert spec.read(write(tmp_path / "spec.toml", "[answer]\ntop_k = 1\n")) == Contract(None, Answer(top_k=1))
+    assert spec.read(write(tmp_path / "spec.toml", "[answer]\ntop_k = 1\n")) == Contract((), Answer(top_k=1))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +117,7 @@ def test_a_file_without_an_image_table_is_for_tensors(tmp_path: Path) -> None:
         ("[image.resize]\nsize = [0, 3]", "at least 1"),
         ("[image.resize]\nsize = 10\nfilter = 'lanczos'\nantialias = false", "lanczos"),
         ("[image]\nmean = [1, 2]", "mean has 2 numbers"),
-        ("[image]\ncolor = 'L'\nmean = [1, 2, 3]", "needs 1 or 1"),
+        ("[image]\ncolor = 'L'\nmean = [1, 2, 3]", "needs 1: one"),
         ("[image]\nmean = []", "mean has 0 numbers"),
         ("[image]\nmean = [nan]", "not finite"),
         ("[image]\nstd = [inf]", "not finite"),
@@ -146,13 +160,13 @@ def literals(value: object) -> str:
 
 
 resizes = st.builds(
-    Resize,
+    ResizeTable,
     st.integers(-2, 300) | st.tuples(st.integers(-2, 300), st.integers(1, 300)),
     st.sampled_from(["box", "nearest"]),
     st.booleans(),
 )
 images = st.builds(
-    ImageInput,
+    ImageTable,
     color=st.sampled_from(["RGB", "BGR", "L"]),
     resize=st.none() | resizes,
     crop=st.none() | st.integers(-2, 300),
@@ -165,21 +179,22 @@ images = st.builds(
 
 
 @given(images)
-def test_what_is_valid_survives_toml_and_what_is_not_is_a_data_error(image: ImageInput) -> None:
+def test_what_is_valid_survives_toml_and_what_is_not_is_a_data_error(image: ImageTable) -> None:
     fields = {name: getattr(image, name) for name in ("color", "crop", "scale", "mean", "std", "dtype", "pixel_limit")}
     text = "[image]\n" + "".join(f"{name} = {literals(value)}\n" for name, value in fields.items() if value is not None)
     if image.resize is not None:
         text += "[image.resize]\n" + "".join(
             f"{name} = {literals(getattr(image.resize, name))}\n" for name in ("size", "filter", "antialias")
         )
-    contract = codec.from_toml(Contract, text, error=DataError)
-    assert repr(contract.image) == repr(image)
+    found = codec.from_toml(spec.SpecFile, text, error=DataError)
+    assert repr(found.image) == repr(image)
     try:
-        spec.validate(contract)
+        contract = found.contract()
     except DataError as problem:
         assert problem.message
     else:
-        Preprocessor(image)
+        assert contract.image == image.steps()
+        Preprocessor(contract.image)
 
 
 @given(st.text(max_size=60) | st.sampled_from([FULL]).flatmap(lambda text: st.integers(0, len(text)).map(lambda cut: text[:cut])))
@@ -192,37 +207,24 @@ def test_any_text_is_a_contract_or_a_data_error(tmp_path_factory: pytest.TempPat
         assert str(path) in problem.message
 
 
-def test_sample_spec_tells_what_is_fixed() -> None:
-    assert spec.sample_spec(ImageInput(resize=Resize(256), crop=224)) == ("float32", (3, 224, 224))
-    assert spec.sample_spec(ImageInput(resize=Resize((28, 30)), color="L")) == ("float32", (1, 28, 30))
-    assert spec.sample_spec(ImageInput(crop=(5, 6), layout="HWC", dtype="uint8", scale=1)) == ("uint8", (5, 6, 3))
-    assert spec.sample_spec(ImageInput(resize=Resize(256))) == ("float32", (3, None, None))
+def test_the_shape_of_a_sample_says_what_is_fixed() -> None:
+    def shape(table: ImageTable) -> tuple[str, tuple[int | None, ...]]:
+        found = sample_shape(table.steps())
+        return found.dtype, found.axes
 
-
-def test_labels_from_a_file_or_a_list(tmp_path: Path) -> None:
-    contract = Contract()
-    path = tmp_path / "labels.txt"
-    path.write_bytes("﻿tench\r\n goldfish \r\nFüchschen\n\n".encode())
-    assert spec.with_labels(contract, path).answer.labels == ("tench", "goldfish", "Füchschen")
-    assert spec.with_labels(contract, str(path)).answer.labels == ("tench", "goldfish", "Füchschen")
-    assert spec.with_labels(contract, ["a", "b"]) == replace(contract, answer=Answer(labels=("a", "b")))
-
-
-@pytest.mark.parametrize(("content", "words"), [(b"", "empty"), (b"\n\n", "empty"), (b"a\n\nb\n", "line 2"), (b"\xff\xff", "UTF-8")])
-def test_labels_files_with_faults(tmp_path: Path, content: bytes, words: str) -> None:
-    path = tmp_path / "labels.txt"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=words):
-        spec.with_labels(Contract(), path)
-    with pytest.raises(DataError, match="No such file"):
-        spec.with_labels(Contract(), tmp_path / "none.txt")
+    assert shape(ImageTable(resize=ResizeTable(256), crop=224)) == ("float32", (3, 224, 224))
+    assert shape(ImageTable(resize=ResizeTable((28, 30)), color="L")) == ("float32", (1, 28, 30))
+    assert shape(ImageTable(crop=(5, 6), layout="HWC", dtype="uint8", scale=1)) == ("uint8", (5, 6, 3))
+    assert shape(ImageTable(resize=ResizeTable(256))) == ("float32", (3, None, None))
+    assert str(sample_shape(ImageTable().steps())) == "float32 [3, any, any]"
 
 
 @pytest.mark.parametrize("name", spec.PRESETS)
 def test_a_preset_takes_the_layout_of_the_framework(name: str) -> None:
-    image = spec.read(name).image
-    assert image is not None and image.layout == "CHW"
-    assert spec.read(name, "HWC").image == replace(image, layout="HWC")
+    assert spec.read(name).image == spec.PRESETS[name].steps()
+    assert spec.read(name).sample_shape().channels_first
+    assert spec.read(name, "HWC").image == replace(spec.PRESETS[name], layout="HWC").steps()
+    assert not spec.read(name, "HWC").sample_shape().channels_first
 
 
 def test_a_file_has_its_own_layout_or_the_frameworks(tmp_path: Path) -> None:
@@ -230,16 +232,16 @@ def test_a_file_has_its_own_layout_or_the_frameworks(tmp_path: Path) -> None:
     says = write(tmp_path / "says.toml", "[image]\nlayout = 'CHW'\n")
     answers = write(tmp_path / "answers.toml", "[answer]\ntop_k = 2\n")
     for layout in ("CHW", "HWC"):
-        assert spec.read(silent, layout).image == ImageInput("L", layout=layout)
-        assert spec.read(says, layout).image == ImageInput(layout="CHW")
-        assert spec.read(answers, layout).image is None
+        assert spec.read(silent, layout).image == ImageTable("L", layout=layout).steps()
+        assert spec.read(says, layout).image == ImageTable(layout="CHW").steps()
+        assert spec.read(answers, layout).image == ()
 
 
 def test_a_size_behind_a_preset_resizes_as_the_framework_does() -> None:
     small = spec.read("tf:96", "HWC").image
-    assert small == ImageInput(resize=Resize((96, 96), antialias=False), scale=1 / 127.5, mean=(1.0,), layout="HWC")
-    assert spec.read("unit:64").image == ImageInput(resize=Resize((64, 64), antialias=True))
-    with pytest.raises(DataError, match="imagenet has a size of its own"):
+    assert small == ImageTable(resize=ResizeTable((96, 96), antialias=False), scale=1 / 127.5, mean=(1.0,), layout="HWC").steps()
+    assert spec.read("unit:64").image == ImageTable(resize=ResizeTable((64, 64), antialias=True)).steps()
+    with pytest.raises(DataError, match="imagenet has its own size"):
         spec.read("imagenet:64")
     for strange in ("tf:0", "tf:-1", "tf:x", "tf:99999999", "nothing:3"):
         with pytest.raises(DataError, match=f"{strange} is neither a file nor a preset"):
@@ -252,19 +254,17 @@ def test_the_values_of_keras_applications() -> None:
     """By hand from the conventions: -1..1; BGR less ImageNet's mean colour; as they are. One pixel, R=255 G=128 B=0."""
     pixel = np.array([[[255, 128, 0]]], np.uint8)
     for name, wanted in (("tf", [1, 128 / 127.5 - 1, -1]), ("caffe", [-103.939, 128 - 116.779, 255 - 123.68]), ("raw", [255, 128, 0])):
-        image = spec.read(name, "HWC").image
-        assert image is not None
-        np.testing.assert_allclose(Preprocessor(image).one(pixel)[0, 0], wanted, rtol=0, atol=2e-5)
+        np.testing.assert_allclose(Preprocessor(spec.read(name, "HWC").image).one(pixel)[0, 0], wanted, rtol=0, atol=2e-5)
 
 
 def test_int8_is_the_nearest_whole_number() -> None:
-    image = ImageInput(scale=1.0, mean=(128.0,), layout="HWC", dtype="int8")
+    image = ImageTable(scale=1.0, mean=(128.0,), layout="HWC", dtype="int8")
     pixels = np.array([[[255, 128, 0]], [[127, 129, 1]]], np.uint8)
-    sample = Preprocessor(image).one(pixels)
+    sample = Preprocessor(image.steps()).one(pixels)
     assert sample.dtype == np.int8 and sample.tolist() == [[[127, 0, -128]], [[-1, 1, -127]]]
-    assert Preprocessor(image).many([pixels, pixels]).dtype == np.int8
+    assert Preprocessor(image.steps()).many([pixels, pixels]).dtype == np.int8
     halved = replace(image, scale=0.5, mean=(64.0,))
-    assert Preprocessor(halved).one(pixels).tolist() == [[[64, 0, -64]], [[0, 0, -64]]], "rounding is not to the nearest even number"
+    assert Preprocessor(halved.steps()).one(pixels).tolist() == [[[64, 0, -64]], [[0, 0, -64]]], "a half is not rounded to the even number"
     for wrong in (replace(image, mean=(0.0,)), replace(image, scale=1 / 255, mean=(0.5,))):
         with pytest.raises(DataError, match="dtype int8 holds -128 to 127"):
-            spec.validate(Contract(wrong))
+            Contract(wrong.steps()).check()

@@ -137,7 +137,6 @@ def test_what_came_as_a_file_of_its_own_is_taken_as_it_is(both: Path, tmp_path: 
     assert (tmp_path / "model.tflite").read_bytes() == both.read_bytes()
 
 
-@pytest.mark.slow
 def test_answering_needs_no_tensorflow(both: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "feeds.npz", **feeds(2))
     answered = isolate.call(side.ask, side.Asked(both, BOTH, Plan("litert"), tmp_path / "feeds.npz"))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from roadworthy.core import registry
-from roadworthy.core.contract import Answer, Contract
+from roadworthy.preprocess.contract import Answer, Contract
 from support.models import bundles
 from support.servers.asking import Ask, asking
 from support.servers.serving import MANY, PICTURE, PLUGIN, QUANTISED, SEES, Server, variant, write_echo, write_files
@@ -86,7 +86,7 @@ def quantised_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tmp_path_factory.mktemp("bundles") / "quantised",
         name="quantised",
         signature=QUANTISED,
-        contract=Contract(None, Answer("applied", 2)),
+        contract=Contract((), Answer("applied", 2)),
         variants=(variant("echo"),),
         golden={"in.x": np.zeros((2, 2), np.uint8), "out.y": np.zeros((2, 2), np.uint8)},
     )

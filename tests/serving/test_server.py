@@ -16,10 +16,12 @@ import httpx
 import numpy as np
 import pytest
 
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from support.models import bundles
 from support.servers.serving import LABELS, Server, binary_request, in_flight, json_request, leaving, outputs_of, write_echo
 from support.waiting import HANG_SECONDS, until
+
+pytestmark = pytest.mark.slow
 
 Serve = Callable[..., Server]
 
@@ -31,7 +33,7 @@ def slow(seconds: float, count: int = 1) -> dict[str, object]:
 
 def test_several_bundles_from_start_to_sigterm(serve: Serve, null_bundle: Path, picture_bundle: Path, png: bytes) -> None:
     server = serve(null_bundle, picture_bundle)
-    with server.client() as client, Model.open(null_bundle) as model:
+    with server.client() as client, LocalEngine(null_bundle) as model:
         x = np.random.default_rng(2).random((5, 12)).astype(np.float32)
         want = model(x).outputs["y"]
         body, headers = binary_request({"x": x}, parameters={"binary_data_output": True})
@@ -99,7 +101,7 @@ def wait_in_flight(client: httpx.Client, count: int) -> None:
     until(lambda: in_flight(client) == count, "the requests arrive")
 
 
-def test_a_model_that_surprises_gets_its_thread(serve: Serve, echo_bundle: Path, gate: Path) -> None:
+def test_a_model_slower_than_expected_gets_a_thread(serve: Serve, echo_bundle: Path, gate: Path) -> None:
     """Cheap on its golden samples, it holds the server up once; the next time health answers meanwhile."""
     server = serve(echo_bundle, workers=1)
     with server.client() as client, ThreadPoolExecutor(1) as pool:
@@ -156,7 +158,7 @@ def test_sigterm_answers_all_that_was_accepted(serve: Serve, steady_bundle: Path
         httpx.get(url)
 
 
-def test_sigterm_under_load_cuts_nobody_off(serve: Serve, null_bundle: Path) -> None:
+def test_sigterm_under_load_cuts_no_response(serve: Serve, null_bundle: Path) -> None:
     """Clients hammer it without a pause; what began before the signal is answered, and no answer is ever cut short."""
     server = serve(null_bundle)
     url = server.wait_ready()
@@ -225,7 +227,7 @@ def test_a_flipped_byte_keeps_a_bundle_out_with_the_files_name(serve: Serve, nul
     assert "not served: " in server.errors() and "variants/null-fp32-t1/model.npz" in server.errors()
 
 
-def test_golden_answers_that_lie_are_never_served(serve: Serve, tmp_path: Path) -> None:
+def test_a_bundle_with_wrong_golden_answers_is_never_served(serve: Serve, tmp_path: Path) -> None:
     server = serve(write_echo(tmp_path / "lying", "lying"))
     assert server.ended() == 6
     assert "golden answers are off by" in server.errors()
@@ -251,7 +253,7 @@ def test_a_port_that_is_taken(serve: Serve, null_bundle: Path) -> None:
         other.listen()
         server = serve(null_bundle, port=other.getsockname()[1])
         assert server.ended() == 2
-        assert "is taken" in server.errors()
+        assert "is in use" in server.errors()
 
 
 def test_the_notes_of_a_bundle_reach_standard_error(serve: Serve, tmp_path: Path) -> None:
@@ -323,7 +325,7 @@ def test_a_large_body_gets_its_refusal_even_while_it_is_still_being_sent(serve: 
         assert client.get("/v2/health/live").status_code == 200
 
 
-def test_a_client_that_leaves_harms_nobody(serve: Serve, null_bundle: Path) -> None:
+def test_a_client_that_disconnects_disturbs_no_other(serve: Serve, null_bundle: Path) -> None:
     server = serve(null_bundle)
     url = server.wait_ready()
     for _ in range(5):
@@ -335,11 +337,16 @@ def test_a_client_that_leaves_harms_nobody(serve: Serve, null_bundle: Path) -> N
     assert complaints(server) == []
 
 
-def test_the_door_of_the_package_is_the_server(null_bundle: Path) -> None:
-    """``rw.serve`` shares its name with the package; both orders of import must leave it callable."""
+def test_serve_is_a_function_of_the_package() -> None:
+    """No module of the package hides it, whichever is imported first."""
     import subprocess
 
-    for first in ("", "import roadworthy.serving.engine.model;"):
-        script = f"{first}import roadworthy as rw\ntry: rw.serve([])\nexcept rw.core.errors.UsageError as problem: print(problem)"
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    for first in ("", "import roadworthy.serving.server;"):
+        script = (
+            f"{first}import roadworthy as rw, types\n"
+            "assert isinstance(rw.serve, types.FunctionType)\n"
+            "try: rw.serve([])\nexcept rw.core.errors.UsageError as problem: print(problem)"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         assert "nothing to serve" in done.stdout

@@ -26,13 +26,13 @@ from roadworthy.bundle.certificate import (
     plan_names,
 )
 from roadworthy.core import codec, registry
-from roadworthy.core.contract import Answer
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Note
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Measured, Rejected, Source, Verified
 from roadworthy.core.version import __version__
+from roadworthy.preprocess.contract import Answer, Contract
 
 BUILDERS = ("numpy", "pillow", "torch", "torchao", "keras", "tf-keras", "tf2onnx", "onnx", "onnxscript", "nncf")
 """Distributions, other than those of the runtimes, that take part in making a candidate."""
@@ -96,7 +96,7 @@ def _export(target: str, one: Measured, reasons: tuple[str, ...]) -> Export:
     )
 
 
-def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> Certificate:
+def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host, seconds: float) -> Certificate:
     """All the evidence of one deployment, which took ``seconds``."""
     source, loaded, trial, data = findings.source, findings.loaded, findings.trial, findings.data
     baseline, *others = findings.race.measured
@@ -109,6 +109,7 @@ def certificate_of(findings: Findings, job: Job, host: Host, seconds: float) -> 
         packages=packages(),
         origin=Origin(source.path.name, source.kind, source.framework, source.sha256, source.size, loaded.parameters, loaded.proofs),
         signature=trial.signature,
+        preprocessing=contract.describe(),
         samples=Samples(data.kind, data.evaluation.count, data.calibration.count if data.calibration else 0, data.classes),
         goal=findings.goal,
         tolerance=trial.reference.tolerance,

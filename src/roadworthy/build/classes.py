@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from roadworthy.build import verify
 from roadworthy.build.certificate import Data
+from roadworthy.build.data import class_names
 from roadworthy.build.data.dataset import Dataset, check_classes
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
-from roadworthy.core.contract import Activation, Answer, Contract
 from roadworthy.core.evidence import Note
 from roadworthy.core.types import Signature
 from roadworthy.preprocess import answer as answers
-from roadworthy.preprocess import names
+from roadworthy.preprocess.contract import Activation, Answer, Contract
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def refuse_wrong_classes(job: Job, contract: Contract, gathered: Dataset | None,
     if not count:
         return
     if contract.answer.labels:
-        names.check_count(contract.answer.labels, count, first.name, str(job.labels or job.preprocess))
+        class_names.check_count(contract.answer.labels, count, first.name, str(job.labels or job.preprocess))
     if gathered is not None and not _own_metric(job):
         check_classes(gathered, count, first.name)
 
@@ -56,7 +56,7 @@ def reading(data: Data, reference: verify.Reference, signature: Signature, job: 
     values = reference.values()[first.name]
     # Only the user's own metric knows what the labels mean: they may not be classes.
     two = len(labels) == 2 or (data.evaluation.labelled and not _own_metric(job))
-    answer = answers.settled(data.answer, {first.name: values}, two=two)
+    answer = answers.with_activation(data.answer, {first.name: values}, two=two)
     single = answers.column(values) is not None
     binary = answer.activation if single and two and answer.activation in answers.TWO_CLASSES else None
     says = binary is not None or bool(answers.columns(first) and not single)
@@ -65,7 +65,7 @@ def reading(data: Data, reference: verify.Reference, signature: Signature, job: 
 
 def notes_on_names(labels: tuple[str, ...]) -> tuple[Note, ...]:
     """That several classes have one name."""
-    again = names.twice(labels)
+    again = class_names.repeated(labels)
     if not again:
         return ()
     return (Note(f"{len(again)} of the {len(set(labels))} class names stand for several classes each, {again[0]!r} first"),)

@@ -38,7 +38,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     is left running; after a failure nothing is at ``job.output`` that was not there before.
     """
     started = time.monotonic()
-    store.refuse_non_bundle(job.output)
+    store.refuse_other_content(job.output)
     lower.refuse_unknown(job.runtimes, job.precisions)
     with workspace_for((job,), notify) as workspace:
         inputs = unchanged.user_files(job.code_files, job.data_files)
@@ -68,6 +68,6 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
             source, loaded, data, graphs, routes, trial, original, goal, races.server, rejected, unavailable,
             choices[SERVER], exports_of(races.others, choices),
         )  # fmt: skip
-        certificate = certificate_of(findings, job, workspace.host, time.monotonic() - started)
+        certificate = certificate_of(findings, contract, job, workspace.host, time.monotonic() - started)
         write_bundle(findings, certificate, contract, job, workspace)
     return Deployment(job.output, certificate)

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from roadworthy.build import classes, sources, supplied
 from roadworthy.build.certificate import Data
-from roadworthy.build.data import dataset
+from roadworthy.build.data import class_names, dataset
 from roadworthy.build.job import Job
 from roadworthy.build.workspace import Progress, Workspace
-from roadworthy.core.contract import Contract
 from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.isolation import unchanged
 from roadworthy.core.samples import renamed
 from roadworthy.core.stages import Source
-from roadworthy.preprocess import names, spec
+from roadworthy.preprocess import spec
+from roadworthy.preprocess.contract import Contract
 
 CALIBRATION_SAMPLES = 200
 
@@ -28,7 +28,7 @@ def identify(job: Job, workspace: Workspace) -> Source:
 def contract_of(job: Job, source: Source) -> Contract:
     """How inputs are made and answers are read; where ``--preprocess`` leaves the layout open, it is that of the source's framework."""
     contract = spec.read(job.preprocess, sources.layout(source)) if job.preprocess else Contract()
-    return spec.with_labels(contract, job.labels) if job.labels else contract
+    return class_names.with_labels(contract, job.labels) if job.labels else contract
 
 
 def load_original(
@@ -44,6 +44,7 @@ def load_original(
 
     ``given`` are samples that are there already, in place of the job's data; at most ``calibrate`` are put aside to calibrate with.
     """
+    contract.check_input(job.inputs)
     workspace.notify(Progress("data", 0, 1))
     before = workspace.confinement.listing()
     gathered = given or _gathered(source, job, contract, workspace)
@@ -55,6 +56,7 @@ def load_original(
     loaded = _loaded(request, workspace)
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.confinement.written(before)))
     inputs = loaded.signature.inputs
+    contract.check_input(inputs)
     samples = samples or supplied.pictures(contract, inputs, job, workspace) or loaded.samples
     samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
@@ -72,7 +74,7 @@ def _gathered(source: Source, job: Job, contract: Contract, workspace: Workspace
     """The job's samples, if it has any. The user's own code that gives them runs in a child and may take as long as the deployment."""
     if job.data is None:
         return None
-    stated, ids = tuple(one.name for one in job.inputs), names.read(job.labels).ids if job.labels else ()
+    stated, ids = tuple(one.name for one in job.inputs), class_names.read(job.labels).ids if job.labels else ()
     request = dataset.GatherRequest(job.data, stated, contract, workspace.folder("data/all"), job.samples, ids)
     if not dataset.is_code(request.data):
         return dataset.gather_step(request)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from roadworthy.build import lower, verify
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core import registry
-from roadworthy.core.contract import Activation, Answer
 from roadworthy.core.errors import OutOfSpace, RoadworthyError
 from roadworthy.core.isolation import isolate
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Graph, Plan, Rejected, Verified
 from roadworthy.core.types import Signature
+from roadworthy.preprocess.contract import Activation, Answer
 
 
 @dataclass(frozen=True)

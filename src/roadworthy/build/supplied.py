@@ -10,13 +10,13 @@ from roadworthy.build.data import dataset
 from roadworthy.build.job import Job
 from roadworthy.build.lower import PRECISIONS
 from roadworthy.build.workspace import Workspace
-from roadworthy.core.contract import Contract, ImageInput
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Precision, Source
 from roadworthy.core.types import Array, Range, TensorSpec
-from roadworthy.preprocess import spec
+from roadworthy.preprocess.contract import Contract
+from roadworthy.preprocess.pixels import SampleShape
 
 GENERATED = "generated"
 """The kind of samples that Roadworthy makes."""
@@ -45,25 +45,25 @@ def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, worksp
 
     None where it takes no images, or where neither it nor the one input in ``specs`` states their size.
     """
-    if contract.image is None or len(specs) > 1 or any(one.name == spec.name for one in job.ranges for spec in specs):
+    if not contract.takes_images or len(specs) > 1 or any(one.name == spec.name for one in job.ranges for spec in specs):
         return None
-    size = _size(contract.image, specs)
+    shape = contract.sample_shape()
+    size = _size(shape, specs)
     if size is None:
         return None
-    count, channels = job.samples or sources.MADE, spec.channels_of(contract.image)
+    count = job.samples or sources.MADE
     generator = np.random.default_rng(0)
-    pixels = generator.integers(0, 256, (count, *size, channels), np.uint8)
+    pixels = generator.integers(0, 256, (count, *size, shape.channels), np.uint8)
     pixels[1::2] = (256 * sources.made_pictures(pixels[1::2].shape, generator)).astype(np.uint8)
     names = tuple(spec.name for spec in specs)
     return dataset.gather(pixels, names, contract, workspace.folder("data/pictures")).samples
 
 
-def _size(image: ImageInput, specs: tuple[TensorSpec, ...]) -> tuple[int, int] | None:
+def _size(shape: SampleShape, specs: tuple[TensorSpec, ...]) -> tuple[int, int] | None:
     """Height and width of a sample."""
-    _, shape = spec.sample_spec(image)
-    known = specs[0].shape[1:] if specs and len(specs[0].shape) == len(shape) + 1 else shape
-    sizes = [size if size is not None else other for size, other in zip(shape, known, strict=True)]
-    height, width = sizes[1:] if image.layout == "CHW" else sizes[:2]
+    known = specs[0].shape[1:] if specs and len(specs[0].shape) == len(shape.axes) + 1 else shape.axes
+    sizes = [size if size is not None else other for size, other in zip(shape.axes, known, strict=True)]
+    height, width = sizes[1:] if shape.channels_first else sizes[:2]
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 

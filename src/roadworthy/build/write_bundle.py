@@ -12,8 +12,8 @@ from roadworthy.build.job import Job
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.bundle.acceptance import Acceptance, AcceptanceRequest
 from roadworthy.bundle.certificate import Certificate
-from roadworthy.core.contract import Contract
 from roadworthy.core.isolation import isolate
+from roadworthy.preprocess.contract import Contract
 
 
 def write_bundle(findings: Findings, certificate: Certificate, contract: Contract, job: Job, workspace: Workspace) -> None:

@@ -1,1 +1,1 @@
-"""The bridge between the build side and the serve side: the bundle's format, written and read; see docs/FORMAT.md."""
+"""What the build side and the serving side share: the bundle's format, written and read; see docs/FORMAT.md."""

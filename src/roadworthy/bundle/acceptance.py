@@ -1,4 +1,4 @@
-"""The request by which a deployment has a new bundle opened as a server opens it, and the result."""
+"""The request of a deployment to open the bundle that it has just made as a server does, and the result; both sides import it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class AcceptanceRequest:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """Every variant opened. ``unsteady`` are the indices of the golden samples on which a variant that is not the same function gives
-    another whole number than the original: a near tie, from which nothing follows about any host.
+    """Every variant opened. ``unsteady`` holds the indices of golden samples on which a variant that is not the same function gives
+    another whole number than the original: a near tie, which proves nothing about a host.
     """
 
     unsteady: tuple[int, ...] = ()

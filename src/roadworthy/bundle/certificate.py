@@ -52,7 +52,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class TriedRoute:
-    """One capture route: ``outcome`` is "used", "kept in reserve" or the reason in words why it failed."""
+    """One capture route: ``outcome`` is "used", "kept in reserve" or the reason for which it failed."""
 
     format: str
     route: str
@@ -118,8 +118,9 @@ class Export:
 class Certificate:
     """The whole of ``certificate.json``. ``baseline`` is the original itself in the race.
 
-    ``notes`` holds what was noticed about the original, its data and its graphs, warnings first; certificates of older versions
-    have none. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
+    ``preprocessing`` describes the steps from an image to a sample, in order; it is empty where the model takes tensors as they are.
+    ``notes`` holds what was noticed about the original, its data and its graphs, warnings first. Certificates of older versions have
+    neither. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
     ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server.
     """
 
@@ -131,6 +132,7 @@ class Certificate:
     packages: tuple[InstalledPackage, ...]
     origin: Origin
     signature: Signature
+    preprocessing: tuple[str, ...] = ()
     samples: Samples
     goal: Goal
     tolerance: Tolerance

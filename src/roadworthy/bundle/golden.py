@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from roadworthy.core.errors import BundleError
-from roadworthy.core.samples import cut, joined
+from roadworthy.core.samples import join_strings, split_strings
 from roadworthy.core.text import first_line
 from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
 
@@ -23,14 +23,14 @@ class Golden:
 
 
 def write(path: Path, golden: Golden) -> None:
-    """Write ``in.<name>`` and ``out.<name>`` for each tensor. Byte strings are joined as uint8, and ``ends.in.<name>`` or
-    ``ends.out.<name>`` says where each of them ends (int64)."""
+    """``in.<name>`` and ``out.<name>`` for each tensor; byte strings are joined as uint8, with ``ends.in.<name>`` or
+    ``ends.out.<name>`` for where each ends (int64)."""
     arrays: dict[str, Array] = {}
     for place, tensors in (("in", golden.inputs), ("out", golden.outputs)):
         for name, array in tensors.items():
             key = f"{place}.{name}"
             if array.dtype == np.dtype(BYTES):
-                arrays[key], arrays[f"ends.{key}"] = joined(array)
+                arrays[key], arrays[f"ends.{key}"] = join_strings(array)
             else:
                 arrays[key] = np.ascontiguousarray(array)
     np.savez(path, allow_pickle=False, **arrays)
@@ -43,7 +43,7 @@ def read(path: Path, signature: Signature) -> Golden:
 
             def array(place: str, spec: TensorSpec) -> Array:
                 key = f"{place}.{spec.name}"
-                return cut(file[key], file[f"ends.{key}"]) if spec.dtype == BYTES else file[key]
+                return split_strings(file[key], file[f"ends.{key}"]) if spec.dtype == BYTES else file[key]
 
             inputs = {spec.name: array("in", spec) for spec in signature.inputs}
             outputs = {spec.name: array("out", spec) for spec in signature.outputs}

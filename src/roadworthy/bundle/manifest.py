@@ -5,13 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import msgspec
+
 from roadworthy.bundle import certificate as certificates
-from roadworthy.core.contract import Contract
+from roadworthy.core import codec
+from roadworthy.core.errors import BundleError, DataError, RoadworthyError
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import BYTES, Quantization, Signature
+from roadworthy.core.version import __version__
+from roadworthy.preprocess import steps
+from roadworthy.preprocess.contract import Contract
+from roadworthy.preprocess.spec import SpecFile
 
-FORMAT = 1
+FORMAT = 2
+"""The format that is written. Format 1, which had one table in place of the steps of ``contract.image``, is read too."""
 NAME = "manifest.json"
 SIDECAR = "manifest.json.sha256"
 
@@ -76,6 +84,75 @@ QUANTIZED = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "
 """The dtypes that a quantised tensor may have, with the zero points that they can hold."""
 
 
+@dataclass(frozen=True)
+class _FormatOnly:
+    """The one field that every format of the manifest will have."""
+
+    format: int
+
+
+@dataclass(frozen=True)
+class _StepKind:
+    kind: str
+
+
+@dataclass(frozen=True)
+class _ContractSteps:
+    image: tuple[_StepKind, ...]
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """What is read of a manifest that cannot be read as a whole."""
+
+    roadworthy: str
+    contract: _ContractSteps
+
+
+def parse(data: bytes, root: str) -> Manifest:
+    """The manifest of the bundle ``root`` by its bytes, whichever format it has; raises BundleError for any other and for a fault."""
+    what = f"{root}/{NAME}"
+    version = codec.from_json(_FormatOnly, data, error=BundleError, what=what).format
+    if version == 1:
+        data = _from_format_1(data, what)
+    elif version != FORMAT:
+        raise BundleError(f"{root} has bundle format {version}; this Roadworthy reads formats 1 to {FORMAT}: use the version that made it")
+    try:
+        return codec.from_json(Manifest, data, error=BundleError, what=what)
+    except BundleError as problem:
+        raise _of_newer_version(data, root, problem) from None
+
+
+def _from_format_1(data: bytes, what: str) -> bytes:
+    """A manifest of format 1 as one of this format: its image table becomes the steps that it stands for."""
+    manifest = codec.from_json(dict[str, msgspec.Raw], data, error=BundleError, what=what)
+    if "contract" not in manifest:
+        raise BundleError(f"{what}: it has no `contract`")
+    try:
+        # What a format 1 contract holds is what a preprocessing file holds.
+        contract = codec.from_json(SpecFile, bytes(manifest["contract"]), error=BundleError, what=f"{what}: contract").contract()
+    except DataError as problem:
+        raise BundleError(f"{what}: contract.image: {problem.message}") from None
+    upgraded = {"contract": msgspec.Raw(codec.to_json(contract)), "format": msgspec.Raw(codec.to_json(FORMAT))}
+    return codec.to_json(manifest | upgraded)
+
+
+def _of_newer_version(data: bytes, root: str, problem: BundleError) -> BundleError:
+    """``problem``, or more clearly where a newer version explains it: a step that this one does not know must not be left out."""
+    try:
+        found = codec.from_json(_Steps, data)
+    except RoadworthyError:
+        return problem
+    if unknown := steps.unknown_kinds(step.kind for step in found.contract.image):
+        return BundleError(
+            f"{root} prepares images by the step {unknown[0]!r}, which Roadworthy {__version__} does not know: "
+            f"use Roadworthy {found.roadworthy}, which made the bundle, or a later version"
+        )
+    if found.roadworthy != __version__:
+        return BundleError(f"{problem.message}; Roadworthy {found.roadworthy} made the bundle, and this is Roadworthy {__version__}")
+    return problem
+
+
 def fault(manifest: Manifest) -> str | None:
     """The contradiction in a manifest whose fields all have the right types, in words; ``None`` where there is none."""
     names = [entry.path for entry in manifest.files]
@@ -98,6 +175,10 @@ def fault(manifest: Manifest) -> str | None:
             return f"tensor {spec.name!r} has the impossible shape {list(spec.shape)}"
         if spec.quantization and not _possible(spec.dtype, spec.quantization):
             return f"tensor {spec.name!r} is {spec.dtype} with the impossible quantization {spec.quantization}"
+    try:
+        manifest.contract.check()
+    except DataError as problem:
+        return f"in its contract {problem.message}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Bundles on disk: written whole or not at all, and every byte checked before anything in them is used."""
+"""Bundles on disk: written completely or not at all, and every byte checked before anything in them is used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from roadworthy.bundle import certificate as certificates
@@ -26,22 +26,15 @@ LARGEST = 64 * 2**20
 """Bytes that a manifest or a certificate may have; real ones have some thousands."""
 
 
-@dataclass(frozen=True)
-class _Format:
-    """The one field that every format of the manifest has."""
-
-    format: int
-
-
 @contextmanager
 def writing(target: Path) -> Iterator[Path]:
-    """A temporary directory beside ``target`` that replaces it when the block ends without an error.
+    """A temporary directory beside ``target`` that takes its place when the block ends without an exception.
 
-    On any failure, an interrupt included, the directory is removed and an older bundle at ``target`` stays. What a killed process
-    left behind is removed first. Anything at ``target`` that is not a bundle is never replaced (UsageError). A full disk raises
+    On any failure, an interrupt included, the directory is removed and an older bundle at ``target`` stays. Directories that killed
+    processes left are removed first. Content of ``target`` that is not a bundle is never replaced (UsageError). A full disk raises
     OutOfSpace.
     """
-    refuse_non_bundle(target)
+    refuse_other_content(target)
     target = target.resolve()
     stage: scratch.Directory | None = None
     try:
@@ -76,13 +69,13 @@ def write_certificate(root: Path, certificate: Certificate) -> None:
 
 
 def read(root: Path) -> Manifest:
-    """The manifest of a bundle of which every byte is as it was sealed; BundleError names the file that is not."""
+    """The manifest of a bundle of which every byte is as it was sealed; raises BundleError with the file that is not."""
     data = _manifest_bytes(root)
     try:
-        manifest = _parse(root, data)
+        manifest = manifests.parse(data, str(root))
         _check(root, manifest)
     except BundleError:
-        # Another bundle may have taken this one's place while its files were read; that is no damage.
+        # Another bundle may have taken this one's place while its files were read; that is not damage.
         if _manifest_bytes(root) != data:
             return read(root)
         raise
@@ -135,16 +128,6 @@ def _content(root: Path, name: str) -> bytes:
         raise BundleError(f"{root}: {name} cannot be read: {problem.strerror}") from problem
 
 
-def _parse(root: Path, data: bytes) -> Manifest:
-    what = str(root / manifests.NAME)
-    version = codec.from_json(_Format, data, error=BundleError, what=what).format
-    if version != manifests.FORMAT:
-        raise BundleError(
-            f"{root} has bundle format {version}; this Roadworthy reads format {manifests.FORMAT}: use the version that made it"
-        )
-    return codec.from_json(Manifest, data, error=BundleError, what=what)
-
-
 def _check(root: Path, manifest: Manifest) -> None:
     if fault := manifests.fault(manifest):
         raise BundleError(f"{root}: {manifests.NAME} contradicts itself: {fault}")
@@ -191,7 +174,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def refuse_non_bundle(target: Path) -> None:
+def refuse_other_content(target: Path) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError(f"{target} exists and is not a directory; choose another output")
     # manifest.json alone proves nothing: many programs have a file of that name.

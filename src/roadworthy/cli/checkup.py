@@ -12,7 +12,8 @@ from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.core.evidence import Interval
 from roadworthy.core.host import Host, this_host
-from roadworthy.serving.engine.model import GoldenCheck, Model
+from roadworthy.serving.engine.golden_check import GoldenCheck
+from roadworthy.serving.engine.local import LocalEngine
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def checkup(bundle: Path | str) -> Checkup:
     bundle = Path(bundle)
     manifest = store.read(bundle)
     certificate = store.read_certificate(bundle)
-    with Model.open(bundle) as model:
+    with LocalEngine(bundle) as model:
         variant, golden, notes = model.variant, model.check, model.notes
     feeds = goldens.read(bundle / manifest.golden.path, manifest.signature).inputs
     today = benchmark.time_variant(bundle / variant.path, manifest.signature, variant.plan, feeds)

@@ -10,7 +10,7 @@ from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolation import isolate
 from roadworthy.core.isolation.worker import Limits
-from roadworthy.serving.settings import MOST_WORKERS
+from roadworthy.serving.settings import MAX_WORKERS
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class StartRequest:
 def examine() -> Examination:
     """Import every runtime, each in its own process, so that one that crashes on this CPU is reported and does not end the command."""
     host = this_host()
-    workers = min(host.cores, MOST_WORKERS)
+    workers = min(host.cores, MAX_WORKERS)
     runtimes = tuple(_health(name) for name in registry.names(registry.RUNTIMES))
     return Examination(host, runtimes, ThreadPlan(workers, max(1, host.cores // workers)))
 

@@ -36,9 +36,11 @@ def duration(context: click.Context, option: click.Parameter, value: str) -> flo
 
 def limits(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
     """Each ``NAME=VALUE`` in place of a default."""
-    from roadworthy.serving.limits import Limits
+    from roadworthy.serving.limits import ServerLimits
 
-    known: dict[str, type[int] | type[float]] = {field.name: int if isinstance(field.default, int) else float for field in fields(Limits)}
+    known: dict[str, type[int] | type[float]] = {
+        field.name: int if isinstance(field.default, int) else float for field in fields(ServerLimits)
+    }
     chosen: dict[str, Any] = {}
     for name, _, value in (text.partition("=") for text in values):
         try:
@@ -49,7 +51,7 @@ def limits(context: click.Context, option: click.Parameter, values: tuple[str, .
             raise click.BadParameter(f"{name} takes {'a whole number' if known[name] is int else 'a number'}, not {value!r}") from None
         if not 0 < chosen[name] < 2**53:
             raise click.BadParameter(f"{name} must be a number above 0 and below 2**53, not {value!r}")
-    return Limits(**chosen)
+    return ServerLimits(**chosen)
 
 
 def names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

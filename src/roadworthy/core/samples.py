@@ -62,17 +62,17 @@ def read_array(folder: Path, name: str, start: int = 0, stop: int | None = None)
     array: Array = np.load(folder / file_of(name), mmap_mode="r", allow_pickle=False)
     if not (folder / ends_of(name)).is_file():
         return array[start:stop]
-    return cut(array, np.load(folder / ends_of(name), allow_pickle=False), start, stop)
+    return split_strings(array, np.load(folder / ends_of(name), allow_pickle=False), start, stop)
 
 
-def joined(strings: Array) -> tuple[Array, Array]:
-    """Byte strings of any shape, one behind the other as uint8, and where each ends, int64 of the same shape."""
+def join_strings(strings: Array) -> tuple[Array, Array]:
+    """Byte strings of any shape, joined as uint8, and where each ends, int64 of the same shape."""
     ends = np.cumsum([len(string) for string in strings.flat], dtype=np.int64)
     return np.frombuffer(b"".join(strings.flat), np.uint8), ends.reshape(strings.shape)
 
 
-def cut(whole: Array, ends: Array, start: int = 0, stop: int | None = None) -> Array:
-    """What ``joined`` was given, rows ``start`` to ``stop``; ValueError where ``ends`` do not rise inside ``whole``."""
+def split_strings(whole: Array, ends: Array, start: int = 0, stop: int | None = None) -> Array:
+    """The byte strings that ``join_strings`` joined, rows ``start`` to ``stop``; ValueError where ``ends`` do not fit ``whole``."""
     bounds = np.concatenate([[0], ends.reshape(-1)])
     if whole.dtype != np.uint8 or whole.ndim != 1 or ends.dtype != np.int64 or (np.diff(bounds) < 0).any() or bounds[-1] > len(whole):
         raise ValueError("the ends of the byte strings do not fit their bytes")
@@ -86,7 +86,7 @@ def cut(whole: Array, ends: Array, start: int = 0, stop: int | None = None) -> A
 def write_array(folder: Path, name: str, array: Array) -> None:
     """Put ``array``, samples first, into the sample set in ``folder``."""
     if array.dtype == np.dtype(BYTES):
-        array, ends = joined(array)
+        array, ends = join_strings(array)
         np.save(folder / ends_of(name), ends, allow_pickle=False)
     np.save(folder / file_of(name), array, allow_pickle=False)
 
@@ -104,7 +104,7 @@ def write(path: Path, inputs: Arrays, labels: Array | None = None) -> SampleSet:
 def renamed(samples: SampleSet, names: tuple[str, ...]) -> SampleSet:
     """The same samples under the model's own input names, in order; the files are renamed, not copied.
 
-    Names go by place, but for names that are the model's own already, in whatever order.
+    The names are matched by position, except where the samples have the model's own names already, in any order.
     """
     if set(names) == set(samples.inputs):
         return SampleSet(samples.path, names, samples.count, samples.labelled)

@@ -10,14 +10,28 @@ LONGEST = 300
 """Characters of a line that are shown."""
 
 
+def lines(problem: BaseException) -> list[str]:
+    """The lines of the message of ``problem`` that are not blank, without the blanks around them."""
+    message = problem.message if isinstance(problem, RoadworthyError) else str(problem)
+    return [line for line in map(str.strip, message.splitlines()) if line]
+
+
 def first_line(problem: BaseException, *, longest: int = LONGEST, skip: Callable[[str], bool] = lambda line: False, empty: str = "") -> str:
-    """The first line of the message of ``problem`` that is not blank, cut to ``longest`` characters.
+    """The first line of the message of ``problem``, cut to ``longest`` characters.
 
     Lines for which ``skip`` is true are passed over: some libraries put a call stack before what happened. Without any line it is
     ``empty``, or the name of the exception's class where that is not given.
     """
-    message = problem.message if isinstance(problem, RoadworthyError) else str(problem)
-    for line in map(str.strip, message.splitlines()):
-        if line and not skip(line):
-            return line[:longest]
-    return empty or type(problem).__name__
+    found = next((line for line in lines(problem) if not skip(line)), "")
+    return found[:longest] or empty or type(problem).__name__
+
+
+def last_line(problem: BaseException) -> str:
+    """The last line of the message of ``problem``, cut to ``LONGEST`` characters: some libraries put places in their source before it."""
+    return (lines(problem) or [type(problem).__name__])[-1][:LONGEST]
+
+
+def named_line(problem: BaseException, *, longest: int = LONGEST) -> str:
+    """The name of the exception's class and the first line of its message: ``ValueError: no such axis``."""
+    kind, line = type(problem).__name__, first_line(problem, longest=longest)
+    return kind if line == kind else f"{kind}: {line}"

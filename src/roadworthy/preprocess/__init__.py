@@ -1,4 +1,4 @@
-"""The contract carried out on NumPy and Pillow: images become samples, outputs become answers, folders become data.
+"""The contract, and its execution with NumPy and Pillow: images become samples, outputs become answers.
 
-One code for every room: what was verified is preprocessed exactly as what is served.
+Build and serving use the same code: a model is verified with exactly the preprocessing with which it is served.
 """

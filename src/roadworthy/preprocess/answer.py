@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roadworthy.core.contract import Activation, Answer
 from roadworthy.core.numerics import real_values, sigmoid, softmax
 from roadworthy.core.types import BATCH, BYTES, Array, Arrays, Quantization, TensorSpec
+from roadworthy.preprocess.contract import Activation, Answer
 
 TWO_CLASSES: tuple[Activation, ...] = ("applied", "sigmoid")
 """The activations by which one column tells two classes apart: the probability of the second, or its logit."""
@@ -16,7 +16,7 @@ TWO_CLASSES: tuple[Activation, ...] = ("applied", "sigmoid")
 
 @dataclass(frozen=True)
 class Ranked:
-    """One class of an answer. ``label`` is the index in words where the class has no name."""
+    """One class of an answer. ``label`` is the index as text where the class has no name."""
 
     index: int
     label: str
@@ -24,9 +24,9 @@ class Ranked:
 
 
 def columns(spec: TensorSpec) -> int | None:
-    """How many numbers a sample the output ``spec`` gives, where it can hold scores of classes: one row a sample, or one number.
+    """How many scores of classes the output ``spec`` holds for each sample: the width of its rows, or 1 for a single number.
 
-    ``None`` where it cannot, or where only the answers can tell. Whole numbers count where they stand for others.
+    ``None`` where it cannot hold scores, or where its shape does not say how many. Whole numbers count where they are quantised.
     """
     if np.dtype(spec.dtype).kind != "f" and spec.quantization is None:
         return None
@@ -38,7 +38,7 @@ def columns(spec: TensorSpec) -> int | None:
 def ranks(answer: Answer, spec: TensorSpec) -> bool:
     """Whether the output ``spec`` is read as scores of classes.
 
-    One column is, where it is a probability or a logit and exactly two classes have names: the second's is what it gives.
+    One column is, where it is a probability or a logit and exactly two classes have names: it is the score of the second.
     """
     if columns(spec) == 1:
         return _reads_column(answer)
@@ -46,18 +46,20 @@ def ranks(answer: Answer, spec: TensorSpec) -> bool:
 
 
 def second_class(answer: Answer, spec: TensorSpec) -> tuple[str, str, str] | None:
-    """Where the output ``spec`` is one number that ranks two classes: the second's name, what the number is, above what it means that."""
+    """Where the output ``spec`` is one number that ranks two classes: the name of the second, what the number is ("probability" or
+    "logit"), and the limit above which the second class is the answer; else ``None``.
+    """
     if columns(spec) != 1 or not _reads_column(answer):
         return None
     return (answer.labels[1], *(("probability", "0.5") if answer.activation == "applied" else ("logit", "0")))
 
 
-def settled(answer: Answer, outputs: Arrays, quantization: Quantization | None = None, *, two: bool = False) -> Answer:
-    """``answer`` without ``auto``, by the original's own ``outputs`` for many samples: most Keras classifiers end in their softmax,
-    and a second one would make every class look alike. The first output counts, ``quantization`` is its own.
+def with_activation(answer: Answer, outputs: Arrays, quantization: Quantization | None = None, *, two: bool = False) -> Answer:
+    """``answer`` without ``auto``, by the original's own ``outputs`` for many samples: most Keras classifiers end in a softmax,
+    and a second softmax would make all probabilities nearly equal. Only the first output counts; ``quantization`` is its own.
 
-    One column is a probability where all of it lies in 0..1, else a logit; and neither where no two classes are known: two have
-    names, or ``two`` says so.
+    One column is a probability where all its values are in 0..1, else a logit. Where two classes are not known it is neither: they
+    are known where two have names, or where ``two`` says so.
     """
     if answer.activation != "auto":
         return answer
@@ -73,7 +75,7 @@ def settled(answer: Answer, outputs: Arrays, quantization: Quantization | None =
 
 
 def read_out(answer: Answer, outputs: Arrays, quantization: Quantization | None = None) -> tuple[tuple[Ranked, ...], ...]:
-    """For each sample its best ``top_k`` classes, best first, equal scores by index; ``scores`` says of which output.
+    """For each sample its best ``top_k`` classes, best first, equal scores by index; see ``scores`` for the output that is ranked.
 
     A first output without a class axis gives an empty ranking for each sample, and nothing where it has no samples.
     """
@@ -92,9 +94,9 @@ def read_out(answer: Answer, outputs: Arrays, quantization: Quantization | None 
 def scores(answer: Answer, outputs: Arrays, quantization: Quantization | None = None) -> Array | None:
     """The first output after the activation, float64 [samples, classes]; ``None`` where that has no class axis.
 
-    Whole numbers of a quantised output (``quantization`` is its own) are first turned into what they stand for. One column,
+    Whole numbers of a quantised output (``quantization`` is its own) are dequantised first. One column,
     [samples] or [samples, 1], gives two classes where ``answer`` names two and says whether it is a probability or a logit, else
-    none. No class axis has any other output that is not two-dimensional numbers.
+    none. Any other output that is not a two-dimensional array of numbers has no class axis.
     """
     values = next(iter(outputs.values()), np.zeros(()))
     single = column(values, quantization)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from roadworthy.core.contract import Resize
 from roadworthy.core.types import Array
 
 FILTERS = {
@@ -20,18 +19,17 @@ CUBIC = -0.75
 """The kernel's parameter in torch's bicubic interpolation without antialias; with it, Pillow and torch both use -0.5."""
 
 
-def resized_size(size: tuple[int, int], wanted: int | tuple[int, int]) -> tuple[int, int]:
-    """The size after a resize; a single number is for the shorter side, and the longer becomes ``int(wanted * long / short)``."""
-    if not isinstance(wanted, int):
-        return wanted
-    height, width = size
-    if width <= height:
-        return int(wanted * height / width), wanted
-    return wanted, int(wanted * width / height)
+def as_image(pixels: Array | Image.Image) -> Image.Image:
+    """uint8 ``pixels`` [H,W,C] with one or three channels as a Pillow image."""
+    if isinstance(pixels, Image.Image):
+        return pixels
+    return Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
 
 
-def resize(image: Image.Image, to: tuple[int, int], how: Resize, extent: tuple[float, float] | None = None) -> Image.Image:
-    """``image`` at the size ``to``; where ``extent`` (width, height) is given, so much of it from the top left. Only antialias takes it.
+def resize(
+    image: Image.Image, to: tuple[int, int], filter: str, *, antialias: bool, extent: tuple[float, float] | None = None
+) -> Image.Image:
+    """``image`` at the size ``to``; with ``extent`` (width, height) only that part of it, from the top left, which needs antialias.
 
     With antialias, and for ``nearest`` always, Pillow does it, as torchvision does for a Pillow image. Without,
     bilinear and bicubic follow ``torch.nn.functional.interpolate(align_corners=False, antialias=False)``, rounded to uint8.
@@ -39,11 +37,11 @@ def resize(image: Image.Image, to: tuple[int, int], how: Resize, extent: tuple[f
     height, width = to
     if image.size == (width, height) and extent in (None, image.size):
         return image
-    if how.antialias or how.filter == "nearest":
-        return image.resize((width, height), FILTERS[how.filter], box=None if extent is None else (0, 0, *extent))
+    if antialias or filter == "nearest":
+        return image.resize((width, height), FILTERS[filter], box=None if extent is None else (0, 0, *extent))
     pixels = np.asarray(image)
     for axis, length in ((1, width), (0, height)):
-        pixels = _interpolate(pixels, axis, length, how.filter == "bicubic")
+        pixels = _interpolate(pixels, axis, length, filter == "bicubic")
     return Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8))
 
 

@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Plan
+from roadworthy.core.text import LONGEST, lines
 from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec, difference
 
 RUNS: tuple[str, ...] = ("tflite",)
@@ -100,9 +101,8 @@ def _check_precision(interpreter: Any, plan: Plan, file: Path) -> None:
 
 
 def _reason(problem: Exception) -> str:
-    """Without the places in the runtime's source; the last sentence is the one that says what."""
-    text = " ".join(line.strip() for line in str(problem).splitlines() if line.strip())
-    return re.sub(r"\S+\.(cc|h):\d+ ", "", text)[:300] or type(problem).__name__
+    """The whole message on one line, without the places in the runtime's source."""
+    return re.sub(r"\S+\.(cc|h):\d+ ", "", " ".join(lines(problem)))[:LONGEST] or type(problem).__name__
 
 
 class LiteRtSession:

@@ -10,6 +10,7 @@ from typing import Any
 from roadworthy.core.errors import InvalidRequest, StepFailed, UsageError
 from roadworthy.core.exact import cast_exactly
 from roadworthy.core.stages import Plan
+from roadworthy.core.text import last_line
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec, difference
 
 # Importing the package reports the import to its maker, unless its reporting half cannot be found.
@@ -48,7 +49,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> OpenVinoSession:
         wrong = wrong or difference(map(_spec, model.outputs), signature.outputs, sizes=False)
         compiled = None if wrong else _core().compile_model(model, "CPU", _properties(precision, plan.threads))
     except Exception as problem:
-        raise StepFailed(f"OpenVINO cannot load {file}: {_reason(problem)}", detail=str(problem)) from problem
+        raise StepFailed(f"OpenVINO cannot load {file}: {last_line(problem)}", detail=str(problem)) from problem
     if compiled is None:
         raise StepFailed(f"{file} is not the model of this signature: {wrong}")
     given = compiled.get_property("INFERENCE_PRECISION_HINT")
@@ -86,12 +87,6 @@ def _dtype(kind: Any) -> str:
     return "bool" if kind == openvino.Type.boolean else str(kind.to_dtype())
 
 
-def _reason(problem: Exception) -> str:
-    """The last line says what; the ones before it say in which source file of the runtime."""
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return lines[-1] if lines else type(problem).__name__
-
-
 def _check_fits(spec: TensorSpec, array: Array, narrow: str) -> None:
     try:
         cast_exactly(spec.name, array, narrow)
@@ -124,7 +119,7 @@ class OpenVinoSession:
             request.infer(share_outputs=True)
             return {name: request.get_output_tensor(index).data.copy() for index, name in self._outputs}
         except Exception as problem:
-            raise StepFailed(f"OpenVINO failed: {_reason(problem)}", detail=str(problem)) from problem
+            raise StepFailed(f"OpenVINO failed: {last_line(problem)}", detail=str(problem)) from problem
 
     def close(self) -> None:
         self._request = None

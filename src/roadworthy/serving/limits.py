@@ -1,4 +1,4 @@
-"""What one client may ask of the server: how much, how long, how many at a time."""
+"""The limits on what clients may send and how long they may take."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Sizes in bytes, times in seconds. docs/serving.md explains each in one table.
+class ServerLimits:
+    """Sizes in bytes, times in seconds; a table in docs/serving.md explains each.
 
-    ``head`` is the request line with its headers; ``body`` also bounds what a compressed body unpacks to, and a gRPC message.
-    ``depth`` is the nesting of JSON and ``pixels`` those of one image, whatever the bundle's contract would allow.
-    ``head_seconds`` and ``body_seconds`` are for a request to arrive whole, ``idle_seconds`` for a connection between two
-    requests, ``send_seconds`` for a client to take its answer. ``connections`` are open at a time in one worker.
-    ``pending`` requests wait for one model in one worker, and none that would wait longer than ``wait_seconds`` by what calls
-    took so far. A call of the runtime that takes ``call_seconds`` is taken for hung, and the worker replaced.
-    ``drain_seconds`` are for what was accepted to be answered on the way out.
+    ``head`` is the request line with its headers. ``body`` bounds the body of a request, what a compressed body becomes, and a gRPC
+    message. ``depth`` is the nesting of JSON, ``pixels`` those of one image, even where the bundle allows more.
+    A request must arrive within ``head_seconds`` and ``body_seconds``; a connection may be idle for ``idle_seconds`` between two requests;
+    a client must take its response within ``send_seconds``. One worker has at most ``connections`` open at a time.
+    At most ``pending`` requests wait for one model in one worker, and none that would wait longer than ``wait_seconds`` by what calls
+    took so far. A call of the runtime that takes ``call_seconds`` is taken for hung, and its worker is replaced.
+    When the server stops, accepted requests are answered within ``drain_seconds``.
     """
 
     body: int = 16 * MIB
@@ -35,4 +35,4 @@ class Limits:
     drain_seconds: float = 30.0
 
 
-DEFAULT = Limits()
+DEFAULT = ServerLimits()

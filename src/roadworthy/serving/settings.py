@@ -1,25 +1,24 @@
-"""How one server is set up: what its owner said, as the supervisor tells every worker."""
+"""The settings of one server: the options of ``roadworthy serve``, which the supervisor sends to every worker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from roadworthy.core.host import usable_cores
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Ports of 0 are free ones, of ``None`` not opened; paths are absolute.
+    """A port of 0 is any free one, ``None`` opens none; paths are absolute.
 
-    ``workers`` 0 is one a core, at most eight; ``threads`` and ``batch`` ``None`` are measured for every model. ``versions`` is
-    how many of the newest of a model in a directory are served, 0 for all; ``watch`` seconds lie between two looks at the
-    directories, 0 for none.
-    ``delay`` seconds are waited for more requests to come before a call (0: never). ``cors`` holds origins whose pages may call,
-    ``allowed_hosts`` names in a Host header that are answered to beside those of loopback (``*``: all). Without any, a listener on
-    loopback answers to the names of loopback alone, and another one to all names.
+    ``workers`` 0 is one for each core, at most eight. ``threads`` and ``batch`` are measured for every model where they are ``None``.
+    Of each model in a directory the newest ``versions`` are served, 0 for all; the directories are scanned every ``watch`` seconds,
+    0 for never. A call waits ``delay`` seconds for more requests, 0 for not at all.
+    Pages of the origins in ``cors`` may call the server. ``allowed_hosts`` are the names accepted in a Host header in addition to those
+    of loopback (``*``: all). Without any, a listener on loopback accepts only the names of loopback, any other listener all names.
     """
 
     sources: tuple[str, ...]
@@ -43,9 +42,9 @@ class Settings:
     log_requests: bool = False
     draft_jpeg: bool = False
     traces: str | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: ServerLimits = field(default_factory=ServerLimits)
 
     @property
     def processes(self) -> int:
-        """How many workers there are."""
-        return self.workers or min(usable_cores(), MOST_WORKERS)
+        """How many worker processes there are."""
+        return self.workers or min(usable_cores(), MAX_WORKERS)

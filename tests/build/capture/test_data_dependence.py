@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from roadworthy.build.capture.torch.data_dependence import value_reads
+
+pytestmark = pytest.mark.slow
 
 
 class Reads(nn.Module):

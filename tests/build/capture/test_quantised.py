@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from roadworthy.build.capture import parity
 from roadworthy.core.types import Quantization
+
+pytestmark = pytest.mark.slow
 
 SCORES = np.array([[0, 12, 250], [90, 91, 3]], np.uint8)
 STEP = Quantization(1 / 256, 0)

@@ -17,6 +17,8 @@ from roadworthy.frameworks.tensorflow import framework
 from support.files import tflite_models
 from support.models.tensorflow_captures import Original
 
+pytestmark = pytest.mark.slow
+
 
 def linear(folder: Path, *, quantised: bool) -> Original:
     """One sample a call, so that other tests' numbers of threads do not matter."""

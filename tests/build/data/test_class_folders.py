@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roadworthy.build.data.class_folders import Folders, read
+from roadworthy.build.data.class_folders import ClassFolders, read
 from roadworthy.core.errors import DataError
 
 
@@ -18,7 +18,7 @@ def tree(root: Path, *files: str) -> Path:
     return root
 
 
-def found(root: Path, *known: str, images: bool = True) -> Folders:
+def found(root: Path, *known: str, images: bool = True) -> ClassFolders:
     return read(root, known, images=images)
 
 
@@ -45,7 +45,7 @@ def test_splits_are_not_taken_for_classes(tmp_path: Path, splits: tuple[str, ...
 
 
 @pytest.mark.parametrize(("splits", "meant"), SPLITS)
-def test_nor_are_splits_that_hold_the_samples_themselves(tmp_path: Path, splits: tuple[str, ...], meant: str) -> None:
+def test_splits_that_hold_the_samples_themselves_are_not_classes(tmp_path: Path, splits: tuple[str, ...], meant: str) -> None:
     root = tree(tmp_path / "root", *(f"{split}/{index}.png" for split in splits for index in range(2)))
     with pytest.raises(DataError, match=rf"--data {re.escape(str(root / meant))}$"):
         found(root)
@@ -77,7 +77,7 @@ def test_other_layouts_are_refused_with_the_path_that_was_meant(tmp_path: Path, 
 def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
     root = tree(tmp_path, "bus/0.png", "train/0.png", "car/0.png")
     (note,) = found(root).notes
-    assert note.text == "the folder train/ bears the name of a split of a data set and was taken for a class" and not note.warning
+    assert note.text == "the folder train/ has the name of a split of a data set and was taken for a class" and not note.warning
     assert found(root, "car", "Train", "bus").notes == ()
     both = tree(tmp_path / "both", "train/0.png", "test/0.png")
     assert found(both, "train", "test").names == ("test", "train"), "names that the labels know are classes"

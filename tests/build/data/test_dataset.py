@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from roadworthy.build.data import sample_writer
+from roadworthy.build.data.class_names import with_labels
 from roadworthy.build.data.dataset import Dataset, check_classes, check_inputs, gather, split
-from roadworthy.core.contract import Answer, Contract, ImageInput, Resize
 from roadworthy.core.errors import DataError, OutOfSpace
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array, Signature, TensorSpec
 from roadworthy.preprocess import spec
+from roadworthy.preprocess.contract import Answer, Contract
+from roadworthy.preprocess.spec import ImageTable, ResizeTable
 
-IMAGES = Contract(ImageInput(scale=1, layout="HWC", dtype="uint8"))
+IMAGES = Contract(ImageTable(scale=1, layout="HWC", dtype="uint8").steps())
 TENSORS = Contract()
 
 
@@ -62,9 +64,9 @@ def test_a_folder_is_numbered_as_by_image_folder(tmp_path: Path) -> None:
     assert sorted(labels_of(dataset.samples)[:3].tolist()) == [0, 1, 2], "the beginning does not hold every class"
 
 
-def test_labels_give_folders_their_place(tmp_path: Path) -> None:
+def test_labels_give_folders_their_class_index(tmp_path: Path) -> None:
     root = folder(tmp_path / "data", {"ant": 1, "bee": 1})
-    contract = spec.with_labels(IMAGES, ["wasp", "bee", "fly", "ant"])
+    contract = with_labels(IMAGES, ["wasp", "bee", "fly", "ant"])
     dataset = gather(str(root), ("x",), contract, tmp_path / "out")
     assert dataset.classes == ("wasp", "bee", "fly", "ant") and not dataset.by_folder
     assert {(pixel[0], label) for pixel, label in zip(first_pixels(dataset.samples), labels_of(dataset.samples), strict=True)} == {
@@ -75,13 +77,13 @@ def test_labels_give_folders_their_place(tmp_path: Path) -> None:
 
 def test_labels_of_the_folders_count_are_names_in_their_order(tmp_path: Path) -> None:
     root = folder(tmp_path / "data", {"n01": 1, "n02": 1})
-    dataset = gather(root, ("x",), spec.with_labels(IMAGES, ["tench", "goldfish"]), tmp_path / "out")
+    dataset = gather(root, ("x",), with_labels(IMAGES, ["tench", "goldfish"]), tmp_path / "out")
     assert dataset.classes == ("tench", "goldfish") and dataset.by_folder
 
 
 def places(root: Path, labels: list[str], out: Path, ids: tuple[str, ...] = ()) -> dict[str, int]:
     """Each folder's class index, and the notes are kept."""
-    dataset = gather(root, ("x",), spec.with_labels(IMAGES, labels), out, ids=ids)
+    dataset = gather(root, ("x",), with_labels(IMAGES, labels), out, ids=ids)
     names = sorted(path.name for path in root.iterdir())
     return {
         names[int(first)]: int(label) for (first, *_), label in zip(first_pixels(dataset.samples), labels_of(dataset.samples), strict=True)
@@ -92,7 +94,7 @@ def test_a_folder_is_found_however_its_labels_words_are_joined(tmp_path: Path) -
     root = folder(tmp_path / "data", {"Ant": 1, "golden_retriever": 1})
     assert places(root, ["Golden Retriever", "ant"], tmp_path / "a") == {"Ant": 1, "golden_retriever": 0}
     with pytest.raises(DataError, match="'Ant' is not among the 2 labels"):
-        gather(root, ("x",), spec.with_labels(IMAGES, ["golden retriever", "cow"]), tmp_path / "b")
+        gather(root, ("x",), with_labels(IMAGES, ["golden retriever", "cow"]), tmp_path / "b")
 
 
 def test_a_folder_is_found_by_its_classs_other_name(tmp_path: Path) -> None:
@@ -101,10 +103,16 @@ def test_a_folder_is_found_by_its_classs_other_name(tmp_path: Path) -> None:
     assert places(root, ["parachute", "cassette player", "tench"], tmp_path / "a", ids) == {"n01440764": 2, "n03888257": 0}
 
 
-def test_a_guess_about_the_order_of_classes_is_said(tmp_path: Path) -> None:
+def test_folders_named_by_labels_and_ids_mixed_are_refused(tmp_path: Path) -> None:
+    root = folder(tmp_path / "data", {"tench": 1, "n03888257": 1})
+    with pytest.raises(DataError, match="some class folders are named by labels and others by ids"):
+        places(root, ["parachute", "tench"], tmp_path / "out", ("n03888257", "n01440764"))
+
+
+def test_a_guess_about_the_order_of_classes_gives_a_note(tmp_path: Path) -> None:
     root = folder(tmp_path / "data", {"n01": 1, "n02": 1})
-    (note,) = gather(root, ("x",), spec.with_labels(IMAGES, ["tench", "goldfish"]), tmp_path / "a").notes
-    assert note.text == "no class folder bears a label's name: they were taken in sorted order, n01/ for 'tench' and so on"
+    (note,) = gather(root, ("x",), with_labels(IMAGES, ["tench", "goldfish"]), tmp_path / "a").notes
+    assert note.text == "no class folder has a label's name: they were taken in sorted order, n01/ for 'tench' and so on"
     numbers = folder(tmp_path / "numbers", {str(number): 1 for number in (1, 10, 2)})
     dataset = gather(numbers, ("x",), IMAGES, tmp_path / "b")
     assert dataset.classes == ("1", "10", "2")
@@ -125,7 +133,7 @@ def test_a_guess_about_the_order_of_classes_is_said(tmp_path: Path) -> None:
 def test_labels_that_do_not_match(tmp_path: Path, labels: list[str], words: str) -> None:
     root = folder(tmp_path / "data", {"ant": 1, "bee": 1})
     with pytest.raises(DataError, match=words):
-        gather(root, ("x",), spec.with_labels(IMAGES, labels), tmp_path / "out")
+        gather(root, ("x",), with_labels(IMAGES, labels), tmp_path / "out")
 
 
 def test_a_flat_folder_is_unlabelled(tmp_path: Path) -> None:
@@ -203,7 +211,7 @@ def test_npz_with_arrays_named_like_the_inputs(tmp_path: Path) -> None:
 
 def test_images_in_npz_go_through_the_contract_and_tensors_do_not(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (7, 6, 6, 3), np.uint8)
-    contract = Contract(ImageInput(resize=Resize((4, 4))))
+    contract = Contract(ImageTable(resize=ResizeTable((4, 4))).steps())
     assert gather(npz(tmp_path / "a.npz", x=pixels), ("x",), contract, tmp_path / "a").samples.open()["x"].shape == (7, 3, 4, 4)
     ready = pixels.astype(np.float32)
     assert gather(npz(tmp_path / "b.npz", x=ready), ("x",), contract, tmp_path / "b").samples.open()["x"].shape == (7, 6, 6, 3)
@@ -241,7 +249,7 @@ def test_inputs_of_different_length(tmp_path: Path) -> None:
         gather({"a": np.zeros(3), "b": np.zeros(4)}, ("a", "b"), TENSORS, tmp_path / "out")
 
 
-def test_files_that_are_no_npz(tmp_path: Path) -> None:
+def test_files_that_are_not_npz(tmp_path: Path) -> None:
     good = npz(tmp_path / "good.npz", x=np.zeros((50, 50))).read_bytes()
     flipped = bytearray(good)
     flipped[300] ^= 0xFF
@@ -333,7 +341,7 @@ def test_lists_of_images_in_memory(tmp_path: Path) -> None:
     root = folder(tmp_path / "data", {"ant": 2})
     paths = sorted(root.rglob("*.png"))
     arrays = [np.zeros((4, 4, 3), np.uint8), np.ones((9, 4, 3), np.uint8)]
-    contract = Contract(ImageInput(resize=Resize((4, 4)), scale=1, layout="HWC", dtype="uint8"))
+    contract = Contract(ImageTable(resize=ResizeTable((4, 4)), scale=1, layout="HWC", dtype="uint8").steps())
     for number, images in enumerate((paths, [str(path) for path in paths], [path.read_bytes() for path in paths], arrays)):
         dataset = gather((images, [0, 1]), ("x",), contract, tmp_path / str(number))
         assert dataset.samples.open()["x"].shape == (2, 4, 4, 3)
@@ -372,7 +380,7 @@ def dataset_of(path: Path, labels: list[int], classes: tuple[str, ...] = (), by_
     return Dataset(data.samples, classes, "labelled", by_folder)
 
 
-def test_classes_beside_the_models_outputs(tmp_path: Path) -> None:
+def test_classes_are_compared_with_the_models_outputs(tmp_path: Path) -> None:
     folders = dataset_of(tmp_path / "a", [0, 1, 2], ("ant", "bee", "cow"), by_folder=True)
     check_classes(folders, 3)
     for outputs in (2, 4, 1000):
@@ -390,7 +398,7 @@ def test_classes_beside_the_models_outputs(tmp_path: Path) -> None:
         check_classes(numbered, 10)
 
 
-def test_inputs_beside_the_signature(tmp_path: Path) -> None:
+def test_inputs_are_compared_with_the_signature(tmp_path: Path) -> None:
     def signature(name: str, dtype: str, *shape: int | str) -> Signature:
         return Signature((TensorSpec(name, dtype, shape),), ())
 
@@ -467,7 +475,7 @@ def test_real_imagenet_folders_find_their_place_by_labels(real: Path, tmp_path: 
     names = [str(index) for index in range(1000)]
     for name, index in indices.items():
         names[index] = name
-    dataset = gather(real / "imagenette", ("x",), spec.with_labels(spec.read("imagenet"), names), tmp_path / "out", limit=20)
+    dataset = gather(real / "imagenette", ("x",), with_labels(spec.read("imagenet"), names), tmp_path / "out", limit=20)
     check_classes(dataset, 1000)
     assert sorted(set(labels_of(dataset.samples).tolist())) == sorted(indices.values())
 
@@ -484,7 +492,7 @@ def files(root: Path, classes: dict[str, int]) -> Path:
 def test_a_folder_of_other_files_is_byte_strings(tmp_path: Path) -> None:
     root = files(tmp_path / "data", {"yes": 3, "no": 4})
     (root / "no" / ".hidden").write_bytes(b"no sample")
-    dataset = gather(root, ("wav",), spec.with_labels(TENSORS, ["silence", "yes", "no"]), tmp_path / "out")
+    dataset = gather(root, ("wav",), with_labels(TENSORS, ["silence", "yes", "no"]), tmp_path / "out")
     assert (dataset.samples, dataset.kind) == (SampleSet(tmp_path / "out", ("wav",), 7, True), "labelled")
     strings = dataset.samples.open()["wav"]
     assert strings.dtype == object and strings.shape == (7,)
@@ -540,7 +548,7 @@ def test_a_disk_that_fills_up_with_byte_strings_leaves_nothing(tmp_path: Path, s
     assert not (small_disk / "out").exists()
 
 
-def test_arrays_name_the_inputs_where_nobody_else_does(tmp_path: Path) -> None:
+def test_arrays_name_the_inputs_where_no_signature_does(tmp_path: Path) -> None:
     left, right = np.zeros((6, 2), np.float32), np.ones((6, 3), np.float32)
     np.savez(tmp_path / "two.npz", left=left, right=right, y=np.arange(6))
     two = gather(tmp_path / "two.npz", (), TENSORS, tmp_path / "a")

@@ -16,9 +16,9 @@ import pytest
 from roadworthy.build.package.report import card, chart, figures, labels, report
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import FrameworkForm
-from roadworthy.core.contract import Answer, Contract
 from roadworthy.core.evidence import FirstCall, Interval, Score
 from roadworthy.core.stages import Plan, Rejected
+from roadworthy.preprocess.contract import Answer, Contract
 from support.models import certificates
 
 REALISTIC = certificates.realistic()

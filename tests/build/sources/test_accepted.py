@@ -24,6 +24,8 @@ from roadworthy.core.types import BATCH, TensorSpec
 from roadworthy.frameworks.torch import module
 from support.models.networks import SmallCNN
 
+pytestmark = pytest.mark.slow
+
 IMAGE = "image:float32[batch,1,6,6]"
 Load = Callable[..., Loaded]
 
@@ -143,7 +145,6 @@ def test_a_whole_pickled_module_and_one_inside_a_checkpoint(net: Any, tmp_path: 
     assert answers_like(loaded(tmp_path / "inside.pt", IMAGE, trust=True), net)
 
 
-@pytest.mark.slow
 def test_a_module_pickled_by_a_script_finds_its_class_in_arch(net_file: Path, tmp_path: Path, loaded: Load) -> None:
     script = tmp_path / "train.py"
     script.write_text(net_file.read_text() + "\ntorch.manual_seed(0)\ntorch.save(Net(), 'script.pt')\n")
@@ -217,7 +218,6 @@ def test_a_batch_baked_into_the_model_is_recorded(from_module: Load) -> None:
     assert "the model takes at most 1 sample a call" in result.notes
 
 
-@pytest.mark.slow
 def test_a_live_module_is_left_as_it_is_and_read_in_another_process(tmp_path: Path) -> None:
     model = SmallCNN().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -253,7 +253,6 @@ def test_an_architecture_file_is_not_needed_again(net_file: Path, tmp_path: Path
     assert "[2, 3]" in done.stdout, done.stderr
 
 
-@pytest.mark.slow
 def test_a_live_module_of_a_script_is_exported_in_another_process(net_file: Path, tmp_path: Path) -> None:
     """Its classes live in that script's ``__main__``, which is another module wherever the file is read."""
     saver = "from pathlib import Path; from roadworthy.runtimes import _module; _module.save(Net().eval(), Path('.'))\n"

@@ -15,6 +15,8 @@ from roadworthy.build.sources import Loaded
 from roadworthy.core.errors import NotInference
 from support.models.networks import SmallCNN
 
+pytestmark = pytest.mark.slow
+
 Load = Callable[..., Loaded]
 SPEC = "x:float32[batch,4]"
 

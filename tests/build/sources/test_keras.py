@@ -31,6 +31,8 @@ from roadworthy.core.types import BATCH, Array, TensorSpec
 from roadworthy.frameworks.tensorflow import function, keras_model
 from support.models import keras_models as side
 
+pytestmark = pytest.mark.slow
+
 FEATURES = "features:float32[batch,5]"
 
 
@@ -253,7 +255,9 @@ class TestWeights:
     def test_those_of_keras_2_too(self, loaded: Any, tmp_path: Path, maker: str) -> None:
         model = side.convolutions(side.tf_keras())
         model.save_weights(tmp_path / "m.h5")
-        (tmp_path / "net.py").write_text(f"import {maker}\nimport keras_side\ndef net(): return keras_side.convolutions({maker})\n")
+        (tmp_path / "net.py").write_text(
+            f"import {maker}\nfrom support.models import keras_models\ndef net(): return keras_models.convolutions({maker})\n"
+        )
         found = loaded(tmp_path / "m.h5", arch=f"{tmp_path / 'net.py'}:net")
         feeds = side.feeds(found.signature)
         np.testing.assert_allclose(answer(found.graph, feeds)["scores"], model(feeds["image"]), rtol=1e-5, atol=1e-6)
@@ -268,7 +272,9 @@ class TestWeights:
 
     def test_an_old_one_that_does_not_fit(self, loaded: Any, tmp_path: Path) -> None:
         side.convolutions(side.tf_keras()).save_weights(tmp_path / "m.h5")
-        (tmp_path / "net.py").write_text("import tf_keras, keras_side\ndef net(): return keras_side.convolutions(tf_keras, classes=9)\n")
+        (tmp_path / "net.py").write_text(
+            "import tf_keras\nfrom support.models import keras_models\ndef net(): return keras_models.convolutions(tf_keras, classes=9)\n"
+        )
         with pytest.raises(
             ArchitectureMismatch, match=r"\(8 tensors\); of another shape: scores/0 is \[144, 3\] in the file and \[144, 9\]"
         ):

@@ -19,6 +19,8 @@ from roadworthy.frameworks.tensorflow import keras_model
 from support.files import keras_2_files as old
 from support.models import keras_models as side
 
+pytestmark = pytest.mark.slow
+
 FEATURES = (5,)
 IMAGE = (6, 6, 3)
 STEPS = (4, 5)
@@ -380,7 +382,9 @@ class TestTheano:
         side.convolutions(side.tf_keras()).save_weights(tmp_path / "m.h5")
         with h5py.File(tmp_path / "m.h5", "r+") as file:
             file.attrs["backend"] = b"theano"
-        (tmp_path / "net.py").write_text("import keras, keras_side\ndef net(): return keras_side.convolutions(keras)\n")
+        (tmp_path / "net.py").write_text(
+            "import keras\nfrom support.models import keras_models\ndef net(): return keras_models.convolutions(keras)\n"
+        )
         with pytest.raises(SourceError, match=r"wrote with theano, which applies kernels differently .*save the whole model"):
             loaded(tmp_path / "m.h5", arch=f"{tmp_path / 'net.py'}:net")
 

@@ -16,6 +16,8 @@ from roadworthy.core import samples
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array
 
+pytestmark = pytest.mark.slow
+
 Load = Callable[..., dict[str, Array]]
 
 

@@ -1,4 +1,4 @@
-"""ONNX files as sources: what real exporters write is taken, kept whole and proven; what cannot be run is refused in words."""
+"""ONNX files as sources: files of real exporters are read, kept whole and proven; a file that cannot be run is refused with its reason."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_weights_beside_the_file_come_along(tmp_path: Path, loaded: Load) -> Non
 
 
 def test_weights_too_large_for_one_file_are_kept_beside_it(tmp_path: Path, loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Protobuf ends at 2 GiB, and cannot even say how large a larger message is."""
+    """A protobuf message has at most 2 GiB, and even the size of a larger one cannot be asked for."""
     weight = np.random.default_rng(0).standard_normal((32, 32)).astype(np.float32)
     path = written(tmp_path / "m.onnx", [node("MatMul", "x w", "y")], [("x", FLOAT, ["N", 32])], [("y", FLOAT, ["N", 32])], {"w": weight})
     monkeypatch.setattr("roadworthy.build.sources.onnx.LARGEST", 4000)
@@ -118,7 +118,7 @@ def test_weights_too_large_for_one_file_are_kept_beside_it(tmp_path: Path, loade
 
 @pytest.mark.parametrize("how", ["above", "absolute", "link"])
 def test_weights_elsewhere_are_refused_by_the_reader_itself(how: str, tmp_path: Path) -> None:
-    """Whoever asks for the file to be read: the static look is not the only guard."""
+    """The reader refuses them too: the static inspection is not the only check."""
     secret = tmp_path / "secret.bin"
     secret.write_bytes(np.zeros((8, 4), np.float32).tobytes())
     (tmp_path / "home").mkdir()

@@ -25,12 +25,14 @@ from roadworthy.frameworks.tensorflow import function as tensorflow_function
 from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
 from support.files import tensorflow_files as side
 
+pytestmark = pytest.mark.slow
+
 IMAGE = (BATCH, side.SIDE, side.SIDE, 1)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A file of ``tensorflow_side``, each made once."""
+    """A file of ``tensorflow_files``, each made once."""
     known: dict[Any, Path] = {}
 
     def make(builder: Any, **options: Any) -> Path:
@@ -257,10 +259,9 @@ def test_a_checkpoint_is_frozen_without_its_training(tmp_path: Path, read: Any, 
     np.testing.assert_allclose(answers(loaded, {"images": image})["predictions"], wanted, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_a_checkpoint_of_the_layers_of_tensorflow_1(tmp_path: Path, read: Any) -> None:
     """``tf.compat.v1.layers`` exists only where Keras 2 was asked for before TensorFlow was imported: in another process."""
-    code = f"import tensorflow_side as side; side.checkpoint_of_layers({str(tmp_path)!r})"
+    code = f"from support.files import tensorflow_files as side; side.checkpoint_of_layers({str(tmp_path)!r})"
     subprocess.run([sys.executable, "-c", code], env=child_environment(TF_USE_LEGACY_KERAS="1"), check=True, capture_output=True)
     loaded = read(tmp_path / "layers.ckpt.meta", "tf1")
     assert shapes(loaded.signature.inputs) == {"x": ("float32", IMAGE)}
@@ -345,16 +346,14 @@ def test_keras_3_as_a_saved_model(made: Any, read: Any, way: str) -> None:
             np.testing.assert_allclose(other[output], array, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_keras_2_directory_with_an_optimizer(made: Any, read: Any) -> None:
     path = made(side.keras_2_saved_model)
     loaded = read(path, "saved_model")
     assert shapes(loaded.signature.inputs) == {"image": ("float32", IMAGE)}
     assert next(iter(answers(loaded, {"image": side.images(2)}).values())).shape == (2, side.CLASSES)
     # Where tf-keras was imported once, TensorFlow knows its classes: only another process shows what happens without.
-    code = (
-        f"import sys; sys.modules['tf_keras'] = None; from roadworthy.runtimes import _saved_model; _saved_model.load_saved({str(path)!r})"
-    )
+    imports = "import sys; sys.modules['tf_keras'] = None; from roadworthy.frameworks.tensorflow.saved_model import load_saved"
+    code = f"{imports}; load_saved({str(path)!r})"
     done = subprocess.run([sys.executable, "-c", code], env=child_environment(), capture_output=True, text=True)
     assert "BackendMissing: this model was saved by Keras 2" in done.stderr
     assert "pip install --no-deps tf-keras" in done.stderr

@@ -1,4 +1,4 @@
-"""TFLite files as sources: quantised tensors belong to the signature, and several samples a call are taken only where that holds."""
+"""TFLite files as sources: quantised tensors are in the signature; several samples a call are given where the answers stay the same."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from roadworthy.core.types import BATCH, Array, Quantization, TensorSpec
 from roadworthy.runtimes import open_session
 from support.files import tflite_models
 from support.files.tflite_models import WEIGHT, Operator, Tensor, connected
+
+pytestmark = pytest.mark.slow
 
 Load = Callable[..., Loaded]
 X: Array = np.random.default_rng(1).standard_normal((3, 8)).astype(np.float32)

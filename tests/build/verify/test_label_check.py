@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from roadworthy.build.verify import Reference, label_warnings
-from roadworthy.core.contract import Activation
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.samples import file_of
 from roadworthy.core.types import Array
+from roadworthy.preprocess.contract import Activation
 
 RANDOM = np.random.default_rng(0)
 

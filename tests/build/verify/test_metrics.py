@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from roadworthy.build.verify import metrics
-from roadworthy.core.contract import Activation
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.types import Array
+from roadworthy.preprocess.contract import Activation
 
 LOGITS = np.array([[0.1, 0.9, 0.0, 0, 0, 0, 0], [0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.0], [0, 0, 0, 0, 0, 0, 1.0]])
 

@@ -1,4 +1,4 @@
-"""Plans: a batch only where it gains, a neighbour's core only where it pays, and never more threads than there are cores."""
+"""Batch plans: a batch only where it gains, more threads only where they pay, and never more threads than there are cores."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from roadworthy.core.stages import Plan as Stages
+from roadworthy.core.stages import Plan
 from roadworthy.core.types import Arrays, Signature
 from roadworthy.serving.engine import batch_plan as planning
 from roadworthy.serving.engine.batch_plan import batches, one_is_enough, share
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from support.servers.serving import ECHO
 
 
@@ -39,12 +39,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Timed:
-    """What planning wants of a model whose calls take a known time: ``base`` seconds and ``each`` more for every sample."""
+    """An engine whose calls take a known time: ``base`` seconds and ``each`` more for every sample."""
 
     base: float = 0.0
     each: float = 0.0
     signature: Signature = ECHO
-    variant: Any = field(default_factory=lambda: SimpleNamespace(plan=Stages("testkit")))
+    variant: Any = field(default_factory=lambda: SimpleNamespace(plan=Plan("testkit")))
     calls: list[int] = field(default_factory=list)
 
     def run(self, feeds: Arrays) -> Arrays:
@@ -54,28 +54,28 @@ class Timed:
         return {"y": feeds["x"]}
 
 
-def model(timed: Timed) -> Model:
-    return cast("Model", timed)
+def engine(timed: Timed) -> LocalEngine:
+    return cast("LocalEngine", timed)
 
 
 FEEDS: Arrays = {"x": np.ones((3, 2), np.float32)}
 
 
 def test_a_call_that_takes_the_same_for_any_batch_takes_many() -> None:
-    cap, seconds = batches(model(Timed(base=0.002)), FEEDS, most=0.25)
+    cap, seconds = batches(engine(Timed(base=0.002)), FEEDS, longest=0.25)
     assert cap == 32
     assert list(seconds) == [1, 2, 4, 8, 16, 32]
     assert all(took == pytest.approx(0.002) for took in seconds.values())
 
 
 def test_a_call_that_takes_its_time_for_every_sample_takes_one() -> None:
-    cap, seconds = batches(model(Timed(each=0.003)), FEEDS, most=0.25)
+    cap, seconds = batches(engine(Timed(each=0.003)), FEEDS, longest=0.25)
     assert cap == 1 and {1, 2} <= seconds.keys()
     assert seconds[2] >= 0.006
 
 
-def test_a_gain_that_is_hardly_one_is_left() -> None:
-    cap, seconds = batches(model(Timed(base=0.0005, each=0.008)), FEEDS, most=0.25)
+def test_a_small_gain_is_ignored() -> None:
+    cap, seconds = batches(engine(Timed(base=0.0005, each=0.008)), FEEDS, longest=0.25)
     assert cap == 1 and len(seconds) > 3
 
 
@@ -88,23 +88,23 @@ def test_the_smallest_batch_is_taken_that_gains_nearly_all() -> None:
             CLOCK.pass_by(0.003 * max(1.0, len(feeds["x"]) / 4))
             return {}
 
-    cap, _ = batches(model(Saturated()), FEEDS, most=0.25)
+    cap, _ = batches(engine(Saturated()), FEEDS, longest=0.25)
     assert cap == 4
 
 
 def test_no_batch_takes_longer_than_a_request_may_wait() -> None:
     timed = Timed(base=0.02, each=0.001)
-    cap, seconds = batches(model(timed), FEEDS, most=0.025)
+    cap, seconds = batches(engine(timed), FEEDS, longest=0.025)
     assert seconds.keys() == {1}, "two times as long as one would be too long already, for all that is known"
     assert cap == 1
-    cap, seconds = batches(model(Timed(base=0.01, each=0.002)), FEEDS, most=0.03)
+    cap, seconds = batches(engine(Timed(base=0.01, each=0.002)), FEEDS, longest=0.03)
     assert seconds[cap] <= 0.03
 
 
 def test_measuring_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "BUDGET", 0.05)
+    monkeypatch.setattr(planning, "BUDGET_SECONDS", 0.05)
     timed = Timed(base=0.06)
-    _, seconds = batches(model(timed), FEEDS, most=10)
+    _, seconds = batches(engine(timed), FEEDS, longest=10)
     assert list(seconds) == [1, 2] and len(timed.calls) <= 4
 
 
@@ -112,16 +112,16 @@ def test_what_cannot_be_batched_is_not() -> None:
     unbatched = Signature(
         tuple(replace(spec, shape=(1, 2)) for spec in ECHO.inputs), tuple(replace(spec, shape=(1, 2)) for spec in ECHO.outputs)
     )
-    fixed = Timed(base=0.001, variant=SimpleNamespace(plan=Stages("testkit", batch=4)))
+    fixed = Timed(base=0.001, variant=SimpleNamespace(plan=Plan("testkit", batch=4)))
     for timed in (Timed(base=0.001, signature=unbatched), fixed):
-        cap, seconds = batches(model(timed), {"x": np.ones((1, 2), np.float32)}, most=1)
+        cap, seconds = batches(engine(timed), {"x": np.ones((1, 2), np.float32)}, longest=1)
         assert cap == 1 and seconds.keys() == {1} and set(timed.calls) == {1}
 
 
-def test_threads_that_gain_little_are_let_go() -> None:
-    two = model(Timed(base=0.015))
-    assert one_is_enough(model(Timed(base=0.0153)), two, FEEDS)
-    assert not one_is_enough(model(Timed(base=0.025)), two, FEEDS)
+def test_threads_that_gain_little_are_not_used() -> None:
+    two = engine(Timed(base=0.015))
+    assert one_is_enough(engine(Timed(base=0.0153)), two, FEEDS)
+    assert not one_is_enough(engine(Timed(base=0.025)), two, FEEDS)
 
 
 @pytest.mark.parametrize(

@@ -18,19 +18,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from roadworthy.core.contract import Contract, ImageInput, Resize
 from roadworthy.core.errors import DataError, DeadlineExceeded, InvalidRequest, TooLarge, Unavailable
 from roadworthy.core.types import Signature, TensorSpec
+from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.image import Preprocessor
+from roadworthy.preprocess.spec import ImageTable, ResizeTable
 from roadworthy.serving.engine import image_decoding, image_guards
 from roadworthy.serving.engine.image_decoding import Decoder
-from roadworthy.serving.engine.model import Model
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.engine.local import LocalEngine
+from roadworthy.serving.limits import ServerLimits
 from support.models import bundles
 from support.servers.serving import PICTURE, SEES, Server, outputs_of
 from support.waiting import HANG_SECONDS
 
-SMALL = ImageInput(resize=Resize((16, 16)))
+SMALL = ImageTable(resize=ResizeTable((16, 16)))
 
 
 class Sees:
@@ -38,8 +39,8 @@ class Sees:
 
     name, takes_images = "sees", True
 
-    def __init__(self, image: ImageInput = SMALL, side: int | str = 16) -> None:
-        self.contract = Contract(image)
+    def __init__(self, image: ImageTable = SMALL, side: int | str = 16) -> None:
+        self.contract = Contract(image.steps())
         self.signature = Signature((TensorSpec("image", "float32", ("batch", 3, side, side)),), (TensorSpec("y", "float32", ("batch", 2)),))
 
 
@@ -57,7 +58,7 @@ def photo(side: int = 200) -> np.ndarray:
 
 @pytest.fixture
 def decoder() -> Iterator[Decoder]:
-    made = Decoder(Limits())
+    made = Decoder(ServerLimits())
     yield made
     made.close()
 
@@ -72,16 +73,16 @@ def images(decoder: Decoder, *given: bytes, model: Any = None, deadline: float |
 
 def test_one_and_many_are_what_the_contract_makes_of_them(decoder: Decoder, picture_bundle: Path, png: bytes) -> None:
     files = [encoded(photo(side), form) for side, form in ((200, "PNG"), (90, "JPEG"), (33, "WEBP"), (8, "PNG"))]
-    want = Preprocessor(SMALL).many(files)
+    want = Preprocessor(SMALL.steps()).many(files)
     np.testing.assert_array_equal(images(decoder, *files), want)
     for index, file in enumerate(files):
         np.testing.assert_array_equal(images(decoder, file), want[index : index + 1])
-    with Model.open(picture_bundle) as model:
+    with LocalEngine(picture_bundle) as model:
         np.testing.assert_array_equal(images(decoder, png, model=model), model.feeds(png)["image"])
 
 
 def test_a_contract_of_more_pixels_than_the_server_allows(decoder: Decoder) -> None:
-    generous = Sees(ImageInput(resize=Resize((16, 16)), pixel_limit=10**9))
+    generous = Sees(ImageTable(resize=ResizeTable((16, 16)), pixel_limit=10**9))
     header = encoded(np.zeros((1, 1, 3), np.uint8))
     for form in ("PNG", "JPEG", "WEBP"):
         with pytest.raises(TooLarge, match="25000000"):
@@ -90,20 +91,20 @@ def test_a_contract_of_more_pixels_than_the_server_allows(decoder: Decoder) -> N
     with pytest.raises(TooLarge):
         images(decoder, huge + struct.pack(">I", zlib.crc32(huge[12:29])) + header[33:], model=generous)
     with pytest.raises(TooLarge, match="limit of 300"):
-        images(decoder, encoded(photo(18)), model=Sees(ImageInput(resize=Resize((16, 16)), pixel_limit=300)))
+        images(decoder, encoded(photo(18)), model=Sees(ImageTable(resize=ResizeTable((16, 16)), pixel_limit=300)))
     with pytest.raises(TooLarge, match="takes larger images"):
-        images(Decoder(Limits(pixels=100)), encoded(photo(8)))
+        images(Decoder(ServerLimits(pixels=100)), encoded(photo(8)))
 
 
-def test_the_resize_itself_may_not_be_a_bomb(decoder: Decoder) -> None:
+def test_a_resize_to_a_huge_size_is_refused(decoder: Decoder) -> None:
     with pytest.raises(TooLarge, match="on its way"):
-        images(decoder, encoded(np.zeros((1, 20_000, 3), np.uint8)), model=Sees(ImageInput(resize=Resize(64))))
+        images(decoder, encoded(np.zeros((1, 20_000, 3), np.uint8)), model=Sees(ImageTable(resize=ResizeTable(64))))
 
 
 def test_many_tiny_ones_do_not_become_gigabytes(decoder: Decoder) -> None:
     tiny = encoded(np.zeros((1, 1), np.uint8))
     with pytest.raises(TooLarge, match="send fewer"):
-        images(decoder, *[tiny] * 1000, model=Sees(ImageInput(resize=Resize((512, 512))), 512))
+        images(decoder, *[tiny] * 1000, model=Sees(ImageTable(resize=ResizeTable((512, 512))), 512))
 
 
 def test_what_is_no_image_is_the_requests_fault(decoder: Decoder) -> None:
@@ -114,7 +115,7 @@ def test_what_is_no_image_is_the_requests_fault(decoder: Decoder) -> None:
         with pytest.raises(InvalidRequest, match="image 2"):
             images(decoder, good, good, bad)
     with pytest.raises(InvalidRequest, match="shape"):
-        images(decoder, encoded(photo(20)), encoded(photo(30)), model=Sees(ImageInput(), "side"))
+        images(decoder, encoded(photo(20)), encoded(photo(30)), model=Sees(ImageTable(), "side"))
     with pytest.raises(InvalidRequest):
         images(decoder)
 
@@ -143,11 +144,11 @@ def endless(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["chunks", "data chunks", "segments", "fill bytes", "stuffed bytes", "scans"])
-def test_endless_images_are_refused_by_their_structure(decoder: Decoder, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decompression_bombs_are_refused_by_their_structure(decoder: Decoder, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before any decoder sees them."""
     file = endless(kind)
     monkeypatch.setattr(image_decoding.Preprocessor, "one", lambda *_, **__: pytest.fail("it is being decoded"))
-    with pytest.raises(InvalidRequest, match="in more than"):
+    with pytest.raises(InvalidRequest, match="with more than"):
         images(decoder, file)
 
 
@@ -182,23 +183,23 @@ def ordinary() -> Iterator[bytes]:
     yield encoded(noise, "JPEG") + noise.tobytes()
 
 
-def test_ordinary_images_are_not_taken_for_endless() -> None:
+def test_ordinary_images_are_not_taken_for_bombs() -> None:
     for file in ordinary():
-        image_guards.refuse_endless(file, "it")
+        image_guards.refuse_many_pieces(file, "it")
         # A colour profile as long as that hides a JPEG's size from who does not look further.
         assert image_guards.pixels(file) == (0 if b"p" * 1000 in file else 600 * 700)
 
 
-def test_headers_cut_anywhere_are_no_surprise() -> None:
+def test_truncated_headers_raise_nothing() -> None:
     for file in ordinary():
         for length in (*range(64), *range(64, min(len(file), 4000), 61)):
             assert image_guards.pixels(file[:length]) >= 0
-            image_guards.refuse_endless(file[:length], "it")
+            image_guards.refuse_many_pieces(file[:length], "it")
 
 
 def test_a_huge_image_holds_up_neither_the_loop_nor_the_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """The huge ones are held in their decoder until twenty small ones have been answered by this very loop."""
-    decoder = Decoder(Limits(wait_seconds=HANG_SECONDS))
+    decoder = Decoder(ServerLimits(wait_seconds=HANG_SECONDS))
     huge, small = encoded(np.zeros((4999, 5000, 3), np.uint8)), encoded(photo())
     gate, held = threading.Event(), threading.Event()
     really = image_decoding._decode
@@ -228,7 +229,7 @@ def test_a_huge_image_holds_up_neither_the_loop_nor_the_small_ones(monkeypatch: 
 
 
 def test_more_than_can_be_decoded_in_time_is_refused_and_then_it_goes_on() -> None:
-    decoder = Decoder(Limits(wait_seconds=0.02))
+    decoder = Decoder(ServerLimits(wait_seconds=0.02))
     file = encoded(photo(1500))
 
     async def work() -> list[Any]:
@@ -245,7 +246,7 @@ def test_more_than_can_be_decoded_in_time_is_refused_and_then_it_goes_on() -> No
     assert any(isinstance(one, dict) for one in found) and all(isinstance(one, (dict, Unavailable)) for one in found)
 
 
-def test_nothing_is_decoded_past_its_deadline_or_for_nobody(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_decoded_after_its_deadline_or_its_cancellation(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeadlineExceeded):
         images(decoder, encoded(photo()), deadline=time.monotonic() - 1)
     seen: list[str] = []
@@ -277,42 +278,42 @@ def test_nothing_is_decoded_past_its_deadline_or_for_nobody(decoder: Decoder, mo
 @pytest.mark.parametrize("wanted", [32, (32, 48)])
 def test_a_draft_is_close_and_of_the_very_size(size: tuple[int, int], wanted: int | tuple[int, int]) -> None:
     pixels = np.asarray(Image.fromarray(photo()).resize(size))
-    contract = ImageInput(resize=Resize(wanted), scale=1)
-    exact, draft = (Preprocessor(contract, draft=draft).one(encoded(pixels, "JPEG", quality=95)) for draft in (False, True))
+    contract = ImageTable(resize=ResizeTable(wanted), scale=1)
+    exact, draft = (Preprocessor(contract.steps(), draft=draft).one(encoded(pixels, "JPEG", quality=95)) for draft in (False, True))
     assert draft.shape == exact.shape
     difference = np.abs(draft - exact)
     assert 0 < difference.max() <= 8 and difference.mean() < 1
     for form in ("PNG", "WEBP"):
-        np.testing.assert_array_equal(*(Preprocessor(contract, draft=draft).one(encoded(pixels, form)) for draft in (False, True)))
+        np.testing.assert_array_equal(*(Preprocessor(contract.steps(), draft=draft).one(encoded(pixels, form)) for draft in (False, True)))
 
 
 def test_a_draft_is_never_below_what_the_resize_wants(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
-    shape = Preprocessor._shape
+    applied = Preprocessor._applied
     monkeypatch.setattr(
-        Preprocessor, "_shape", lambda self, decoded, name: (seen.append(decoded.image.size), shape(self, decoded, name))[1]
+        Preprocessor, "_applied", lambda self, decoded, name: (seen.append(decoded.image.size), applied(self, decoded, name))[1]
     )
     for side, decoded in ((63, 63), (127, 127), (128, 64), (255, 128), (256, 64), (512, 64), (1024, 128)):
-        Preprocessor(ImageInput(resize=Resize((32, 32))), draft=True).one(encoded(photo(side), "JPEG"))
+        Preprocessor(ImageTable(resize=ResizeTable((32, 32))).steps(), draft=True).one(encoded(photo(side), "JPEG"))
         assert seen.pop() == (decoded, decoded)
     # Without antialias, and without a resize, other pixels would be other answers.
-    for image in (ImageInput(resize=Resize((32, 32), antialias=False)), ImageInput(crop=32)):
-        Preprocessor(image, draft=True).one(encoded(photo(512), "JPEG"))
+    for image in (ImageTable(resize=ResizeTable((32, 32), antialias=False)), ImageTable(crop=32)):
+        Preprocessor(image.steps(), draft=True).one(encoded(photo(512), "JPEG"))
         assert seen.pop() == (512, 512)
 
 
 def test_a_draft_still_has_the_limit_of_the_whole_image() -> None:
     with pytest.raises(DataError, match="limit"):
-        Preprocessor(ImageInput(resize=Resize((8, 8)), pixel_limit=10_000), draft=True).one(encoded(photo(101), "JPEG"))
+        Preprocessor(ImageTable(resize=ResizeTable((8, 8)), pixel_limit=10_000).steps(), draft=True).one(encoded(photo(101), "JPEG"))
 
 
 def test_drafts_are_for_servers_that_were_asked_for_them(serve: Callable[..., Server], tmp_path: Path) -> None:
-    image = replace(SEES.image or ImageInput(), resize=Resize((8, 8)))
-    bundle = bundles.write_bundle(tmp_path / "picture", name="picture", signature=PICTURE, contract=replace(SEES, image=image))
+    image = ImageTable(resize=ResizeTable((8, 8)), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
+    bundle = bundles.write_bundle(tmp_path / "picture", name="picture", signature=PICTURE, contract=replace(SEES, image=image.steps()))
     file = encoded(photo(300), "JPEG")
-    with Model.open(bundle) as model:
+    with LocalEngine(bundle) as model:
         for draft in (False, True):
-            want = model.run({"image": Preprocessor(image, draft=draft).many([file])})["logits"]
+            want = model.run({"image": Preprocessor(image.steps(), draft=draft).many([file])})["logits"]
             with serve(bundle, workers=1, draft_jpeg=draft).client() as client:
                 answer = client.post("/v2/models/picture/infer", content=file, headers={"content-type": "image/jpeg"})
             np.testing.assert_allclose(outputs_of(answer.content, answer.headers)["logits"], want, rtol=0, atol=1e-6)

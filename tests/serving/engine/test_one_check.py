@@ -99,8 +99,8 @@ def test_from_the_dataplane(null_bundle: Path, counted: Counted, x: Array, layou
 
 def test_requests_that_share_a_call_are_copied_by_being_joined(null_bundle: Path, counted: Counted) -> None:
     async def body(plane: DataPlane) -> None:
-        (lane,) = plane.lanes
-        lane.cap = 4
+        (queue,) = plane.queues
+        queue.cap = 4
         counted.clear()
         await asyncio.gather(*(plane.infer(InferRequest(plane.pick("linear"), {"x": x})) for x in (STRIDED, ORDERED)))
         assert (counted.checks, counted.layouts, counted.joins) == (2, 0, 1)

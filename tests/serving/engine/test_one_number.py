@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roadworthy.core.contract import Answer, Contract, ImageInput
 from roadworthy.core.types import Array, Signature, TensorSpec
-from roadworthy.serving.engine.model import Model
+from roadworthy.preprocess.contract import Answer, Contract
+from roadworthy.preprocess.spec import ImageTable
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.messages import Request
 from roadworthy.serving.protocols.oip.http import OpenInference
 from roadworthy.serving.protocols.routes import Router
@@ -27,10 +28,10 @@ from support.servers.dataplanes import opened
 NUMBER = Signature((TensorSpec("x", "float32", ("batch", 1)),), (TensorSpec("y", "float32", ("batch", 1)),))
 PICTURE = Signature((TensorSpec("image", "float32", ("batch", 3, 8, 8)),), NUMBER.outputs)
 CONTRACTS = {
-    "probability": Contract(None, Answer("applied", labels=("cat", "dog"))),
-    "logit": Contract(None, Answer("sigmoid", labels=("cat", "dog"))),
-    "price": Contract(None, Answer("none")),
-    "older": Contract(None, Answer("applied", labels=("cat", "dog", "bird"))),
+    "probability": Contract((), Answer("applied", labels=("cat", "dog"))),
+    "logit": Contract((), Answer("sigmoid", labels=("cat", "dog"))),
+    "price": Contract((), Answer("none")),
+    "older": Contract((), Answer("applied", labels=("cat", "dog", "bird"))),
 }
 
 Ask = Callable[..., Any]
@@ -47,7 +48,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A bundle for each contract, and one that sees images."""
     folder = tmp_path_factory.mktemp("bundles")
     made = [bundles.write_bundle(folder / name, name=name, signature=NUMBER, contract=one) for name, one in CONTRACTS.items()]
-    sees = replace(CONTRACTS["logit"], image=ImageInput())
+    sees = replace(CONTRACTS["logit"], image=ImageTable().steps())
     return [*made, bundles.write_bundle(folder / "picture", name="picture", signature=PICTURE, contract=sees)]
 
 
@@ -74,7 +75,7 @@ def ask(paths: list[Path]) -> Iterator[Ask]:
 @pytest.mark.parametrize(("name", "low", "high"), [("probability", 0.25, 0.75), ("logit", -1.0986123, 1.0986123)])
 def test_the_second_class_is_what_the_number_gives_everywhere(ask: Ask, paths: list[Path], name: str, low: float, high: float) -> None:
     x = giving(low, high)
-    with Model.open(paths[list(CONTRACTS).index(name)]) as model:
+    with LocalEngine(paths[list(CONTRACTS).index(name)]) as model:
         assert model.ranks
         for labels, row in zip((["cat", "dog"], ["dog", "cat"]), model(x).ranked, strict=True):
             assert [one.label for one in row] == labels and [one.score for one in row] == pytest.approx([0.75, 0.25], abs=1e-5)
@@ -104,7 +105,7 @@ def test_the_second_class_is_what_the_number_gives_everywhere(ask: Ask, paths: l
 @pytest.mark.parametrize("name", ["price", "older"])
 def test_a_number_that_tells_no_two_named_classes_apart_gets_no_name(ask: Ask, paths: list[Path], name: str) -> None:
     x = giving(0.25, 0.75)
-    with Model.open(paths[list(CONTRACTS).index(name)]) as model:
+    with LocalEngine(paths[list(CONTRACTS).index(name)]) as model:
         assert not model.ranks and model(x).ranked == ((), ())
     body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 1], "data": x.tolist()}]}
     assert ask("oip", f"/v2/models/{name}/infer", body | {"outputs": [{"name": "label"}]}) == 400
@@ -117,7 +118,7 @@ def test_a_number_that_tells_no_two_named_classes_apart_gets_no_name(ask: Ask, p
 
 
 def test_a_whole_image_is_answered_by_both_classes(ask: Ask, paths: list[Path], png: bytes) -> None:
-    with Model.open(paths[-1]) as model:
+    with LocalEngine(paths[-1]) as model:
         (row,) = model(png).ranked
     assert {one.label for one in row} == {"cat", "dog"} and row[0].score > 0.5
     outputs = {one["name"]: one["data"] for one in ask("oip", "/v2/models/picture/infer", png, "image/png")["outputs"]}

@@ -14,11 +14,11 @@ import pytest
 from roadworthy.core.errors import BundleError
 from roadworthy.serving.engine import batch_plan as planning
 from roadworthy.serving.engine import open_bundle
-from roadworthy.serving.engine.batch_plan import Plan
-from roadworthy.serving.engine.open_bundle import Instances, described, open_instances
+from roadworthy.serving.engine.batch_plan import BatchPlan
+from roadworthy.serving.engine.open_bundle import OpenEngines, described, open_engines
+from roadworthy.serving.engine.open_messages import OpenVersion
 from roadworthy.serving.registry.repository import digest
 from roadworthy.serving.settings import Settings
-from roadworthy.serving.workers.ipc import Open
 from support.models import bundles
 from support.servers.serving import write_echo
 
@@ -28,22 +28,22 @@ def settings(**options: object) -> Settings:
 
 
 @contextmanager
-def opened(wanted: Open, **options: object) -> Iterator[Instances]:
-    instances = open_instances(wanted, settings(**options))
+def opened(wanted: OpenVersion, **options: object) -> Iterator[OpenEngines]:
+    instances = open_engines(wanted, settings(**options))
     try:
         yield instances
     finally:
-        for model in instances.models:
+        for model in instances.engines:
             model.close()
 
 
-def want(path: Path, **more: object) -> Open:
-    return Open(name="mine", version="9", path=str(path), **more)  # type: ignore[arg-type]
+def want(path: Path, **more: object) -> OpenVersion:
+    return OpenVersion(name="mine", version="9", path=str(path), **more)  # type: ignore[arg-type]
 
 
 def test_one_instance_by_a_measured_plan_under_the_name_that_was_asked_for(null_bundle: Path) -> None:
     with opened(want(null_bundle)) as instances:
-        (model,) = instances.models
+        (model,) = instances.engines
         assert (model.name, model.version) == ("mine", "9")
         plan = instances.opened.plan
         assert plan.instances == 1 and plan.threads >= 1 and plan.batch >= 1 and plan.seconds[1] > 0
@@ -53,14 +53,14 @@ def test_one_instance_by_a_measured_plan_under_the_name_that_was_asked_for(null_
 
 def test_what_the_owner_says_is_not_measured(null_bundle: Path) -> None:
     with opened(want(null_bundle), threads=1, batch=7) as instances:
-        assert instances.opened.plan == Plan(1, 1, 7)
+        assert instances.opened.plan == BatchPlan(1, 1, 7)
 
 
 def test_a_plan_that_is_given_is_followed(null_bundle: Path) -> None:
-    plan = Plan(3, 1, 5, {1: 0.5})
+    plan = BatchPlan(3, 1, 5, {1: 0.5})
     with opened(want(null_bundle, plan=plan, digest=digest(null_bundle)), batch=2) as instances:
-        assert len(instances.models) == 3 and instances.opened.plan == plan
-        assert len({id(model) for model in instances.models}) == 3
+        assert len(instances.engines) == 3 and instances.opened.plan == plan
+        assert len({id(model) for model in instances.engines}) == 3
 
 
 def test_a_batch_that_gains_is_found(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_another_bundle_at_the_same_path_is_refused(null_bundle: Path, tmp_path:
     shutil.rmtree(there)
     bundles.write_bundle(there, scale=2.0)
     with pytest.raises(BundleError, match="another bundle than the one that was loaded as mine version 9"):
-        open_instances(want(there, plan=Plan(), digest=proven), settings())
+        open_engines(want(there, plan=BatchPlan(), digest=proven), settings())
 
 
 def test_a_flipped_byte_below_the_same_manifest_is_refused(null_bundle: Path, tmp_path: Path) -> None:
@@ -85,26 +85,26 @@ def test_a_flipped_byte_below_the_same_manifest_is_refused(null_bundle: Path, tm
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     with pytest.raises(BundleError, match=r"model\.npz"):
-        open_instances(want(there, plan=Plan(), digest=digest(there)), settings())
+        open_engines(want(there, plan=BatchPlan(), digest=digest(there)), settings())
 
 
-def test_a_bundle_that_is_not_there_or_lies_is_refused(null_bundle: Path, tmp_path: Path) -> None:
+def test_a_missing_or_wrong_bundle_is_refused(null_bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="cannot be read"):
-        open_instances(want(tmp_path / "nowhere"), settings())
+        open_engines(want(tmp_path / "nowhere"), settings())
     newer = shutil.copytree(null_bundle, tmp_path / "newer")
     manifest = json.loads((newer / "manifest.json").read_bytes())
     (newer / "manifest.json").write_text(json.dumps(manifest | {"format": 999, "schema": 999, "format_version": 999}))
     with pytest.raises(BundleError):
-        open_instances(want(newer), settings())
+        open_engines(want(newer), settings())
     with pytest.raises(BundleError, match="golden"):
-        open_instances(want(write_echo(tmp_path / "lying", "lying")), settings())
+        open_engines(want(write_echo(tmp_path / "lying", "lying")), settings())
 
 
 def test_what_was_opened_is_closed_when_the_next_instance_fails(null_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[str] = []
     real, left = open_bundle._open, [2]
 
-    def failing(root: Path, wanted: Open, threads: int, batch: int) -> object:
+    def failing(root: Path, wanted: OpenVersion, threads: int, batch: int) -> object:
         if not left[0]:
             raise BundleError("no more")
         left[0] -= 1
@@ -114,13 +114,13 @@ def test_what_was_opened_is_closed_when_the_next_instance_fails(null_bundle: Pat
 
     monkeypatch.setattr(open_bundle, "_open", failing)
     with pytest.raises(BundleError, match="no more"):
-        open_instances(want(null_bundle, plan=Plan(instances=3)), settings())
+        open_engines(want(null_bundle, plan=BatchPlan(instances=3)), settings())
     assert closed == ["mine", "mine"]
 
 
 def test_a_plan_in_words() -> None:
-    assert list(described(Plan(2, 1, 16, {1: 0.00123}), 4)) == ["8 x 1 thread", "up to 16 samples a call", "1.23 ms a sample"]
-    assert list(described(Plan(1, 4), 1)) == ["1 x 4 threads", "one request a call"]
+    assert list(described(BatchPlan(2, 1, 16, {1: 0.00123}), 4)) == ["8 x 1 thread", "up to 16 samples a call", "1.23 ms a sample"]
+    assert list(described(BatchPlan(1, 4), 1)) == ["1 x 4 threads", "one request a call"]
 
 
 @pytest.fixture
@@ -132,14 +132,14 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def one_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured or not, one thread would be chosen."""
-    monkeypatch.setattr(planning, "one_is_enough", lambda alone, model, feeds: True)
+    monkeypatch.setattr(planning, "one_is_enough", lambda single, several, feeds: True)
 
 
 def test_a_thread_count_that_answers_wrongly_is_not_served(tmp_path: Path, two_cores: None, one_pays: None) -> None:
     """OpenVINO's int8 was right on two threads and nonsense on one: the plan that would be faster is not taken."""
     bundle = write_echo(tmp_path / "echo", "errs-on-1", threads=2)
     with opened(want(bundle)) as instances:
-        (model,) = instances.models
+        (model,) = instances.engines
         assert instances.opened.plan.threads == 2
         assert any("one thread" in note and "golden answers are off" in note for note in instances.opened.notes)
         assert np.array_equal(model.run({"x": np.ones((1, 2), np.float32)})["y"], np.ones((1, 2)))
@@ -148,7 +148,7 @@ def test_a_thread_count_that_answers_wrongly_is_not_served(tmp_path: Path, two_c
 def test_the_winner_on_more_threads_before_the_fallback_on_one(tmp_path: Path, two_cores: None, one_pays: None) -> None:
     bundle = write_echo(tmp_path / "echo", "errs-on-1", "echo", threads=2)
     with opened(want(bundle)) as instances:
-        assert instances.models[0].variant.plan.flavour == "errs-on-1" and instances.opened.plan.threads == 2
+        assert instances.engines[0].variant.plan.flavour == "errs-on-1" and instances.opened.plan.threads == 2
         assert any("one thread" in note for note in instances.opened.notes)
 
 
@@ -156,7 +156,7 @@ def test_one_thread_where_several_answer_wrongly(tmp_path: Path, two_cores: None
     with opened(want(write_echo(tmp_path / "alone", "errs-on-2", threads=2))) as instances:
         assert instances.opened.plan.threads == 1 and any("on 2 threads" in note for note in instances.opened.notes)
     with opened(want(write_echo(tmp_path / "two", "errs-on-2", "echo", threads=2))) as instances:
-        assert instances.models[0].variant.plan.flavour == "errs-on-2" and instances.opened.plan.threads == 1
+        assert instances.engines[0].variant.plan.flavour == "errs-on-2" and instances.opened.plan.threads == 1
 
 
 def test_a_runtime_that_keeps_its_first_threads_serves_on_them(tmp_path: Path, two_cores: None) -> None:
@@ -168,21 +168,21 @@ def test_a_runtime_that_keeps_its_first_threads_serves_on_them(tmp_path: Path, t
 def test_the_threads_that_are_asked_for_are_proven(tmp_path: Path, options: dict[str, int]) -> None:
     """By the owner, or by a plan: of another worker, or of a model that was scaled."""
     bundle = write_echo(tmp_path / "echo", "errs-on-1", threads=2)
-    wanted = want(bundle) if options else want(bundle, plan=Plan(2, 1, 1))
+    wanted = want(bundle) if options else want(bundle, plan=BatchPlan(2, 1, 1))
     with pytest.raises(BundleError, match="golden answers are off"):
-        open_instances(wanted, settings(**options))
-    with opened(want(write_echo(tmp_path / "two", "errs-on-1", "echo", threads=2), plan=Plan(2, 1, 1))) as instances:
-        assert [model.variant.plan.flavour for model in instances.models] == ["echo", "echo"]
+        open_engines(wanted, settings(**options))
+    with opened(want(write_echo(tmp_path / "two", "errs-on-1", "echo", threads=2), plan=BatchPlan(2, 1, 1))) as instances:
+        assert [model.variant.plan.flavour for model in instances.engines] == ["echo", "echo"]
         assert any("errs-on-1" in note for note in instances.opened.notes)
 
 
-@pytest.mark.parametrize("wanted", [{}, {"plan": Plan(2, 1, 16)}])
+@pytest.mark.parametrize("wanted", [{}, {"plan": BatchPlan(2, 1, 16)}])
 @pytest.mark.parametrize("options", [{}, {"batch": 20}])
-def test_a_batch_that_answers_wrongly_is_not_served(tmp_path: Path, wanted: dict[str, Plan], options: dict[str, int]) -> None:
+def test_a_batch_that_answers_wrongly_is_not_served(tmp_path: Path, wanted: dict[str, BatchPlan], options: dict[str, int]) -> None:
     """Calls take two milliseconds whatever they hold, so that a large batch is chosen; from 16 samples on the answers are wrong."""
     with pytest.raises(BundleError, match=r"golden answers are off .* in calls of 16 samples"):
-        open_instances(want(write_echo(tmp_path / "alone", "errs-at-16"), **wanted), settings(**options))
+        open_engines(want(write_echo(tmp_path / "alone", "errs-at-16"), **wanted), settings(**options))
     with opened(want(write_echo(tmp_path / "two", "errs-at-16", "steady"), **wanted), **options) as instances:
-        assert {model.variant.plan.flavour for model in instances.models} == {"steady"}
+        assert {model.variant.plan.flavour for model in instances.engines} == {"steady"}
         assert instances.opened.plan.batch >= 16
         assert any("errs-at-16" in note for note in instances.opened.notes)

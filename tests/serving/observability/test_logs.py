@@ -17,7 +17,7 @@ from support.waiting import HANG_SECONDS
 SCRIPT = """
 import logging, sys, httpx
 sys.path[:0] = {path!r}
-from listening import Listening
+from support.servers.listening import Listening
 from roadworthy.serving.observability import logs
 logs.configure()
 with Listening(requests=logs.RequestLog() if {requests} else None) as listening, httpx.Client(base_url=listening.url) as client:

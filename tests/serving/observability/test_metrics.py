@@ -8,7 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
-from roadworthy.serving.engine.counters import SECONDS, Counters, Executed, Span, Worker
+from roadworthy.serving.engine.counters import SECONDS, Counters, Executed, Span, WorkerStats
 from roadworthy.serving.observability import metrics
 from roadworthy.serving.registry.catalogue import Catalogue, Served, Version
 
@@ -28,7 +28,7 @@ CATALOGUE = Catalogue(
 def counted(pid: int, requests: int = 1) -> Counters:
     """What one worker counted of so many requests of 3 ms each, two samples in each."""
     counters = Counters(
-        workers=[Worker(pid, 1000, 10, 5, 2, 1.5, {("digits", "2"): 4}, {("digits", "2"): 1}, {("digits", "2", "null"): 0.01})]
+        workers=[WorkerStats(pid, 1000, 10, 5, 2, 1.5, {("digits", "2"): 4}, {("digits", "2"): 1}, {("digits", "2", "null"): 0.01})]
     )
     for _ in range(requests):
         counters.answer("oip", "digits", "200", 0.003)

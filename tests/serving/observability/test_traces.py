@@ -29,6 +29,8 @@ from roadworthy.serving.protocols.proto import inference
 from support.servers.serving import Server, json_request
 from support.waiting import HANG_SECONDS
 
+pytestmark = pytest.mark.slow
+
 OIP = "inference.GRPCInferenceService"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 Serve = Callable[..., Server]

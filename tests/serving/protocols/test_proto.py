@@ -56,7 +56,7 @@ def test_the_methods_of_a_service() -> None:
 
 def test_bytes_that_are_no_message() -> None:
     assert proto.parse(proto.health.HealthCheckRequest, b"").service == ""
-    with pytest.raises(InvalidRequest, match=r"no grpc\.health\.v1\.HealthCheckRequest"):
+    with pytest.raises(InvalidRequest, match=r"not a valid grpc\.health\.v1\.HealthCheckRequest"):
         proto.parse(proto.health.HealthCheckRequest, b"\x0a\xff")
 
 

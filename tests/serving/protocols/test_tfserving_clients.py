@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from roadworthy.core.types import Signature, TensorSpec
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from support.clients.environments import client_python, drive
 from support.models import bundles
 from support.servers.serving import MANY, PICTURE, SEES, Server, variant, write_files
@@ -61,13 +61,13 @@ def image(png: bytes, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def wanted(models: Path) -> list[list[float]]:
     """What the linear model says to ``X`` in Python."""
-    with Model.open(models / "linear" / "2") as model:
+    with LocalEngine(models / "linear" / "2") as model:
         return model.run({"x": X})["y"].tolist()
 
 
 def seen(models: Path, png: bytes) -> list[list[float]]:
     """What the picture model says to the image in Python."""
-    with Model.open(models / "picture" / "7") as model:
+    with LocalEngine(models / "picture" / "7") as model:
         return model(png).outputs["logits"].tolist()
 
 
@@ -87,7 +87,7 @@ def test_tensorflow_serving_s_own_stubs(server: Server, models: Path, wanted: li
     close(found["image"]["logits"], seen(models, image.read_bytes()))
     assert found["strings"] == ["a\0", "\xff"]
     assert [row[0][0] for row in found["classify"]] == [str(np.argmax(row)) for row in wanted]
-    with Model.open(models / "price" / "1") as model:
+    with LocalEngine(models / "price" / "1") as model:
         close(found["regress"], model([[1, 2, 3], [4, 5, 6]]).outputs["y"][:, 0])
     assert found["multi"] is True
     assert found["metadata"] == {"sum": ["float32", -1, 2], "flag": ["bool", -1], "half": ["float16", -1, 2], "count": ["int64", -1]}

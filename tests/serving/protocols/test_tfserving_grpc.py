@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from roadworthy.core.errors import InvalidRequest, TooLarge
 from roadworthy.core.types import BYTES, Signature, TensorSpec
 from roadworthy.serving.engine.dataplane import DataPlane
-from roadworthy.serving.engine.model import Model
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.engine.local import LocalEngine
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.protocols.tfserving import tensors
 from roadworthy.serving.registry.catalogue import Served, Version
 from roadworthy.serving.registry.commands import AnyCommand, Configure, Replace
@@ -66,7 +66,7 @@ def place(
 
     async def entered(stack: ExitStack) -> DataPlane:
         paths = (null_bundle, many_bundle, picture_bundle, files_bundle, echo_bundle, price)
-        return stack.enter_context(opened(*paths, limits=Limits(body=LIMIT), commands=commands))
+        return stack.enter_context(opened(*paths, limits=ServerLimits(body=LIMIT), commands=commands))
 
     with asyncio.Runner() as runner, ExitStack() as stack:
         plane = runner.run(entered(stack))
@@ -134,7 +134,7 @@ def assert_refused(call: Call, code: str, *request: Any, says: str = "", **field
 
 
 def test_predict_in_both_forms_of_a_tensor(call: Call, null_bundle: Path) -> None:
-    with Model.open(null_bundle) as model:
+    with LocalEngine(null_bundle) as model:
         wanted = model.run({"x": X})["y"]
     for sent in (tensor(X), content(X, "DT_FLOAT")):
         answer = call("PredictionService", "Predict", model_spec={"name": "linear"}, inputs={"x": sent})
@@ -165,7 +165,7 @@ def test_outputs_of_every_dtype_and_the_filter(call: Call) -> None:
 
 
 def test_encoded_images_in_place_of_tensors(call: Call, picture_bundle: Path, png: bytes) -> None:
-    with Model.open(picture_bundle) as model:
+    with LocalEngine(picture_bundle) as model:
         wanted = model(png)
     for sent in (strings(png), np.array(strings(png)[0])):
         answer = call("PredictionService", "Predict", model_spec={"name": "picture"}, inputs={"image": tensor(sent)})
@@ -208,7 +208,7 @@ def test_regressions_and_a_context(call: Call) -> None:
 
 
 def test_classes_and_several_tasks(call: Call, null_bundle: Path) -> None:
-    with Model.open(null_bundle) as model:
+    with LocalEngine(null_bundle) as model:
         wanted = [row[0].label for row in model(X).ranked]
     given = examples(x=X.tolist())
     answer = call("PredictionService", "Classify", model_spec={"name": "linear", "signature_name": "serving_default"}, input=given)
@@ -242,12 +242,12 @@ def test_states(call: Call, place: tuple[DataPlane, Call]) -> None:
         Version(version="4", path="", state="loading"),
         Version(version="v5", path="", state="ready"),
     )
-    plane.route(before.with_model(Served(name="many", versions=versions)))
+    plane.catalogue = before.with_model(Served(name="many", versions=versions))
     try:
         found = call("ModelService", "GetModelStatus", model_spec={"name": "many"}).model_version_status
         one = call("ModelService", "GetModelStatus", model_spec={"name": "many", "version": {"value": 4}}).model_version_status
     finally:
-        plane.route(before)
+        plane.catalogue = before
     assert [(status.version, status.state) for status in found] == [(0, 30), (4, 20), (3, 50)]
     assert "'v5'" in found[0].status.error_message and (found[2].status.error_code, found[2].status.error_message) == (9, "a byte is wrong")
     assert [status.version for status in one] == [4]

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from roadworthy.core.errors import Forbidden, RequestError, TooLarge, Unauthenticated, Unavailable
 from roadworthy.serving.engine.dataplane import DataPlane
-from roadworthy.serving.engine.model import Model
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.engine.local import LocalEngine
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.protocols.messages import Request, TooSlow
 from roadworthy.serving.protocols.routes import Router, refusal
 from roadworthy.serving.protocols.torchserve import forms
@@ -79,7 +79,7 @@ def ask(
     with asyncio.Runner() as runner, ExitStack() as stack:
 
         async def entered() -> DataPlane:
-            return stack.enter_context(opened(*bundles, limits=Limits(depth=8)))
+            return stack.enter_context(opened(*bundles, limits=ServerLimits(depth=8)))
 
         plane = runner.run(entered())
         yield Ask(plane, Router(plane, (TorchServe(plane),)), runner)
@@ -111,7 +111,7 @@ def multipart(**fields: bytes | tuple[str, bytes, str]) -> tuple[bytes, str]:
 @pytest.fixture(scope="module")
 def by_label(picture_bundle: Path, png: bytes) -> dict[str, float]:
     """What the model itself says of the image."""
-    with Model.open(picture_bundle) as model:
+    with LocalEngine(picture_bundle) as model:
         (row,) = model(png).ranked
     return {ranked.label: ranked.score for ranked in row}
 
@@ -190,7 +190,7 @@ def test_two_classes_of_one_name_give_the_better_one() -> None:
 
 
 def test_tensors_in_json(ask: Ask, null_bundle: Path) -> None:
-    with Model.open(null_bundle) as model:
+    with LocalEngine(null_bundle) as model:
         want = model(X).outputs["y"].tolist()
     one = pytest.approx(want[0])
     both = [pytest.approx(row) for row in want]
@@ -421,7 +421,7 @@ def test_before_there_is_a_model(null_bundle: Path) -> None:
         with opened(null_bundle) as plane:
             router = Router(plane, (TorchServe(plane),))
             plane.opened = False
-            plane.route(Catalogue())
+            plane.catalogue = Catalogue()
             reply = await router.handle(Request("GET", "/ping"))
             assert (reply.status, json.loads(reply.body)) == (503, {"status": "Unhealthy"})
             for method, path in (("POST", "/predictions/m"), ("POST", "/invocations"), ("GET", "/models"), ("GET", "/models/m")):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from support.clients.environments import client_python, drive
 from support.models import bundles
 from support.servers.serving import PICTURE, SEES, Server, write_echo
@@ -50,7 +50,7 @@ def image(png: bytes, tmp_path: Path) -> Path:
 @pytest.fixture
 def by_label(store: Path, png: bytes) -> Any:
     """What the model says of the image in Python."""
-    with Model.open(store / "picture" / "7") as model:
+    with LocalEngine(store / "picture" / "7") as model:
         return pytest.approx({ranked.label: ranked.score for ranked in model(png).ranked[0]})
 
 

@@ -29,12 +29,14 @@ def test_the_figures_say_what_is_served_and_what_was_asked(serve: Serve, picture
     assert len(status["workers"]) == 2 and all(worker["memory"] > 2**20 for worker in status["workers"])
     linear, picture = status["models"]
     assert (linear["name"], linear["requests"], linear["p50"]) == ("linear", 0, None)
-    assert linear["takes"] == {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 12]}], "images": False, "files": False}
+    assert linear["takes"] == {
+        "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 12]}], "images": False, "files": False, "steps": []
+    }  # fmt: skip
     assert (picture["requests"], picture["errors"], picture["answered"]) == (7, 1, {"200": 6, "400": 1})
     assert 0 < picture["p50"] <= picture["p99"]
     (version,) = picture["versions"]
     assert (version["version"], version["state"], version["succeeded"], picture["current"]) == ("7", "ready", 6, "7")
-    assert picture["takes"]["images"]
+    assert picture["takes"]["images"] and picture["takes"]["steps"][0] == "decoded as RGB"
 
 
 def test_a_version_that_failed_is_there_with_its_reason(serve: Serve, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from roadworthy.core.errors import BundleError, Forbidden, UnknownModel, UsageError
-from roadworthy.serving.registry.repository import Found, digest, locate, newest, refuse_twins, scan
+from roadworthy.serving.registry.repository import FoundBundle, digest, locate, newest, refuse_duplicates, scan
 from support.models import bundles
 
 
@@ -24,7 +24,7 @@ def models(tmp_path: Path, null_bundle: Path) -> Path:
     return root
 
 
-def named(found: Sequence[Found]) -> list[tuple[str, str]]:
+def named(found: Sequence[FoundBundle]) -> list[tuple[str, str]]:
     return [(one.name, one.version) for one in found]
 
 
@@ -70,14 +70,14 @@ def test_what_a_client_may_name(models: Path) -> None:
 def test_what_lies_outside_stays_outside(models: Path, null_bundle: Path, path: str) -> None:
     shutil.copytree(null_bundle, models.parent / "outside")
     (models / "link").symlink_to(models.parent / "outside")
-    with pytest.raises(Forbidden, match="does not lie inside"):
+    with pytest.raises(Forbidden, match="is not inside"):
         locate([models], "cat", None, path)
 
 
 def test_two_bundles_of_one_version(models: Path, null_bundle: Path) -> None:
-    refuse_twins([models, models])
+    refuse_duplicates([models, models])
     with pytest.raises(UsageError, match=r"are both 'linear' version 1"):
-        refuse_twins([models, null_bundle])
+        refuse_duplicates([models, null_bundle])
 
 
 def test_the_digest_is_of_the_manifest(models: Path) -> None:

@@ -12,9 +12,10 @@ import httpx
 import pytest
 
 from roadworthy.core.errors import Forbidden, Unauthenticated, UsageError
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.transports.http import auth
-from roadworthy.serving.transports.http.auth import EVERYBODY, Access
+from roadworthy.serving.transports.http import tls as tls_module
+from roadworthy.serving.transports.http.auth import NO_TOKENS, Access
 from support.servers.listening import Listening
 from support.waiting import eventually
 
@@ -53,7 +54,7 @@ def test_each_token_has_its_rights_and_no_other(tokens: Access) -> None:
     for header, right in ((b"Bearer shop-token", "management"), (b"Bearer scrape", "inference"), (b"Bearer owner-token", "metrics")):
         with pytest.raises(Forbidden, match=right):
             tokens.allows(header, right)  # type: ignore[arg-type]
-    EVERYBODY.allows(None, "management")
+    NO_TOKENS.allows(None, "management")
 
 
 def test_the_file_in_json_and_files_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,8 +156,8 @@ def client_context(papers: Path, *, certificate: str | None = None) -> ssl.SSLCo
 
 
 def test_tls(papers: Path) -> None:
-    tls = auth.tls_context(papers / "server.pem", papers / "server.key")
-    limits = Limits(head_seconds=0.5, idle_seconds=0.5, send_seconds=0.5, body_seconds=0.5, body=1 << 20)
+    tls = tls_module.tls_context(papers / "server.pem", papers / "server.key")
+    limits = ServerLimits(head_seconds=0.5, idle_seconds=0.5, send_seconds=0.5, body_seconds=0.5, body=1 << 20)
     with Listening(tls=tls, limits=limits) as listening:
         with httpx.Client(base_url=listening.url, verify=client_context(papers)) as client:
             body = bytes(900_000)
@@ -172,8 +173,8 @@ def test_tls(papers: Path) -> None:
 
 
 def test_a_tls_client_that_never_says_goodbye(papers: Path) -> None:
-    tls = auth.tls_context(papers / "server.pem", papers / "server.key")
-    with Listening(tls=tls, limits=Limits(send_seconds=0.4)) as listening, listening.connect() as connection:
+    tls = tls_module.tls_context(papers / "server.pem", papers / "server.key")
+    with Listening(tls=tls, limits=ServerLimits(send_seconds=0.4)) as listening, listening.connect() as connection:
         client = client_context(papers).wrap_socket(connection, server_hostname="127.0.0.1")
         client.sendall(b"GET /t/echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
         assert eventually(lambda: bool(listening.counters.answered))
@@ -182,7 +183,7 @@ def test_a_tls_client_that_never_says_goodbye(papers: Path) -> None:
 
 
 def test_mutual_tls(papers: Path) -> None:
-    tls = auth.tls_context(papers / "server.pem", papers / "server.key", papers / "ca.pem")
+    tls = tls_module.tls_context(papers / "server.pem", papers / "server.key", papers / "ca.pem")
     with Listening(tls=tls) as listening:
         assert httpx.get(listening.url + "/t/echo", verify=client_context(papers, certificate="client")).status_code == 200
         for certificate in (None, "stranger"):
@@ -198,10 +199,10 @@ def test_mutual_tls(papers: Path) -> None:
         ("server.pem", "client.key", None, "server.pem and .*client.key"),
         ("server.key", "server.pem", None, "server.key"),
         ("server.pem", "locked.key", None, "passphrase"),
-        ("server.pem", "server.key", "server.key", "server.key holds no certificates"),
+        ("server.pem", "server.key", "server.key", "server.key does not hold certificates"),
         ("server.pem", "server.key", "nowhere.pem", "nowhere.pem"),
     ],
 )
 def test_files_that_are_no_papers(papers: Path, certificate: str, key: str, authority: str | None, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        auth.tls_context(papers / certificate, papers / key, papers / authority if authority else None)
+        tls_module.tls_context(papers / certificate, papers / key, papers / authority if authority else None)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roadworthy.core.errors import InvalidRequest, RequestError, TooLarge
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.protocols.messages import UnsupportedBody
 from roadworthy.serving.transports.http import compression
 from support.servers.listening import Listening
@@ -46,6 +46,7 @@ def test_what_is_not_packed(body: bytes, coding: bytes) -> None:
         assert problem.status == 400
 
 
+@pytest.mark.slow
 def test_a_bomb_takes_neither_memory_nor_time(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = zlib.compress(bytes(1 << 30), 9, 31)
     assert len(bomb) < 2 << 20
@@ -93,7 +94,7 @@ def test_content_encodings_that_are_not_read() -> None:
 
 @pytest.mark.parametrize("size", [10, 20_000, 300_000])
 def test_over_http(size: int) -> None:
-    with Listening(limits=Limits(body=400_000)) as listening, httpx.Client(base_url=listening.url) as client:
+    with Listening(limits=ServerLimits(body=400_000)) as listening, httpx.Client(base_url=listening.url) as client:
         body = bytes(range(250)) * (size // 250)
         for packed, coding in ((gzip.compress(body), "gzip"), (zlib.compress(body), "deflate"), (body, "identity")):
             answer = client.post("/t/echo", content=packed, headers={"content-encoding": coding})
@@ -107,7 +108,7 @@ def test_over_http(size: int) -> None:
 
 
 def test_over_http_what_is_refused() -> None:
-    with Listening(limits=Limits(body=100_000)) as listening, httpx.Client(base_url=listening.url) as client:
+    with Listening(limits=ServerLimits(body=100_000)) as listening, httpx.Client(base_url=listening.url) as client:
         for content, coding, status in (
             (gzip.compress(bytes(100_001)), "gzip", 413),
             (gzip.compress(bytes(50_000_000)), "gzip", 413),

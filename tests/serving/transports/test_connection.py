@@ -12,7 +12,7 @@ import time
 import httpx
 import pytest
 
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.transports.http.connection_pool import ONE_READ
 from roadworthy.serving.transports.http.long_body import FIRST, LEAST
 from support.servers.listening import Listening, everything
@@ -212,7 +212,7 @@ def test_trailers_do_not_become_the_next_requests_headers() -> None:
 
 def test_heads_above_the_limit() -> None:
     filler = [b"x-%d: " % number + b"a" * 1000 + b"\r\n" for number in range(9)]
-    with Listening(limits=Limits(head=8192)) as listening:
+    with Listening(limits=ServerLimits(head=8192)) as listening:
         for answer in (
             listening.talk(b"GET /t/echo" + HOST + b"".join(filler) + b"\r\n"),
             listening.talk(b"GET /t/echo" + HOST, *filler, pause=0.005),
@@ -223,7 +223,7 @@ def test_heads_above_the_limit() -> None:
 
 
 def test_bodies_above_the_limit() -> None:
-    with Listening(limits=Limits(body=4096)) as listening:
+    with Listening(limits=ServerLimits(body=4096)) as listening:
         assert status(listening.talk(post("/t/echo", bytes(4096), "connection: close"))) == 200
         assert status(listening.talk(post("/t/echo", bytes(4097), "connection: close"))) == 413
         with httpx.Client(base_url=listening.url) as client:
@@ -270,7 +270,7 @@ def test_a_small_refused_body_costs_no_connection() -> None:
 
 
 def test_one_connection_too_many() -> None:
-    with Listening(limits=Limits(connections=3)) as listening:
+    with Listening(limits=ServerLimits(connections=3)) as listening:
         others = [listening.connect() for _ in range(3)]
         assert eventually(lambda: len(listening.connections) == 3)
         refused = listening.talk(get("/t/echo"))
@@ -284,7 +284,7 @@ def test_one_connection_too_many() -> None:
 
 # What is too slow
 
-SHORT = Limits(head_seconds=0.4, body_seconds=0.4, idle_seconds=0.4, send_seconds=0.4)
+SHORT = ServerLimits(head_seconds=0.4, body_seconds=0.4, idle_seconds=0.4, send_seconds=0.4)
 
 
 def test_slow_heads_and_slow_bodies_are_told_even_when_they_trickle() -> None:
@@ -345,7 +345,7 @@ def test_an_answer_takes_as_long_as_it_takes() -> None:
 
 @pytest.mark.parametrize("closing", ["", "connection: close"])
 def test_whoever_does_not_take_its_answer_is_cut_off(closing: str) -> None:
-    with Listening(limits=Limits(send_seconds=0.4)) as listening:
+    with Listening(limits=ServerLimits(send_seconds=0.4)) as listening:
         with listening.connect() as client:
             client.sendall(get("/t/big/50000000", *filter(None, [closing])))
             assert eventually(lambda: len(listening.connections) == 1)

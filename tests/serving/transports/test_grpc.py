@@ -216,7 +216,7 @@ def test_without_grpcio_the_remedy_is_named() -> None:
     program = """
 import asyncio
 from roadworthy.core.errors import BackendMissing
-from roadworthy.serve import grpc
+from roadworthy.serving.transports import grpc
 grpc.find_spec = lambda name: None
 try:
     asyncio.run(grpc.start(None, 0, None))
@@ -245,7 +245,8 @@ def test_one_line_a_request() -> None:
 ALONE = """
 import asyncio
 import grpc
-from roadworthy.serve import grpc as transport, logs
+from roadworthy.serving.observability import logs
+from roadworthy.serving.transports import grpc as transport
 from roadworthy.serving.engine.counters import Counters
 from roadworthy.serving.engine.dataplane import DataPlane
 from roadworthy.serving.settings import Settings

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.transports.http.long_body import FIRST, LEAST
 from roadworthy.serving.transports.http.request_reader import (
     BodyMemory,
@@ -23,7 +23,7 @@ from roadworthy.serving.transports.http.request_reader import (
     RequestRejected,
 )
 
-LIMITS = Limits(body=4 << 20, head=16 * 1024)
+LIMITS = ServerLimits(body=4 << 20, head=16 * 1024)
 HOST = b" HTTP/1.1\r\nhost: a\r\n"
 
 
@@ -173,7 +173,7 @@ def test_bodies_that_memory_has_no_room_for_are_rejected() -> None:
 
 
 def test_a_skipped_body_is_read_and_not_kept() -> None:
-    reader = RequestReader(Limits(head=1000), BodyMemory(1 << 20))
+    reader = RequestReader(ServerLimits(head=1000), BodyMemory(1 << 20))
     (head,) = reader.receive(b"POST /a" + HOST + b"content-length: 20000\r\n\r\n")
     assert isinstance(head, HeadReceived)
     reader.skip_body(head.request)

@@ -12,7 +12,8 @@ import pytest
 
 from roadworthy.core import errors
 from roadworthy.serving.engine.counters import Counters
-from roadworthy.serving.workers.ipc import Body, Channel, Count, Done, Drain, Forget, Gone, Open, Problem, raised
+from roadworthy.serving.engine.open_messages import OpenVersion
+from roadworthy.serving.workers.ipc import Body, Channel, ChannelClosed, DiscardVersion, Done, Drain, ErrorReply, GetCounters, raised
 from support.waiting import HANG_SECONDS
 
 Answer = Callable[[Body], Awaitable[Body]]
@@ -41,37 +42,37 @@ def talk(left: Answer, right: Answer, body: Callable[[Channel, Channel], Awaitab
     asyncio.run(main())
 
 
-def test_both_ends_ask_and_answer() -> None:
+def test_both_ends_send_requests_and_replies() -> None:
     async def left(body: Body) -> Body:
-        assert body == Forget("a", "1")
+        assert body == DiscardVersion("a", "1")
         return Done()
 
     async def right(body: Body) -> Body:
-        assert body == Count()
+        assert body == GetCounters()
         return Counters(answered={("oip", "a", "200"): 3})
 
     async def body(here: Channel, there: Channel) -> None:
-        counted = await here.ask(Count())
+        counted = await here.ask(GetCounters())
         assert isinstance(counted, Counters) and counted.answered == {("oip", "a", "200"): 3}
-        assert await there.ask(Forget("a", "1")) == Done()
+        assert await there.ask(DiscardVersion("a", "1")) == Done()
 
     talk(left, right, body)
 
 
-def test_many_questions_at_a_time_get_each_its_own_answer() -> None:
+def test_concurrent_requests_get_their_own_replies() -> None:
     async def right(body: Body) -> Body:
-        assert isinstance(body, Forget)
+        assert isinstance(body, DiscardVersion)
         # The first comes back last.
         await asyncio.sleep((200 - int(body.version)) / 2000)
-        return Problem("BundleError", body.version) if int(body.version) % 2 else Open(name="a", version=body.version, path="")
+        return ErrorReply("BundleError", body.version) if int(body.version) % 2 else OpenVersion(name="a", version=body.version, path="")
 
     async def body(here: Channel, there: Channel) -> None:
-        answers = await asyncio.gather(*(here.ask(Forget("a", str(number))) for number in range(200)), return_exceptions=True)
+        answers = await asyncio.gather(*(here.ask(DiscardVersion("a", str(number))) for number in range(200)), return_exceptions=True)
         for number, answer in enumerate(answers):
             if number % 2:
                 assert isinstance(answer, errors.BundleError) and answer.message == str(number)
             else:
-                assert isinstance(answer, Open) and answer.version == str(number)
+                assert isinstance(answer, OpenVersion) and answer.version == str(number)
 
     talk(silence, right, body)
 
@@ -80,37 +81,37 @@ ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubc
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
-def test_our_errors_come_back_as_themselves(kind: type[errors.RoadworthyError]) -> None:
+def test_our_errors_are_raised_at_the_other_end(kind: type[errors.RoadworthyError]) -> None:
     async def right(body: Body) -> Body:
         raise kind("it is so")
 
     async def body(here: Channel, there: Channel) -> None:
         with pytest.raises(errors.RoadworthyError, match="it is so") as caught:
-            await here.ask(Count())
+            await here.ask(GetCounters())
         assert type(caught.value) is kind
 
     talk(silence, right, body)
 
 
-def test_when_to_come_again_comes_along() -> None:
+def test_the_time_to_retry_comes_back_with_the_error() -> None:
     async def right(body: Body) -> Body:
         raise errors.Unavailable("later", after=7.5)
 
     async def body(here: Channel, there: Channel) -> None:
         with pytest.raises(errors.Unavailable) as caught:
-            await here.ask(Count())
+            await here.ask(GetCounters())
         assert caught.value.after == 7.5
 
     talk(silence, right, body)
 
 
-def test_an_error_of_another_room_comes_back_as_what_it_is_a_kind_of() -> None:
+def test_an_error_unknown_to_the_other_end_comes_back_as_its_nearest_base_class() -> None:
     async def right(body: Body) -> Body:
-        raise Gone("a third one ended")
+        raise ChannelClosed("a third one ended")
 
     async def body(here: Channel, there: Channel) -> None:
         with pytest.raises(errors.Unavailable, match="a third one ended") as caught:
-            await here.ask(Count())
+            await here.ask(GetCounters())
         assert type(caught.value) is errors.Unavailable, "the other end is there"
 
     talk(silence, right, body)
@@ -122,7 +123,7 @@ def test_a_foreign_error_is_one_sentence_there_and_a_traceback_here(caplog: pyte
 
     async def body(here: Channel, there: Channel) -> None:
         with pytest.raises(errors.StepFailed) as caught:
-            await here.ask(Count())
+            await here.ask(GetCounters())
         assert "ZeroDivisionError" in caught.value.message and "secret" not in caught.value.message
 
     with caplog.at_level(logging.ERROR, "roadworthy"):
@@ -132,46 +133,46 @@ def test_a_foreign_error_is_one_sentence_there_and_a_traceback_here(caplog: pyte
 
 @pytest.mark.parametrize("kind", ["annotations", "ClassVar", "__name__", "__builtins__", "inspect", "", "Exception", "raised"])
 def test_only_our_errors_are_made_from_a_name(kind: str) -> None:
-    problem = raised(Problem(kind, "words", after=2.0))
+    problem = raised(ErrorReply(kind, "words", after=2.0))
     assert type(problem) is errors.RoadworthyError and problem.message == "words"
 
 
-def test_whoever_asked_is_told_that_the_other_end_is_gone() -> None:
+def test_pending_requests_fail_when_the_other_end_closes() -> None:
     async def right(body: Body) -> Body:
         await asyncio.Event().wait()
         return Done()
 
     async def body(here: Channel, there: Channel) -> None:
-        asked = [asyncio.create_task(here.ask(Count())) for _ in range(20)]
+        asked = [asyncio.create_task(here.ask(GetCounters())) for _ in range(20)]
         await asyncio.sleep(0.05)
         there.close()
         for answer in await asyncio.gather(*asked, return_exceptions=True):
-            assert isinstance(answer, Gone)
-        with pytest.raises(Gone):
-            await here.ask(Count())
+            assert isinstance(answer, ChannelClosed)
+        with pytest.raises(ChannelClosed):
+            await here.ask(GetCounters())
 
     talk(silence, right, body)
 
 
-def test_nothing_is_asked_of_an_end_that_was_never_there() -> None:
-    with pytest.raises(Gone):
+def test_nothing_can_be_sent_before_the_channel_is_open() -> None:
+    with pytest.raises(ChannelClosed):
         asyncio.run(Channel(silence).ask(Drain()))
 
 
-def test_who_does_not_wait_for_the_answer_keeps_nobody_from_theirs() -> None:
+def test_a_cancelled_request_does_not_disturb_the_others() -> None:
     finished: list[str] = []
 
     async def right(body: Body) -> Body:
-        assert isinstance(body, Forget)
+        assert isinstance(body, DiscardVersion)
         await asyncio.sleep(0.1)
         finished.append(body.version)
         return Done()
 
     async def body(here: Channel, there: Channel) -> None:
-        leaves = asyncio.create_task(here.ask(Forget("a", "1")))
+        leaves = asyncio.create_task(here.ask(DiscardVersion("a", "1")))
         await asyncio.sleep(0.02)
         leaves.cancel()
-        assert await here.ask(Forget("a", "2")) == Done()
+        assert await here.ask(DiscardVersion("a", "2")) == Done()
         assert finished == ["1", "2"], "what was asked is done"
 
     talk(silence, right, body)
@@ -189,22 +190,22 @@ def test_who_does_not_wait_for_the_answer_keeps_nobody_from_theirs() -> None:
     ],
     ids=["noise", "endless", "no body", "no text", "no such body", "deep"],
 )
-def test_garbage_ends_the_talk(garbage: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_garbage_closes_the_channel(garbage: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         channel = Channel(silence)
         await channel.open(ours)
         serving = asyncio.create_task(channel.serve())
-        asked = asyncio.create_task(channel.ask(Count()))
+        asked = asyncio.create_task(channel.ask(GetCounters()))
         await asyncio.sleep(0)
         with theirs:
             theirs.sendall(garbage)
             async with asyncio.timeout(HANG_SECONDS):
                 await serving
-                with pytest.raises(Gone):
+                with pytest.raises(ChannelClosed):
                     await asked
 
     with caplog.at_level(logging.ERROR, "roadworthy"):
         asyncio.run(main())
-    assert "cannot be understood" in caplog.text
+    assert "cannot be decoded" in caplog.text

@@ -117,7 +117,7 @@ def test_a_canary_gets_its_share_of_what_asks_for_no_version(serve: Serve, model
         assert client.post("/manage", json={"type": "SetCanary", "name": "linear", "version": "2", "share": 1.5}).status_code == 400
 
 
-def test_a_shadow_is_compared_and_answers_nobody(serve: Serve, models: Path) -> None:
+def test_a_shadow_is_compared_and_never_answers(serve: Serve, models: Path) -> None:
     write(models, "3")
     with serve(models, versions=0).client() as client:
         manage(client, "SetDefault", version="1")

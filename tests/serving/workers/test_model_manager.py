@@ -1,4 +1,4 @@
-"""Commands on workers that fail half way, hang, end or come late: one truth in the catalogue, and nobody left behind."""
+"""Commands on workers that fail half way, hang, end or start late: one catalogue, and every worker routes by it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from pathlib import Path
 import pytest
 
 from roadworthy.core.errors import BundleError, EnvironmentFault, RoadworthyError, StepFailed
-from roadworthy.serving.engine.batch_plan import Plan
+from roadworthy.serving.engine.batch_plan import BatchPlan
+from roadworthy.serving.engine.open_messages import OpenVersion, VersionOpened
 from roadworthy.serving.registry.catalogue import Version
 from roadworthy.serving.registry.commands import Load, Scale, SetDefault, Unload
 from roadworthy.serving.settings import Settings
-from roadworthy.serving.workers import model_manager as fleets
-from roadworthy.serving.workers.ipc import Body, Channel, Done, Forget, Gone, Open, Opened, Route
-from roadworthy.serving.workers.model_manager import Fleet
+from roadworthy.serving.workers import broadcast
+from roadworthy.serving.workers.ipc import Body, Channel, ChannelClosed, DiscardVersion, Done, UpdateCatalogue
+from roadworthy.serving.workers.model_manager import ModelManager
 from support.models import bundles
 from support.waiting import HANG_SECONDS
 
-OPENED = Opened(Plan(1, 2, 4), "digest")
+OPENED = VersionOpened(BatchPlan(1, 2, 4), "digest")
 
 
 @dataclass
-class Stage:
-    """The other end of one worker's channel, which writes down what it is asked and fails as it is told."""
+class FakeWorker:
+    """One worker and both ends of its channel: it records the messages and fails as it is told."""
 
     fails: dict[type, Exception] = field(default_factory=dict)
     hangs: bool = False
-    heard: list[Body] = field(default_factory=list)
+    received: list[Body] = field(default_factory=list)
     channel: Channel = field(init=False)
     _there: Channel = field(init=False)
 
@@ -43,51 +44,53 @@ class Stage:
         self._serving = [asyncio.create_task(channel.serve()) for channel in (self.channel, self._there)]
 
     async def answer(self, body: Body) -> Body:
-        self.heard.append(body)
-        if self.hangs and isinstance(body, Open):
+        self.received.append(body)
+        if self.hangs and isinstance(body, OpenVersion):
             await asyncio.Event().wait()
         if (problem := self.fails.get(type(body))) is not None:
-            if isinstance(problem, Gone):
+            if isinstance(problem, ChannelClosed):
                 self._there.close()
             raise problem
-        return OPENED if isinstance(body, Open) else Done()
+        return OPENED if isinstance(body, OpenVersion) else Done()
 
     def end(self) -> None:
         self._there.close()
 
     @property
     def routed(self) -> dict[str, str]:
-        """The states of the versions by the last route that it heard."""
-        route = [body for body in self.heard if isinstance(body, Route)][-1]
+        """The states of the versions by the last route that it received."""
+        route = [body for body in self.received if isinstance(body, UpdateCatalogue)][-1]
         return {version.version: version.state for _, version in route.catalogue}
 
-    def opened(self) -> list[Open]:
-        return [body for body in self.heard if isinstance(body, Open)]
+    def opened(self) -> list[OpenVersion]:
+        return [body for body in self.received if isinstance(body, OpenVersion)]
 
 
 @dataclass
-class Troupe:
-    """A fleet over ``stages``; ``proof`` is what the process that proves bundles says."""
+class Server:
+    """A manager over ``workers``, of which ``up`` serve; ``trial_error`` is what opening a bundle on trial raises."""
 
     root: Path
-    stages: list[Stage] = field(default_factory=lambda: [Stage(), Stage()])
-    proof: Exception | None = None
-    up: list[Stage] | None = None
+    workers: list[FakeWorker] = field(default_factory=lambda: [FakeWorker(), FakeWorker()])
+    trial_error: Exception | None = None
+    up: list[FakeWorker] | None = None
 
-    async def start(self) -> Fleet:
-        for stage in self.stages:
-            await stage.start()
-        self.up = list(self.stages) if self.up is None else self.up
-        self.fleet = Fleet(Settings(sources=(str(self.root),), versions=0), lambda: [stage.channel for stage in self.up or ()], self.prove)
-        return self.fleet
+    async def start(self) -> ModelManager:
+        for worker in self.workers:
+            await worker.start()
+        self.up = list(self.workers) if self.up is None else self.up
+        self.manager = ModelManager(
+            Settings(sources=(str(self.root),), versions=0), lambda: [worker.channel for worker in self.up or ()], self.trial
+        )
+        return self.manager
 
-    async def prove(self, wanted: Open) -> Opened:
-        if self.proof is not None:
-            raise self.proof
+    async def trial(self, wanted: OpenVersion) -> VersionOpened:
+        if self.trial_error is not None:
+            raise self.trial_error
         return OPENED
 
     def version(self, version: str) -> Version:
-        served = self.fleet.catalogue.find("linear")
+        served = self.manager.catalogue.find("linear")
         assert served is not None
         found = served.version(version)
         assert found is not None
@@ -95,28 +98,28 @@ class Troupe:
 
 
 @pytest.fixture
-def troupe(tmp_path: Path) -> Troupe:
+def server(tmp_path: Path) -> Server:
     bundles.write_bundle(tmp_path / "linear" / "1")
     bundles.write_bundle(tmp_path / "linear" / "2", version="2")
-    return Troupe(tmp_path)
+    return Server(tmp_path)
 
 
-def play(troupe: Troupe, body: Callable[[Fleet], Awaitable[None]]) -> None:
+def play(server: Server, body: Callable[[ModelManager], Awaitable[None]]) -> None:
     async def main() -> None:
-        fleet = await troupe.start()
+        manager = await server.start()
         async with asyncio.timeout(HANG_SECONDS):
-            await body(fleet)
-        for stage in troupe.stages:
-            stage.channel.close()
-            stage.end()
+            await body(manager)
+        for worker in server.workers:
+            worker.channel.close()
+            worker.end()
 
     asyncio.run(main())
 
 
-def test_all_open_by_the_plan_that_one_measured_and_route_alike(troupe: Troupe) -> None:
-    async def body(fleet: Fleet) -> None:
-        await fleet.open_all()
-        first, second = troupe.stages
+def test_all_workers_open_by_one_measured_plan_and_route_by_one_catalogue(server: Server) -> None:
+    async def body(manager: ModelManager) -> None:
+        await manager.open_all()
+        first, second = server.workers
         assert [(one.version, one.plan) for one in first.opened()] == [("1", None), ("2", None)]
         assert [(one.version, one.plan, one.digest) for one in second.opened()] == [
             ("1", OPENED.plan, "digest"),
@@ -124,171 +127,172 @@ def test_all_open_by_the_plan_that_one_measured_and_route_alike(troupe: Troupe) 
         ]
         assert first.routed == second.routed == {"1": "ready", "2": "ready"}
 
-    play(troupe, body)
+    play(server, body)
 
 
-def test_one_worker_that_cannot_scale_leaves_all_as_they_were(troupe: Troupe) -> None:
-    async def body(fleet: Fleet) -> None:
-        await fleet.open_all()
-        troupe.stages[1].fails[Open] = StepFailed("no memory for so many")
+def test_one_worker_that_cannot_scale_leaves_all_unchanged(server: Server) -> None:
+    async def body(manager: ModelManager) -> None:
+        await manager.open_all()
+        server.workers[1].fails[OpenVersion] = StepFailed("no memory for so many")
         with pytest.raises(StepFailed, match="no memory"):
-            await fleet.carry_out(Scale(name="linear", instances=8, version="1"))
-        for stage in troupe.stages:
-            assert stage.heard[-1] == Forget("linear", "1"), "what some opened must not join with the next route"
-        assert fleet.plan("linear", "1") == OPENED.plan and troupe.version("1").instances == 1
-        troupe.stages[1].fails.clear()
-        await fleet.carry_out(Scale(name="linear", instances=8, version="1"))
-        assert fleet.plan("linear", "1").instances == troupe.version("1").instances == 4
+            await manager.carry_out(Scale(name="linear", instances=8, version="1"))
+        for worker in server.workers:
+            assert worker.received[-1] == DiscardVersion("linear", "1"), "what some opened must not serve with the next catalogue"
+        assert manager.rollout.plan("linear", "1") == OPENED.plan and server.version("1").instances == 1
+        server.workers[1].fails.clear()
+        await manager.carry_out(Scale(name="linear", instances=8, version="1"))
+        assert manager.rollout.plan("linear", "1").instances == server.version("1").instances == 4
 
-    play(troupe, body)
+    play(server, body)
 
 
-def test_a_worker_that_ends_meanwhile_stops_neither_scaling_nor_loading(troupe: Troupe) -> None:
-    async def body(fleet: Fleet) -> None:
-        await fleet.open_all()
-        troupe.stages[1].fails[Open] = Gone("it fell")
-        await fleet.carry_out(Scale(name="linear", instances=4, version="1"))
-        assert troupe.version("1").instances == 2
-        await fleet.carry_out(Load(name="linear", version="2"))
-        assert troupe.stages[0].routed == {"1": "ready", "2": "ready"}
+def test_a_worker_that_ends_meanwhile_stops_neither_scaling_nor_loading(server: Server) -> None:
+    async def body(manager: ModelManager) -> None:
+        await manager.open_all()
+        server.workers[1].fails[OpenVersion] = ChannelClosed("it ended")
+        await manager.carry_out(Scale(name="linear", instances=4, version="1"))
+        assert server.version("1").instances == 2
+        await manager.carry_out(Load(name="linear", version="2"))
+        assert server.workers[0].routed == {"1": "ready", "2": "ready"}
 
-    play(troupe, body)
+    play(server, body)
 
 
 @pytest.mark.parametrize(
-    "problem", [BundleError("it lies"), EnvironmentFault("no process"), OSError("too many files"), KeyError("a fault of ours")]
+    "problem",
+    [BundleError("it is damaged"), EnvironmentFault("no process"), OSError("too many files"), KeyError("a fault of ours")],
 )
-def test_a_version_that_did_not_load_is_not_said_to_be_loading(troupe: Troupe, problem: Exception) -> None:
-    async def body(fleet: Fleet) -> None:
-        fleet.opened, troupe.proof = True, problem
+def test_a_version_that_did_not_load_is_shown_as_failed(server: Server, problem: Exception) -> None:
+    async def body(manager: ModelManager) -> None:
+        manager.rollout.started, server.trial_error = True, problem
         with pytest.raises(type(problem)):
-            await fleet.carry_out(Load(name="linear"))
-        assert troupe.version("2").state == "failed"
-        assert troupe.version("2").reason == (problem.message if isinstance(problem, RoadworthyError) else type(problem).__name__)
-        assert troupe.stages[0].routed == troupe.stages[1].routed == {"2": "failed"}
-        troupe.proof = None
-        await fleet.carry_out(Load(name="linear"))
-        assert troupe.version("2").state == "ready"
+            await manager.carry_out(Load(name="linear"))
+        assert server.version("2").state == "failed"
+        assert server.version("2").reason == (problem.message if isinstance(problem, RoadworthyError) else type(problem).__name__)
+        assert server.workers[0].routed == server.workers[1].routed == {"2": "failed"}
+        server.trial_error = None
+        await manager.carry_out(Load(name="linear"))
+        assert server.version("2").state == "ready"
 
-    play(troupe, body)
-
-
-def test_a_worker_that_never_ends_opening_is_let_go(troupe: Troupe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleets, "OPENING_SECONDS", 0.2)
-
-    async def body(fleet: Fleet) -> None:
-        await fleet.open_all()
-        troupe.stages[1].hangs = True
-        await fleet.carry_out(Load(name="linear", version="2"))
-        assert troupe.version("2").state == "ready"
-        with pytest.raises(Gone):
-            await troupe.stages[1].channel.ask(Done())
-
-    play(troupe, body)
+    play(server, body)
 
 
-def test_a_worker_that_does_not_route_is_let_go(troupe: Troupe) -> None:
-    async def body(fleet: Fleet) -> None:
-        await fleet.open_all()
-        troupe.stages[1].fails[Route] = StepFailed("a fault of ours")
-        await fleet.carry_out(SetDefault(name="linear", version="1"))
-        with pytest.raises(Gone):
-            await troupe.stages[1].channel.ask(Done())
-        assert await troupe.stages[0].channel.ask(Done()) == Done()
+def test_a_worker_that_hangs_while_opening_is_dropped(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcast, "OPENING_SECONDS", 0.2)
 
-    play(troupe, body)
+    async def body(manager: ModelManager) -> None:
+        await manager.open_all()
+        server.workers[1].hangs = True
+        await manager.carry_out(Load(name="linear", version="2"))
+        assert server.version("2").state == "ready"
+        with pytest.raises(ChannelClosed):
+            await server.workers[1].channel.ask(Done())
+
+    play(server, body)
 
 
-def test_what_is_proven_while_nobody_is_up_waits_for_the_next_worker(troupe: Troupe) -> None:
-    troupe.up = []
+def test_a_worker_that_fails_at_the_catalogue_is_dropped(server: Server) -> None:
+    async def body(manager: ModelManager) -> None:
+        await manager.open_all()
+        server.workers[1].fails[UpdateCatalogue] = StepFailed("a fault of ours")
+        await manager.carry_out(SetDefault(name="linear", version="1"))
+        with pytest.raises(ChannelClosed):
+            await server.workers[1].channel.ask(Done())
+        assert await server.workers[0].channel.ask(Done()) == Done()
 
-    async def body(fleet: Fleet) -> None:
-        await fleet.open_all()
-        assert not fleet.failures
-        await fleet.catch_up(troupe.stages[0].channel)
-        assert [(one.version, one.plan, one.digest) for one in troupe.stages[0].opened()] == [
+    play(server, body)
+
+
+def test_a_version_tried_while_no_worker_is_up_is_opened_by_the_next_worker(server: Server) -> None:
+    server.up = []
+
+    async def body(manager: ModelManager) -> None:
+        await manager.open_all()
+        assert not manager.failures
+        await manager.rollout.catch_up(server.workers[0].channel)
+        assert [(one.version, one.plan, one.digest) for one in server.workers[0].opened()] == [
             ("1", OPENED.plan, "digest"),
             ("2", OPENED.plan, "digest"),
         ]
-        assert troupe.stages[0].routed == {"1": "ready", "2": "ready"}
+        assert server.workers[0].routed == {"1": "ready", "2": "ready"}
 
-    play(troupe, body)
+    play(server, body)
 
 
-def test_a_bundle_that_is_gone_keeps_a_new_worker_out_only_while_others_have_it(troupe: Troupe) -> None:
-    troupe.stages[1].fails[Open] = BundleError("its file is gone")
-    troupe.up = [troupe.stages[0]]
+def test_a_missing_bundle_keeps_a_new_worker_out_only_while_others_serve_it(server: Server) -> None:
+    server.workers[1].fails[OpenVersion] = BundleError("its file is gone")
+    server.up = [server.workers[0]]
 
-    async def body(fleet: Fleet) -> None:
-        await fleet.open_all()
+    async def body(manager: ModelManager) -> None:
+        await manager.open_all()
         with pytest.raises(BundleError, match="gone"):
-            await fleet.catch_up(troupe.stages[1].channel)
-        assert troupe.stages[0].routed == {"1": "ready", "2": "ready"}
-        troupe.up = []
-        await fleet.catch_up(troupe.stages[1].channel)
-        assert troupe.stages[1].routed == {"1": "failed", "2": "failed"}
-        assert troupe.version("1").reason == "its file is gone"
+            await manager.rollout.catch_up(server.workers[1].channel)
+        assert server.workers[0].routed == {"1": "ready", "2": "ready"}
+        server.up = []
+        await manager.rollout.catch_up(server.workers[1].channel)
+        assert server.workers[1].routed == {"1": "failed", "2": "failed"}
+        assert server.version("1").reason == "its file is gone"
 
-    play(troupe, body)
-
-
-def test_a_worker_that_falls_while_it_catches_up_says_so(troupe: Troupe) -> None:
-    troupe.stages[1].fails[Open] = Gone("it fell")
-    troupe.up = [troupe.stages[0]]
-
-    async def body(fleet: Fleet) -> None:
-        await fleet.open_all()
-        troupe.up = []
-        with pytest.raises(Gone):
-            await fleet.catch_up(troupe.stages[1].channel)
-        assert troupe.version("1").state == "ready", "the bundle is not to blame"
-
-    play(troupe, body)
+    play(server, body)
 
 
-def test_a_worker_that_comes_while_a_bundle_proves_itself_waits_for_nothing_and_misses_nothing(troupe: Troupe) -> None:
-    troupe.up = [troupe.stages[0]]
-    proving = asyncio.Event()
+def test_a_worker_that_ends_while_it_catches_up_is_told_apart_from_a_bad_bundle(server: Server) -> None:
+    server.workers[1].fails[OpenVersion] = ChannelClosed("it ended")
+    server.up = [server.workers[0]]
 
-    async def prove(wanted: Open) -> Opened:
-        await proving.wait()
+    async def body(manager: ModelManager) -> None:
+        await manager.open_all()
+        server.up = []
+        with pytest.raises(ChannelClosed):
+            await manager.rollout.catch_up(server.workers[1].channel)
+        assert server.version("1").state == "ready", "the bundle is not to blame"
+
+    play(server, body)
+
+
+def test_a_worker_that_starts_during_a_trial_does_not_wait_and_opens_everything(server: Server) -> None:
+    server.up = [server.workers[0]]
+    on_trial = asyncio.Event()
+
+    async def trial(wanted: OpenVersion) -> VersionOpened:
+        await on_trial.wait()
         return OPENED
 
-    async def body(fleet: Fleet) -> None:
-        await fleet.carry_out(Load(name="linear", version="1"))
-        fleet.opened, fleet._prove = True, prove
-        loading = asyncio.create_task(fleet.carry_out(Load(name="linear", version="2")))
+    async def body(manager: ModelManager) -> None:
+        await manager.carry_out(Load(name="linear", version="1"))
+        manager.rollout.started, manager.rollout._trial = True, trial
+        loading = asyncio.create_task(manager.carry_out(Load(name="linear", version="2")))
         await asyncio.sleep(0.01)
-        new = troupe.stages[1]
-        await fleet.catch_up(new.channel)
-        troupe.up = list(troupe.stages)
+        new = server.workers[1]
+        await manager.rollout.catch_up(new.channel)
+        server.up = list(server.workers)
         assert new.routed == {"1": "ready", "2": "loading"} and not loading.done()
-        proving.set()
+        on_trial.set()
         await loading
         assert [one.version for one in new.opened()] == ["1", "2"]
-        assert new.routed == troupe.stages[0].routed == {"1": "ready", "2": "ready"}
+        assert new.routed == server.workers[0].routed == {"1": "ready", "2": "ready"}
 
-    play(troupe, body)
+    play(server, body)
 
 
 @pytest.mark.parametrize("command", [Unload(name="linear", version="2"), Scale(name="linear", instances=8, version="2")])
-def test_no_command_comes_between_a_worker_and_the_versions_that_it_opens(troupe: Troupe, command: Unload | Scale) -> None:
-    troupe.up = [troupe.stages[0]]
+def test_no_command_runs_while_a_new_worker_opens_the_versions(server: Server, command: Unload | Scale) -> None:
+    server.up = [server.workers[0]]
 
-    async def body(fleet: Fleet) -> None:
-        await fleet.open_all()
-        new = troupe.stages[1]
+    async def body(manager: ModelManager) -> None:
+        await manager.open_all()
+        new = server.workers[1]
 
         async def join() -> None:
-            await fleet.catch_up(new.channel)
-            troupe.up = list(troupe.stages)
+            await manager.rollout.catch_up(new.channel)
+            server.up = list(server.workers)
 
         joining = asyncio.create_task(join())
         await asyncio.sleep(0)
-        await fleet.carry_out(command)
+        await manager.carry_out(command)
         await joining
-        assert new.routed == troupe.stages[0].routed
+        assert new.routed == server.workers[0].routed
         if isinstance(command, Scale):
-            assert new.opened()[-1].plan == troupe.stages[0].opened()[-1].plan == fleet.plan("linear", "2")
+            assert new.opened()[-1].plan == server.workers[0].opened()[-1].plan == manager.rollout.plan("linear", "2")
 
-    play(troupe, body)
+    play(server, body)

@@ -1,4 +1,4 @@
-"""What a worker process knows of itself, also with nothing left to look with, and what it may take."""
+"""The figures of a process, also without a free descriptor, and its limit on descriptors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from roadworthy.serving.workers import os_process
 
 FULL = """
 import os, resource
-from roadworthy.serve import process
+from roadworthy.serving.workers import os_process
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 held = []
 try:
@@ -20,17 +20,17 @@ try:
         held.append(os.open("/dev/null", os.O_RDONLY))
 except OSError:
     pass
-state = process.state(3)
+state = os_process.figures(3)
 assert state.descriptors == 64 and state.memory > 10_000_000 and state.connections == 3, state
 """
 
 FEW = """
 import resource
-from roadworthy.serve import process
+from roadworthy.serving.workers import os_process
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 300))
-process.take_descriptors()
+os_process.raise_descriptor_limit()
 assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, 300)
-process.take_descriptors()
+os_process.raise_descriptor_limit()
 assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, 300)
 """
 
@@ -40,17 +40,17 @@ def python(script: str) -> None:
     assert not done.returncode, done.stderr.decode()
 
 
-def test_what_it_sees_of_itself() -> None:
-    state = os_process.state(7)
+def test_the_figures_of_this_process() -> None:
+    state = os_process.figures(7)
     assert state.pid == os.getpid() and state.connections == 7 and state.threads >= 1 and state.cpu > 0
     with Path("/dev/null").open():
-        assert os_process.state(7).descriptors >= state.descriptors
+        assert os_process.figures(7).descriptors >= state.descriptors
     assert 10_000_000 < state.memory <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 * 1.1
 
 
-def test_with_no_descriptor_left_it_gives_a_sign_of_life_all_the_same() -> None:
+def test_figures_without_a_free_descriptor() -> None:
     python(FULL)
 
 
-def test_it_takes_as_many_descriptors_as_it_may() -> None:
+def test_the_descriptor_limit_is_raised_as_far_as_allowed() -> None:
     python(FEW)

@@ -70,7 +70,7 @@ def children(server: Server) -> set[int]:
     return {child.pid for child in psutil.Process(server.process.pid).children() if child.status() != psutil.STATUS_ZOMBIE}
 
 
-def test_a_load_comes_to_its_end_though_its_client_has_gone(serve: Serve, models: Path) -> None:
+def test_a_load_is_completed_after_its_client_has_disconnected(serve: Serve, models: Path) -> None:
     url = serve(models, workers=2).wait_ready()
     late(models)
     with pytest.raises(httpx.TimeoutException):
@@ -112,7 +112,7 @@ def test_a_worker_killed_amid_a_load_is_replaced_by_one_that_has_it(serve: Serve
         assert answers(url, "late", ECHO) and answers(url)
 
 
-def test_the_process_that_proves_bundles_may_die_between_two_of_them(serve: Serve, models: Path) -> None:
+def test_the_trial_process_may_end_between_two_bundles(serve: Serve, models: Path) -> None:
     server = serve(models, workers=1)
     url = server.wait_ready()
     for version in ("2", "3"):
@@ -125,7 +125,7 @@ def test_the_process_that_proves_bundles_may_die_between_two_of_them(serve: Serv
     assert answers(url)
 
 
-def test_a_worker_that_cannot_begin_is_tried_again(serve: Serve, models: Path, tmp_path: Path) -> None:
+def test_a_worker_that_cannot_start_is_tried_again(serve: Serve, models: Path, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.toml"
     rights = '[tokens.all]\ntoken = "a long random text"\nrights = ["inference", "management", "metrics"]\n'
     tokens.write_text(rights)
@@ -137,7 +137,7 @@ def test_a_worker_that_cannot_begin_is_tried_again(serve: Serve, models: Path, t
     tokens.write_text("[tokens")
     (worker,) = children(server)
     os.kill(worker, signal.SIGKILL)
-    until(lambda: b"is no file of tokens" in httpx.post(f"{url}/v2/models/linear/infer", **asked).content, "it says why")  # type: ignore[arg-type]
+    until(lambda: b"is not a valid file of tokens" in httpx.post(f"{url}/v2/models/linear/infer", **asked).content, "it says why")  # type: ignore[arg-type]
     assert httpx.get(f"{url}/v2/health/live").status_code == 200
     tokens.write_text(rights)
     until(lambda: httpx.post(f"{url}/v2/models/linear/infer", **asked).status_code == 200, "it comes back")  # type: ignore[arg-type]

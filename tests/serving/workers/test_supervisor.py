@@ -1,4 +1,4 @@
-"""The supervisor by itself: what makes a worker sick does not heal, what is done again and again survives one time that fails."""
+"""The supervisor's parts: a worker that reported a fault stays faulty, and repeated work goes on after an error."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from pathlib import Path
 import pytest
 
 from roadworthy.core.errors import EnvironmentFault
-from roadworthy.serving.engine.batch_plan import Plan
+from roadworthy.serving.engine import background
+from roadworthy.serving.engine.batch_plan import BatchPlan
 from roadworthy.serving.engine.counters import Counters
+from roadworthy.serving.engine.open_messages import OpenVersion, VersionOpened
 from roadworthy.serving.registry.catalogue import Catalogue
 from roadworthy.serving.registry.commands import AnyCommand, Load
 from roadworthy.serving.settings import Settings
-from roadworthy.serving.workers import supervisor as supervisors
-from roadworthy.serving.workers import worker_process as members
-from roadworthy.serving.workers.ipc import Beat, Body, Done, Open, Opened
+from roadworthy.serving.workers import respawner, worker_process
+from roadworthy.serving.workers.ipc import Body, Done, Heartbeat
 from roadworthy.serving.workers.supervisor import Supervisor
-from roadworthy.serving.workers.worker_process import Member
+from roadworthy.serving.workers.worker_process import WorkerProcess, WorkerState
 from support.models import bundles
 from support.waiting import HANG_SECONDS
 
 
-async def nobody(member: Member, body: Body) -> Body:
-    raise AssertionError(f"nobody should ask {body}")
+async def refuse(worker: WorkerProcess, body: Body) -> Body:
+    raise AssertionError(f"no {body} is expected")
 
 
 @contextmanager
-def member(settings: Settings) -> Iterator[Member]:
-    """A worker's process that nobody talks to yet."""
-    one = Member(settings, 0, None, nobody)
+def started(settings: Settings) -> Iterator[WorkerProcess]:
+    """A worker process without any message yet."""
+    one = WorkerProcess(settings, 0, None, refuse)
     try:
         yield one
     finally:
         one.kill()
         one.process.wait()
-        one.door.close()
+        one.connections_socket.close()
         one._control.close()
 
 
@@ -50,38 +51,38 @@ def run(body: Awaitable[None]) -> None:
     asyncio.run(main())
 
 
-def test_what_made_a_worker_sick_is_not_forgotten() -> None:
-    """The next sign of life, half a second later, may come before anybody has looked."""
+def test_the_first_fault_that_a_worker_reports_stays() -> None:
+    """The next heartbeat, half a second later, may arrive before the watch has run."""
 
     async def body() -> None:
-        with member(Settings(sources=())) as one:
-            assert await one._answer(Beat(Counters(), "a call hangs"), nobody) == Done()
-            await one._answer(Beat(Counters()), nobody)
+        with started(Settings(sources=())) as one:
+            assert await one._reply(Heartbeat(Counters(), "a call hangs"), refuse) == Done()
+            await one._reply(Heartbeat(Counters()), refuse)
             assert one.sick == "a call hangs"
 
     run(body())
 
 
-def test_a_worker_that_ends_before_it_is_greeted_keeps_nobody_waiting() -> None:
+def test_a_worker_that_ends_before_its_first_reply_releases_those_who_wait_for_it() -> None:
     async def body() -> None:
-        with member(Settings(sources=())) as one:
+        with started(Settings(sources=())) as one:
             one.kill()
             status = await one.run()
-            assert status < 0 and one.ended and one.greeted.is_set() and not one.up
+            assert status < 0 and one.state is WorkerState.ENDED and one.greeted.is_set()
 
     run(body())
 
 
-def test_a_worker_that_cannot_begin_says_why(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_start_reports_the_reason(tmp_path: Path) -> None:
     async def body() -> None:
-        with member(Settings(sources=(), tokens=str(tmp_path / "nowhere.toml"))) as one:
+        with started(Settings(sources=(), tokens=str(tmp_path / "nowhere.toml"))) as one:
             await one.run()
-            assert one.ended and "the tokens cannot be read" in one.sick
+            assert one.state is WorkerState.ENDED and "the tokens cannot be read" in one.sick
 
     run(body())
 
 
-def test_what_fails_once_is_done_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_repeated_work_goes_on_after_an_error(caplog: pytest.LogCaptureFixture) -> None:
     times: list[int] = []
 
     async def look() -> None:
@@ -90,7 +91,7 @@ def test_what_fails_once_is_done_again(caplog: pytest.LogCaptureFixture) -> None
             raise KeyError("a fault of ours")
 
     async def body() -> None:
-        looking = asyncio.create_task(supervisors._every(0.001, look))
+        looking = asyncio.create_task(background.repeat(0.001, look))
         while len(times) < 4:
             await asyncio.sleep(0.001)
         looking.cancel()
@@ -101,7 +102,7 @@ def test_what_fails_once_is_done_again(caplog: pytest.LogCaptureFixture) -> None
     assert record.exc_info and "tried again" in record.message
 
 
-def test_where_no_process_can_be_started_it_is_tried_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_process_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     tried: list[int] = []
 
     class Refused(Exception):
@@ -116,40 +117,40 @@ def test_where_no_process_can_be_started_it_is_tried_again(monkeypatch: pytest.M
     async def body() -> None:
         supervisor = Supervisor(Settings(sources=()), None)
         with pytest.raises(Refused):
-            await supervisor._keep(0)
-        assert "too many" in supervisor._plane.trouble
+            await supervisor.respawner.keep(0)
+        assert "too many" in supervisor.respawner.trouble
 
     async def at_once(seconds: float) -> None:
         pass
 
-    monkeypatch.setattr(members, "_start", start)
-    monkeypatch.setattr(supervisors.asyncio, "sleep", at_once)
+    monkeypatch.setattr(worker_process, "_start", start)
+    monkeypatch.setattr(respawner.asyncio, "sleep", at_once)
     with caplog.at_level(logging.ERROR, "roadworthy"):
         run(body())
     assert len(tried) == 3
 
 
-def test_a_command_goes_on_though_whoever_gave_it_has_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_goes_on_though_its_client_has_disconnected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the supervisor answers itself, and the command is carried out in the very task of the request."""
     bundles.write_bundle(tmp_path / "linear" / "1")
 
     async def body() -> None:
         supervisor = Supervisor(Settings(sources=(str(tmp_path),)), None)
-        proving = asyncio.Event()
+        on_trial = asyncio.Event()
 
-        async def prove(wanted: Open) -> Opened:
-            await proving.wait()
-            return Opened(Plan(), "digest")
+        async def trial(wanted: OpenVersion) -> VersionOpened:
+            await on_trial.wait()
+            return VersionOpened(BatchPlan(), "digest")
 
-        monkeypatch.setattr(supervisor.fleet, "_prove", prove)
+        monkeypatch.setattr(supervisor.manager.rollout, "_trial", trial)
         carry: Callable[[AnyCommand], Awaitable[None]] = supervisor._carry_out
         asked = asyncio.ensure_future(carry(Load(name="linear")))
         await asyncio.sleep(0.01)
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
-        assert states(supervisor.fleet.catalogue) == ["loading"]
-        proving.set()
-        while states(supervisor.fleet.catalogue) != ["ready"]:
+        assert states(supervisor.manager.catalogue) == ["loading"]
+        on_trial.set()
+        while states(supervisor.manager.catalogue) != ["ready"]:
             await asyncio.sleep(0.001)
 
     run(body())

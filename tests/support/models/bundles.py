@@ -10,11 +10,11 @@ import numpy as np
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Certificate, Choice, Goal, InstalledPackage, Origin, Samples
 from roadworthy.bundle.manifest import FORMAT, GoldenFile, Manifest, Variant
-from roadworthy.core.contract import Contract
 from roadworthy.core.evidence import Interval, Parity, Timing, Tolerance
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.stages import Candidate, Measured, Plan, Verified
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
+from roadworthy.preprocess.contract import Contract
 
 FEATURES, CLASSES = 12, 4
 TOLERANCE = Tolerance(1e-7, 1e-7, 1e-5)

@@ -11,18 +11,19 @@ from roadworthy.build.package import PackRequest, Reproduction
 from roadworthy.bundle.acceptance import Acceptance
 from roadworthy.bundle.certificate import Certificate, Choice, Goal, InstalledPackage, Origin, Samples, TriedRoute
 from roadworthy.core import samples
-from roadworthy.core.contract import Answer, Contract, ImageInput, Resize
 from roadworthy.core.evidence import FirstCall, Interval, Note, Parity, Rate, Score, Timing, Tolerance
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.stages import Candidate, Measured, Plan, Rejected, Verified
 from roadworthy.core.types import Signature, TensorSpec
+from roadworthy.preprocess.contract import Answer, Contract
+from roadworthy.preprocess.spec import ImageTable, ResizeTable
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIGNATURE = Signature(
     (TensorSpec("image", "float32", ("batch", 3, 32, 32)),), (TensorSpec("logits", "float32", ("batch", 10)),), max_batch=None
 )
 CONTRACT = Contract(
-    ImageInput(resize=Resize(32), mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.201)), Answer(labels=CLASSES, top_k=3)
+    ImageTable(resize=ResizeTable(32), mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.201)).steps(), Answer(labels=CLASSES, top_k=3)
 )
 TOLERANCE = Tolerance(float64=4.1e-7, noise=6.3e-7, limit=2.1e-5)
 HOST = Host(
@@ -177,7 +178,7 @@ def null_request(folder: Path, *, weight: float = 1.0, version: str = "1") -> Pa
     )
     return PackRequest(
         certificate,
-        Contract(ImageInput(color="L", resize=Resize((8, 8))), Answer(labels=tuple("0123456789"), top_k=3)),
+        Contract(ImageTable(color="L", resize=ResizeTable((8, 8))).steps(), Answer(labels=tuple("0123456789"), top_k=3)),
         version,
         tuple(candidates),
         samples.write(folder / "samples", {"image": images}),

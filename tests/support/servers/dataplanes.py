@@ -8,15 +8,15 @@ from pathlib import Path
 
 from roadworthy.serving.engine.counters import Counters
 from roadworthy.serving.engine.dataplane import DataPlane
-from roadworthy.serving.engine.model import Model
-from roadworthy.serving.engine.model_queue import Lane
-from roadworthy.serving.limits import DEFAULT, Limits
+from roadworthy.serving.engine.local import LocalEngine
+from roadworthy.serving.engine.model_queue import ModelQueue
+from roadworthy.serving.limits import DEFAULT, ServerLimits
 from roadworthy.serving.registry.catalogue import Catalogue, Served, Version, order
 from roadworthy.serving.registry.commands import AnyCommand
 
 
 @contextmanager
-def opened(*bundles: Path, limits: Limits = DEFAULT, commands: list[AnyCommand] | None = None) -> Iterator[DataPlane]:
+def opened(*bundles: Path, limits: ServerLimits = DEFAULT, commands: list[AnyCommand] | None = None) -> Iterator[DataPlane]:
     """A dataplane over ``bundles``, several versions of a model among them; within a running event loop. Commands are kept, not done."""
     counters = Counters()
 
@@ -28,19 +28,19 @@ def opened(*bundles: Path, limits: Limits = DEFAULT, commands: list[AnyCommand] 
         return counters
 
     plane = DataPlane(limits=limits, manage=manage, totals=totals, counters=counters)
-    models = [Model.open(path) for path in bundles]
-    lanes = [Lane((model,), counters.of(model.name, model.version), limits=limits) for model in models]
-    for lane in lanes:
-        plane.add(lane)
+    models = [LocalEngine(path) for path in bundles]
+    queues = [ModelQueue((model,), counters.of(model.name, model.version), limits=limits) for model in models]
+    for queue in queues:
+        plane.add(queue)
     catalogue = Catalogue()
     for name in {model.name for model in models}:
         found = {model.version: str(path) for model, path in zip(models, bundles, strict=True) if model.name == name}
         versions = (Version(version=version, path=found[version], state="ready") for version in sorted(found, key=order))
         catalogue = catalogue.with_model(Served(name=name, versions=tuple(versions)))
-    plane.route(catalogue)
+    plane.catalogue = catalogue
     plane.opened = True
     try:
         yield plane
     finally:
-        for lane in lanes:
-            lane.close()
+        for queue in queues:
+            queue.close()

@@ -15,7 +15,7 @@ import uvloop
 from roadworthy.core.errors import InvalidRequest, RequestError, Unavailable
 from roadworthy.serving.engine.counters import Counters
 from roadworthy.serving.engine.dataplane import DataPlane
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.observability.exposition import Exposition
 from roadworthy.serving.observability.logs import RequestLog
 from roadworthy.serving.protocols.messages import RIGHTS, NoSuchPath, Reply, Request, Right
@@ -23,7 +23,7 @@ from roadworthy.serving.protocols.routes import HttpProtocol, Route
 from roadworthy.serving.protocols.schemas import PLAIN, TEXT, Schema
 from roadworthy.serving.registry.commands import AnyCommand
 from roadworthy.serving.transports.http.app import App
-from roadworthy.serving.transports.http.auth import EVERYBODY, Access
+from roadworthy.serving.transports.http.auth import NO_TOKENS, Access
 from roadworthy.serving.transports.http.browser_origin import rules
 from roadworthy.serving.transports.http.connection import Connection
 from roadworthy.serving.transports.http.connection_pool import Connections
@@ -96,9 +96,9 @@ class Listening:
     def __init__(
         self,
         *,
-        limits: Limits | None = None,
+        limits: ServerLimits | None = None,
         protocols: Sequence[HttpProtocol] | None = None,
-        access: Access = EVERYBODY,
+        access: Access = NO_TOKENS,
         rights: frozenset[Right] = RIGHTS,
         cors: Sequence[str] = (),
         hosts: Sequence[str] = ("*",),
@@ -106,7 +106,7 @@ class Listening:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.protocol = Rehearsal()
-        self.limits = limits or Limits()
+        self.limits = limits or ServerLimits()
         self.counters = Counters()
         self._options: dict[str, Any] = {
             "access": access,

@@ -17,10 +17,11 @@ from typing import Any
 import httpx
 import numpy as np
 
-from roadworthy.core.contract import Answer, Contract, ImageInput
-from roadworthy.core.samples import joined
+from roadworthy.core.samples import join_strings
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import BYTES, Array, Arrays, Quantization, Signature, TensorSpec
+from roadworthy.preprocess.contract import Answer, Contract
+from roadworthy.preprocess.spec import ImageTable
 from support.models import bundles
 from support.waiting import HANG_SECONDS
 
@@ -28,12 +29,12 @@ PLUGIN = Path(__file__).parent / "plugin"
 SCRIPT = """
 import json, sys
 from roadworthy.core.errors import RoadworthyError
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.server import serve_as
 from roadworthy.serving.settings import Settings
 options = {"port": 0} | json.loads(sys.argv[1])
 try:
-    serve_as(Settings(sources=tuple(sys.argv[2:]), limits=Limits(**options.pop("limits", {})), **options))
+    serve_as(Settings(sources=tuple(sys.argv[2:]), limits=ServerLimits(**options.pop("limits", {})), **options))
 except RoadworthyError as problem:
     print(problem.message, file=sys.stderr)
     sys.exit(problem.exit_code)
@@ -58,7 +59,7 @@ QUANTISED = Signature(
     (TensorSpec("x", "uint8", ("batch", 2), Quantization(0.25, 0)),), (TensorSpec("y", "uint8", ("batch", 2), Quantization(0.125, 128)),)
 )
 LABELS = ("tench", "goldfish", "grün", "hammerhead")
-SEES = Contract(ImageInput(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3)), Answer("softmax", 2, LABELS))
+SEES = Contract(ImageTable(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3)).steps(), Answer("softmax", 2, LABELS))
 
 
 def variant(
@@ -91,12 +92,12 @@ def strings(*values: bytes) -> Array:
 def write_files(target: Path, *, lie: bytes = b"") -> Path:
     """A bundle of the third party's runtime that takes byte strings; ``lie`` in place of its first golden output."""
     given = strings(b"RIFF\0\0", b"two\0", b"\xff")
-    flat, ends = joined(given)
-    same, same_ends = joined(strings(lie, *given[1:]) if lie else given)
+    flat, ends = join_strings(given)
+    same, same_ends = join_strings(strings(lie, *given[1:]) if lie else given)
     scores = np.array([[len(one), one[0]] for one in given], np.float32)
     golden = {"in.file": flat, "ends.in.file": ends, "out.scores": scores, "out.same": same, "ends.out.same": same_ends}
     return bundles.write_bundle(
-        target, name="files", signature=FILES, contract=Contract(None, Answer("none", 2, ("length", "first"))),
+        target, name="files", signature=FILES, contract=Contract((), Answer("none", 2, ("length", "first"))),
         variants=(variant("files"),), golden=golden, samples=len(given),
     )  # fmt: skip
 

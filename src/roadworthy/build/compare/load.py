@@ -13,11 +13,11 @@ from roadworthy.build.job import Job
 from roadworthy.build.original import contract_of, identify, load_original
 from roadworthy.build.sources import Loaded
 from roadworthy.build.workspace import Workspace
-from roadworthy.core.contract import Contract
 from roadworthy.core.errors import DataError, RoadworthyError, SourceError, UsageError
 from roadworthy.core.samples import write
 from roadworthy.core.stages import Source
 from roadworthy.core.types import Array
+from roadworthy.preprocess.contract import Contract
 
 CHANNELS_LAST, CHANNELS_FIRST = "height, width, channels", "channels, height, width"
 
@@ -42,7 +42,7 @@ def load_all(jobs: Sequence[Job], workspace: Workspace) -> list[LoadedSide]:
     problems: dict[int, RoadworthyError] = {}
     for index, job in enumerate(jobs):
         contract = contract_of(job, sources[index])
-        if models and (job.data is None or (contract.image is None and _foreign(sources[index], models.values()))):
+        if models and (job.data is None or (not contract.takes_images and _foreign(sources[index], models.values()))):
             continue
         here = replace(workspace, path=workspace.path / f"side-{index}")
         try:

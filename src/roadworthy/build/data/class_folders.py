@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from roadworthy.build.data.class_names import spelling_key
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
-from roadworthy.preprocess.names import key
 
 IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-"""What counts as an image in a folder. Those that cannot be read are among them, so that none is passed over in silence."""
+"""What counts as an image in a folder. Formats that cannot be read are among them, so that an image of one is refused and not left out."""
 SPLIT = re.compile(
     r"(test|testing|eval|evaluation|val|valid|validate|validation|dev|devel|development|holdout|hold[ _-]?out|train|training)"
     r"(?:[ _-]?(?:set|data|split|images|imgs))?(?:[ _-]?\d+)?",
@@ -33,7 +33,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Folders:
+class ClassFolders:
     """The class folders of a data set in the order of their names, each with its samples; or no folders and one list of samples.
 
     ``images`` says that the samples are images; then no other file counts.
@@ -45,58 +45,71 @@ class Folders:
     notes: tuple[Note, ...] = ()
 
 
-def read(root: Path, known: Sequence[str], *, images: bool) -> Folders:
+def read(root: Path, known: Sequence[str], *, images: bool) -> ClassFolders:
     """The samples in ``root``: one folder a class, or files alone. ``known`` are names of classes: a folder of such a name is one.
 
-    ``images`` says that the model takes images; where it does not, the samples are images all the same if any file is one. Hidden
+    ``images`` says that the model takes images; where it does not, the samples are images nevertheless if any file is one. Hidden
     files and folders and what operating systems leave do not count. Raises DataError where the folders are no classes: with the
     path that was meant, where there is one.
     """
-    folders, named = _folders(root), set(map(key, known))
-    doubtful = [folder for folder in folders if key(folder.name) not in named]
-    if folders and (problem := _no_classes(root, doubtful, folders)):
-        raise DataError(problem)
+    folders, named = _folders(root), set(map(spelling_key, known))
+    doubtful = [folder for folder in folders if spelling_key(folder.name) not in named]
+    _refuse_no_classes(root, doubtful, folders)
     members = [sorted(_samples(folder)) for folder in folders] or [[path for path in _entries(root) if path.is_file()]]
     images = images or any(_is_image(path) for paths in members for path in paths)
     kept = tuple(tuple(path for path in paths if _is_image(path) or not images) for paths in members)
+    _refuse_empty(root, folders, kept, images)
+    return ClassFolders(tuple(folder.name for folder in folders), kept, images, tuple(_notes(root, folders, doubtful, images)))
+
+
+def _refuse_empty(root: Path, folders: Sequence[Path], members: Sequence[Sequence[Path]], images: bool) -> None:
+    """Raise DataError where there are no samples, or none in a class folder."""
     kind = "images" if images else "files"
-    if not folders and not kept[0]:
+    if not folders and not members[0]:
         suffixes = f" ({', '.join(sorted(IMAGES))})" if images else ""
         raise DataError(f"{root} holds no {kind}{suffixes} and no folders of {kind}")
-    if empty := [folder.name for folder, paths in zip(folders, kept, strict=False) if not paths]:
-        raise DataError(f"{root}: the class folder {empty[0]} holds no {kind}; fill it or remove it")
-    return Folders(tuple(folder.name for folder in folders), kept, images, tuple(_notes(root, folders, doubtful, images)))
+    for folder, paths in zip(folders, members, strict=False):
+        if not paths:
+            raise DataError(f"{root}: the class folder {folder.name} holds no {kind}; fill it or remove it")
 
 
-def _no_classes(root: Path, doubtful: Sequence[Path], folders: Sequence[Path]) -> str:
-    """Why the folders of ``root`` cannot be classes, with what was meant; empty where they can."""
+def _refuse_no_classes(root: Path, doubtful: Sequence[Path], folders: Sequence[Path]) -> None:
+    """Raise DataError where the folders of ``root`` cannot be classes; ``doubtful`` are those without the name of a known class.
+
+    For example: ``train/`` and ``test/`` are splits, ``images/`` and ``labels/`` a data set for detection, and a single folder wraps
+    the data set.
+    """
     splits = [folder for folder in doubtful if SPLIT.fullmatch(folder.name)]
-    divided = [folder for folder in splits if _holds_folders(folder)]
-    if len(splits) == len(folders) or (len(splits) > 1 and divided and _share_classes(splits)):
-        best = min(divided or splits, key=_preference)
-        names = " and ".join(f"{folder.name}/" for folder in splits)
-        are = (
-            "are splits of a data set, and no classes: give one of them"
-            if len(splits) > 1
-            else "is a split of a data set, and no class: give it"
-        )
-        return f"{root} holds {names}, which {are}, {_spelled(best)}"
+    _refuse_splits(root, splits, folders)
     pictures = [folder for folder in doubtful if PICTURES.fullmatch(folder.name)]
     others = [folder for folder in doubtful if COMPANIONS.fullmatch(folder.name)]
     if pictures and others and len(pictures) + len(others) + len(splits) == len(folders):
-        return (
+        raise DataError(
             f"{root} holds {pictures[0].name}/ and {others[0].name}/, the layout of a data set for detection or segmentation, and no "
-            f"classes: give the images alone, {_spelled(pictures[0])}"
+            f"classes: give the images alone, {_option(pictures[0])}"
         )
     if len(folders) == 1 and doubtful:
         (only,) = folders
         inside = "the folders of classes" if _holds_folders(only) else "the samples"
-        return f"{root} holds one folder, {only.name}/, and one class alone tells nothing apart: if {inside} are in it, {_spelled(only)}"
-    return ""
+        raise DataError(
+            f"{root} holds one folder, {only.name}/, and one class alone tells nothing apart: if {inside} are in it, {_option(only)}"
+        )
+
+
+def _refuse_splits(root: Path, splits: Sequence[Path], folders: Sequence[Path]) -> None:
+    """Raise DataError where all folders are splits, or some are that hold folders of the same names."""
+    divided = [folder for folder in splits if _holds_folders(folder)]
+    if not splits or not (len(splits) == len(folders) or (len(splits) > 1 and divided and _share_classes(splits))):
+        return
+    best = min(divided or splits, key=_preference)
+    names = " and ".join(f"{folder.name}/" for folder in splits)
+    if len(splits) > 1:
+        raise DataError(f"{root} holds {names}, which are splits of a data set, and no classes: give one of them, {_option(best)}")
+    raise DataError(f"{root} holds {names}, which is a split of a data set, and no class: give it, {_option(best)}")
 
 
 def _share_classes(splits: Sequence[Path]) -> bool:
-    """Whether two splits at least hold folders of the same names."""
+    """Whether at least two splits hold folders of the same names."""
     inside = [{folder.name for folder in _folders(split)} for split in splits]
     return any(one & other for index, one in enumerate(inside) for other in inside[:index])
 
@@ -106,8 +119,8 @@ def _preference(split: Path) -> int:
     return next((index for index, word in enumerate(PREFERRED) if name.startswith(word)), len(PREFERRED))
 
 
-def _spelled(folder: Path) -> str:
-    """The option with the folder that was meant: ``folder``, or what in turn it holds."""
+def _option(folder: Path) -> str:
+    """The option with the folder that was meant: ``folder``, or one below it, for example ``data/`` that holds nothing but splits."""
     for _ in range(4):
         inside = _folders(folder)
         splits = [one for one in inside if SPLIT.fullmatch(one.name)]
@@ -124,10 +137,10 @@ def _spelled(folder: Path) -> str:
 
 
 def _notes(root: Path, folders: Sequence[Path], doubtful: Sequence[Path], images: bool) -> Iterator[Note]:
-    """What was guessed about the folders, one sentence each; ``doubtful`` are those that bear no known class's name."""
+    """What was guessed about the folders, one sentence each; ``doubtful`` are those without the name of a known class."""
     for folder in doubtful:
         if SPLIT.fullmatch(folder.name):
-            yield Note(f"the folder {folder.name}/ bears the name of a split of a data set and was taken for a class")
+            yield Note(f"the folder {folder.name}/ has the name of a split of a data set and was taken for a class")
     loose = [path for path in _entries(root) if path.is_file() and _is_image(path)] if folders and images else []
     if loose:
         many = f"{len(loose)} images lie" if len(loose) > 1 else "1 image lies"
@@ -158,7 +171,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _samples(folder: Path) -> Iterator[Path]:
-    """Every file below ``folder``, in no order, but what is hidden or an operating system's."""
+    """Every file below ``folder``, in no order, except hidden ones and what an operating system leaves."""
     for place, inside, files in os.walk(folder, onerror=_raise):
         inside[:] = filter(_counts, inside)
         yield from (path for name in files if _counts(name) and (path := Path(place, name)).is_file())

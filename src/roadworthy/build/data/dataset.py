@@ -1,4 +1,4 @@
-"""Evaluation data: a folder of images or other files, an ``.npz``, a callable or arrays in memory become one sample set on disk."""
+"""Evaluation data in any form to one sample set on disk, checked against the model, and split for calibration."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from roadworthy.build.data import raw_data, sample_writer
-from roadworthy.core.contract import Contract
+from roadworthy.build.data import class_names, sample_writer, user_function
+from roadworthy.build.data.raw_data import UNNAMED, ExpectedInputs, RawData
+from roadworthy.build.data.read_data import read_data
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet, file_of
-from roadworthy.core.types import Array, Signature
-from roadworthy.preprocess import names
+from roadworthy.core.types import Array, Signature, TensorSpec
+from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.image import Preprocessor
 
 CALIBRATION_SHARE = 5
@@ -25,10 +26,10 @@ FEWEST_TO_SPLIT = 20
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples with the names of their classes by index (empty where nobody named them).
+    """Samples with the names of their classes by index (empty where none are known).
 
     ``by_folder`` says that the classes are the folders in sorted order, which is right only where training
-    numbered exactly these folders: ``check_classes`` holds it against the model. ``notes`` says what was guessed.
+    numbered exactly these folders: ``check_classes`` compares it with the model. ``notes`` says what was guessed.
     """
 
     samples: SampleSet
@@ -56,9 +57,9 @@ def gather_step(request: GatherRequest) -> Dataset:
 
 
 def is_code(data: str) -> bool:
-    """Whether ``data`` names a callable that has to be imported; one of the running program's own ``__main__`` is there already."""
-    called = raw_data.called(data)
-    return called is not None and called[1] != "__main__"
+    """Whether ``data`` names a function that has to be imported; one in the running program's ``__main__`` is imported already."""
+    function = user_function.named_in(data)
+    return function is not None and function.module != "__main__"
 
 
 def gather(
@@ -72,59 +73,43 @@ def gather(
 ) -> Dataset:
     """Every sample of ``data`` (or ``limit`` of them, classes evenly), preprocessed, as a sample set in the new directory ``out``.
 
-    ``signature_names`` are the inputs' names, empty where nobody knows them yet: then several arrays bear them. ``data`` is one of
+    ``signature_names`` are the inputs' names, empty where they are not known yet: then several arrays give them. ``data`` is one of
 
     - a directory with one folder of images for each class, numbered in sorted order as by torchvision's ImageFolder, or by the
       line of ``contract.answer.labels`` that holds the folder's name (or of ``ids``, the classes' other names); or a directory
       of images alone, unlabelled;
-    - the same with files of any other kind, where the contract has no image part: the bytes of each file are one sample;
+    - the same with files of any other kind, where the contract takes no images: the bytes of each file are one sample;
     - an ``.npz`` file (path or string) with ``x`` or with arrays named like the inputs, and optionally the class indices ``y``,
       one whole number a sample or one-hot rows;
     - ``module:callable`` or ``FILE.py:callable``, which returns ``x`` or ``(x, y)``; ``x`` may be a dict by input name;
     - the same in memory: a tuple ``(x, y)``, or ``x`` alone. Anything with ``__array__`` is an array. Byte strings are a list of
       ``bytes`` or an object array of them; text counts as UTF-8. No ``.npz`` can hold byte strings.
 
-    Where the contract has an image part and the model one input, uint8 images [n,h,w,3], [n,h,w,1] or [n,h,w] and
-    lists of images go through it; other arrays are taken as ready samples, first axis samples. The order is shuffled,
-    always alike, so that every beginning of the set holds all classes evenly. Raises DataError in words, OutOfSpace on
-    a full disk; then nothing is left at ``out``.
+    Where the contract takes images and the model one input, uint8 images [n,h,w,3], [n,h,w,1] or [n,h,w] and lists of images go
+    through its steps; other arrays are taken as ready samples, first axis samples. The order is shuffled, the same each time, so that
+    every beginning of the set holds all classes evenly. Raises DataError, and OutOfSpace on a full disk; then nothing is left at ``out``.
     """
     if limit is not None and limit < 1:
         raise DataError(f"a limit of {limit} samples leaves none")
-    found = raw_data.find(data, signature_names, contract, ids)
-    only = signature_names[0] if signature_names else raw_data.UNNAMED
-    order = sample_writer.balanced_order(found.count, found.labels)[:limit]
-    if found.images is not None:
-        samples = _write_images(out, only, found.images, found.labels, order, contract)
-    elif found.files is not None:
-        samples = _write_files(out, only, found.files, found.labels, order)
-    else:
-        samples = sample_writer.write(out, found.arrays, found.labels, order)
-    return Dataset(samples, found.classes, "unlabelled" if found.labels is None else "labelled", found.by_folder, found.notes)
+    raw = read_data(data, ExpectedInputs(signature_names, contract, ids))
+    order = sample_writer.balanced_order(raw.count, raw.labels)[:limit]
+    samples = _written(raw, signature_names[0] if signature_names else UNNAMED, order, contract, out)
+    return Dataset(samples, raw.classes, "unlabelled" if raw.labels is None else "labelled", raw.by_folder, raw.notes)
 
 
 def check_inputs(samples: SampleSet, signature: Signature) -> None:
-    """Raises DataError where the samples' dtypes and shapes are not what the model takes; the batch axis aside."""
+    """Raises DataError where the samples' dtypes and shapes are not what the model takes; the batch axis is not compared."""
     arrays = samples.open()
     for spec in signature.inputs:
         if spec.name not in arrays:
             raise DataError(f"the data has no input {spec.name!r}; the model takes {', '.join(map(str, signature.inputs))}")
-        array = arrays[spec.name]
-        if array.dtype != np.dtype(spec.dtype):
-            raise DataError(
-                f"the data for {spec.name!r} is {array.dtype}; the model takes {spec.dtype}: convert it, or state the preprocessing"
-            )
-        fits = len(array.shape) == len(spec.shape) and all(
-            isinstance(wanted, str) or size == wanted for size, wanted in zip(array.shape[1:], spec.shape[1:], strict=False)
-        )
-        if not fits:
-            raise DataError(f"the data for {spec.name!r} has samples of shape {list(array.shape[1:])}; the model takes {spec}")
+        _check_input(arrays[spec.name], spec)
 
 
 def check_classes(dataset: Dataset, outputs: int, output: str = "output") -> None:
     """Raises DataError where the classes cannot be those of a model with ``outputs`` outputs; a single one may tell two classes apart.
 
-    ``output`` is the name of the model's output of which they are.
+    ``output`` is the name of the model's output that ranks them.
     """
     model = max(outputs, 2)
     if dataset.by_folder and len(dataset.classes) != model:
@@ -133,17 +118,18 @@ def check_classes(dataset: Dataset, outputs: int, output: str = "output") -> Non
             "is not the model's; give a labels file with one line for each output, in its order, that holds the folder's name"
         )
     if dataset.classes:
-        names.check_count(dataset.classes, outputs, output)
+        class_names.check_count(dataset.classes, outputs, output)
     labels = dataset.samples.labels()
-    if labels is not None and labels.max() >= model:
-        most = f"the data has a sample of class {labels.max()}"
-        if outputs == 1:
-            raise DataError(f"{most}; a model with one output tells classes 0 and 1 apart, and other targets need a --metric of your own")
-        raise DataError(f"{most}; a model with {outputs} outputs knows classes 0 to {model - 1}")
+    if labels is None or labels.max() < model:
+        return
+    most = f"the data has a sample of class {labels.max()}"
+    if outputs == 1:
+        raise DataError(f"{most}; a model with one output tells classes 0 and 1 apart, and other targets need a --metric of your own")
+    raise DataError(f"{most}; a model with {outputs} outputs knows classes 0 to {model - 1}")
 
 
 def split(samples: SampleSet, calibration: int, out: Path) -> tuple[SampleSet, SampleSet | None]:
-    """``samples`` as two disjoint sets, for evaluation and for calibration, each with the classes evenly; always split alike.
+    """``samples`` as two disjoint sets, for evaluation and for calibration, each with the classes evenly; the same split each time.
 
     Calibration gets ``calibration`` samples, at most one fifth of all; ``None``, and evaluation everything, where there
     are fewer than 20 or none is asked for. They are written to ``out/evaluation`` and ``out/calibration``.
@@ -159,8 +145,29 @@ def split(samples: SampleSet, calibration: int, out: Path) -> tuple[SampleSet, S
     )
 
 
+def _check_input(array: Array, spec: TensorSpec) -> None:
+    if array.dtype != np.dtype(spec.dtype):
+        raise DataError(
+            f"the data for {spec.name!r} is {array.dtype}; the model takes {spec.dtype}: convert it, or state the preprocessing"
+        )
+    fits = len(array.shape) == len(spec.shape) and all(
+        isinstance(wanted, str) or size == wanted for size, wanted in zip(array.shape[1:], spec.shape[1:], strict=False)
+    )
+    if not fits:
+        raise DataError(f"the data for {spec.name!r} has samples of shape {list(array.shape[1:])}; the model takes {spec}")
+
+
+def _written(raw: RawData, name: str, order: Array, contract: Contract, out: Path) -> SampleSet:
+    """The samples of ``raw`` in ``order``; images and files become the input ``name``."""
+    if raw.images is not None:
+        return _write_images(out, name, raw.images, raw.labels, order, contract)
+    if raw.files is not None:
+        return _write_files(out, name, raw.files, raw.labels, order)
+    return sample_writer.write(out, raw.arrays, raw.labels, order)
+
+
 def _write_images(out: Path, name: str, images: Sequence[Any] | Array, labels: Array | None, order: Array, contract: Contract) -> SampleSet:
-    if contract.image is None:
+    if not contract.takes_images:
         raise DataError(
             "the data is images; say how they become the model's input, by a preprocessing preset or file; to a model that decodes "
             "them itself give their bytes, by a callable"

@@ -19,6 +19,7 @@ from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolation import scratch
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.text import named_line
 from roadworthy.core.types import BATCH, Signature
 from roadworthy.runtimes import _cpu_features
 
@@ -79,7 +80,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     except (RoadworthyError, OSError):
         raise
     except Exception as problem:
-        raise StepFailed(f"AOTInductor could not make {plan.artefact}: {_reason(problem)}", detail=str(problem)) from problem
+        raise StepFailed(f"AOTInductor could not make {plan.artefact}: {named_line(problem)}", detail=str(problem)) from problem
     _cpu_features.write(out, features)
 
 
@@ -223,8 +224,3 @@ def _compile(program: Any, settings: dict[str, Any], out: Path) -> None:
             for member in archive.namelist():
                 if member.startswith(stem) and not member.endswith(".cpp"):
                     (target / f"model{member.removeprefix(stem)}").write_bytes(archive.read(member))
-
-
-def _reason(problem: Exception) -> str:
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return f"{type(problem).__name__}: {lines[0][:300]}" if lines else type(problem).__name__

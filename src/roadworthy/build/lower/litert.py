@@ -15,6 +15,7 @@ from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.text import LONGEST, first_line, lines
 from roadworthy.core.types import Array, Signature
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import framework
@@ -113,6 +114,5 @@ def _samples(calibration: SampleSet, signature: Signature) -> Iterator[dict[str,
 
 
 def _reason(problem: Exception) -> str:
-    """The first line that says what; the ones around it are places in the converter's own source."""
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return next((line for line in lines if "error:" in line), lines[0] if lines else type(problem).__name__)[:300]
+    """The first line with an error; the lines around it are places in the converter's own source."""
+    return next((line for line in lines(problem) if "error:" in line), first_line(problem))[:LONGEST]

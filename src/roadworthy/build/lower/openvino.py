@@ -16,6 +16,7 @@ from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan, Precision
+from roadworthy.core.text import last_line, lines
 from roadworthy.core.types import Signature
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow.entry import Constant, Port
@@ -156,7 +157,6 @@ def _quantise(model: Any, calibration: SampleSet, signature: Signature, *, narro
 
 
 def _reason(problem: Exception) -> str:
-    """Operators that it lacks, where that is what it says; else its last line, the ones before being places in its source."""
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    lacking = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
-    return (lacking or lines[-1:] or [type(problem).__name__])[0]
+    """The first operator that the converter lacks, if it lists any; else its last line, as the others are places in its source."""
+    lacking = [line.removeprefix("-- ") for line in lines(problem) if line.startswith("-- ")]
+    return (lacking or [last_line(problem)])[0]

@@ -18,7 +18,6 @@ from roadworthy.bundle.acceptance import Acceptance
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import GoldenFile, Manifest, Variant
 from roadworthy.core import registry
-from roadworthy.core.contract import Contract
 from roadworthy.core.errors import BundleError
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.host import Host
@@ -26,6 +25,7 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Measured, Plan, Rejected, Verified
 from roadworthy.core.types import Arrays, Signature
 from roadworthy.preprocess import answer
+from roadworthy.preprocess.contract import Contract
 
 GOLDEN = "golden.npz"
 REPORT = "report.html"
@@ -163,7 +163,7 @@ def _write_golden(request: PackRequest, root: Path, rows: list[int]) -> None:
 
 
 def _settled(contract: Contract, answers: Arrays, signature: Signature) -> Contract:
-    return replace(contract, answer=answer.settled(contract.answer, answers, signature.outputs[0].quantization))
+    return replace(contract, answer=answer.with_activation(contract.answer, answers, signature.outputs[0].quantization))
 
 
 def _copy(source: Path, target: Path) -> None:

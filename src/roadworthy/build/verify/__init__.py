@@ -12,11 +12,11 @@ from roadworthy.build.verify.parity import top_classes
 from roadworthy.build.verify.reference import Reference, ReferenceRequest, establish
 from roadworthy.build.verify.scoring import ScoreRequest, score_original
 from roadworthy.build.verify.trial import BATCH, SAID_BATCH, CandidateTrial
-from roadworthy.core.contract import Activation
 from roadworthy.core.errors import RoadworthyError, StepFailed
 from roadworthy.core.evidence import Parity, Score
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Rejected, Verified
+from roadworthy.preprocess.contract import Activation
 from roadworthy.runtimes import open_session
 
 __all__ = [

@@ -9,9 +9,9 @@ import numpy as np
 from roadworthy.build.verify import parity
 from roadworthy.build.verify.intervals import binomial_upper
 from roadworthy.build.verify.reference import Reference
-from roadworthy.core.contract import Activation
 from roadworthy.core.evidence import Note
 from roadworthy.core.types import Array
+from roadworthy.preprocess.contract import Activation
 
 USEFUL = 0.2
 """An original is useless where it is less than this part of the way from chance to no error, at the confidence of ``DOUBT``."""

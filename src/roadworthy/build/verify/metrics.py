@@ -12,10 +12,10 @@ import numpy as np
 
 from roadworthy.build.verify.parity import Voter, voter
 from roadworthy.core import numerics
-from roadworthy.core.contract import Activation
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.isolation import confinement, usercode
 from roadworthy.core.types import Array
+from roadworthy.preprocess.contract import Activation
 
 Outputs = dict[str, Array]
 

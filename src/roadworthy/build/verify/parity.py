@@ -9,11 +9,11 @@ import numpy as np
 
 from roadworthy.build.verify.feeding import Piece
 from roadworthy.core import numerics
-from roadworthy.core.contract import Activation
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.evidence import Parity
 from roadworthy.core.types import Array
 from roadworthy.preprocess.answer import column, two_classes
+from roadworthy.preprocess.contract import Activation
 
 DISCRETE_SLACK = 0.005
 """The share of samples whose discrete output (a class id, say) may differ in an equivalent candidate: rounding decides a near tie."""

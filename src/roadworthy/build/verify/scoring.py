@@ -9,12 +9,12 @@ import numpy as np
 from roadworthy.build.verify import intervals, metrics
 from roadworthy.build.verify.metrics import Metric
 from roadworthy.build.verify.reference import Reference
-from roadworthy.core.contract import Activation
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Interval, Score
 from roadworthy.core.numerics import ROWS
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array
+from roadworthy.preprocess.contract import Activation
 
 
 @dataclass(frozen=True)

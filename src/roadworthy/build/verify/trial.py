@@ -10,10 +10,10 @@ from roadworthy.build.verify import feeding, parity
 from roadworthy.build.verify.feeding import Piece
 from roadworthy.build.verify.metrics import Metric
 from roadworthy.build.verify.reference import Reference
-from roadworthy.core.contract import Activation
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.text import first_line
 from roadworthy.core.types import Array, Arrays, Signature
+from roadworthy.preprocess.contract import Activation
 from roadworthy.runtimes import CheckedSession
 
 BATCH = 32

@@ -28,6 +28,8 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
     for reason in certificate.unavailable:
         terminal.output.print(f"[dim]not tried: {escape(reason)}[/]")
     terminal.output.print()
+    if certificate.preprocessing:
+        terminal.output.print(f"An image is {escape('; '.join(certificate.preprocessing))}.", soft_wrap=True)
     for reason in certificate.choice.reasons:
         terminal.output.print(escape(reason))
     for export in certificate.exports:

@@ -1,4 +1,4 @@
-"""The last act of a deployment: a fresh process opens the new bundle as a server does, each of its variants."""
+"""The last step of a deployment: a fresh process opens the new bundle as a server does, with each of its variants."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from roadworthy.bundle import store
 from roadworthy.bundle.acceptance import Acceptance, AcceptanceRequest
 from roadworthy.bundle.manifest import Manifest, Variant
 from roadworthy.core.errors import BundleError, RoadworthyError
-from roadworthy.core.host import this_host
 from roadworthy.core.types import TensorSpec
-from roadworthy.serving.engine.model import Model, golden_errors, open_variant, read_golden
+from roadworthy.serving.engine.golden_check import golden_errors, read_golden
+from roadworthy.serving.engine.local import LocalEngine
+from roadworthy.serving.engine.variant import RunOptions, open_variant
 
 
 def accept(request: AcceptanceRequest) -> Acceptance:
-    """A step, run in a process of its own: the bundle is whole, and every variant gives the original's golden answers.
+    """Check that the bundle is complete and that every variant gives the original's golden answers; run it in a fresh process.
 
     Raises BundleError that names the variant which a server would refuse.
     """
@@ -31,24 +32,24 @@ def accept(request: AcceptanceRequest) -> Acceptance:
             ) from None
     if unsteady:
         return Acceptance(tuple(sorted(unsteady)))
-    with Model.open(request.path, spin=False) as model:
-        model.rank(read_golden(request.path, manifest).outputs)
-        if model.variant.name != manifest.variants[0].name:
-            raise BundleError(f"a server refuses the new bundle's winner: {'; '.join(model.notes)}")
+    with LocalEngine(request.path, spin=False) as engine:
+        engine.rank(read_golden(request.path, manifest).outputs)
+        if engine.variant.name != manifest.variants[0].name:
+            raise BundleError(f"a server refuses the new bundle's winner: {'; '.join(engine.notes)}")
     return Acceptance()
 
 
 def _unsteady(request: AcceptanceRequest, manifest: Manifest, variant: Variant) -> set[int]:
     golden = read_golden(request.path, manifest)
-    # Whole numbers are looked at below, where a sample may be exchanged; the gate of everything else is the server's own.
-    whole = [spec.name for spec in manifest.signature.outputs if _counts(spec)]
+    # The errors of whole numbers name samples, which the deployment may exchange; all other outputs must pass the server's gate.
+    whole = [spec.name for spec in manifest.signature.outputs if _is_whole(spec)]
     lenient = replace(golden, outputs={name: array for name, array in golden.outputs.items() if name not in whole})
-    session, _ = open_variant(request.path, manifest, variant, this_host(), lenient, threads=None, spin=False)
-    with session:
-        errors = golden_errors(session, manifest.signature, golden)
+    opened = open_variant(request.path, manifest, variant, lenient, RunOptions(spin=False))
+    with opened.session:
+        errors = golden_errors(opened.session, manifest.signature, golden)
     return {int(row) for name in whole for row in np.flatnonzero(~(errors[name] <= variant.gate))}
 
 
-def _counts(spec: TensorSpec) -> bool:
-    """Whether ``spec`` is an output of whole numbers: an index or a count, where one step is another answer."""
+def _is_whole(spec: TensorSpec) -> bool:
+    """Whether ``spec`` is an output of whole numbers, such as an index or a count: a difference of one is another answer."""
     return spec.quantization is None and np.dtype(spec.dtype).kind in "iub"

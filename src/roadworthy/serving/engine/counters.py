@@ -1,6 +1,8 @@
-"""What a server counts about itself: plain numbers in each worker, added up for the whole server."""
+"""The counters of a server: plain numbers in each worker, added up for the whole server."""
 
 from __future__ import annotations
+
+import time
 
 import msgspec
 
@@ -9,18 +11,18 @@ SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.
 
 
 class Span(msgspec.Struct):
-    """How often something happened, and the nanoseconds it took in sum."""
+    """How often something happened, and the sum of the nanoseconds that it took."""
 
     count: int = 0
     ns: int = 0
 
     def add(self, ns: int, times: int = 1) -> None:
-        """``times`` more, which took ``ns`` in sum."""
+        """Count ``times`` more, which took ``ns`` together."""
         self.count += times
         self.ns += ns
 
     def merge(self, other: Span) -> None:
-        """Both together."""
+        """Add ``other`` to this."""
         self.count += other.count
         self.ns += other.ns
 
@@ -32,7 +34,7 @@ class Latency(msgspec.Struct):
     sum: float = 0.0
 
     def observe(self, seconds: float) -> None:
-        """One more."""
+        """Count one."""
         index = 0
         for bound in SECONDS:
             if seconds <= bound:
@@ -42,27 +44,27 @@ class Latency(msgspec.Struct):
         self.sum += seconds
 
     def merge(self, other: Latency) -> None:
-        """Both together."""
+        """Add ``other`` to this."""
         self.buckets = [mine + theirs for mine, theirs in zip(self.buckets, other.buckets, strict=True)]
         self.sum += other.sum
 
 
 class Executed(msgspec.Struct):
-    """Calls of the runtime with one size of batch: what it cost to put the inputs together, to run, to take the outputs apart."""
+    """Calls of the runtime with one batch size: the times of joining the inputs, running, and splitting the outputs."""
 
     prepare: Span = msgspec.field(default_factory=Span)
     run: Span = msgspec.field(default_factory=Span)
     part: Span = msgspec.field(default_factory=Span)
 
     def merge(self, other: Executed) -> None:
-        """Both together."""
+        """Add ``other`` to this."""
         self.prepare.merge(other.prepare)
         self.run.merge(other.run)
         self.part.merge(other.part)
 
 
 class Mirrored(msgspec.Struct):
-    """Requests copied to a shadow, and how many were let go because it was busy.
+    """Requests copied to a shadow, and how many were skipped because it was busy.
 
     ``different`` answers were off by more than the shadow's own gate; ``error`` is the largest, relative to the output's scale.
     """
@@ -73,7 +75,7 @@ class Mirrored(msgspec.Struct):
     skipped: int = 0
 
     def merge(self, other: Mirrored) -> None:
-        """Both together."""
+        """Add ``other`` to this."""
         self.count += other.count
         self.different += other.different
         self.skipped += other.skipped
@@ -81,7 +83,7 @@ class Mirrored(msgspec.Struct):
 
 
 class Inferences(msgspec.Struct):
-    """What became of the inference requests of one version.
+    """The outcomes of the inference requests of one version.
 
     Every accepted one ends in exactly one of ``succeeded``, ``failed``, ``expired`` and ``cancelled``; ``refused`` were never
     accepted. ``succeeded`` and ``failed`` span from acceptance to outcome, ``waited`` from acceptance to the start of the call.
@@ -113,8 +115,30 @@ class Inferences(msgspec.Struct):
         """Calls of the runtime."""
         return sum(executed.run.count for executed in self.batches.values())
 
+    def count_call(self, samples: int, times: tuple[int, int, int, int]) -> None:
+        """One call of the runtime with ``samples``; ``times`` are the starts of joining, running and splitting, and the end, in ns."""
+        start, begun, run, end = times
+        self.last = time.time_ns() // 1_000_000
+        executed = self.batches.setdefault(samples, Executed())
+        executed.prepare.add(begun - start)
+        executed.run.add(run - begun)
+        executed.part.add(end - run)
+
+    def count_request(self, accepted: int, times: tuple[int, int, int, int], samples: int | None) -> None:
+        """One request of that call, accepted at ``accepted`` (ns); ``samples`` is ``None`` where it failed."""
+        start, begun, run, end = times
+        self.waited.add(start - accepted)
+        self.prepared.add(begun - start)
+        self.ran.add(run - begun)
+        self.parted.add(end - run)
+        if samples is None:
+            self.failed.add(end - accepted)
+        else:
+            self.succeeded.add(end - accepted)
+            self.samples += samples
+
     def merge(self, other: Inferences) -> None:
-        """Both together."""
+        """Add ``other`` to this."""
         for name in ("succeeded", "failed", "waited", "prepared", "ran", "parted", "mirrored"):
             getattr(self, name).merge(getattr(other, name))
         for name in ("expired", "cancelled", "refused", "samples"):
@@ -124,8 +148,8 @@ class Inferences(msgspec.Struct):
             self.batches.setdefault(size, Executed()).merge(executed)
 
 
-class Worker(msgspec.Struct):
-    """One worker at this moment. ``waiting`` and ``running`` count requests by model and version; memory is resident, in bytes."""
+class WorkerStats(msgspec.Struct):
+    """One worker at this moment. ``waiting`` and ``running`` count requests by model and version; ``memory`` is resident, in bytes."""
 
     pid: int = 0
     memory: int = 0
@@ -136,23 +160,23 @@ class Worker(msgspec.Struct):
     waiting: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
     running: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
     golden: dict[tuple[str, str, str], float] = msgspec.field(default_factory=dict)
-    """The worst golden answer by model, version and variant, relative to the output's scale."""
+    """The largest golden error by model, version and variant, relative to the output's scale."""
 
 
 class Counters(msgspec.Struct, tag=True):
-    """Everything that is counted. ``answered`` is by protocol, model (empty where it was about none) and HTTP or gRPC code."""
+    """All counters. ``answered`` is by protocol, model (empty for a request about no model) and HTTP or gRPC code."""
 
     answered: dict[tuple[str, str, str], int] = msgspec.field(default_factory=dict)
     latency: dict[tuple[str, str], Latency] = msgspec.field(default_factory=dict)
-    """From the last byte of the request to the answer handed over, by protocol and model."""
+    """From the last byte of the request to the response given to the socket, by protocol and model."""
     inferences: dict[tuple[str, str], Inferences] = msgspec.field(default_factory=dict)
     """By model and version."""
-    workers: list[Worker] = msgspec.field(default_factory=list)
+    workers: list[WorkerStats] = msgspec.field(default_factory=list)
     restarts: int = 0
-    """Workers that had to be replaced."""
+    """Workers that were replaced."""
 
     def answer(self, protocol: str, model: str, code: str, seconds: float) -> None:
-        """One more answered request."""
+        """Count one answered request."""
         key = (protocol, model, code)
         self.answered[key] = self.answered.get(key, 0) + 1
         if model:
@@ -162,14 +186,14 @@ class Counters(msgspec.Struct, tag=True):
             latency.observe(seconds)
 
     def of(self, model: str, version: str) -> Inferences:
-        """The counters of one version, to be counted on."""
+        """The counters of one version, created where there are none."""
         found = self.inferences.get((model, version))
         if found is None:
             found = self.inferences[model, version] = Inferences()
         return found
 
     def merge(self, other: Counters) -> None:
-        """Both together; the workers side by side."""
+        """Add ``other`` to this; the lists of workers are joined."""
         for key, count in other.answered.items():
             self.answered[key] = self.answered.get(key, 0) + count
         for pair, latency in other.latency.items():

@@ -1,4 +1,4 @@
-"""Models by name and version and their answers; knows no transport, so that every protocol speaks to this one place."""
+"""Inference by model name and version, independent of any transport: all protocols call it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from roadworthy.core.types import Arrays
 from roadworthy.preprocess.answer import Ranked
 from roadworthy.serving.engine.counters import Counters
 from roadworthy.serving.engine.image_decoding import Decoder
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.engine.model_queue import InferenceFailed as InferenceFailed
-from roadworthy.serving.engine.model_queue import Lane
+from roadworthy.serving.engine.model_queue import ModelQueue
 from roadworthy.serving.engine.shadow import mirror
-from roadworthy.serving.limits import DEFAULT, Limits
+from roadworthy.serving.limits import DEFAULT, ServerLimits
 from roadworthy.serving.registry.catalogue import Catalogue, Served
 from roadworthy.serving.registry.commands import AnyCommand, check
 
@@ -25,16 +25,16 @@ Totals = Callable[[], Awaitable[Counters]]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The model that answers a request, and the version that gets a copy of it, if any."""
+    """The engine that answers a request, and the version that gets a copy of the request, if any."""
 
-    model: Model
+    model: LocalEngine
     shadow: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
     """``feeds`` that fit the signature of ``target.model``, or encoded ``images`` for a model that takes them; ``rank`` asks
-    for the top classes. ``deadline`` is a reading of ``time.monotonic()`` after which nobody wants the answer."""
+    for the top classes. ``deadline`` is a reading of ``time.monotonic()``; no answer is needed after it."""
 
     target: Target
     feeds: Arrays = field(default_factory=dict)
@@ -56,103 +56,101 @@ class InferResponse:
 class DataPlane:
     """The models of one worker. All methods belong to the event loop's thread.
 
-    ``catalogue`` is the whole server's, as the supervisor last said. ``manage`` carries a command out on the whole server
-    and returns when it is done everywhere (or raises a RequestError), ``totals`` adds up what all workers counted.
+    ``catalogue`` is that of the whole server, last set by the supervisor; requests are routed by it. ``manage`` carries a command out in
+    all workers and returns when it is done (or raises a RequestError); ``totals`` returns the sum of all workers' counters.
     ``draft_jpeg`` is for the ``Decoder``.
     """
 
-    def __init__(self, *, limits: Limits = DEFAULT, manage: Manage, totals: Totals, counters: Counters, draft_jpeg: bool = False) -> None:
+    def __init__(
+        self, *, limits: ServerLimits = DEFAULT, manage: Manage, totals: Totals, counters: Counters, draft_jpeg: bool = False
+    ) -> None:
         self.limits, self.totals, self.counters = limits, totals, counters
         self._manage = manage
         self.catalogue = Catalogue()
         self.opened = False
         self.draining = False
         self.trouble = ""
-        """Why nobody answers here, in the words of the supervisor, where it has any."""
-        self._lanes: dict[tuple[str, str], Lane] = {}
+        """The supervisor's reason why no worker answers; empty where there is none."""
+        self._queues: dict[tuple[str, str], ModelQueue] = {}
         self._decoder = Decoder(limits, draft=draft_jpeg)
 
     @property
     def ready(self) -> bool:
-        """Whether every model had its verdict, one answers at least, and the server is not on its way out."""
-        return self.opened and bool(self._lanes) and not self.draining
+        """Whether every model was opened or refused, at least one answers, and the server is not stopping."""
+        return self.opened and bool(self._queues) and not self.draining
 
     @property
-    def lanes(self) -> tuple[Lane, ...]:
-        """What is loaded in this worker."""
-        return tuple(self._lanes.values())
+    def queues(self) -> tuple[ModelQueue, ...]:
+        """The versions that answer in this worker."""
+        return tuple(self._queues.values())
 
     def serves(self, name: str) -> bool:
         """Whether the server knows a model of that name, ready or not."""
         return self.catalogue.find(name) is not None
 
-    def find(self, name: str, version: str | None = None, label: str | None = None) -> Model:
+    def find(self, name: str, version: str | None = None, label: str | None = None) -> LocalEngine:
         """The model of that name and version or label, else of the version that answers by default.
 
         Raises UnknownModel, or Unavailable while it is being loaded.
         """
         served = self._served(name)
-        return self._lane(served, self._version(served, version, label)).model
+        return self._queue(served, self._version(served, version, label)).model
 
     def pick(self, name: str, version: str | None = None, label: str | None = None) -> Target:
-        """What answers this one inference: as ``find``, but the canary gets its share of what names neither version nor label.
+        """The target of one inference: as ``find``, but the canary gets its share of the requests without a version or a label.
 
-        Raises Unavailable also where too many wait: before the request is read, so that refusing costs hardly anything.
+        Raises Unavailable also where too many requests wait. Call it before the body is parsed: a refused request then costs little.
         """
         served = self._served(name)
         if version is not None or label is not None:
-            lane = self._lane(served, self._version(served, version, label))
-            lane.admit()
-            return Target(lane.model)
+            queue = self._queue(served, self._version(served, version, label))
+            queue.admit()
+            return Target(queue.model)
         chosen = None
-        if served.canary is not None and random.random() < served.canary.share and (name, served.canary.version) in self._lanes:
+        if served.canary is not None and random.random() < served.canary.share and (name, served.canary.version) in self._queues:
             chosen = served.canary.version
-        lane = self._lane(served, chosen or self._version(served, None, None))
-        lane.admit()
-        return Target(lane.model, served.shadow if served.shadow != lane.model.version else None)
+        queue = self._queue(served, chosen or self._version(served, None, None))
+        queue.admit()
+        return Target(queue.model, served.shadow if served.shadow != queue.model.version else None)
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """The answer to ``request``.
 
         Raises UnknownModel, InvalidRequest where inputs do not fit the signature or an image cannot be read, TooLarge
-        for an image above its limit, Unavailable when too many wait, DeadlineExceeded, and InferenceFailed when the
-        runtime fails. Cancelling the call takes the request out of the queue.
+        for an image above its limit, Unavailable when too many requests wait, DeadlineExceeded, and InferenceFailed when the
+        runtime fails. Cancelling the coroutine takes the request out of the queue.
         """
         model = request.target.model
-        lane = self._lanes.get((model.name, model.version))
-        if lane is None:
+        queue = self._queues.get((model.name, model.version))
+        if queue is None:
             raise Unavailable(f"{model.name} version {model.version} is being unloaded")
         feeds = request.feeds
         if request.images:
-            lane.admit()
+            queue.admit()
             try:
                 feeds = await self._decoder.images(model, request.images, request.deadline)
             except Unavailable:
-                lane.counters.refused += 1
+                queue.counters.refused += 1
                 raise
-        outputs = await lane.submit(feeds, request.deadline)
-        if request.target.shadow is not None and (shadow := self._lanes.get((model.name, request.target.shadow))):
+        outputs = await queue.submit(feeds, request.deadline)
+        if request.target.shadow is not None and (shadow := self._queues.get((model.name, request.target.shadow))):
             mirror(shadow, feeds, outputs)
         return InferResponse(model.name, model.version, outputs, model.rank(outputs) if request.rank else ())
 
     async def manage(self, command: AnyCommand) -> None:
-        """Carry ``command`` out on the whole server; raises InvalidRequest for names and paths that cannot be, or what went wrong."""
+        """Carry ``command`` out in all workers; raises InvalidRequest for an impossible name or path, and the errors of the command."""
         check(command)
         await self._manage(command)
 
-    # What the worker does as the supervisor says
+    # Called by the worker
 
-    def add(self, lane: Lane) -> None:
-        """From now on this version can answer; what had its name and version before retires."""
-        self._lanes[lane.model.name, lane.model.version] = lane
+    def add(self, queue: ModelQueue) -> None:
+        """Let this version answer, in place of a queue with the same name and version."""
+        self._queues[queue.model.name, queue.model.version] = queue
 
-    def remove(self, name: str, version: str) -> Lane | None:
-        """From now on it cannot; who holds the lane closes it once it is drained."""
-        return self._lanes.pop((name, version), None)
-
-    def route(self, catalogue: Catalogue) -> None:
-        """Choose by this from now on."""
-        self.catalogue = catalogue
+    def remove(self, name: str, version: str) -> ModelQueue | None:
+        """Let this version answer no more; the caller closes the queue once it is drained."""
+        return self._queues.pop((name, version), None)
 
     def _served(self, name: str) -> Served:
         served = self.catalogue.find(name)
@@ -174,11 +172,11 @@ class DataPlane:
             raise self._absent(served, None)
         return served.current
 
-    def _lane(self, served: Served, version: str) -> Lane:
-        lane = self._lanes.get((served.name, version))
-        if lane is None:
+    def _queue(self, served: Served, version: str) -> ModelQueue:
+        queue = self._queues.get((served.name, version))
+        if queue is None:
             raise self._absent(served, version)
-        return lane
+        return queue
 
     def _absent(self, served: Served, version: str | None) -> Exception:
         known = served.version(version) if version else None

@@ -1,7 +1,7 @@
-"""Images that are small to send and endless to decode: told by their structure, before a decoder sees them.
+"""Decompression bombs: images that are small to send and take very long to decode, found by their structure before they are decoded.
 
-Pixels alone do not bound a decoder's work. A progressive JPEG may go over all of them once a scan, and a scan takes some
-forty bytes; a PNG or a JPEG may hold a million empty pieces, each a round of an interpreted loop.
+A limit on pixels does not bound the work of a decoder. A progressive JPEG may pass over all pixels once for each scan, and a scan takes
+about forty bytes. A PNG may hold a million empty chunks, and a JPEG a million empty segments; each is one round of an interpreted loop.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ from collections.abc import Iterator
 
 from roadworthy.core.errors import InvalidRequest
 
-SCANS = 100
-"""Passes over a JPEG. What is written for the web has about ten."""
+MAX_SCANS = 100
+"""Scans of a JPEG. A progressive JPEG has about ten."""
 
-PIECES = 1000
-"""Segments of a JPEG, and chunks of a PNG beside one for every ``PIECE`` bytes."""
+MAX_PIECES = 1000
+"""Segments of a JPEG, or chunks of a PNG in addition to one for every ``PIECE_BYTES`` bytes."""
 
-PIECE = 512
+PIECE_BYTES = 512
 
-HEADER = 256 * 1024
-"""Bytes in which a header is looked for; colour profiles and previews come before a JPEG's size."""
+HEADER_BYTES = 256 * 1024
+"""The size of a JPEG is searched in this many bytes: colour profiles and previews may precede it."""
 
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
-"""A marker that is neither a stuffed byte nor a restart: the only ones inside a scan's data."""
+"""A marker other than a stuffed byte or a restart marker, which are the only ones inside the data of a scan."""
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN, _END = 0xDA, 0xD9
 
 
 def pixels(image: bytes) -> int:
-    """What the header of a JPEG, PNG or WebP says; 0 where it says nothing that can be read."""
+    """The pixels by the header of a JPEG, PNG or WebP; 0 where the header cannot be read."""
     if image.startswith(b"\x89PNG"):
         return _big(image[16:20]) * _big(image[20:24])
     if image.startswith(b"\xff\xd8"):
-        image = image[:HEADER]
+        image = image[:HEADER_BYTES]
         for number, (marker, at) in enumerate(_segments(image)):
             if marker in _FRAMES:
                 return _big(image[at + 3 : at + 5]) * _big(image[at + 5 : at + 7])
-            if marker == _SCAN or number > PIECES:
+            if marker == _SCAN or number > MAX_PIECES:
                 break
     if image[8:12] == b"WEBP":
         match image[12:16]:
@@ -52,27 +52,27 @@ def pixels(image: bytes) -> int:
     return 0
 
 
-def refuse_endless(image: bytes, name: str) -> None:
-    """Raises InvalidRequest for an image, called ``name``, in more pieces than anybody's encoder writes."""
+def refuse_many_pieces(image: bytes, name: str) -> None:
+    """Raises InvalidRequest for an image, called ``name``, with more chunks, segments or scans than any encoder writes."""
     if image.startswith(b"\x89PNG"):
-        at, left = 8, PIECES + len(image) // PIECE
+        at, left = 8, MAX_PIECES + len(image) // PIECE_BYTES
         while at < len(image):
             at += 12 + _big(image[at : at + 4])
             left -= 1
             if left < 0:
-                raise InvalidRequest(f"{name} is a PNG in more than {PIECES + len(image) // PIECE} chunks")
+                raise InvalidRequest(f"{name} is a PNG with more than {MAX_PIECES + len(image) // PIECE_BYTES} chunks")
     elif image.startswith(b"\xff\xd8"):
         scans, end = 0, 2
         for number, (marker, at) in enumerate(_segments(image)):
             scans += marker == _SCAN
-            # Between two segments of the header nothing belongs; a reader skips it byte by byte.
-            if scans > SCANS or number > PIECES or (not scans and at - end > PIECES):
-                raise InvalidRequest(f"{name} is a JPEG in more than {SCANS} scans or {PIECES} segments")
+            # Bytes between two segments of the header are invalid; a decoder skips them one by one.
+            if scans > MAX_SCANS or number > MAX_PIECES or (not scans and at - end > MAX_PIECES):
+                raise InvalidRequest(f"{name} is a JPEG with more than {MAX_SCANS} scans or {MAX_PIECES} segments")
             end = at + _big(image[at : at + 2])
 
 
 def _segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
-    """Every marker that has a segment, and where that begins, to the end of the first image."""
+    """Every marker that has a segment and the offset of that segment, up to the end of the first image."""
     at = 2
     while found := _MARKER.search(jpeg, at):
         marker, at = found[1][0], found.end()

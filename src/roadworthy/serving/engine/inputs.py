@@ -1,4 +1,4 @@
-"""What people hand a model in Python, to arrays that its session takes: images told from tensors, byte strings kept whole."""
+"""Converts Python values to the arrays that a session takes: tells images from tensors, and keeps byte strings unchanged."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def as_input(item: Any, spec: TensorSpec) -> Array:
 
 
 def _with_batch(array: Array, spec: TensorSpec) -> Array:
-    """``array``, with a first axis of one where it is a single sample, also for a model that takes just one a call."""
+    """``array``, with a first axis of one added where it is a single sample, also for a model that takes one sample a call."""
     return array[None] if spec.shape[:1] in ((BATCH,), (1,)) and array.ndim == len(spec.shape) - 1 else array
 
 
 def _strings(item: Any, spec: TensorSpec) -> Array:
-    """``item``, nested as it may be, as byte strings. NumPy is not asked to: of ``bytes`` it drops the zeros at the end."""
+    """``item``, nested to any depth, as byte strings. Not by NumPy, which drops the zeros at the end of ``bytes``."""
     if isinstance(item, np.ndarray):
         if item.dtype.kind == "S":
             raise InvalidRequest(

@@ -1,6 +1,6 @@
-"""One opened model with a thread of its own, and the calls it makes: several requests as one, taken apart again.
+"""One engine with a thread, and the calls it makes: several requests joined to one call, and its outputs split again.
 
-Nothing here decides what is called when; that is for the lane.
+The model queue decides which requests are called when.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ import numpy as np
 
 from roadworthy.core.types import Array, Arrays
 from roadworthy.runtimes import Checked
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 
 
 class Inseparable(Exception):
-    """The outputs of one call do not tell which rows are whose."""
+    """The outputs of one call cannot be split by request: an output has not one row for each sample."""
 
 
 @dataclass(slots=True, eq=False)
-class Job:
-    """One accepted request. Times are of ``time.perf_counter_ns``; ``deadline`` is of ``time.monotonic``."""
+class QueuedRequest:
+    """One accepted request. ``accepted`` is a reading of ``time.perf_counter_ns``, ``deadline`` one of ``time.monotonic``."""
 
     given: Checked
     elements: int
     kind: tuple[object, ...]
-    """What two requests must have in common to share a call: every input's dtype and shape but for the batch."""
+    """The dtype and the shape without the batch axis of every input: requests of the same kind can share a call."""
     future: asyncio.Future[Arrays]
     deadline: float | None
     accepted: int
 
     @property
     def samples(self) -> int:
-        """How many there are in the request."""
+        """The number of samples in the request."""
         return self.given.samples
 
 
 @dataclass(slots=True)
-class Ran:
-    """What a call gave: outputs by job or the problem, and when its three parts began and the last one ended."""
+class BatchResult:
+    """The outputs of a call by request, or its error; ``times`` are the starts of joining, running and splitting, and the end."""
 
     outputs: list[Arrays]
     problem: Exception | None
@@ -51,82 +51,87 @@ class Ran:
 
 
 class Instance:
-    """One opened model with a thread of its own, which starts with the first call that needs it."""
+    """One engine with a thread, which starts with the first call that needs it."""
 
-    def __init__(self, model: Model, loop: asyncio.AbstractEventLoop, done: Callable[[Instance, list[Job], int, Ran], None]) -> None:
-        self.model = model
-        self.jobs: list[Job] = []
+    def __init__(
+        self,
+        engine: LocalEngine,
+        loop: asyncio.AbstractEventLoop,
+        done: Callable[[Instance, list[QueuedRequest], int, BatchResult], None],
+    ) -> None:
+        self.engine = engine
+        self.requests: list[QueuedRequest] = []
         self.elements = 0
         self.began = 0.0
-        self._loop, self._tell = loop, done
-        self._inbox: SimpleQueue[list[Job] | None] = SimpleQueue()
+        self._loop, self._done = loop, done
+        self._inbox: SimpleQueue[list[QueuedRequest] | None] = SimpleQueue()
         self._thread: Thread | None = None
 
-    def start(self, jobs: list[Job], elements: int) -> None:
-        """Run ``jobs`` as one call; ``done`` is called on the loop afterwards."""
-        self.jobs, self.elements, self.began = jobs, elements, time.perf_counter()
+    def start(self, requests: list[QueuedRequest], elements: int) -> None:
+        """Run ``requests`` as one call; ``done`` is called on the event loop afterwards."""
+        self.requests, self.elements, self.began = requests, elements, time.perf_counter()
         if self._thread is None:
-            # A call that hangs must not keep the process from ending.
-            self._thread = Thread(target=self._work, name=f"model-{self.model.name}", daemon=True)
+            # A daemon thread: a call that hangs must not keep the process from ending.
+            self._thread = Thread(target=self._work, name=f"model-{self.engine.name}", daemon=True)
             self._thread.start()
-        self._inbox.put(jobs)
+        self._inbox.put(requests)
 
     def close(self) -> None:
-        """Let the thread end, then release the model."""
+        """Let the thread end, then release the engine."""
         if self._thread is not None:
             self._inbox.put(None)
             self._thread.join()
-        self.model.close()
+        self.engine.close()
 
     def _work(self) -> None:
-        while (jobs := self._inbox.get()) is not None:
-            ran = run_jobs(self.model, jobs)
+        while (requests := self._inbox.get()) is not None:
+            result = call(self.engine, requests)
             try:
-                self._loop.call_soon_threadsafe(self._end, jobs, ran)
-            except RuntimeError:  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._finished, result)
+            except RuntimeError:  # the event loop is closed: no request waits any more
                 return
-            del jobs, ran  # not kept alive until the next call
+            del requests, result  # or they would stay in memory until the next call
 
-    def _end(self, jobs: list[Job], ran: Ran) -> None:
-        elements, told = self.elements, self.jobs
-        self.jobs, self.elements = [], 0
-        self._tell(self, told, elements, ran)
+    def _finished(self, result: BatchResult) -> None:
+        elements, requests = self.elements, self.requests
+        self.requests, self.elements = [], 0
+        self._done(self, requests, elements, result)
 
 
-def run_jobs(model: Model, jobs: list[Job]) -> Ran:
-    """One call for all of ``jobs``; what went wrong is in the answer, never raised."""
+def call(engine: LocalEngine, requests: list[QueuedRequest]) -> BatchResult:
+    """One call for all ``requests``; an error is in the result, never raised."""
     start = begun = run = time.perf_counter_ns()
     try:
-        given = jobs[0].given if len(jobs) == 1 else _joined(jobs)
+        given = requests[0].given if len(requests) == 1 else _joined(requests)
         begun = run = time.perf_counter_ns()
-        outputs = model.answer(given)
+        outputs = engine.answer(given)
         run = time.perf_counter_ns()
-        parts = [outputs] if len(jobs) == 1 else _parted(outputs, jobs)
-        return Ran(parts, None, (start, begun, run, time.perf_counter_ns()))
+        parts = [outputs] if len(requests) == 1 else _split(outputs, requests)
+        return BatchResult(parts, None, (start, begun, run, time.perf_counter_ns()))
     except Exception as problem:
-        return Ran([], problem, (start, begun, run, time.perf_counter_ns()))
+        return BatchResult([], problem, (start, begun, run, time.perf_counter_ns()))
 
 
 def kind_of(feeds: Arrays) -> tuple[object, ...]:
-    """What ``Job.kind`` is for ``feeds``."""
+    """The ``QueuedRequest.kind`` of ``feeds``."""
     return tuple((name, array.dtype.char, array.shape[1:]) for name, array in feeds.items())
 
 
-def _joined(jobs: list[Job]) -> Checked:
-    """What was checked apart, of one kind, as one: the only copy on its way, which also lays out in order what was strided."""
-    feeds = {name: np.concatenate([job.given.feeds[name] for job in jobs]) for name in jobs[0].given.feeds}
-    return Checked(feeds, sum(job.samples for job in jobs))
+def _joined(requests: list[QueuedRequest]) -> Checked:
+    """Checked feeds of one kind as one batch: the only copy before the call, which also makes strided arrays contiguous."""
+    feeds = {name: np.concatenate([request.given.feeds[name] for request in requests]) for name in requests[0].given.feeds}
+    return Checked(feeds, sum(request.samples for request in requests))
 
 
-def _parted(outputs: Arrays, jobs: list[Job]) -> list[Arrays]:
-    """Each request's own rows of every output; views, not copies. Raises where an output has not one row for each sample."""
-    parts: list[dict[str, Array]] = [{} for _ in jobs]
-    samples = sum(job.samples for job in jobs)
+def _split(outputs: Arrays, requests: list[QueuedRequest]) -> list[Arrays]:
+    """Each request's rows of every output, as views. Raises Inseparable where an output has not one row for each sample."""
+    parts: list[dict[str, Array]] = [{} for _ in requests]
+    samples = sum(request.samples for request in requests)
     for name, array in outputs.items():
         if array.shape[:1] != (samples,):
             raise Inseparable(f"output {name!r} of {samples} samples has shape {list(array.shape)}")
         start = 0
-        for part, job in zip(parts, jobs, strict=True):
-            part[name] = array[start : start + job.samples]
-            start += job.samples
+        for part, request in zip(parts, requests, strict=True):
+            part[name] = array[start : start + request.samples]
+            start += request.samples
     return list(parts)

@@ -1,8 +1,8 @@
-"""One version of a model in one worker: its queue, the instances that empty it, and the batches they are given.
+"""The queue of one version of a model in one worker, the engines that answer from it, and the batches that they get.
 
-There is no timer. A call starts as soon as an instance is free, with as many requests as wait by then, up to a number of samples that was
-measured when the model was opened. Calls that are expected to be short run on the event loop's own thread, at the end of the
-turn in which their requests arrived: a thread would cost them more than they cost everybody else.
+There is no timer. A call starts as soon as an engine is idle, with all requests that wait by then, up to a number of samples that was
+measured when the model was opened. Calls that are expected to be short run on the event loop's thread, at the end of the turn in which
+their requests arrived: a switch to another thread would take longer than the call blocks the loop.
 """
 
 from __future__ import annotations
@@ -18,53 +18,53 @@ import numpy as np
 
 from roadworthy.core.errors import DeadlineExceeded, RequestError, RoadworthyError, Unavailable
 from roadworthy.core.types import Arrays
-from roadworthy.serving.engine.counters import Executed, Inferences
-from roadworthy.serving.engine.instance import Inseparable, Instance, Job, Ran, kind_of, run_jobs
-from roadworthy.serving.engine.model import Model
-from roadworthy.serving.limits import DEFAULT, Limits
+from roadworthy.serving.engine.counters import Inferences
+from roadworthy.serving.engine.instance import BatchResult, Inseparable, Instance, QueuedRequest, call, kind_of
+from roadworthy.serving.engine.local import LocalEngine
+from roadworthy.serving.limits import DEFAULT, ServerLimits
 
 LOG = logging.getLogger(__name__)
 
 INLINE_SECONDS = 0.001
-"""Calls expected to take less may hold the event loop."""
+"""A call that is expected to take less runs on the event loop's thread."""
 
 TURN_SECONDS = 0.005
-"""So long may calls hold the loop in one turn before sockets are looked at again."""
+"""Calls may keep the loop for this long in one turn; then sockets are served again."""
 
-MEMORY = 0.2
-"""Weight of the last call in the running estimate of what a call costs."""
+LAST_CALL_WEIGHT = 0.2
+"""The weight of the last call in the running estimate of what a call takes."""
 
 
 class InferenceFailed(RoadworthyError):
     """The runtime failed on inputs that fit the signature."""
 
 
-class Lane:
-    """One version of a model, with as many ``models`` opened as may answer at a time.
+class ModelQueue:
+    """One version of a model, with one of ``engines`` for each call that may run at the same time.
 
-    All methods belong to the event loop's thread. ``cap`` is the samples of one call; requests of more than that are
-    calls of their own. ``delay`` seconds are waited for more requests to fill a call, where somebody asks for that. Counts into
-    ``counters``.
+    All methods belong to the event loop's thread. A call has up to ``cap`` samples; a request of more samples is one call. With a
+    ``delay``, a call waits that many seconds for more requests to fill it. Counts into ``counters``.
     """
 
     def __init__(
-        self, models: Sequence[Model], counters: Inferences, *, cap: int = 1, limits: Limits = DEFAULT, delay: float = 0.0
+        self, engines: Sequence[LocalEngine], counters: Inferences, *, cap: int = 1, limits: ServerLimits = DEFAULT, delay: float = 0.0
     ) -> None:
-        self.models = tuple(models)
-        self.model = self.models[0]
-        # Rows of what has no batch could not be told apart again.
+        self.engines = tuple(engines)
+        self.model = self.engines[0]
+        # Without a batch axis the outputs of a call could not be split by request.
         self.counters, self.cap = counters, cap if self.model.signature.batched else 1
         self._limits, self._delay = limits, delay
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[Job] = deque()
-        self._waiting_elements = 0
-        self._pace = self.model.pace
-        self._steady = not any(np.dtype(spec.dtype).hasobject for spec in self.model.signature.inputs)
-        self._instances = [Instance(model, self._loop, self._done) for model in self.models]
+        self._queue: deque[QueuedRequest] = deque()
+        self._queued_elements = 0
+        self._seconds_per_element = self.model.seconds_per_element
+        # The time of a call on byte strings does not follow from the number of elements: such a call never runs inline.
+        self._predictable = not any(np.dtype(spec.dtype).hasobject for spec in self.model.signature.inputs)
+        self._instances = [Instance(engine, self._loop, self._call_ended) for engine in self.engines]
         self._idle = list(self._instances)
-        self._booked: asyncio.Handle | None = None
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._scheduled: asyncio.Handle | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     @property
     def waiting(self) -> int:
@@ -74,20 +74,21 @@ class Lane:
     @property
     def running(self) -> int:
         """Requests in a call."""
-        return sum(len(instance.jobs) for instance in self._instances)
+        return sum(len(instance.requests) for instance in self._instances)
 
     @property
     def busy(self) -> bool:
-        """Whether a request that came now would not be alone."""
+        """Whether any request waits or runs."""
         return bool(self._queue) or len(self._idle) < len(self._instances)
 
     @property
     def predicted_wait(self) -> float:
-        """Seconds until a request that came now would start, by what calls took so far."""
-        return self._pace * (self._waiting_elements + sum(instance.elements for instance in self._instances)) / len(self._instances)
+        """Seconds until a request that arrives now would start, by what calls took so far."""
+        elements = self._queued_elements + sum(instance.elements for instance in self._instances)
+        return self._seconds_per_element * elements / len(self._instances)
 
     def admit(self) -> None:
-        """Raises Unavailable where one more request would wait too long; nothing is kept of it otherwise."""
+        """Raises Unavailable where one more request would wait too long; it reserves nothing."""
         if not self._queue:
             return
         wait = self.predicted_wait
@@ -98,10 +99,10 @@ class Lane:
             )
 
     async def submit(self, feeds: Arrays, deadline: float | None = None) -> Arrays:
-        """The outputs for ``feeds``; see ``DataPlane.infer`` for what is raised. Cancelled, it never runs unless it does already."""
+        """The outputs for ``feeds``; see ``DataPlane.infer`` for the errors. If cancelled before its call starts, it never runs."""
         given = self.model.checked(feeds)
         self.admit()
-        job = Job(
+        request = QueuedRequest(
             given,
             sum(array.size for array in feeds.values()),
             kind_of(feeds),
@@ -109,161 +110,153 @@ class Lane:
             deadline,
             time.perf_counter_ns(),
         )
-        self._queue.append(job)
-        self._waiting_elements += job.elements
-        self._quiet.clear()
+        self._queue.append(request)
+        self._queued_elements += request.elements
+        self._empty.clear()
         if self._idle:
-            self._book_turn()
-        timer = None if deadline is None else self._loop.call_later(deadline - time.monotonic(), self._expire, job)
+            self._schedule()
+        timer = None if deadline is None else self._loop.call_later(deadline - time.monotonic(), self._expire, request)
         try:
-            return await job.future
+            return await request.future
         except asyncio.CancelledError:
-            # A client that goes in the very moment of its answer is counted by the answer.
-            self.counters.cancelled += job.future.cancelled()
-            self._forget(job)
+            # A client that disconnects at the very moment of its answer is counted with the answer.
+            self.counters.cancelled += request.future.cancelled()
+            self._remove(request)
             raise
         finally:
             if timer is not None:
                 timer.cancel()
 
     async def drained(self) -> None:
-        """Returns once nothing waits and nothing runs."""
-        await self._quiet.wait()
+        """Returns once no request waits or runs."""
+        await self._empty.wait()
 
     def hung(self) -> bool:
-        """Whether a call takes so long that it is not expected to end; its requests are told so, once."""
+        """Whether a call has run for ``call_seconds`` and is not expected to end; its requests fail, once."""
         limit = time.perf_counter() - self._limits.call_seconds
-        stuck = [instance for instance in self._instances if instance.jobs and instance.began < limit]
+        stuck = [instance for instance in self._instances if instance.requests and instance.began < limit]
         for instance in stuck:
             problem = InferenceFailed(f"{self.model.name} did not answer within {self._limits.call_seconds:g} s; its worker is replaced")
-            self._settle(instance.jobs, Ran([], problem, (time.perf_counter_ns(),) * 4))
-            instance.jobs = []
+            self._deliver(instance.requests, BatchResult([], problem, (time.perf_counter_ns(),) * 4))
+            instance.requests = []
         return bool(stuck)
 
     def close(self) -> None:
-        """Release every model. Call it when the lane is drained."""
+        """Release every engine. Call it when the queue is drained."""
         for instance in self._instances:
             instance.close()
 
-    # One turn of the event loop
+    def _schedule(self) -> None:
+        """Start calls at the end of this turn of the event loop; with a ``delay``, later, but at once when a call is full."""
+        if self._delay and sum(request.samples for request in self._queue) < self.cap:
+            self._scheduled = self._scheduled or self._loop.call_later(self._delay, self._start_calls)
+        elif self._scheduled is None or self._delay:
+            if self._scheduled is not None:
+                self._scheduled.cancel()
+            self._scheduled = self._loop.call_soon(self._start_calls)
 
-    def _book_turn(self) -> None:
-        """A turn comes at the end of this one of the event loop; with a ``delay``, later, but no later than a call is full."""
-        if self._delay and sum(job.samples for job in self._queue) < self.cap:
-            self._booked = self._booked or self._loop.call_later(self._delay, self._turn)
-        elif self._booked is None or self._delay:
-            if self._booked is not None:
-                self._booked.cancel()
-            self._booked = self._loop.call_soon(self._turn)
-
-    def _turn(self) -> None:
-        if self._booked is not None:
-            self._booked.cancel()
-            self._booked = None
+    def _start_calls(self) -> None:
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
         until = time.perf_counter() + TURN_SECONDS
         while self._queue and self._idle:
             if time.perf_counter() > until:
-                self._book_turn()
+                self._schedule()
                 return
-            if not (jobs := self._take()):
+            if not (requests := self._next_batch()):
                 continue
-            elements = sum(job.elements for job in jobs)
-            if self._steady and self._pace * elements < INLINE_SECONDS and len(self._idle) == len(self._instances):
-                self._finish(jobs, elements, run_jobs(self.model, jobs))
+            elements = sum(request.elements for request in requests)
+            short = self._predictable and self._seconds_per_element * elements < INLINE_SECONDS
+            if short and len(self._idle) == len(self._instances):
+                self._finish(requests, elements, call(self.model, requests))
             else:
-                self._idle.pop().start(jobs, elements)
-        self._hush()
+                self._idle.pop().start(requests, elements)
+        self._note_empty()
 
-    def _take(self) -> list[Job]:
-        """The next requests that go together; those that nobody waits for any more are let go."""
-        taken: list[Job] = []
+    def _next_batch(self) -> list[QueuedRequest]:
+        """The next requests that share a call; cancelled and expired ones are dropped."""
+        batch: list[QueuedRequest] = []
         samples = 0
         while self._queue:
-            job = self._queue[0]
-            if taken and (job.kind != taken[0].kind or samples + job.samples > self.cap):
+            request = self._queue[0]
+            if batch and (request.kind != batch[0].kind or samples + request.samples > self.cap):
                 break
             self._queue.popleft()
-            self._waiting_elements -= job.elements
-            if job.future.done():
+            self._queued_elements -= request.elements
+            if request.future.done():
                 continue
-            if job.deadline is not None and time.monotonic() >= job.deadline:
-                self._expire(job)
+            if request.deadline is not None and time.monotonic() >= request.deadline:
+                self._expire(request)
                 continue
-            taken.append(job)
-            samples += job.samples
-        return taken
+            batch.append(request)
+            samples += request.samples
+        return batch
 
-    def _expire(self, job: Job) -> None:
-        """The job's time ran out, in the queue or in a call."""
-        if not job.future.done():
+    def _expire(self, request: QueuedRequest) -> None:
+        """The deadline of a request has passed, in the queue or in a call."""
+        if not request.future.done():
             self.counters.expired += 1
-            job.future.set_exception(DeadlineExceeded(f"the time for this request ran out before {self.model.name} had its answer"))
-            self._forget(job)
+            request.future.set_exception(DeadlineExceeded(f"the time for this request ran out before {self.model.name} had its answer"))
+            self._remove(request)
 
-    def _forget(self, job: Job) -> None:
-        """A job that waits still shall never run."""
+    def _remove(self, request: QueuedRequest) -> None:
+        """Take a request out of the queue, if it is still in it."""
         with suppress(ValueError):
-            self._queue.remove(job)
-            self._waiting_elements -= job.elements
-        self._hush()
+            self._queue.remove(request)
+            self._queued_elements -= request.elements
+        self._note_empty()
 
-    def _done(self, instance: Instance, jobs: list[Job], elements: int, ran: Ran) -> None:
-        """A call of an instance's own thread came to its end."""
+    def _call_ended(self, instance: Instance, requests: list[QueuedRequest], elements: int, result: BatchResult) -> None:
+        """A call on an instance's thread has ended."""
         self._idle.append(instance)
-        if jobs:  # none are left of a call that was taken for hung
-            self._finish(jobs, elements, ran)
+        if requests:  # ``hung`` has already failed the requests of a call that hung
+            self._finish(requests, elements, result)
         if self._queue:
-            self._turn()
-        self._hush()
+            self._start_calls()
+        self._note_empty()
 
-    def _hush(self) -> None:
+    def _note_empty(self) -> None:
         if not self._queue and len(self._idle) == len(self._instances):
-            self._quiet.set()
+            self._empty.set()
 
-    def _finish(self, jobs: list[Job], elements: int, ran: Ran) -> None:
-        _, begun, run, _ = ran.times
-        if ran.problem is None:
-            self._pace += MEMORY * ((run - begun) / 1e9 / max(elements, 1) - self._pace)
-        self._settle(jobs, ran)
+    def _finish(self, requests: list[QueuedRequest], elements: int, result: BatchResult) -> None:
+        _, begun, run, _ = result.times
+        if result.problem is None:
+            self._seconds_per_element += LAST_CALL_WEIGHT * ((run - begun) / 1e9 / max(elements, 1) - self._seconds_per_element)
+        self._deliver(requests, result)
 
-    def _settle(self, jobs: list[Job], ran: Ran) -> None:
-        """Tell everybody, and count. A call of several that failed is made again for each alone, so that only the culprit fails."""
-        if ran.problem is not None and len(jobs) > 1 and not isinstance(ran.problem, (InferenceFailed, MemoryError)):
-            if isinstance(ran.problem, Inseparable):
+    def _deliver(self, requests: list[QueuedRequest], result: BatchResult) -> None:
+        """Resolve the futures and count. A failed call of several requests is repeated for each alone, so that only the bad one fails."""
+        problem = result.problem
+        if problem is not None and len(requests) > 1 and not isinstance(problem, (InferenceFailed, MemoryError)):
+            if isinstance(problem, Inseparable):
                 self.cap = 1
-            for job in reversed(jobs):
-                job.kind = (job,)
-                self._queue.appendleft(job)
-                self._waiting_elements += job.elements
-            self._book_turn()
+            self._queue_alone(requests)
             return
-        start, begun, run, end = ran.times
-        counters = self.counters
-        counters.last = time.time_ns() // 1_000_000
-        executed = counters.batches.setdefault(sum(job.samples for job in jobs), Executed())
-        executed.prepare.add(begun - start)
-        executed.run.add(run - begun)
-        executed.part.add(end - run)
-        for index, job in enumerate(jobs):
-            if job.future.done():
+        self.counters.count_call(sum(request.samples for request in requests), result.times)
+        for index, request in enumerate(requests):
+            if request.future.done():
                 continue
-            counters.waited.add(start - job.accepted)
-            counters.prepared.add(begun - start)
-            counters.ran.add(run - begun)
-            counters.parted.add(end - run)
-            if ran.problem is not None:
-                counters.failed.add(end - job.accepted)
-                job.future.set_exception(self._explained(ran.problem))
+            self.counters.count_request(request.accepted, result.times, None if problem is not None else request.samples)
+            if problem is not None:
+                request.future.set_exception(self._explained(problem))
             else:
-                counters.succeeded.add(end - job.accepted)
-                counters.samples += job.samples
-                job.future.set_result(ran.outputs[index])
+                request.future.set_result(result.outputs[index])
+
+    def _queue_alone(self, requests: list[QueuedRequest]) -> None:
+        """Back to the head of the queue, each with a kind that no other request has."""
+        for request in reversed(requests):
+            request.kind = (request,)
+            self._queue.appendleft(request)
+            self._queued_elements += request.elements
+        self._schedule()
 
     def _explained(self, problem: Exception) -> Exception:
         if isinstance(problem, (RequestError, InferenceFailed)):
             return problem
         if isinstance(problem, MemoryError):
             return Unavailable(f"{self.model.name} had no memory left for this request; send less at a time, or try again later")
-        # The client gets a sentence; whoever is called at night needs the rest.
+        # The client gets one sentence; the operator finds the traceback in the log.
         LOG.error("%s failed on inputs that fit its signature", self.model.name, exc_info=problem)
         return InferenceFailed(f"{self.model.name} failed on this request ({type(problem).__name__})", detail=str(problem))

@@ -1,4 +1,4 @@
-"""A bundle to the instances that answer in one worker, and the plan they follow."""
+"""Opens a bundle for serving: one or more engines in this worker, and the batch plan that they follow."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from roadworthy.bundle.golden import Golden
 from roadworthy.bundle.manifest import Manifest
 from roadworthy.core.errors import BundleError, RoadworthyError
 from roadworthy.serving.engine import batch_plan as planning
-from roadworthy.serving.engine.batch_plan import Plan
-from roadworthy.serving.engine.model import Model, read_golden
+from roadworthy.serving.engine.batch_plan import BatchPlan
+from roadworthy.serving.engine.golden_check import read_golden
+from roadworthy.serving.engine.local import LocalEngine
+from roadworthy.serving.engine.open_messages import OpenVersion, VersionOpened
 from roadworthy.serving.registry.repository import digest
 from roadworthy.serving.settings import Settings
-from roadworthy.serving.workers.ipc import Open, Opened
 
 
 @dataclass(frozen=True)
-class Instances:
-    """A version's instances in this worker, each proven by its golden samples."""
+class OpenEngines:
+    """The engines of one version in this worker, each checked with its golden samples, and the answer to who asked for them."""
 
-    models: tuple[Model, ...]
-    opened: Opened
+    engines: tuple[LocalEngine, ...]
+    opened: VersionOpened
 
 
-def open_instances(wanted: Open, settings: Settings) -> Instances:
-    """Open what is ``wanted``; raises BundleError, also for a bundle that is not the one it was, and BackendMissing."""
+def open_engines(wanted: OpenVersion, settings: Settings) -> OpenEngines:
+    """Open what is ``wanted``; raises BundleError, also where the bundle at that path has another digest, and BackendMissing."""
     root = Path(wanted.path)
     found = digest(root)
     if wanted.digest not in (None, found):
@@ -37,76 +38,78 @@ def open_instances(wanted: Open, settings: Settings) -> Instances:
     with ExitStack() as undo:
         if wanted.plan is None:
             first, plan = _measured(root, wanted, settings, undo)
-            models, notes = [first.model], first.notes
+            engines, notes = [first.engine], first.notes
         else:
-            models, plan, notes = [], wanted.plan, ()
-        while len(models) < plan.instances:
-            models.append(undo.enter_context(_open(root, wanted, plan.threads, plan.batch)))
+            engines, plan, notes = [], wanted.plan, ()
+        while len(engines) < plan.instances:
+            engines.append(undo.enter_context(_open(root, wanted, plan.threads, plan.batch)))
         undo.pop_all()
-    return Instances(tuple(models), Opened(plan, found, (*models[0].notes, *notes)))
+    return OpenEngines(tuple(engines), VersionOpened(plan, found, (*engines[0].notes, *notes)))
 
 
-def _open(root: Path, wanted: Open, threads: int, batch: int) -> Model:
-    # A thread that spins takes the core from the event loop, and from the other instances.
-    return Model.open(root, threads=threads, spin=False, batch=batch, name=wanted.name, version=wanted.version)
+def _open(root: Path, wanted: OpenVersion, threads: int, batch: int) -> LocalEngine:
+    # A thread that spins takes the core from the event loop and from the other engines.
+    return LocalEngine(root, threads=threads, spin=False, batch=batch, name=wanted.name, version=wanted.version)
 
 
 @dataclass(frozen=True)
-class _Chosen:
-    """A model on the threads that serve best here; ``notes`` say why it is not on another number of them."""
+class _OnBestThreads:
+    """An engine on the number of threads that serves best here; ``notes`` say why another number is not used."""
 
-    model: Model
+    engine: LocalEngine
     threads: int
     notes: tuple[str, ...] = ()
 
 
-def _measured(root: Path, wanted: Open, settings: Settings, undo: ExitStack) -> tuple[_Chosen, Plan]:
-    """The first instance, by a plan measured on it. Its golden answers are right on the plan's threads at the plan's batch."""
+def _measured(root: Path, wanted: OpenVersion, settings: Settings, undo: ExitStack) -> tuple[_OnBestThreads, BatchPlan]:
+    """The first engine, and a plan measured on it. Its golden answers are checked on the plan's threads at the plan's batch."""
     manifest = store.read(root)
     golden = read_golden(root, manifest)
 
-    def opened(threads: int, batch: int) -> Model:
+    def opened(threads: int, batch: int) -> LocalEngine:
         return undo.enter_context(_open(root, wanted, threads, batch))
 
     batch = settings.batch or 1
     while True:
         chosen = _on_threads(partial(opened, batch=batch), settings, manifest, golden)
-        cap, seconds = (batch, {}) if settings.batch else planning.batches(chosen.model, golden.inputs, planning.LONGEST)
+        cap, seconds = (batch, {}) if settings.batch else planning.batches(chosen.engine, golden.inputs, planning.LONGEST_CALL_SECONDS)
         if cap > batch:
             try:
-                chosen.model.prove(golden, cap)
+                chosen.engine.check_batches(golden, cap)
             except BundleError:
-                # Opened again to that size, it is the next variant that answers, or none.
-                chosen.model.close()
+                # Opened again with calls of that size, the next variant answers, or none does.
+                chosen.engine.close()
                 batch = cap
                 continue
-        return chosen, Plan(1, chosen.threads, cap, seconds)
+        return chosen, BatchPlan(1, chosen.threads, cap, seconds)
 
 
-def _on_threads(open_on: Callable[[int], Model], settings: Settings, manifest: Manifest, golden: Golden) -> _Chosen:
-    """The bundle on a worker's share of the threads or on one, whichever answers rightly with the better variant, else the faster."""
+def _on_threads(open_on: Callable[[int], LocalEngine], settings: Settings, manifest: Manifest, golden: Golden) -> _OnBestThreads:
+    """The bundle on the worker's share of the threads, or on one thread: the one that answers with the better variant, else the faster."""
     threads = settings.threads or planning.share(settings.processes, manifest.variants[0].plan.threads)
     if settings.threads is not None or threads == 1:
-        return _Chosen(open_on(threads), threads)
+        return _OnBestThreads(open_on(threads), threads)
     try:
-        model = open_on(threads)
+        several = open_on(threads)
     except BundleError as problem:
-        return _Chosen(open_on(1), 1, (f"it does not serve on {threads} threads: {problem.message}",))
+        return _OnBestThreads(open_on(1), 1, (f"it does not serve on {threads} threads: {problem.message}",))
     try:
-        alone = open_on(1)
+        single = open_on(1)
     except RoadworthyError as problem:
-        return _Chosen(model, threads, (f"it does not serve on one thread: {problem.message}",))
+        return _OnBestThreads(several, threads, (f"it does not serve on one thread: {problem.message}",))
     names = [variant.name for variant in manifest.variants]
-    mine, other = names.index(model.variant.name), names.index(alone.variant.name)
-    if other < mine or (other == mine and planning.one_is_enough(alone, model, golden.inputs)):
-        model.close()
-        return _Chosen(alone, 1, tuple(f"on {threads} threads {note}" for note in model.notes) if other < mine else ())
-    alone.close()
-    return _Chosen(model, threads, tuple(f"on one thread {note}" for note in alone.notes) if other > mine else ())
+    rank_several, rank_single = names.index(several.variant.name), names.index(single.variant.name)
+    if rank_single < rank_several or (rank_single == rank_several and planning.one_is_enough(single, several, golden.inputs)):
+        several.close()
+        notes = tuple(f"on {threads} threads {note}" for note in several.notes) if rank_single < rank_several else ()
+        return _OnBestThreads(single, 1, notes)
+    single.close()
+    notes = tuple(f"on one thread {note}" for note in single.notes) if rank_single > rank_several else ()
+    return _OnBestThreads(several, threads, notes)
 
 
-def described(plan: Plan, processes: int) -> Iterator[str]:
-    """The plan in words, for people."""
+def described(plan: BatchPlan, processes: int) -> Iterator[str]:
+    """The plan in words, for the log."""
     yield f"{processes * plan.instances} x {plan.threads} {'thread' if plan.threads == 1 else 'threads'}"
     yield f"up to {plan.batch} samples a call" if plan.batch > 1 else "one request a call"
     if 1 in plan.seconds:

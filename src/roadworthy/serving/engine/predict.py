@@ -1,4 +1,4 @@
-"""Files to predictions: images, ``.npy`` and ``.npz``, and any file where a sample is a byte string."""
+"""Predictions for files: images, ``.npy`` and ``.npz``, and any file for a model that takes byte strings."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ import numpy as np
 
 from roadworthy.core.errors import DataError, InvalidRequest
 from roadworthy.core.types import Array
-from roadworthy.serving.engine.model import Model, Prediction
+from roadworthy.serving.engine.local import LocalEngine, Prediction
 
 
 @dataclass(frozen=True)
 class FilePrediction:
-    """What the model says of one file, which may hold several samples."""
+    """The prediction for one file, which may hold several samples."""
 
     file: Path
     prediction: Prediction
 
 
-def predict_file(model: Model, file: Path) -> FilePrediction:
+def predict_file(engine: LocalEngine, file: Path) -> FilePrediction:
     """The answer to an image, to an ``.npy`` for a model of one input, or to an ``.npz`` of arrays named like the inputs.
 
-    An ``.npz`` with a single array under another name will do for a model of one input; where the model takes byte strings,
-    the bytes of any file are one sample. Raises DataError, naming the file.
+    For a model of one input, an ``.npz`` may hold a single array under any name. Where the model takes byte strings, the bytes of any
+    file are one sample. Raises DataError that names the file.
     """
     try:
-        if model.takes_files:
-            return FilePrediction(file, model(file))
+        if engine.takes_files:
+            return FilePrediction(file, engine.infer(file))
         match file.suffix.lower():
             case ".npy":
-                return FilePrediction(file, model(_numpy(file)["x"]))
+                return FilePrediction(file, engine.infer(_numpy(file)["x"]))
             case ".npz":
-                return FilePrediction(file, model(_by_input(model, _numpy(file))))
-        if not model.takes_images:
-            raise DataError(f"{file} is no .npy or .npz file, and the bundle does not say how an image becomes the model's input")
-        return FilePrediction(file, model(file))
+                return FilePrediction(file, engine.infer(_by_input(engine, _numpy(file))))
+        if not engine.takes_images:
+            raise DataError(f"{file} is not an .npy or .npz file, and the bundle does not say how an image becomes the model's input")
+        return FilePrediction(file, engine.infer(file))
     except InvalidRequest as problem:
         raise DataError(f"{file}: {problem.message}") from problem
 
@@ -53,7 +53,7 @@ def _numpy(file: Path) -> dict[str, Array]:
         raise DataError(f"{file} cannot be read as NumPy arrays: {problem}") from problem
 
 
-def _by_input(model: Model, arrays: dict[str, Array]) -> dict[str, Array]:
-    if len(arrays) == 1 and len(model.signature.inputs) == 1:
-        return {model.signature.inputs[0].name: next(iter(arrays.values()))}
+def _by_input(engine: LocalEngine, arrays: dict[str, Array]) -> dict[str, Array]:
+    if len(arrays) == 1 and len(engine.signature.inputs) == 1:
+        return {engine.signature.inputs[0].name: next(iter(arrays.values()))}
     return arrays

@@ -1,4 +1,4 @@
-"""A version that answers nobody: it gets copies of requests while it has nothing else to do, and its outputs are compared."""
+"""The shadow version: it gets copies of requests while it is idle, and its outputs are compared and counted, never sent."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.numerics import output_error
 from roadworthy.core.types import Array, Arrays, Quantization
 from roadworthy.serving.engine import background
-from roadworthy.serving.engine.model_queue import Lane
+from roadworthy.serving.engine.model_queue import ModelQueue
 
 
-def mirror(lane: Lane, feeds: Arrays, outputs: Arrays) -> None:
-    """Let ``lane`` answer ``feeds`` too, later, and count how its outputs differ from ``outputs``.
+def mirror(shadow: ModelQueue, feeds: Arrays, outputs: Arrays) -> None:
+    """Send a copy of the request to ``shadow``, and count how its outputs differ from ``outputs``.
 
-    A copy that would have to wait is let go and counted: a shadow must not take what the real answers need.
+    A copy that would have to wait is dropped and counted: a shadow must not take capacity from the real requests.
     """
-    if lane.busy:
-        lane.counters.mirrored.skipped += 1
+    if shadow.busy:
+        shadow.counters.mirrored.skipped += 1
         return
-    background.start(_compare(lane, feeds, outputs))
+    background.start(_compare(shadow, feeds, outputs))
 
 
-async def _compare(lane: Lane, feeds: Arrays, outputs: Arrays) -> None:
-    mirrored = lane.counters.mirrored
+async def _compare(shadow: ModelQueue, feeds: Arrays, outputs: Arrays) -> None:
+    mirrored = shadow.counters.mirrored
     try:
-        answers = await lane.submit(feeds)
-        quantizations = {spec.name: spec.quantization for spec in lane.model.signature.outputs}
+        answers = await shadow.submit(feeds)
+        quantizations = {spec.name: spec.quantization for spec in shadow.model.signature.outputs}
         errors = (_error(answers.get(name), array, quantizations.get(name)) for name, array in outputs.items())
         error = max(errors, default=0.0)
     except RoadworthyError:
         error = float("inf")
     mirrored.count += 1
-    mirrored.different += not error <= lane.model.variant.gate
+    mirrored.different += not error <= shadow.model.variant.gate
     mirrored.error = max(mirrored.error, error)
 
 

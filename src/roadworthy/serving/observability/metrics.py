@@ -1,4 +1,4 @@
-"""What the server counts about itself, as Prometheus reads it."""
+"""The server's counters in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def text(
 ) -> bytes:
     """The exposition, format 0.0.4, of the whole server's ``counters``; ``others`` come after our own families.
 
-    With ``names`` only the families, or samples, of these. Model labels are names that are served here, so that a client
-    cannot make more of them.
+    With ``names`` only the families, or samples, of these. Model labels are names of served models, so that a client
+    cannot add more.
     """
     families = [*_server(counters, ready), *_requests(counters), *_inferences(counters), *_models(counters, catalogue), *others]
     if names:
@@ -33,7 +33,7 @@ def text(
 
 
 class _Given:
-    """Families that are there already, as a registry wants them."""
+    """A collector of families that exist already."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
@@ -43,27 +43,29 @@ class _Given:
 
 
 def _server(counters: Counters, ready: bool) -> Iterator[Metric]:
-    yield _gauge("roadworthy_ready", "1 while every model had its verdict, one answers at least, and the server stays.", {(): float(ready)})
-    build = InfoMetricFamily("roadworthy_build", "The version that serves.")
+    yield _gauge(
+        "roadworthy_ready", "1 when every model was checked, at least one answers, and the server is not shutting down.", {(): float(ready)}
+    )
+    build = InfoMetricFamily("roadworthy_build", "The version of the server.")
     build.add_metric((), {"version": __version__})
     yield build
     workers = {(str(worker.pid),): worker for worker in counters.workers}
     for name, words, read in (
         ("memory_bytes", "Resident memory of a worker.", "memory"),
         ("open_descriptors", "Open files and sockets of a worker.", "descriptors"),
-        ("threads", "Threads of a worker that Python knows.", "threads"),
+        ("threads", "Python threads of a worker.", "threads"),
         ("connections", "Open HTTP connections of a worker.", "connections"),
     ):
         yield _gauge(f"roadworthy_worker_{name}", words, {key: float(getattr(one, read)) for key, one in workers.items()}, ("pid",))
     yield _counter("roadworthy_worker_cpu_seconds", "Processor time of a worker.", {key: one.cpu for key, one in workers.items()}, ("pid",))
-    yield _counter("roadworthy_worker_restarts", "Workers that had to be replaced.", {(): float(counters.restarts)})
+    yield _counter("roadworthy_worker_restarts", "Workers that were replaced.", {(): float(counters.restarts)})
 
 
 def _requests(counters: Counters) -> Iterator[Metric]:
     answered = {key: float(count) for key, count in counters.answered.items()}
     yield _counter("roadworthy_requests", "Requests answered.", answered, ("protocol", "model", "code"))
     family = HistogramMetricFamily(
-        "roadworthy_request_seconds", "From the last byte of a request to its answer handed over.", labels=("protocol", "model")
+        "roadworthy_request_seconds", "Seconds from the last byte of a request to its written answer.", labels=("protocol", "model")
     )
     for key, latency in counters.latency.items():
         family.add_metric(key, list(_cumulative(latency)), latency.sum)
@@ -72,9 +74,7 @@ def _requests(counters: Counters) -> Iterator[Metric]:
 
 def _inferences(counters: Counters) -> Iterator[Metric]:
     known = counters.inferences.items()
-    outcomes = CounterMetricFamily(
-        "roadworthy_inferences", "Inference requests by what became of them.", labels=("model", "version", "outcome")
-    )
+    outcomes = CounterMetricFamily("roadworthy_inferences", "Inference requests by outcome.", labels=("model", "version", "outcome"))
     for key, one in known:
         for outcome, count in (
             ("succeeded", one.succeeded.count), ("failed", one.failed.count), ("expired", one.expired),
@@ -89,8 +89,8 @@ def _inferences(counters: Counters) -> Iterator[Metric]:
         ("waited_seconds", "Time that requests spent in the queue.", {key: one.waited.ns / 1e9 for key, one in known}),
         ("ran_seconds", "Time that requests spent in a call of the runtime.", {key: one.ran.ns / 1e9 for key, one in known}),
         ("mirrored", "Requests copied to a shadow, by the shadow.", {key: float(one.mirrored.count) for key, one in known}),
-        ("mirrored_different", "Copies answered otherwise than the original.", {key: float(one.mirrored.different) for key, one in known}),
-        ("mirrored_skipped", "Copies let go because the shadow was busy.", {key: float(one.mirrored.skipped) for key, one in known}),
+        ("mirrored_different", "Copies with another answer than the original.", {key: float(one.mirrored.different) for key, one in known}),
+        ("mirrored_skipped", "Copies dropped because the shadow was busy.", {key: float(one.mirrored.skipped) for key, one in known}),
     ):
         yield _counter(f"roadworthy_inference_{name}", words, values, labels)
     errors = {key: one.mirrored.error for key, one in known if one.mirrored.count}
@@ -106,7 +106,7 @@ def _models(counters: Counters, catalogue: Catalogue) -> Iterator[Metric]:
                 sums[key] = sums.get(key, 0.0) + count
         yield _gauge(f"roadworthy_inferences_{name}", words, sums, labels)
     golden = {key: error for worker in counters.workers for key, error in worker.golden.items()}
-    yield _gauge("roadworthy_golden_error", "Worst golden answer here, of the output's scale.", golden, (*labels, "variant"))
+    yield _gauge("roadworthy_golden_error", "Largest error of a golden answer, of the output's scale.", golden, (*labels, "variant"))
     states = {(served.name, one.version, one.state): 1.0 for served, one in catalogue}
     yield _gauge("roadworthy_model_state", "1 for the state that a version is in.", states, (*labels, "state"))
     ready = [(served.name, one) for served, one in catalogue if one.state == "ready"]

@@ -1,7 +1,7 @@
 """One OpenTelemetry span for each request, sent over OTLP/HTTP by a thread that no request waits for.
 
 OpenTelemetry's SDK and exporter do it: together some 7 MB, in pure Python, with the protobuf that gRPC needs too. They come with the
-extra ``otel`` and are imported with this module, so import it only where traces are asked for (``doors.tracing``). Names and attributes
+extra ``otel`` and are imported with this module, so import it only where traces are asked for (``listeners.tracing``). Names and attributes
 are those of the semantic conventions for HTTP and RPC spans (opentelemetry.io/docs/specs/semconv). The SDK's environment variables
 count: ``OTEL_SERVICE_NAME``, ``OTEL_RESOURCE_ATTRIBUTES``, ``OTEL_TRACES_SAMPLER``, ``OTEL_EXPORTER_OTLP_HEADERS``, ...
 """

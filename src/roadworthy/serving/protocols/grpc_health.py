@@ -1,4 +1,4 @@
-"""gRPC's own health service, which orchestrators and load balancers ask: of the whole server, a service, or a model by its name."""
+"""gRPC's own health service, which orchestrators and load balancers use: for the server, a service, or a model by its name."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from roadworthy.serving.protocols import proto
 from roadworthy.serving.protocols.proto import health
 from roadworthy.serving.protocols.proto.grpc_service import Caller, Service
 
-LOOK_SECONDS = 0.25
-"""Between two looks for somebody who watches."""
+POLL_SECONDS = 0.25
+"""Between two looks at the status for a client that watches it."""
 
 
 class HealthService:
@@ -23,18 +23,18 @@ class HealthService:
         self._plane = plane
 
     def service(self) -> Service:
-        """What the transport serves."""
+        """The RPCs and their rights."""
         return Service("health", "grpc.health.v1.Health", {"Check": self.check, "Watch": self.watch}, {"Check": "open", "Watch": "open"})
 
     async def check(self, request: Any, caller: Caller) -> Any:
-        """SERVING or NOT_SERVING; raises UnknownModel for what is not known here."""
+        """SERVING or NOT_SERVING; raises UnknownModel for a name that is neither."""
         status = self._status(request.service)
         if status == health.HealthCheckResponse.SERVICE_UNKNOWN:
             raise UnknownModel(f"there is no service or model {request.service!r} here")
         return health.HealthCheckResponse(status=status)
 
     async def watch(self, request: Any, caller: Caller) -> AsyncIterator[Any]:
-        """The status, and again whenever it is another one, until this server leaves."""
+        """The status, and again whenever it has changed, until this server shuts down."""
         last = None
         while True:
             status = self._status(request.service)
@@ -42,7 +42,7 @@ class HealthService:
                 yield health.HealthCheckResponse(status=(last := status))
             if self._plane.draining:
                 return
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     def _status(self, name: str) -> int:
         kinds = health.HealthCheckResponse

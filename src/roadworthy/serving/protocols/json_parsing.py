@@ -1,4 +1,4 @@
-"""JSON from strangers: how deep it is nested is known before it is parsed."""
+"""JSON from clients: its depth of nesting is checked before it is parsed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import orjson
 
 from roadworthy.core.errors import InvalidRequest
 
-_ALIKE = bytes.maketrans(b"{}", b"[]")
-_OTHERS = bytes(set(range(256)).difference(b'[]{}"'))
-_AT_ONCE = 2**20
+_AS_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_IGNORED = bytes(set(range(256)).difference(b'[]{}"'))
+_BLOCK = 2**20
 
 
 def parsed(body: bytes, depth: int) -> Any:
-    """What ``body`` says; raises InvalidRequest where it is no JSON, or nested deeper than ``depth``. JSON knows no NaN."""
+    """``body`` as JSON; raises InvalidRequest where it is not JSON (which has no NaN), or is nested deeper than ``depth``."""
     check_depth(body, depth)
     try:
         return orjson.loads(body)
@@ -24,16 +24,16 @@ def parsed(body: bytes, depth: int) -> Any:
 
 
 def check_depth(body: bytes, depth: int) -> None:
-    """Raises InvalidRequest where ``body`` is nested deeper than ``depth``, in linear time. What is no JSON may pass."""
+    """Raises InvalidRequest where ``body`` is nested deeper than ``depth``, in linear time. A body that is not JSON may pass."""
     if _at_most(body, b"[", depth // 2) and _at_most(body, b"{", depth // 2):
         return
-    # Brackets in strings do not count, and an escaped quote ends none.
+    # Brackets in strings do not count, and an escaped quote does not end a string.
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    marks = np.frombuffer(body.translate(_ALIKE, _OTHERS), np.int8)
+    marks = np.frombuffer(body.translate(_AS_BRACKETS, _IGNORED), np.int8)
     level, text = 0, 0
-    for start in range(0, len(marks), _AT_ONCE):
-        piece = marks[start : start + _AT_ONCE]
+    for start in range(0, len(marks), _BLOCK):
+        piece = marks[start : start + _BLOCK]
         quotes = piece == ord('"')
         # Odd from the quote that opens a string to the one that closes it, which is even already.
         within = text + np.cumsum(quotes)
@@ -45,7 +45,7 @@ def check_depth(body: bytes, depth: int) -> None:
 
 
 def _at_most(body: bytes, one: bytes, times: int) -> bool:
-    """Whether ``one`` byte is there so often at most. Where it is rare, finding it is several times faster than counting it."""
+    """Whether the byte ``one`` occurs at most ``times`` times. Where it is rare, searching is several times faster than counting."""
     place = -1
     for _ in range(times + 1):
         place = body.find(one, place + 1)

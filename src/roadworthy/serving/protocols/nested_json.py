@@ -1,4 +1,4 @@
-"""Tensors as nested JSON lists, as TensorFlow Serving and TorchServe have them: to arrays of a given dtype, and arrays back to JSON.
+"""Tensors as nested JSON lists, for TensorFlow Serving and TorchServe: JSON to arrays of a given dtype, and arrays to JSON.
 
 TensorFlow Serving's JSON has NaN, Infinity and -Infinity, and ``{"b64": text}`` for bytes.
 """
@@ -31,7 +31,7 @@ _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
 def read(body: bytes, depth: int) -> Any:
-    """``body`` as JSON nested no deeper than ``depth``, the three names of numbers that are not finite included; raises InvalidRequest."""
+    """``body`` as JSON nested no deeper than ``depth``, NaN, Infinity and -Infinity included; raises InvalidRequest."""
     check_depth(body, depth)
     try:
         return orjson.loads(body)
@@ -48,7 +48,7 @@ def read(body: bytes, depth: int) -> Any:
 
 
 def _check_characters(found: Any) -> None:
-    """Half a surrogate pair is no character, and cannot be written again; the standard library reads it all the same."""
+    """Refuse half a surrogate pair: it is not a character and cannot be written again, but the standard library reads it."""
     try:
         json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -56,8 +56,8 @@ def _check_characters(found: Any) -> None:
 
 
 def booleans(body: bytes) -> bool:
-    """Whether a boolean may be somewhere in the JSON of ``body``: whoever knows that there is none need not look at every element."""
-    # One letter is found faster than a word, and mostly is not there.
+    """Whether a boolean may be somewhere in the JSON of ``body``; without one, the elements need no check one by one."""
+    # Searching for one letter is faster than for a word, and most bodies do not have it.
     return (b"r" in body and b"true" in body) or (b"l" in body and b"false" in body)
 
 
@@ -75,19 +75,19 @@ def elements(spec: TensorSpec, flat: Sequence[Any], shape: tuple[int, ...], *, s
     if spec.dtype == BYTES:
         return strings([_bytes(spec, element) for element in flat]).reshape(shape)
     if spec.dtype == "bool":
-        if strangers := set(map(type, flat)).difference((bool,)):
-            raise _stranger(spec, strangers.pop())
+        if others := set(map(type, flat)).difference((bool,)):
+            raise _wrong_kind(spec, others.pop())
         return np.array(flat, bool).reshape(shape)
     if spec.dtype not in DATA_TYPES:
         raise InvalidRequest(f"input {spec.name!r} is {spec.dtype}, which has no form in this protocol")
     if suspicious and bool in set(map(type, flat)):
-        raise _stranger(spec, bool)
+        raise _wrong_kind(spec, bool)
     try:
         return pack_exactly(spec.name, flat, spec.dtype, shape)
     except InvalidRequest:
-        # What is of another type, text included, which NumPy would read as a number, is told from what is out of range.
-        if strangers := set(map(type, flat)).difference((int, float) if spec.dtype.startswith("float") else (int,)):
-            raise _stranger(spec, strangers.pop()) from None
+        # Either an element is of another type (NumPy would read text as a number), or a number is out of range.
+        if others := set(map(type, flat)).difference((int, float) if spec.dtype.startswith("float") else (int,)):
+            raise _wrong_kind(spec, others.pop()) from None
         raise
 
 
@@ -105,7 +105,7 @@ def decoded(name: str, value: object) -> bytes:
         return base64.b64decode(text, validate=True)
     except ValueError:
         pass
-    # Line breaks and a missing end are forgiven, as they are there.
+    # TensorFlow Serving accepts line breaks and missing padding too.
     bare = "".join(text.split()).rstrip("=")
     try:
         return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
@@ -114,7 +114,7 @@ def decoded(name: str, value: object) -> bytes:
 
 
 def strings(values: Sequence[bytes]) -> Array:
-    """Byte strings as an array of one dimension. NumPy is not asked to find out what they are: it drops zeros at their ends."""
+    """Byte strings as an array of one dimension. NumPy must not find the dtype itself: it drops zeros at the end of byte strings."""
     found = np.empty(len(values), BYTES)
     found[:] = values
     return found
@@ -127,10 +127,10 @@ def written(value: object) -> bytes:
 
 def jsonable(name: str, values: Array) -> Any:
     """An output as ``written`` takes it: numbers as nested lists, byte strings as text or, where the output's name ends in
-    ``_bytes`` or they are no UTF-8, as ``{"b64": text}``."""
+    ``_bytes`` or they are not UTF-8, as ``{"b64": text}``."""
     if values.dtype.kind in "OSU":
         return _texts(values.tolist(), name.endswith("_bytes"))
-    # By its name: of NumPy's two 64-bit whole numbers orjson knows one.
+    # Converted by the dtype's name: NumPy has two 64-bit integer types, and orjson knows one of them.
     native = np.ascontiguousarray(values, values.dtype.name).reshape(values.shape)
     whole = native if native.ndim else native[()]
     if native.dtype.kind != "f" or np.isfinite(native).all():
@@ -163,11 +163,11 @@ def _flat(spec: TensorSpec, value: object) -> tuple[Sequence[Any], tuple[int, ..
 
 
 def _ragged(spec: TensorSpec, rows: list[Any]) -> InvalidRequest:
-    """Which row it is that does not look like the first."""
+    """The error that names the row with another shape than the first."""
     shapes = [_shape(row, len(spec.shape)) for row in rows]
     for index, shape in enumerate(shapes):
         if shape is None:
-            return InvalidRequest(f"row {index} of input {spec.name!r} is a list of unequal lists; the model takes {spec}")
+            return InvalidRequest(f"row {index} of input {spec.name!r} is a list of lists of different lengths; the model takes {spec}")
         if shape != shapes[0]:
             return InvalidRequest(
                 f"row {index} of input {spec.name!r} has shape {shape}, and row 0 has {shapes[0]}; the model takes {spec}"
@@ -195,7 +195,7 @@ def _bytes(spec: TensorSpec, element: object) -> bytes:
             raise InvalidRequest(f'input {spec.name!r} holds text that is not Unicode; send bytes as {{"b64": text}}') from None
     if isinstance(element, dict):
         return decoded(spec.name, element)
-    raise _stranger(spec, type(element))
+    raise _wrong_kind(spec, type(element))
 
 
 def _texts(value: Any, encoded: bool) -> Any:
@@ -210,7 +210,7 @@ def _texts(value: Any, encoded: bool) -> Any:
     return {"b64": base64.b64encode(data).decode()}
 
 
-def _stranger(spec: TensorSpec, kind: type) -> InvalidRequest:
+def _wrong_kind(spec: TensorSpec, kind: type) -> InvalidRequest:
     return InvalidRequest(f"input {spec.name!r} is {_of(spec)}, but its data holds {_kind(kind)}")
 
 

@@ -56,7 +56,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 class Route:
     """One operation: a method at a path, whose placeholders (``{model}``) stand for one part without a slash each.
 
-    ``answer`` is the body of status 200; ``also`` holds the bodies of other statuses that are no refusals; ``errors`` are the statuses of
+    ``answer`` is the body of status 200; ``also`` holds the bodies of other statuses that are not refusals; ``errors`` are the statuses of
     refusals beside those that every route has. ``query`` names the parameters of the query; ``needs_body`` says that the body may not be
     left out; ``operation`` is the name of the row in the protocol's own description, if it has one.
     """
@@ -127,7 +127,7 @@ class _Path:
         return ", ".join(methods)
 
 
-class _Found(NamedTuple):
+class _MatchedPath(NamedTuple):
     """The path that a request's path matches, the values of its placeholders, and that of ``{model}``."""
 
     path: _Path
@@ -183,7 +183,7 @@ class Router:
             raise WrongMethod(f"{request.method} is not a method of this path, which has {known.allow}", allow=known.allow)
         request.handle = route.handle
 
-    def _match(self, path: str) -> _Found | None:
+    def _match(self, path: str) -> _MatchedPath | None:
         table = self._tables.get(_first_word(path)) or self._tables.get("{}")
         return table.match(path) if table is not None else None
 
@@ -220,14 +220,14 @@ class _Table:
             group += 1 + len(names)
         self._pattern = re.compile("|".join(pieces))
 
-    def match(self, path: str) -> _Found | None:
+    def match(self, path: str) -> _MatchedPath | None:
         found = self._pattern.fullmatch(path)
         if found is None or found.lastindex is None:
             return None
         known = self._paths[found.lastindex]
         values = found.groups()[found.lastindex : found.lastindex + len(known.names)]
         parameters = dict(zip(known.names, values, strict=True))
-        return _Found(known, parameters, parameters.get("model", ""))
+        return _MatchedPath(known, parameters, parameters.get("model", ""))
 
 
 def refusal(request: Request, problem: RequestError) -> Reply:
@@ -242,7 +242,7 @@ def _first_word(path: str) -> str:
 
 
 def _precedence(template: str) -> tuple[bool, ...]:
-    """Sorts the templates that begin alike with a literal before those with a placeholder, and longer ones before shorter ones."""
+    """A sort key: among templates that begin with the same parts, a literal part comes before a placeholder."""
     return tuple(bool(_PLACEHOLDER.search(part)) for part in template.split("/"))
 
 

@@ -1,25 +1,32 @@
-"""Which models and versions a server has, in which state, and which of them answers: data that every worker routes by."""
+"""The models and versions of a server, their states, and which version answers: data by which every worker routes requests."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Literal
+from enum import StrEnum
 
 import msgspec
 
-State = Literal["loading", "ready", "failed", "unloading", "unloaded"]
+
+class VersionState(StrEnum):
+    """``LOADING`` is being opened and checked, ``READY`` answers, ``FAILED`` was refused, ``UNLOADED`` answers no more."""
+
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"
+    UNLOADED = "unloaded"
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a model. ``reason`` says why it failed or was unloaded; ``since`` is when it took this state, in Unix seconds.
+    """One version of a model. ``reason`` says why it failed or was unloaded; ``since`` is when it entered its state, in Unix seconds.
 
-    ``instances`` in each worker process answer at a time, each on ``threads`` threads, up to ``batch`` samples a call.
+    Each worker process has ``instances`` engines for it, each on ``threads`` threads, with up to ``batch`` samples a call.
     """
 
     version: str
     path: str
-    state: State
+    state: VersionState
     reason: str = ""
     since: float = 0.0
     instances: int = 1
@@ -28,7 +35,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Canary(msgspec.Struct, frozen=True):
-    """A version that answers ``share`` (0 to 1) of the requests that ask for no version."""
+    """A version that answers ``share`` (0 to 1) of the requests that name no version."""
 
     version: str
     share: float
@@ -38,8 +45,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     """One model with all its versions, oldest first.
 
     A request that names neither a version nor a label is answered by ``default`` or, where that is ``None``, by the newest
-    ready version that is neither the canary nor the shadow. ``shadow`` answers nobody: it gets copies of those requests,
-    and its outputs are compared.
+    ready version that is neither the canary nor the shadow. The ``shadow`` gets copies of those requests, and its outputs are
+    compared with the answers and never sent.
     """
 
     name: str
@@ -52,34 +59,34 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ready(self) -> tuple[Version, ...]:
         """The versions that answer."""
-        return tuple(version for version in self.versions if version.state == "ready")
+        return tuple(version for version in self.versions if version.state == VersionState.READY)
 
     @property
     def current(self) -> str | None:
-        """The version that answers where none is asked for; ``None`` while there is none."""
+        """The version that answers a request that names none; ``None`` while there is none."""
         ready = [version.version for version in self.ready]
         if self.default in ready:
             return self.default
-        aside = {self.shadow, self.canary.version if self.canary else None}
-        return next((version for version in reversed(ready) if version not in aside), None)
+        excluded = {self.shadow, self.canary.version if self.canary else None}
+        return next((version for version in reversed(ready) if version not in excluded), None)
 
     def version(self, version: str) -> Version | None:
-        """That version, whatever its state."""
+        """That version, in any state."""
         return next((known for known in self.versions if known.version == version), None)
 
     def holding(self, version: Version) -> Served:
-        """The same with this version, in place of what was known of it."""
+        """A copy with this version added, or replaced where it is known."""
         others = [known for known in self.versions if known.version != version.version]
         return msgspec.structs.replace(self, versions=tuple(sorted((*others, version), key=lambda one: order(one.version))))
 
-    def moved(self, version: str, state: State, reason: str) -> Served:
-        """The same with this version, which is known, in another state from now on."""
+    def moved(self, version: str, state: VersionState, reason: str) -> Served:
+        """A copy with ``version``, which must be known, in ``state`` from now on."""
         known = self.version(version)
         assert known is not None
         return self.holding(msgspec.structs.replace(known, state=state, reason=reason, since=time.time()))
 
     def unpointed(self, version: str) -> Served:
-        """The same without default, labels, canary and shadow that stand for this version."""
+        """A copy in which neither default nor label, canary or shadow names this version."""
         return msgspec.structs.replace(
             self,
             default=None if self.default == version else self.default,
@@ -102,15 +109,15 @@ class Catalogue(msgspec.Struct, frozen=True):
         return ((served, version) for served in self.models for version in served.versions)
 
     def with_model(self, changed: Served) -> Catalogue:
-        """The same with one model changed or, where it is new, added."""
+        """A copy with one model replaced or, where it is new, added."""
         others = tuple(served for served in self.models if served.name != changed.name)
         return Catalogue(tuple(sorted((*others, changed), key=lambda served: served.name)))
 
 
 def order(version: str) -> tuple[int, int, str]:
-    """A key that sorts versions oldest first: whole numbers by size, after them anything else by the alphabet."""
+    """A sort key, oldest version first: whole numbers by size, then all others in alphabetical order."""
     if not (version.isascii() and version.isdecimal()):
         return (1, 0, version)
-    # Not as an int: Python refuses to read one of thousands of digits.
+    # Not int(version): Python refuses to convert more than 4300 digits.
     digits = version.lstrip("0")
     return (0, len(digits), digits)

@@ -1,4 +1,4 @@
-"""What a client may ask of a server's models: each command is carried out on every worker, or on none."""
+"""The commands by which a client changes what a server serves: each is carried out in every worker or in none."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import msgspec
 
 from roadworthy.core.errors import InvalidRequest
 
-LONGEST_NAME = 255
-"""Bytes of a model's name, a version or a label: as many as a folder's name may have on Linux."""
-LONGEST_PATH = 4096
-"""Bytes of a path on Linux, with the NUL that ends it."""
+MAX_NAME_BYTES = 255
+"""Of a model's name, a version or a label: the limit of a file name on Linux."""
+MAX_PATH_BYTES = 4096
+"""Of a path on Linux, with the NUL at its end."""
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -26,11 +26,11 @@ class Command(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Load(Command, frozen=True):
-    """Load a version and, once it has proven itself, let it serve; the one that served before goes on until then.
+    """Load a version and let it answer once it has passed its checks; until then the version before it goes on answering.
 
     ``path`` is a bundle or a directory of versions inside one of the directories that the server was started with (relative to
     one, or absolute); without it the name is looked for there, and among the bundles that the server was started with.
-    ``version`` ``None`` is the newest that is found. A version that is loaded is loaded anew.
+    ``version`` ``None`` is the newest one found. A version that is loaded already is loaded again.
     """
 
     path: str | None = None
@@ -38,19 +38,19 @@ class Load(Command, frozen=True):
 
 
 class Unload(Command, frozen=True):
-    """Answer what is in hand, then give up the version, or every one of the model."""
+    """Unload the version, or all versions of the model; requests that were accepted are answered first."""
 
     version: str | None = None
 
 
 class SetDefault(Command, frozen=True):
-    """The version that answers where none is asked for; ``None`` is the newest."""
+    """The version that answers a request without a version; ``None`` is the newest."""
 
     version: str | None = None
 
 
 class SetLabels(Command, frozen=True):
-    """All labels of the model, each with the version it stands for; only a ready version can bear one."""
+    """All labels of the model, each with its version, which must be ready."""
 
     labels: dict[str, str]
 
@@ -69,16 +69,16 @@ class SetShadow(Command, frozen=True):
 
 
 class Scale(Command, frozen=True):
-    """So many instances of the version in the whole server, spread over its workers; at least one in each."""
+    """The number of instances of the version in the whole server, spread over its workers, with at least one in each."""
 
     instances: Count
     version: str | None = None
 
 
 class Configure(Command, frozen=True):
-    """Serve from the directory ``path`` just these ``versions``, under these labels.
+    """Serve exactly these ``versions`` from the directory ``path``, with these labels.
 
-    For an empty tuple it is the newest ``latest``, or all where that is 0.
+    An empty tuple is the newest ``latest`` versions, or all where that is 0.
     """
 
     path: str
@@ -88,7 +88,7 @@ class Configure(Command, frozen=True):
 
 
 class Replace(msgspec.Struct, frozen=True, tag=True):
-    """The whole set of models: what is not named here is unloaded. Refused as a whole where one path cannot be served."""
+    """All models of the server: any other model is unloaded. Where one path cannot be served, nothing is changed."""
 
     models: tuple[Configure, ...]
 
@@ -97,9 +97,9 @@ AnyCommand = Load | Unload | SetDefault | SetLabels | SetCanary | SetShadow | Sc
 
 
 def check(command: AnyCommand) -> None:
-    """Raises InvalidRequest where a text in ``command`` can be no name or path on any server: it never gets to the file system."""
+    """Raises InvalidRequest where a text in ``command`` is not possible as a name or path, before any file is accessed."""
     for what, value in _texts(command):
-        longest = LONGEST_PATH - 1 if what == "path" else LONGEST_NAME
+        longest = MAX_PATH_BYTES - 1 if what == "path" else MAX_NAME_BYTES
         try:
             size = len(value.encode())
         except UnicodeEncodeError:
@@ -107,13 +107,13 @@ def check(command: AnyCommand) -> None:
         if _CONTROL.search(value):
             raise InvalidRequest(f"the {what} holds a control character")
         if size > longest:
-            raise InvalidRequest(f"the {what} has {size} bytes; {longest} is the most that one can have")
+            raise InvalidRequest(f"the {what} has {size} bytes; the limit is {longest}")
         if not value and what != "path":
             raise InvalidRequest(f"the {what} is empty")
 
 
 def _texts(command: AnyCommand) -> Iterator[tuple[str, str]]:
-    """Every text in ``command``, with what it is."""
+    """Every text in ``command``, with its kind."""
     if isinstance(command, Replace):
         for configured in command.models:
             yield from _texts(configured)

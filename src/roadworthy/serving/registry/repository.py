@@ -1,4 +1,4 @@
-"""Bundles as they lie on disk: single ones, and directories of models with their versions."""
+"""Bundles on disk: single ones, and directories of models with their versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundBundle:
     """One bundle, by the name and the version that it is served under; ``stamp`` changes when the bundle is replaced."""
 
     name: str
@@ -29,47 +29,59 @@ class Found:
     stamp: tuple[int, int]
 
 
-class _Named(msgspec.Struct):
+class _ManifestNames(msgspec.Struct):
     name: str
     version: str
 
 
-def scan(sources: Sequence[Path]) -> tuple[Found, ...]:
+def scan(sources: Sequence[Path]) -> tuple[FoundBundle, ...]:
     """Every bundle at ``sources``, each of them a bundle or a directory of these, by name and then oldest first.
 
-    In a directory, ``NAME/VERSION/manifest.json`` goes by its folders' names, and ``FOLDER/manifest.json`` by what it says itself. A bundle
-    whose manifest cannot be read has its folder's name and version 1: it will be refused with the reason when it is opened.
+    In a directory, ``NAME/VERSION/manifest.json`` gets its name and version from the folders, ``FOLDER/manifest.json`` from the manifest.
+    A bundle whose manifest cannot be read has its folder's name and version 1; opening it gives the reason.
     """
     found = {(one.name, one.version): one for source in sources for one in _scan(source)}
     return tuple(sorted(found.values(), key=lambda one: (one.name, order(one.version))))
 
 
-def refuse_twins(sources: Sequence[Path]) -> None:
+def refuse_duplicates(sources: Sequence[Path]) -> None:
     """Raises UsageError where two bundles would be served as the same version of the same model."""
-    there: dict[tuple[str, str], Path] = {}
+    seen: dict[tuple[str, str], Path] = {}
     for source in sources:
         for one in _scan(source):
-            other = there.setdefault((one.name, one.version), one.path)
+            other = seen.setdefault((one.name, one.version), one.path)
             if other != one.path:
                 raise UsageError(
-                    f"{other} and {one.path} are both {one.name!r} version {one.version}; serve them apart, or deploy one "
-                    "again with another --name or --version"
+                    f"{other} and {one.path} are both {one.name!r} version {one.version}; serve them with two servers, or deploy "
+                    "one again with another --name or --version"
                 )
 
 
-def newest(found: Sequence[Found], count: int) -> tuple[Found, ...]:
-    """The ``count`` newest versions of every model, all for 0."""
-    kept: list[Found] = []
+def is_bundle(path: Path) -> bool:
+    """Whether there is a manifest at ``path``."""
+    return (path / MANIFEST).is_file()
+
+
+def wanted(sources: Sequence[Path], versions: int) -> tuple[FoundBundle, ...]:
+    """What a server of ``sources`` serves: every bundle that is a source itself, and the newest ``versions`` (0: all) in directories."""
+    single = tuple(source for source in sources if is_bundle(source))
+    directories = tuple(source for source in sources if source not in single)
+    return (*scan(single), *newest(scan(directories), versions))
+
+
+def newest(found: Sequence[FoundBundle], count: int) -> tuple[FoundBundle, ...]:
+    """The ``count`` newest versions of every model; all for 0."""
+    kept: list[FoundBundle] = []
     for name in dict.fromkeys(one.name for one in found):
         versions = [one for one in found if one.name == name]
         kept.extend(versions[-count:] if count else versions)
     return tuple(kept)
 
 
-def locate(sources: Sequence[Path], name: str, version: str | None, path: str | None) -> tuple[Found, ...]:
-    """The bundles that a client means, oldest first; raises UnknownModel, or Forbidden for a ``path`` outside of ``sources``.
+def locate(sources: Sequence[Path], name: str, version: str | None, path: str | None) -> tuple[FoundBundle, ...]:
+    """The bundles that a client asks for, oldest first; raises UnknownModel, or Forbidden for a ``path`` outside of ``sources``.
 
-    A client may only name what lies inside the directories that the server was started with, links followed.
+    A client may only name paths inside the directories that the server was started with, after links are resolved.
     """
     if path is None:
         found = tuple(one for one in scan(sources) if one.name == name)
@@ -84,7 +96,7 @@ def locate(sources: Sequence[Path], name: str, version: str | None, path: str | 
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a bundle's manifest, which holds those of its files; raises BundleError where there is none."""
+    """The SHA-256 of a bundle's manifest, which holds the SHA-256 of every file; raises BundleError where it cannot be read."""
     try:
         return hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()
     except OSError as problem:
@@ -94,26 +106,26 @@ def digest(path: Path) -> str:
 def _inside(sources: Sequence[Path], path: str) -> Path:
     for source in sources:
         try:
-            wanted = (source / path).resolve()
-            if wanted.is_relative_to(source.resolve()) and wanted.exists():
-                return wanted
+            resolved = (source / path).resolve()
+            if resolved.is_relative_to(source.resolve()) and resolved.exists():
+                return resolved
         except (OSError, RuntimeError, ValueError):
-            # A name that is too long, a loop of links, a folder that may not be read, a NUL: nothing lies there.
+            # A name that is too long, a loop of links, a folder without permission, a NUL: the same as a path that does not exist.
             continue
-    raise Forbidden(f"{path} does not lie inside the directories that this server was started with")
+    raise Forbidden(f"{path} is not inside the directories that this server was started with")
 
 
-def _scan(source: Path, named: str | None = None) -> Iterator[Found]:
-    if (source / MANIFEST).is_file():
-        # A client that names one version's folder means that version.
+def _scan(source: Path, named: str | None = None) -> Iterator[FoundBundle]:
+    if is_bundle(source):
+        # A client may name the folder of one version.
         yield _found(source, named, source.name if named and source.name.isdecimal() else None)
         return
     for folder in _folders(source):
-        if (folder / MANIFEST).is_file():
+        if is_bundle(folder):
             yield _found(folder, None) if named is None else _found(folder, named, folder.name)
             continue
         for version in _folders(folder):
-            if (version / MANIFEST).is_file():
+            if is_bundle(version):
                 yield _found(version, folder.name, version.name)
 
 
@@ -125,7 +137,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def is_text(name: str) -> bool:
-    """Whether a name from the file system is UTF-8 there, so that a client can say it."""
+    """Whether a name from the file system is valid UTF-8, so that a client can send it."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -134,23 +146,23 @@ def is_text(name: str) -> bool:
 
 
 def _can_be_named(folder: Path) -> bool:
-    named = is_text(folder.name)
-    if not named:
-        _say_unnamed(folder)
-    return named
+    valid = is_text(folder.name)
+    if not valid:
+        _warn_of_name(folder)
+    return valid
 
 
 @cache
-def _say_unnamed(folder: Path) -> None:
-    """Once, however often the directory is looked at."""
+def _warn_of_name(folder: Path) -> None:
+    """Cached, so that a watched directory gives the warning once."""
     LOG.warning("%a is not served: the folder's name is not UTF-8, so that no client can name it; rename it", str(folder))
 
 
-def _found(path: Path, name: str | None, version: str | None = None) -> Found:
+def _found(path: Path, name: str | None, version: str | None = None) -> FoundBundle:
     try:
         stat = (path / MANIFEST).stat()
         stamp = stat.st_ino, stat.st_mtime_ns
-        said = msgspec.json.decode((path / MANIFEST).read_bytes(), type=_Named)
+        names = msgspec.json.decode((path / MANIFEST).read_bytes(), type=_ManifestNames)
     except (OSError, ValueError, RecursionError):
-        stamp, said = (0, 0), _Named(path.name.removesuffix(".bundle"), "1")
-    return Found(name or said.name, version or said.version, path, stamp)
+        stamp, names = (0, 0), _ManifestNames(path.name.removesuffix(".bundle"), "1")
+    return FoundBundle(name or names.name, version or names.version, path, stamp)

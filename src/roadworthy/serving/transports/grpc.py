@@ -1,8 +1,8 @@
-"""gRPC: reads a call within its limits, hands it to a protocol's service, maps what went wrong, counts the answer.
+"""gRPC: reads a call within its limits, gives it to a protocol's service, maps errors to codes, counts the answer.
 
-Every method is given to grpc.aio as one that streams, which on the wire is the same: so this module reads the request itself,
-after the caller's right and with a time limit, and answers bytes that are no message with INVALID_ARGUMENT, where grpc would
-say INTERNAL. An idle server costs no CPU, and HTTP on the same event loop nothing.
+Every method is registered with grpc.aio as a streaming one, which is the same on the wire. So this module reads the request itself:
+after it has checked the caller's right, with a time limit, and with INVALID_ARGUMENT for bytes that are not the message, where grpc
+would answer INTERNAL. An idle server uses no CPU, and HTTP on the same event loop is not slowed down.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from roadworthy.core.errors import BackendMissing, InvalidRequest, RequestError, Unavailable, UsageError
 from roadworthy.serving.engine.dataplane import DataPlane, InferenceFailed
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.observability.logs import REQUESTS
 from roadworthy.serving.protocols import proto
 from roadworthy.serving.protocols.grpc_health import HealthService
@@ -43,8 +43,8 @@ CODES = {
 """gRPC's codes by the HTTP status of a RequestError; INVALID_ARGUMENT for any other."""
 
 SENTENCE = 2000
-"""Bytes of a refusal, which travels in headers, where one that is not ASCII takes three: clients take 8 KiB of them, and a sentence may
-repeat a name that they sent."""
+"""Bytes of a refusal's message. It is sent in headers, where a byte that is not ASCII takes three, and clients accept 8 KiB of headers. A
+message may repeat a long name that a client sent."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,16 @@ class GrpcServer:
 
     port: int
     _server: Any
-    _leaving: asyncio.Event
+    _stopping: asyncio.Event
 
     async def stop(self, grace: float) -> None:
-        """Accept nothing new, answer what was accepted; what is not done after ``grace`` seconds is cut off."""
-        self._leaving.set()
+        """Accept nothing new and answer what was accepted; what is not answered after ``grace`` seconds is aborted."""
+        self._stopping.set()
         await self._server.stop(grace)
 
 
 def check() -> None:
-    """Raises BackendMissing without the packages that gRPC needs, and imports none of them."""
+    """Raises BackendMissing without the packages that gRPC needs; it does not import them."""
     if not all(map(find_spec, ("grpc", "google"))) or find_spec("google.protobuf") is None:
         raise BackendMissing("gRPC needs grpcio and protobuf; install them with: pip install 'roadworthy[grpc]'")
 
@@ -70,20 +70,20 @@ def check() -> None:
 async def start(settings: Settings, port: int, plane: DataPlane, traces: Traces | None = None) -> GrpcServer:
     """Serve every gRPC protocol at ``settings.host`` on the running event loop; several processes may share a port that is not 0.
 
-    Raises BackendMissing as ``check`` does, UsageError for an address that is taken or none, and for certificates that do not fit.
+    Raises BackendMissing as ``check`` does, UsageError for an address or certificates that cannot be used.
     """
     check()
     import grpc
     import grpc.aio
 
-    leaving = asyncio.Event()
+    stopping = asyncio.Event()
     server = grpc.aio.server(options=_options(plane.limits))
-    tokens = auth.read_tokens(Path(settings.tokens)) if settings.tokens else auth.EVERYBODY
-    rights = listeners.doors(settings)[0].rights
+    tokens = auth.read_tokens(Path(settings.tokens)) if settings.tokens else auth.NO_TOKENS
+    rights = listeners.listeners_of(settings)[0].rights
     for service in services(plane):
         known = proto.rpcs(service.name)
         methods = {
-            name: _Answering(service, known[name], method, plane, tokens, rights, settings.log_requests, traces, leaving).handler()
+            name: _Answering(service, known[name], method, plane, tokens, rights, settings.log_requests, traces, stopping).handler()
             for name, method in service.methods.items()
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.name, methods),))
@@ -92,9 +92,9 @@ async def start(settings: Settings, port: int, plane: DataPlane, traces: Traces 
         credentials = _credentials(settings)
         bound = server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
     except RuntimeError as problem:
-        raise UsageError(f"gRPC cannot listen at {address}: the address is taken, or the certificates do not fit") from problem
+        raise UsageError(f"gRPC cannot listen at {address}: the address is in use, or the certificates cannot be used") from problem
     await server.start()
-    return GrpcServer(bound, server, leaving)
+    return GrpcServer(bound, server, stopping)
 
 
 def services(plane: DataPlane) -> Iterator[Service]:
@@ -106,7 +106,7 @@ def services(plane: DataPlane) -> Iterator[Service]:
     yield HealthService(plane).service()
 
 
-def _options(limits: Limits) -> list[tuple[str, int]]:
+def _options(limits: ServerLimits) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", 1),
         ("grpc.max_receive_message_length", limits.body),
@@ -117,7 +117,7 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.max_allowed_incoming_connections", limits.connections),
         ("grpc.server_handshake_timeout_ms", round(limits.head_seconds * 1000)),
         ("grpc.max_connection_idle_ms", round(limits.idle_seconds * 1000)),
-        # A peer that is gone, or reads nothing, does not answer pings either.
+        # A client that is gone, or reads nothing, does not answer pings either.
         ("grpc.keepalive_time_ms", round(limits.send_seconds * 1000)),
         ("grpc.keepalive_timeout_ms", round(limits.send_seconds * 1000)),
         ("grpc.http2.ping_timeout_ms", round(limits.send_seconds * 1000)),
@@ -143,7 +143,7 @@ def _credentials(settings: Settings) -> Any:
 
 @dataclass(frozen=True)
 class _Refusal:
-    """How a call ends that is not answered."""
+    """How a call ends that is refused."""
 
     code: str
     sentence: str
@@ -152,7 +152,7 @@ class _Refusal:
 
 @dataclass(frozen=True, slots=True)
 class _Answering:
-    """One RPC as grpc.aio calls it."""
+    """One RPC, as grpc.aio calls it."""
 
     service: Service
     rpc: proto.Rpc
@@ -162,7 +162,7 @@ class _Answering:
     rights: frozenset[Right]
     log_requests: bool
     traces: Traces | None
-    leaving: asyncio.Event
+    stopping: asyncio.Event
 
     def handler(self) -> Any:
         """For grpc's table of methods."""
@@ -174,14 +174,14 @@ class _Answering:
 
     async def _single(self, _: Any, context: Any) -> bytes:
         caller = _caller(context)
-        return await self._bordered(self._answer(caller, context), caller, context) or b""
+        return await self._finished(self._answer(caller, context), caller, context) or b""
 
     async def _streamed(self, _: Any, context: Any) -> None:
         caller = _caller(context)
-        await self._bordered(self._stream(caller, context), caller, context)
+        await self._finished(self._stream(caller, context), caller, context)
 
-    async def _bordered(self, work: Coroutine[Any, Any, bytes | None], caller: Caller, context: Any) -> bytes | None:
-        """What ``work`` gives; its failure is the call's end, with a code and one sentence. Counted either way."""
+    async def _finished(self, work: Coroutine[Any, Any, bytes | None], caller: Caller, context: Any) -> bytes | None:
+        """The result of ``work``. Its failure ends the call with a code and one sentence. Both are counted."""
         import grpc
 
         begun = time.perf_counter()
@@ -189,7 +189,7 @@ class _Answering:
         try:
             return await work
         except asyncio.CancelledError:
-            # The client went away, or its time is up: grpc cancels for both.
+            # The client is gone or its deadline is over: grpc cancels the call in both cases.
             code = "DEADLINE_EXCEEDED" if caller.deadline is not None and time.monotonic() >= caller.deadline else "CANCELLED"
             raise
         except Exception as problem:
@@ -241,10 +241,10 @@ class _Answering:
             raise TooSlow(f"the answer was not taken within {seconds:g} s") from None
 
     def _admit(self, caller: Caller) -> None:
-        """Raises NotOffered for what is answered at a door of its own, and Unauthenticated or Forbidden."""
+        """Raises NotOffered for a right that has an HTTP port of its own, and Unauthenticated or Forbidden."""
         right = self.service.right(self.rpc.name)
         if right not in self.rights:
-            raise NotOffered(f"{right} has a port of its own on this server, and HTTP is spoken there")
+            raise NotOffered(f"the right {right} has a port of its own on this server, which is an HTTP port")
         self.tokens.allows(caller.metadata.get("authorization"), right)
 
     async def _message(self, context: Any) -> Any:
@@ -262,15 +262,15 @@ class _Answering:
         return proto.parse(self.rpc.request, data)
 
     async def _messages(self, context: Any) -> AsyncIterator[Any]:
-        """The requests of a client that streams, until it is done or this server leaves."""
+        """The requests of a client that streams, until it ends the stream or this server shuts down."""
         from grpc.aio import EOF
 
-        leaving = asyncio.ensure_future(self.leaving.wait())
+        stopping = asyncio.ensure_future(self.stopping.wait())
         try:
             while True:
                 reading = asyncio.ensure_future(context.read())
                 try:
-                    await asyncio.wait((reading, leaving), return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     if not reading.done():
                         reading.cancel()
@@ -278,7 +278,7 @@ class _Answering:
                     return
                 yield proto.parse(self.rpc.request, data)
         finally:
-            leaving.cancel()
+            stopping.cancel()
 
 
 def _caller(context: Any) -> Caller:
@@ -289,7 +289,7 @@ def _caller(context: Any) -> Caller:
 
 def _refusal(problem: Exception, rpc: proto.Rpc) -> _Refusal:
     if isinstance(problem, RequestError):
-        # What gRPC's clients with a retry policy wait for.
+        # gRPC clients with a retry policy wait so long.
         after = (("grpc-retry-pushback-ms", str(round(problem.after * 1000))),) if isinstance(problem, Unavailable) else ()
         return _Refusal(CODES.get(problem.status, "INVALID_ARGUMENT"), _cut(problem.message), after)
     if isinstance(problem, InferenceFailed):
@@ -299,5 +299,5 @@ def _refusal(problem: Exception, rpc: proto.Rpc) -> _Refusal:
 
 
 def _cut(sentence: str) -> str:
-    """As much of it as a client takes."""
+    """As much of it as a client accepts."""
     return sentence.encode("utf-8", "replace")[:SENTENCE].decode("utf-8", "ignore")

@@ -1,338 +1,139 @@
-"""The models of the whole server: carries commands out on every worker or on none, and keeps the catalogue that all route by."""
+"""Which models the server serves: it carries out the commands of clients, and follows the directories that the server was started with."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-import msgspec
-
-from roadworthy.core.errors import BackendMissing, BundleError, Conflict, InvalidRequest, RoadworthyError, Unavailable, UnknownModel
-from roadworthy.serving.engine.batch_plan import Plan
+from roadworthy.core.errors import InvalidRequest, RoadworthyError, UnknownModel
 from roadworthy.serving.registry import commands, repository
-from roadworthy.serving.registry.catalogue import Canary, Catalogue, Served, State, Version, order
-from roadworthy.serving.registry.repository import Found
+from roadworthy.serving.registry.catalogue import Catalogue, VersionState
+from roadworthy.serving.registry.repository import FoundBundle
+from roadworthy.serving.registry.transitions import redirected
 from roadworthy.serving.settings import Settings
-from roadworthy.serving.workers.ipc import Body, Channel, Forget, Gone, Open, Opened, Route
+from roadworthy.serving.workers.broadcast import Workers
+from roadworthy.serving.workers.rollout import Rollout, TrialOpen
 
 LOG = logging.getLogger(__name__)
 
-OPENING_SECONDS = 120.0
-"""A bundle that takes longer to open than this is taken for hung."""
 
-MOST_INSTANCES = 64
-"""Of one version in one worker: each holds the model once more."""
+class ModelManager:
+    """Decides which versions to load and unload; its ``rollout`` does so in all workers or in none.
 
-Workers = Callable[[], Sequence[Channel]]
-"""The workers that are up at this moment."""
+    Commands run one at a time; their errors go to the client.
+    """
 
-Prover = Callable[[Open], Awaitable[Opened]]
-"""Opens a bundle in a process that answers nobody, so that one that crashes, hangs or eats its opener takes no request with it."""
-
-
-class Fleet:
-    """What is served, everywhere alike. One command at a time; its errors are the client's answer."""
-
-    def __init__(self, settings: Settings, workers: Workers, prover: Prover) -> None:
-        self.catalogue = Catalogue()
-        self.opened = False
+    def __init__(self, settings: Settings, workers: Workers, trial: TrialOpen) -> None:
+        self.rollout = Rollout(workers, trial)
         self.failures: list[RoadworthyError] = []
-        self._settings = settings
+        """Why bundles that the server was started with are not served."""
         self._sources = tuple(map(Path, settings.sources))
-        self._workers, self._prove = workers, prover
-        self._lock = asyncio.Lock()
-        """Held by the command in hand."""
-        self._joining = asyncio.Lock()
-        """Held while a version is opened in the workers that are there, or a worker opens the versions that are there. Proving, which
-        may take long or hang, holds up the next command, but no worker that is to take another's place."""
-        self._plans: dict[tuple[str, str], tuple[Plan, str]] = {}
+        self._newest = settings.versions
+        """How many versions of a model in a directory are served, 0 for all."""
+        self._command = asyncio.Lock()
+        """Held while a command runs."""
         self._stamps: dict[tuple[str, str], tuple[int, int]] = {}
-        self._gone: set[tuple[str, str]] = set()
-        """What clients unloaded: watching the directory must not bring it back."""
+        """Of each version that was loaded, the stamp of its bundle."""
+        self._unloaded: set[tuple[str, str]] = set()
+        """Versions that clients unloaded: the watch of the directories does not load them again."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """All models with the states of their versions."""
+        return self.rollout.catalogue
 
     async def open_all(self) -> None:
-        """Load what the sources hold: every bundle, and of a directory's models the newest versions."""
-        async with self._lock:
-            for found in self._wanted():
+        """Load what the sources hold: each bundle, and the newest versions of each model in a directory."""
+        async with self._command:
+            for found in repository.wanted(self._sources, self._newest):
                 try:
                     await self._load(found)
                 except RoadworthyError as problem:
                     self.failures.append(problem)
-            self.opened = True
-            await self._route()
+            self.rollout.started = True
+            await self.rollout.publish()
 
     async def look(self) -> None:
-        """Take in what is new in the sources, or replaced there, and let go of what is there no more."""
-        async with self._lock:
-            found = {(one.name, one.version): one for one in self._wanted()}
-            for key, one in found.items():
-                if key not in self._gone and (self._stamps.get(key) != one.stamp or self._state(*key) == "unloaded"):
+        """Load what is new or replaced in the sources, and unload what is no longer there."""
+        async with self._command:
+            wanted = {(one.name, one.version): one for one in repository.wanted(self._sources, self._newest)}
+            for key, one in wanted.items():
+                changed = self._stamps.get(key) != one.stamp or self.rollout.state(*key) == VersionState.UNLOADED
+                if changed and key not in self._unloaded:
                     try:
                         await self._load(one)
                     except RoadworthyError as problem:
                         LOG.error("%s version %s is not served: %s", *key, problem.message)
-            there = {(one.name, one.version) for one in repository.scan(self._sources)}
-            self._gone &= there
-            for key in self._stamps.keys() - there:
-                await self._unload(*key, "its bundle is gone from the directory")
+            present = {(one.name, one.version) for one in repository.scan(self._sources)}
+            self._unloaded &= present
+            for key in self._stamps.keys() - present:
+                await self.rollout.unload(*key, "its bundle is gone from the directory")
                 del self._stamps[key]
 
     async def carry_out(self, command: commands.AnyCommand) -> None:
-        """Do it everywhere; raises a RequestError, or the BundleError of a bundle that does not pass, with nothing changed."""
-        async with self._lock:
+        """Carry ``command`` out in all workers; raises a RequestError, or the BundleError of a refused bundle, with nothing changed."""
+        async with self._command:
             match command:
                 case commands.Load(name=name):
                     found = repository.locate(self._sources, name, command.version, command.path)
-                    self._gone.discard((name, found[-1].version))
-                    # Who names a version wants it beside the others.
+                    self._unloaded.discard((name, found[-1].version))
+                    # A version that is asked for by name is served beside the others.
                     await self._load(found[-1], replaces=command.version is None)
                 case commands.Unload(name=name):
-                    await self._unload_asked(name, command.version)
+                    await self._unload(name, command.version)
                 case commands.Configure():
                     await self._configure(command)
                 case commands.Replace(models):
-                    for configured in models:
-                        repository.locate(self._sources, configured.name, None, configured.path)
-                    for configured in models:
-                        await self._configure(configured)
-                    for served in self.catalogue.models:
-                        if served.ready and served.name not in {configured.name for configured in models}:
-                            await self._unload_asked(served.name, None)
+                    await self._replace(models)
                 case commands.Scale(name=name):
                     await self._scale(name, command.version, command.instances)
                 case _:
-                    await self._route(self._changed(command))
+                    await self.rollout.publish(redirected(self.rollout.served(command.name), command))
 
-    async def catch_up(self, worker: Channel) -> None:
-        """Bring a new worker to where the others are; raises what keeps it from getting there.
-
-        A bundle that cannot be opened any more keeps a worker out while others still answer with it. Where there are no
-        others it is given up, so that the rest is served.
-        """
-        async with self._joining:
-            for served, version in self.catalogue:
-                if version.state == "ready":
-                    plan, digest = self._plans[served.name, version.version]
-                    try:
-                        await _ask(worker, Open(name=served.name, version=version.version, path=version.path, plan=plan, digest=digest))
-                    except Gone:
-                        raise
-                    except RoadworthyError as problem:
-                        if self._workers():
-                            raise
-                        LOG.error("%s version %s is not served any more: %s", served.name, version.version, problem.message)
-                        await self._give_up(served.name, version.version, "failed", problem.message)
-            await worker.ask(Route(self.catalogue, self.opened))
-
-    def _state(self, name: str, version: str) -> State | None:
-        served = self.catalogue.find(name)
-        known = served.version(version) if served else None
-        return known.state if known else None
-
-    def plan(self, name: str, version: str) -> Plan:
-        """How that version uses each worker."""
-        return self._plans[name, version][0]
-
-    def _wanted(self) -> tuple[Found, ...]:
-        """Bundles that were named one by one are all served; of those in directories, the newest."""
-        named = tuple(source for source in self._sources if (source / repository.MANIFEST).is_file())
-        folders = tuple(source for source in self._sources if source not in named)
-        return (*repository.scan(named), *repository.newest(repository.scan(folders), self._settings.versions))
-
-    # Loading: proven aside, opened everywhere, then let in everywhere
-
-    async def _load(self, found: Found, *, replaces: bool = True) -> None:
-        before = self.catalogue.find(found.name) or Served(name=found.name)
-        was = before.version(found.version)
+    async def _load(self, found: FoundBundle, *, replaces: bool = True) -> None:
         self._stamps[found.name, found.version] = found.stamp
-        if was is None or was.state != "ready":
-            await self._route(before.holding(_version(found, "loading")))
-        wanted = Open(name=found.name, version=found.version, path=str(found.path))
-        try:
-            proven = await self._prove(wanted) if self.opened or not self._workers() else None
-            async with self._joining:
-                plan, digest, notes = await self._open_everywhere(wanted, proven)
-                for note in notes:
-                    LOG.warning("%s: %s", found.name, note)
-                self._plans[found.name, found.version] = plan, digest
-                ready = _version(found, "ready")
-                ready = msgspec.structs.replace(ready, instances=plan.instances, threads=plan.threads, batch=plan.batch)
-                served = (self.catalogue.find(found.name) or before).holding(ready)
-                await self._route(self._without_old(served, found.version) if replaces else served)
-        except Exception as problem:
-            # Whatever it was, a version that is not loading any more must not be said to be.
-            if was is None or was.state != "ready":
-                reason = problem.message if isinstance(problem, RoadworthyError) else type(problem).__name__
-                await self._route((self.catalogue.find(found.name) or before).holding(_version(found, "failed", reason)))
-            raise
+        # Where bundles were named one by one, each of them is served.
+        in_directories = not any(map(repository.is_bundle, self._sources))
+        await self.rollout.load(found, keep=self._newest if replaces and in_directories else 0)
 
-    async def _open_everywhere(self, wanted: Open, proven: Opened | None) -> tuple[Plan, str, tuple[str, ...]]:
-        rest = list(self._workers())
-        if proven is not None:
-            # While no worker is up the next one will catch up.
-            opened = proven
-        elif not rest:
-            raise Unavailable("no part of the server is up to load it; try again in a moment")
-        else:
-            # Nobody is served yet whom a crash could hurt.
-            first = rest.pop(0)
-            try:
-                answer = await _ask(first, wanted)
-            except Gone:
-                raise Conflict(f"{wanted.path} ended the process that opened it") from None
-            assert isinstance(answer, Opened)
-            opened = answer
-        same = msgspec.structs.replace(wanted, plan=opened.plan, digest=opened.digest)
-        await self._open_on(rest, same)
-        return opened.plan, opened.digest, opened.notes
-
-    async def _open_on(self, workers: Sequence[Channel], wanted: Open) -> tuple[str, ...]:
-        """On all of them or on none, and what they note; one that ends meanwhile catches up when it is replaced."""
-        outcomes = await asyncio.gather(*(_ask(worker, wanted) for worker in workers), return_exceptions=True)
-        problems = [one for one in outcomes if isinstance(one, BaseException) and not isinstance(one, Gone)]
-        if problems:
-            await self._tell(Forget(wanted.name, wanted.version))
-            raise problems[0]
-        return tuple(dict.fromkeys(note for one in outcomes if isinstance(one, Opened) for note in one.notes))
-
-    def _without_old(self, served: Served, loaded: str) -> Served:
-        """Versions older than the one just ``loaded`` go, beyond as many as are wanted, unless something still points at them."""
-        keep = self._settings.versions
-        if not keep or any((source / repository.MANIFEST).is_file() for source in self._sources):
-            return served
-        pointed = {served.default, served.shadow, served.canary.version if served.canary else None, *served.labels.values()}
-        older = [version.version for version in served.ready if order(version.version) < order(loaded)]
-        for version in older[: max(0, len(older) - (keep - 1))]:
-            if version not in pointed:
-                served = served.moved(version, "unloaded", "a newer version took its place")
-        return served
-
-    # Everything else
-
-    async def _unload_asked(self, name: str, version: str | None) -> None:
-        served = self._served(name)
-        versions = [version] if version is not None else [one.version for one in served.versions]
-        for one in versions:
+    async def _unload(self, name: str, version: str | None) -> None:
+        served = self.rollout.served(name)
+        for one in [version] if version is not None else [known.version for known in served.versions]:
             if served.version(one) is None:
                 raise UnknownModel(f"{name} has no version {one!r}")
-            self._gone.add((name, one))
-            await self._unload(name, one, "unloaded on request")
-
-    async def _unload(self, name: str, version: str, reason: str) -> None:
-        served = self.catalogue.find(name)
-        if served is not None and served.version(version) is not None:
-            async with self._joining:
-                await self._give_up(name, version, "unloaded", reason)
-
-    async def _give_up(self, name: str, version: str, state: State, reason: str) -> None:
-        served = self._served(name)
-        self._plans.pop((name, version), None)
-        await self._route(served.unpointed(version).moved(version, state, reason))
+            self._unloaded.add((name, one))
+            await self.rollout.unload(name, one, "unloaded on request")
 
     async def _configure(self, wanted: commands.Configure) -> None:
-        """Load what is lacking first, then let go of the rest, then move the labels."""
+        """Load what is missing first, then unload the rest, then set the labels."""
         found = repository.locate(self._sources, wanted.name, None, wanted.path)
         chosen = [one for one in found if one.version in wanted.versions] if wanted.versions else list(found[-wanted.latest :])
         if missing := set(wanted.versions) - {one.version for one in chosen}:
             raise UnknownModel(f"there is no version {missing.pop()} of {wanted.name!r} at {wanted.path}")
         for one in chosen:
-            known = self.catalogue.find(wanted.name)
-            version = known.version(one.version) if known else None
-            if version is None or version.state != "ready" or self._stamps.get((one.name, one.version)) != one.stamp:
-                self._gone.discard((one.name, one.version))
+            key = (one.name, one.version)
+            if self.rollout.state(*key) != VersionState.READY or self._stamps.get(key) != one.stamp:
+                self._unloaded.discard(key)
                 await self._load(one, replaces=False)
-        keep = {one.version for one in chosen}
-        for version in self._served(wanted.name).ready:
-            if version.version not in keep:
-                await self._unload(wanted.name, version.version, "not in the configuration")
-        await self._route(self._changed(commands.SetLabels(name=wanted.name, labels=wanted.labels)))
+        for version in self.rollout.served(wanted.name).ready:
+            if version.version not in {one.version for one in chosen}:
+                await self.rollout.unload(wanted.name, version.version, "not in the configuration")
+        labels = commands.SetLabels(name=wanted.name, labels=wanted.labels)
+        await self.rollout.publish(redirected(self.rollout.served(wanted.name), labels))
+
+    async def _replace(self, models: tuple[commands.Configure, ...]) -> None:
+        for configured in models:  # all of them must exist before any is changed
+            repository.locate(self._sources, configured.name, None, configured.path)
+        for configured in models:
+            await self._configure(configured)
+        for served in self.catalogue.models:
+            if served.ready and served.name not in {configured.name for configured in models}:
+                await self._unload(served.name, None)
 
     async def _scale(self, name: str, version: str | None, instances: int) -> None:
-        served = self._served(name)
+        served = self.rollout.served(name)
         if instances < 1:
             raise InvalidRequest(f"{name} needs at least one instance; unload it to have none")
         for one in [version] if version else [ready.version for ready in served.ready]:
-            async with self._joining:
-                known = self._ready(self._served(name), one)
-                plan, digest = self._plans[name, one]
-                each = -(-instances // max(1, len(self._workers())))
-                if each > MOST_INSTANCES:
-                    raise InvalidRequest(f"{name} may have {MOST_INSTANCES * len(self._workers())} instances here, and not {instances}")
-                scaled = msgspec.structs.replace(plan, instances=each, threads=max(1, plan.threads * plan.instances // each))
-                scaling = Open(name=name, version=one, path=known.path, plan=scaled, digest=digest)
-                for note in await self._open_on(self._workers(), scaling):
-                    LOG.warning("%s: %s", name, note)
-                self._plans[name, one] = scaled, digest
-                changed = msgspec.structs.replace(known, instances=each, threads=scaled.threads, since=time.time())
-                await self._route(self._served(name).holding(changed))
-
-    def _changed(self, command: commands.AnyCommand) -> Served:
-        """The model as one of the commands that only point at versions leaves it."""
-        assert isinstance(command, commands.Command)
-        served = self._served(command.name)
-        match command:
-            case commands.SetDefault(version=version):
-                return msgspec.structs.replace(served, default=version and self._ready(served, version).version)
-            case commands.SetLabels(labels=labels):
-                for version in labels.values():
-                    self._ready(served, version)
-                return msgspec.structs.replace(served, labels=labels)
-            case commands.SetCanary(version=version, share=share):
-                if not 0 <= share <= 1:
-                    raise InvalidRequest(f"the canary's share is {share}; it goes from 0 to 1")
-                canary = None if version is None else Canary(self._ready(served, version).version, share)
-                return msgspec.structs.replace(served, canary=canary)
-            case commands.SetShadow(version=version):
-                return msgspec.structs.replace(served, shadow=version and self._ready(served, version).version)
-        raise InvalidRequest(f"the server does not know {type(command).__name__}")
-
-    def _served(self, name: str) -> Served:
-        served = self.catalogue.find(name)
-        if served is None:
-            raise UnknownModel(f"there is no model {name!r} here")
-        return served
-
-    def _ready(self, served: Served, version: str) -> Version:
-        known = served.version(version)
-        if known is None or known.state != "ready":
-            raise UnknownModel(f"{served.name} has no version {version!r} that answers; load it first")
-        return known
-
-    async def _route(self, changed: Served | None = None) -> None:
-        if changed is not None:
-            self.catalogue = self.catalogue.with_model(changed)
-        await self._tell(Route(self.catalogue, self.opened))
-
-    async def _tell(self, body: Route | Forget) -> None:
-        workers = self._workers()
-        outcomes = await asyncio.gather(*(worker.ask(body) for worker in workers), return_exceptions=True)
-        for worker, outcome in zip(workers, outcomes, strict=True):
-            if isinstance(outcome, Exception) and not isinstance(outcome, Gone):
-                # It does not route as the others do; the one that replaces it will.
-                LOG.error("a worker did not do %s (%s) and is replaced", type(body).__name__, outcome)
-                worker.close()
-
-
-async def _ask(worker: Channel, wanted: Open) -> Body:
-    """The answer of a worker that opens bundles in time; it is let go, and Gone is raised, where it does not."""
-    try:
-        async with asyncio.timeout(OPENING_SECONDS):
-            return await worker.ask(wanted)
-    except TimeoutError:
-        worker.close()
-        raise Gone(f"{wanted.path} was not open after {OPENING_SECONDS:.0f} s") from None
-
-
-def only_missing(failures: Sequence[RoadworthyError]) -> RoadworthyError:
-    """What to say when nothing can be served: that a package is lacking, if that is all that is wrong."""
-    lacking = [problem for problem in failures if isinstance(problem, BackendMissing)]
-    if len(failures) == 1 or len(lacking) == len(failures):
-        return failures[0]
-    return BundleError("; ".join(problem.message for problem in failures))
-
-
-def _version(found: Found, state: State, reason: str = "") -> Version:
-    return Version(version=found.version, path=str(found.path), state=state, reason=reason, since=time.time())
+            await self.rollout.scale(name, one, instances)

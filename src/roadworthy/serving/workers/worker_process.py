@@ -1,4 +1,4 @@
-"""One worker process as the supervisor sees it: its two sockets, its signs of life, its end."""
+"""A worker process from the supervisor's side: its two sockets, its state, its heartbeats and its end."""
 
 from __future__ import annotations
 
@@ -11,112 +11,142 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from enum import Enum, auto
 
 from roadworthy.core.errors import EnvironmentFault, RoadworthyError
 from roadworthy.serving.engine.counters import Counters
 from roadworthy.serving.settings import Settings
-from roadworthy.serving.workers.ipc import Beat, Body, Channel, Done, Gone, Hello
-from roadworthy.serving.workers.model_manager import OPENING_SECONDS
+from roadworthy.serving.workers.broadcast import OPENING_SECONDS
+from roadworthy.serving.workers.ipc import Body, Channel, ChannelClosed, Done, Heartbeat, Hello
 
-SILENCE_SECONDS = 10.0
-"""A worker that gives no sign of life for so long is taken for hung."""
+HANG_SECONDS = 10.0
+"""A worker without a heartbeat for this time is taken for hung."""
 
-QUIET_SECONDS = 2.0
-"""One that gave none for so long gets no new connections while there are others."""
+LATE_SECONDS = 2.0
+"""A worker without a heartbeat for this time gets no new connections while other workers can take them."""
 
-Answering = Callable[["Member", Body], Awaitable[Body]]
-"""What answers the questions of a worker that are no signs of life."""
+Replying = Callable[["WorkerProcess", Body], Awaitable[Body]]
+"""Replies to the messages of a worker other than heartbeats."""
 
 
-class Member:
-    """One worker process, from the supervisor's side."""
+class WorkerState(Enum):
+    """``STARTING`` until it has every model that the other workers have, ``SERVING`` while it takes connections, ``LEAVING`` when it is
+    about to be killed, ``ENDED`` when its process has ended."""
 
-    def __init__(self, settings: Settings, index: int, grpc_port: int | None, answer: Answering) -> None:
+    STARTING = auto()
+    SERVING = auto()
+    LEAVING = auto()
+    ENDED = auto()
+
+
+class WorkerProcess:
+    """One worker process. Creating it starts the process; raises EnvironmentFault where that fails."""
+
+    def __init__(self, settings: Settings, index: int, grpc_port: int | None, reply: Replying) -> None:
         self.index = index
+        self.state = WorkerState.STARTING
         self.greeted = asyncio.Event()
-        """Set also by its end, so that nobody waits for a greeting that never comes."""
-        self.up = False
-        self.ended = False
+        """The worker has replied to the first message, or has ended."""
         self.sick = ""
+        """Why it has to be replaced; empty while it is well."""
         self.busy = 0
-        """Questions that may keep it from giving signs of life."""
+        """Messages under way that may delay its heartbeats."""
         self.handed = 0
-        """Connections it got since it last said how many it has."""
+        """Connections handed over since its last heartbeat."""
         self.last = Counters()
+        """Its counters by its last heartbeat."""
         self.started = self.heard = time.monotonic()
-        self.channel = Channel(lambda body: self._answer(body, answer))
+        self.channel = Channel(lambda body: self._reply(body, reply))
         self._hello = Hello(settings, index, grpc_port)
-        self.process, self._control, self.door = _start()
+        self.process, self._control, self.connections_socket = _start()
 
     @property
     def connections(self) -> int:
-        """Open ones, as far as is known."""
+        """Its open connections, as far as is known."""
         return self.handed + sum(worker.connections for worker in self.last.workers)
 
+    @property
+    def late(self) -> bool:
+        """Whether its heartbeat is late: it may be hung."""
+        return time.monotonic() - self.heard > LATE_SECONDS
+
+    @property
+    def hung(self) -> bool:
+        """Whether it is taken for hung; while it opens bundles it may send no heartbeat for longer."""
+        opening = self.busy or self.state is not WorkerState.SERVING
+        return time.monotonic() - self.heard > (OPENING_SECONDS if opening else HANG_SECONDS)
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self.process.poll() is None
+
     async def run(self) -> int:
-        """Talk with it until it ends; its exit status."""
+        """Exchange messages with it until it ends; its exit status."""
         try:
             await self.channel.open(self._control)
-            talking = asyncio.create_task(self.channel.serve())
+            serving = asyncio.create_task(self.channel.serve())
             try:
                 await self.channel.ask(self._hello)
                 self.greeted.set()
-            except Gone:
+            except ChannelClosed:
                 pass
             except RoadworthyError as problem:
                 self.sick = problem.message
                 self.kill()
-            await talking
-            self.up = False
+            await serving
+            self.state = WorkerState.ENDED
             return await asyncio.to_thread(self.process.wait)
         finally:
-            self.up, self.ended = False, True
+            self.state = WorkerState.ENDED
             self.greeted.set()
             self.kill()
-            self.door.close()
+            self.connections_socket.close()
 
-    @property
-    def quiet(self) -> bool:
-        """Whether it may be hung."""
-        return time.monotonic() - self.heard > QUIET_SECONDS
+    def serve(self) -> None:
+        """It has every model: connections may be handed over."""
+        if self.state is WorkerState.STARTING:
+            self.state, self.heard = WorkerState.SERVING, time.monotonic()
 
-    def silent(self) -> bool:
-        """Whether it is taken for hung; while it opens bundles it may be busy for longer: runtimes are imported and files hashed."""
-        return time.monotonic() - self.heard > (OPENING_SECONDS if self.busy or not self.up else SILENCE_SECONDS)
+    def fail(self, reason: str) -> None:
+        """Kill it for ``reason``."""
+        self.sick = reason
+        self.kill()
 
     def kill(self) -> None:
-        """End it whatever it does."""
-        if self.process.poll() is None:
+        """End the process at once, whatever it does."""
+        if self.running:
             self.process.kill()
 
-    async def _answer(self, body: Body, others: Answering) -> Body:
-        if isinstance(body, Beat):
-            # What makes it sick is said once, and does not heal.
+    async def _reply(self, body: Body, others: Replying) -> Body:
+        if isinstance(body, Heartbeat):
+            # The first reason stays: a later heartbeat without one does not make the worker well again.
             self.last, self.sick, self.heard, self.handed = body.counters, self.sick or body.sick, time.monotonic(), 0
             return Done()
         return await others(self, body)
 
 
 def _start() -> tuple[subprocess.Popen[bytes], socket.socket, socket.socket]:
-    """A worker process with our ends of its two sockets: to talk, and to hand connections over; raises EnvironmentFault."""
+    """A worker process, our end of its socket for messages, and our end of its socket for connections; raises EnvironmentFault."""
     try:
-        control, control_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        door, door_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with control_there, door_there:
-            for end in (control, door, control_there, door_there):
+        control, worker_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        connections, worker_connections = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with worker_control, worker_connections:
+            for end in (control, connections, worker_control, worker_connections):
                 end.setblocking(False)
+            descriptors = worker_control.fileno(), worker_connections.fileno()
             process = subprocess.Popen(
-                [sys.executable, "-m", "roadworthy.serving.workers.worker", str(control_there.fileno()), str(door_there.fileno())],
+                [sys.executable, "-m", "roadworthy.serving.workers.worker", *map(str, descriptors)],
                 stdin=subprocess.DEVNULL,
-                pass_fds=(control_there.fileno(), door_there.fileno()),
+                pass_fds=descriptors,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
     except OSError as problem:
         raise EnvironmentFault(f"no process can be started here: {problem}") from problem
-    return process, control, door
+    return process, control, connections
 
 
-def words_of(status: int) -> str:
+def exit_reason(status: int) -> str:
     """An exit status in words."""
     if status < 0:
         with suppress(ValueError):

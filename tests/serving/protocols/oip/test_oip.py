@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from roadworthy.core.version import __version__
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.oip.inputs import OipInputs
 from support.servers.asking import Ask, assert_refused, infer
 from support.servers.serving import LABELS, binary_request, json_request
@@ -88,7 +88,7 @@ def test_json_inference(ask: Ask, nested: bool, null_bundle: Path) -> None:
     answered = infer(ask, "linear", request)
     assert answered.headers["content-type"] == "application/json"
     assert answered.json.keys() == {"model_name", "model_version", "outputs"}
-    with Model.open(null_bundle) as model:
+    with LocalEngine(null_bundle) as model:
         assert np.array_equal(answered.outputs["y"], model(X).outputs["y"])
 
 
@@ -166,7 +166,7 @@ def test_a_long_body_comes_as_a_bytearray(ask: Ask, png: bytes, files_bundle: Pa
     for model, (body, headers) in {"linear": binary_request({"x": X}), **kinds}.items():
         long, short = infer(ask, model, bytearray(body), headers), infer(ask, model, body, headers)
         assert long.status == 200 and long.body == short.body
-    with Model.open(files_bundle) as model:
+    with LocalEngine(files_bundle) as model:
         inputs = OipInputs(model)
         inputs.add_file(bytearray(WAV))
         assert [type(element) for element in inputs.feeds["file"]] == [bytes]
@@ -178,7 +178,7 @@ def test_a_long_body_comes_as_a_bytearray(ask: Ask, png: bytes, files_bundle: Pa
 
 
 def test_an_image_in_every_way_it_may_come(ask: Ask, png: bytes, pixels: np.ndarray, picture_bundle: Path) -> None:
-    with Model.open(picture_bundle) as model:
+    with LocalEngine(picture_bundle) as model:
         want = model(pixels)
     text = base64.b64encode(png).decode()
     item = {"name": "image", "shape": [1], "datatype": "BYTES"}
@@ -351,7 +351,7 @@ def with_input(**changes: object) -> dict[str, Any]:
         ({**GOOD, "outputs": [{"name": "y", "parameters": {"shared_memory_region": "here"}}]}, "not offered"),
         ({**GOOD, "outputs": [{"name": "y", "parameters": {"classification": -1}}]}, "classification should be a whole number"),
         ({**GOOD, "outputs": [{"name": "y", "parameters": {"classification": True}}]}, "classification should be a whole number"),
-        ({**GOOD, "outputs": [{"name": "label", "parameters": {"classification": 1}}]}, "no numbers of which"),
+        ({**GOOD, "outputs": [{"name": "label", "parameters": {"classification": 1}}]}, "no numbers to rank"),
         ({**GOOD, "parameters": {"timeout": -1}}, "timeout should be a whole number"),
         ({**GOOD, "parameters": {"timeout": 0.5}}, "timeout should be a whole number"),
         ({**GOOD, "outputs": [{"name": "y", "parameters": {"binary_data": "yes"}}]}, "true or false"),

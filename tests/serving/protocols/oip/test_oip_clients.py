@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from support.clients.environments import client_python, drive, run_in
 from support.servers.serving import Server
 
@@ -61,14 +61,14 @@ def test_inference_in_every_form(seen: dict[str, Any], null_bundle: Path, pictur
     assert answers["everything"]["flag"] == [False, True] and answers["everything"]["half"] == [[1, 2], [3, 4]]
     assert answers["bytes"] == ["grün".encode().hex(), "ff00", ""]
     assert answers["async"] == list(range(1, 9))
-    with Model.open(null_bundle) as model:
+    with LocalEngine(null_bundle) as model:
         total = float(model(np.arange(3600, dtype=np.float32).reshape(300, 12) / 24).outputs["y"].sum())
     assert answers["plain"] == pytest.approx(total, rel=1e-5)
     for up in CODINGS:
         for down in CODINGS:
             shape, sum_ = answers[f"coding_{up}_{down}"]
             assert shape == [300, 4] and sum_ == pytest.approx(total, rel=1e-5), (up, down)
-    with Model.open(picture_bundle) as model:
+    with LocalEngine(picture_bundle) as model:
         best = model(png)
     (row,) = answers["classes"]
     assert [text.split(":")[2] for text in row] == [ranked.label for ranked in best.ranked[0]]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roadworthy.core.contract import Answer, Contract
 from roadworthy.core.types import Signature, TensorSpec
+from roadworthy.preprocess.contract import Answer, Contract
 from roadworthy.serving.engine.counters import Counters, Executed, Span
 from roadworthy.serving.protocols.oip import model_info as models
 from roadworthy.serving.protocols.oip import repository
@@ -150,7 +150,7 @@ def test_the_configuration_has_dims_without_the_batch(ask: Ask) -> None:
 
 def test_a_model_of_a_fixed_size_has_whole_dims_and_no_batch(tmp_path: Path) -> None:
     fixed = Signature((TensorSpec("x", "float32", (2, 12)),), (TensorSpec("y", "float32", (2, 4)),))
-    contract = Contract(None, Answer("none", 2, ("a", "b")))
+    contract = Contract((), Answer("none", 2, ("a", "b")))
     bundle = bundles.write_bundle(tmp_path / "b", signature=fixed, golden=bundles.linear_golden(), contract=contract)
     with asking(bundle) as ask:
         config = ask("GET", "/v2/models/linear/config").json
@@ -172,15 +172,14 @@ def version(name: str, **more: str) -> Version:
 
 
 def test_the_index_in_tritons_words() -> None:
-    states = {"1": "ready", "2": "failed", "3": "loading", "4": "unloading", "5": "unloaded"}
+    states = {"1": "ready", "2": "failed", "3": "loading", "4": "unloaded"}
     versions = tuple(version(name, state=state, reason="it lies" if state == "failed" else "") for name, state in states.items())
     catalogue = Catalogue((Served(name="m", versions=versions),))
     assert repository.index(catalogue) == [
         {"name": "m", "version": "1", "state": "READY"},
         {"name": "m", "version": "2", "state": "UNAVAILABLE", "reason": "it lies"},
         {"name": "m", "version": "3", "state": "LOADING"},
-        {"name": "m", "version": "4", "state": "UNLOADING"},
-        {"name": "m", "version": "5", "state": "UNAVAILABLE", "reason": "unloaded"},
+        {"name": "m", "version": "4", "state": "UNAVAILABLE", "reason": "unloaded"},
     ]
     assert repository.index(catalogue, ready=True) == [{"name": "m", "version": "1", "state": "READY"}]
 

@@ -101,11 +101,11 @@ def test_texts_in_both_forms() -> None:
     ("datatype", "shape", "data", "says"),
     [
         ("FP32", [2], [1.0], "2 elements; its data has 1"),
-        ("FP32", [2, 2], [[1, 2], [3]], "nested otherwise"),
-        ("FP32", [2, 2], [[1, 2], 3], "nested otherwise"),
+        ("FP32", [2, 2], [[1, 2], [3]], "nested in another way"),
+        ("FP32", [2, 2], [[1, 2], 3], "nested in another way"),
         ("FP32", [2, 2], [1, 2, [3], 4], "nested lists"),
-        ("FP32", [3], [[1, 2, 3]], "nested otherwise"),
-        ("FP32", [], [[1]], "nested otherwise"),
+        ("FP32", [3], [[1, 2, 3]], "nested in another way"),
+        ("FP32", [], [[1]], "nested in another way"),
         ("FP32", [1], ["1"], "is FP32, but its data holds text"),
         ("FP32", [1], [None], "null"),
         ("FP32", [1], [True], "booleans"),
@@ -122,9 +122,9 @@ def test_texts_in_both_forms() -> None:
         ("BOOL", [1], [1], "whole numbers"),
         ("FP16", [1], [1.0], "no JSON form"),
         ("BF16", [1], [1.0], "datatype 'BF16'"),
-        ("float32", [1], [1.0], "known here"),
+        ("float32", [1], [1.0], "known datatypes"),
         (None, [1], [1.0], "datatype None"),
-        (["FP32"], [1], [1.0], "known here"),
+        (["FP32"], [1], [1.0], "known datatypes"),
     ],
 )
 def test_json_that_is_no_tensor(datatype: object, shape: list[int], data: object, says: str) -> None:

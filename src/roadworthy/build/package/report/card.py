@@ -7,10 +7,10 @@ import re
 from roadworthy.build.package.report import figures
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import Manifest
-from roadworthy.core.contract import Contract
 from roadworthy.core.evidence import Interval
 from roadworthy.core.stages import Verified
 from roadworthy.preprocess.answer import second_class
+from roadworthy.preprocess.contract import Contract
 
 SERVING = """\
 Run `sh deploy/run.sh`, or build a container from `deploy/Dockerfile`; see `deploy/README.md`. `roadworthy check` on this directory
@@ -55,15 +55,8 @@ def _signature(certificate: Certificate, contract: Contract) -> str:
     lines += [f"- output {_code(str(spec))}" for spec in certificate.signature.outputs]
     if certificate.signature.max_batch is not None:
         lines.append(f"- at most {certificate.signature.max_batch} samples in one call")
-    image = contract.image
-    if image:
-        steps = [f"decoded as {image.color}"]
-        if image.resize:
-            steps.append(f"resized to {image.resize.size} ({image.resize.filter})")
-        if image.crop:
-            steps.append(f"centre-cropped to {image.crop}")
-        steps.append(f"(pixel * {image.scale:.6g} - {list(image.mean)}) / {list(image.std)}")
-        lines.append(f"- images: {', '.join(steps)}, {image.layout} {image.dtype}")
+    if contract.takes_images:
+        lines.append(f"- images: {'; '.join(contract.describe())}")
     labels = contract.answer.labels or certificate.samples.classes
     if labels:
         shown = ", ".join(_code(label) for label in labels[:20])

@@ -10,11 +10,11 @@ from importlib.resources import files
 from roadworthy.build.package.report import chart, figures
 from roadworthy.build.package.report.chart import Chart
 from roadworthy.bundle.certificate import Certificate, by_reason, plan_names
-from roadworthy.core.contract import Contract
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Parity, Score, Timing
 from roadworthy.core.stages import Measured, Plan, Rejected
 from roadworthy.preprocess.answer import second_class
+from roadworthy.preprocess.contract import Contract
 
 WIDE, NARROW = (760, 380), (350, 360)
 """The chart's two sizes: letters keep their size on a phone, where a scaled drawing would be unreadable."""

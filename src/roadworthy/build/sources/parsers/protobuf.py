@@ -21,7 +21,7 @@ SMALL = 4096
 
 
 def parse(path: Path, family: str, name: str, what: str) -> Any:
-    """The message ``name`` of our description ``family`` (see ``messages``) at ``path``.
+    """The message ``name`` of our description ``family`` (see ``parsers.proto``) at ``path``.
 
     Raises SourceUnreadable where the file is not a valid ``what``, BackendMissing without protobuf.
     """

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over gRPC, with Triton's extensions: what ``oip`` is over HTTP, in messages.
+"""The Open Inference Protocol over gRPC, with Triton's extensions: the same as over HTTP.
 
 Tensors come typed (``contents``) or raw (``raw_input_contents``: for every input or for none), and are always answered raw. Images and
 files reach a model as BYTES, and are answered as over HTTP. A stream is answered in the order of its requests, which may share
@@ -19,7 +19,7 @@ from roadworthy.core.exact import cast_exactly
 from roadworthy.core.types import Array
 from roadworthy.core.version import __version__
 from roadworthy.serving.engine.dataplane import DataPlane, InferenceFailed, InferRequest
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.messages import NotOffered
 from roadworthy.serving.protocols.oip import model_info as describe
 from roadworthy.serving.protocols.oip import parameters, repository, tensors
@@ -37,7 +37,7 @@ CONTENTS = {
 """The field of InferTensorContents by datatype, and what it holds; FP16 and BF16 have none."""
 
 WINDOW = 32
-"""Requests of one stream in hand at a time."""
+"""Requests of one stream that are answered at a time."""
 
 NOT_OFFERED = (
     *(f"{kind}SharedMemory{verb}" for kind in ("System", "Cuda") for verb in ("Status", "Register", "Unregister")),
@@ -52,7 +52,7 @@ class InferenceService:
         self._plane = plane
 
     def service(self) -> Service:
-        """What the transport serves."""
+        """The RPCs and their rights."""
         methods: dict[str, Method] = {
             "ServerLive": self.live,
             "ServerReady": self.ready,
@@ -79,15 +79,15 @@ class InferenceService:
         )
 
     async def live(self, request: Any, caller: Caller) -> Any:
-        """It is, or nobody would answer."""
+        """A server that answers is live."""
         return inference.ServerLiveResponse(live=True)
 
     async def ready(self, request: Any, caller: Caller) -> Any:
-        """As the dataplane says."""
+        """Whether every model was checked and one answers."""
         return inference.ServerReadyResponse(ready=self._plane.ready)
 
     async def model_ready(self, request: Any, caller: Caller) -> Any:
-        """Whether an inference of that model and version would find it; no error for one that is not known, as Triton has it."""
+        """Whether an inference of that model and version would find it; an unknown model is not an error, as in Triton."""
         caller.model = request.name
         try:
             self._plane.find(request.name, request.version or None)
@@ -100,7 +100,7 @@ class InferenceService:
         return inference.ServerMetadataResponse(name="roadworthy", version=__version__, extensions=describe.EXTENSIONS)
 
     async def model_metadata(self, request: Any, caller: Caller) -> Any:
-        """As over HTTP, without what the messages have no field for."""
+        """As over HTTP, without the parts that the messages have no field for."""
         model = self._find(request, caller)
         return _filled(inference.ModelMetadataResponse, describe.metadata(model, self._plane.catalogue.find(model.name)))
 
@@ -117,17 +117,17 @@ class InferenceService:
         return _filled(inference.ModelStatisticsResponse, found)
 
     async def index(self, request: Any, caller: Caller) -> Any:
-        """Every version that is known, or those that serve."""
+        """Every version, or those that are ready."""
         return _filled(inference.RepositoryIndexResponse, {"models": repository.index(self._plane.catalogue, ready=request.ready)})
 
     async def load(self, request: Any, caller: Caller) -> Any:
-        """Load a version; answered once it serves."""
+        """Load a version; the answer comes when it serves."""
         caller.model = _of_repository(request)
         await self._plane.manage(repository.load(request.model_name, _parameters(request)))
         return inference.RepositoryModelLoadResponse()
 
     async def unload(self, request: Any, caller: Caller) -> Any:
-        """Unload a model; answered once it serves no more."""
+        """Unload a model; the answer comes when it no longer serves."""
         caller.model = _of_repository(request)
         await self._plane.manage(repository.unload(request.model_name, _parameters(request)))
         return inference.RepositoryModelUnloadResponse()
@@ -138,7 +138,7 @@ class InferenceService:
         return await self._infer(request, caller)
 
     async def stream(self, requests: AsyncIterator[Any], caller: Caller) -> AsyncIterator[Any]:
-        """Inferences in the order in which they came; one that is refused says so in its own answer, and the stream goes on."""
+        """Answers in the order of the requests. A refusal is the answer to its request, and the stream goes on."""
         pending: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(WINDOW)
 
         async def read() -> None:
@@ -167,7 +167,7 @@ class InferenceService:
             refusal = inference.ModelInferResponse(model_name=request.model_name, id=request.id)
             return inference.ModelStreamInferResponse(error_message=problem.message, infer_response=refusal)
         if request.parameters["triton_enable_empty_final_response"].bool_param:
-            # For clients of models that give any number of answers: this one is the last of its request.
+            # Some clients expect any number of answers to a request: this one is the last.
             response.parameters["triton_final_response"].bool_param = True
         return inference.ModelStreamInferResponse(infer_response=response)
 
@@ -184,16 +184,16 @@ class InferenceService:
             response.raw_output_contents.append(bytes(tensors.to_binary(array)))
         return response
 
-    def _find(self, request: Any, caller: Caller) -> Model:
+    def _find(self, request: Any, caller: Caller) -> LocalEngine:
         caller.model = request.name
         return self._plane.find(request.name, request.version or None)
 
 
 async def _not_offered(request: Any, caller: Caller) -> Any:
-    raise NotOffered("this server shares no memory with its clients, and is traced and logged as it was started")
+    raise NotOffered("shared memory, trace settings and log settings are not offered; traces and logs are set when the server is started")
 
 
-def _inputs(request: Any, model: Model) -> OipInputs:
+def _inputs(request: Any, model: LocalEngine) -> OipInputs:
     inputs = OipInputs(model)
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
@@ -201,7 +201,7 @@ def _inputs(request: Any, model: Model) -> OipInputs:
     for tensor, data in zip(request.inputs, raw or [None] * len(request.inputs), strict=True):
         name, shape = tensor.name, tensors.shape_of(tensor.name, list(tensor.shape))
         if "shared_memory_region" in tensor.parameters:
-            raise NotOffered(f"input {name!r} is in shared memory, which is not offered here")
+            raise NotOffered(f"input {name!r} is in shared memory, which is not offered")
         if data is not None:
             if tensor.HasField("contents"):
                 raise InvalidRequest(f"input {name!r} has both contents and raw_input_contents")
@@ -227,18 +227,18 @@ def _typed(name: str, datatype: str, shape: tuple[int, ...], contents: Any) -> A
 
 
 def _wanted(request: Any) -> Wanted:
-    """The outputs by name; asking for nothing in particular is asking for everything."""
+    """The outputs by name; a request that names none gets all."""
     wanted: dict[str, int] = {}
     for output in request.outputs:
         asked = _parameters(output)
         if "shared_memory_region" in asked:
-            raise NotOffered(f"output {output.name!r} is wanted in shared memory, which is not offered here")
+            raise NotOffered(f"output {output.name!r} is requested in shared memory, which is not offered")
         wanted[output.name] = parameters.whole(asked, "classification")
     return wanted or None
 
 
 def _parameters(message: Any) -> Mapping[str, Any]:
-    """A message's parameters as Python's own values; one without a value is not there."""
+    """A message's parameters as Python values, without those that have no value."""
     chosen = ((name, parameter, parameter.WhichOneof("parameter_choice")) for name, parameter in message.parameters.items())
     return {name: getattr(parameter, kind) for name, parameter, kind in chosen if kind is not None}
 
@@ -246,12 +246,12 @@ def _parameters(message: Any) -> Mapping[str, Any]:
 def _of_repository(request: Any) -> str:
     """The model's name; there is one repository, without a name."""
     if request.repository_name:
-        raise NotOffered(f"there is no repository {request.repository_name!r}; leave the name out")
+        raise NotOffered(f"this server has one model repository, and it is not called {request.repository_name!r}; leave the name out")
     return str(request.model_name)
 
 
 def _filled(kind: Any, values: Mapping[str, Any]) -> Any:
-    """A message of what HTTP says in JSON, as far as the message has fields for it."""
+    """A message with the values that HTTP has in JSON, as far as the message has fields for them."""
     from google.protobuf.json_format import ParseDict
 
     return ParseDict(values, kind(), ignore_unknown_fields=True)

@@ -1,8 +1,8 @@
 """The Open Inference Protocol, version 2, over HTTP: JSON, the binary tensor extension, images and other files.
 
-An image reaches a model whose bundle says how images become its input in one of two ways: as the whole body of
+There are two ways to send an image to a model whose bundle says how images become its input: as the whole body of
 ``POST .../infer`` with a Content-Type of ``image/...``, or as BYTES elements where the model's input is expected
-(base64 text in JSON, the plain file in binary), one element a sample. Such a request is answered with two tensors
+(base64 text in JSON, the plain file in binary), one element a sample. The answer has two tensors
 beside the model's own: ``label`` (BYTES) and ``probability`` (FP32), both [samples, k], best first; any other
 request may ask for them by name. Where no activation is applied the second is called ``score``.
 
@@ -15,7 +15,7 @@ its client waits for the answer. A version in a path may be any text. The model 
 of our own; a server has but one repository, so that only the index may be asked for with a repository's name.
 
 Non-finite outputs are ``null`` in JSON, which has no word for them, and exact in binary. A raw binary request
-(Inference-Header-Content-Length: 0) is the only input's bytes (one sample, where that takes byte strings) and is answered in binary.
+(Inference-Header-Content-Length: 0) is the only input's bytes (one sample, where that takes byte strings) and gets its answer in binary.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The inputs of one request of the Open Inference Protocol, gathered one by one, whatever they travelled over.
+"""The inputs of one request of the Open Inference Protocol, added one by one, for HTTP and gRPC.
 
 BYTES where the model's only input is an image are encoded images, one element a sample; they are decoded by the bundle's contract.
 """
@@ -14,14 +14,14 @@ import numpy as np
 
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import BYTES, Array
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.oip import tensors
 
 
 class OipInputs:
     """``feeds`` by name, or ``images`` for a model that takes them. Every method raises InvalidRequest for what does not fit."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: LocalEngine) -> None:
         self.feeds: dict[str, Array] = {}
         self.images: tuple[bytes, ...] = ()
         self._model = model
@@ -42,7 +42,7 @@ class OipInputs:
                 raise InvalidRequest(f"input {name!r} is BYTES in JSON, so each image should be base64 text") from None
 
     def add_binary(self, name: str, datatype: object, shape: tuple[int, ...], data: memoryview) -> None:
-        """An input in the binary form; numbers are not copied where they lie aligned."""
+        """An input in the binary form; numbers that lie aligned are not copied."""
         self._check_new(name)
         if datatype != tensors.BYTES:
             self.feeds[name] = tensors.from_binary(name, datatype, shape, data)
@@ -52,7 +52,7 @@ class OipInputs:
             self.images = tensors.split_bytes(name, self._count_images(name, shape), data)
 
     def add_strings(self, name: str, shape: tuple[int, ...], elements: Sequence[bytes]) -> None:
-        """BYTES whose elements are apart already."""
+        """BYTES whose elements are separate already."""
         self._check_new(name)
         if len(elements) != math.prod(shape):
             raise InvalidRequest(f"input {name!r} has shape {list(shape)}, {math.prod(shape)} elements; its contents have {len(elements)}")
@@ -69,16 +69,16 @@ class OipInputs:
 
     def add_file(self, data: bytes) -> None:
         """``data`` as the one sample of a model of one input: a byte string, or an encoded image."""
-        # A long body comes as a bytearray, which is no element of BYTES; of bytes this makes no copy.
+        # A long body is a bytearray, and an element of BYTES is bytes. For a body of bytes this makes no copy.
         if self._model.takes_files:
             self.feeds[self._model.signature.inputs[0].name] = tensors.strings([bytes(data)], (1,))
         elif self._model.takes_images:
             self.images = (bytes(data),)
         else:
-            raise InvalidRequest(f"{self._model.name} does not say how an image becomes its input; it takes {takes(self._model)}")
+            raise InvalidRequest(f"{self._model.name} has no rule that turns an image into its input; it takes {takes(self._model)}")
 
     def add_raw(self, data: memoryview) -> None:
-        """``data`` as the only input of the model, its shape inferred from its length: at most one size of it may be free."""
+        """``data`` as the only input of the model, its shape inferred from its length: at most one of its sizes may be free."""
         spec = self._model.signature.inputs[0]
         if self._model.takes_files:
             self.add_file(bytes(data))
@@ -101,7 +101,7 @@ class OipInputs:
 
     def _check_new(self, name: str) -> None:
         if name in self.feeds or self.images:
-            raise InvalidRequest(f"input {name!r} is more than the model takes, or came twice; it takes {takes(self._model)}")
+            raise InvalidRequest(f"input {name!r} is not an input of the model, or came twice; it takes {takes(self._model)}")
 
     def _takes_strings(self, name: str) -> bool:
         return any(spec.name == name and spec.dtype == BYTES for spec in self._model.signature.inputs)
@@ -115,6 +115,6 @@ class OipInputs:
         return count
 
 
-def takes(model: Model) -> str:
-    """The model's inputs, in words."""
+def takes(model: LocalEngine) -> str:
+    """The model's inputs as text."""
     return ", ".join(map(str, model.signature.inputs))

@@ -1,4 +1,4 @@
-"""What the Open Inference Protocol says of models, whatever it travels over: metadata, configuration, statistics."""
+"""What the Open Inference Protocol says of models, for HTTP and gRPC: metadata, configuration, statistics."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import TensorSpec
 from roadworthy.serving.engine.counters import Counters, Executed, Inferences, Span
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.oip import tensors
 from roadworthy.serving.registry.catalogue import Catalogue, Served
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics")
-"""What is offered beyond the protocol itself, by Triton's names."""
+"""The extensions that are offered, by Triton's names."""
 
 UNLIMITED = 2**31 - 1
-"""The largest batch of a model of which none is known that it would not take: what the field can hold."""
+"""The largest batch of a model without a known limit: the largest value of the field."""
 
 _TYPES = {datatype: f"TYPE_{datatype}" for datatype in tensors.DTYPES} | {tensors.BYTES: "TYPE_STRING"}
 
 
-def metadata(model: Model, served: Served | None) -> dict[str, Any]:
-    """The model's name, versions, inputs and outputs; ``properties`` say what is behind this version.
+def metadata(model: LocalEngine, served: Served | None) -> dict[str, Any]:
+    """The model's name, versions, inputs and outputs; ``properties`` describe this version.
 
     A quantised tensor has the ``parameters`` ``scale`` and ``zero_point``, -1 stands for any size.
     """
@@ -37,8 +37,8 @@ def metadata(model: Model, served: Served | None) -> dict[str, Any]:
     }
 
 
-def platform(model: Model) -> str:
-    """What runs it, in the manner of Triton."""
+def platform(model: LocalEngine) -> str:
+    """The runtime, in Triton's form."""
     return f"roadworthy_{model.variant.plan.runtime}"
 
 
@@ -47,8 +47,8 @@ def datatype(spec: TensorSpec) -> str:
     return tensors.DATATYPES.get(spec.dtype, tensors.BYTES)
 
 
-def configuration(model: Model, served: Served | None) -> dict[str, Any]:
-    """Triton's ModelConfig, by its field names: what clients such as perf_analyzer read of it, and what is true here.
+def configuration(model: LocalEngine, served: Served | None) -> dict[str, Any]:
+    """Triton's ModelConfig, by its field names: the fields that clients such as perf_analyzer read, as far as they apply.
 
     Where samples share a call ``max_batch_size`` is not 0, and ``dims`` are without the batch.
     """
@@ -77,7 +77,7 @@ def configuration(model: Model, served: Served | None) -> dict[str, Any]:
 def statistics(counters: Counters, catalogue: Catalogue, name: str | None = None, version: str | None = None) -> dict[str, Any]:
     """Triton's ``model_stats`` by its field names, of every ready version, or of this model's, or of this one.
 
-    Raises InvalidRequest where none of those is ready, as Triton does.
+    Raises InvalidRequest where none of those is ready, as Triton has it.
     """
     wanted = [
         (served.name, each.version)
@@ -86,12 +86,12 @@ def statistics(counters: Counters, catalogue: Catalogue, name: str | None = None
     ]
     if name is not None and not wanted:
         raise InvalidRequest(
-            f"there are no statistics of model {name!r}{f' in version {version!r}' if version else ''}: it is not served here"
+            f"there are no statistics of model {name!r}{f' in version {version!r}' if version else ''}: no ready version serves it"
         )
     return {"model_stats": [_counted(*pair, counters.inferences.get(pair) or Inferences()) for pair in wanted]}
 
 
-def _versions(model: Model, served: Served | None) -> list[str]:
+def _versions(model: LocalEngine, served: Served | None) -> list[str]:
     return [version.version for version in served.ready] if served and served.ready else [model.version]
 
 

@@ -1,4 +1,4 @@
-"""Which outputs a request of the Open Inference Protocol wants, and these out of the dataplane's answer, whatever they travel over."""
+"""Which outputs a request of the Open Inference Protocol asks for, and their arrays, for HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import Array
 from roadworthy.preprocess.answer import columns, scores
 from roadworthy.serving.engine.dataplane import InferResponse
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 
 LABEL, PROBABILITY, SCORE = "label", "probability", "score"
 
@@ -19,15 +19,15 @@ Wanted = Mapping[str, int] | None
 Triton's classification extension has them, in place of the output."""
 
 
-def ranking_names(model: Model) -> tuple[str, ...]:
-    """The names of the two tensors that say the top classes, unless the model has outputs of its own called that."""
+def ranking_names(model: LocalEngine) -> tuple[str, ...]:
+    """The names of the two tensors that say the top classes, unless the model has outputs with these names."""
     names = (LABEL, SCORE if model.contract.answer.activation == "none" else PROBABILITY)
     taken = {spec.name for spec in model.signature.outputs}
     return () if not model.ranks or taken.intersection(names) else names
 
 
-def wants_ranking(model: Model, wanted: Wanted, *, whole: bool) -> bool:
-    """Whether the dataplane should rank: who sends a ``whole`` image or file gets the ranking, others if they name it.
+def wants_ranking(model: LocalEngine, wanted: Wanted, *, whole: bool) -> bool:
+    """Whether the engine should rank: a ``whole`` image or file is answered with the ranking, another request if it names it.
 
     Raises InvalidRequest for an output that the model does not have, or that has no classes.
     """
@@ -39,11 +39,11 @@ def wants_ranking(model: Model, wanted: Wanted, *, whole: bool) -> bool:
         if name not in known and name not in extra:
             raise InvalidRequest(f"there is no output {name!r}; the model gives {', '.join((*sorted(known), *extra))}")
         if classes and (name in extra or np.dtype(known[name].dtype).kind not in "iuf"):
-            raise InvalidRequest(f"output {name!r} holds no numbers of which the largest could be told")
+            raise InvalidRequest(f"output {name!r} holds no numbers to rank")
     return any(name in extra for name in wanted)
 
 
-def chosen(response: InferResponse, model: Model, wanted: Wanted) -> Iterator[tuple[str, Array]]:
+def chosen(response: InferResponse, model: LocalEngine, wanted: Wanted) -> Iterator[tuple[str, Array]]:
     """The arrays of the answer by name, in its order; BYTES are object arrays of ``str`` or ``bytes``.
 
     The ranking is two tensors [samples, k], best first: labels (BYTES) and scores (float32).
@@ -66,7 +66,7 @@ def classified(output: Array, classes: int, labels: tuple[str, ...], *, batched:
     without an exponent, and read back exactly.
     """
     rows = output.reshape(len(output) if batched else 1, -1 if output.size else 0)
-    # Both turn the order around without overflow, and leave NaN at the end.
+    # Both reverse the order without overflow, and leave NaN at the end.
     keys = -rows if rows.dtype.kind == "f" else ~rows
     best = np.argsort(keys, axis=1, kind="stable")[:, :classes]
     texts = np.empty(best.shape, object)
@@ -77,7 +77,7 @@ def classified(output: Array, classes: int, labels: tuple[str, ...], *, batched:
     return texts if batched else texts[0]
 
 
-def _classes_of(model: Model, name: str, output: Array, classes: int) -> Array:
+def _classes_of(model: LocalEngine, name: str, output: Array, classes: int) -> Array:
     """The bundle's labels are those of the first output. One number a sample that ranks counts as the probabilities of both classes."""
     spec = next(spec for spec in model.signature.outputs if spec.name == name)
     answer, first = model.contract.answer, spec is model.signature.outputs[0]

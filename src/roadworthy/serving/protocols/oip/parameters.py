@@ -1,4 +1,4 @@
-"""The parameters that requests of the Open Inference Protocol may bear, whatever they travel over; unknown ones are let be."""
+"""The parameters of requests of the Open Inference Protocol, for HTTP and gRPC. Unknown ones are ignored."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def whole(parameters: Parameters, name: str) -> int:
 
 
 def deadline(parameters: Parameters) -> float | None:
-    """The reading of ``time.monotonic()`` at which the request's ``timeout``, in microseconds, will have run out; 0 is none."""
+    """The reading of ``time.monotonic()`` at which the request's ``timeout``, in microseconds, is over; 0 means none."""
     timeout = whole(parameters, "timeout")
     return time.monotonic() + timeout / 1e6 if timeout else None

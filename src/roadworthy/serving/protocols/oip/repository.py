@@ -1,14 +1,15 @@
-"""The model repository extension, whatever it travels over: what there is, and requests to load and unload as commands."""
+"""The model repository extension, for HTTP and gRPC: the index, and requests to load and unload as commands."""
 
 from __future__ import annotations
 
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.serving.protocols.oip.parameters import Parameters, flag, text
-from roadworthy.serving.registry.catalogue import Catalogue, State
+from roadworthy.serving.registry.catalogue import Catalogue, VersionState
 from roadworthy.serving.registry.commands import Load, Unload
 
-_STATES: dict[State, str] = {
-    "loading": "LOADING", "ready": "READY", "failed": "UNAVAILABLE", "unloading": "UNLOADING", "unloaded": "UNAVAILABLE",
+_STATES: dict[VersionState, str] = {
+    VersionState.LOADING: "LOADING", VersionState.READY: "READY",
+    VersionState.FAILED: "UNAVAILABLE", VersionState.UNLOADED: "UNAVAILABLE",
 }  # fmt: skip
 
 
@@ -25,24 +26,22 @@ def index(catalogue: Catalogue, *, ready: bool = False) -> list[dict[str, str]]:
 
 
 def load(name: str, parameters: Parameters) -> Load:
-    """Load the model, or as our own parameters ``version`` and ``path`` say, for which see the command.
+    """Load the model. ``version`` and ``path`` are parameters of this server; see the command.
 
-    Raises InvalidRequest for a configuration or files that come with the request: what is served was proven beforehand.
+    Raises InvalidRequest for a configuration or files that come with the request: only bundles that were checked are served.
     """
     for parameter in parameters:
         if parameter == "config" or parameter.startswith("file:"):
-            raise InvalidRequest(
-                f"parameter {parameter} is refused: only bundles in the server's own directories are loaded, as they were packed"
-            )
+            raise InvalidRequest(f"parameter {parameter} is refused: this server loads only bundles from its own directories, unchanged")
         if parameter not in ("version", "path"):
-            raise InvalidRequest(f"there is no parameter {parameter!r} for loading a model; there are version and path")
+            raise InvalidRequest(f"there is no parameter {parameter!r} for loading a model; known parameters: version, path")
     return Load(name=name, path=text(parameters, "path"), version=text(parameters, "version"))
 
 
 def unload(name: str, parameters: Parameters) -> Unload:
-    """Unload the model, or our own parameter ``version`` of it; no model depends on another, so ``unload_dependents`` asks for nothing."""
+    """Unload the model, or the version in this server's parameter ``version``. ``unload_dependents`` has no effect."""
     for parameter in parameters:
         if parameter not in ("version", "unload_dependents"):
-            raise InvalidRequest(f"there is no parameter {parameter!r} for unloading a model; there are version and unload_dependents")
+            raise InvalidRequest(f"there is no parameter {parameter!r} for unloading a model; known parameters: version, unload_dependents")
     flag(parameters, "unload_dependents")
     return Unload(name=name, version=text(parameters, "version"))

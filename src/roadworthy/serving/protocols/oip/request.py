@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from roadworthy.core.errors import InvalidRequest
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.json_parsing import parsed
 from roadworthy.serving.protocols.messages import Request
 from roadworthy.serving.protocols.oip import tensors
@@ -39,7 +39,7 @@ class OipRequest:
         return self.binary.get(name, self.all_binary)
 
 
-def read(request: Request, model: Model, depth: int) -> OipRequest:
+def read(request: Request, model: LocalEngine, depth: int) -> OipRequest:
     """What ``request`` asks of ``model``, its JSON at most ``depth`` deep; raises InvalidRequest."""
     header = request.headers.get(HEADER_LENGTH)
     if header is None:
@@ -69,7 +69,7 @@ def parameters_of(item: dict[str, Any]) -> Parameters:
     return parameters
 
 
-def _read_json(head: bytes, tail: memoryview, model: Model, depth: int) -> OipRequest:
+def _read_json(head: bytes, tail: memoryview, model: LocalEngine, depth: int) -> OipRequest:
     request = parsed(head, depth)
     if not isinstance(request, dict) or not isinstance(items := request.get("inputs"), list):
         raise InvalidRequest("the request should be a JSON object with a list of inputs")
@@ -113,11 +113,11 @@ def _read_wanted(request: dict[str, Any], inputs: OipInputs) -> OipRequest:
         fields, name = _named(item, "output")
         own = parameters_of(fields)
         if "shared_memory_region" in own:
-            raise InvalidRequest(f"output {name!r} asks for shared memory, which is not offered here")
+            raise InvalidRequest(f"output {name!r} asks for shared memory, which is not offered")
         wanted[name] = whole(own, "classification")
         if (in_binary := flag(own, "binary_data")) is not None:
             binary[name] = in_binary
-    # An empty list asks for nothing in particular, which is everything.
+    # An empty list asks for all outputs.
     return OipRequest(inputs, bool(inputs.images), wanted or None, binary, all_binary, identity, deadline(parameters))
 
 

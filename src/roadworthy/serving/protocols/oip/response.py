@@ -1,4 +1,4 @@
-"""The answer to an inference request of the Open Inference Protocol over HTTP: JSON, and behind it the tensors wanted in binary."""
+"""The answer to an inference request of the Open Inference Protocol over HTTP: JSON, then the tensors that were asked for in binary."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 import orjson
 
 from roadworthy.serving.engine.dataplane import InferResponse
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.messages import Reply
 from roadworthy.serving.protocols.oip import tensors
 from roadworthy.serving.protocols.oip.outputs import chosen
 from roadworthy.serving.protocols.oip.request import HEADER_LENGTH, OipRequest
 
 
-def write(response: InferResponse, model: Model, request: OipRequest) -> Reply:
-    """``response`` as ``request`` wants it; raises InvalidRequest for an output that has no form there."""
+def write(response: InferResponse, model: LocalEngine, request: OipRequest) -> Reply:
+    """``response`` as ``request`` asks for it; raises InvalidRequest for an output that the protocol cannot express."""
     outputs: list[dict[str, Any]] = []
     tail: list[bytes | memoryview] = []
     for name, array in chosen(response, model, request.wanted):

@@ -17,18 +17,18 @@ PATH = "/openapi.json"
 
 ERRORS = {
     400: "The request does not fit the protocol or the model.",
-    401: "No token, or one that is not known here.",
-    403: "The token does not have the right, what is asked for is not allowed, or a web page of another origin asks.",
-    404: "There is no such model, version or path.",
+    401: "No token, or one that this server does not know.",
+    403: "The token lacks the right, the command is not allowed, or the request comes from a web page of another origin.",
+    404: "The model, version or path does not exist.",
     408: "The request did not arrive in time.",
     409: "The server's state does not allow it.",
     413: "The body or an image is above its limit.",
-    415: "The body is in a form that is not read here.",
-    421: "The server does not answer to the name in the Host header.",
+    415: "The body is in a form that this server does not read.",
+    421: "The Host header has a name that is not allowed.",
     500: "The model failed on inputs that fit its signature.",
-    501: "Not offered by this server.",
-    503: "Not ready, or too busy; Retry-After says when to ask again.",
-    504: "The client's or the server's time ran out before there was an answer.",
+    501: "The protocol has this, and this server does not offer it.",
+    503: "Not ready, or too busy; Retry-After says when to try again.",
+    504: "The time limit of the client or the server was over before there was an answer.",
 }
 ALWAYS = (400, 401, 403, 421)
 """The refusals that any request may get."""
@@ -63,7 +63,7 @@ def _operation(protocol: HttpProtocol, route: Route) -> dict[str, Any]:
         codes -= {401, 403}
     responses: dict[str, Any] = {"200": _response("The answer.", route.answer)}
     for code, body in route.also.items():
-        responses[str(code)] = _response(ERRORS.get(code, "Accepted; it goes on in the background."), body)
+        responses[str(code)] = _response(ERRORS.get(code, "Accepted; the work goes on in the background."), body)
     for code in codes:
         responses[str(code)] = _response(ERRORS[code], json_body(protocol.error_schema))
     operation: dict[str, Any] = {

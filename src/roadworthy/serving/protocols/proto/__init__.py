@@ -1,7 +1,7 @@
 """Messages and services of the gRPC protocols, from descriptor sets in pools of their own.
 
-A pool of its own, because TensorFlow registers messages of the same names in the process's: a worker whose runtime is
-TensorFlow serves its protocol by these. The sets are compiled from ``proto/`` by ``compile.py``; no generated code is
+The pools are separate because TensorFlow registers messages of the same names in the default pool of the process: a worker with
+TensorFlow as its runtime needs both. The sets are compiled from ``proto/`` by ``compile.py``; no generated code is
 kept. protobuf is imported with the first message that is asked for.
 """
 
@@ -71,7 +71,7 @@ class Rpc:
 
 @cache
 def rpcs(service: str) -> Mapping[str, Rpc]:
-    """Every RPC of ``service`` ("inference.GRPCInferenceService") by name; raises KeyError for one that is not described here."""
+    """Every RPC of ``service`` ("inference.GRPCInferenceService") by name; raises KeyError for a service that no descriptor set has."""
     from google.protobuf.message_factory import GetMessageClass
 
     for family in FAMILIES:
@@ -94,13 +94,13 @@ def rpcs(service: str) -> Mapping[str, Rpc]:
 
 
 def parse(kind: Any, data: bytes) -> Any:
-    """``data`` as a message of the class ``kind``; raises InvalidRequest where it is none."""
+    """``data`` as a message of the class ``kind``; raises InvalidRequest where it is not one."""
     from google.protobuf.message import DecodeError
 
     try:
         return kind.FromString(data)
     except DecodeError:
-        raise InvalidRequest(f"the request is no {kind.DESCRIPTOR.full_name}: its bytes are cut or damaged") from None
+        raise InvalidRequest(f"the request is not a valid {kind.DESCRIPTOR.full_name}: its bytes are cut or damaged") from None
 
 
 def _pool(family: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a gRPC protocol offers to the transport: methods by RPC, each of a message and of who calls."""
+"""What a gRPC protocol offers to the transport: a method for each RPC, which takes a message and the caller."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from roadworthy.serving.protocols.messages import Right
 
 Method = Callable[[Any, "Caller"], Any]
-"""What a protocol writes for one RPC, of the request (an async iterator where the client streams) and the caller: a coroutine
-that gives the response, or an async generator of them where the server streams. It raises RequestErrors, which the transport maps."""
+"""The method of one RPC. It takes the request (an async iterator where the client streams) and the caller. It is a coroutine that returns
+the response or, where the server streams, an async generator of responses. It raises RequestErrors, which the transport maps to codes."""
 
 
 @dataclass(slots=True)
@@ -25,9 +25,9 @@ class Caller:
 
 @dataclass(frozen=True)
 class Service:
-    """One service of a protocol. ``protocol`` is how the metrics call it, ``name`` is full ("inference.GRPCInferenceService").
+    """One service of a protocol. ``protocol`` is its name in metrics, ``name`` the full one ("inference.GRPCInferenceService").
 
-    ``rights`` are for the RPCs that are no inference. An RPC without a method is UNIMPLEMENTED.
+    ``rights`` are those of RPCs that do not ask for ``inference``. An RPC without a method is UNIMPLEMENTED.
     """
 
     protocol: str
@@ -36,5 +36,5 @@ class Service:
     rights: Mapping[str, Right] = field(default_factory=dict)
 
     def right(self, rpc: str) -> Right:
-        """What the RPC asks of its caller. Asked before the request is read."""
+        """What the RPC asks of its caller. It is checked before the request is read."""
         return self.rights.get(rpc, "inference")

@@ -1,8 +1,8 @@
-"""Classify and regress of TensorFlow Serving: examples, which are values by the names of inputs, to results.
+"""Classify and regress of TensorFlow Serving: from examples (values by the names of inputs) to results.
 
-A feature bears the name of the input that it is for; its values are one sample, flat, in row-major order. Classes come from the
+A feature has the name of its input; its values are one sample, flat, in row-major order. Classes come from the
 bundle's ranking, best first, with its labels or, without them, the class's index as text; a regression is the only number that
-the model gives for a sample, which with two labels is both classes too.
+the model gives for a sample. With two labels that number gives both classes too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import BYTES, Array, TensorSpec
 from roadworthy.preprocess.answer import Ranked
 from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, InferResponse, Target
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.nested_json import elements
 
 Example = Mapping[str, Sequence[Any]]
@@ -38,26 +38,26 @@ async def infer(plane: DataPlane, target: Target, examples: Sequence[Example], *
     return await plane.infer(InferRequest(target, feeds, rank=rank, deadline=deadline))
 
 
-def check_classifies(model: Model) -> None:
+def check_classifies(model: LocalEngine) -> None:
     """Raises InvalidRequest for a model without classes."""
     if not model.ranks:
-        raise InvalidRequest(f"{model.name} gives no scores of classes, so it cannot classify; ask for predict")
+        raise InvalidRequest(f"{model.name} gives no scores of classes, so it cannot classify; use predict")
 
 
-def regressed(model: Model) -> TensorSpec:
-    """The output that is one number a sample; raises InvalidRequest where that is none of them or several."""
+def regressed(model: LocalEngine) -> TensorSpec:
+    """The output that is one number a sample; raises InvalidRequest where no output or several are."""
     numbers = [
         spec for spec in model.signature.outputs if spec.dtype != BYTES and len(spec.shape) in (1, 2) and spec.shape[1:] in ((), (1,))
     ]
     if len(numbers) != 1:
-        raise InvalidRequest(f"{model.name} does not give just one number for a sample, so it cannot regress; ask for predict")
+        raise InvalidRequest(f"{model.name} does not give exactly one number for a sample, so it cannot regress; use predict")
     return numbers[0]
 
 
 def classes(response: InferResponse, count: int) -> tuple[tuple[Ranked, ...], ...]:
     """Each of ``count`` samples' classes."""
     if len(response.ranked) != count or not all(response.ranked):
-        raise InvalidRequest(f"{response.model} gives no scores of classes, so it cannot classify; ask for predict")
+        raise InvalidRequest(f"{response.model} gives no scores of classes, so it cannot classify; use predict")
     return response.ranked
 
 
@@ -92,7 +92,7 @@ def _samples(spec: TensorSpec, rows: Sequence[Sequence[Any]]) -> Array:
     return elements(spec, flat, (len(rows), *sizes), suspicious=False)
 
 
-def _images(model: Model, examples: Sequence[Example]) -> tuple[bytes, ...]:
+def _images(model: LocalEngine, examples: Sequence[Example]) -> tuple[bytes, ...]:
     name = model.signature.inputs[0].name
     images: list[bytes] = []
     for index, example in enumerate(examples):

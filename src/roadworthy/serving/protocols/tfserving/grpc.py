@@ -1,10 +1,10 @@
-"""TensorFlow Serving over gRPC: what ``tfserving`` is over HTTP, in messages, and the reloading of the whole configuration.
+"""TensorFlow Serving over gRPC: the same as over HTTP, and the reloading of the whole configuration.
 
 A tensor comes in ``tensor_content`` or in the field of its type, and is answered in the latter. An image reaches a model whose bundle says
 how images become its input as DT_STRING where that input is expected, or as a feature of that name.
 
-TensorFlow Serving's versions are whole numbers, a bundle's any text. One that is no number is asked for as a version label, and answered as
-one; in a list of states it is version 0, with a sentence that says what it is called.
+TensorFlow Serving's versions are whole numbers, those of a bundle any text. A version that is not a number is requested and answered as a
+version label. In a list of states it is version 0, with a message that says its name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import BYTES, Array, TensorSpec
 from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, InferResponse
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.proto import tensorflow_error
 from roadworthy.serving.protocols.proto import tensorflow_serving as tfs
 from roadworthy.serving.protocols.proto.grpc_service import Caller, Service
@@ -33,7 +33,7 @@ class PredictionService:
         self._plane = plane
 
     def service(self) -> Service:
-        """What the transport serves."""
+        """The RPCs and their rights."""
         return Service(
             "tfserving",
             "tensorflow.serving.PredictionService",
@@ -124,7 +124,7 @@ class ModelService:
         self._plane = plane
 
     def service(self) -> Service:
-        """What the transport serves."""
+        """The RPCs and their rights."""
         return Service(
             "tfserving",
             "tensorflow.serving.ModelService",
@@ -141,13 +141,13 @@ class ModelService:
             one.version = number or 0
             one.status.error_code = tensorflow_error.Code.Value(status.code)
             unnamed = (
-                f"this is version {status.version!r}, which is no whole number: ask for it as a version label" if number is None else ""
+                f"this is version {status.version!r}, which is not a whole number: request it as a version label" if number is None else ""
             )
             one.status.error_message = "; ".join(filter(None, (unnamed, status.message)))
         return answer
 
     async def reload(self, request: Any, caller: Caller) -> Any:
-        """The models that are to be served from now on: what is not among them is unloaded."""
+        """Serve these models from now on; all others are unloaded."""
         if request.config.WhichOneof("config") != "model_config_list":
             raise InvalidRequest("the request should have a model_config_list")
         configured = tuple(map(_configured, request.config.model_config_list.config))
@@ -173,7 +173,7 @@ def _reference(request: Any, caller: Caller) -> ModelReference:
     return ModelReference(spec.name)
 
 
-def _wanted(model: Model, given: Sequence[str]) -> list[str]:
+def _wanted(model: LocalEngine, given: Sequence[str]) -> list[str]:
     names = [spec.name for spec in model.signature.outputs]
     if not given:
         return names
@@ -184,7 +184,7 @@ def _wanted(model: Model, given: Sequence[str]) -> list[str]:
     return list(given)
 
 
-def _images(model: Model, feeds: dict[str, Array]) -> tuple[bytes, ...]:
+def _images(model: LocalEngine, feeds: dict[str, Array]) -> tuple[bytes, ...]:
     """The encoded images of a request that holds some in place of the model's only input."""
     if not model.takes_images or len(feeds) != 1:
         return ()
@@ -248,7 +248,7 @@ def _version(name: str, version: str) -> Any:
     return spec
 
 
-def _signatures(model: Model) -> Any:
+def _signatures(model: LocalEngine) -> Any:
     found = tfs.SignatureDefMap()
     signature = found.signature_def[models.SERVING]
     signature.method_name = models.PREDICT

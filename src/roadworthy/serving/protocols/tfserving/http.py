@@ -2,10 +2,10 @@
 
 A bundle has one signature, ``serving_default``. An image reaches a model whose bundle says how images become its input as
 ``{"b64": text}`` where a sample of that input is expected, as it would reach a SavedModel that takes encoded images. Byte strings
-are text or ``{"b64": text}`` on the way in; on the way out ``{"b64": text}`` where the output's name ends in ``_bytes`` or they
-are no UTF-8. NaN, Infinity and -Infinity are words of this protocol's JSON both ways.
+are text or ``{"b64": text}`` in requests, and in answers ``{"b64": text}`` where the output's name ends in ``_bytes`` or they
+are not UTF-8. NaN, Infinity and -Infinity are numbers in this protocol's JSON, in requests and answers.
 
-A version is any text, where TensorFlow Serving has whole numbers: it stands in a path as it is.
+A version is any text, where TensorFlow Serving has whole numbers. In a path it stands as it is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from roadworthy.core.errors import InvalidRequest, RequestError
 from roadworthy.core.types import Array, Arrays, TensorSpec
 from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, Target
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols import nested_json as values
 from roadworthy.serving.protocols.messages import NoSuchPath, Reply, Request, WrongMethod, error_json
 from roadworthy.serving.protocols.routes import Route
@@ -137,7 +137,7 @@ def _reference(request: Request) -> ModelReference:
 # Reading
 
 
-def _columns(model: Model, request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+def _columns(model: LocalEngine, request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """Whether the request came in rows, and what it holds for each input."""
     if ("instances" in request) == ("inputs" in request):
         raise InvalidRequest("the request should have either 'instances' or 'inputs'")
@@ -154,7 +154,7 @@ def _columns(model: Model, request: dict[str, Any]) -> tuple[bool, dict[str, Any
             )
         for index, row in enumerate(rows):
             if _named(row):
-                raise InvalidRequest(f"row {index} of 'instances' is an object, and row 0 is none")
+                raise InvalidRequest(f"row {index} of 'instances' is an object, and row 0 is not")
         return True, {names[0]: rows}
     wanted = set(names)
     for index, row in enumerate(rows):
@@ -178,11 +178,11 @@ def _by_name(names: list[str], given: Any) -> dict[str, Any]:
 
 
 def _named(value: object) -> bool:
-    """Whether ``value`` is an object of values by name, and not one of bytes."""
+    """Whether ``value`` is an object of values by name, and not ``{"b64": text}``."""
     return isinstance(value, dict) and not values.is_bytes(value)
 
 
-def _images(model: Model, columns: dict[str, Any]) -> tuple[bytes, ...]:
+def _images(model: LocalEngine, columns: dict[str, Any]) -> tuple[bytes, ...]:
     """The encoded images of a request that holds some in place of the model's only input."""
     ((name, given),) = columns.items()
     if values.is_bytes(given):
@@ -238,7 +238,7 @@ def _score(score: float) -> Any:
     return values.jsonable("", np.array(score, np.float32))
 
 
-def _metadata(model: Model) -> dict[str, Any]:
+def _metadata(model: LocalEngine) -> dict[str, Any]:
     signature = {
         "inputs": {spec.name: _tensor(spec) for spec in model.signature.inputs},
         "outputs": {spec.name: _tensor(spec) for spec in model.signature.outputs},

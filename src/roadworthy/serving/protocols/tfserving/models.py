@@ -1,4 +1,4 @@
-"""What TensorFlow Serving says of models, in REST and gRPC alike: which one a request means, its signatures, its states."""
+"""What both interfaces of TensorFlow Serving need to know of models: which one a request means, its signature, its states."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from roadworthy.core.errors import InvalidRequest, UnknownModel
 from roadworthy.core.types import TensorSpec
 from roadworthy.serving.engine.dataplane import DataPlane, Target
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.registry.catalogue import Served, Version
 
 SERVING = "serving_default"
@@ -15,13 +15,13 @@ PREDICT = "tensorflow/serving/predict"
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
 
-STATES = {"loading": "LOADING", "ready": "AVAILABLE", "failed": "END", "unloading": "UNLOADING", "unloaded": "END"}
-"""TensorFlow Serving's states by ours. One that failed has come to its end, with its error."""
+STATES = {"loading": "LOADING", "ready": "AVAILABLE", "failed": "END", "unloaded": "END"}
+"""TensorFlow Serving's states by ours. A version that failed is at its end, with its error."""
 
 
 @dataclass(frozen=True)
 class ServableStatus:
-    """One version of a model as TensorFlow Serving tells it: a state of its own, an error's code by name, and the reason."""
+    """One version of a model as TensorFlow Serving shows it: its state, the name of its error code, and the reason."""
 
     version: str
     state: str
@@ -41,10 +41,10 @@ class ModelReference:
         return f"Latest({self.name})" if self.version is None else f"Specific({self.name}, {self.version})"
 
     def on(self, plane: DataPlane) -> ModelReference:
-        """The same in the words of the catalogue.
+        """The same reference in terms of the catalogue.
 
-        A label that the model does not have is the text of a version: versions need not be numbers here. Version 0, unless there is
-        one, is the default: so clients of OpenVINO Model Server put it.
+        A label that the model does not have may name a version: versions need not be numbers here. Version 0, unless it exists,
+        is the default version: clients of OpenVINO Model Server send it.
         """
         served = plane.catalogue.find(self.name)
         if served is None:
@@ -65,7 +65,7 @@ def pick(plane: DataPlane, reference: ModelReference) -> Target:
         raise UnknownModel(f"Servable not found for request: {reference}; {problem.message}") from None
 
 
-def find(plane: DataPlane, reference: ModelReference) -> Model:
+def find(plane: DataPlane, reference: ModelReference) -> LocalEngine:
     """The model itself; see ``DataPlane.find``."""
     reference = reference.on(plane)
     try:
@@ -74,18 +74,18 @@ def find(plane: DataPlane, reference: ModelReference) -> Model:
         raise UnknownModel(f"Servable not found for request: {reference}; {problem.message}") from None
 
 
-def check_signature(model: Model, name: str) -> None:
-    """A bundle has one signature: ``serving_default``, which may also go by the model's own name. Raises InvalidRequest."""
+def check_signature(model: LocalEngine, name: str) -> None:
+    """A bundle has one signature: ``serving_default``, which a client may also call by the model's name. Raises InvalidRequest."""
     if name not in ("", SERVING, model.name):
         raise InvalidRequest(f'Serving signature key "{name}" not found; {model.name} has {SERVING}')
 
 
 def statuses(plane: DataPlane, reference: ModelReference) -> list[ServableStatus]:
-    """The versions, newest first. Raises UnknownModel, and Unavailable while the bundles are being looked for."""
+    """The versions, newest first. Raises UnknownModel, and Unavailable while the bundles are being opened."""
     reference = reference.on(plane)
     served = plane.catalogue.find(reference.name)
     if served is None:
-        # The dataplane knows whether it is too early to say.
+        # While the bundles are being opened, this raises Unavailable.
         if not plane.opened:
             plane.find(reference.name)
         raise UnknownModel(f"Could not find any versions of model {reference.name}")
@@ -102,12 +102,12 @@ def statuses(plane: DataPlane, reference: ModelReference) -> list[ServableStatus
 
 
 def number(version: str) -> int | None:
-    """The version as TensorFlow Serving has it; ``None`` for one that is no number that it could have."""
+    """The version as TensorFlow Serving's 64-bit number; ``None`` for one that is not."""
     return int(version) if version.isascii() and version.isdecimal() and len(version) < 20 and int(version) < 2**63 else None
 
 
 def tensor_name(spec: TensorSpec) -> str:
-    """The name of the tensor in a graph, which clients print and never use."""
+    """The name of the tensor in a graph. Clients print it and do not use it."""
     return f"{spec.name}:0"
 
 

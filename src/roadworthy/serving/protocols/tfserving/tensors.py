@@ -20,21 +20,21 @@ _FIELDS = {
     "int8": "int_val", "int16": "int_val", "int32": "int_val", "uint8": "int_val", "uint16": "int_val",
     "int64": "int64_val", "uint32": "uint32_val", "uint64": "uint64_val",
 }  # fmt: skip
-# Packed, these fields are the array's own bytes after a tag: appending them spares a Python object for each element.
+# In packed form these fields are a tag and the bytes of the array. Appending the bytes makes no Python object for each element.
 _PACKED = {"float32": b"\x2a", "float64": b"\x32", "bool": b"\x5a"}
 
 
 def to_array(name: str, tensor: Any, limit: int) -> Array:
     """The input called ``name``, a TensorProto; a field that is shorter than the shape repeats its last element.
 
-    Raises InvalidRequest for a dtype that no model takes, a shape that is none, elements that do not fit it; TooLarge where it would
+    Raises InvalidRequest for a dtype that no model takes, an invalid shape, or elements that do not fit it; TooLarge where it would
     fill more than ``limit`` bytes: a few bytes of a request can stand for any number of elements.
     """
     dtype = _dtypes().get(tensor.dtype)
     if dtype is None:
-        raise InvalidRequest(f"input {name!r} is {_name(tensor.dtype)}, which no model here takes")
+        raise InvalidRequest(f"input {name!r} is {_name(tensor.dtype)}, which no model takes")
     shape = _shape(name, tensor.tensor_shape)
-    # Zeros aside: NumPy refuses a size that nobody could send, even where there is nothing of it.
+    # A size of 0 counts as 1: NumPy refuses a shape with a huge size even where another size is 0.
     if math.prod(max(size, 1) for size in shape) * np.dtype(dtype).itemsize > limit:
         raise TooLarge(f"input {name!r} has shape {list(shape)}, which is more than the {limit} bytes of this server's limit")
     if tensor.tensor_content:
@@ -92,7 +92,7 @@ def _typed(name: str, tensor: Any, dtype: str) -> Array:
     numbers = np.array(field)
     if dtype == "float16":
         if numbers.min() < 0 or numbers.max() > 0xFFFF:
-            raise InvalidRequest(f"input {name!r} holds a number in half_val that is not the 16 bits of one")
+            raise InvalidRequest(f"input {name!r} holds a number in half_val that is not 16 bits")
         return numbers.astype(np.uint16).view(np.float16)
     return cast_exactly(name, numbers, dtype)
 
@@ -124,7 +124,7 @@ def _split(name: str, content: bytes, count: int) -> list[bytes]:
                 break
         lengths.append(length)
     if len(lengths) != count or at + sum(lengths) != len(content):
-        raise InvalidRequest(f"input {name!r} should be {count} byte strings; its tensor_content is cut otherwise")
+        raise InvalidRequest(f"input {name!r} should be {count} byte strings; its tensor_content does not hold so many")
     found: list[bytes] = []
     for length in lengths:
         found.append(content[at : at + length])

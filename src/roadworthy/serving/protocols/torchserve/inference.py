@@ -8,7 +8,7 @@ from typing import Any
 from roadworthy.core.types import Arrays
 from roadworthy.preprocess.answer import Ranked
 from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, InferResponse
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols import nested_json as nested
 from roadworthy.serving.protocols.torchserve.forms import Fields
 from roadworthy.serving.protocols.torchserve.request import TorchServeInput, read
@@ -17,8 +17,8 @@ from roadworthy.serving.protocols.torchserve.request import TorchServeInput, rea
 async def predict(plane: DataPlane, name: str, version: str | None, fields: Fields, deadline: float | None = None) -> bytes:
     """The answer to ``fields`` in JSON; raises what ``DataPlane.pick`` and ``DataPlane.infer`` raise.
 
-    A model that ranks, and that sees images, takes files or has labels, answers ``{label: probability}``, best first; where a class has
-    no name its index stands for it. Several outputs are an object by name. Numbers that are not finite are NaN and Infinity.
+    A model that ranks classes, and that takes images or files or has labels, answers ``{label: probability}``, best first; a class without
+    a name goes by its index. Several outputs are an object by name. Numbers that are not finite are NaN and Infinity.
     """
     target = plane.pick(name, version)
     request = read(fields, target.model, plane.limits.depth)
@@ -26,7 +26,7 @@ async def predict(plane: DataPlane, name: str, version: str | None, fields: Fiel
     return nested.written(_answer(response, request))
 
 
-def _classifies(model: Model) -> bool:
+def _classifies(model: LocalEngine) -> bool:
     return model.ranks and (model.takes_images or model.takes_files or bool(model.contract.answer.labels))
 
 
@@ -42,7 +42,7 @@ def _answer(response: InferResponse, request: TorchServeInput) -> Any:
 def _by_label(row: Sequence[Ranked]) -> dict[str, float]:
     found: dict[str, float] = {}
     for ranked in row:
-        # Two classes may go by one name (a crane is a bird and a machine); the better one keeps it.
+        # Two classes may have the same name (a crane is a bird and a machine); the one with the higher score keeps it.
         found.setdefault(ranked.label, ranked.score)
     return found
 

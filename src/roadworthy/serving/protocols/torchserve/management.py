@@ -1,8 +1,8 @@
-"""TorchServe's management: registering, scaling, describing, listing and giving up models, for HTTP and gRPC alike.
+"""TorchServe's management: registering, scaling, describing, listing and unloading models, for HTTP and for gRPC.
 
-What is a model archive there is a bundle, or a directory of its versions, inside the directories that the server was started with. A
-worker there is an instance here. Two habits of TorchServe's are kept: the version that answered before goes on doing so when another one
-is registered, until ``set-default``; and it cannot be unregistered while there are others.
+TorchServe's model archive is a bundle here, or a directory of its versions, inside the directories that the server was started with. Its
+worker is an instance here. Two rules of TorchServe are kept. When another version is registered, the version that answered before
+still answers, until ``set-default``. And the default version cannot be unregistered while there are others.
 """
 
 from __future__ import annotations
@@ -18,27 +18,26 @@ from typing import Any
 from roadworthy.core.errors import Conflict, Forbidden, InvalidRequest, RequestError, Unavailable, UnknownModel
 from roadworthy.serving.engine.counters import Counters
 from roadworthy.serving.engine.dataplane import DataPlane
-from roadworthy.serving.registry.catalogue import Served, Version
+from roadworthy.serving.registry.catalogue import Served, Version, VersionState
 from roadworthy.serving.registry.commands import Load, Scale, SetDefault, Unload
 
 LOG = logging.getLogger(__name__)
 
 PROMPT = 0.05
-"""Seconds in which what is told to go on in the background may still be refused in the answer itself."""
+"""Seconds in which a background command may still fail in the answer itself."""
 PAGE = 100
-GONE = ("unloading", "unloaded")
 Parameters = Mapping[str, str]
 
 
 class DefaultVersion(RequestError):
-    """The version that answers by default, which TorchServe does not give up before the others."""
+    """The default version, which TorchServe does not unload before the others."""
 
     status = 403
 
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What became of a command: an HTTP code, and a sentence."""
+    """The result of a command: an HTTP status, and a sentence."""
 
     code: int
     sentence: str
@@ -54,8 +53,8 @@ class TorchServeManagement:
     async def register(self, parameters: Parameters) -> CommandResult:
         """Load the bundle at ``url`` as ``model_name`` (the name of its directory, where none is given).
 
-        It answers as soon as it is loaded, whatever ``initial_workers``; more of those than it has anyway are started. 202 only
-        with ``initial_workers`` and without ``synchronous``.
+        The model answers as soon as it is loaded, even with ``initial_workers`` 0. Where ``initial_workers`` is more than it has by
+        default, the others are started. 202 only with ``initial_workers`` and without ``synchronous``.
         """
         url = parameters.get("url", "")
         path = _inside(url)
@@ -63,7 +62,7 @@ class TorchServeManagement:
         workers = _whole(parameters, "initial_workers", 0)
         served = self._plane.catalogue.find(name)
         if served and any(version.state in ("ready", "loading") and _is_at(version, path) for version in served.versions):
-            raise Conflict(f"{url} is registered already, for model {name}")
+            raise Conflict(f"{url} is registered already, as model {name}")
         work = self._register(name, url, workers)
         if workers and not _true(parameters, "synchronous"):
             return await self._later(work)
@@ -79,7 +78,7 @@ class TorchServeManagement:
         if most < least:
             raise InvalidRequest("max_worker cannot be less than min_worker")
         if most == 0:
-            raise InvalidRequest("a model here has at least one worker; unregister it to be rid of it")
+            raise InvalidRequest("a model has at least one worker on this server; unregister the model to unload it")
         known = self._version(name, version)
         work = self._scale(name, known.version, least, most)
         if not _true(parameters, "synchronous"):
@@ -88,7 +87,7 @@ class TorchServeManagement:
         return CommandResult(200, f"Workers scaled to {least} for model: {name}" + (f", version: {version}" if version else ""))
 
     async def describe(self, name: str, version: str | None) -> list[dict[str, Any]]:
-        """The default version, another one, or ``"all"``; as TorchServe writes it, with ``state`` and ``reason`` beside."""
+        """The default version, another one, or ``"all"``; as TorchServe writes it, and with ``state`` and ``reason``."""
         versions = _kept(self._served(name)) if version == "all" else (self._version(name, version),)
         totals = await self._plane.totals()
         return [self._described(name, one, totals) for one in versions]
@@ -107,16 +106,16 @@ class TorchServeManagement:
         return answer
 
     async def set_default(self, name: str, version: str) -> CommandResult:
-        """From now on ``version`` answers where none is asked for."""
+        """From now on ``version`` answers requests that name no version."""
         self._version(name, version)
         await self._plane.manage(SetDefault(name=name, version=version))
         return CommandResult(200, f'Default version successfully updated for model "{name}" to "{version}"')
 
     async def unregister(self, name: str, version: str | None) -> CommandResult:
-        """Give up ``version``, or the default one."""
+        """Unload ``version``, or the default one."""
         served, gone = self._served(name), self._version(name, version)
         if len(_kept(served)) > 1 and gone == _default(served):
-            raise DefaultVersion(f"version {gone.version} of {name} is the default, and there are others; set another default first")
+            raise DefaultVersion(f"version {gone.version} of {name} is the default version, and there are others; set another one first")
         await self._plane.manage(Unload(name=name, version=gone.version))
         return CommandResult(200, f'Model "{name}" unregistered')
 
@@ -132,7 +131,7 @@ class TorchServeManagement:
         except RequestError as problem:
             if pinned:
                 await self._plane.manage(SetDefault(name=name, version=None))
-            # Of a place that is not served a client learns no more than of one that is not there.
+            # A client must not learn whether a path outside the served directories exists.
             raise UnknownModel(problem.message) if isinstance(problem, Forbidden) else problem from None
         newest = max(self._served(name).ready, key=lambda one: one.since, default=None)
         if newest and workers:
@@ -145,7 +144,7 @@ class TorchServeManagement:
             await self._plane.manage(Scale(name=name, version=version, instances=wanted))
 
     async def _later(self, work: Coroutine[Any, Any, None]) -> CommandResult:
-        """202; but what fails at once is told at once, and what fails later to the log (and by ``describe``)."""
+        """202. A failure within ``PROMPT`` seconds is in the answer; a later one is in the log, and in ``describe``."""
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -171,7 +170,7 @@ class TorchServeManagement:
         if version is None:
             return _default(served)
         found = served.version(version)
-        if found is None or found.state in GONE:
+        if found is None or found.state == VersionState.UNLOADED:
             raise UnknownModel(f"there is no version {version!r} of model {name!r} here")
         return found
 
@@ -202,11 +201,11 @@ class TorchServeManagement:
 
 def _log(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (problem := task.exception()):
-        LOG.warning("a command that went on in the background failed: %s", problem)
+        LOG.warning("a command in the background failed: %s", problem)
 
 
 def _worker(index: int, version: Version, totals: Counters) -> dict[str, Any]:
-    """One instance; those of one process share its memory."""
+    """One instance; the instances of one process share its memory."""
     process = totals.workers[index % len(totals.workers)] if totals.workers else None
     since = datetime.fromtimestamp(version.since, UTC)
     return {
@@ -225,21 +224,21 @@ def _processes(totals: Counters) -> int:
 
 
 def _kept(served: Served) -> tuple[Version, ...]:
-    return tuple(version for version in served.versions if version.state not in GONE)
+    return tuple(version for version in served.versions if version.state != VersionState.UNLOADED)
 
 
 def _default(served: Served) -> Version:
-    """The version that answers, or that would; ``served`` has one at least that is not given up."""
+    """The version that answers, or the newest one; ``served`` has at least one that is not unloaded."""
     current = served.version(served.current) if served.current else None
     return current or _kept(served)[-1]
 
 
 def _inside(url: str) -> PurePosixPath:
-    """``url`` as a path; that it lies inside the directories that are served is seen to where they are known."""
+    """``url`` as a path; the supervisor, which knows the served directories, checks that it lies inside."""
     if not url:
         raise InvalidRequest("the parameter url is required: a bundle inside the directories that are served")
     if "://" in url or "\0" in url:
-        raise InvalidRequest("nothing is fetched from elsewhere; url should be a path inside the directories that are served")
+        raise InvalidRequest("this server downloads nothing; url should be a path inside the directories that are served")
     path = PurePosixPath(url)
     if ".." in path.parts or not path.name:
         raise InvalidRequest(f"{url} does not name a bundle inside the directories that are served")
@@ -261,7 +260,7 @@ def _whole(parameters: Parameters, name: str, default: int) -> int:
     if not text:
         return default
     if not text.isdecimal() or not text.isascii() or len(text) > 6:
-        raise InvalidRequest(f"{name} should be a whole number that is not negative, and not {text[:20]!r}")
+        raise InvalidRequest(f"{name} should be a whole number from 0 to 999999, and not {text[:20]!r}")
     return int(text)
 
 

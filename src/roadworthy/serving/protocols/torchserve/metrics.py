@@ -1,4 +1,4 @@
-"""The server's counters under TorchServe's names, for dashboards and alerts that were made for it."""
+"""The server's counters under TorchServe's names, for existing dashboards and alerts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _MODEL = ("model_name", "model_version", "hostname")
 
 
 def families(counters: Counters) -> Iterator[Metric]:
-    """By model and version: inference requests that came to an end, and the microseconds that they took and waited, in sum; of the
+    """By model and version: finished inference requests, and the sums of the microseconds that they took and waited. For the
     whole server: HTTP requests by the class of their status.
 
-    The names that do not end in ``_total`` have no type, as the format would have one of counters changed.
+    Names without ``_total`` have no type: the format would rename counters.
     """
     host = socket.gethostname()
     requests = CounterMetricFamily("ts_inference_requests_total", "Inference requests.", labels=_MODEL)
@@ -37,5 +37,5 @@ def families(counters: Counters) -> Iterator[Metric]:
 
 
 def _answered(counters: Counters, digit: str) -> int:
-    # gRPC's codes are words.
+    # gRPC's codes are words, and match no digit.
     return sum(count for (_, _, code), count in counters.answered.items() if code.startswith(digit))

@@ -1,4 +1,4 @@
-"""What TorchServe's clients send to a model, as its inputs: images and other files, JSON, raw tensors, and forms of these.
+"""What TorchServe's clients send to a model, as its inputs: images and other files, JSON, raw tensors, and forms with these.
 
 One field counts, ``data`` or ``body``, as TorchServe's own handlers have it, or the only one there is; for a model of several inputs there
 is a field, or a key of a JSON object, of each input's name. Its content is
@@ -24,7 +24,7 @@ import numpy as np
 
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import BATCH, BYTES, Array, Arrays, TensorSpec
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols import nested_json as nested
 from roadworthy.serving.protocols.oip import tensors
 from roadworthy.serving.protocols.torchserve.forms import BODY, Fields, FormField
@@ -36,8 +36,8 @@ _WHOLE = ("application/octet-stream", "image/", "audio/", "video/")
 
 @dataclass(frozen=True, slots=True)
 class TorchServeInput:
-    """``feeds``, or ``images`` for a model that sees them; ``single``: one sample that came without a batch dimension;
-    ``predictions``: the answer is to stand under that key."""
+    """``feeds``, or ``images`` for a model that takes them; ``single``: one sample that came without a batch dimension;
+    ``predictions``: the answer is wrapped in an object under that key."""
 
     feeds: Arrays = field(default_factory=dict)
     images: tuple[bytes, ...] = ()
@@ -51,7 +51,7 @@ class TorchServeInput:
         return len(self.images) or (len(first) if first.ndim else 1)
 
 
-def read(fields: Fields, model: Model, depth: int) -> TorchServeInput:
+def read(fields: Fields, model: LocalEngine, depth: int) -> TorchServeInput:
     """What ``fields`` ask of ``model``, their JSON nested up to ``depth``; raises InvalidRequest."""
     specs = model.signature.inputs
     if len(specs) > 1 and any(spec.name in fields for spec in specs):
@@ -71,8 +71,8 @@ def read(fields: Fields, model: Model, depth: int) -> TorchServeInput:
     return _alone(specs[0], _raw(specs[0], one.data))
 
 
-def _is_json(sent: FormField, model: Model) -> bool:
-    """By what the client says of it and, where that is nothing, by how it looks."""
+def _is_json(sent: FormField, model: LocalEngine) -> bool:
+    """By the media type that the client sent and, without one, by the first and last characters."""
     if sent.kind in ("application/json", "text/json") or sent.kind.endswith("+json"):
         return True
     if sent.kind.startswith(_WHOLE) or model.takes_files:
@@ -85,7 +85,7 @@ def _is_json(sent: FormField, model: Model) -> bool:
 # JSON
 
 
-def _of_json(value: Any, model: Model) -> TorchServeInput:
+def _of_json(value: Any, model: LocalEngine) -> TorchServeInput:
     match value:
         case dict():
             return _of_object(value, model)
@@ -99,7 +99,7 @@ def _of_json(value: Any, model: Model) -> TorchServeInput:
     return _alone(spec, nested.tensor(spec, value))
 
 
-def _of_object(value: dict[str, Any], model: Model) -> TorchServeInput:
+def _of_object(value: dict[str, Any], model: LocalEngine) -> TorchServeInput:
     specs = model.signature.inputs
     if any(spec.name in value for spec in specs):
         if len(specs) == 1:
@@ -115,7 +115,7 @@ def _of_object(value: dict[str, Any], model: Model) -> TorchServeInput:
     raise InvalidRequest(f"the JSON object should hold data, instances, or the model's inputs: {_takes(model)}")
 
 
-def _of_instances(instances: Any, model: Model) -> TorchServeInput:
+def _of_instances(instances: Any, model: LocalEngine) -> TorchServeInput:
     if not isinstance(instances, list) or not instances:
         raise InvalidRequest("instances should be a list with one element a sample")
     if isinstance(instances[0], dict) or (isinstance(instances[0], str) and model.takes_images):
@@ -128,7 +128,7 @@ def _base64(text: Any) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (TypeError, ValueError):
-        raise InvalidRequest("an image, or any b64, in JSON should be base64 text") from None
+        raise InvalidRequest("an image in JSON, and the value of b64, should be base64 text") from None
 
 
 # Tensors
@@ -157,19 +157,19 @@ def _alone(spec: TensorSpec, array: Array) -> TorchServeInput:
     return TorchServeInput({spec.name: array[None] if single else array}, single=single)
 
 
-def _of_bytes(data: bytes, model: Model) -> TorchServeInput:
+def _of_bytes(data: bytes, model: LocalEngine) -> TorchServeInput:
     if model.takes_images:
         return TorchServeInput(images=(data,), single=True)
     return TorchServeInput({model.signature.inputs[0].name: nested.strings([bytes(data)])}, single=True)
 
 
 def _columns(by_name: dict[str, TorchServeInput]) -> TorchServeInput:
-    """Several inputs as one request; an input that is missing is the signature's to complain about."""
+    """Several inputs as one request; that an input is missing is found by the signature later."""
     feeds = {name: array for asked in by_name.values() for name, array in asked.feeds.items()}
     return TorchServeInput(feeds, single=all(asked.single for asked in by_name.values()))
 
 
-def _joined(each: Sequence[TorchServeInput], model: Model) -> TorchServeInput:
+def _joined(each: Sequence[TorchServeInput], model: LocalEngine) -> TorchServeInput:
     """Several samples as one request."""
     if not all(asked.single for asked in each):
         raise InvalidRequest(f"each element of the list should be one sample; the model takes {_takes(model)}")
@@ -182,11 +182,11 @@ def _joined(each: Sequence[TorchServeInput], model: Model) -> TorchServeInput:
     return TorchServeInput(feeds, tuple(image for asked in each for image in asked.images))
 
 
-def _only(model: Model) -> TensorSpec:
+def _only(model: LocalEngine) -> TensorSpec:
     if len(model.signature.inputs) != 1:
         raise InvalidRequest(f"{model.name} has several inputs; send an object with {_takes(model)}")
     return model.signature.inputs[0]
 
 
-def _takes(model: Model) -> str:
+def _takes(model: LocalEngine) -> str:
     return ", ".join(map(str, model.signature.inputs))

@@ -1,4 +1,4 @@
-// The live part of the page: polls the figures, draws models and workers, and asks for a token where one is wanted.
+// The live part of the page: polls the figures, draws models and workers, and asks for a token where the server needs one.
 
 import { Trial } from "./try.js";
 
@@ -15,7 +15,7 @@ function authorization() {
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
-// An element with text and children; everything that a server or a model says goes through here, as text.
+// An element with text and children. Every text of the server or a model is set as text, never as HTML.
 function make(tag, { text, className, ...attributes } = {}, ...children) {
   const element = document.createElement(tag);
   if (className) element.className = className;
@@ -61,8 +61,8 @@ async function poll() {
 
 function refused(status) {
   $("access").hidden = false;
-  say($("access-note"), status === 403 ? "This token lacks the right to infer." : token ? "This token is not known here." : "");
-  verdict("bad", "The server wants a token.");
+  say($("access-note"), status === 403 ? "This token lacks the right inference." : token ? "The server does not know this token." : "");
+  verdict("bad", "The server needs a token.");
 }
 
 function stale(problem) {
@@ -83,14 +83,14 @@ function draw(status) {
   const failed = versions.filter(version => version.state === "failed").length;
   const words = [`${plural(status.models.length, "model")}`, `${plural(status.workers.length, "worker")}`];
   if (failed) words.push(`${plural(failed, "version")} failed`);
-  if (status.draining) verdict("bad", "Going down: what was accepted is answered, nothing else.");
+  if (status.draining) verdict("bad", "Shutting down: accepted requests are answered, new ones are not.");
   else verdict(status.ready ? "good" : "bad", `${status.ready ? "Ready" : "Not ready"}: ${words.join(", ")}.`);
   drawModels(status);
   drawWorkers(status);
   trial.know(status);
 }
 
-// Elements stay where they are and change their text, so that focus, selection and a screen reader's place survive.
+// Elements stay and change their text, so that focus, selection and the position of a screen reader are kept.
 function keep(parent, keyed, create) {
   const known = new Map([...parent.children].map(child => [child.dataset.key, child]));
   const pairs = keyed.map(([key, value], index) => {
@@ -129,7 +129,7 @@ function fillModel(card, model, status) {
   card.querySelectorAll("dd").forEach((cell, index) => say(cell, values[index]));
   card.querySelectorAll("dd")[2].classList.toggle("bad", model.errors > 0);
   const codes = Object.entries(model.answered).sort().map(([code, number]) => `${code}: ${count(number)}`);
-  say(card.querySelector(".codes"), codes.length ? `By code: ${codes.join(", ")}` : "Not asked yet.");
+  say(card.querySelector(".codes"), codes.length ? `By code: ${codes.join(", ")}` : "No requests yet.");
   const reasons = model.versions.filter(version => version.reason).map(version => [version.version, version]);
   for (const [line, version] of keep(card.querySelector(".reasons"), reasons, () => make("p", { className: "reason" }))) {
     say(line, `Version ${version.version} ${version.state === "failed" ? "failed" : `is ${version.state}`} (${clock(version.since)}): ${version.reason}`);
@@ -184,7 +184,7 @@ function drawWorkers(status) {
     [...row.children].forEach((cell, index) => say(cell, String(values[index])));
   }
   const memory = status.workers.reduce((sum, worker) => sum + worker.memory, 0);
-  say($("restarts"), `${bytes(memory)} together; ${plural(status.restarts, "worker")} had to be replaced so far.`);
+  say($("restarts"), `${bytes(memory)} together; ${plural(status.restarts, "worker")} replaced so far.`);
 }
 
 $("access").addEventListener("submit", event => {

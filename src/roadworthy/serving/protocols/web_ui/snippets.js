@@ -1,4 +1,4 @@
-// One request in the words of each client that this server takes: curl, Python, tritonclient, TensorFlow Serving, TorchServe.
+// The same request for each kind of client: curl, Python, tritonclient, TensorFlow Serving, TorchServe.
 
 const NUMPY = {
   FP64: "float64", FP32: "float32", FP16: "float16", INT64: "int64", INT32: "int32", INT16: "int16", INT8: "int8",
@@ -30,7 +30,7 @@ function oip({ origin, model, version }) {
   return `${origin}/v2/models/${encodeURIComponent(model.name)}${version ? `/versions/${encodeURIComponent(version)}` : ""}/infer`;
 }
 
-// The token itself is never shown: these are made to be copied into tickets.
+// The token itself is never shown: people copy these into tickets.
 const shellToken = asked => asked.token ? ` \\\n  -H "Authorization: Bearer $TOKEN"` : "";
 const pythonHeaders = (asked, ...others) => {
   const all = [...others, ...(asked.token ? ['"Authorization": f"Bearer {token}"'] : [])];

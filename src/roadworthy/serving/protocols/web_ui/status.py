@@ -1,4 +1,4 @@
-"""What the page shows about a server at this moment, as one document: models, versions, figures, workers."""
+"""What the page shows about the server, as one document: models, versions, figures, workers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from roadworthy.serving.engine.counters import SECONDS, Counters, Latency, Mirrored, Worker
+from roadworthy.serving.engine.counters import SECONDS, Counters, Latency, Mirrored, WorkerStats
 from roadworthy.serving.engine.dataplane import DataPlane
-from roadworthy.serving.engine.model import Model
+from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.oip.tensors import BYTES, DATATYPES
-from roadworthy.serving.registry.catalogue import Canary, Served, State, Version
+from roadworthy.serving.registry.catalogue import Canary, Served, Version, VersionState
 
 
 class InputDescription(msgspec.Struct, frozen=True):
@@ -23,18 +23,22 @@ class InputDescription(msgspec.Struct, frozen=True):
 
 
 class ModelInputs(msgspec.Struct, frozen=True):
-    """What the version that answers by default wants: ``images`` by a bundle's contract, or ``files`` as they are, or arrays."""
+    """What the default version takes: ``images`` by the bundle's contract, ``files`` as they are, or arrays.
+
+    ``steps`` describes how an image becomes the input, in order; empty where the model takes no images.
+    """
 
     inputs: tuple[InputDescription, ...]
     images: bool
     files: bool
+    steps: tuple[str, ...]
 
 
 class VersionStatus(msgspec.Struct, frozen=True):
     """One version; ``reason`` says why it failed or was unloaded. Counts are of requests since the server started."""
 
     version: str
-    state: State
+    state: VersionState
     reason: str
     since: float
     instances: int
@@ -51,9 +55,9 @@ class VersionStatus(msgspec.Struct, frozen=True):
 
 
 class ModelStatus(msgspec.Struct, frozen=True):
-    """One model. ``answered`` counts by HTTP or gRPC code, ``current`` answers where no version is asked for.
+    """One model. ``answered`` counts by HTTP or gRPC code, ``current`` is the version that answers by default.
 
-    ``p50`` and ``p99`` are seconds since the server started, read off the histogram; ``None`` before the first answer.
+    ``p50`` and ``p99`` are seconds since the server started, estimated from the histogram; ``None`` before the first answer.
     """
 
     name: str
@@ -83,7 +87,7 @@ class WorkerStatus(msgspec.Struct, frozen=True):
 
 
 class ServerStatus(msgspec.Struct, frozen=True):
-    """The whole server; ``time`` is Unix seconds, ``grpc`` the port where gRPC is spoken, if anywhere."""
+    """The whole server; ``time`` is Unix seconds, ``grpc`` the port of gRPC, if it is on."""
 
     version: str
     ready: bool
@@ -114,9 +118,9 @@ async def read(plane: DataPlane, version: str, grpc: int | None = None) -> Serve
 
 
 def quantile(latencies: Iterable[Latency], share: float) -> float | None:
-    """Seconds within which ``share`` of what was observed came, taken as spread evenly inside a bucket; ``None`` for no observation.
+    """Seconds within which ``share`` of the observations lie, assuming an even spread inside a bucket; ``None`` without observations.
 
-    What lies above the last bound is given as that bound.
+    A value above the last bound is given as that bound.
     """
     whole = Latency()
     for latency in latencies:
@@ -139,7 +143,7 @@ def _model(served: Served, totals: Counters, plane: DataPlane) -> ModelStatus:
         if model == served.name:
             answered[code] = answered.get(code, 0) + count
     latencies = [latency for (_, model), latency in totals.latency.items() if model == served.name]
-    here = [lane.model for lane in plane.lanes if (lane.model.name, lane.model.version) == (served.name, served.current)]
+    here = [queue.model for queue in plane.queues if (queue.model.name, queue.model.version) == (served.name, served.current)]
     return ModelStatus(
         name=served.name,
         current=served.current,
@@ -149,7 +153,7 @@ def _model(served: Served, totals: Counters, plane: DataPlane) -> ModelStatus:
         shadow=served.shadow,
         versions=tuple(_version(served.name, version, totals) for version in served.versions),
         requests=sum(answered.values()),
-        errors=sum(count for code, count in answered.items() if not _went_well(code)),
+        errors=sum(count for code, count in answered.items() if not _succeeded(code)),
         answered=answered,
         p50=quantile(latencies, 0.5),
         p99=quantile(latencies, 0.99),
@@ -179,19 +183,19 @@ def _version(name: str, version: Version, totals: Counters) -> VersionStatus:
     )
 
 
-def _now(workers: Sequence[Worker], name: str, version: str) -> tuple[int, int]:
+def _now(workers: Sequence[WorkerStats], name: str, version: str) -> tuple[int, int]:
     """Requests that wait and that run at this moment, in all workers."""
     key = (name, version)
     return sum(one.waiting.get(key, 0) for one in workers), sum(one.running.get(key, 0) for one in workers)
 
 
-def _went_well(code: str) -> bool:
+def _succeeded(code: str) -> bool:
     return code.startswith(("2", "3")) or code == "OK"
 
 
-def _takes(model: Model) -> ModelInputs:
+def _takes(model: LocalEngine) -> ModelInputs:
     inputs = tuple(
         InputDescription(spec.name, DATATYPES.get(spec.dtype, BYTES), tuple(size if isinstance(size, int) else -1 for size in spec.shape))
         for spec in model.signature.inputs
     )
-    return ModelInputs(inputs, model.takes_images, model.takes_files)
+    return ModelInputs(inputs, model.takes_images, model.takes_files, model.contract.describe() if model.takes_images else ())

@@ -1,4 +1,4 @@
-// Trying a model: a file dropped, chosen or pasted, or a request in JSON; the answer as bars or as it came.
+// Trying a model: a file dropped, chosen or pasted, or a request in JSON; the answer as bars or as JSON.
 
 import { snippets } from "./snippets.js";
 
@@ -26,7 +26,7 @@ export class Trial {
     return this.models.find(model => model.name === $("model").value);
   }
 
-  // The new figures: only what concerns the choice is looked at, and only a change touches the form.
+  // The new figures: the form changes only where the chosen model has changed.
   know(status) {
     this.models = status.models.filter(model => model.takes);
     this.grpc = status.grpc;
@@ -55,8 +55,9 @@ export class Trial {
       $("ask").hidden = !model || files;
       $("file").accept = model?.takes.images ? "image/jpeg,image/png,image/webp" : "";
       $("drop-words").textContent = `Drop ${model?.takes.images ? "an image (JPEG, PNG, WebP)" : "a file"} here, paste one, or`;
+      $("drop-steps").textContent = model?.takes.images ? `The server prepares it: ${model.takes.steps.join("; ")}.` : "";
       if (model && !files) $("request").value = example(model.takes.inputs);
-      this.clear(model ? "Nothing asked yet." : "No model answers yet.");
+      this.clear(model ? "Nothing sent yet." : "No model answers yet.");
     }
     this.drawSnippets();
   }
@@ -71,7 +72,7 @@ export class Trial {
   listen() {
     const drop = $("drop");
     const holds = event => [...(event.dataTransfer?.types ?? [])].includes("Files");
-    // Anywhere on the page: a file that misses the box would otherwise replace the page.
+    // Anywhere on the page: the browser would open a file that is dropped beside the box.
     document.addEventListener("dragover", event => {
       if (!holds(event)) return;
       event.preventDefault();
@@ -103,7 +104,7 @@ export class Trial {
       this.url = URL.createObjectURL(file);
       $("preview").src = this.url;
     }
-    // A browser tells a type by the file's name; the server looks at the content, and wants only to know that it is an image.
+    // The browser derives the type from the file's name. The server reads the content and needs only "image".
     const type = images ? (file.type.startsWith("image/") ? file.type : "image/jpeg") : "application/octet-stream";
     this.ask(type, file, images);
   }
@@ -138,7 +139,7 @@ export class Trial {
       $("said").textContent = `${status}: ${answer.error ?? text}`;
       return;
     }
-    $("said").textContent = `Version ${answer.model_version} answered in ${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms, the way included.`;
+    $("said").textContent = `Version ${answer.model_version} answered in ${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms, the network included.`;
     const outputs = Object.fromEntries(answer.outputs.map(output => [output.name, output]));
     const scores = outputs.probability ?? outputs.score;
     if (outputs.label && scores) this.bars(outputs.label, scores, Boolean(outputs.probability));
@@ -163,7 +164,7 @@ export class Trial {
     }));
   }
 
-  // The same request in other clients' words
+  // The same request for other clients
 
   drawSnippets() {
     const model = this.model;

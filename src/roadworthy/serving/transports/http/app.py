@@ -16,7 +16,7 @@ from roadworthy.serving.observability.logs import RequestLog
 from roadworthy.serving.protocols.messages import RIGHTS, NoSuchPath, Reply, Request, Right, ServerFault
 from roadworthy.serving.protocols.routes import HttpProtocol, Router, refusal
 from roadworthy.serving.transports.http import browser_origin, compression
-from roadworthy.serving.transports.http.auth import EVERYBODY, Access
+from roadworthy.serving.transports.http.auth import NO_TOKENS, Access
 from roadworthy.serving.transports.http.browser_origin import BrowserRules
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class App:
         plane: DataPlane,
         protocols: Iterable[HttpProtocol],
         *,
-        access: Access = EVERYBODY,
+        access: Access = NO_TOKENS,
         rights: frozenset[Right] = RIGHTS,
         browser_rules: BrowserRules = browser_origin.ANY_HOST,
         requests: RequestLog | None = None,

@@ -1,11 +1,10 @@
-"""Who may do what: bearer tokens with the rights each has, and the certificates of TLS."""
+"""Bearer tokens, each with the rights that it gives its caller."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
-import ssl
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -32,32 +31,32 @@ class Token:
 
 
 class Access:
-    """The tokens in use. Without any, everybody may do everything: a server on loopback, or behind something that asks."""
+    """The tokens in use. Without any, every caller has every right: for a server on loopback, or behind a proxy that checks callers."""
 
     def __init__(self, tokens: Iterable[Token] = ()) -> None:
         self._tokens = tuple(tokens)
 
     def allows(self, authorization: str | bytes | None, right: Right) -> None:
-        """Return where whoever sent this ``Authorization`` has ``right``; ``open`` asks for none.
+        """Return if the caller with this ``Authorization`` has ``right``; ``open`` needs no token.
 
-        Raises Unauthenticated without a token that is known here, Forbidden where the token lacks the right. How long it
-        takes says nothing about the tokens: digests are compared, in constant time, and always all of them.
+        Raises Unauthenticated without a known token, Forbidden where the token lacks the right. The time that it takes says
+        nothing about the tokens: digests are compared in constant time, and always all of them.
         """
         if right == "open" or not self._tokens:
             return
         sent = authorization.encode("latin-1", "replace") if isinstance(authorization, str) else authorization or b""
         scheme, _, secret = sent.partition(b" ")
         if scheme.lower() != b"bearer":
-            raise Unauthenticated("this server wants a token: Authorization: Bearer TOKEN")
+            raise Unauthenticated("this server needs a token: send the header Authorization: Bearer TOKEN")
         digest = hashlib.sha256(secret.strip()).digest()
         known = [token for token in self._tokens if hmac.compare_digest(token.digest, digest)]
         if not known:
-            raise Unauthenticated("this token is not known here")
+            raise Unauthenticated("this server does not know this token")
         if not any(right in token.rights for token in known):
             raise Forbidden(f"this token does not have the right {right!r}")
 
 
-EVERYBODY = Access()
+NO_TOKENS = Access()
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -77,20 +76,20 @@ def read_tokens(file: Path) -> Access:
         token = "a long random text"      # or sha256 = "its SHA-256 in hexadecimal"
         rights = ["inference"]            # and, or: "management", "metrics"
 
-    Says on standard error when others may read the file. Raises UsageError, naming the file.
+    Warns on standard error where other users can read the file. Raises UsageError, naming the file.
     """
     try:
         if file.stat().st_mode & 0o077:
-            print(f"{file}: others may read these tokens; chmod 600 keeps them to you", file=sys.stderr)
+            print(f"{file}: other users can read these tokens; chmod 600 makes them private", file=sys.stderr)
         data = file.read_bytes()
     except OSError as problem:
         raise UsageError(f"the tokens cannot be read: {problem}") from problem
     try:
         found = msgspec.convert(json.loads(data) if file.suffix == ".json" else tomllib.loads(data.decode()), _File)
     except (ValueError, RecursionError) as problem:
-        raise UsageError(f"{file} is no file of tokens: {problem}") from problem
+        raise UsageError(f"{file} is not a valid file of tokens: {problem}") from problem
     if not found.tokens:
-        raise UsageError(f"{file} has no tokens: nobody could call this server")
+        raise UsageError(f"{file} has no tokens, so no request would be accepted")
     return Access(_token(file, name, entry) for name, entry in found.tokens.items())
 
 
@@ -99,7 +98,7 @@ def _token(file: Path, name: str, entry: _Entry) -> Token:
         raise UsageError(f"{file}: {name} needs either a token or its sha256")
     if entry.token is not None:
         if not entry.token or not entry.token.isascii() or entry.token.strip() != entry.token:
-            raise UsageError(f"{file}: the token of {name} should be ASCII text without blanks at its ends")
+            raise UsageError(f"{file}: the token of {name} should be ASCII text without spaces at its ends")
         return Token(name, hashlib.sha256(entry.token.encode()).digest(), frozenset(entry.rights))
     try:
         digest = bytes.fromhex(entry.sha256 or "")
@@ -108,31 +107,3 @@ def _token(file: Path, name: str, entry: _Entry) -> Token:
     if len(digest) * 2 != SHA256:
         raise UsageError(f"{file}: the sha256 of {name} should be {SHA256} hexadecimal digits")
     return Token(name, digest, frozenset(entry.rights))
-
-
-def tls_context(certificate: Path, key: Path, client_ca: Path | None = None) -> ssl.SSLContext:
-    """A server's side of TLS 1.2 and newer. With ``client_ca`` only clients with a certificate of that authority get in.
-
-    Raises UsageError, naming the file that cannot be used.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    for file in (certificate, key, client_ca):
-        try:
-            if file is not None:
-                file.read_bytes()
-        except OSError as problem:
-            raise UsageError(f"TLS needs {file}, which cannot be read: {problem}") from problem
-    try:
-        # A key with a passphrase would otherwise ask for it on the terminal.
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except (ssl.SSLError, ValueError) as problem:
-        raise UsageError(f"{certificate} and {key} are no certificate and its key in PEM without a passphrase: {problem}") from problem
-    if client_ca is not None:
-        try:
-            context.load_verify_locations(client_ca)
-        except ssl.SSLError as problem:
-            raise UsageError(f"{client_ca} holds no certificates in PEM: {problem}") from problem
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context

@@ -1,9 +1,9 @@
-"""Which requests of web browsers are answered: by the name that leads here, and by the origin of the page that asks.
+"""Which requests of web browsers are answered: by the name in the Host header, and by the origin of the page that sends them.
 
-A browser sends a page's requests to any server that it can reach, loopback included. It keeps only the answer from a page of another
-origin, and not even that from a page whose own name was made to lead here (DNS rebinding). So a request with a method that may change
-something is refused unless its origin is this server's own or an allowed one, and a listener on loopback answers only to names that no
-DNS server can point at it. Clients that are no browsers send neither ``Origin`` nor ``Sec-Fetch-Site``.
+A browser sends a page's requests to any server that it can reach, loopback included. From a page of another origin it only withholds the
+answer, and not even that from a page whose own name resolves to this server (DNS rebinding). So a request with a method that may change
+something is refused unless its origin is this server's own or an allowed one, and a listener on loopback accepts only names that no DNS
+server can make resolve to it. Clients that are not browsers send neither ``Origin`` nor ``Sec-Fetch-Site``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from roadworthy.serving.protocols.messages import Reply
 Headers = Mapping[bytes, bytes]
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
-"""Methods that change nothing (RFC 9110, 9.2.1); no route of any protocol changes anything by one of them."""
+"""Methods that change nothing (RFC 9110, 9.2.1), and no route of any protocol does with one of them."""
 ANY = "*"
 EXPOSED = b"inference-header-content-length, retry-after, x-request-id"
 """What a page of another origin may read of an answer's headers."""
@@ -37,13 +37,13 @@ _PORTS = {b"http": b":80", b"https": b":443"}
 
 
 class ForeignOrigin(RequestError):
-    """A page of an origin that may not call asks for something that may change the server."""
+    """A page of an origin that is not allowed sends a request that may change the server."""
 
     status: ClassVar[int] = 403
 
 
 class WrongHost(RequestError):
-    """The request's Host is no name of this server."""
+    """The Host header has a name that is not allowed."""
 
     status: ClassVar[int] = 421
 
@@ -52,8 +52,8 @@ class WrongHost(RequestError):
 class BrowserRules:
     """The rules of one listener.
 
-    ``origins`` are the origins of other pages that may call, ``*`` for all. ``hosts`` are the names in a Host header, lower case and
-    without a port, that are answered to beside the names of loopback; ``None`` for all. ``secure``: TLS is spoken here.
+    ``origins`` are the other origins whose pages may call, ``*`` for all. ``hosts`` are the names in a Host header, lower case and
+    without a port, that are accepted beside the names of loopback; ``None`` for all. ``secure``: this listener uses TLS.
     """
 
     origins: frozenset[bytes] = frozenset()
@@ -61,17 +61,19 @@ class BrowserRules:
     secure: bool = False
 
     def check_host(self, headers: Headers) -> None:
-        """Raises WrongHost where the request came under a name that is none of this server's; HTTP/1.0 may come without a name."""
+        """Raises WrongHost where the Host header has a name that is not allowed; HTTP/1.0 may come without the header."""
         host = headers.get(b"host")
         if self.hosts is None or host is None:
             return
         name = _name(host) if len(host) <= LONGEST else None
         if name is None or not (name in self.hosts or _is_loopback(name)):
             shown = "NAME" if name is None else name.decode("latin-1")
-            raise WrongHost(f"this server does not answer to the Host {_shown(host)}; start it with --allowed-host {shown} if it should")
+            raise WrongHost(
+                f"this server does not accept the Host {_shown(host)}; to accept it, start the server with --allowed-host {shown}"
+            )
 
     def check_origin(self, method: str, headers: Headers) -> None:
-        """Raises ForeignOrigin for a ``method`` that may change something, asked for by a page that is neither allowed nor from here."""
+        """Raises ForeignOrigin for a ``method`` that may change something, sent by a page that is neither allowed nor this server's own."""
         if method in SAFE:
             return
         origin = headers.get(b"origin")
@@ -80,7 +82,7 @@ class BrowserRules:
                 raise ForeignOrigin(f"a web page of another site may not send {method} to this server without saying its origin")
         elif self.allowed_origin(headers) is None and not self._is_own(origin, headers.get(b"host")):
             shown = _shown(origin)
-            raise ForeignOrigin(f"a web page of {shown} may not send {method} to this server; start it with --cors {shown} if it should")
+            raise ForeignOrigin(f"a web page of {shown} may not send {method} to this server; to allow it, start with --cors {shown}")
 
     def allowed_origin(self, headers: Headers) -> bytes | None:
         """The origin of a page on another server that may call and read the answer; ``None`` for any other request."""
@@ -88,13 +90,13 @@ class BrowserRules:
         return origin if origin is not None and (origin in self.origins or ANY.encode() in self.origins) else None
 
     def preflight(self, headers: Headers) -> Reply:
-        """The answer to what a browser asks before a page of another origin may call. It sends no token with the question.
+        """The answer to a CORS preflight, which a browser sends without a token before a page of another origin may call.
 
-        Raises ForeignOrigin for an origin that may not.
+        Raises ForeignOrigin for an origin that is not allowed.
         """
         if self.allowed_origin(headers) is None:
             shown = _shown(headers.get(b"origin", b"null"))
-            raise ForeignOrigin(f"a web page of {shown} may not call this server; start it with --cors {shown} if it should")
+            raise ForeignOrigin(f"a web page of {shown} may not call this server; to allow it, start with --cors {shown}")
         asked = headers.get(b"access-control-request-headers")
         allowed = [(b"access-control-allow-methods", b"GET, HEAD, POST, PUT, DELETE, OPTIONS"), (b"access-control-max-age", b"600")]
         if asked is not None:
@@ -102,7 +104,7 @@ class BrowserRules:
         return Reply(204, b"", headers=tuple(allowed))
 
     def _is_own(self, origin: bytes, host: bytes | None) -> bool:
-        """Whether ``origin`` is that of this server's own pages. Without TLS here it may be spoken by a proxy in front."""
+        """Whether ``origin`` is that of this server's own pages. Without TLS here, a proxy in front may still use it."""
         scheme, _, authority = origin.lower().partition(b"://")
         if host is None or scheme not in ((b"https",) if self.secure else _PORTS):
             return False
@@ -110,11 +112,11 @@ class BrowserRules:
 
 
 ANY_HOST = BrowserRules()
-"""No names are looked at and no other origins allowed."""
+"""Every name is accepted, and no other origin."""
 
 
 def rules(address: str, allowed: Sequence[str] = (), cors: Sequence[str] = (), *, secure: bool = False) -> BrowserRules:
-    """The rules of a listener at ``address`` (an IP address), with the names and origins that its owner allows.
+    """The rules of a listener at ``address`` (an IP address), with the names and origins that the user allows.
 
     Raises UsageError for a name or an origin that no request could have.
     """
@@ -161,7 +163,7 @@ def _name(host: bytes) -> bytes | None:
 
 
 def _is_loopback(name: bytes) -> bool:
-    """Whether ``name`` leads to loopback in every browser: an address, or a name that no DNS server is asked for (RFC 6761, 6.3)."""
+    """Whether every browser resolves ``name`` to loopback: an address, or a name that is not looked up by DNS (RFC 6761, 6.3)."""
     if name == b"localhost" or name.endswith(b".localhost"):
         return True
     if not (literal := _LITERAL.fullmatch(name)):

@@ -18,9 +18,9 @@ LEAST = 1024
 
 
 def check(coding: bytes) -> None:
-    """Raise UnsupportedBody where a body with this ``Content-Encoding`` is not read here."""
+    """Raise UnsupportedBody for a ``Content-Encoding`` that this server does not read."""
     if coding.lower() not in CODINGS and coding.lower() != b"identity":
-        raise UnsupportedBody("a body is read here as it is or with Content-Encoding gzip or deflate, one of them and once")
+        raise UnsupportedBody("this server reads a body without Content-Encoding, or with gzip or deflate, once")
 
 
 def decompress(body: bytes, coding: bytes, limit: int) -> bytes:
@@ -36,7 +36,7 @@ def decompress(body: bytes, coding: bytes, limit: int) -> bytes:
     try:
         whole = reader.decompress(body, limit + 1)
     except zlib.error:
-        raise InvalidRequest(f"the body is not {coding.decode('latin-1')}, as its Content-Encoding says") from None
+        raise InvalidRequest(f"the body is not valid {coding.decode('latin-1')}, which its Content-Encoding names") from None
     if len(whole) > limit:
         raise TooLarge(f"the body decompresses to more than {limit} bytes, which is this server's limit")
     if not reader.eof:

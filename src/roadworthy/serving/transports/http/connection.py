@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection of asyncio: the order of its requests, its deadlines and its end. decisions/0010 says why it is our own."""
+"""One HTTP/1.1 connection of asyncio: the order of its requests, its deadlines and its end. docs/decisions/0010 says why."""
 
 from __future__ import annotations
 

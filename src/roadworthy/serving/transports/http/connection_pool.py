@@ -6,7 +6,7 @@ import asyncio
 from email.utils import formatdate
 from typing import Protocol
 
-from roadworthy.serving.limits import MIB, Limits
+from roadworthy.serving.limits import MIB, ServerLimits
 from roadworthy.serving.transports.http.request_reader import BodyMemory
 
 DRAIN_SECONDS = 0.2
@@ -35,7 +35,7 @@ class PooledConnection(Protocol):
 class Connections:
     """All open connections of one worker. One timer serves every deadline, so a request costs none."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ServerLimits) -> None:
         self.limits = limits
         self.draining = False
         self.date = b""

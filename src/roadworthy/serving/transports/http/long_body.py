@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 LEAST = 64 * 1024
-"""Bytes that have to be still on their way; below, the pieces are cheaper."""
+"""Bytes that must still be to come; for fewer, reading in pieces is cheaper."""
 FIRST = 2**20
-"""Bytes taken at first for a longer body, and doubled as it comes: to say a length costs a client nothing."""
+"""Bytes that are allocated at first for a longer body, and doubled as it comes: a client can name any length."""
 
 
 class LongBody:
@@ -20,12 +20,12 @@ class LongBody:
         self._end = len(begin)
 
     def room(self) -> memoryview:
-        """Where the next bytes go: never none, and never more than belong to this body."""
+        """Where the next bytes go: at least one, and none that would not belong to this body."""
         if self._end == len(self._whole):
             self._whole.extend(bytes(min(len(self._whole), self._length - self._end)))
         return memoryview(self._whole)[self._end :]
 
     def filled(self, count: int) -> bytearray | None:
-        """The next ``count`` bytes are there: the whole body where those were the last."""
+        """The next ``count`` bytes are there; returns the whole body where those were the last."""
         self._end += count
         return self._whole if self._end == self._length else None

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import httptools
 
 from roadworthy.core.errors import InvalidRequest, RequestError, TooLarge, Unavailable
-from roadworthy.serving.limits import Limits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.protocols.messages import Request
 from roadworthy.serving.transports.http.long_body import LEAST, LongBody
 
@@ -78,7 +78,7 @@ class BodyMemory:
 class RequestReader:
     """The requests of one connection. The methods with ``on_`` are the parser's callbacks."""
 
-    def __init__(self, limits: Limits, memory: BodyMemory) -> None:
+    def __init__(self, limits: ServerLimits, memory: BodyMemory) -> None:
         self._limits, self._memory = limits, memory
         self._parser: Any = httptools.HttpRequestParser(self)
         self.peer = ""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from roadworthy.build.data.class_names import ClassNames, check_count, read, repeated, spelling_key, with_labels
 from roadworthy.core.errors import DataError
-from roadworthy.preprocess.names import Names, check_count, key, read, twice
+from roadworthy.preprocess.contract import Answer, Contract
 
 THREE = ("cat", "dog", "bird")
 
@@ -44,7 +46,7 @@ def written(path: Path, content: str | bytes, name: str = "labels.txt") -> Path:
     ],
 )
 def test_names_in_the_order_of_the_outputs(tmp_path: Path, name: str, content: str) -> None:
-    assert read(written(tmp_path, content, name)) == Names(THREE)
+    assert read(written(tmp_path, content, name)) == ClassNames(THREE)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_names_in_the_order_of_the_outputs(tmp_path: Path, name: str, content: s
     ],
 )
 def test_wordnet_ids_are_the_classes_other_names(tmp_path: Path, content: str) -> None:
-    assert read(written(tmp_path, content)) == Names(("tench, Tinca tinca", "goldfish"), ("n01440764", "n01443537"))
+    assert read(written(tmp_path, content)) == ClassNames(("tench, Tinca tinca", "goldfish"), ("n01440764", "n01443537"))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_wordnet_ids_are_the_classes_other_names(tmp_path: Path, content: str) -
     ],
 )
 def test_what_belongs_to_a_name_stays(tmp_path: Path, lines: tuple[str, ...]) -> None:
-    assert read(written(tmp_path, "\n".join(lines))) == Names(lines)
+    assert read(written(tmp_path, "\n".join(lines))) == ClassNames(lines)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_what_belongs_to_a_name_stays(tmp_path: Path, lines: tuple[str, ...]) ->
         ("a.txt", "cat\n\ndog\n", "has an empty line 2"),
         ("a.txt", b"\xff\xfec\x00", "is not UTF-8 text"),
         ("a.txt", "1 cat\n2 dog\n", "numbers its 2 names from 1 to 2; the outputs are counted from 0 to 1"),
-        ("a.json", "cat\ndog\n", "begins as JSON and is none"),
+        ("a.json", "cat\ndog\n", "begins as JSON and is not valid JSON"),
         ("a.json", '["cat", 3]', "holds something else than names"),
         ("a.json", "3", "holds something else than names"),
         ("a.json", "[]", "holds no names"),
@@ -125,5 +127,25 @@ def test_names_are_as_many_as_the_outputs() -> None:
 
 
 def test_spellings_and_repetitions() -> None:
-    assert key("Golden_Retriever") == key("golden retriever") == key(" golden-  retriever") != key("goldenretriever")
-    assert twice(("crane", "maillot", "crane", "tench")) == ("crane",)
+    assert spelling_key("Golden_Retriever") == spelling_key("golden retriever") == spelling_key(" golden-  retriever")
+    assert spelling_key("goldenretriever") != spelling_key("golden retriever")
+    assert repeated(("crane", "maillot", "crane", "tench")) == ("crane",)
+
+
+def test_labels_from_a_file_or_a_list(tmp_path: Path) -> None:
+    contract = Contract()
+    path = tmp_path / "labels.txt"
+    path.write_bytes("﻿tench\r\n goldfish \r\nFüchschen\n\n".encode())
+    assert with_labels(contract, path).answer.labels == ("tench", "goldfish", "Füchschen")
+    assert with_labels(contract, str(path)).answer.labels == ("tench", "goldfish", "Füchschen")
+    assert with_labels(contract, ["a", "b"]) == replace(contract, answer=Answer(labels=("a", "b")))
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"", "empty"), (b"\n\n", "empty"), (b"a\n\nb\n", "line 2"), (b"\xff\xff", "UTF-8")])
+def test_labels_files_with_faults(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        with_labels(Contract(), path)
+    with pytest.raises(DataError, match="No such file"):
+        with_labels(Contract(), tmp_path / "none.txt")

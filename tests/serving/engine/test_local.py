@@ -1,11 +1,14 @@
-"""A bundle opens in the first variant that runs here and gives its golden answers, and answers what people hand it."""
+"""LocalEngine: a bundle opens in the first variant that runs here and gives its golden answers, without a socket; workers use it."""
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +16,16 @@ from PIL import Image
 
 import roadworthy as rw
 from roadworthy.core.errors import BackendMissing, BundleError, DataError, InvalidRequest
-from roadworthy.core.types import Signature, TensorSpec
-from roadworthy.serving.engine.model import Model
+from roadworthy.core.types import Arrays, Signature, TensorSpec
+from roadworthy.runtimes import Checked
+from roadworthy.serving.engine.dataplane import InferRequest
+from roadworthy.serving.engine.local import LocalEngine
+from roadworthy.serving.engine.open_messages import OpenVersion, VersionOpened
 from roadworthy.serving.engine.predict import predict_file
+from roadworthy.serving.registry.catalogue import Catalogue, Served, Version
+from roadworthy.serving.settings import Settings
+from roadworthy.serving.workers.ipc import Hello, UpdateCatalogue
+from roadworthy.serving.workers.worker import ServingWorker
 from support.models import bundles
 from support.servers.serving import ECHO, LABELS, echo_golden, strings, variant, write_echo, write_files
 
@@ -46,19 +56,19 @@ def test_a_bundle_answers_arrays_of_every_form(null_bundle: Path) -> None:
         (np.zeros((1, 13), np.float32), "shape"),
         (np.zeros((0, 12), np.float32), "shape"),
         (["a"] * 12, "dtype"),
-        ([[1, 2], [3]], "no array"),
+        ([[1, 2], [3]], "not an array"),
         (np.zeros((1, 12), np.complex64), "dtype"),
     ],
 )
 def test_what_does_not_fit_is_an_invalid_request(null_bundle: Path, item: object, says: str) -> None:
-    with Model.open(null_bundle) as model, pytest.raises(InvalidRequest, match=says):
+    with LocalEngine(null_bundle) as model, pytest.raises(InvalidRequest, match=says):
         model(item)
 
 
 def test_an_image_is_one_whatever_it_comes_as(picture_bundle: Path, png: bytes, pixels: np.ndarray, tmp_path: Path) -> None:
     file = tmp_path / "digit.png"
     file.write_bytes(png)
-    with Model.open(picture_bundle) as model:
+    with LocalEngine(picture_bundle) as model:
         first = model(png)
         assert [ranked.label for ranked in first.ranked[0]] == [LABELS[ranked.index] for ranked in first.ranked[0]]
         for item in (file, str(file), Image.open(BytesIO(png)), pixels):
@@ -129,13 +139,13 @@ def test_files_are_answered(picture_bundle: Path, null_bundle: Path, many_bundle
     np.save(tmp_path / "a.npy", x)
     np.savez(tmp_path / "one.npz", anything=x)
     np.savez(tmp_path / "two.npz", a=np.ones((1, 2), np.float32), b=np.ones(1, np.int64))
-    with Model.open(picture_bundle) as model:
+    with LocalEngine(picture_bundle) as model:
         assert predict_file(model, tmp_path / "a.png").prediction.ranked[0]
         with pytest.raises(DataError, match=r"missing\.png"):
             predict_file(model, tmp_path / "missing.png")
-    with Model.open(many_bundle) as model:
+    with LocalEngine(many_bundle) as model:
         assert predict_file(model, tmp_path / "two.npz").prediction.outputs["count"] == [2]
-    with Model.open(null_bundle) as model:
+    with LocalEngine(null_bundle) as model:
         for name in ("a.npy", "one.npz"):
             assert np.allclose(predict_file(model, tmp_path / name).prediction.outputs["y"], linear(x))
         for name in ("text.npy", "missing.npz", "two.npz", "a.png"):
@@ -143,19 +153,19 @@ def test_files_are_answered(picture_bundle: Path, null_bundle: Path, many_bundle
                 predict_file(model, tmp_path / name)
 
 
-def test_golden_answers_that_lie_are_refused(tmp_path: Path) -> None:
+def test_wrong_golden_answers_are_refused(tmp_path: Path) -> None:
     golden = bundles.linear_golden()
     golden["out.y"] = golden["out.y"] + 0.01
     bundle = bundles.write_bundle(tmp_path / "lie", golden=golden)
     with pytest.raises(BundleError, match=r"null-fp32-t1: its golden answers are off by 0\.00\d+ .* 1e-05 is allowed"):
-        Model.open(bundle)
+        LocalEngine(bundle)
 
 
 def test_the_gate_is_the_variants_own(tmp_path: Path) -> None:
     golden = bundles.linear_golden()
     golden["out.y"] = golden["out.y"] + 0.01
     bundle = bundles.write_bundle(tmp_path / "wide", golden=golden, variants=(replace(bundles.NULL, gate=0.1),))
-    with Model.open(bundle) as model:
+    with LocalEngine(bundle) as model:
         assert 1e-3 < model.check.error <= 0.1
 
 
@@ -172,7 +182,7 @@ def test_the_gate_is_the_variants_own(tmp_path: Path) -> None:
 def test_the_next_variant_takes_over_and_the_reason_is_kept(tmp_path: Path, first: bundles.Variant, says: str) -> None:
     fallback = replace(variant("echo"), name="fallback", path="variants/fallback")
     bundle = bundles.write_bundle(tmp_path / "two", signature=ECHO, variants=(first, fallback), golden=echo_golden())
-    with Model.open(bundle) as model:
+    with LocalEngine(bundle) as model:
         assert model.variant.name == model.check.variant == "fallback"
         (note,) = model.notes
         assert note.startswith(f"{first.name} is not used: ")
@@ -182,19 +192,19 @@ def test_the_next_variant_takes_over_and_the_reason_is_kept(tmp_path: Path, firs
 def test_when_packages_are_all_that_is_lacking_the_remedy_is_said(tmp_path: Path) -> None:
     bundle = bundles.write_bundle(tmp_path / "absent", signature=ECHO, variants=(variant("echo", "absent"),), golden=echo_golden())
     with pytest.raises(BackendMissing, match="pip install"):
-        Model.open(bundle)
+        LocalEngine(bundle)
 
 
 def test_every_reason_is_named_when_nothing_passes(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"testkit-fp32-lying-t1: .*off by.*; testkit-fp32-silent-t1: output 'y'"):
-        Model.open(write_echo(tmp_path / "none", "lying", "silent"))
+        LocalEngine(write_echo(tmp_path / "none", "lying", "silent"))
 
 
 def test_a_runtime_that_raises_on_a_golden_sample_is_refused(tmp_path: Path) -> None:
     x = np.array([[13, 0]], np.float32)
     bundle = bundles.write_bundle(tmp_path / "raises", signature=ECHO, variants=(variant("echo"),), golden={"in.x": x, "out.y": x})
     with pytest.raises(BundleError, match=r"fails on its golden samples here .RuntimeError: thirteen"):
-        Model.open(bundle)
+        LocalEngine(bundle)
 
 
 def test_answers_that_are_not_finite_never_pass(tmp_path: Path) -> None:
@@ -202,20 +212,20 @@ def test_answers_that_are_not_finite_never_pass(tmp_path: Path) -> None:
     wide = replace(variant("echo"), gate=1e30)
     bundle = bundles.write_bundle(tmp_path / "nan", signature=ECHO, variants=(wide,), golden={"in.x": x, "out.y": x})
     with pytest.raises(BundleError, match="output 'y' has NaN or an infinity at another place than the original's"):
-        Model.open(bundle)
+        LocalEngine(bundle)
 
 
 def test_golden_answers_that_are_not_finite_are_equal_by_place(tmp_path: Path) -> None:
     x = np.array([[np.nan, 0], [2, -np.inf], [1, -1]], np.float32)
     bundle = bundles.write_bundle(tmp_path / "same", signature=ECHO, variants=(variant("echo"),), golden={"in.x": x, "out.y": x})
-    with Model.open(bundle) as model:
+    with LocalEngine(bundle) as model:
         assert model.check.error == 0.0
     for name, place, value in (("other-place", (2, 1), np.nan), ("other-sign", (1, 1), np.inf), ("finite", (0, 0), 0.0)):
         y = x.copy()
         y[place] = value
         wrong = bundles.write_bundle(tmp_path / name, signature=ECHO, variants=(variant("echo"),), golden={"in.x": x, "out.y": y})
         with pytest.raises(BundleError, match="has NaN or an infinity at another place than"):
-            Model.open(wrong)
+            LocalEngine(wrong)
 
 
 def test_a_golden_output_of_zeros_is_held_to_its_own_units(tmp_path: Path) -> None:
@@ -224,7 +234,7 @@ def test_a_golden_output_of_zeros_is_held_to_its_own_units(tmp_path: Path) -> No
     bundle = bundles.write_bundle(
         tmp_path / "zeros", signature=ECHO, variants=(variant("echo"),), golden={"in.x": x, "out.y": np.zeros_like(x)}
     )
-    with Model.open(bundle) as model:
+    with LocalEngine(bundle) as model:
         assert model.check.error == pytest.approx(1e-9)
 
 
@@ -242,7 +252,7 @@ def test_a_golden_output_of_zeros_is_held_to_its_own_units(tmp_path: Path) -> No
 )
 def test_golden_samples_that_are_none(tmp_path: Path, golden: dict[str, np.ndarray], says: str) -> None:
     with pytest.raises((BundleError, InvalidRequest), match=says):
-        Model.open(bundles.write_bundle(tmp_path / "b", golden=golden))
+        LocalEngine(bundles.write_bundle(tmp_path / "b", golden=golden))
 
 
 def test_a_flipped_byte_is_refused_with_the_files_name(tmp_path: Path) -> None:
@@ -252,12 +262,12 @@ def test_a_flipped_byte_is_refused_with_the_files_name(tmp_path: Path) -> None:
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     with pytest.raises(BundleError, match=r"variants/null-fp32-t1/model\.npz"):
-        Model.open(bundle)
+        LocalEngine(bundle)
 
 
 def test_another_host_and_other_packages_are_said(tmp_path: Path) -> None:
     other = replace(bundles.NULL, requires=(f"numpy=={np.__version__}", "msgspec==0.0.1", "no-such-thing==1"))
-    with Model.open(bundles.write_bundle(tmp_path / "b", host=bundles.other_host(), variants=(other,))) as model:
+    with LocalEngine(bundles.write_bundle(tmp_path / "b", host=bundles.other_host(), variants=(other,))) as model:
         host, package = model.notes
         assert "certified on Imaginary CPU" in host and "speed is not promised" in host
         assert package.startswith("certified with msgspec==0.0.1")
@@ -265,18 +275,18 @@ def test_another_host_and_other_packages_are_said(tmp_path: Path) -> None:
 
 def test_a_model_of_one_fixed_size_is_checked_at_that_size(tmp_path: Path) -> None:
     fixed = Signature((TensorSpec("x", "float32", (2, 12)),), (TensorSpec("y", "float32", (2, 4)),))
-    with Model.open(bundles.write_bundle(tmp_path / "b", signature=fixed, golden=bundles.linear_golden())) as model:
+    with LocalEngine(bundles.write_bundle(tmp_path / "b", signature=fixed, golden=bundles.linear_golden())) as model:
         assert model.check.samples == 8
         with pytest.raises(InvalidRequest):
             model(np.zeros((1, 12), np.float32))
     with pytest.raises(BundleError, match="1 golden samples are fewer"):
-        Model.open(bundles.write_bundle(tmp_path / "c", signature=fixed, golden=bundles.linear_golden(count=1)))
+        LocalEngine(bundles.write_bundle(tmp_path / "c", signature=fixed, golden=bundles.linear_golden(count=1)))
 
 
 def test_byte_strings_in_every_way_they_may_come(files_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"RIFF\0")
     (tmp_path / "b.npz").write_bytes(b"PK no archive at all")
-    with Model.open(files_bundle) as model:
+    with LocalEngine(files_bundle) as model:
         assert model.takes_files and not model.takes_images and model.check.error == 0
         for item in (b"RIFF\0", bytearray(b"RIFF\0"), tmp_path / "a.wav", [b"RIFF\0"], strings(b"RIFF\0"), {"file": [b"RIFF\0"]}):
             answer = model(item)
@@ -297,17 +307,78 @@ def test_byte_strings_in_every_way_they_may_come(files_bundle: Path, tmp_path: P
 
 def test_one_sample_of_a_model_that_takes_one_a_call(tmp_path: Path) -> None:
     one = Signature((TensorSpec("x", "float32", (1, 12)),), (TensorSpec("y", "float32", (1, 4)),))
-    with Model.open(bundles.write_bundle(tmp_path / "b", signature=one, golden=bundles.linear_golden())) as model:
+    with LocalEngine(bundles.write_bundle(tmp_path / "b", signature=one, golden=bundles.linear_golden())) as model:
         assert model(np.zeros(12, np.float32)).outputs["y"].shape == (1, 4)
 
 
 def test_golden_byte_strings_that_differ_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"output .* has another byte string than the original's"):
-        Model.open(write_files(tmp_path / "lie", lie=b"RIFF\0\1"))
+        LocalEngine(write_files(tmp_path / "lie", lie=b"RIFF\0\1"))
 
 
 def test_a_quantised_output_is_ranked_by_what_it_stands_for(quantised_bundle: Path) -> None:
-    with Model.open(quantised_bundle) as model:
+    with LocalEngine(quantised_bundle) as model:
         answer = model(np.array([[130, 0]], np.uint8))
     assert answer.outputs["y"].dtype == np.uint8
     assert [(one.index, one.score) for one in answer.ranked[0]] == [(0, 0.25), (1, -16.0)]
+
+
+X = np.random.default_rng(7).random((3, 12)).astype(np.float32)
+
+
+@pytest.fixture
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: object, **options: object) -> None:
+        raise AssertionError("the engine opened a socket or started a process")
+
+    monkeypatch.setattr(socket, "socket", refused)
+    monkeypatch.setattr(socket, "socketpair", refused)
+    monkeypatch.setattr("subprocess.Popen", refused)
+
+
+def expected(x: np.ndarray) -> np.ndarray:
+    weights = bundles.weights()
+    return x @ weights["weight"] + weights["bias"]
+
+
+def test_a_bundle_is_opened_and_answers_without_a_socket(null_bundle: Path, no_sockets: None) -> None:
+    with LocalEngine(null_bundle) as engine:
+        prediction = engine.infer(X)
+        assert np.allclose(prediction.outputs["y"], expected(X), atol=1e-6)
+        assert [ranked[0].index for ranked in prediction.ranked] == expected(X).argmax(axis=1).tolist()
+        assert engine.check.error <= engine.check.gate
+    with rw.load(null_bundle) as engine:
+        assert isinstance(engine, LocalEngine)
+        assert np.array_equal(engine(X).outputs["y"], prediction.outputs["y"])
+
+
+def test_the_worker_answers_with_the_engine(null_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker process's own state, driven by the supervisor's messages; requests reach it at its dataplane."""
+    answered: list[str] = []
+    answer = LocalEngine.answer
+
+    def watched(self: LocalEngine, given: Checked) -> Arrays:
+        answered.append(self.version)
+        return answer(self, given)
+
+    async def main() -> Any:
+        supervisor_end, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with supervisor_end, worker_end:
+            worker = ServingWorker(worker_end)
+            await worker._reply(Hello(Settings(sources=(), workers=1, threads=1, batch=1), 0))
+            opened = await worker._reply(OpenVersion(name="linear", version="5", path=str(null_bundle)))
+            assert isinstance(opened, VersionOpened)
+            version = Version(version="5", path=str(null_bundle), state="ready")
+            await worker._reply(UpdateCatalogue(Catalogue((Served(name="linear", versions=(version,)),))))
+            plane = worker._plane
+            monkeypatch.setattr(LocalEngine, "answer", watched)
+            response = await plane.infer(InferRequest(plane.pick("linear"), {"x": X}))
+            for queue in plane.queues:
+                assert isinstance(queue.model, LocalEngine)
+                queue.close()
+            worker._opener.shutdown()
+            return response
+
+    response = asyncio.run(main())
+    assert answered == ["5"]
+    assert np.allclose(response.outputs["y"], expected(X), atol=1e-6)

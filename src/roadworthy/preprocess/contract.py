@@ -1,0 +1,86 @@
+"""The input and the output contract as data: how an image becomes the model's input, and how its output becomes an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from roadworthy.core.errors import DataError
+from roadworthy.core.types import TensorSpec
+from roadworthy.preprocess import steps
+from roadworthy.preprocess.pixels import SampleShape
+from roadworthy.preprocess.steps import Decode, Step
+
+Activation: TypeAlias = Literal["auto", "none", "applied", "softmax", "sigmoid"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How the first output becomes an answer for a user.
+
+    ``applied`` says that the outputs are probabilities already, ``none`` that they are scores without a unit. ``auto`` is decided
+    when the bundle is packed: ``applied`` where the original's own answers all lie in 0..1, else ``softmax``.
+
+    An output of one number for each sample tells two classes apart where there are exactly two ``labels``: ``applied`` says that it is
+    the probability of the second (above 0.5 the second is the answer), ``sigmoid`` that it is its logit (above 0). For such an output
+    ``auto`` becomes one of these, and ``none`` where no two classes are known.
+    """
+
+    activation: Activation = "auto"
+    top_k: int = 5
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Both ends. ``image`` holds the steps from an image to a sample, in order; empty for a model that takes tensors as they are."""
+
+    image: tuple[Step, ...] = ()
+    answer: Answer = field(default_factory=Answer)
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether the contract says how an image becomes a sample."""
+        return bool(self.image)
+
+    def sample_shape(self) -> SampleShape:
+        """The dtype and shape of one sample that the steps give. The contract has steps, or DataError is raised."""
+        return steps.sample_shape(self.image)
+
+    def describe(self) -> tuple[str, ...]:
+        """Every step in a few words, in order."""
+        return tuple(step.describe() for step in self.image)
+
+    def with_pixel_limit(self, limit: int) -> Contract:
+        """The same contract for images of at most ``limit`` pixels, or fewer where it allows fewer itself."""
+        limited = (
+            msgspec.structs.replace(step, pixel_limit=min(limit, step.pixel_limit)) if isinstance(step, Decode) else step
+            for step in self.image
+        )
+        return replace(self, image=tuple(limited))
+
+    def check(self) -> None:
+        """Raises DataError where values contradict each other, or steps do not fit each other."""
+        if self.takes_images:
+            steps.check(self.image)
+        if self.answer.top_k < 1:
+            raise DataError(f"top_k is {self.answer.top_k}; it must be at least 1")
+
+    def check_input(self, inputs: tuple[TensorSpec, ...]) -> None:
+        """Raises DataError where the steps give another dtype or shape than the model's only input takes.
+
+        A model of several inputs takes no images, so nothing is compared. A size that the image decides fits every size.
+        """
+        if not self.takes_images or len(inputs) != 1:
+            return
+        (wanted,), given = inputs, self.sample_shape()
+        fits = len(wanted.shape) == len(given.axes) + 1 and all(
+            have is None or isinstance(want, str) or have == want for have, want in zip(given.axes, wanted.shape[1:], strict=True)
+        )
+        if given.dtype != wanted.dtype or not fits:
+            raise DataError(
+                f"the preprocessing gives {given} for each image, and the model takes {wanted}: "
+                "state the model's own size, layout and dtype with --preprocess FILE.toml"
+            )

@@ -1,0 +1,111 @@
+"""The golden samples of a bundle, answered again on this host: how far the answers are from the original's, and whether that is allowed.
+
+A runtime chooses its kernels by the number of threads and by the size of a call. The check therefore runs on the very session that will
+serve, in every size of call that it will see.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from roadworthy.bundle import golden as goldens
+from roadworthy.bundle.golden import Golden
+from roadworthy.bundle.manifest import Manifest, Variant
+from roadworthy.core.errors import BundleError
+from roadworthy.core.numerics import sample_errors, scale_of
+from roadworthy.core.types import Array, Arrays, Signature
+from roadworthy.runtimes import CheckedSession
+
+
+@dataclass(frozen=True)
+class GoldenCheck:
+    """What the golden samples showed on this host. ``error`` and ``gate`` are relative to the output's scale."""
+
+    variant: str
+    samples: int
+    error: float
+    gate: float
+
+
+def read_golden(root: Path, manifest: Manifest) -> Golden:
+    """The golden samples of the bundle at ``root``; raises BundleError where they are not as many as the manifest says."""
+    path = manifest.golden.path
+    golden = goldens.read(root / path, manifest.signature)
+    arrays = (*golden.inputs.values(), *golden.outputs.values())
+    counts = {array.shape[0] if array.ndim else 0 for array in arrays}
+    if counts != {manifest.golden.samples} or not manifest.golden.samples:
+        raise BundleError(f"{root}: {path} should hold {manifest.golden.samples} golden samples of every input and output")
+    return golden
+
+
+def check_golden(session: CheckedSession, signature: Signature, variant: Variant, golden: Golden, size: int | None = None) -> float:
+    """The largest error of all outputs, in calls of ``size`` samples; raises BundleError where it is above the variant's gate."""
+    errors = {name: float(rows.max()) for name, rows in golden_errors(session, signature, golden, size).items()}
+    if different := next((name for name, error in errors.items() if not math.isfinite(error)), None):
+        what = "another byte string than" if golden.outputs[different].dtype.hasobject else "NaN or an infinity at another place than"
+        raise BundleError(f"its output {different!r} has {what} the original's on a golden sample")
+    error = max(errors.values(), default=0.0)
+    if error > variant.gate:
+        raise BundleError(f"its golden answers are off by {error:.3g} of the output's scale here, and {variant.gate:.3g} is allowed")
+    return error
+
+
+def check_batches(session: CheckedSession, signature: Signature, variant: Variant, golden: Golden, batch: int) -> float:
+    """The largest error in calls of three samples, of ``batch`` and of every power of two up to ``batch``; 0 where there are none.
+
+    Samples are repeated until a call is full. Raises BundleError that names the size of the call.
+    """
+    worst = 0.0
+    for size in sorted({3, batch, *(2**power for power in range(1, batch.bit_length()))}):
+        if not 1 < size <= batch or signature.call_size(size) != size:
+            continue
+        try:
+            worst = max(worst, check_golden(session, signature, variant, _repeated(golden, size), size))
+        except BundleError as problem:
+            raise BundleError(f"{problem.message}, in calls of {size} samples") from None
+    return worst
+
+
+def golden_errors(session: CheckedSession, signature: Signature, golden: Golden, size: int | None = None) -> dict[str, Array]:
+    """By output, the error of each golden sample: float64 [samples], relative to the output's largest magnitude.
+
+    In calls of ``size`` samples; without it the larger error of one sample alone and of the largest calls that there may be.
+    Raises BundleError for an output that is missing or has another shape.
+    """
+    count = len(next(iter(golden.inputs.values())))
+    worst = {name: np.zeros(count) for name in golden.outputs}
+    quantizations = {spec.name: spec.quantization for spec in signature.outputs}
+    scales = {name: scale_of(array, quantizations[name]) for name, array in golden.outputs.items()}
+    calls = ((start, start + size) for start in range(0, count, size)) if size else golden_calls(signature, count)
+    for start, stop in calls:
+        outputs = session.run({name: array[start:stop] for name, array in golden.inputs.items()})
+        for name, whole in golden.outputs.items():
+            want, got = whole[start:stop], outputs.get(name)
+            if got is None or got.shape != want.shape:
+                raise BundleError(f"output {name!r} has shape {None if got is None else list(got.shape)}, not {list(want.shape)}")
+            errors = sample_errors(got, want, scales[name], quantizations[name])
+            worst[name][start:stop] = np.maximum(worst[name][start:stop], errors)
+    return worst
+
+
+def golden_calls(signature: Signature, count: int) -> Iterator[tuple[int, int]]:
+    """The first and one past the last sample of each call: one sample alone, then all ``count`` in the largest calls there may be."""
+    one, many = signature.call_size(1), signature.call_size(count)
+    if one > count:
+        raise BundleError(f"{count} golden samples are fewer than the {one} of one call")
+    yield 0, one
+    yield from ((start, start + many) for start in range(0, count - many + 1, many))
+
+
+def _repeated(golden: Golden, size: int) -> Golden:
+    """All golden samples, then the first ones again until the last call of ``size`` is full."""
+
+    def repeated(arrays: Arrays) -> dict[str, Array]:
+        return {name: np.resize(array, (-(-len(array) // size) * size, *array.shape[1:])) for name, array in arrays.items()}
+
+    return Golden(repeated(golden.inputs), repeated(golden.outputs))

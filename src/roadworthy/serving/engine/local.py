@@ -1,0 +1,183 @@
+"""The engine: a bundle opened in this process, without any transport. Worker processes and ``roadworthy.load`` use it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from roadworthy.bundle import store
+from roadworthy.bundle.golden import Golden
+from roadworthy.core.errors import InvalidRequest, StepFailed
+from roadworthy.core.types import BYTES, Array, Arrays
+from roadworthy.preprocess.answer import Ranked, ranks, read_out
+from roadworthy.runtimes import Checked
+from roadworthy.serving.engine.golden_check import check_batches, golden_calls, read_golden
+from roadworthy.serving.engine.inputs import as_input, images_of
+from roadworthy.serving.engine.variant import RunOptions, open_first_variant
+
+if TYPE_CHECKING:
+    from roadworthy.preprocess.image import Preprocessor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """``outputs`` by name, samples first, and for each sample its top classes, best first (empty where the first output has none)."""
+
+    outputs: Arrays
+    ranked: tuple[tuple[Ranked, ...], ...]
+
+
+class LocalEngine:
+    """The bundle at ``bundle``, in its first variant that runs on this host and still gives its golden answers.
+
+    ``threads`` overrides the plan's number; without it, a plan made for more cores than there are is cut to these. Without ``spin`` no
+    thread spins while it waits. The golden answers are checked on exactly these threads, in calls of up to ``batch`` samples.
+    ``name`` and ``version`` override what the bundle calls itself.
+
+    ``check`` is the result of the golden check, ``notes`` say what differs from the certificate, one sentence each.
+    ``seconds_per_element`` is the time of a call with one sample, divided by the elements of its inputs.
+    Calls from several threads wait for each other.
+
+    Raises BundleError for a bundle that is damaged or of which no variant passes (with each reason), BackendMissing where missing
+    packages are the only reason.
+    """
+
+    def __init__(
+        self,
+        bundle: Path | str,
+        *,
+        threads: int | None = None,
+        spin: bool = True,
+        batch: int = 1,
+        name: str | None = None,
+        version: str | None = None,
+    ) -> None:
+        root = Path(bundle)
+        manifest = store.read(root)
+        golden = read_golden(root, manifest)
+        opened = open_first_variant(root, manifest, golden, RunOptions(threads, spin, batch))
+        self.name, self.version = name or manifest.name, version or manifest.version
+        self.signature, self.contract = manifest.signature, manifest.contract
+        self.variant, self.check, self.notes = opened.variant, opened.check, opened.notes
+        self._session = opened.session
+        self._lock = Lock()
+        self._preprocessor: Preprocessor | None = None
+        self.seconds_per_element = self._time_one_sample(golden)
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether the bundle says how an image becomes the model's input."""
+        return self.contract.takes_images and len(self.signature.inputs) == 1
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether a sample is one byte string, so that the bytes of any file are a sample."""
+        (first, *rest) = self.signature.inputs
+        return not rest and first.dtype == BYTES and len(first.shape) == 1 and not self.takes_images
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the first output is read as scores of classes."""
+        return ranks(self.contract.answer, self.signature.outputs[0])
+
+    def infer(self, item: Any) -> Prediction:
+        """The answer to ``item``.
+
+        One image (encoded bytes, a path, a PIL image, a uint8 array [H,W,C] or [H,W]) or a list of them, where the bundle
+        says how images become inputs; an array or nested list for a model of one input; a mapping of arrays for any
+        model. For byte strings: bytes, a path (the file's bytes are the sample), text (as UTF-8), or a list of them. A single
+        sample may come without its batch dimension. Raises InvalidRequest where it does not fit, DataError for an image or
+        a file that cannot be used.
+        """
+        outputs = self.run(self.feeds(item))
+        return Prediction(outputs, self.rank(outputs))
+
+    def __call__(self, item: Any) -> Prediction:
+        """The same as ``infer``: what ``roadworthy.load`` gives is called as the original model was."""
+        return self.infer(item)
+
+    def run(self, feeds: Arrays) -> Arrays:
+        """The outputs by name; raises InvalidRequest where ``feeds`` do not fit the signature exactly. See also ``answer``."""
+        return self.answer(self.checked(feeds))
+
+    def checked(self, feeds: Arrays) -> Checked:
+        """``feeds`` for ``answer``; raises InvalidRequest where they do not fit the signature exactly."""
+        return self._session.checked(feeds)
+
+    def answer(self, given: Checked) -> Arrays:
+        """The outputs by name for feeds that this engine, or another one of the same bundle, has checked.
+
+        Only the model can tell whether the content of a byte string is valid: where it fails on one, InvalidRequest says so.
+        """
+        with self._lock:
+            try:
+                return self._session.answer(given)
+            except StepFailed as problem:
+                if any(array.dtype.hasobject for array in given.feeds.values()):
+                    raise InvalidRequest(problem.message, detail=problem.detail) from problem
+                raise
+
+    def rank(self, outputs: Arrays) -> tuple[tuple[Ranked, ...], ...]:
+        """For each sample its top classes, best first; empty where the first output has none."""
+        first = self.signature.outputs[0]
+        if not self.ranks:
+            return ((),) * (len(outputs[first.name]) if outputs[first.name].ndim else 0)
+        return read_out(self.contract.answer, {first.name: outputs[first.name]}, first.quantization)
+
+    def feeds(self, item: Any) -> dict[str, Array]:
+        """``item`` as the model's inputs; see ``infer``."""
+        specs = self.signature.inputs
+        if isinstance(item, Mapping):
+            known = {spec.name: spec for spec in specs}
+            return {name: as_input(array, known[name]) if name in known else np.asarray(array) for name, array in item.items()}
+        if self.takes_images and (images := images_of(item)) is not None:
+            return self.images(images)
+        if len(specs) != 1:
+            raise InvalidRequest(f"the model has {len(specs)} inputs; give a mapping of {', '.join(spec.name for spec in specs)} to arrays")
+        return {specs[0].name: as_input(item, specs[0])}
+
+    def images(self, items: Sequence[Any]) -> dict[str, Array]:
+        """Images as the model's only input, preprocessed as the bundle says."""
+        if self._preprocessor is None:
+            # Imported late: Pillow is loaded for models that take images, and only when the first image comes.
+            from roadworthy.preprocess.image import Preprocessor
+
+            if not self.takes_images:
+                takes = ", ".join(map(str, self.signature.inputs))
+                raise InvalidRequest(f"{self.name} does not say how an image becomes its input; it takes {takes}")
+            self._preprocessor = Preprocessor(self.contract.image)
+        return {self.signature.inputs[0].name: self._preprocessor.many(items)}
+
+    def check_batches(self, golden: Golden, batch: int) -> None:
+        """Check ``golden`` in calls of up to ``batch`` samples too; raises BundleError with the size of the call that is wrong."""
+        error = check_batches(self._session, self.signature, self.variant, golden, batch)
+        self.check = replace(self.check, error=max(self.check.error, error))
+
+    def close(self) -> None:
+        """Release the runtime's resources."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _time_one_sample(self, golden: Golden) -> float:
+        """Seconds for each element of the inputs: the median of up to ten calls with one sample, of one call if that is long."""
+        start, stop = next(golden_calls(self.signature, self.check.samples))
+        feeds = {name: array[start:stop] for name, array in golden.inputs.items()}
+        times: list[float] = []
+        while len(times) < 10 and sum(times) < 0.02:
+            begun = time.perf_counter()
+            self.run(feeds)
+            times.append(time.perf_counter() - begun)
+        return median(times) / sum(array.size for array in feeds.values())
