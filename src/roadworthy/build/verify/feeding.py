@@ -1,4 +1,4 @@
-"""Every sample through a session, in calls of one size: the reference and each candidate are fed by this alone."""
+"""Every sample through a session, in calls of one size: the reference and every candidate get their samples from here."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def valued(pieces: Iterable[Piece], signature: Signature) -> Iterator[Piece]:
 def answers(session: Session, signature: Signature, samples: SampleSet, size: int, count: int | None = None) -> Iterator[Piece]:
     """Run the first ``count`` samples (default: all) in calls of ``size``, or of the size nearest to it that was proven.
 
-    The last call may be smaller; where one size alone was proven it is filled up with its own last sample.
+    The last call may be smaller; where only one size was proven, its last sample is repeated until the call is full.
     Raises StepFailed for an output whose sample axis does not count the samples.
     """
     size = signature.call_size(size)

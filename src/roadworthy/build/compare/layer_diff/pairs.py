@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roadworthy.build.compare.layer_diff.recorded import WEIGHTED, Layer, Recorded
-from roadworthy.core.numerics import output_error, scale_of
+from roadworthy.core.numerics import output_error
 from roadworthy.core.types import Array
 
 
@@ -63,8 +63,8 @@ def difference(a: Array, b: Array) -> float | None:
 
 
 def relative(a: Array, b: Array) -> float:
-    """The output error of ``b`` relative to the scale of ``a``, see ``core.numerics``."""
-    return output_error(b, a, scale_of(a))
+    """The output error of ``b`` relative to the scale of ``a``: see ``core.numerics``."""
+    return output_error(b, a)
 
 
 def orders(grid: Sequence[int], features: int) -> list[Array]:
