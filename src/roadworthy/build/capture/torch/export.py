@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from roadworthy.build.capture import exporter_errors
-from roadworthy.build.capture.route import Route, Written
+from roadworthy.build.capture.route import CaptureRoute, Written
 from roadworthy.build.capture.torch import torchscript
 from roadworthy.build.capture.torch.original import TorchSubject
 from roadworthy.build.capture.torch.program import Program, checked
@@ -19,15 +19,15 @@ from roadworthy.frameworks.torch import module as torch_module
 NAME = "model.pt2"
 
 
-def routes(subject: TorchSubject) -> Iterator[Route]:
+def routes(subject: TorchSubject) -> Iterator[CaptureRoute]:
     """The routes that make sense for the form the original came in."""
     if subject.kind == "exported" and not isinstance(subject.module, torch_module.AdaptedModule):
-        yield Route("as it came", lambda subject, out: _save(checked(torch.export.load(subject.path), subject.signature), out))
+        yield CaptureRoute("as it came", lambda subject, out: _save(checked(torch.export.load(subject.path), subject.signature), out))
     if subject.kind == "script":
-        yield Route("converted from the script", lambda subject, out: _save(_converted(subject), out))
+        yield CaptureRoute("converted from the script", lambda subject, out: _save(_converted(subject), out))
         return
-    yield Route("non-strict export", lambda subject, out: _save(export(subject, strict=False), out))
-    yield Route("strict export", lambda subject, out: _save(export(subject, strict=True), out))
+    yield CaptureRoute("non-strict export", lambda subject, out: _save(export(subject, strict=False), out))
+    yield CaptureRoute("strict export", lambda subject, out: _save(export(subject, strict=True), out))
 
 
 def export(subject: TorchSubject, *, strict: bool) -> Program:
