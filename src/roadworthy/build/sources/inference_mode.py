@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from roadworthy.build.sources import same_answers
 from roadworthy.build.sources.model import Model, SameAnswer
 from roadworthy.build.sources.samples import sampling
 from roadworthy.core.errors import NotInference, SourceError
@@ -21,10 +22,6 @@ from roadworthy.core.numerics import output_error, scale_of
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 
-STEP = 1.001
-"""A step of a quantised output, with a little room for the step itself being rounded."""
-SAME = 1e-6
-"""Relative to the scale: what a sum in another order makes of float32."""
 FLOOR, NOISE, FACTOR = 1e-5, 1e-7, 10.0
 TELLING = 0.05
 """A limit above this is no proof, and the sentence says so."""
@@ -72,9 +69,9 @@ def _repeats(case: ModelUnderProof, samples: SampleSet, allow: bool) -> str:
         case.model.seed(seed)
         runs.append(sampling.answer(case.model, given))
     first, second, _, third = runs
-    worst = max(difference(first, second), difference(first, third))
-    if worst > SAME:
-        place = _place(case.model, feeds, feeds, lambda a, b: _near(a, b, SAME), ", and the first to differ is ")
+    worst = max(same_answers.difference(first, second), same_answers.difference(first, third))
+    if worst > same_answers.SAME:
+        place = _place(case.model, feeds, feeds, lambda a, b: _near(a, b, same_answers.SAME), ", and the first to differ is ")
         sentence = f"the same input gave two answers (they differ by {worst:.1e} of the output's scale){place}"
         return training_found(f"{sentence}: a dropout left on, a random number, or a state that is kept between calls", allow)
     how = "bit-identical outputs" if worst == 0 else f"outputs within {worst:.1e} of their scale"
@@ -89,8 +86,8 @@ def _independent(case: ModelUnderProof, samples: SampleSet, allow: bool) -> tupl
     feeds, others = (case.draw(samples, seed) for seed in (0, 2))
     here = case.rows_of(feeds, case.batch)
     replaced, there = _with_others_replaced(case, feeds, others)
-    coupled = difference({name: rows[:1] for name, rows in here.items()}, {name: rows[:1] for name, rows in there.items()})
-    if coupled > SAME:
+    coupled = same_answers.difference({name: rows[:1] for name, rows in here.items()}, {name: rows[:1] for name, rows in there.items()})
+    if coupled > same_answers.SAME:
         place = _place(case.model, feeds, replaced, _same_first_sample(case.batch), ", beginning at ")
         sentence = f"the answer for a sample changes with the others in its batch (by {coupled:.1e} of the output's scale){place}"
         why = "a BatchNorm that uses the batch's own statistics, or something else taken over the whole batch"
@@ -118,13 +115,13 @@ def _with_others_replaced(case: ModelUnderProof, feeds: Arrays, others: Arrays) 
 
 
 def _same_alone(case: ModelUnderProof, feeds: Arrays, batch: Arrays, allow: bool) -> str:
-    noise = difference(batch, case.rows_of(_noisy(feeds), case.batch))
+    noise = same_answers.difference(batch, case.rows_of(_noisy(feeds), case.batch))
     limit = max(FLOOR, FACTOR * noise, FACTOR * max(_epsilon(rows) for rows in batch.values()))
     alone = [{spec.name: spec.take(feeds[spec.name], slice(row, row + 1)) for spec in case.signature.inputs} for row in range(case.batch)]
     worst = 0.0
     for row, single in enumerate(alone):
         inside = {name: rows[row : row + 1] for name, rows in batch.items()}
-        worst = max(worst, difference(inside, case.rows_of(single, 1), scales=batch, outputs=case.signature.outputs))
+        worst = max(worst, same_answers.difference(inside, case.rows_of(single, 1), scales=batch, outputs=case.signature.outputs))
     if worst > limit:
         place = _place(case.model, feeds, alone[0], _same_alone_inside(case.batch), ", beginning at ")
         return training_found(
@@ -138,25 +135,6 @@ def _same_alone(case: ModelUnderProof, feeds: Arrays, batch: Arrays, allow: bool
     return f"each of {case.batch} samples alone gave what it gave in a batch of {case.batch}, {seen}"
 
 
-def difference(first: Arrays, second: Arrays, *, scales: Arrays | None = None, outputs: tuple[TensorSpec, ...] = ()) -> float:
-    """The largest ``output_error`` of any output of ``first``, relative to the scale of that output in ``scales`` (``first`` itself).
-
-    Infinite for an output that ``second`` does not have. A quantised output of ``outputs`` may differ by one step, and count as equal:
-    a number just between two steps may fall to either.
-    """
-    quantised = {spec.name: spec.quantization for spec in outputs if spec.quantization}
-    worst = 0.0
-    for name, array in first.items():
-        if name not in second:
-            return float("inf")
-        quantization = quantised.get(name)
-        scale = scale_of((scales or first)[name], quantization)
-        error = output_error(second[name], array, scale, quantization)
-        step = STEP * quantization.scale / scale if quantization else 0.0
-        worst = max(worst, 0.0 if error <= step else error)
-    return worst
-
-
 def same_rows(batch: Arrays, singles: Sequence[Arrays], outputs: tuple[TensorSpec, ...]) -> bool:
     """Whether every output of a call counts its samples, and each row is what the sample gave alone, but for rounding."""
     specs = {spec.name: spec for spec in outputs}
@@ -165,7 +143,7 @@ def same_rows(batch: Arrays, singles: Sequence[Arrays], outputs: tuple[TensorSpe
     rows = _rows(batch, outputs, len(singles))
     inside = [{name: array[row : row + 1] for name, array in rows.items()} for row in range(len(singles))]
     alone = [_rows(single, outputs, 1) for single in singles]
-    return max(difference(a, b, scales=rows, outputs=outputs) for a, b in zip(inside, alone, strict=True)) <= FLOOR
+    return max(same_answers.difference(a, b, scales=rows, outputs=outputs) for a, b in zip(inside, alone, strict=True)) <= FLOOR
 
 
 # What a layer inside the model gives has no signature: where its first axis is as long as the batch, that counts as the sample axis.
@@ -173,7 +151,7 @@ def same_rows(batch: Arrays, singles: Sequence[Arrays], outputs: tuple[TensorSpe
 
 def _same_first_sample(batch: int) -> SameAnswer:
     """Whether two answers agree for the first sample; those that do not count the samples are passed over."""
-    return lambda a, b: not (_counts(a, batch) and _counts(b, batch)) or _near(a[:1], b[:1], SAME)
+    return lambda a, b: not (_counts(a, batch) and _counts(b, batch)) or _near(a[:1], b[:1], same_answers.SAME)
 
 
 def _same_alone_inside(batch: int) -> SameAnswer:

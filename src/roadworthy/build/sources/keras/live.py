@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.sources import inference_mode, inputs
+from roadworthy.build.sources import inputs, same_answers
 from roadworthy.build.sources.keras import call_signature, custom_objects
 from roadworthy.build.sources.keras import model as keras_model
 from roadworthy.build.sources.keras import reader as keras_reader
@@ -112,7 +112,7 @@ def _read_back(model: Any, reader: Reader, objects: dict[str, Any], specs: tuple
         names, feeds = tuple(spec.name for spec in specs), sampling.draw(specs, inputs.stated_samples(specs) or 2, None)
         live = Live(model, reader, trusted=True).bound(names)
         # A model that answers differently each time is refused by the proofs of inference mode, which name the layer.
-        if inference_mode.difference(live.answer(feeds), live.answer(feeds)) <= inference_mode.SAME:
+        if same_answers.difference(live.answer(feeds), live.answer(feeds)) <= same_answers.SAME:
             keras_model.same("the saved model", live, KerasModel(again, reader, live.call).answer, feeds)
 
 

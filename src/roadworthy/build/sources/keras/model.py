@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.sources import inference_mode, inputs
+from roadworthy.build.sources import inference_mode, inputs, same_answers
 from roadworthy.build.sources.keras import call_signature, layer_hooks
 from roadworthy.build.sources.model import Model, SameAnswer
 from roadworthy.build.sources.samples import sampling
@@ -87,7 +87,7 @@ def same(what: str, model: KerasModel, other: Callable[[Arrays], dict[str, Array
     """A sentence that ``other`` gives the model's own answers; SourceError where it does not."""
     if feeds is None:
         return f"whether {what} answers as the model did was not tested here: it takes byte strings"
-    gap = inference_mode.difference(model.answer(feeds), other(feeds))
+    gap = same_answers.difference(model.answer(feeds), other(feeds))
     if not gap <= inference_mode.FLOOR:
         raise SourceError(f"{what} gives other answers than the model (by {gap:.1e} of the output's scale)")
     return f"{what} gives the answers of the model it was made from (they differ by {gap:.1e} of the output's scale)"

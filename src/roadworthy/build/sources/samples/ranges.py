@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from roadworthy.build.sources import inference_mode, inputs
+from roadworthy.build.sources import inputs, same_answers
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.samples import sampling
 from roadworthy.build.sources.samples.made import NORMAL, Draw, Fill, covers, first, rows
@@ -223,7 +223,7 @@ class _Prober:
             one, other = (self.ask(feeds | {fill.name: given}) for given in (first, first - step))
         except SourceError:
             return False
-        return any(inference_mode.difference(a, b) > inference_mode.SAME for a, b in zip(one, other, strict=True))
+        return any(same_answers.difference(a, b) > same_answers.SAME for a, b in zip(one, other, strict=True))
 
     def _magnitude(self, answers: list[dict[str, Array]]) -> float:
         """The largest finite number in the continuous outputs of ``answers``."""

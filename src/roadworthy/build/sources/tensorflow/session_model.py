@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from roadworthy.build.sources import inference_mode
+from roadworthy.build.sources import inference_mode, same_answers
 from roadworthy.build.sources.model import Model, SameAnswer
 from roadworthy.build.sources.tensorflow import inference_graph, training_flags
 from roadworthy.build.sources.tensorflow.endpoints import VARIABLES, Endpoints, ancestors
@@ -74,8 +74,8 @@ class SessionModel:
         tensorflow_entry.write_entry(out, self._entry(signature))
         feeds = self._latest
         expected, again = self.call(feeds), self.call(feeds)
-        gap = inference_mode.difference(expected, tensorflow_function.open_function(out)(feeds))
-        if gap > max(inference_mode.FLOOR, 10 * inference_mode.difference(expected, again)):
+        gap = same_answers.difference(expected, tensorflow_function.open_function(out)(feeds))
+        if gap > max(inference_mode.FLOOR, 10 * same_answers.difference(expected, again)):
             raise SourceError(f"{self._path}: frozen, the graph gives other answers than its own session (by {gap:.1e} of their scale)")
         return Graph(FORMAT, out, signature, route="the original")
 
