@@ -149,7 +149,7 @@ def test_scaling_is_seen_in_every_worker(serve: Serve, models: Path) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'{"type": "Load"}', b'{"type": "Format", "name": "c"}', b"[" * 100_000, b'{"type":"\xff"}']
 )
-def test_what_is_no_command(serve: Serve, models: Path, body: bytes) -> None:
+def test_a_body_that_is_not_a_command_is_refused(serve: Serve, models: Path, body: bytes) -> None:
     with serve(models).client() as client:
         answered = client.post("/manage", content=body)
-        assert answered.status_code == 400 and "no command" in answered.json()["error"]
+        assert answered.status_code == 400 and "not a command" in answered.json()["error"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ NAME = "model.pt2"
 
 def routes(subject: TorchSubject) -> Iterator[Route]:
     """The routes that make sense for the form the original came in."""
-    if subject.kind == "exported" and not isinstance(subject.module, torch_module.Adapted):
+    if subject.kind == "exported" and not isinstance(subject.module, torch_module.AdaptedModule):
         yield Route("as it came", lambda subject, out: _save(checked(torch.export.load(subject.path), subject.signature), out))
     if subject.kind == "script":
         yield Route("converted from the script", lambda subject, out: _save(_converted(subject), out))
@@ -50,7 +51,9 @@ def program(subject: TorchSubject) -> Program:
 
 def _export(module: torch.nn.Module, subject: TorchSubject, *, strict: bool) -> Program:
     try:
-        exported = torch.export.export(module, subject.example(), dynamic_shapes=subject.dynamic_shapes(), strict=strict)
+        shapes = subject.dynamic_shapes()
+        given: Any = (shapes,) if isinstance(module, torch_module.AdaptedModule) else shapes
+        exported = torch.export.export(module, subject.example(), dynamic_shapes=given, strict=strict)
     except Exception as problem:
         limit = exporter_errors.suggested_limit(problem)
         if limit is None or limit < subject.batch:

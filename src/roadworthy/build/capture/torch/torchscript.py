@@ -31,10 +31,10 @@ def script(subject: TorchSubject) -> Any:
     module = subject.module
     if isinstance(module, torch.jit.ScriptModule):
         return module
-    if not isinstance(module, torch_module.Adapted):
+    if not isinstance(module, torch_module.AdaptedModule):
         return torch.jit.script(module)
     inner = module.module if isinstance(module.module, torch.jit.ScriptModule) else torch.jit.script(module.module)
-    return torch.jit.trace(torch_module.Adapted(inner, module.call), subject.example(), check_trace=False)
+    return torch.jit.trace(torch_module.AdaptedModule(inner, module.call), subject.example(), check_trace=False)
 
 
 def trace(subject: TorchSubject) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.errors import InvalidRequest, RequestError
-from roadworthy.core.types import Array, Arrays, TensorSpec
+from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, Target
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols import nested_json as values
@@ -92,12 +92,11 @@ class TensorFlowServing:
         else:
             specs = {spec.name: spec for spec in target.model.signature.inputs}
             suspicious = values.booleans(request.body)
-            infer = InferRequest(
-                target, {name: values.tensor(specs[name], given, suspicious=suspicious) for name, given in columns.items()}
-            )
+            arrays = {name: values.tensor(specs[name], given, suspicious=suspicious) for name, given in columns.items()}
+            infer = InferRequest(target, target.model.signature.to_call(arrays) if rows else arrays)
         response = await self._plane.infer(infer)
         outputs = {spec.name: response.outputs[spec.name] for spec in target.model.signature.outputs}
-        return _json({"predictions": _by_rows(outputs)} if rows else {"outputs": _by_columns(outputs)})
+        return _json({"predictions": _by_rows(target.model.signature, outputs)} if rows else {"outputs": _by_columns(outputs)})
 
     async def classify(self, request: Request) -> Reply:
         """The best classes of every example."""
@@ -211,15 +210,16 @@ def _features(given: object, what: str) -> dict[str, list[Any]]:
 # Writing
 
 
-def _by_rows(outputs: Arrays) -> Any:
+def _by_rows(signature: Signature, outputs: Arrays) -> Any:
     """One value for each sample, or one object where there are several outputs."""
-    counts = {array.shape[0] if array.ndim else -1 for array in outputs.values()}
-    if len(counts) != 1 or -1 in counts:
+    counts = {spec.count(outputs[spec.name]) for spec in signature.outputs}
+    count = counts.pop()
+    if counts or count is None:
         raise InvalidRequest("the model's outputs do not have one row for each sample; ask by columns ('inputs')")
-    if len(outputs) == 1:
-        return _by_columns(outputs)
-    ((count),) = counts
-    return [{name: values.jsonable(name, _row(array, index)) for name, array in outputs.items()} for index in range(count)]
+    rows = signature.to_rows(outputs, count)
+    if len(rows) == 1:
+        return _by_columns(rows)
+    return [{name: values.jsonable(name, _row(array, index)) for name, array in rows.items()} for index in range(count)]
 
 
 def _row(array: Array, index: int) -> Array:
