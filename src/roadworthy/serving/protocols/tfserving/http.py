@@ -21,7 +21,7 @@ from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, Target
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols import nested_json as values
 from roadworthy.serving.protocols.messages import NoSuchPath, Reply, Request, WrongMethod, error_json
-from roadworthy.serving.protocols.routes import Route
+from roadworthy.serving.protocols.routes import HttpRoute
 from roadworthy.serving.protocols.schemas import json_body
 from roadworthy.serving.protocols.tfserving import examples, models
 from roadworthy.serving.protocols.tfserving.models import ModelReference
@@ -43,20 +43,20 @@ class TensorFlowServing:
         self._plane = plane
         self.routes = tuple(self._table())
 
-    def _table(self) -> Iterator[Route]:
+    def _table(self) -> Iterator[HttpRoute]:
         for version in ("", "/versions/{version}", "/labels/{label}"):
             path = f"/v1/models/{{model}}{version}"
-            yield Route(
+            yield HttpRoute(
                 "POST", f"{path}:predict", self.predict, "inference", "A prediction by rows (instances) or columns (inputs).",
                 json_body("PredictResponse"), body=json_body("PredictRequest"), errors=INFER,
             )  # fmt: skip
             for verb, handler in (("classify", self.classify), ("regress", self.regress)):
-                yield Route(
+                yield HttpRoute(
                     "POST", f"{path}:{verb}", handler, "inference", f"{verb.capitalize()} examples.", json_body("Results"),
                     body=json_body("ExampleRequest"), errors=INFER,
                 )  # fmt: skip
-            yield Route("GET", path, self.status, "inference", "The states of the versions.", json_body("VersionStates"), errors=FIND)
-            yield Route("GET", f"{path}/metadata", self.metadata, "inference", "The signature.", json_body("SignatureDef"), errors=FIND)
+            yield HttpRoute("GET", path, self.status, "inference", "The states of the versions.", json_body("VersionStates"), errors=FIND)
+            yield HttpRoute("GET", f"{path}/metadata", self.metadata, "inference", "The signature.", json_body("SignatureDef"), errors=FIND)
 
     def refuse(self, request: Request, problem: RequestError) -> Reply:
         """``{"error": sentence}``. As TensorFlow Serving does, it answers 400 where others say that there is no such path or method."""
