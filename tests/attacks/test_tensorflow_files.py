@@ -300,7 +300,7 @@ def evil_hdf5(path: Path, how: str) -> Path:
     ("how", "error", "words"),
     [
         ("external dataset", SourceRefused, "lie in other files"),
-        ("external link", SourceRefused, "lies in another file, '/etc/other.h5'"),
+        ("external link", SourceRefused, "is in another file, '/etc/other.h5'"),
         ("virtual dataset", SourceRefused, "lie in other files"),
         ("soft link", SourceUnreadable, "is a link to '/layers'"),
         ("a group in itself", SourceUnreadable, "is there twice"),

@@ -79,7 +79,7 @@ class Manifest:
 DTYPES = frozenset(
     ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "str", "bytes")
 ) | {BYTES}
-"""The NumPy dtypes that a signature may name; ``object`` stands for byte strings."""
+"""The NumPy dtypes that a signature may name; ``object`` means byte strings."""
 QUANTIZED = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "uint16": (0, 65535), "int32": (-(2**31), 2**31 - 1)}
 """The dtypes that a quantised tensor may have, with the zero points that they can hold."""
 
@@ -124,7 +124,7 @@ def parse(data: bytes, root: str) -> Manifest:
 
 
 def _from_format_1(data: bytes, what: str) -> bytes:
-    """A manifest of format 1 as one of this format: its image table becomes the steps that it stands for."""
+    """A manifest of format 1 as one of this format: its image table becomes the equal steps."""
     manifest = codec.from_json(dict[str, msgspec.Raw], data, error=BundleError, what=what)
     if "contract" not in manifest:
         raise BundleError(f"{what}: it has no `contract`")

@@ -18,7 +18,7 @@ CONTINUOUS, NUMBERS = frozenset("fc"), frozenset("fiubc")
 
 
 def real_values(array: Array, quantization: Quantization | None) -> Array:
-    """What ``array`` stands for: float32 for the whole numbers of a quantised tensor, anything else as it is."""
+    """The values that ``array`` represents: float32 for the whole numbers of a quantised tensor, anything else as it is."""
     return quantization.values(array) if quantization and array.dtype.kind in "iu" else array
 
 
@@ -26,7 +26,7 @@ def scale_of(array: Array, quantization: Quantization | None = None) -> float:
     """The largest finite magnitude of ``array`` (any shape and dtype), 1 where it has none or is zero throughout.
 
     Whole numbers that are not quantised are indices or counts, where one step is another answer: their scale is 1, as is that of
-    anything that is no number.
+    anything that is not a number.
     """
     if not (array.dtype.kind in CONTINUOUS or (quantization and array.dtype.kind in "iu")):
         return 1.0

@@ -156,7 +156,7 @@ class Signature:
 
     @property
     def batched(self) -> bool:
-        """Whether every input and output carries the symbolic batch, so that samples can share a call and be told apart."""
+        """Whether every input and output carries the symbolic batch, so that samples can share a call."""
         return all(spec.batched for spec in self.inputs + self.outputs)
 
     @property
@@ -184,7 +184,7 @@ class Signature:
         )
 
     def to_call(self, rows: Arrays) -> dict[str, Array]:
-        """Inputs as rows [samples, ...] in the layouts of the model, C-contiguous; a name that is no input's goes as it is."""
+        """Inputs as rows [samples, ...] in the layouts of the model, C-contiguous; an unknown name is passed on as it is."""
         specs = {spec.name: spec for spec in self.inputs}
         return {name: np.asarray(specs[name].to_call(array), order="C") if name in specs else array for name, array in rows.items()}
 
@@ -197,7 +197,7 @@ class Signature:
             if spec.sample_axis is not None and spec.count(array) != samples:
                 raise ValueError(
                     f"output {name!r} has shape {list(array.shape)} for {samples} samples: its axis {spec.sample_axis} must count "
-                    "the samples, or its answers cannot be told apart"
+                    "the samples, or no answer can be assigned to a sample"
                 )
             rows[name] = spec.to_rows(array, samples)
         return rows

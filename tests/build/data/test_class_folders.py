@@ -89,7 +89,7 @@ def test_nested_classes_and_loose_images_are_said(tmp_path: Path) -> None:
     read_ = found(root)
     assert read_.names == ("birds", "cats", "dogs") and [len(paths) for paths in read_.members] == [1, 1, 2]
     loose, nested = (note.text for note in read_.notes)
-    assert loose == "1 image lies beside the class folders, left out: loose.png"
+    assert loose == "1 image is beside the class folders, left out: loose.png"
     assert nested == "the class folder birds/ holds folders (tit): all below it is one class, and so for 1 more class folders"
 
 

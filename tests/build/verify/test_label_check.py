@@ -99,7 +99,7 @@ def test_one_number_the_wrong_way_round(tmp_path: Path, activation: Activation, 
     right = np.where(labels == 1, high, low).astype(np.float32)[:, None]
     assert not said(tmp_path, right, labels, (), activation)
     text = said(tmp_path, right, 1 - labels, ("dog", "cat"), activation)
-    assert "gets 0.00% top-1" in text and "with the two classes the other way round it would be 100.00%" in text
+    assert "gets 0.00% top-1" in text and "with the two classes exchanged it would be 100.00%" in text
 
 
 def test_an_output_without_classes_says_nothing(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def _framework_form(winner: Timed, frameworks: Sequence[Timed], race: Race) -> F
 
 
 def _place(winner: Timed, found: Undominated, entrants: Sequence[Timed], ranking: Ranking) -> list[Reason]:
-    """Where the winner stands among ``entrants``."""
+    """The winner's position among ``entrants``."""
     mine = objective_figure(ranking, winner)
     if winner is ranking.race.original:
         return [OriginalStays(mine)]

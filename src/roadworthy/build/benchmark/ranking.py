@@ -60,7 +60,7 @@ class Ranking:
         margin = MARGIN[self.objective]
         if not self.timed:
             return self.cost(a) < (1 - margin) * self.cost(b)
-        # Smaller is better: throughput is compared the other way round.
+        # Smaller is better: throughput is negated.
         first, second = (b, a) if self.timed == "throughput" else (a, b)
         found = self.race.paired(first, second, self.timed, confidence)
         if found is None:

@@ -49,7 +49,7 @@ def read(root: Path, known: Sequence[str], *, images: bool) -> ClassFolders:
     """The samples in ``root``: one folder a class, or files alone. ``known`` are names of classes: a folder of such a name is one.
 
     ``images`` says that the model takes images; where it does not, the samples are images nevertheless if any file is one. Hidden
-    files and folders and what operating systems leave do not count. Raises DataError where the folders are no classes: with the
+    files and folders and what operating systems leave do not count. Raises DataError where the folders are not classes: with the
     path that was meant, where there is one.
     """
     folders, named = _folders(root), set(map(spelling_key, known))
@@ -143,7 +143,7 @@ def _notes(root: Path, folders: Sequence[Path], doubtful: Sequence[Path], images
             yield Note(f"the folder {folder.name}/ has the name of a split of a data set and was taken for a class")
     loose = [path for path in _entries(root) if path.is_file() and _is_image(path)] if folders and images else []
     if loose:
-        many = f"{len(loose)} images lie" if len(loose) > 1 else "1 image lies"
+        many = f"{len(loose)} images are" if len(loose) > 1 else "1 image is"
         yield Note(f"{many} beside the class folders, left out: {_some([path.name for path in loose])}")
     nested = [(folder, inside) for folder in folders if (inside := [one for one in _folders(folder) if any(_samples(one))])]
     if nested:

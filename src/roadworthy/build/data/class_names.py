@@ -151,7 +151,7 @@ def _from_object(value: Mapping[Any, Any], what: str) -> ClassNames:
     items = [_index(item) if isinstance(item, int) else None for item in value.values()]
     by_index, by_name = bool(value) and None not in keys, bool(value) and None not in items
     if by_index and by_name and keys != items:
-        raise DataError(f"{what} has whole numbers on both sides, so index and name cannot be told apart; give a list of names")
+        raise DataError(f"{what} has whole numbers on both sides, so it is not clear which is the index; give a list of names")
     if by_name:
         return _by_index(list(zip(items, map(str, value), strict=True)), what)
     found = list(value.values())
@@ -160,7 +160,7 @@ def _from_object(value: Mapping[Any, Any], what: str) -> ClassNames:
     if by_index and all(map(_is_id_and_name, found)):
         ids, names = (_by_index(list(zip(keys, column, strict=True)), what).labels for column in zip(*found, strict=True))
         return ClassNames(names, ids)
-    raise DataError(f"{what} is an object whose entries are no names by index; {FORMS}")
+    raise DataError(f"{what} is an object whose entries are not names by index; {FORMS}")
 
 
 def _is_id_and_name(item: Any) -> bool:
@@ -184,7 +184,7 @@ def _from_table(rows: list[list[str]], what: str) -> ClassNames:
             body = rows if _index(rows[0][place]) is not None else rows[1:]
             if body and all(_index(row[place]) is not None for row in body):
                 return _by_index([(int(row[place]), row[1 - place]) for row in body], what)
-    raise DataError(f"{what} has columns that are no index and name; {FORMS}")
+    raise DataError(f"{what} has columns that are not an index and a name; {FORMS}")
 
 
 def _by_index(pairs: Sequence[tuple[int | None, str]], what: str) -> ClassNames:

@@ -76,7 +76,7 @@ def plans_for(
         lowering = registry.lowering(name)
         chosen = _best(graphs, lowering.ACCEPTS)
         if not chosen:
-            # A backend that takes none of the formats of this source is no loss unless the user asked for it.
+            # A backend that takes no format of this source is worth a message only if the user named it.
             if runtimes:
                 unavailable.append(f"{name}: it needs the model as {' or '.join(lowering.ACCEPTS)}, and no such graph was captured")
             continue

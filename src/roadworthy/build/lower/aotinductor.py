@@ -87,7 +87,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
 def _target(host: Host, *, masked: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Settings of the compiler for ``host``, and the CPU features that the code then uses.
 
-    Code for this very CPU, where it has more than AVX2. A mask is for another CPU: what "native" stands for is hidden from it, so
+    Code for this very CPU, where it has more than AVX2. A mask is for another CPU: the meaning of "native" is hidden from it, so
     the highest portable level is taken.
     """
     if masked or not host.has("avx512f"):

@@ -24,7 +24,7 @@ from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 
 FLOOR, NOISE, FACTOR = 1e-5, 1e-7, 10.0
 TELLING = 0.05
-"""A limit above this is no proof, and the sentence says so."""
+"""A limit above this proves nothing, and the sentence says so."""
 MEANT = "If that is meant, say so with --allow-training-behaviour"
 
 
@@ -173,7 +173,7 @@ def _place(model: Model, first: Arrays, second: Arrays, same: SameAnswer, words:
         return ""
     try:
         return f"{words}{model.locate(first, second, same)}"
-    except Exception:  # the finding stands without its place
+    except Exception:  # the finding holds without its place
         return ""
 
 

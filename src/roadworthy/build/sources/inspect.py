@@ -18,7 +18,7 @@ from roadworthy.core.types import Signature, TensorSpec
 class Inspection:
     """One model file, described without being loaded.
 
-    ``path`` is where the model lies: of a TF1 checkpoint the ``.meta`` file, whatever file of it was named; ``size`` in bytes and
+    ``path`` is the model's place: for a TF1 checkpoint the ``.meta`` file, whatever file of it was named; ``size`` in bytes and
     ``sha256`` are over all its files. ``kind`` names the source format that would read it; ``unsupported`` says why it cannot be
     deployed, empty where it can. ``executes`` lists what reading it the ordinary way could run: globals of its pickles, operators,
     native code. ``signature`` is the file's own statement, where its format makes one (a Keras model states its inputs alone),

@@ -106,7 +106,7 @@ def find(text: str) -> Any:
 
 
 def module(text: str) -> ModuleType:
-    """The imported module of ``text``; what lies beside it can be imported by it, as when Python runs the file."""
+    """The imported module of ``text``; it can import what is in its folder, as when Python runs the file."""
     try:
         return usercode.module(parse(text).where, "roadworthy_arch")
     except (Exception, SystemExit) as problem:

@@ -64,7 +64,7 @@ def _orders(count: int, classes: Sequence[str]) -> Iterator[tuple[Array, str]]:
     """For each other order: the label of each answer (int64 [count], -1 for none), and the order in words."""
     own = np.arange(count)
     if count == 2:
-        yield own[::-1].copy(), "with the two classes the other way round"
+        yield own[::-1].copy(), "with the two classes exchanged"
         return
     yield own - 1, "with every label one higher, as behind a background class,"
     yield np.append(own[1:], -1), "with every label one lower, as when they are counted from 1,"

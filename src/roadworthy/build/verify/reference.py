@@ -55,7 +55,7 @@ class ReferenceRequest:
 
 @dataclass(frozen=True)
 class Reference:
-    """The original's outputs in ``path``, one array for each name, samples first; for a quantised one also the values it stands for.
+    """The original's outputs in ``path``, one array for each name, samples first; for a quantised one also the values that it represents.
 
     ``scales`` holds each output's largest finite magnitude, ``batch`` the samples in one call of the run. ``quantized`` says that
     the original computes in whole numbers. ``classes`` is how many different top classes its answers have, counted to two, and 0

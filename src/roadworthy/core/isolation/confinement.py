@@ -59,7 +59,7 @@ class Confinement:
 
 
 def prepare(scratch: Path, folders: Iterable[Path], reads: Iterable[Path], *, more: Iterable[Path] = ()) -> Confinement:
-    """A confinement whose children write below ``scratch``, and to caches and ``more``, unless one of ``reads`` lies there.
+    """A confinement whose children write below ``scratch``, and to caches and ``more``, unless one of ``reads`` is there.
 
     ``folders`` are those that the user's code comes from; where there is none the working directory stays empty.
     """

@@ -22,7 +22,7 @@ class Fault:
 
 
 def revive(fault: Fault) -> errors.RoadworthyError:
-    """The exception that ``fault`` stands for: one of ours as itself, any other as StepFailed."""
+    """The exception that ``fault`` describes: one of ours as itself, any other as StepFailed."""
     kind = getattr(errors, fault.type, None)
     if isinstance(kind, type) and issubclass(kind, errors.RoadworthyError):
         return kind(fault.message, detail=fault.detail)

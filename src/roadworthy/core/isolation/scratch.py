@@ -19,7 +19,7 @@ SHARED = "ROADWORTHY_SHARED_TMPDIR"
 
 
 class Directory:
-    """A new directory in ``folder``, the temporary directory by default; ``path`` is where it lies, until it is moved away."""
+    """A new directory in ``folder``, the temporary directory by default; ``path`` is its place, until it is moved."""
 
     held: ClassVar[set[Directory]] = set()
 

@@ -32,7 +32,7 @@ HARMLESS = frozenset(
         print summary warn info debug warning error check validate assert version monkey patch""",
     )
 )
-"""First words of a call that stands for itself and sets something up: ``torch.manual_seed(0)``, ``sys.path.append(...)``."""
+"""First words of a call that only sets something up: ``torch.manual_seed(0)``, ``sys.path.append(...)``."""
 LOGGERS = frozenset({"logging", "logger", "log", "warnings"})
 DATA = re.compile(r"(loader|epoch|dataset|batch)", re.IGNORECASE)
 """What the iterator of a training or evaluation loop is called."""
@@ -49,7 +49,7 @@ class Statement:
 def statements(source: str) -> tuple[Statement, ...]:
     """The statements of ``source`` that run something at import; none where it is not valid Python.
 
-    Definitions, imports, plain assignments and setting up (seeds, loggers, paths) do not count; neither does what stands under
+    Definitions, imports, plain assignments and setting up (seeds, loggers, paths) do not count; neither does what is under
     ``if __name__ == "__main__":``. It is a judgement by names: nothing is resolved and nothing runs.
     """
     try:

@@ -63,7 +63,7 @@ def connect(tell: Tell) -> None:
 
 
 def module(where: str, alias: str = "roadworthy_user_code") -> ModuleType:
-    """The imported module of ``FILE.py`` or a dotted name; what lies beside it can be imported by it, as when Python runs the file.
+    """The imported module of ``FILE.py`` or a dotted name; it can import what is in its folder, as when Python runs the file.
 
     ``alias`` is the module's name where that of the file is taken. An exception of the user's code passes through.
     """

@@ -16,7 +16,7 @@ import orjson
 if TYPE_CHECKING:
     from roadworthy.serving.protocols.messages import Reply, Request
 
-ROOM = 10_000
+CAPACITY = 10_000
 """Lines that may wait to be written; more are dropped."""
 
 REQUESTS = logging.getLogger("roadworthy.requests")
@@ -52,7 +52,7 @@ def configure(stream: TextIO | None = None) -> Callable[[], None]:
 
     Returns a function that writes the lines that wait, to be called once by a process that ends without Python's exit handlers.
     """
-    lines: queue.Queue[logging.LogRecord] = queue.Queue(ROOM)
+    lines: queue.Queue[logging.LogRecord] = queue.Queue(CAPACITY)
     writer = logging.StreamHandler(stream or sys.stderr)
     writer.setFormatter(JsonLines())
     listener = QueueListener(lines, writer)

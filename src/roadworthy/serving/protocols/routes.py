@@ -138,7 +138,7 @@ class _MatchedPath(NamedTuple):
 class Router:
     """Finds the route of a request in the tables of ``protocols``, and gets its answer.
 
-    Paths are told apart by their first word, so a placeholder that comes first never stands for a word that another table begins with.
+    The first word of a path selects the table, so a placeholder in the first place never matches a word that another table begins with.
     Among paths of the same first word a literal part wins over a placeholder: ``/v2/models/stats`` over ``/v2/models/{model}``.
     """
 

@@ -68,7 +68,7 @@ class Broadcast:
         return answer
 
     async def _open_on(self, workers: Sequence[Channel], wanted: OpenVersion) -> tuple[str, ...]:
-        """A worker that ends meanwhile is no failure: the worker that replaces it opens every version of the catalogue."""
+        """A worker that ends meanwhile is not a failure: the worker that replaces it opens every version of the catalogue."""
         outcomes = await asyncio.gather(*(ask_open(worker, wanted) for worker in workers), return_exceptions=True)
         problems = [one for one in outcomes if isinstance(one, BaseException) and not isinstance(one, ChannelClosed)]
         if problems:

@@ -189,7 +189,7 @@ def _kind(problem: errors.RoadworthyError) -> str:
 
 
 def raised(problem: ErrorReply) -> errors.RoadworthyError:
-    """The error that ``problem`` stands for; a RoadworthyError where ``core.errors`` has no class of that name."""
+    """The error that ``problem`` describes; a RoadworthyError where ``core.errors`` has no class of that name."""
     kind = getattr(errors, problem.kind, None)
     if not (isinstance(kind, type) and issubclass(kind, errors.RoadworthyError)):
         return errors.RoadworthyError(problem.message)

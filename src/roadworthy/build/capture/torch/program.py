@@ -12,7 +12,7 @@ from roadworthy.build.capture.exporter_errors import Refused
 from roadworthy.core.types import BATCH, Signature
 
 BATCH_NORM_TRAINING = 5
-"""The position of ``training`` in aten.batch_norm's arguments; ``running_mean`` stands at 3."""
+"""The position of ``training`` in aten.batch_norm's arguments; ``running_mean`` is at 3."""
 
 
 @dataclass(frozen=True)

@@ -247,9 +247,9 @@ class _Causes:
         where = f"between {self.last.a.name} and {self.pair.a.name}" if self.last else f"before {self.pair.a.name}"
         if x.shape != y.shape:
             return (
-                f"their inputs have the shapes {list(x.shape)} and {list(y.shape)}: something {where}, which is no layer, makes them differ"
+                f"their inputs have the shapes {list(x.shape)} and {list(y.shape)}: an operation {where} that is not a layer changes them"
             )
-        return f"their inputs differ already, by {relative(x, y):.2g} of the scale: something {where}, which is no layer of its own, does"
+        return f"their inputs differ already, by {relative(x, y):.2g} of the scale: an operation {where} that is not a layer changes them"
 
 
 def _pads(layer: Layer) -> str:

@@ -72,7 +72,7 @@ def array_of(item: Any) -> Array:
 
 
 def all_there(model: Any, path: Path, known_as: Path | None = None) -> str:
-    """A sentence that every weight of the file is in the model and the other way round, bit for bit.
+    """A sentence that every weight of the file is in the model and every weight of the model in the file, bit for bit.
 
     ``known_as`` is the file that the user knows, where ``path`` is a copy of it.
 

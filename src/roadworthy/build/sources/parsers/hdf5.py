@@ -119,7 +119,7 @@ def _datasets(file: Any, what: str, size: int) -> list[TensorSpec]:
 def _refuse_link(link: Any, name: str, what: str) -> None:
     where = f"{what}: {shown(name)}"
     if hasattr(link, "filename"):
-        raise SourceRefused(f"{where} lies in another file, {shown(str(link.filename))!r}; save the model in one file")
+        raise SourceRefused(f"{where} is in another file, {shown(str(link.filename))!r}; save the model in one file")
     raise SourceUnreadable(f"{where} is a link to {shown(str(getattr(link, 'path', 'nothing')))!r}, as in no model file")
 
 

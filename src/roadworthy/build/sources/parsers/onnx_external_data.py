@@ -15,7 +15,7 @@ EXTERNAL = 1
 
 @dataclass(frozen=True)
 class ExternalTensor:
-    """A tensor that lies in another file: ``location`` as written, ``offset`` and ``length`` in bytes (-1: to the end)."""
+    """A tensor that is stored in another file: ``location`` as written, ``offset`` and ``length`` in bytes (-1: to the end)."""
 
     tensor: str
     location: str
@@ -35,11 +35,11 @@ def of(tensor: Any) -> ExternalTensor:
 
 
 def check(path: Path, one: ExternalTensor) -> None:
-    """External data lies below the model's directory, in a regular file that is not a link out of it, and within that file.
+    """External data must be below the model's directory, in a regular file that is not a link out of it, and within that file.
 
     Raises SourceRefused where it would be read from elsewhere, SourceUnreadable where it is not there.
     """
-    where = f"{path}: the tensor {shown(one.tensor)} lies in {shown(one.location)!r}"
+    where = f"{path}: the tensor {shown(one.tensor)} is in {shown(one.location)!r}"
     pure = PurePosixPath(one.location)
     leads_out = pure.is_absolute() or ".." in pure.parts or "\\" in one.location or PureWindowsPath(one.location).drive
     if not one.location or "\0" in one.location or leads_out:

@@ -83,7 +83,7 @@ _BROKEN = (ValueError, IndexError, KeyError, TypeError, AttributeError, Overflow
 
 
 def walk(file: IO[bytes], what: str) -> PickleScan:
-    """Follow one pickle from where ``file`` stands to just behind it; SourceUnreadable, naming ``what``, when it is broken."""
+    """Follow one pickle from the position of ``file`` to its end; SourceUnreadable, naming ``what``, when it is broken."""
     machine = _Machine()
     try:
         with warnings.catch_warnings():

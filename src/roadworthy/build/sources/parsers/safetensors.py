@@ -27,7 +27,7 @@ PROBLEMS = {
 def read(path: Path) -> tuple[TensorSpec, ...]:
     """The tensors of the file, in the order of their bytes.
 
-    Raises SourceUnreadable where the header lies: about its own length, a dtype, a shape, or offsets that overlap, leave holes or
+    Raises SourceUnreadable where the header is wrong: about its own length, a dtype, a shape, or offsets that overlap, leave holes or
     lead out of the file; BackendMissing without safetensors.
     """
     try:

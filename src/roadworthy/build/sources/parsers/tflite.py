@@ -48,7 +48,7 @@ STORED_BEHIND = 1
 
 @dataclass(frozen=True)
 class TfliteFile:
-    """One TFLite model. ``signature`` bears the names of its signature ``key`` where it has one, else those of its tensors.
+    """One TFLite model. ``signature`` has the names of its signature ``key`` where it has one, else those of its tensors.
 
     ``operators`` are names of TFLite's own, ``custom`` those that the interpreter must be given; ``executes`` the ones among
     these that would do more than compute. ``variables`` counts operators on variables, which a correct conversion freezes.

@@ -43,7 +43,7 @@ def find(graph: Any, path: Path, said: tuple[TensorSpec, ...], outputs: tuple[st
 
     ``said`` are inputs in the user's words: where they are tensors of the graph, these are fed. ``outputs`` names the
     tensors to answer with. UsageError, with the candidates, where the graph leaves a choice or has no such tensor;
-    SourceError where it is no model.
+    SourceError where it is not a model.
     """
     fed = [tensor for spec in said if (tensor := _tensor(graph, spec.name)) is not None]
     answers = [_named(graph, name, path) for name in outputs] or _searched(graph, fed, path)
@@ -102,7 +102,7 @@ def _placeholders(graph: Any) -> list[Any]:
 
 
 def _must_be_fed(tensor: Any) -> bool:
-    """Whether the placeholder is an input: it has no default, and is no training flag."""
+    """Whether the placeholder is an input: it has no default, and is not a training flag."""
     return tensor.op.type != "PlaceholderWithDefault" and _training_flag(tensor) is None
 
 

@@ -37,7 +37,7 @@ WATCHES = re.compile(r".*Summary(V2)?|Assert|NoOp|Print|PrintV2|CheckNumerics(V2
 STORES = re.compile(
     r"Assign.*|.*Apply.*|Scatter(Nd)?(Update|Add|Sub|Mul|Div|Min|Max)|Resource.*(Update|Scatter).*|Save.*|Restore.*|ShardedFilename|MergeV2Checkpoints|Queue.*|.*Enqueue.*"
 )
-"""Operations that store what they are given; what leads to nothing else is no output."""
+"""Operations that store what they are given; what leads to nothing else is not an output."""
 GRADIENTS = re.compile(r"(.*/)?gradients(_\d+)?(/.*)?")
 LABELS = frozenset(
     {"y", "label", "labels", "target", "targets", "ytrue", "groundtruth", "onehotlabels", "truth", "ylabel", "truelabels", "desired"}
@@ -53,14 +53,14 @@ def search(operations: list[Any], chosen: list[Any], fed: list[Any], labels: lis
     """The output tensors of the graph of ``operations``, all of one operation.
 
     ``chosen`` are the tensors that the user wants to feed, maybe none; ``fed`` the placeholders that a call must feed otherwise;
-    ``labels`` the placeholders that bear a label's name. UsageError, with the candidates, where no output is found or several are.
+    ``labels`` the placeholders with a label's name. UsageError, with the candidates, where no output is found or several are.
     """
     trains = any(GRADIENTS.fullmatch(op.name) for op in operations)
     if not (trains or _only_numbers(descendants(labels))):
         labels = []
     named = {tensor.name for tensor in labels}
     sources = chosen or [tensor for tensor in fed if tensor.name not in named]
-    # A graph whose only placeholder bears a label's name is a model of that.
+    # A graph whose only placeholder has a label's name is a model of that.
     apart = _training(operations, labels if sources else [])
     model = {op for op in descendants(sources or labels) if op not in apart and not STORES.fullmatch(op.type)}
     apart |= {op for op in model if _counts_right_answers(op, apart)}
@@ -70,7 +70,7 @@ def search(operations: list[Any], chosen: list[Any], fed: list[Any], labels: lis
 
 
 def is_label(tensor: Any) -> bool:
-    """Whether the placeholder ``tensor`` bears a label's name: ``model/y_true_1:0`` does."""
+    """Whether the placeholder ``tensor`` has a label's name: ``model/y_true_1:0`` does."""
     return re.sub(r"[^a-z]", "", tensor.op.name.rpartition("/")[2].lower()) in LABELS
 
 

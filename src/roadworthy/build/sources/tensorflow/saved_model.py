@@ -34,7 +34,7 @@ def read(source: Source) -> Model:
     """The SavedModel of ``source``, restored, called by the signature that the user named, or the one for serving, or the only one.
 
     Raises UsageError, listing the signatures, where that leaves a choice, SourceError where TensorFlow does not restore it or
-    where it takes or gives what is no array, BackendMissing where that needs tf-keras.
+    where it takes or gives what is not an array, BackendMissing where that needs tf-keras.
     """
     meta = _meta_graph(source.path)
     key = _key(tuple(sorted(key for key in meta.signature_def if not key.startswith("__"))), source)

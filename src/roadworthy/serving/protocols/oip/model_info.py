@@ -24,7 +24,7 @@ _TYPES = {datatype: f"TYPE_{datatype}" for datatype in tensors.DTYPES} | {tensor
 def metadata(model: LocalEngine, served: Served | None) -> dict[str, Any]:
     """The model's name, versions, inputs and outputs; ``properties`` describe this version.
 
-    A quantised tensor has the ``parameters`` ``scale`` and ``zero_point``, -1 stands for any size.
+    A quantised tensor has the ``parameters`` ``scale`` and ``zero_point``, -1 means any size.
     """
     plan = model.variant.plan
     return {

@@ -28,7 +28,7 @@ DTYPES = {
 DATATYPES = {dtype: datatype for datatype, dtype in DTYPES.items()} | {OBJECT: BYTES}
 
 MAX_RANK, MAX_ELEMENTS = 32, 2**32
-# Looked up by dtype and not by its name: NumPy builds the name anew each time.
+# Looked up by dtype and not by its name: NumPy builds the name again each time.
 _DTYPES = {datatype: np.dtype(name) for datatype, name in DTYPES.items()}
 _DATATYPES = {np.dtype(name): datatype for name, datatype in DATATYPES.items()}
 _JSON_TYPES: dict[str, tuple[type, ...]] = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float)}
@@ -67,7 +67,7 @@ def from_json(name: str, datatype: object, shape: tuple[int, ...], data: object)
 
 
 def from_binary(name: str, datatype: object, shape: tuple[int, ...], data: memoryview) -> Array:
-    """``data`` as a read-only array: a view where it lies aligned in the body, else a copy."""
+    """``data`` as a read-only array: a view where it is aligned in the body, else a copy."""
     dtype = dtype_of(name, datatype)
     if len(data) != math.prod(shape) * dtype.itemsize:
         raise InvalidRequest(

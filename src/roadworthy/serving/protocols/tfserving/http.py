@@ -5,7 +5,7 @@ A bundle has one signature, ``serving_default``. An image reaches a model whose 
 are text or ``{"b64": text}`` in requests, and in answers ``{"b64": text}`` where the output's name ends in ``_bytes`` or they
 are not UTF-8. NaN, Infinity and -Infinity are numbers in this protocol's JSON, in requests and answers.
 
-A version is any text, where TensorFlow Serving has whole numbers. In a path it stands as it is.
+A version is any text, where TensorFlow Serving has whole numbers. In a path it is not changed.
 """
 
 from __future__ import annotations

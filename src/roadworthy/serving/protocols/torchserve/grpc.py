@@ -43,7 +43,7 @@ class TorchServeInference:
         self._plane = plane
 
     async def ping(self, request: Any, caller: Caller) -> Any:
-        """In words; the code says no more than that somebody is there."""
+        """In words; the code alone says only that the server answers."""
         healthy = self._plane.opened and not self._plane.draining
         return torchserve_inference.TorchServeHealthResponse(health="Healthy" if healthy else "Unhealthy")
 

@@ -234,7 +234,7 @@ def _default(served: Served) -> Version:
 
 
 def _inside(url: str) -> PurePosixPath:
-    """``url`` as a path; the supervisor, which knows the served directories, checks that it lies inside."""
+    """``url`` as a path; the supervisor, which knows the served directories, checks that it is inside."""
     if not url:
         raise InvalidRequest("the parameter url is required: a bundle inside the directories that are served")
     if "://" in url or "\0" in url:

@@ -137,7 +137,7 @@ class App:
             self._traces.answered(request, reply, seconds)
 
     def unknown_request(self, peer: str) -> Request:
-        """Stands for bytes that are not a request, so that their refusal is counted and logged like any other."""
+        """In place of bytes that are not a request, so that their refusal is counted and logged like any other."""
         return Request("", "", peer=peer, id=next(self._ids))
 
     def _failed(self, request: Request) -> Reply:

@@ -113,7 +113,7 @@ class RequestReader:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as stop:
             rest = data[stop.args[0] :]
-            # Upgrades are not offered. Clients ask all the same (Java's with every first request) and send a body as if they had not.
+            # Upgrades are not offered. Some clients ask for one (Java's with every first request) and then send a plain body.
             if self.request is not None:
                 self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % _framing(self.request))
         except httptools.HttpParserCallbackError:
