@@ -14,11 +14,20 @@ ROOT = Path(__file__).parents[2]
 VIOLATIONS = {
     "an upward import": ("core/types.py", "import roadworthy.bundle"),
     "serving reaching into build": ("serving/__init__.py", "import roadworthy.build"),
-    "one room of build seeing another": ("build/verify/__init__.py", "import roadworthy.build.benchmark"),
-    "one backend knowing another": ("runtimes/null.py", "import roadworthy.runtimes.openvino"),
+    "one package of build importing another": ("build/verify/__init__.py", "import roadworthy.build.benchmark"),
+    "one backend importing another": ("runtimes/null.py", "import roadworthy.runtimes.openvino"),
+    "a new backend importing another": ("runtimes/planted.py", "import roadworthy.runtimes.openvino"),
+    "a new lowering importing another": ("build/lower/planted.py", "import roadworthy.build.lower.openvino"),
+    "a module in no layer": ("planted.py", "import roadworthy.core"),
+    "a module of serving in no layer": ("serving/planted.py", "import roadworthy.core"),
+    "a cycle inside a function": ("core/errors.py", "def planted():\n    import roadworthy.core.text"),
+    "a cycle under TYPE_CHECKING": (
+        "core/errors.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from roadworthy.core import text",
+    ),
     "torch on the serving side": ("serving/__init__.py", "import torch"),
     "torch in the core": ("core/types.py", "import torch"),
-    "torch in a backend that is none of its own": ("runtimes/null.py", "import torch"),
+    "torch in a backend of another framework": ("runtimes/null.py", "import torch"),
 }
 
 
@@ -45,11 +54,11 @@ def test_the_contracts_hold(copy: Path) -> None:
 def test_a_planted_violation_is_caught(copy: Path, name: str) -> None:
     file, line = VIOLATIONS[name]
     path = copy / "src" / "roadworthy" / file
-    before = path.read_text()
-    path.write_text(f"{before}\n{line}\n")
+    before = path.read_text() if path.is_file() else None
+    path.write_text(f"{before or ''}\n{line}\n")
     try:
         result = lint(copy)
     finally:
-        path.write_text(before)
-    assert result.returncode != 0, f"{name} went unseen"
+        path.unlink() if before is None else path.write_text(before)
+    assert result.returncode != 0, f"{name} was not found"
     assert "BROKEN" in result.stdout

@@ -131,7 +131,7 @@ def test_a_manifest_that_never_ends_is_not_read(victim: Path) -> None:
     (victim / "manifest.json").unlink()
     with open(victim / "manifest.json", "wb") as file:
         file.truncate(10 * 2**30)
-    refused(victim, "manifest.json", "far more than any bundle's")
+    refused(victim, "manifest.json", "far more than that of any bundle")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def lie(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         ("files.0.size", 2**63 - 1, "not the file that was packed"),
         ("files.0.size", 1e308, "files[0].size"),
         ("files.0.sha256", "", "not the file that was packed"),
-        ("files", [], "makes no sense"),
+        ("files", [], "contradicts itself"),
         ("variants", [], "it has no variant"),
         ("variants.1.name", "null-fp32-b1-t1", "two variants have one name"),
         ("variants.0.gate", None, "variants[0].gate"),

@@ -81,7 +81,7 @@ def test_what_a_person_says_of_one_number_stands(tmp_path: Path) -> None:
     assert store.read(deployment.bundle).contract.answer.activation == "sigmoid"
     chance, one_class = texts(deployment.certificate, warnings=True)
     assert "gets 50.00% top-1 on your 20 labels" in chance and "'dog' for every sample" in chance
-    assert "that a candidate agrees with it says nothing and is not claimed" in one_class
+    assert "proves nothing and is not claimed" in one_class
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_two_names_without_data_are_a_guess_that_is_a_warning(tmp_path: Path) ->
     deployment = deploy.deploy(job(net(tmp_path / "net.npz", 1.0, 0.0), labels=tmp_path / "labels.json"))
     assert deployment.certificate.goal.metric == "agreement"
     (warning,) = [text for text in texts(deployment.certificate, warnings=True) if "one number" in text]
-    assert "in 0..1 on samples that are made up; activation = " in warning and "under [answer] in --preprocess says otherwise" in warning
+    assert "in 0..1 on generated samples; activation = " in warning and "under [answer] in --preprocess says otherwise" in warning
     with rw.load(deployment) as model:
         ranked = model(np.full((1, PIXELS), 3, np.float32)).ranked[0]
     assert [one.label for one in ranked] == ["dog", "cat"]

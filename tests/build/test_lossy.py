@@ -90,4 +90,3 @@ def test_each_compression_of_a_graph_is_planned_and_none_without_data() -> None:
     blind = lower.plans_for((pruned, original), this_host(), **narrow, unproven="they need --data to be proven on")
     assert [graph for _, graph in blind.plans] == [original]
     assert blind.unavailable == ("pruned50: they need --data to be proven on",)
-    assert lower.others(Plan("null"), original, (original, pruned)) == ()

@@ -71,6 +71,13 @@ def test_a_graph_that_holds_for_fewer_samples_is_no_substitute(planted_here: Non
     assert lower.others(Plan("planted"), first, (first, replace(other, signature=signature))) != ()
 
 
+def test_a_graph_of_another_function_is_no_substitute(planted_here: None) -> None:
+    first = Graph("npz", Path("model.npz"), SIGNATURE, "as it is")
+    pruned = replace(first, format="second", derived_from="as it is", compression="pruned50")
+    assert lower.others(Plan("planted"), first, (first, pruned)) == ()
+    assert lower.others(Plan("planted", compression="pruned50"), replace(pruned, format="npz"), (first, pruned)) == (pruned,)
+
+
 def test_every_runtime_has_its_turn_before_one_has_its_second() -> None:
     graph = Graph("npz", Path("model.npz"), Signature((), ()), "as it is")
     plans = [Plan("a"), Plan("a", "int8"), Plan("a", batch=1), Plan("b"), Plan("b", "int8"), Plan("c")]

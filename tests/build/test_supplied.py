@@ -84,7 +84,7 @@ def test_samples_that_are_all_the_same_are_a_warning_and_prove_no_other_precisio
 
 @pytest.mark.parametrize("given", ["none", "unlabelled", "labelled"])
 def test_agreement_is_not_claimed_where_the_original_answers_one_class(given: str, job: Job) -> None:
-    constant = with_bias(job, np.array([1000, 0, 0, 0]))
+    constant = with_bias(job, np.array([1e6, 0, 0, 0]))
     if given == "unlabelled":
         with np.load(job.data or "") as held:
             constant = replace(constant, data=data(job, held["x"]))

@@ -9,16 +9,21 @@ import pytest
 
 import roadworthy as rw
 from roadworthy.build import deploy
+from roadworthy.build.benchmark.race import Race, Timed
+from roadworthy.build.benchmark.statistics import Series
+from roadworthy.build.certificate import exports_of
 from roadworthy.build.job import Job
 from roadworthy.bundle import store
-from roadworthy.bundle.certificate import NOT_ON_TARGET, ON_TARGET
+from roadworthy.bundle.certificate import NOT_ON_TARGET, ON_TARGET, Choice
 from roadworthy.core import registry
 from roadworthy.core.errors import BundleError
 from roadworthy.core.registry import RuntimeFacts
+from roadworthy.core.stages import Plan
+from support.models import certificates
 
 pytestmark = pytest.mark.usefixtures("warm_steps")
 
-TARGET = "planted-target"
+TARGET = "elsewhere"
 
 
 @pytest.fixture
@@ -32,7 +37,7 @@ def planted_target() -> Iterator[None]:
 
 
 @pytest.fixture
-def job(linear: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+def job(linear: Path) -> Job:
     return Job(linear / "model.npz", linear / "bundle", data=str(linear / "data.npz"), seconds=120)
 
 
@@ -67,15 +72,16 @@ def test_candidates_for_another_target_lie_in_exports_and_are_never_served(job: 
 def test_a_target_has_a_default_and_is_read_without_importing_the_runtime(planted_target: None, tmp_path: Path) -> None:
     assert (registry.facts("null").target, registry.facts("null").on_target) == ("server", True)
     assert (registry.facts(TARGET).target, registry.facts(TARGET).on_target) == ("browser", False)
-    # The original runs on a server's runtime, whatever else takes its format.
+    # The original runs on a runtime for a server, though another one, first by name, takes its format.
     assert registry.runtime_for("npz") == "null"
 
 
-def test_a_runtime_that_runs_on_its_target_says_so(job: Job, planted_target: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = registry.facts
-
-    def facts(name: str) -> RuntimeFacts:
-        return RuntimeFacts((), (), False, False, "browser", on_target=True) if name == TARGET else own(name)
-
-    monkeypatch.setattr(registry, "facts", facts)
-    assert {export.verification for export in deploy.deploy(job).certificate.exports} == {ON_TARGET}
+def test_a_runtime_that_runs_on_its_target_says_so(planted_target: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tuple(certificates.measured(Plan(TARGET, threads=threads), 0.0, 0.0, 1.0) for threads in (4, 1, 2))
+    race = {"browser": Race(tuple(Timed(one, Series({}), Series({})) for one in found), ())}
+    choices = {"browser": Choice(f"{TARGET}-fp32-t2", None, ("It is the only one.",))}
+    (other, chosen) = exports_of(race, choices)
+    assert (other.measured, chosen.measured) == found[1:]
+    assert (other.path, chosen.path, chosen.verification) == ("", f"exports/browser/{TARGET}-fp32", NOT_ON_TARGET)
+    monkeypatch.setattr(registry, "facts", lambda name: RuntimeFacts((), (), False, False, "browser", on_target=True))
+    assert {export.verification for export in exports_of(race, choices)} == {ON_TARGET}

@@ -77,13 +77,16 @@ def test_doctor_names_every_runtime(cli: Cli, tmp_path: Path) -> None:
     assert examination["host"]["cores"] >= 1
 
 
-@pytest.mark.parametrize("seconds", [0.2, 0.8, 1.5, 2.5, 4.0])
+@pytest.mark.parametrize("seconds", [0.0, 0.2, 0.8, 1.5, 2.5, 4.0])
 def test_ctrl_c_at_any_point_leaves_nothing(linear: Path, seconds: float) -> None:
     before = sorted(path.name for path in linear.iterdir())
     scratch = linear / "tmp"
     scratch.mkdir()
-    command = [str(Path(sys.executable).with_name("roadworthy")), "deploy", "model.npz", "--data", "data.npz", "-o", "bundle"]
+    # Before the interpreter has imported the command's first module, no program of ours can handle an interrupt.
+    program = "import sys; from roadworthy.cli import main; print('started', file=sys.stderr, flush=True); main()"
+    command = [sys.executable, "-c", program, "deploy", "model.npz", "--data", "data.npz", "-o", "bundle"]
     with subprocess.Popen(command, cwd=linear, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(scratch)}) as process:
+        assert process.stderr is not None and process.stderr.readline() == "started\n"
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=HANG_SECONDS)

@@ -75,7 +75,7 @@ def _walk(case: shapes.Case, request: WalkRequest) -> tuple[Cell, ...]:
     model = shapes.torch_module(case.name) if request.framework == "torch" else shapes.tensorflow_model(case.name)
     wanted = {batch: _by_hand(model, request.framework, list(case.feeds(batch).values())) for batch in BATCHES}
     (request.out / "source").mkdir()
-    source = sources.live(
+    source = sources.save_live(
         model if request.framework == "torch" or case.name in shapes.KERAS else _module(model, case), request.out / "source"
     )
     loaded = sources.load(sources.LoadRequest(source, (), data, request.out / "original"))

@@ -45,8 +45,11 @@ def _imported(config: pytest.Config) -> set[str]:
     """The frameworks that children have imported since the last call."""
     found = set()
     try:
-        while name := config.stash[RECEIVER].recv(64):
-            found.add(name.decode())
+        while told := config.stash[RECEIVER].recv(64):
+            pid, name = told.decode().split()
+            # A worker of pytest-xdist is a child too, of the process that started it.
+            if int(pid) != os.getpid():
+                found.add(name)
     except BlockingIOError:
         pass
     return found

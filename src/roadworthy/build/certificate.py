@@ -24,7 +24,7 @@ from roadworthy.bundle.certificate import (
     TriedRoute,
     by_reason,
     plan_names,
-)  # fmt: skip
+)
 from roadworthy.core import codec, registry
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Note
@@ -35,15 +35,16 @@ from roadworthy.core.version import __version__
 from roadworthy.preprocess.contract import Answer, Contract
 
 BUILDERS = ("numpy", "pillow", "torch", "torchao", "keras", "tf-keras", "tf2onnx", "onnx", "onnxscript", "nncf")
-"""Distributions beside the runtimes' own that take part in making a candidate."""
-SAID = 6
+"""Distributions, other than those of the runtimes, that take part in making a candidate."""
+MOST_REASONS = 6
+"""The reasons that the message about an empty search has room for."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """The samples of a deployment, and what kind they are: labelled, unlabelled or generated. ``notes`` is what to know about them.
+    """The samples of a deployment, and their kind: ``labelled``, ``unlabelled`` or ``generated``. ``notes`` are about them.
 
-    ``unproven`` is why they prove no plan in another precision than the original's own; empty where they can. ``answer`` says how
+    ``unproven`` is why they prove no lossy plan; empty where they can. ``answer`` says how
     the model's first output is read; its labels are the ``classes``.
     """
 
@@ -96,7 +97,7 @@ def _export(target: str, one: Measured, reasons: tuple[str, ...]) -> Export:
 
 
 def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host, seconds: float) -> Certificate:
-    """All the evidence of one deployment that took ``seconds``."""
+    """All the evidence of one deployment, which took ``seconds``."""
     source, loaded, trial, data = findings.source, findings.loaded, findings.trial, findings.data
     baseline, *others = findings.race.measured
     return Certificate(
@@ -125,9 +126,9 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
 
 
 def noticed(loaded: sources.Loaded, data: Data, graphs: tuple[Graph, ...], trial: Trial | None = None) -> tuple[Note, ...]:
-    """What was noticed from the file to the graphs, each sentence once, warnings first.
+    """The notes on the file, the data and the graphs, each sentence once, warnings first.
 
-    A sentence about one graph names its format: the bundle may hold a candidate that was made from another.
+    A sentence about one graph names its format: the bundle may hold a candidate that was made from another graph.
     """
     found = [*data.notes, *(one_class(data, trial) if trial else ()), *map(Note, loaded.notes)]
     found += [Note(f"{graph.format} by {graph.route}: {text}") for graph in graphs if graph is not loaded.graph for text in graph.notes]
@@ -153,16 +154,16 @@ def nothing_left(
     unavailable: tuple[str, ...],
     notes: tuple[Note, ...] = (),
 ) -> str:
-    """Why there is no bundle, and what could be done; all of ``passed`` need the training framework.
+    """Why there is no bundle, and what the user can do; those in ``passed`` all need the training framework.
 
-    Warnings in ``notes``, about the samples, are said too: other samples may let a candidate pass.
+    Warnings in ``notes`` are included: with other samples a candidate may pass.
     """
     uncaptured = {route.format for route in routes} - {route.format for route in routes if route.ok}
     names = ", ".join(one.verified.candidate.plan.name for one in passed)
     reasons = [f"{plan_names(one.plan for one in group)}: {group[0].reason}" for group in by_reason(rejected)]
     reasons += [f"{route.format} by {route.route}: {route.outcome}" for route in routes if route.format in uncaptured]
     reasons += unavailable if not reasons else ()
-    said = "; ".join(reasons[:SAID]) + (f"; and {len(reasons) - SAID} more" if len(reasons) > SAID else "")
+    said = "; ".join(reasons[:MOST_REASONS]) + (f"; and {len(reasons) - MOST_REASONS} more" if len(reasons) > MOST_REASONS else "")
     why = f": {said}" if said else ""
     told = "".join(f". {note.text}" for note in notes if note.warning)
     return (
@@ -173,7 +174,7 @@ def nothing_left(
 
 
 def reproductions(job: Job, rejected: tuple[Rejected, ...]) -> tuple[package.Reproduction, ...]:
-    """For each rejected plan a program that carries out that plan alone."""
+    """For each rejected plan a program that carries out only that plan."""
     return tuple(package.Reproduction(one.plan.name, _script(job, one)) for one in rejected)
 
 

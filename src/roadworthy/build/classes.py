@@ -1,4 +1,4 @@
-"""The classes of a deployment: whether their names fit the model, how its answers are read as them, and what is worth a note."""
+"""The classes of a deployment: whether their names fit the model, how answers are read as classes, and the notes on both."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from roadworthy.preprocess.contract import Activation, Answer, Contract
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How the original's answers are read: its contract's ``answer``, settled, and ``binary`` of ``verify.metrics.find``.
+class AnswerReading:
+    """How the original's answers are read: the contract's ``answer`` without ``auto``, and ``binary`` of ``verify.metrics.find``.
 
-    ``classes`` says whether a sample's answer names a class at all, and ``seen`` how many different ones the samples have, counted
+    ``classes`` says whether a sample's answer names a class at all, and ``seen`` how many different classes the samples have, counted
     to two.
     """
 
@@ -38,7 +38,7 @@ def named(contract: Contract, gathered: Dataset | None) -> Answer:
     return replace(contract.answer, labels=gathered.classes)
 
 
-def refuse_others(job: Job, contract: Contract, gathered: Dataset | None, signature: Signature) -> None:
+def refuse_wrong_classes(job: Job, contract: Contract, gathered: Dataset | None, signature: Signature) -> None:
     """Raises DataError where names or the samples' classes cannot be those of the model's first output."""
     first = signature.outputs[0]
     count = answers.columns(first)
@@ -50,17 +50,17 @@ def refuse_others(job: Job, contract: Contract, gathered: Dataset | None, signat
         check_classes(gathered, count, first.name)
 
 
-def reading(data: Data, reference: verify.Reference, signature: Signature, job: Job) -> Reading:
-    """How the answers in ``reference`` are read, by what they are and by what is known of the classes."""
+def reading(data: Data, reference: verify.Reference, signature: Signature, job: Job) -> AnswerReading:
+    """How the answers in ``reference`` are read: by their values, and by what is known of the classes."""
     first, labels = signature.outputs[0], data.answer.labels
     values = reference.values()[first.name]
-    # What a metric of the user's makes of the samples' labels is not known here: they may be no classes.
+    # Only the user's own metric knows what the labels mean: they may not be classes.
     two = len(labels) == 2 or (data.evaluation.labelled and not _own_metric(job))
     answer = answers.with_activation(data.answer, {first.name: values}, two=two)
     single = answers.column(values) is not None
     binary = answer.activation if single and two and answer.activation in answers.TWO_CLASSES else None
     says = binary is not None or bool(answers.columns(first) and not single)
-    return Reading(answer, binary, says, verify.top_classes(reference.values(), binary))
+    return AnswerReading(answer, binary, says, verify.top_classes(reference.values(), binary))
 
 
 def notes_on_names(labels: tuple[str, ...]) -> tuple[Note, ...]:
@@ -72,16 +72,16 @@ def notes_on_names(labels: tuple[str, ...]) -> tuple[Note, ...]:
 
 
 def notes_on_answers(trial: Trial, data: Data) -> Iterator[Note]:
-    """How a single column is read, and that the original's answers do not fit the samples' labels."""
+    """How a single column is read, and a warning where the original's answers do not fit the samples' labels."""
     labels = data.evaluation.labels()
     if trial.binary:
         yield _on_column(trial, data)
     if labels is not None and trial.metric in verify.BUILT_IN:
-        yield from verify.doubts(trial.reference, labels, data.answer.labels, trial.binary)
+        yield from verify.label_warnings(trial.reference, labels, data.answer.labels, trial.binary)
 
 
 def _on_column(trial: Trial, data: Data) -> Note:
-    """A guess from real samples; from made-up ones, which may lead a logit anywhere, hardly one."""
+    """How the one column is read. From generated samples this is a warning: they can give any logit."""
     labels = data.answer.labels
     second = repr(labels[1]) if len(labels) == 2 else "class 1"
     what, limit = ("probability", "0.5") if trial.binary == "applied" else ("logit", "0")
@@ -89,10 +89,10 @@ def _on_column(trial: Trial, data: Data) -> Note:
     if data.answer.activation != "auto":
         return Note(text)
     why, other = ("all", "sigmoid") if trial.binary == "applied" else ("not all", "applied")
-    made_up = data.kind not in ("labelled", "unlabelled")
-    where = "in 0..1 on samples that are made up" if made_up else "in 0..1"
+    generated = data.kind not in ("labelled", "unlabelled")
+    where = "in 0..1 on generated samples" if generated else "in 0..1"
     says = f'activation = "{other}" under [answer] in --preprocess says otherwise'
-    return Note(f"{text}, because {why} of the original's answers lie {where}; {says}", made_up)
+    return Note(f"{text}, because {why} of the original's answers lie {where}; {says}", generated)
 
 
 def _own_metric(job: Job) -> bool:

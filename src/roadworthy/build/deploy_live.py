@@ -65,7 +65,7 @@ def deploy_live(
             specs = specs or _specs(None, example_inputs)
         else:
             specs = specs or _specs(model, example_inputs)
-            source = sources.live(model, scratch, specs or _specs(model, _inputs_of(data))).path
+            source = sources.save_live(model, scratch, specs or _specs(model, _inputs_of(data))).path
             trust, name = True, name or type(model).__name__
         job = Job(
             source,

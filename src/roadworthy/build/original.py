@@ -58,10 +58,10 @@ def load_original(
     inputs = loaded.signature.inputs
     contract.check_input(inputs)
     samples = samples or supplied.pictures(contract, inputs, job, workspace) or loaded.samples
-    samples = renamed(supplied.there(samples), tuple(one.name for one in inputs))
+    samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
     supplied.check_ranges(samples, job.ranges)
-    classes.refuse_others(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
+    classes.refuse_wrong_classes(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
     data = supplied.data(samples, gathered, loaded, calibrate, workspace)
     supplied.refuse_unproven(job, source, data, loaded.graph.precision)
     workspace.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))

@@ -1,4 +1,4 @@
-"""The samples of a deployment: real ones, or made up where none were given; what they can prove, and what to know about them."""
+"""The samples of a deployment: real ones, or generated where none were given; what they can prove, and the notes on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.pixels import SampleShape
 
 GENERATED = "generated"
-"""The kind of samples that were made up."""
+"""The kind of samples that Roadworthy makes."""
 NO_DATA = "they need --data to be proven on"
 MADE_UP = Note(
     "no data was given: the answers were compared on generated values, so nothing here was proven on real ones; give some with --data",
@@ -30,7 +30,8 @@ MADE_UP = Note(
 def refuse_unproven(job: Job, source: Source, data: Data | None = None, own: Precision = "fp32") -> None:
     """Raise UsageError where ``job`` names a precision that its samples cannot prove.
 
-    Without ``data`` what is known before the source is loaded decides; with it, its samples and the original's ``own`` precision.
+    Without ``data`` this is decided by the job and the kind of the source, before it is loaded; with it, by the samples and the
+    original's ``own`` precision.
     """
     if data is None and (job.data is not None or sources.may_be_quantised(source)):
         return
@@ -40,9 +41,9 @@ def refuse_unproven(job: Job, source: Source, data: Data | None = None, own: Pre
 
 
 def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, workspace: Workspace) -> SampleSet | None:
-    """Random pictures through the preprocessing of ``contract``: they reach the range that real ones do.
+    """Random pictures through the preprocessing of ``contract``: they have the range of real ones.
 
-    None where it takes no images, or neither it nor the one input in ``specs`` says how large they are.
+    None where it takes no images, or where neither it nor the one input in ``specs`` states their size.
     """
     if not contract.takes_images or len(specs) > 1 or any(one.name == spec.name for one in job.ranges for spec in specs):
         return None
@@ -60,21 +61,21 @@ def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, worksp
 
 def _size(shape: SampleShape, specs: tuple[TensorSpec, ...]) -> tuple[int, int] | None:
     """Height and width of a sample."""
-    known = specs[0].shape[1:] if specs and len(specs[0].shape) == len(shape.axes) + 1 else shape.axes
+    known = specs[0].sample_shape if specs and len(specs[0].sample_shape) == len(shape.axes) else shape.axes
     sizes = [size if size is not None else other for size, other in zip(shape.axes, known, strict=True)]
     height, width = sizes[1:] if shape.channels_first else sizes[:2]
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
-def there(samples: SampleSet | None) -> SampleSet:
-    """``samples``; DataError where there are none, neither given nor made up."""
+def required(samples: SampleSet | None) -> SampleSet:
+    """``samples``; DataError where there are none, neither given nor generated."""
     if samples is None:
         raise DataError("there are no samples to verify with: give some with --data")
     return samples
 
 
 def check_ranges(samples: SampleSet, ranges: tuple[Range, ...]) -> None:
-    """Raises DataError where a value lies outside of what --input states for it."""
+    """Raises DataError where a value is outside of the range that --input states."""
     arrays = samples.open()
     for stated in ranges:
         if stated.name not in arrays:
@@ -90,13 +91,13 @@ def check_ranges(samples: SampleSet, ranges: tuple[Range, ...]) -> None:
 
 
 def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: sources.Loaded, calibrate: int, workspace: Workspace) -> Data:
-    """``samples`` split for their uses; ``gathered`` is the real set that they are, if they are one."""
+    """``samples`` split into those to evaluate and those to calibrate; ``gathered`` is the data set they come from, if they are real."""
     if gathered is None:
         notes = (MADE_UP, *sources.made_notes(loaded.signature.inputs, loaded.fills)) if _made(samples, loaded) else (MADE_UP,)
         return Data(GENERATED, samples, None, (), notes, NO_DATA)
     evaluation, calibration = dataset.split(samples, calibrate, workspace.folder("data/split"))
-    if samples.count > 1 and _alike(samples):
-        said = f"all {samples.count:,} samples of the data are the same: what is measured on them is measured on one"
+    if samples.count > 1 and _all_equal(samples):
+        said = f"all {samples.count:,} samples of the data are the same: every figure is of one sample"
         unproven = "they need samples that differ to be proven on"
         return Data(gathered.kind, evaluation, None, gathered.classes, (Note(said, warning=True),), unproven)
     return Data(gathered.kind, evaluation, calibration, gathered.classes)
@@ -106,7 +107,7 @@ def _made(samples: SampleSet, loaded: sources.Loaded) -> bool:
     return loaded.samples is not None and samples.path == loaded.samples.path
 
 
-def _alike(samples: SampleSet) -> bool:
+def _all_equal(samples: SampleSet) -> bool:
     return all(_constant(array) for array in samples.open().values())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class AcceptanceRequest:
-    """Open every variant of the bundle at ``path``, which nothing serves yet."""
+    """Open every variant of the bundle at ``path``, which no server uses yet."""
 
     path: Path
 

@@ -1,4 +1,4 @@
-"""``certificate.json``: all the evidence of one deployment, the rejected included, on the host that gave it."""
+"""``certificate.json``: all the evidence of one deployment, rejected candidates included, and the host that it was measured on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Samples:
-    """The data behind the evidence. ``kind`` says what it was: labelled, unlabelled, or generated, which is made up."""
+    """The data behind the evidence. ``kind`` is ``labelled``, ``unlabelled`` or ``generated``."""
 
     kind: str
     evaluated: int
@@ -46,7 +46,7 @@ class Samples:
 
     @property
     def words(self) -> str:
-        """The noun for the samples: generated ones prove nothing about real ones, so they are called that."""
+        """``samples``, or ``generated samples``, which prove nothing about real ones."""
         return "generated samples" if self.kind == "generated" else "samples"
 
 
@@ -71,7 +71,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class FrameworkForm:
-    """The fastest form of the original's own framework in the race; an original that is called step by step is not that.
+    """The fastest form of the original's own framework in the race: an original that is called step by step is not its fastest form.
 
     ``plan`` is its name and ``speedup`` its latency of one sample over the winner's with a 95 % interval: ``paired`` by quiet
     rounds, or, where those were too few, the widest that the two medians' intervals allow.
@@ -148,7 +148,7 @@ class Certificate:
 
 
 def by_reason(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:
-    """Those that ended at the same stage for the same reason with the same score, together; in their first order."""
+    """The rejected in groups of the same stage, reason and score, in their order."""
     groups: dict[tuple[object, ...], list[Rejected]] = {}
     for one in rejected:
         groups.setdefault((one.stage, one.reason, one.score), []).append(one)
@@ -156,7 +156,7 @@ def by_reason(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:
 
 
 def plan_names(plans: Iterable[Plan]) -> str:
-    """The plans' names in one line; of plans that share an artefact only the first in full: "a-int8-t1, -t2, b-int8-t1"."""
+    """The plans' names in one line; of plans that share an artefact only the first in full, as in "a-int8-t1, -t2, b-int8-t1"."""
     words: list[str] = []
     before = ""
     for plan in plans:

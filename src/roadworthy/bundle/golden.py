@@ -1,4 +1,4 @@
-"""``golden.npz``: a few samples with the original's answers, byte strings among them without a pickle."""
+"""``golden.npz``: a few samples with the original's answers; byte strings are stored without a pickle."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from roadworthy.core.errors import BundleError
 from roadworthy.core.samples import join_strings, split_strings
+from roadworthy.core.text import first_line
 from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
 
 
@@ -36,7 +37,7 @@ def write(path: Path, golden: Golden) -> None:
 
 
 def read(path: Path, signature: Signature) -> Golden:
-    """The golden samples of a model of that ``signature``; BundleError where the file does not hold them, each with all samples."""
+    """The golden samples of a model of that ``signature``; BundleError where one is missing or cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as file:
 
@@ -47,8 +48,5 @@ def read(path: Path, signature: Signature) -> Golden:
             inputs = {spec.name: array("in", spec) for spec in signature.inputs}
             outputs = {spec.name: array("out", spec) for spec in signature.outputs}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as problem:
-        lines = str(problem).splitlines()
-        raise BundleError(
-            f"{path} holds no golden samples for this model ({type(problem).__name__}: {lines[0][:200] if lines else ''})"
-        ) from problem
+        raise BundleError(f"{path} holds no golden samples for this model ({type(problem).__name__}: {first_line(problem)})") from problem
     return Golden(inputs, outputs)

@@ -37,9 +37,9 @@ class File:
 class Variant:
     """One packed candidate. ``path`` is its directory below the root.
 
-    ``requires`` pins the distributions that answer it (``name==version``), ``features`` the CPU flags it was made
-    for and does not run without. ``gate`` is the largest error, relative to the output's scale, that its golden
-    answers may show on a host: the error it was certified with, doubled, never under the float32 tolerance.
+    ``requires`` pins the distributions that it needs (``name==version``); ``features`` are the CPU flags that it was made for and
+    needs. ``gate`` is the largest error, relative to the output's scale, that its golden answers may have on a host: twice the error
+    it was certified with, and never less than the float32 tolerance.
     """
 
     name: str
@@ -154,7 +154,7 @@ def _of_newer_version(data: bytes, root: str, problem: BundleError) -> BundleErr
 
 
 def fault(manifest: Manifest) -> str | None:
-    """The contradiction in a manifest whose fields all have the right types, as a sentence; ``None`` where there is none."""
+    """The contradiction in a manifest whose fields all have the right types, in words; ``None`` where there is none."""
     names = [entry.path for entry in manifest.files]
     if len(set(names)) != len(names):
         return "a file is listed twice"

@@ -120,7 +120,7 @@ def _content(root: Path, name: str) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise BundleError(f"{root}: {name} is not a regular file; copy the bundle again")
         if found.st_size > LARGEST:
-            raise BundleError(f"{root}: {name} has {found.st_size} bytes, far more than any bundle's; copy the bundle again")
+            raise BundleError(f"{root}: {name} has {found.st_size} bytes, far more than that of any bundle; copy the bundle again")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise BundleError(f"{root} is not a bundle: it has no {name}") from None
@@ -130,7 +130,7 @@ def _content(root: Path, name: str) -> bytes:
 
 def _check(root: Path, manifest: Manifest) -> None:
     if fault := manifests.fault(manifest):
-        raise BundleError(f"{root}: {manifests.NAME} makes no sense: {fault}")
+        raise BundleError(f"{root}: {manifests.NAME} contradicts itself: {fault}")
     home = root.resolve()
     try:
         for entry in manifest.files:
@@ -177,7 +177,7 @@ def _digest(path: Path) -> str:
 def refuse_other_content(target: Path) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError(f"{target} exists and is not a directory; choose another output")
-    # manifest.json alone says little: many kinds of program keep a file of that name.
+    # manifest.json alone proves nothing: many programs have a file of that name.
     if target.is_dir() and any(target.iterdir()) and not (target / manifests.SIDECAR).is_file():
         raise UsageError(f"{target} exists and is not a bundle, so it is not overwritten; choose another output")
 

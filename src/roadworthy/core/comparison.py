@@ -1,4 +1,4 @@
-"""Two or more models side by side, as data: are they the same function, and what does each way of running them cost."""
+"""Two or more models side by side, as data: whether they are the same function, and what each way of running them costs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from roadworthy.core.stages import Plan, Rejected
 from roadworthy.core.types import Signature
 
 Family = Literal["original", "own", "shared"]
-"""The original as it came; another form in its own framework; a runtime that needs no training framework."""
+"""The original as it was loaded; another form in its own framework; a runtime that needs no training framework."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Form:
     """One way to run one model, measured in a process of its own.
 
     ``graph`` is the captured format it was made from, ``made_s`` what lowering took, ahead of time (0 for the original).
-    ``import_ms``, ``load_ms`` and ``first_calls`` are what a fresh process pays before it is at speed; ``throughput`` is
+    ``import_ms``, ``load_ms`` and ``first_calls`` are the times of a fresh process before its steady state; ``throughput`` is
     samples a second at the best of the batch sizes in ``steady``; ``memory_mb`` the peak resident size, ``error`` the
-    largest error beside the original, relative to the output's scale.
+    largest difference from the original, relative to the output's scale.
     """
 
     family: Family
@@ -61,7 +61,7 @@ class Form:
 
     @property
     def trusted(self) -> bool:
-        """Whether enough undisturbed rounds stand behind ``throughput``."""
+        """Whether ``throughput`` is of enough undisturbed rounds."""
         best = self.at(self.best_batch)
         return best is not None and best.trusted
 
@@ -86,10 +86,9 @@ class Side:
 
 @dataclass(frozen=True)
 class LayerPair:
-    """A layer of each side that were matched, in the order of the first side. ``how`` says by what: the name, or the order.
+    """A layer of each side that match, in the order of the first side. ``how`` says by what: the name, or the order.
 
-    ``error`` is the largest difference of their outputs relative to their scale, ``None`` where the shapes cannot be laid
-    onto each other.
+    ``error`` is the largest difference of their outputs relative to their scale, ``None`` where the shapes differ.
     """
 
     a: str
@@ -104,9 +103,9 @@ class LayerPair:
 
 @dataclass(frozen=True)
 class Pairing:
-    """The first side beside another one, on the same samples.
+    """The first side compared with another one, on the same samples.
 
-    ``verdict`` is one sentence; ``parity`` is ``None`` where the outputs cannot be laid onto each other. ``first`` names the
+    ``verdict`` is one sentence; ``parity`` is ``None`` where the outputs have different shapes. ``first`` names the
     first pair of layers that differ, empty where none does; ``explanations`` are sentences, each checked by computing.
     ``notes`` are differences that change nothing here.
     """

@@ -1,4 +1,4 @@
-"""What was checked and what was timed, as data: every claim of a certificate is one of these."""
+"""What was checked and what was timed, as data: every claim of a report is one of these values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ENOUGH = 5
 
 @dataclass(frozen=True)
 class Note:
-    """One sentence about the model, its data or its graphs. A ``warning`` limits what the evidence is worth, or what the answers mean."""
+    """One sentence about the model, its data or its graphs. A ``warning`` limits what the evidence proves, or what the answers mean."""
 
     text: str
     warning: bool = False
@@ -27,11 +27,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far float32 itself is from the truth for one model, and the gate drawn from it.
+    """How far float32 itself is from the truth for one model, and the limit computed from that.
 
     All relative to the output's scale (its largest magnitude over the samples). ``float64`` is the distance of
     the float32 original from the same model in float64 (``None`` where it does not run in float64), ``noise``
-    its answer to input noise of 1e-7, and ``limit`` the largest error at which a float32 candidate still counts
+    the change of its answers by input noise of 1e-7, and ``limit`` the largest error at which a candidate still counts
     as the same function.
     """
 
@@ -42,7 +42,7 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Parity:
-    """A candidate beside the original on the same real samples, worst case over samples and outputs.
+    """The differences between a candidate and the original on the same samples, worst case over samples and outputs.
 
     ``max_abs`` is in output units; ``max_rel`` and ``rms_rel`` are relative to the output's scale;
     ``cosine`` is the smallest cosine of any sample; ``agreement`` the share of samples with the same top class,
@@ -61,11 +61,11 @@ class Parity:
 
 @dataclass(frozen=True)
 class Score:
-    """A task metric of a candidate beside the original's on the same samples.
+    """A task metric of a candidate and of the original on the same samples.
 
     ``drop`` is original minus candidate, so positive is worse, with a 95 % interval from paired resampling;
-    ``bound`` is its one-sided 95 % upper bound, which the budget is held against. ``needed`` is the number of
-    samples at which the observed drop would have passed, when there were too few.
+    ``bound`` is its one-sided 95 % upper bound, which must be within the budget. ``needed`` is the number of samples with which the
+    observed drop would have passed, where there were too few.
     """
 
     metric: str
@@ -81,7 +81,7 @@ class Score:
 @dataclass(frozen=True)
 class FirstCall:
     """What the first call of ``batch`` samples took in ms, in a process that had answered other sizes before: a runtime that
-    traces or compiles for each size pays for it here.
+    traces or compiles for each size does it in this call.
     """
 
     batch: int
@@ -92,7 +92,7 @@ class FirstCall:
 class Rate:
     """The throughput of one candidate: samples a second, median over rounds with an interval, in calls of ``batch`` samples.
 
-    ``batch`` is the size that gave most samples a second, of those that there was time to try. ``speedup`` is this throughput over
+    ``batch`` is the size that gave most samples a second, of those that there was time for. ``speedup`` is this throughput over
     the original's, at the size that gave the original most, ``paired`` by rounds that no other process disturbed for both, or,
     where that is false, over all rounds that both ran; ``None`` where too few rounds compare the two. ``rounds`` counts
     undisturbed rounds and ``noisy`` disturbed ones; ``trusted`` says that enough were undisturbed and agree.

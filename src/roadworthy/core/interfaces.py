@@ -50,11 +50,11 @@ class Runtime(Protocol):
 class Lowering(Protocol):
     """``build/lower/<name>.py``: turns a graph into files for its runtime. Importing it and ``plans`` are cheap.
 
-    ``ACCEPTS`` lists graph formats, best first. ``plans`` gives every plan worth trying on ``host``, simplest
+    ``ACCEPTS`` lists graph formats, best first. ``plans`` gives every plan that makes sense on ``host``, simplest
     first. ``lower`` writes into the existing empty directory ``out``, and raises when it cannot. A module that has
     plans which some hosts cannot carry out also defines ``unavailable(host) -> Mapping[str, str]``: for each such
-    precision the reason in words; its plans then leave that precision out. One that has ways to run a graph which nobody would
-    deploy, and which are worth a comparison, also defines ``forms(graph, host) -> Iterable[Plan]``.
+    precision the reason in words; its plans then leave that precision out. One with ways to run a graph that are of interest
+    in a comparison only also defines ``forms(graph, host) -> Iterable[Plan]``.
     """
 
     ACCEPTS: tuple[str, ...]

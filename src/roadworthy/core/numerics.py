@@ -31,7 +31,8 @@ def scale_of(array: Array, quantization: Quantization | None = None) -> float:
     if not (array.dtype.kind in CONTINUOUS or (quantization and array.dtype.kind in "iu")):
         return 1.0
     largest = 0.0
-    for start in range(0, len(array) if array.ndim else 0, ROWS):
+    array = np.atleast_1d(array)
+    for start in range(0, len(array), ROWS):
         chunk = magnitudes(real_values(np.asarray(array[start : start + ROWS]), quantization))
         largest = max(largest, float(chunk.max(initial=0.0)))
     return largest or 1.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -45,12 +44,6 @@ class SampleSet:
     def feeds(self, start: int, stop: int) -> dict[str, Array]:
         """Samples ``start`` to ``stop`` as C-contiguous arrays of their own in memory, ready for a session."""
         return {name: np.array(read_array(self.path, name, start, stop)) for name in self.inputs}
-
-    def batches(self, size: int) -> Iterator[dict[str, Array]]:
-        """All samples in order, ``size`` at a time; the last batch may be smaller."""
-        mapped = self.open()
-        for start in range(0, self.count, size):
-            yield {name: np.array(array[start : start + size]) for name, array in mapped.items()}
 
     def labels(self) -> Array | None:
         """The class index of each sample, if there are labels."""

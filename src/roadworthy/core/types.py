@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = Mapping[str, Array]
 
 BATCH = "batch"
-"""The symbolic dimension whose size is the number of samples in one call."""
+"""The symbol of an axis whose size is the number of samples in one call."""
 
 
 BYTES = "object"
@@ -35,24 +35,101 @@ class Quantization:
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One named tensor: a NumPy dtype name, and a size or a symbol for each dimension."""
+    """One named tensor: a NumPy dtype name, and a size or a symbol for each axis.
+
+    ``sample_axis`` is the axis whose size is the number of samples in one call; ``None`` where the tensor holds for the whole
+    call. A tensor without axes has no sample axis either. Raises ValueError for an axis that the shape does not have.
+
+    Sample sets, golden samples and references keep every tensor as *rows*, [samples, ...], whatever the model's own layout;
+    ``to_call`` and ``to_rows`` lead from one to the other. A tensor of shape [time, batch, features] has ``sample_axis=1``,
+    its ``sample_shape`` is [time, features], and three rows of it are an array [3, time, features].
+    """
 
     name: str
     dtype: str
     shape: tuple[int | str, ...]
     quantization: Quantization | None = None
+    sample_axis: int | None = 0
+
+    def __post_init__(self) -> None:
+        if self.sample_axis is not None and not 0 <= self.sample_axis < max(1, len(self.shape)):
+            raise ValueError(f"{self} has no axis {self.sample_axis} to count samples")
 
     def __str__(self) -> str:
         return f"{self.name}:{self.dtype}[{','.join(str(size) for size in self.shape)}]"
 
     @property
+    def samples(self) -> int | str | None:
+        """The size of the sample axis: a number, a symbol, or ``None`` where there is no such axis."""
+        return None if self._axis is None else self.shape[self._axis]
+
+    @property
     def batched(self) -> bool:
-        """Whether the first dimension is the number of samples."""
-        return bool(self.shape) and self.shape[0] == BATCH
+        """Whether any number of samples fits into one call."""
+        return self.samples == BATCH
+
+    @property
+    def sample_shape(self) -> tuple[int | str, ...]:
+        """The shape of one sample."""
+        return tuple(size for axis, size in enumerate(self.shape) if axis != self._axis)
+
+    @property
+    def symbols(self) -> dict[int, str]:
+        """The axes whose size is open, each with its symbol; equal symbols have equal sizes."""
+        return {axis: size for axis, size in enumerate(self.shape) if isinstance(size, str)}
+
+    @property
+    def open_sizes(self) -> tuple[str, ...]:
+        """The symbols in the shape of one sample."""
+        return tuple(symbol for axis, symbol in self.symbols.items() if axis != self._axis)
 
     def fixed(self, batch: int) -> TensorSpec:
         """The same tensor with the symbolic batch replaced by a number."""
         return replace(self, shape=tuple(batch if size == BATCH else size for size in self.shape))
+
+    def with_batch(self) -> TensorSpec:
+        """The same tensor for any number of samples."""
+        return replace(self, shape=tuple(BATCH if axis == self._axis else size for axis, size in enumerate(self.shape)))
+
+    def count(self, array: Array) -> int | None:
+        """The number of samples in ``array``; ``None`` where no axis counts them."""
+        return None if self._axis is None or array.ndim <= self._axis else array.shape[self._axis]
+
+    def take(self, array: Array, which: slice | Array) -> Array:
+        """The samples ``which`` of ``array``: a view for a slice, a copy for indices; all of it where no axis counts samples."""
+        return array if self._axis is None else np.asarray(array[(slice(None),) * self._axis + (which,)])
+
+    def shape_of_one(self, array: Array) -> tuple[int, ...]:
+        """The shape of one sample of ``array``."""
+        return array.shape if self._axis is None else array.shape[: self._axis] + array.shape[self._axis + 1 :]
+
+    def joined(self, arrays: Sequence[Array]) -> Array:
+        """The samples of ``arrays`` in one array; the first array where no axis counts samples."""
+        return arrays[0] if self._axis is None else np.concatenate(arrays, axis=self._axis)
+
+    def to_call(self, rows: Array) -> Array:
+        """``rows`` [samples, ...] in the layout of the model; the first row where the tensor holds for the whole call.
+
+        Rows of another rank stay as they are: they do not fit the signature, and its check says so.
+        """
+        if rows.ndim != 1 + len(self.sample_shape):
+            return rows
+        return np.asarray(rows[0]) if self._axis is None else np.moveaxis(rows, 0, self._axis)
+
+    def to_rows(self, array: Array, samples: int) -> Array:
+        """``array`` as rows [samples, ...], a view; what holds for the whole call is the row of each of its ``samples``."""
+        if self._axis is None:
+            return np.broadcast_to(array, (samples, *array.shape))
+        return np.moveaxis(array, self._axis, 0) if array.ndim > self._axis else array
+
+    def with_sample_axis(self, array: Array) -> Array:
+        """``array`` as a call of one sample, where it is one sample without its axis and one may be called; else as it is."""
+        alone = self._axis is not None and self.samples in (BATCH, 1) and array.ndim == len(self.shape) - 1
+        return np.expand_dims(array, self._axis) if self._axis is not None and alone else array
+
+    @property
+    def _axis(self) -> int | None:
+        return self.sample_axis if self.shape else None
 
 
 @dataclass(frozen=True)
@@ -79,14 +156,24 @@ class Signature:
 
     @property
     def batched(self) -> bool:
-        """Whether every input and output carries the symbolic batch first."""
+        """Whether every input and output carries the symbolic batch, so that samples can share a call and be told apart."""
         return all(spec.batched for spec in self.inputs + self.outputs)
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the number of samples in a call is free."""
+        return any(spec.batched for spec in self.inputs)
 
     def call_size(self, wanted: int) -> int:
         """How many samples one call takes where ``wanted`` are at hand: never more than was proven, or the one size proven."""
-        if any(spec.batched for spec in self.inputs):
+        if self.dynamic:
             return min(wanted, self.max_batch or wanted)
-        return self.max_batch or next((spec.shape[0] for spec in self.inputs if spec.shape and isinstance(spec.shape[0], int)), 1)
+        return self.max_batch or next((spec.samples for spec in self.inputs if isinstance(spec.samples, int)), 1)
+
+    def count(self, feeds: Arrays) -> int:
+        """The number of samples in the inputs ``feeds``, 1 where none of them counts them."""
+        counts = (spec.count(feeds[spec.name]) for spec in self.inputs if spec.name in feeds)
+        return next((count for count in counts if count is not None), 1)
 
     def fixed(self, batch: int) -> Signature:
         """The same signature for exactly ``batch`` samples a call."""
@@ -95,6 +182,25 @@ class Signature:
             tuple(spec.fixed(batch) for spec in self.outputs),
             batch,
         )
+
+    def to_call(self, rows: Arrays) -> dict[str, Array]:
+        """Inputs as rows [samples, ...] in the layouts of the model, C-contiguous; a name that is no input's goes as it is."""
+        specs = {spec.name: spec for spec in self.inputs}
+        return {name: np.asarray(specs[name].to_call(array), order="C") if name in specs else array for name, array in rows.items()}
+
+    def to_rows(self, outputs: Arrays, samples: int) -> dict[str, Array]:
+        """The outputs of a call with ``samples`` samples as rows; ValueError, in words, for one that does not have so many."""
+        specs = {spec.name: spec for spec in self.outputs}
+        rows = {}
+        for name, array in outputs.items():
+            spec = specs.get(name) or TensorSpec(name, str(array.dtype), array.shape)
+            if spec.sample_axis is not None and spec.count(array) != samples:
+                raise ValueError(
+                    f"output {name!r} has shape {list(array.shape)} for {samples} samples: its axis {spec.sample_axis} must count "
+                    "the samples, or its answers cannot be told apart"
+                )
+            rows[name] = spec.to_rows(array, samples)
+        return rows
 
 
 def zeros(specs: tuple[TensorSpec, ...], batch: int = 1) -> dict[str, Array]:

@@ -30,9 +30,10 @@ def columns(spec: TensorSpec) -> int | None:
     """
     if np.dtype(spec.dtype).kind != "f" and spec.quantization is None:
         return None
-    if spec.shape in ((BATCH,), (1,)):
+    if spec.samples in (BATCH, 1) and spec.sample_shape == ():
         return 1
-    return spec.shape[1] if len(spec.shape) == 2 and isinstance(spec.shape[1], int) else None
+    scores = spec.sample_shape
+    return scores[0] if spec.samples is not None and len(scores) == 1 and isinstance(scores[0], int) else None
 
 
 def ranks(answer: Answer, spec: TensorSpec) -> bool:
@@ -42,7 +43,8 @@ def ranks(answer: Answer, spec: TensorSpec) -> bool:
     """
     if columns(spec) == 1:
         return _reads_column(answer)
-    return len(spec.shape) == 2 and spec.shape[1] != 1 and spec.dtype != BYTES and np.dtype(spec.dtype).kind in "iuf"
+    one_row = spec.samples is not None and len(spec.sample_shape) == 1 and spec.sample_shape != (1,)
+    return one_row and spec.dtype != BYTES and np.dtype(spec.dtype).kind in "iuf"
 
 
 def second_class(answer: Answer, spec: TensorSpec) -> tuple[str, str, str] | None:

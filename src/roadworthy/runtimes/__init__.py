@@ -14,7 +14,7 @@ from roadworthy.core import registry
 from roadworthy.core.errors import InvalidRequest, UsageError
 from roadworthy.core.interfaces import Session
 from roadworthy.core.stages import Plan
-from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
+from roadworthy.core.types import BATCH, Array, Arrays, Signature, TensorSpec
 
 
 def open_session(path: Path, signature: Signature, plan: Plan) -> CheckedSession:
@@ -70,22 +70,33 @@ class CheckedSession:
         if len(feeds) != len(self._inputs):
             stray = next(name for name in feeds if name not in ready)
             raise InvalidRequest(f"there is no input {stray!r}; the model takes {', '.join(map(str, self.signature.inputs))}")
-        return Checked(ready, symbols.get("batch", 1))
+        return Checked(ready, symbols.get(BATCH, 1))
 
     def answer(self, given: Checked) -> Arrays:
         """The outputs by name for what was checked by this session, or by another of the same signature."""
         limit = self.signature.max_batch
         if limit is not None and given.samples > limit and self.signature.batched and self._batch is None:
-            return _in_pieces(self._call, given, limit, pad=False)
+            return self._in_pieces(given, limit, pad=False)
         if self._batch is None or given.samples == self._batch:
             return self._call(given.feeds)
-        return _in_pieces(self._call, given, self._batch, pad=True)
+        return self._in_pieces(given, self._batch, pad=True)
 
     def _call(self, feeds: Arrays) -> Arrays:
         """One call of the runtime, which sees memory in order: what is strided is copied, once."""
         if all(array.flags.c_contiguous for array in feeds.values()):
             return self._run(feeds)
         return self._run({name: np.ascontiguousarray(array) for name, array in feeds.items()})
+
+    def _in_pieces(self, given: Checked, size: int, *, pad: bool) -> Arrays:
+        """The outputs of calls of ``size`` samples; with ``pad`` the last sample is repeated until the last call is full."""
+        signature, pieces = self.signature, []
+        for start in range(0, given.samples, size):
+            count = min(size, given.samples - start)
+            which = np.minimum(np.arange(start, start + size), given.samples - 1) if pad and count < size else slice(start, start + size)
+            outputs = self._call({spec.name: spec.take(given.feeds[spec.name], which) for spec in signature.inputs})
+            # Copies: a runtime may write its next answers into the same memory.
+            pieces.append({spec.name: np.array(spec.take(outputs[spec.name], slice(count))) for spec in signature.outputs})
+        return {spec.name: spec.joined([piece[spec.name] for piece in pieces]) for spec in signature.outputs}
 
     def close(self) -> None:
         """Release the runtime's resources; a later ``run`` raises UsageError."""
@@ -110,14 +121,3 @@ def _fits(shape: tuple[int, ...], spec: TensorSpec, symbols: dict[str, int]) -> 
         if size == 0 or (size != wanted if isinstance(wanted, int) else symbols.setdefault(wanted, size) != size):
             return False
     return True
-
-
-def _in_pieces(run: Callable[[Arrays], Arrays], given: Checked, size: int, *, pad: bool) -> Arrays:
-    pieces = []
-    for start in range(0, given.samples, size):
-        piece = {name: array[start : start + size] for name, array in given.feeds.items()}
-        count = min(size, given.samples - start)
-        if pad and count < size:
-            piece = {name: np.concatenate([array, np.repeat(array[-1:], size - count, axis=0)]) for name, array in piece.items()}
-        pieces.append({name: np.array(array[:count]) for name, array in run(piece).items()})
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

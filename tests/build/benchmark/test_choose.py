@@ -40,7 +40,7 @@ DISTURBED = ("disturbed", "noisy", "busy", "other processes", "Other processes")
 
 def timed(plan: Plan, latency: Series, rates: Series, original: Series, *, size: float = 10.0, memory: float = 100.0) -> Timed:
     """A candidate whose timing is drawn from its rounds as the race draws it."""
-    same = plan.precision == "fp32"
+    same = plan.precision == "fp32" and not plan.compression
     plan = replace(plan, lossy=not same)
     parity = Parity(100, (1,), 0.0, 0.0 if same else 0.01, 0.0, 1.0, 1.0, same)
     beside = statistics.paired(original, latency)
@@ -107,6 +107,13 @@ def test_the_fastest_within_the_budget_wins_and_a_float32_one_stands_by() -> Non
     assert "9.99 times as fast as the original" in choice.reasons[1]
 
 
+def test_a_lossy_winner_in_float32_has_a_fallback_and_none_is_one() -> None:
+    pruned = one(Plan("a", compression="pruned50"), 1.0)
+    assert chosen(raced(one(Plan("a"), 3.0), pruned)).fallback == "a-fp32-t1"
+    choice = chosen(raced(one(Plan("b", "int8"), 0.5), pruned))
+    assert (choice.winner, choice.fallback) == ("b-int8-t1", None)
+
+
 def test_an_int8_that_lost_to_float32_is_not_chosen() -> None:
     choice = chosen(raced(one(Plan("a"), 1.27), one(Plan("a", "int8"), 2.12)))
     assert choice.winner == "a-fp32-t1"
@@ -117,6 +124,8 @@ def test_an_int8_that_lost_to_float32_is_not_chosen() -> None:
     ("simple", "special"),
     [
         (Plan("b"), Plan("a", "int8")),
+        (Plan("b"), Plan("a", compression="pruned50")),
+        (Plan("b", compression="pruned50"), Plan("a", "int8")),
         (Plan("b"), Plan("a", "bf16")),
         (Plan("b", "bf16"), Plan("a", "int8")),
         (Plan("b"), Plan("a", batch=1)),

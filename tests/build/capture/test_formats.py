@@ -48,6 +48,13 @@ SEVERAL = (
 )
 
 
+class NineInputs(nn.Module):
+    """More inputs than anyone would spell out one by one; each weighs differently, so that none can take another's place."""
+
+    def forward(self, *columns: Tensor) -> dict[str, Tensor]:
+        return {"total": sum((place + 1) * column for place, column in enumerate(columns))}
+
+
 class Rows(nn.Module):
     """Takes at most 16 samples: its buffer has no more rows."""
 
@@ -230,3 +237,16 @@ def test_a_file_that_is_not_of_the_signature_is_refused(tmp_path: Path, spoil, s
     onnx.save(model, str(path))
     with pytest.raises(Exception, match=says):
         onnx_format.settle(path, signature, 20)
+
+
+@pytest.mark.parametrize("format", FORMATS["module"])
+def test_a_model_may_take_nine_inputs(tmp_path: Path, format: str) -> None:
+    generator = np.random.default_rng(0)
+    columns = {f"column_{number}": generator.standard_normal((COUNT, 3)).astype(np.float32) for number in range(9)}
+    nine = original(tmp_path, NineInputs().eval(), columns, (TensorSpec("total", "float32", (BATCH, 3)),))
+    captured = nine.capture(format, tmp_path)
+    assert captured.graph is not None
+    assert [spec.name for spec in captured.graph.signature.inputs] == list(columns)
+    feeds = {name: array[:4] for name, array in columns.items()}
+    wanted = sum((place + 1) * array for place, array in enumerate(feeds.values()))
+    np.testing.assert_allclose(answers(captured.graph, feeds)["total"], wanted, rtol=1e-5, atol=1e-5)

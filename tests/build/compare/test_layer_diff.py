@@ -7,7 +7,7 @@ import pytest
 
 from roadworthy.build.compare.layer_diff import Matched, MatchRequest, Recorded, match
 from roadworthy.core.isolation import isolate
-from support.models import layer_pairs as twins
+from support.models import layer_pairs
 
 pytestmark = pytest.mark.slow
 
@@ -25,10 +25,10 @@ WHY = {
 
 @pytest.fixture(scope="session")
 def sides(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Recorded], dict[str, Recorded]]:
-    """The PyTorch twins and the Keras twins, recorded in a child of each framework's own."""
-    folder = tmp_path_factory.mktemp("twins")
-    mine = isolate.call(twins.torch_twins, twins.Making(folder, ("", "pool")), log=folder / "torch.log")
-    its = isolate.call(twins.keras_twins, twins.Making(folder, twins.FAULTS), log=folder / "keras.log")
+    """The PyTorch models and the Keras models, each recorded in a child process."""
+    folder = tmp_path_factory.mktemp("pairs")
+    mine = isolate.call(layer_pairs.torch_models, layer_pairs.Making(folder, ("", "pool")), log=folder / "torch.log")
+    its = isolate.call(layer_pairs.keras_models, layer_pairs.Making(folder, layer_pairs.FAULTS), log=folder / "keras.log")
     return mine.recorded, its.recorded
 
 
@@ -37,7 +37,9 @@ def matched(sides: tuple[dict[str, Recorded], dict[str, Recorded]], fault: str) 
     return match(MatchRequest(mine, sides[1][fault], "net.pt", "net.keras", 1e-5))
 
 
-def test_twins_agree_in_every_layer_and_the_order_of_flattening_is_a_note(sides: tuple[dict[str, Recorded], dict[str, Recorded]]) -> None:
+def test_equal_models_agree_in_every_layer_and_the_order_of_flattening_is_a_note(
+    sides: tuple[dict[str, Recorded], dict[str, Recorded]],
+) -> None:
     found = matched(sides, "")
     assert [(pair.a, pair.kind) for pair in found.layers] == [
         ("conv1", "conv"), ("norm", "norm"), ("relu", "activation"), ("pool", "max pool"), ("depthwise", "conv"), ("flat", "flatten"),

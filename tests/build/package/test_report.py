@@ -151,7 +151,7 @@ def test_untrusted_times_unlabelled_data_and_missing_scores_are_said() -> None:
     )
     text = page(certificate, Contract()).text
     assert "timed in 2 undisturbed rounds and 18 that other processes disturbed: too few" in text
-    assert "no accuracy was measured" in text and "nothing to draw" in text
+    assert "no accuracy was measured" in text and "there is no chart" in text
 
 
 def test_a_metric_that_is_no_share_reads_as_a_number() -> None:
@@ -222,7 +222,7 @@ def test_labels_lie_on_nothing_and_points_stay_inside(size: tuple[int, int], sho
         assert drawn.left <= point.x <= drawn.width and drawn.top <= point.y <= drawn.bottom
     assert {"winner", "original"} <= {point.role for point in drawn.points if point.label}
     # Of few things most are named; of many only those that a reader looks for.
-    assert 2 <= len(named) <= max(chart.FEW, len(chart.telling(shown)) + 2)
+    assert 2 <= len(named) <= max(chart.FEW, len(chart.most_important(shown)) + 2)
 
 
 @SIZES
@@ -251,7 +251,7 @@ def test_the_real_chart_is_in_order(size: tuple[int, int]) -> None:
     assert sum(point.label is not None for point in drawn.points) >= 5
 
 
-def test_the_telling_ones_are_the_named_the_frontier_and_the_fastest_of_each_runtime() -> None:
+def test_the_important_ones_are_the_named_the_frontier_and_the_fastest_of_each_runtime() -> None:
     def entry(name: str, drop: float, latency: float | None, role: str = "passed") -> chart.ChartEntry:
         return chart.ChartEntry(name, role, certificates.score(drop), latency, name[0])
 
@@ -268,7 +268,7 @@ def test_the_telling_ones_are_the_named_the_frontier_and_the_fastest_of_each_run
         entry("e-form", 0.0, 7.0, "framework"),
         entry("e-original", 0.0, 9.0, "original"),
     )
-    assert [shown[number].name for number in chart.telling(shown)] == [
+    assert [shown[number].name for number in chart.most_important(shown)] == [
         "b-winner", "e-original", "e-form", "b-fallback", "a-frontier", "b-frontier", "b-behind", "c-fastest-of-its-own",
     ]  # fmt: skip
 

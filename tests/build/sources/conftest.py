@@ -108,7 +108,7 @@ def from_module(tmp_path: Path) -> Callable[..., Loaded]:
     def run(module: Any, *said: str, samples: SampleSet | None = None, allow: bool = False) -> Loaded:
         folder = tmp_path / f"live{len(list(tmp_path.glob('live*')))}"
         (folder / "out").mkdir(parents=True)
-        source = sources.live(module, folder)
+        source = sources.save_live(module, folder)
         return sources.load(LoadRequest(source, tuple(sources.parse_input(text) for text in said), samples, folder / "out", allow))
 
     return run

@@ -222,7 +222,7 @@ def test_a_live_module_is_left_as_it_is_and_read_in_another_process(tmp_path: Pa
     model = SmallCNN().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     (tmp_path / "out").mkdir()
-    source = sources.live(model, tmp_path)
+    source = sources.save_live(model, tmp_path)
     assert (source.kind, source.trust) == ("pickled", True)
     assert sources.identify(source.path, trust=True).kind == "pickled"
     request = LoadRequest(source, (sources.parse_input("image:float32[batch,1,8,8]"),), None, tmp_path / "out")
@@ -243,8 +243,8 @@ def test_an_architecture_file_is_not_needed_again(net_file: Path, tmp_path: Path
     net_file.rename(tmp_path / "gone.txt")
     (tmp_path / "blocks.py").unlink()
     reader = (
-        "import torch, sys; from pathlib import Path; from roadworthy.runtimes import _module\n"
-        "module = _module.load(Path(sys.argv[1])); x = torch.randn(2, 1, 6, 6)\n"
+        "import torch, sys; from pathlib import Path; from roadworthy.frameworks.torch import module as torch_module\n"
+        "module = torch_module.load(Path(sys.argv[1])); x = torch.randn(2, 1, 6, 6)\n"
         "print(tuple(module(x)[0].shape))\n"
         "print(torch.export.export(module, (x,), dynamic_shapes=({0: torch.export.Dim('b')},), strict=True).module()(x)[0].shape)\n"
     )
@@ -255,12 +255,12 @@ def test_an_architecture_file_is_not_needed_again(net_file: Path, tmp_path: Path
 
 def test_a_live_module_of_a_script_is_exported_in_another_process(net_file: Path, tmp_path: Path) -> None:
     """Its classes live in that script's ``__main__``, which is another module wherever the file is read."""
-    saver = "from pathlib import Path; from roadworthy.runtimes import _module; _module.save(Net().eval(), Path('.'))\n"
+    saver = "from pathlib import Path; from roadworthy.frameworks.torch.module import save; save(Net().eval(), Path('.'))\n"
     (tmp_path / "script.py").write_text("RATE = 2.0\n" + net_file.read_text().replace("self.fc(x)", "self.fc(x) * RATE") + saver)
     subprocess.run([sys.executable, "script.py"], check=True, cwd=tmp_path)
     reader = (
-        "import torch; from pathlib import Path; from roadworthy.runtimes import _module\n"
-        "module = _module.load(Path('module.pt')); x = torch.randn(2, 1, 6, 6)\n"
+        "import torch; from pathlib import Path; from roadworthy.frameworks.torch import module as torch_module\n"
+        "module = torch_module.load(Path('module.pt')); x = torch.randn(2, 1, 6, 6)\n"
         "print(torch.export.export(module, (x,), dynamic_shapes=({0: torch.export.Dim('b')},), strict=True).module()(x).shape)\n"
     )
     done = subprocess.run([sys.executable, "-c", reader], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -345,7 +345,7 @@ def test_a_parametrized_architecture_is_filled_and_folded(tmp_path: Path, loaded
     normed = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 2)))
     torch.save(normed.state_dict(), tmp_path / "model.pt")
     result = loaded(tmp_path / "model.pt", "x:float32[batch,4]", arch=f"{tmp_path / 'net.py'}:build")
-    assert "1 parametrized weights (weight_norm and its kin) were replaced by their values" in result.notes
+    assert "1 parametrized weights (weight_norm, for example) were replaced by their values" in result.notes
     assert answers_like(result, normed, 4)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from roadworthy.build.sources import Loaded, parse_input
-from roadworthy.build.sources.infer_signature import settle_and_keep
+from roadworthy.build.sources.infer_signature import prove_and_keep
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.samples import sampling
 from roadworthy.core import samples
@@ -46,7 +46,7 @@ class Kept:
             return Graph("planted", out, signature, "the original")
 
         model = Model(call, inputs, keep, 12, **options)
-        return settle_and_keep(model, tuple(parse_input(text) for text in said), given, self.out, allow=allow)
+        return prove_and_keep(model, tuple(parse_input(text) for text in said), given, self.out, allow=allow)
 
 
 @pytest.fixture
@@ -112,13 +112,13 @@ def test_a_random_number_is_caught_whoever_sets_the_seed(seeded: bool, settled: 
 def test_the_layer_is_named_where_the_framework_can_tell(settled: Kept) -> None:
     draws = Draws(seeded=False)
     with pytest.raises(NotInference, match=r"the first to differ is 'noise' \(Noise\): a dropout"):
-        settled(draws, X, blame=lambda first, second: "'noise' (Noise)")
+        settled(draws, X, locate=lambda first, second, same: "'noise' (Noise)")
 
-    def broken(first: Arrays, second: Arrays) -> str:
+    def broken(first: Arrays, second: Arrays, same: object) -> str:
         raise RuntimeError("no layers")
 
     with pytest.raises(NotInference, match=r"output's scale\): a dropout"):
-        settled(draws, X, blame=broken)
+        settled(draws, X, locate=broken)
 
 
 def test_a_state_that_is_kept_is_caught(settled: Kept) -> None:

@@ -70,7 +70,7 @@ def lived(tmp_path: Path) -> Callable[..., Loaded]:
     def run(model: Any, *said: str, allow: bool = False) -> Loaded:
         folder, specs = tmp_path / f"live{len(list(tmp_path.glob('live*')))}", tuple(map(sources.parse_input, said))
         folder.mkdir()
-        return sources.load(LoadRequest(sources.live(model, folder, specs), specs, None, folder / "out", allow))
+        return sources.load(LoadRequest(sources.save_live(model, folder, specs), specs, None, folder / "out", allow))
 
     return run
 
@@ -146,9 +146,7 @@ def test_custom_classes_come_from_arch(loaded: Any, own: Any, layers: Path, tmp_
 def test_a_class_that_arch_does_not_bring_is_named(read: Any, own: Any, tmp_path: Path) -> None:
     path = side.saved(own.built(own.Classifier), tmp_path / "m.keras")
     (tmp_path / "other.py").write_text("class Unrelated: pass\n")
-    with pytest.raises(
-        SourceError, match=r"uses 'Classifier', which is none of Keras's own; --arch .*other.py:Unrelated does not bring it"
-    ):
+    with pytest.raises(SourceError, match=r"uses 'Classifier', which is not part of Keras; --arch .*other.py:Unrelated does not bring it"):
         read("keras", path, arch=f"{tmp_path / 'other.py'}:Unrelated")
 
 
@@ -348,7 +346,7 @@ class TestLive:
         """In a child that has neither the file of layers nor the test."""
         model = own.custom()
         before = [np.array(weight) for weight in model.get_weights()]
-        source = sources.live(model, tmp_path)
+        source = sources.save_live(model, tmp_path)
         shutil.move(own.__file__, tmp_path / "elsewhere.txt")
         found = isolate.call(sources.load, LoadRequest(source, (), None, tmp_path / "out"), limits=Limits(seconds=120))
         feeds = side.feeds(found.signature)
@@ -358,7 +356,7 @@ class TestLive:
         assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
     def test_its_pickled_classes_need_trust(self, own: Any, tmp_path: Path) -> None:
-        source = sources.live(own.custom(), tmp_path)
+        source = sources.save_live(own.custom(), tmp_path)
         assert source.trust and "roadworthy.pkl" in zipfile.ZipFile(source.path).namelist()
         with pytest.raises(SourceRefused, match=r"roadworthy\.pkl"):
             sources.identify(source.path)
@@ -402,7 +400,7 @@ class TestLive:
         k = side.keras()
         text = k.Input((), dtype="string", name="text")
         words = k.layers.TextVectorization(vocabulary=["good", "bad"], output_sequence_length=2)
-        found = sources.live(k.Model(text, words(text)), tmp_path)
+        found = sources.save_live(k.Model(text, words(text)), tmp_path)
         out = tmp_path / "out"
         from roadworthy.core import samples
 
@@ -415,13 +413,13 @@ class TestLive:
     def test_what_cannot_be_saved_yet_is_said(self, tmp_path: Path, own: Any) -> None:
         k = side.keras()
         with pytest.raises(SourceError, match=r"not built.*call it on a batch"):
-            sources.live(k.Sequential([k.layers.Dense(3)]), tmp_path)
+            sources.save_live(k.Sequential([k.layers.Dense(3)]), tmp_path)
         with pytest.raises(UsageError, match=r"keras.Sequential\(\[layer\]\)"):
-            sources.live(k.layers.Dense(3), tmp_path)
+            sources.save_live(k.layers.Dense(3), tmp_path)
         with pytest.raises(SourceError, match="needs example_inputs"):
-            sources.live(own.built(own.Unsaveable), tmp_path)
-        with pytest.raises(UsageError, match="no model of PyTorch, Keras or TensorFlow"):
-            sources.live(object(), tmp_path)
+            sources.save_live(own.built(own.Unsaveable), tmp_path)
+        with pytest.raises(UsageError, match="not a model of PyTorch, Keras or TensorFlow"):
+            sources.save_live(object(), tmp_path)
 
     def test_tf_modules(self, lived: Any) -> None:
         import tensorflow as tf

@@ -78,7 +78,7 @@ CHANGED: dict[str, Callable[[Any], Any]] = {
     ),
     "a mask of one operand": shared_mask,
 }
-"""What Keras 3 reads, and computes otherwise; the layer's name is "changed"."""
+"""What Keras 3 reads, and computes differently; the layer's name is "changed"."""
 
 ALIKE: dict[str, Callable[[Any], Any]] = {
     "convolutions": side.convolutions,
@@ -139,7 +139,7 @@ def test_a_name_whose_meaning_changed_means_what_it_did(loaded: Any, tmp_path: P
     assert any("written by Keras 2." in note and "read by tf-keras" in note for note in found.notes)
 
     no_tf_keras()
-    with pytest.raises(BackendMissing, match=r"Keras 3 computes otherwise what it holds: .*'changed'.*pip install --no-deps tf-keras"):
+    with pytest.raises(BackendMissing, match=r"Keras 3 computes differently what it holds: .*'changed'.*pip install --no-deps tf-keras"):
         loaded(path)
 
 
@@ -202,7 +202,9 @@ def test_what_tf_keras_refuses_goes_to_keras_3_only_where_it_means_the_same(load
     assert any(
         "read by Keras 3, to which all names in it mean the same, since tf-keras refuses it" in n for n in loaded(same, samples=rows).notes
     )
-    with pytest.raises(SourceError, match=r"hard_sigmoid.*'head' \(Dense\); tf-keras computes it alike, but tf-keras refuses it: .*ngrams"):
+    with pytest.raises(
+        SourceError, match=r"hard_sigmoid.*'head' \(Dense\); tf-keras computes it as Keras 2 did, but tf-keras refuses it: .*ngrams"
+    ):
         loaded(saved("other.h5", "hard_sigmoid"), samples=rows)
 
 

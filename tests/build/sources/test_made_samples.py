@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from roadworthy.build.sources import Loaded, Making, parse_inputs
-from roadworthy.build.sources.infer_signature import settle_and_keep
+from roadworthy.build.sources.infer_signature import prove_and_keep
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.samples import made
 from roadworthy.build.sources.samples.made import Draw, Fill
@@ -30,7 +30,7 @@ def settled(tmp_path: Path) -> Settled:
         specs, ranges = parse_inputs(said)
         model = Model(call, (), lambda signature, out: Graph("planted", out, signature, "the original"), 1)
         out = tmp_path / f"made{len(list(tmp_path.iterdir()))}"
-        return settle_and_keep(model, specs, given, tmp_path, allow=False, making=Making(count, ranges, out))
+        return prove_and_keep(model, specs, given, tmp_path, allow=False, making=Making(count, ranges, out))
 
     return run
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from roadworthy.build.sources import Loaded, LoadRequest, Making, live, load, made_notes, parse_inputs
+from roadworthy.build.sources import Loaded, LoadRequest, Making, load, made_notes, parse_inputs, save_live
 from roadworthy.core import samples
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array
@@ -29,7 +29,7 @@ def fed(tmp_path: Path) -> Load:
         (tmp_path / "out").mkdir()
         specs, ranges = parse_inputs(said)
         making = Making(64, ranges, tmp_path / "made")
-        loaded: Loaded = load(LoadRequest(live(module.eval(), tmp_path), specs, given, tmp_path / "out", making=making))
+        loaded: Loaded = load(LoadRequest(save_live(module.eval(), tmp_path), specs, given, tmp_path / "out", making=making))
         assert (loaded.samples is None) == (given is not None)
         assert all("--data" in note.text for note in made_notes(specs, loaded.fills) if note.warning)
         return loaded.samples.open() if loaded.samples else {}

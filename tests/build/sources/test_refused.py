@@ -144,8 +144,8 @@ def test_a_checkpoint_without_weights(net_file: Path, tmp_path: Path, loaded: Lo
     ("arch", "says"),
     [
         ("{dir}/nothere.py:Net", "there is no file"),
-        ("{dir}/net.py", "not of the form|no callable"),
-        ("{dir}/net.py:", "no callable's name"),
+        ("{dir}/net.py", "not of the form|does not name a callable"),
+        ("{dir}/net.py:", "does not name a callable"),
         ("{dir}/net.py:Nett", "has no Nett; it has Net"),
         ("{dir}/net.py:build(5)", "literals by keyword"),
         ("{dir}/net.py:build(classes=open('x'))", "literals by keyword"),
@@ -270,7 +270,7 @@ def test_an_output_of_changing_shape(from_module: Load) -> None:
 
 
 def test_a_live_object_that_is_no_module(from_module: Load) -> None:
-    with pytest.raises(UsageError, match="dict is no model of PyTorch, Keras or TensorFlow"):
+    with pytest.raises(UsageError, match="dict is not a model of PyTorch, Keras or TensorFlow"):
         from_module({})
 
 

@@ -224,17 +224,17 @@ def test_a_loss_is_no_answer(tmp_path: Path, read: Any) -> None:
 
 
 def test_a_frozen_graph_with_other_answers_than_its_session_is_not_kept(made: Any, read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from roadworthy.build.sources.tensorflow import session_model
+    from roadworthy.build.sources.tensorflow import inference_graph
 
     def planted(*given: Any) -> Any:
-        copy = settled(*given)
+        copy = real(*given)
         for node in copy.node:
             if node.name == "dense/bias":
                 node.attr["value"].tensor.CopyFrom(framework.framework().make_tensor_proto(np.float32([1, 0, 0])))
         return copy
 
-    settled = session_model.settled
-    monkeypatch.setattr(session_model, "settled", planted)
+    real = inference_graph.inference_graph
+    monkeypatch.setattr(inference_graph, "inference_graph", planted)
     with pytest.raises(SourceError, match="frozen, the graph gives other answers than its own session"):
         read(made(side.frozen_graph), "graphdef")
 

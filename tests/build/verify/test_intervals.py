@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from roadworthy.build.verify import intervals
+from roadworthy.core.errors import BackendMissing
 
 
 @pytest.mark.parametrize(
@@ -65,3 +68,9 @@ def test_scores_of_nought_and_one_get_an_exact_interval() -> None:
     smooth = intervals.mean_interval(np.random.default_rng(0).random(400))
     assert smooth.low < smooth.value < smooth.high
     assert smooth.high - smooth.low == pytest.approx(2 * 1.96 * np.sqrt(1 / 12 / 400), rel=0.15)
+
+
+def test_without_scipy_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.special", None)
+    with pytest.raises(BackendMissing, match=r"need SciPy: pip install 'roadworthy\[build\]'"):
+        intervals.mean_interval(np.ones(50))

@@ -42,14 +42,14 @@ def reference(pixels: SampleSet, tmp_path_factory: pytest.TempPathFactory) -> Re
 
 def shifted(
     folder: Path, steps: int, pixels: SampleSet, reference: Reference, metric: str = "agreement", *, lossy: bool = False
-) -> verify.Outcome:
+) -> verify.VerifyOutcome:
     """The outcome of a candidate whose every answer is ``steps`` higher."""
     out = Quantization(OUT.scale, OUT.zero_point + steps)
     path = tflite_models.quantised(folder / f"{steps}.tflite", batch=-1, out=out)
     return verify.verify(VerifyRequest(candidate(path, SIGNATURE, lossy=lossy), pixels, reference, metric, 0.05))
 
 
-def parity(outcome: verify.Outcome) -> Parity:
+def parity(outcome: verify.VerifyOutcome) -> Parity:
     found = outcome.verified or outcome.rejected
     assert found is not None and found.parity is not None
     return found.parity

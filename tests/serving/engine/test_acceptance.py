@@ -51,3 +51,16 @@ def test_a_quantised_output_is_no_count_and_keeps_its_gate(tmp_path: Path) -> No
     bundle = bundles.write_bundle(tmp_path / "b", signature=signature, variants=(variant("echo"),), golden={"in.x": x, "out.y": y})
     with pytest.raises(BundleError, match="off by"):
         accept(AcceptanceRequest(bundle))
+
+
+def test_a_quantised_output_is_off_by_what_its_numbers_stand_for(tmp_path: Path) -> None:
+    """One step of 0.5 where the largest value is 2; relative to the whole numbers, which are near -100, it would be one percent."""
+    spec = TensorSpec("y", "int8", ("batch", 2), Quantization(0.5, -100))
+    signature = Signature((replace(spec, name="x"),), (spec,))
+    x = np.array([[-100, -96], [-99, -98]], np.int8)
+    y = x.copy()
+    y[1, 0] += 1
+    lenient = replace(variant("echo"), gate=0.1)
+    bundle = bundles.write_bundle(tmp_path / "b", signature=signature, variants=(lenient,), golden={"in.x": x, "out.y": y})
+    with pytest.raises(BundleError, match=r"off by 0\.25"):
+        accept(AcceptanceRequest(bundle))

@@ -14,7 +14,7 @@ from roadworthy.serving import protocols
 from roadworthy.serving.observability.exposition import Exposition
 from roadworthy.serving.protocols.messages import NoSuchPath, Reply, Request, WrongMethod, error_json
 from roadworthy.serving.protocols.openapi import document as openapi_document
-from roadworthy.serving.protocols.routes import HttpProtocol, Route, Router
+from roadworthy.serving.protocols.routes import HttpProtocol, HttpRoute, Router
 from roadworthy.serving.protocols.schemas import COMMON_SCHEMAS, TEXT, Schema, json_body
 from roadworthy.serving.transports.http.listeners import http_protocols
 
@@ -38,7 +38,7 @@ class Planted:
 
     name, title, error_schema, ignores_case = "planted", "Planted", "Error", False
 
-    def __init__(self, *routes: Route, schemas: dict[str, Schema] | None = None) -> None:
+    def __init__(self, *routes: HttpRoute, schemas: dict[str, Schema] | None = None) -> None:
         self.routes, self.schemas = routes, schemas or {}
 
     def refuse(self, request: Request, problem: RequestError) -> Reply:
@@ -55,7 +55,7 @@ def found(method: str, path: str, router: Router = ROUTER) -> Request:
     return request
 
 
-def undescribed(protocol: HttpProtocol, route: Route, document: dict[str, Any]) -> str:
+def undescribed(protocol: HttpProtocol, route: HttpRoute, document: dict[str, Any]) -> str:
     """What the OpenAPI document lacks of a route; empty where it has all."""
     operation = document["paths"].get(route.path, {}).get(route.method.lower())
     if operation is None:
@@ -69,7 +69,7 @@ def undescribed(protocol: HttpProtocol, route: Route, document: dict[str, Any]) 
 
 
 @EVERY
-def test_every_route_is_found_described_guarded_and_named(protocol: HttpProtocol, route: Route) -> None:
+def test_every_route_is_found_described_guarded_and_named(protocol: HttpProtocol, route: HttpRoute) -> None:
     names = {name: f"{name}-7" for name in route.placeholders}
     request = found(route.method, route.path.format_map(names))
     assert (request.protocol, request.template, request.parameters) == (protocol, route.path, names)
@@ -106,7 +106,7 @@ def test_a_schema_that_two_protocols_name_is_the_same() -> None:
 )
 def test_a_route_without_right_summary_or_answer_cannot_be_made(columns: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError, match="missing"):
-        Route(*columns)
+        HttpRoute(*columns)
 
 
 @pytest.mark.parametrize(
@@ -115,11 +115,11 @@ def test_a_route_without_right_summary_or_answer_cannot_be_made(columns: tuple[A
 )
 def test_nor_one_with_a_column_that_says_nothing(method: str, path: str, right: Any, summary: str) -> None:
     with pytest.raises(ValueError, match="a route has a method in capitals"):
-        Route(method, path, handle, right, summary, {})
+        HttpRoute(method, path, handle, right, summary, {})
 
 
 def test_a_planted_route_whose_answer_nothing_describes_is_seen() -> None:
-    route = Route("GET", "/planted", handle, "open", "Planted.", json_body("Nowhere"))
+    route = HttpRoute("GET", "/planted", handle, "open", "Planted.", json_body("Nowhere"))
     assert undescribed(Planted(route), route, openapi_document.document((Planted(route),))) == "Nowhere"
     described = Planted(route, schemas={"Nowhere": TEXT})
     assert undescribed(described, route, openapi_document.document((described,))) == ""
@@ -171,7 +171,7 @@ def test_a_request_bears_the_name_of_a_model_only_where_that_is_served() -> None
 
 PLANTED = """
 from roadworthy.serving.protocols.messages import Reply, error_json
-from roadworthy.serving.protocols.routes import Route
+from roadworthy.serving.protocols.routes import HttpRoute
 from roadworthy.serving.protocols.schemas import PLAIN, TEXT
 
 
@@ -179,7 +179,7 @@ class Greeting:
     name, title, schemas, error_schema, ignores_case = "greeting", "Greeting", {}, "Error", False
 
     def __init__(self):
-        self.routes = (Route("GET", "/hello/{name}", self.hello, "inference", "A greeting.", {PLAIN: TEXT}),)
+        self.routes = (HttpRoute("GET", "/hello/{name}", self.hello, "inference", "A greeting.", {PLAIN: TEXT}),)
 
     async def hello(self, request):
         return Reply(200, request.parameters["name"].encode())
@@ -208,7 +208,7 @@ def test_one_file_is_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_table_beside_the_others_changes_none_of_them() -> None:
-    route = Route("GET", "/hello/{name}", handle, "inference", "A greeting.", {"text/plain": TEXT})
+    route = HttpRoute("GET", "/hello/{name}", handle, "inference", "A greeting.", {"text/plain": TEXT})
     planted = Planted(route)
     router = Router(PLANE, (*PROTOCOLS, planted))
     assert found("GET", "/hello/world", router).parameters == {"name": "world"}

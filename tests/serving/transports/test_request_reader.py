@@ -129,6 +129,7 @@ def test_the_events_do_not_depend_on_how_the_bytes_are_cut(sent: list[bytes], en
     received = [event for event in whole.events if event[0] == "request"]
     assert len(received) >= len(sent)
     assert b"/never" not in repr(whole.events).encode()
+    assert all((event[0] == "request" and event[3]) or event[0] == "head" for event in whole.events[:-1]), "an end is the end"
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1])

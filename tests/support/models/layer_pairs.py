@@ -51,7 +51,7 @@ class Made:
     recorded: dict[str, Recorded]
 
 
-def torch_twins(making: Making) -> Made:
+def torch_models(making: Making) -> Made:
     """A step: the PyTorch side, which has no fault; "pool" pools by 3 with padding, as the Keras side then does."""
     import torch
     from torch import nn
@@ -84,19 +84,19 @@ def torch_twins(making: Making) -> Made:
         module.load_state_dict({name: torch.tensor(np.ascontiguousarray(array)) for name, array in state.items()}, strict=False)
         folder = making.folder / f"torch-{fault}"
         folder.mkdir(parents=True)
-        path = torch_module.save(module, folder, call=torch_module.Call((), ("output",), True))
+        path = torch_module.save(module, folder, call=torch_module.TorchCall((), ("output",), True))
         made[fault] = _recorded(Graph("module", path, _signature((3, SIZE, SIZE)), "pair"), np.moveaxis(images(), -1, 1), folder)
     return Made(made)
 
 
-def keras_twins(making: Making) -> Made:
+def keras_models(making: Making) -> Made:
     """A step: the Keras side, each variant with its fault."""
     from roadworthy.frameworks.tensorflow import keras_model
 
     keras = keras_model.package("keras")
     made = {}
     for fault in making.faults:
-        model = _keras_twin(keras, fault)
+        model = _keras_model(keras, fault)
         folder = making.folder / f"keras-{fault}"
         folder.mkdir(parents=True)
         original = keras_model.Original("keras", "model.keras", keras_model.KerasCall("graph", ("image",), outputs=("output",)))
@@ -105,7 +105,7 @@ def keras_twins(making: Making) -> Made:
     return Made(made)
 
 
-def _keras_twin(keras: Any, fault: str) -> Any:
+def _keras_model(keras: Any, fault: str) -> Any:
     given, layers = weights(), keras.layers
     padded = [] if fault == "padding" else [layers.ZeroPadding2D(1)]
     pool = layers.MaxPooling2D(3, 2, padding="same") if fault == "pool" else layers.MaxPooling2D(2)

@@ -12,8 +12,8 @@ ACCEPTS = ("npz",)
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
-    yield Plan("planted-target")
-    yield Plan("planted-target", threads=2)
+    yield Plan("elsewhere")
+    yield Plan("elsewhere", threads=2)
 
 
 __all__ = ["ACCEPTS", "lower", "plans"]

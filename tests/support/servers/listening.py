@@ -19,7 +19,7 @@ from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.observability.exposition import Exposition
 from roadworthy.serving.observability.logs import RequestLog
 from roadworthy.serving.protocols.messages import RIGHTS, NoSuchPath, Reply, Request, Right
-from roadworthy.serving.protocols.routes import HttpProtocol, Route
+from roadworthy.serving.protocols.routes import HttpProtocol, HttpRoute
 from roadworthy.serving.protocols.schemas import PLAIN, TEXT, Schema
 from roadworthy.serving.registry.commands import AnyCommand
 from roadworthy.serving.transports.http.app import App
@@ -43,14 +43,14 @@ class Rehearsal:
         self.schemas: dict[str, Schema] = {}
         self.routes = tuple(self._table())
 
-    def _table(self) -> Iterator[Route]:
+    def _table(self) -> Iterator[HttpRoute]:
         rights: dict[str, Right] = {"health": "open", "manage": "management"}
         for word in ("echo", "health", "manage", "held", "fail", "cancelled", "busy", "wrong", "nothing"):
             for method in ("GET", "POST"):
-                yield Route(method, f"/t/{word}", self.handle, rights.get(word, "inference"), word, {PLAIN: TEXT})
+                yield HttpRoute(method, f"/t/{word}", self.handle, rights.get(word, "inference"), word, {PLAIN: TEXT})
         for word in ("echo", "big", "json", "slow"):
             for method in ("GET", "POST"):
-                yield Route(method, f"/t/{word}/{{rest}}", self.handle, "inference", word, {PLAIN: TEXT})
+                yield HttpRoute(method, f"/t/{word}/{{rest}}", self.handle, "inference", word, {PLAIN: TEXT})
 
     async def handle(self, request: Request) -> Reply:
         self.calls.append(request)

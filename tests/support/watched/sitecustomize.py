@@ -21,7 +21,7 @@ class _Recorder:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
                 told.setblocking(False)
                 try:
-                    told.sendto(name.encode(), b"\0" + address.encode())
+                    told.sendto(f"{os.getpid()} {name}".encode(), b"\0" + address.encode())
                 except OSError:
                     pass  # the run has ended, or has as much to read as it takes
 

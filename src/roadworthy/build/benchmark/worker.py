@@ -78,6 +78,7 @@ class _LoadedCandidate:
 
     def __init__(self, request: BenchmarkRequest, session: CheckedSession) -> None:
         self.session, self._samples = session, request.samples
+        self._signature = request.signature
         self._feeds: dict[int, list[dict[str, Array]]] = {}
 
     def feeds(self, batch: int) -> list[dict[str, Array]]:
@@ -86,7 +87,7 @@ class _LoadedCandidate:
             mapped, count = self._samples.open(), self._samples.count
             several = range(min(FEEDS, count) if batch == 1 else 1)
             self._feeds[batch] = [
-                {name: np.ascontiguousarray(array[(np.arange(batch) + first) % count]) for name, array in mapped.items()}
+                self._signature.to_call({name: array[(np.arange(batch) + first) % count] for name, array in mapped.items()})
                 for first in several
             ]
         return self._feeds[batch]

@@ -16,15 +16,15 @@ import onnx
 
 from roadworthy.build.capture.exporter_errors import Refused
 from roadworthy.build.capture.original import Subject
-from roadworthy.build.capture.route import Route
+from roadworthy.build.capture.route import CaptureRoute
 from roadworthy.core.types import BATCH, Signature, TensorSpec
 
 NAME = "model.onnx"
 
 
-def routes(subject: Subject) -> Iterable[Route]:
+def routes(subject: Subject) -> Iterable[CaptureRoute]:
     """The routes that the subject's framework has."""
-    found: Iterable[Route] = importlib.import_module(f"{__package__}.{subject.FRAMEWORK}.onnx").routes(subject)
+    found: Iterable[CaptureRoute] = importlib.import_module(f"{__package__}.{subject.FRAMEWORK}.onnx").routes(subject)
     return found
 
 

@@ -42,7 +42,7 @@ class Subject:
     @property
     def dynamic(self) -> bool:
         """Whether the number of samples is free."""
-        return any(spec.batched for spec in self.signature.inputs)
+        return self.signature.dynamic
 
     @property
     def inputs(self) -> list[str]:
@@ -59,7 +59,7 @@ class Subject:
     def feeds(self, batch: int, start: int = 0) -> dict[str, Array]:
         """``batch`` samples from number ``start`` on, C-contiguous, from the beginning again where they run out."""
         mapped = self.samples.open()
-        return {spec.name: _rows(mapped[spec.name], spec, batch, start) for spec in self.signature.inputs}
+        return {spec.name: _call(mapped[spec.name], spec, batch, start) for spec in self.signature.inputs}
 
     def answer(self, feeds: Arrays) -> dict[str, Array]:
         """The original's own outputs; raises CaptureFailed where they are not of the signature."""
@@ -114,17 +114,15 @@ def _refuse_other_shapes(answer: dict[str, Array], signature: Signature, feeds: 
             raise CaptureFailed(f"the model gives {list(found)} for {spec}")
 
 
-def _rows(array: Array, spec: TensorSpec, batch: int, start: int) -> Array:
-    """Samples lie first in ``array``; an input without a sample dimension gets one of them as it is."""
-    if not spec.batched and array.ndim == len(spec.shape) + 1:
-        return np.ascontiguousarray(array[start % len(array)])
-    size = batch if spec.batched else int(spec.shape[0])
-    return np.ascontiguousarray(array[np.arange(start, start + size) % len(array)])
+def _call(rows: Array, spec: TensorSpec, batch: int, start: int) -> Array:
+    """``batch`` of the samples in ``rows`` [samples, ...], or the one number that ``spec`` takes, in the layout of the model."""
+    size = spec.samples if isinstance(spec.samples, int) else batch
+    return np.asarray(spec.to_call(rows[np.arange(start, start + size) % len(rows)]), order="C")
 
 
 def _example_size(signature: Signature) -> int:
     """A number that is not another size in the model's inputs, so that the exporter cannot confuse the two."""
-    if not any(spec.batched for spec in signature.inputs):
+    if not signature.dynamic:
         return signature.call_size(1)
     taken = {size for spec in signature.inputs for size in spec.shape}
     limit = signature.max_batch or _EXAMPLE_SIZES[-1]

@@ -20,7 +20,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Route:
+class CaptureRoute:
     """One way to a graph. ``write`` puts its framework's subject into an empty directory, or raises Refused or what the exporter raises."""
 
     name: str

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from roadworthy.build.capture import FORMATS, Captured, CaptureRequest, exporter_errors, exporter_output, parity
 from roadworthy.build.capture.original import Subject
-from roadworthy.build.capture.route import Route
+from roadworthy.build.capture.route import CaptureRoute
 from roadworthy.bundle import certificate
 from roadworthy.core.errors import UsageError
 from roadworthy.core.stages import Graph
@@ -83,13 +83,13 @@ def _first_proven(subject: Subject, request: CaptureRequest, log: _Log, suffix: 
     return None
 
 
-def _attempt(route: Route, name: str, subject: Subject, request: CaptureRequest) -> Graph:
+def _attempt(route: CaptureRoute, name: str, subject: Subject, request: CaptureRequest) -> Graph:
     with exporter_output.listening() as said:
         written = parity.prove(route.write(subject, request.out), request.format, subject)
     notes = (*subject.notes, *written.notes, *said)
     return Graph(request.format, written.path, written.signature, name, notes, precision=request.graph.precision)
 
 
-def _routes(format: str, subject: Subject) -> Iterable[Route]:
-    found: Iterable[Route] = importlib.import_module(f"{PACKAGE}.{MODULES[format]}").routes(subject)
+def _routes(format: str, subject: Subject) -> Iterable[CaptureRoute]:
+    found: Iterable[CaptureRoute] = importlib.import_module(f"{PACKAGE}.{MODULES[format]}").routes(subject)
     return found

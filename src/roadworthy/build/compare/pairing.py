@@ -18,7 +18,7 @@ def pairing(
 ) -> Pairing:
     """``b`` beside ``a``: the outputs on all samples, the layers on a few."""
     workspace.notify(Progress("layers", 0, 1))
-    beside = verify.beside(a.trial.reference, b.trial.reference)
+    beside = verify.compare_originals(a.trial.reference, b.trial.reference)
     request = layer_diff.MatchRequest(layers_a, layers_b, a.model.name, b.model.name, beside.limit)
     matched = workspace.step(layer_diff.match, request, f"layers-{b.model.name.replace('/', '-')}")
     workspace.notify(Progress("layers", 1, 1, f"{len(matched.layers)} pairs"))
@@ -63,7 +63,7 @@ def _inputs(a: VerifiedSide, b: VerifiedSide) -> list[str]:
     return [f"the inputs differ by {worst:.2g} of their scale: each side has its own preprocessing"] if worst > 1e-6 else []
 
 
-def _verdict(a: VerifiedSide, b: VerifiedSide, beside: verify.Beside) -> str:
+def _verdict(a: VerifiedSide, b: VerifiedSide, beside: verify.OriginalsCompared) -> str:
     one, other = a.model.name, b.model.name
     if beside.parity is None:
         return f"{other} cannot be compared with {one}: {beside.relation}"

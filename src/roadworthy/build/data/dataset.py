@@ -150,8 +150,8 @@ def _check_input(array: Array, spec: TensorSpec) -> None:
         raise DataError(
             f"the data for {spec.name!r} is {array.dtype}; the model takes {spec.dtype}: convert it, or state the preprocessing"
         )
-    fits = len(array.shape) == len(spec.shape) and all(
-        isinstance(wanted, str) or size == wanted for size, wanted in zip(array.shape[1:], spec.shape[1:], strict=False)
+    fits = len(array.shape) == 1 + len(spec.sample_shape) and all(
+        isinstance(wanted, str) or size == wanted for size, wanted in zip(array.shape[1:], spec.sample_shape, strict=True)
     )
     if not fits:
         raise DataError(f"the data for {spec.name!r} has samples of shape {list(array.shape[1:])}; the model takes {spec}")

@@ -154,17 +154,10 @@ def int8_flavour(host: Host) -> str:
 
 def calibration_batches(samples: SampleSet, signature: Signature, size: int) -> Iterator[dict[str, Array]]:
     """All of ``samples``, ``size`` at a time; a model that takes one number of samples, or few, gets no more than that."""
-    fixed = None if signature.batched else _first_size(signature)
-    size = fixed or min(size, signature.max_batch or size)
-    for feeds in samples.batches(size):
-        if fixed is None or len(next(iter(feeds.values()))) == fixed:
-            yield feeds
-
-
-def _first_size(signature: Signature) -> int:
-    """The number of samples in a call of a model without a symbolic batch."""
-    shape = signature.inputs[0].shape
-    return shape[0] if shape and isinstance(shape[0], int) else 1
+    size = signature.call_size(size)
+    for start in range(0, samples.count, size):
+        if signature.dynamic or start + size <= samples.count:
+            yield signature.to_call(samples.feeds(start, start + size))
 
 
 def _best(graphs: tuple[Graph, ...], formats: tuple[str, ...]) -> tuple[Graph, ...]:

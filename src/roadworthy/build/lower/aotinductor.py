@@ -118,8 +118,7 @@ def _export(module: Any, examples: tuple[Any, ...], signature: Signature, *, pac
 
     batch = torch.export.Dim(BATCH, min=1, max=signature.max_batch)
     dynamic = tuple(
-        {axis: batch if size == BATCH else torch.export.Dim.DYNAMIC for axis, size in enumerate(spec.shape) if isinstance(size, str)}
-        for spec in signature.inputs
+        {axis: batch if symbol == BATCH else torch.export.Dim.DYNAMIC for axis, symbol in spec.symbols.items()} for spec in signature.inputs
     )
     with torch.no_grad():
         return torch.export.export(module, examples, dynamic_shapes=(dynamic,) if packed else dynamic)
@@ -160,7 +159,7 @@ def _quantised(program: Any, examples: tuple[Any, ...], signature: Signature, ca
         seen = 0
         for feeds in calibration_batches(calibration, signature, CALIBRATION_BATCH):
             prepared(*[torch.from_numpy(feeds[spec.name].copy()) for spec in signature.inputs])
-            seen += len(feeds[signature.inputs[0].name])
+            seen += signature.inputs[0].count(feeds[signature.inputs[0].name]) or 1
             if seen >= CALIBRATION_SAMPLES:
                 break
     converted = convert_pt2e(prepared)

@@ -33,8 +33,8 @@ CARD = "MODEL_CARD.md"
 
 
 UNSTEADY = (
-    "a server would refuse the new bundle: a packed candidate gives other whole numbers than the original on most of the samples that are "
-    "tried; use --precisions fp32, or name a metric that sees this output"
+    "a server would refuse the new bundle: on most of the samples that were tried, a packed candidate gives other whole numbers than the "
+    "original; use --precisions fp32, or a metric that includes this output"
 )
 
 
@@ -50,8 +50,8 @@ class Reproduction:
 class PackRequest:
     """Everything a bundle is made of. ``variants`` are in order of preference, the winner first.
 
-    ``golden`` are the samples to choose the golden ones from (the whole evaluation set will do) and ``answers``
-    the original's outputs for all of them, in their order, samples first.
+    ``golden`` are the samples to choose the golden ones from, usually the whole evaluation set, and ``answers`` the original's
+    outputs for all of them, in their order, samples first. The exports are those of ``certificate``.
     """
 
     certificate: Certificate
@@ -68,11 +68,11 @@ Accept = Callable[[Path], Acceptance]
 
 
 def pack(request: PackRequest, target: Path, accept: Accept) -> Manifest:
-    """Write the bundle at ``target``, whole or not at all; it takes its place only after ``accept`` has opened it.
+    """Write the bundle at ``target``, whole or not at all; it is put there only after ``accept`` has opened it.
 
     Golden samples on which ``accept`` finds a variant unsteady are exchanged for others, once.
-    Raises OutOfSpace on a full disk, UsageError where ``target`` is no place for a bundle, BundleError for
-    evidence that cannot be written down and for a bundle that ``accept`` refuses.
+    Raises OutOfSpace on a full disk, UsageError where ``target`` cannot be replaced by a bundle, BundleError for
+    evidence that JSON cannot hold and for a bundle that ``accept`` refuses.
     """
     certificate = _portable(request.certificate)
     contract = _settled(request.contract, request.answers, certificate.signature)
@@ -119,7 +119,7 @@ def pack(request: PackRequest, target: Path, accept: Accept) -> Manifest:
 
 
 def variant(verified: Verified, certificate: Certificate) -> Variant:
-    """What the manifest says of one packed candidate."""
+    """The manifest's entry for one packed candidate."""
     plan = verified.candidate.plan
     runtime = registry.facts(plan.runtime)
     return Variant(
@@ -150,7 +150,7 @@ def features(plan: Plan, host: Host, *, native: bool) -> tuple[str, ...]:
 
 
 def _golden_rows(request: PackRequest, avoid: Collection[int] = ()) -> list[int]:
-    """The samples that go along as golden ones; raises BundleError where all but those to ``avoid`` are fewer than those."""
+    """The golden samples, as row numbers; raises BundleError where more than half of all samples are to be avoided."""
     count = request.golden.count
     if 2 * len(avoid) > count:
         raise BundleError(UNSTEADY)
@@ -167,7 +167,7 @@ def _settled(contract: Contract, answers: Arrays, signature: Signature) -> Contr
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A candidate's directory (or its single file) with links resolved; an error is an OSError that says which."""
+    """Copy a candidate's directory, or its single file, with links resolved; raises OSError with the name of the file."""
     target.mkdir(parents=True)
     if source.is_file():
         shutil.copyfile(source, target / source.name)
@@ -180,7 +180,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _portable(certificate: Certificate) -> Certificate:
-    """The certificate without the build machine's paths, and without what a rejected candidate could not even count.
+    """The certificate with paths inside the bundle, and without figures of rejected candidates that are not finite.
 
     A candidate that answers NaN has no finite error; its reason says so in words, and JSON has no NaN.
     """
@@ -189,18 +189,18 @@ def _portable(certificate: Certificate) -> Certificate:
         baseline=_relocate(certificate.baseline),
         measured=tuple(_relocate(one) for one in certificate.measured),
         exports=tuple(replace(one, measured=_relocate(one.measured, Path(one.path) if one.path else None)) for one in certificate.exports),
-        rejected=tuple(_countable(one) for one in certificate.rejected),
+        rejected=tuple(_with_finite_figures(one) for one in certificate.rejected),
     )
 
 
 def _relocate(measured: Measured, path: Path | None = None) -> Measured:
-    """The same with ``path``, by default that of a variant, as the place of its files."""
+    """The same with ``path`` for its files, by default that of a variant."""
     candidate: Candidate = measured.verified.candidate
     moved = replace(candidate, path=path or Path("variants", candidate.plan.name))
     return replace(measured, verified=replace(measured.verified, candidate=moved))
 
 
-def _countable(rejected: Rejected) -> Rejected:
+def _with_finite_figures(rejected: Rejected) -> Rejected:
     return replace(
         rejected,
         parity=rejected.parity if rejected.parity and _finite(astuple(rejected.parity)) else None,

@@ -1,4 +1,4 @@
-"""``deploy/``: a run script and a Dockerfile that install what the winner needs, and nothing else."""
+"""``deploy/``: a run script and a Dockerfile that install the packages of the winner, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOLDER = "deploy"
 def pins(packages: tuple[str, ...]) -> tuple[str, ...]:
     """``name==version`` of each distribution as installed here; EnvironmentFault where one is not.
 
-    A build's local suffix (``+cpu``) is left out: no index has it, and pip takes either build for the bare version.
+    The local suffix of a build (``+cpu``) is left out: no index has it, and pip accepts any build of the version without it.
     """
     found = {package: _pin(package) for package in packages}
     if missing := [package for package, pin in found.items() if pin is None]:
@@ -27,7 +27,7 @@ def pins(packages: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def write(root: Path, manifest: Manifest, host: Host) -> None:
-    """The files of ``deploy/`` below the bundle's ``root``; the first variant is the one they are for."""
+    """Write ``deploy/`` below the bundle's ``root``, for the first variant."""
     folder = root / FOLDER
     folder.mkdir()
     archive = wheel.write(folder)
@@ -49,13 +49,13 @@ def _pin(package: str) -> str | None:
 
 
 def _requirements(archive: str, manifest: Manifest) -> str:
-    """Roadworthy with its server, the winner's packages, and the versions of all of them that were at work here."""
+    """Roadworthy with its server, the winner's packages, and the versions of all of these that are installed here."""
     lines = dict.fromkeys((f"./{archive}[serve]", *manifest.variants[0].requires, *filter(None, map(_pin, _serving()))))
     return "\n".join(lines) + "\n"
 
 
 def _serving() -> tuple[str, ...]:
-    """The distributions that Roadworthy asks for, at the base and for its server."""
+    """The distributions that Roadworthy and its extra ``serve`` require."""
     wanted = (line.partition(";") for line in requires("roadworthy") or ())
     return tuple(
         match.group()
@@ -65,14 +65,18 @@ def _serving() -> tuple[str, ...]:
 
 
 def _plain(name: str) -> str:
-    """``name`` fit for a shell script, a file and an image tag."""
+    """``name`` in the characters that a shell script, a file name and an image tag allow."""
     return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._") or "model"
 
 
 def _readme(manifest: Manifest, python: str) -> str:
     first = manifest.variants[0]
     needs = "\n".join(f"- `{pin}`" for pin in first.requires) or "- nothing beyond Roadworthy"
-    flags = f"It was made for a CPU with {', '.join(first.features)}; on another the next variant is tried.\n" if first.features else ""
+    flags = (
+        f"It was made for a CPU with {', '.join(first.features)}. On a CPU without these the next variant is used.\n"
+        if first.features
+        else ""
+    )
     note = FRAMEWORK_NOTE if first.framework else ""
     return README.format(
         name=_plain(manifest.name), python=python, needs=needs, flags=flags, note=note, variant=first.name, threads=first.plan.threads
@@ -81,8 +85,8 @@ def _readme(manifest: Manifest, python: str) -> str:
 
 RUN = """\
 #!/bin/sh
-# Serves this bundle. HOST (127.0.0.1), PORT (8000), PYTHON (python3) and VENV may be set from outside.
-# The environment is made once, outside the bundle, so that the bundle stays as it was packed.
+# Serves this bundle. The variables HOST (127.0.0.1), PORT (8000), PYTHON (python3) and VENV change the defaults.
+# The virtual environment is made once, outside the bundle, so that the bundle stays as it was packed.
 set -eu
 bundle=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
 venv=${{VENV:-${{XDG_CACHE_HOME:-$HOME/.cache}}/roadworthy/{name}-{key}}}
@@ -122,16 +126,16 @@ In a container, with a CPU for each thread that the variant was timed with:
     docker build -f deploy/Dockerfile -t {name} .
     docker run --rm --cpus {threads} -p 127.0.0.1:8000:8000 {name}
 
-The server is ready (`GET /v2/health/ready`) once every file's hash is right and the golden samples give the original's answers on that CPU.
+The server is ready (`GET /v2/health/ready`) when every file has its hash and the golden samples give the original's answers on that CPU.
 
-What is served is the variant `{variant}`. {flags}It needs:
+The variant that is served is `{variant}`. {flags}It needs:
 
 {needs}
 {note}
-The environment holds what this variant needs. Another variant in `variants/` is used only where its own packages are installed as well.
+The environment has the packages of this variant. Another variant in `variants/` is used only where its packages are installed too.
 """
 
 FRAMEWORK_NOTE = """
-This variant answers through the training framework. Where plain pip would bring its build for graphics cards, name the framework's
-own index of CPU builds in `PIP_EXTRA_INDEX_URL`; the pinned version matches the CPU build.
+This variant needs the training framework. By default pip may install its build for graphics cards. To install the CPU build, set
+`PIP_EXTRA_INDEX_URL` to the framework's own index of CPU builds; the pinned version matches them.
 """

@@ -1,4 +1,4 @@
-"""Roadworthy itself as a wheel, so that a bundle can be installed where no index has it."""
+"""Roadworthy itself as a wheel in the bundle, so that a server can be installed without a package index that has it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an untrusted file to the original itself, live and proven to be in inference mode; static inspection comes first."""
+"""From an untrusted file to the live original, proven to be in inference mode; static inspection comes first."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
     "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "identify", "identify_step", "inspect",
-    "inspect_step", "layout", "live", "load", "made_notes", "made_pictures", "may_be_quantised", "parameters", "parse_input",
-    "parse_inputs",
+    "inspect_step", "layout", "load", "made_notes", "made_pictures", "may_be_quantised", "parameters", "parse_input",
+    "parse_inputs", "save_live",
 ]  # fmt: skip
 
 
@@ -32,9 +32,9 @@ NO_MAKING = Making()
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """``inputs`` in the user's words, maybe none; ``samples`` to infer them from and to prove with; ``out`` an existing directory.
+    """``inputs`` as the user stated them, maybe none; ``samples`` to infer them from and to prove with; ``out`` is made if missing.
 
-    ``allow_training`` says that what looks like training mode is meant: it is recorded, and not refused. ``making`` says how samples
+    With ``allow_training`` behaviour of training mode is intended: it is recorded, and not refused. ``making`` says how samples
     are made up where there are none.
     """
 
@@ -77,19 +77,19 @@ def load(request: LoadRequest) -> Loaded:
     if isinstance(opened, Model):
         from roadworthy.build.sources import infer_signature
 
-        return infer_signature.settle_and_keep(
+        return infer_signature.prove_and_keep(
             opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making
         )
     from roadworthy.build.sources.torch import module
 
-    return module.settle_and_save(opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making)
+    return module.prove_and_save(opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making)
 
 
-def live(model: Any, out: Path, inputs: tuple[TensorSpec, ...] = ()) -> Source:
+def save_live(model: Any, out: Path, inputs: tuple[TensorSpec, ...] = ()) -> Source:
     """Keep a live model of the caller's process as a file in ``out``: the Source that ``load`` reads in another.
 
-    ``model`` is an nn.Module, an ExportedProgram, a Keras model or a tf.Module; the object itself is left as it is: its mode, its
-    device and its weights. ``inputs`` is what is known of its inputs. Raises UsageError for anything else.
+    ``model`` is an nn.Module, an ExportedProgram, a Keras model or a tf.Module; the object itself does not change: neither its
+    mode, nor its device, nor its weights. ``inputs`` is what is known of its inputs. Raises UsageError for anything else.
     """
     from roadworthy.build.sources import live_model
 
@@ -97,7 +97,7 @@ def live(model: Any, out: Path, inputs: tuple[TensorSpec, ...] = ()) -> Source:
 
 
 def parameters(model: Any) -> tuple[str, ...]:
-    """The names that a live model's inputs are known by, in the order of its call."""
+    """The names of a live model's inputs, in the order of its call."""
     from roadworthy.build.sources import live_model
 
     return live_model.parameters(model)

@@ -1,4 +1,4 @@
-"""Any live model, to an original of a proven signature: what it takes, in what numbers, and that it is in inference mode."""
+"""The signature of a live model, found by running it: which inputs and how many samples it takes, which outputs it gives."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from roadworthy.build.sources.samples import made, ranges, sampling
 from roadworthy.build.sources.samples.made import Making
 from roadworthy.core.errors import NotInference, SourceError
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.types import BATCH, BYTES, Array, Quantization, Signature, TensorSpec
+from roadworthy.core.types import BYTES, Array, Quantization, Signature, TensorSpec
 
 SIZES = (2, 1, 3, 4, 5)
-"""Batch sizes that the model is tried at; two first, since one alone hides what depends on the batch."""
+"""Batch sizes that the model is tried at; two first, because one sample alone hides what depends on the batch."""
 OTHER_SIZES = (8, 16, 32, 64, 128, 256)
-"""Where none of those runs, a size may have been baked in when the model was traced."""
+"""Where none of those runs, a size may have been fixed when the model was traced."""
 
 
-def settle_and_keep(
+def prove_and_keep(
     model: Model, said: tuple[TensorSpec, ...], samples: SampleSet | None, out: Path, *, allow: bool, making: Making = NO_MAKING
 ) -> Loaded:
-    """``model`` in inference mode, proven, and kept in ``out`` with the signature that was learnt.
+    """``model`` in inference mode, proven, and kept in ``out`` with the signature that was found.
 
-    ``said`` are the inputs in the user's words, maybe none; ``allow`` says that what looks like training mode is meant. Without
-    ``samples`` they are made up, of values that the model takes. Raises UsageError for inputs that do not fit, SourceError for a
+    ``said`` are the inputs as the user stated them, maybe none; with ``allow`` behaviour of training mode is intended. Without
+    ``samples``, samples are made up, of values that the model takes. Raises UsageError for inputs that do not fit, SourceError for a
     model that does not run or whose outputs do not follow the batch, NotInference where a proof fails, DataError where it takes
     byte strings, or refuses all whole numbers that were made up, and there are no samples.
     """
@@ -52,18 +52,19 @@ def _kept(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet, out: 
         for name in dict.fromkeys(name for answer in answers.values() for name in answer)
     )
     symbolic, batch = len(sizes) > 1, max(sizes)
-    rows = symbolic or all(len(spec.shape) > 1 and spec.shape[0] == batch for spec in (*specs, *outputs))
-    subject = inference_mode.Subject(model, specs, outputs, batch, symbolic, rows)
-    proofs = (*model.proofs, *inference_mode.prove(subject, samples, allow=allow))
+    rows = symbolic or all(len(spec.shape) > 1 and spec.samples == batch for spec in (*specs, *outputs))
+    signature = Signature(specs, outputs, limit)
+    case = inference_mode.ModelUnderProof(model, signature, batch, symbolic, rows)
+    proofs = (*model.proofs, *inference_mode.prove(case, samples, allow=allow))
     most = () if limit is None else (f"the model takes at most {limit} {'sample' if limit == 1 else 'samples'} a call",)
-    graph = model.keep(Signature(specs, outputs, limit), out)
+    graph = model.keep(signature, out)
     return Loaded(graph, model.parameters, proofs, (*model.notes, *most))
 
 
 def _sizes(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet) -> tuple[tuple[TensorSpec, ...], tuple[int, ...], int | None]:
     """The specs, the batch sizes the model was seen to take (ascending), and the largest when there is one."""
     if not all(spec.batched for spec in specs):
-        size = next((size for spec in specs for size in spec.shape[:1] if isinstance(size, int)), 1)
+        size = inputs.stated_samples(specs) or 1
         return tuple(spec.fixed(size) for spec in specs), (size,), size
     taken = [size for size in SIZES if _takes(model, specs, samples, size)]
     if {1, 2} <= set(taken):
@@ -93,16 +94,18 @@ def _takes(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet, size
 
 
 def _output(name: str, arrays: dict[int, Array], sizes: tuple[int, ...], quantization: Quantization | None) -> TensorSpec:
+    """The spec of the output that was ``arrays`` in calls of ``sizes`` samples.
+
+    For example shapes [2, 10] for 2 samples and [1, 10] for 1 are float32[batch, 10]; where all are [10], it is float32[10].
+    """
     if len(arrays) != len(sizes):
         raise SourceError(f"the model gives the output {name!r} at some batch sizes only")
-    shapes = {size: array.shape for size, array in arrays.items()}
-    first = shapes[sizes[0]]
-    follows = len(sizes) > 1 and bool(first) and all(shape and shape[0] == size for size, shape in shapes.items())
-    if len({shape[1:] if follows else shape for shape in shapes.values()}) > 1:
-        said = ", ".join(f"{list(shape)} for {size}" for size, shape in shapes.items())
-        raise SourceError(f"output {name!r} has the shape {said} samples; only its first dimension may follow the batch")
     dtype = next(iter(arrays.values())).dtype
     if dtype.kind in "US":
         raise SourceError(f"output {name!r} holds text of the type {dtype}; give byte strings as objects")
-    spec = TensorSpec(name, BYTES if dtype == np.dtype(BYTES) else str(dtype), (BATCH, *first[1:]) if follows else first)
-    return replace(spec, quantization=quantization)
+    spec = TensorSpec(name, BYTES if dtype == np.dtype(BYTES) else str(dtype), arrays[sizes[0]].shape, quantization)
+    follows = len(sizes) > 1 and all(spec.count(array) == size for size, array in arrays.items())
+    if len({spec.shape_of_one(array) if follows else array.shape for array in arrays.values()}) > 1:
+        shapes = ", ".join(f"{list(array.shape)} for {size}" for size, array in arrays.items())
+        raise SourceError(f"output {name!r} has the shape {shapes} samples; only its first dimension may follow the batch")
+    return spec.with_batch() if follows else spec

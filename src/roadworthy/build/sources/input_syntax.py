@@ -1,4 +1,4 @@
-"""``x:float32[batch,3,32,32] in 0..255``: an input as the command line says it, with the range of its values where that is known."""
+"""``x:float32[batch,3,32,32] in 0..255``: the syntax of an input on the command line, with an optional range of its values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from roadworthy.core.errors import UsageError
 from roadworthy.core.types import BATCH, BYTES, Range, TensorSpec
 
 STRING = "string"
-"""How a person says byte strings, an encoded file say."""
+"""The word for byte strings, an encoded file for example."""
 DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool", STRING)
 FORM = "name:dtype[batch,3,32,32]"
 RANGED = f"{FORM} in LOW..HIGH"
@@ -21,12 +21,12 @@ BOUNDS = re.compile(rf"\s*in\s+({NUMBER})\s*\.\.\s*({NUMBER})\s*")
 
 
 def parse(text: str) -> TensorSpec:
-    """The spec that ``text`` says, its range left out; UsageError points at the place where it stops making sense."""
+    """The spec that ``text`` states, without its range; UsageError with the position of the first mistake."""
     return _said(text)[0]
 
 
 def parse_all(texts: Iterable[str]) -> tuple[tuple[TensorSpec, ...], tuple[Range, ...]]:
-    """The specs that ``texts`` say, and the ranges of those that state one; UsageError as by ``parse``."""
+    """The specs that ``texts`` state, and the ranges of those that have one; UsageError as by ``parse``."""
     said = [_said(text) for text in texts]
     return tuple(spec for spec, _ in said), tuple(bounds for _, bounds in said if bounds is not None)
 
@@ -34,7 +34,7 @@ def parse_all(texts: Iterable[str]) -> tuple[tuple[TensorSpec, ...], tuple[Range
 def _said(text: str) -> tuple[TensorSpec, Range | None]:
     name, colon, rest = text.partition(":")
     if not colon or not re.fullmatch(r"\s*[A-Za-z_][\w./-]*\s*", name):
-        raise _wrong(text, 0, f"{name.strip()!r} is no name followed by ':'" if name.strip() else "a name is missing")
+        raise _wrong(text, 0, f"{name.strip()!r} is not a name followed by ':'" if name.strip() else "a name is missing")
     dtype, bracket, shape = rest.partition("[")
     at = len(name) + 1
     if dtype.strip() not in DTYPES:
@@ -72,7 +72,7 @@ def _range(text: str, spec: TensorSpec, bounds: str) -> Range:
     try:
         low, high = (float(number) if spec.dtype.startswith("float") else int(number) for number in match.groups())
     except ValueError:
-        raise _wrong(text, at, f"an input of {spec.dtype} holds whole numbers, and its range is said in whole numbers", RANGED) from None
+        raise _wrong(text, at, f"an input of {spec.dtype} holds whole numbers, so its range is written in whole numbers", RANGED) from None
     least, most = _limits(spec.dtype)
     if not least <= low <= high <= most:
         why = f"{low} is more than {high}" if low > high else f"{spec.dtype} holds {least} to {most}"

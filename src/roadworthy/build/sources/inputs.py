@@ -1,4 +1,4 @@
-"""What the model takes: as the user, the samples or the file itself says, in that order."""
+"""The inputs of a model: as the user, the samples or the file states them, in that order."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import BATCH, BYTES, TensorSpec
 
 ANY_RANK = "..."
-"""The only size of a tensor of which the file does not say how many there are."""
+"""The only size in the shape of a tensor whose number of axes the file does not state."""
 
 
 def resolve(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...], samples: SampleSet | None) -> tuple[TensorSpec, ...]:
-    """The inputs of a model whose file says ``known``, in the file's order and under its names; of one whose file says nothing, as given.
+    """The inputs of a model whose file states ``known``, in the file's order and under its names; where it states none, as given.
 
-    What the user or the samples say closes the sizes that the file leaves open, and may not contradict it. ``said`` may
-    leave inputs out that are known. Raises UsageError where they do not fit, or nothing says a size.
+    What the user states (``said``) or the samples have gives the sizes that the file leaves open, and may not contradict it. ``said`` may
+    leave out known inputs. Raises UsageError where they do not fit, or a size stays unknown.
     """
     given = of_samples(samples)
     if not (known or said or given):
@@ -37,10 +37,15 @@ def resolve(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...], samples
 
 
 def of_samples(samples: SampleSet | None) -> tuple[TensorSpec, ...]:
-    """What the samples are, under their own names; nothing where there are none."""
+    """The specs of the samples, under their own names; none where there are no samples."""
     if samples is None:
         return ()
     return tuple(TensorSpec(name, str(array.dtype), (BATCH, *array.shape[1:])) for name, array in samples.open().items())
+
+
+def stated_samples(specs: tuple[TensorSpec, ...]) -> int | None:
+    """The number of samples in a call, where one of ``specs`` states it."""
+    return next((spec.samples for spec in specs if isinstance(spec.samples, int)), None)
 
 
 def refuse_open(specs: tuple[TensorSpec, ...]) -> None:
@@ -50,34 +55,36 @@ def refuse_open(specs: tuple[TensorSpec, ...]) -> None:
             raise UsageError(
                 f"the model leaves the shape of {spec.name!r} open; say it, for example --input '{spec.name}:{spec.dtype}[batch,224,224,3]'"
             )
-        if open_sizes := [str(size) for size in spec.shape[1:] if isinstance(size, str)]:
-            raise UsageError(f"the model leaves {', '.join(open_sizes)} of {spec} open; say the sizes it is to be deployed with: --input")
+        if spec.open_sizes:
+            raise UsageError(
+                f"the model leaves {', '.join(spec.open_sizes)} of {spec} open; say the sizes it is to be deployed with: --input"
+            )
 
 
 def refuse_type(spec: TensorSpec, path: Path) -> None:
-    """SourceError for a tensor of the file at ``path`` that cannot cross the door as an array."""
+    """SourceError for a tensor of the file at ``path`` whose type no array has."""
     if spec.dtype != BYTES and not hasattr(np, spec.dtype):
         raise SourceError(f"{path}: {spec.name!r} is {spec.dtype}, a type that arrays do not have; export the model with float32 there")
 
 
 def agree(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
-    """The names of ``said`` with the shapes of ``known``; UsageError where the two do not speak of the same tensors."""
+    """The names of ``said`` with the shapes of ``known``; UsageError where the two do not describe the same tensors."""
     by_name = {spec.name: spec for spec in known}
     if len(said) > 1 and {spec.name for spec in said} == set(by_name):
         known = tuple(by_name[spec.name] for spec in said)
     matched = len(known) == len(said) and all(_same(own, other) for own, other in zip(known, said, strict=True))
     if not matched:
         raise UsageError(f"the inputs were said to be {listed(said)}, and are {listed(known)}")
-    return tuple(replace(own, name=other.name, shape=_closed(own.shape, other.shape)) for own, other in zip(known, said, strict=True))
+    return tuple(replace(own, name=other.name, shape=_closed(own, other)) for own, other in zip(known, said, strict=True))
 
 
 def listed(specs: tuple[TensorSpec, ...]) -> str:
-    """In words."""
+    """The specs, separated by commas."""
     return ", ".join(map(str, specs))
 
 
 def _named(given: tuple[TensorSpec, ...], known: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
-    """The samples under the model's names: their own, or by place where those are not the model's."""
+    """The samples under the model's names: their own, or by position where those are not the model's."""
     if {spec.name for spec in given} <= {spec.name for spec in known}:
         return given
     if len(given) != len(known):
@@ -89,14 +96,17 @@ def _closed_by(known: tuple[TensorSpec, ...], given: tuple[TensorSpec, ...], wor
     by_name = {spec.name: spec for spec in given}
     if wrong := [own for own in known if own.name in by_name and not _same(own, by_name[own.name])]:
         raise UsageError(f"{wrong[0].name!r} was {words} {by_name[wrong[0].name]}, and the model takes {wrong[0]}")
-    return tuple(replace(own, shape=_closed(own.shape, by_name[own.name].shape)) if own.name in by_name else own for own in known)
+    return tuple(replace(own, shape=_closed(own, by_name[own.name])) if own.name in by_name else own for own in known)
 
 
-def _closed(own: tuple[int | str, ...], said: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """The file's sizes, with what it leaves open, apart from the batch, as it was said."""
-    if ANY_RANK in own:
-        return said
-    return tuple(b if isinstance(a, str) and (axis or isinstance(b, int)) else a for axis, (a, b) in enumerate(zip(own, said, strict=True)))
+def _closed(own: TensorSpec, said: TensorSpec) -> tuple[int | str, ...]:
+    """The sizes of ``own``; those that it leaves open are the sizes of ``said``, where a symbol cannot replace the batch."""
+    if ANY_RANK in own.shape:
+        return said.shape
+    return tuple(
+        b if isinstance(a, str) and (axis != own.sample_axis or isinstance(b, int)) else a
+        for axis, (a, b) in enumerate(zip(own.shape, said.shape, strict=True))
+    )
 
 
 def _same(own: TensorSpec, other: TensorSpec) -> bool:
@@ -105,5 +115,6 @@ def _same(own: TensorSpec, other: TensorSpec) -> bool:
     if ANY_RANK in own.shape:
         return True
     return all(
-        a == b or isinstance(a, str) or (axis == 0 and b == BATCH) for axis, (a, b) in enumerate(zip(own.shape, other.shape, strict=True))
+        a == b or isinstance(a, str) or (axis == own.sample_axis and b == BATCH)
+        for axis, (a, b) in enumerate(zip(own.shape, other.shape, strict=True))
     )

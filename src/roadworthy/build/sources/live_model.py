@@ -1,4 +1,4 @@
-"""A live model in the caller's own process: whose it is, what it calls its inputs, and how it becomes a file for other processes."""
+"""A live model in the caller's own process: its framework, the names of its inputs, and how it becomes a file for other processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from roadworthy.core.types import TensorSpec
 
 
 def save(model: Any, out: Path, inputs: tuple[TensorSpec, ...]) -> Source:
-    """``model`` as a trusted source in ``out``; see ``load.live``."""
+    """``model`` as a trusted source in ``out``; see ``sources.save_live``."""
     framework = framework_of(model)
     if framework == "torch":
         from roadworthy.build.sources.torch import module
@@ -26,19 +26,21 @@ def save(model: Any, out: Path, inputs: tuple[TensorSpec, ...]) -> Source:
 
 
 def framework_of(model: Any) -> str:
-    """The package that a live model is of: keras, tf_keras, torch or tensorflow; UsageError for what is of none of them.
+    """The package whose class a live model is: keras, tf_keras, torch or tensorflow; UsageError for any other.
 
-    Nothing is imported. A Keras model is one whatever it computes with, which may make it a torch.nn.Module too.
+    Nothing is imported. A Keras model counts as Keras whatever its backend is: with PyTorch it is a torch.nn.Module too.
     """
     roots = {base.__module__.partition(".")[0] for base in type(model).__mro__}
     for package in ("keras", "tf_keras", "torch", "tensorflow"):
         if package in roots:
             return package
-    raise UsageError(f"{type(model).__name__} is no model of PyTorch, Keras or TensorFlow; pass the model itself, or the path of its file")
+    raise UsageError(
+        f"{type(model).__name__} is not a model of PyTorch, Keras or TensorFlow; pass the model itself, or the path of its file"
+    )
 
 
 def parameters(model: Any) -> tuple[str, ...]:
-    """The names that a live model's inputs are known by, in the order of its call."""
+    """The names of a live model's inputs, in the order of its call."""
     if framework_of(model) != "torch":
         from roadworthy.build.sources.keras import live
 

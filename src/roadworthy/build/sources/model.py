@@ -1,19 +1,22 @@
-"""What every reader of a source gives: the live model, and what the file itself said about it."""
+"""What every reader of a source returns: the live model, and what the file itself states about it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 
+SameAnswer: TypeAlias = Callable[[Array, Array], bool]
+"""Whether what a layer gave in one run agrees with what it gave in another."""
+
 
 @dataclass(frozen=True)
 class Opened:
-    """A live PyTorch module on the CPU; lives only in the child that read it.
+    """A live PyTorch module on the CPU. It exists only in the child process that read it.
 
     ``inputs`` is the file's own statement of what it takes, empty where it makes none; ``program`` the
     ExportedProgram that the module came from. ``proofs`` and ``notes`` are sentences.
@@ -28,14 +31,14 @@ class Opened:
 
 @dataclass(frozen=True)
 class Model:
-    """A live model of any framework in inference mode, NumPy in and NumPy out; lives only in the child that read it.
+    """A live model of any framework in inference mode, NumPy in and NumPy out. It exists only in the child process that read it.
 
     ``call`` takes arrays by input name and gives arrays by output name. ``inputs`` is the file's own statement of what it
     takes: BATCH first where the number of samples is free, another symbol where it leaves a size open; empty where it makes
     none. ``keep`` writes the original into a directory as a graph of the signature that was proven. ``seed`` sets every
-    random generator that the model could draw from. ``blame`` names, in words, the layer whose answers begin to differ
-    between two feeds (the same feed twice: between two runs; see ``prove.alike``); ``None`` where the framework shows no layers.
-    ``outputs`` is what the file says of its quantised outputs; what it gives else is learnt by running it. ``otherwise`` are its
+    random generator that the model could draw from. ``locate`` names, in words, the layer whose answers begin to differ between
+    two feeds (the same feed twice: between two runs), and is ``None`` where the framework shows no layers.
+    ``outputs`` is what the file says of its quantised outputs; the other outputs are found by running it. ``otherwise`` are its
     inputs where neither the file nor the user nor the data says any.
     """
 
@@ -44,7 +47,7 @@ class Model:
     keep: Callable[[Signature, Path], Graph]
     parameters: int
     seed: Callable[[int], None] = lambda seed: None
-    blame: Callable[[Arrays, Arrays], str] | None = None
+    locate: Callable[[Arrays, Arrays, SameAnswer], str] | None = None
     proofs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.build.sources import inputs
-from roadworthy.build.sources.model import Model
+from roadworthy.build.sources.model import Model, SameAnswer
 from roadworthy.build.sources.parsers import onnx as parsers_onnx
 from roadworthy.build.sources.parsers.onnx import OnnxFile
 from roadworthy.build.sources.parsers.untrusted import shown
@@ -26,7 +26,7 @@ LARGEST = 2**30
 """Bytes of weights. A protobuf message has at most twice as many, so a larger model keeps its weights in a file beside it."""
 IR_WITH_FILLED = 4
 """The first IR version in which an initialiser need not be listed as an input too."""
-PROOF = "an ONNX graph has no modes of its own: what it does was tested"
+PROOF = "an ONNX graph has no modes: what it does was tested"
 RANDOM = frozenset({
     "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli",
 })  # fmt: skip
@@ -56,8 +56,8 @@ def read(source: Source) -> Model:
         return Graph(FORMAT, path, signature, route="the original", precision=precision)
 
     parameters = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
-    blame = _Nodes(model).blame
-    return Model(call, found.signature.inputs, keep, parameters, blame=blame, proofs=(PROOF,), notes=_notes(found, model))
+    locate = _Nodes(model).locate
+    return Model(call, found.signature.inputs, keep, parameters, locate=locate, proofs=(PROOF,), notes=_notes(found, model))
 
 
 def _check(spec: TensorSpec, path: Path) -> None:
@@ -98,7 +98,7 @@ def _open(path: Path, found: OnnxFile, precision: Precision) -> Any:
 
 
 def _save(model: Any, origin: Path, signature: Signature, out: Path) -> Path:
-    """Keep the model in ``out`` with the sizes that were settled, its weights inside, and inputs that it fills itself not listed."""
+    """Keep the model in ``out`` with the sizes that were proven, its weights inside, and inputs that it fills itself not listed."""
     import onnx
 
     onnx.load_external_data_for_model(model, str(origin.parent))
@@ -142,7 +142,7 @@ class _Nodes:
         self._random = [node for node in nodes if node.op_type in RANDOM or (node.op_type == "Dropout" and _trains(node, values))]
         self._batch = [node for node in nodes if node.op_type == "BatchNormalization" and _attribute(node, "training_mode")]
 
-    def blame(self, first: Arrays, second: Arrays) -> str:
+    def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
         """The first node that explains it, in words; LookupError where the graph has none."""
         again = all(np.array_equal(array, second[name]) for name, array in first.items())
         node = next(iter(self._random if again else self._batch), None)

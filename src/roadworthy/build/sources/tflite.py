@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,11 @@ from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError
 from roadworthy.core.interfaces import Session
 from roadworthy.core.stages import Graph, Plan, Precision, Source
-from roadworthy.core.types import BATCH, Arrays, Signature, TensorSpec
+from roadworthy.core.types import Arrays, Signature, TensorSpec
 
 FORMAT = "tflite"
 FILE = "model.tflite"
-PROOF = "a TFLite graph has no modes of its own: what it does was tested"
+PROOF = "a TFLite graph has no modes: what it does was tested"
 TRIED = 3
 """Samples in the call that shows whether a file of one sample a call takes more."""
 
@@ -65,8 +64,8 @@ def _open(path: Path, signature: Signature, precision: Precision) -> Session:
 
 def _freed(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     """The inputs with a free batch where each of them has one sample; nothing where one has more."""
-    one = all(len(spec.shape) > 1 and spec.shape[0] == 1 and "?" not in spec.shape for spec in specs)
-    return tuple(replace(spec, shape=(BATCH, *spec.shape[1:])) for spec in specs) if one else ()
+    one = all(len(spec.shape) > 1 and spec.samples == 1 and "?" not in spec.shape for spec in specs)
+    return tuple(spec.with_batch() for spec in specs) if one else ()
 
 
 def _takes_several(path: Path, found: TfliteFile, specs: tuple[TensorSpec, ...], precision: Precision) -> bool:
@@ -74,7 +73,7 @@ def _takes_several(path: Path, found: TfliteFile, specs: tuple[TensorSpec, ...],
         session = _open(path, Signature(specs, found.signature.outputs), precision)
         feeds = sampling.draw(specs, TRIED, None)
         batch = session.run(feeds)
-        singles = [session.run({name: feed[row : row + 1] for name, feed in feeds.items()}) for row in range(TRIED)]
+        singles = [session.run({spec.name: spec.take(feeds[spec.name], slice(row, row + 1)) for spec in specs}) for row in range(TRIED)]
     except RoadworthyError:
         return False
     return inference_mode.same_rows(batch, singles, found.signature.outputs)

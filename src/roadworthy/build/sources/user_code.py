@@ -16,6 +16,7 @@ from typing import Any
 
 from roadworthy.core.errors import UsageError
 from roadworthy.core.isolation import confinement, usercode
+from roadworthy.core.text import first_line
 
 FORM = "FILE.py:CALLABLE or package.module:callable, with keyword arguments if need be: net.py:build(num_classes=10)"
 
@@ -35,7 +36,7 @@ class Architecture:
 
 
 def parse(text: str) -> Architecture:
-    """What ``text`` says; UsageError when it says nothing, or names a file that is not there. Imports nothing."""
+    """``text`` as an Architecture; UsageError where it cannot be read, or names a file that does not exist. Imports nothing."""
     where, _, what = text.partition(":")
     try:
         call = ast.parse(what.strip(), mode="eval").body
@@ -45,7 +46,7 @@ def parse(text: str) -> Architecture:
         keywords = call.keywords if isinstance(call, ast.Call) else []
         arguments = tuple((str(keyword.arg), ast.literal_eval(keyword.value)) for keyword in keywords)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
-        why = "its arguments must be Python literals by keyword" if isinstance(problem, ValueError) else "that is no callable's name"
+        why = "its arguments must be Python literals by keyword" if isinstance(problem, ValueError) else "that does not name a callable"
         raise UsageError(f"--arch {text!r}: {why}; write {FORM}") from None
     architecture = Architecture(where, name, arguments)
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name) or not where:
@@ -83,8 +84,8 @@ def construct(text: str, kinds: tuple[type, ...], called: str) -> Any:
 
 
 def objects(text: str) -> dict[str, Any]:
-    """What a model file may ask for by name, where ``text`` names any one of them (``layers.py:Scale``): the classes and functions
-    that its module defines itself, and the named one wherever it comes from. Runs the user's own code, as ``build`` does.
+    """What a model file may ask for by name, where ``text`` names one of them (``layers.py:Scale``): the classes and functions
+    that its module defines itself, and the named one, which it may import. Runs the user's own code, as ``build`` does.
     """
     named, home = find(text), module(text)
     own = {name: thing for name, thing in vars(home).items() if getattr(thing, "__module__", None) == home.__name__ and callable(thing)}
@@ -92,7 +93,7 @@ def objects(text: str) -> dict[str, Any]:
 
 
 def find(text: str) -> Any:
-    """What ``text`` names, before it is called."""
+    """The object that ``text`` names, before it is called."""
     architecture = parse(text)
     found: Any = module(text)
     for part in architecture.name.split("."):
@@ -113,7 +114,7 @@ def module(text: str) -> ModuleType:
 
 
 def _translated(text: str, problem: BaseException) -> UsageError:
-    """One sentence with the line of the user's code where it happened."""
+    """``problem`` in one sentence, with the line of the user's code where it happened."""
     if isinstance(problem, UsageError):
         return problem
     detail = "".join(traceback.format_exception(problem))
@@ -122,6 +123,6 @@ def _translated(text: str, problem: BaseException) -> UsageError:
         return UsageError(f"--arch {text}: {Path(problem.filename or where).name}, line {problem.lineno}: {problem.msg}", detail=detail)
     inside = [frame for frame in traceback.extract_tb(problem.__traceback__) if usercode.is_users(frame.filename)]
     at = f"{Path(inside[-1].filename).name}, line {inside[-1].lineno}: " if inside else ""
-    said = (str(problem).strip().splitlines() or ["no message"])[0][:300]
+    said = first_line(problem, empty="no message")
     hint = "; install it, or run where it can be imported" if isinstance(problem, ModuleNotFoundError) else confinement.explained(problem)
     return UsageError(f"--arch {text}: {at}{type(problem).__name__}: {said}{hint}", detail=detail)

@@ -1,4 +1,4 @@
-"""Every sample through a session, in calls of one size: the reference and each candidate are fed by this alone."""
+"""Every sample through a session, in calls of one size: the reference and every candidate get their samples from here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from roadworthy.core.types import Array, Arrays, Signature
 
 @dataclass(frozen=True)
 class Piece:
-    """The answers to samples ``start`` to ``stop``; outputs have the samples first, as the session gave them."""
+    """The answers to samples ``start`` to ``stop``; outputs are rows, [samples, ...]."""
 
     start: int
     stop: int
@@ -37,25 +37,19 @@ def valued(pieces: Iterable[Piece], signature: Signature) -> Iterator[Piece]:
 def answers(session: Session, signature: Signature, samples: SampleSet, size: int, count: int | None = None) -> Iterator[Piece]:
     """Run the first ``count`` samples (default: all) in calls of ``size``, or of the size nearest to it that was proven.
 
-    The last call may be smaller; where one size alone was proven it is filled up with its own last sample.
-    Raises StepFailed for an output that does not have the samples first.
+    The last call may be smaller; where only one size was proven, its last sample is repeated until the call is full.
+    Raises StepFailed for an output whose sample axis does not count the samples.
     """
     size = signature.call_size(size)
-    fixed = not any(spec.batched for spec in signature.inputs)
     count = samples.count if count is None else min(count, samples.count)
     for start in range(0, count, size):
         stop = min(start + size, count)
-        feeds = samples.feeds(start, stop)
-        if fixed and stop - start < size:
-            feeds = {name: np.concatenate([array, np.repeat(array[-1:], size - len(array), axis=0)]) for name, array in feeds.items()}
-        yield Piece(start, stop, _trimmed(session.run(feeds), len(next(iter(feeds.values()))), stop - start))
-
-
-def _trimmed(outputs: Arrays, called: int, wanted: int) -> dict[str, Array]:
-    for name, array in outputs.items():
-        if array.shape[:1] != (called,):
-            raise StepFailed(
-                f"output {name!r} has shape {list(array.shape)} for {called} samples: its first axis must count the samples, "
-                "or its answers cannot be told apart"
-            )
-    return {name: array[:wanted] for name, array in outputs.items()}
+        rows, called = samples.feeds(start, stop), stop - start
+        if not signature.dynamic and called < size:
+            rows = {name: np.concatenate([array, np.repeat(array[-1:], size - called, axis=0)]) for name, array in rows.items()}
+            called = size
+        try:
+            outputs = signature.to_rows(session.run(signature.to_call(rows)), called)
+        except ValueError as problem:
+            raise StepFailed(str(problem)) from None
+        yield Piece(start, stop, {name: array[: stop - start] for name, array in outputs.items()})

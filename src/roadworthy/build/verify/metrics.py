@@ -1,4 +1,4 @@
-"""What an answer is worth, sample by sample: the built-in metrics and the user's own."""
+"""The task metrics, one score for each sample: the built-in ones and the user's own."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ BUILT_IN = ("top1", "top5", AGREEMENT, ERROR)
 class Metric:
     """``score(outputs, reference, labels, scales)`` gives one number a sample, float64 [n].
 
-    ``reference`` holds the original's outputs for the same samples; ``span`` is what one sample can lose at most,
-    ``None`` where only the original's scores can tell.
-    ``relative`` says that the score is itself a loss against the original, which has none (0 is best).
+    ``reference`` holds the original's outputs for the same samples. ``span`` is what one sample can lose at most; ``None``: the
+    range of the original's scores. ``relative`` says that the score is itself a loss against the original (0 is best).
     """
 
     name: str
@@ -43,8 +42,8 @@ class Metric:
 def find(name: str, binary: Activation | None = None) -> Metric:
     """The metric of that name: a built-in one, ``module:callable`` or ``FILE.py:callable``.
 
-    ``binary`` says that the first output is one number a sample which tells two classes apart: ``applied``, the second's
-    probability, or ``sigmoid``, its logit.
+    ``binary`` says that the first output is one number a sample, for two classes: the second's probability (``applied``) or its
+    logit (``sigmoid``).
 
     A user's callable gets ``(outputs, labels)`` for one batch after another: a dict of arrays with the samples
     first, and int64 [n] or None; it returns one score a sample, [n], higher is better. Raises UsageError.
@@ -64,7 +63,7 @@ def _top(k: int, binary: Activation | None, outputs: Outputs, reference: Outputs
     logits, classes = _voter(reference, f"top{k}", binary).scores(outputs), np.asarray(labels)
     if classes.min() < 0 or classes.max() >= logits.shape[1]:
         raise DataError(f"a label is {classes.max() if classes.min() >= 0 else classes.min()}, but the model has {logits.shape[1]} classes")
-    # A stable sort breaks ties by class index: a model that answers the same for every class earns nothing by it.
+    # A stable sort breaks ties by the index of the class: equal scores for all classes count as an answer of class 0.
     best = np.argsort(-logits.astype(np.float64), axis=1, kind="stable")[:, :k]
     return np.asarray(np.any(best == classes[:, None], axis=1), dtype=np.float64)
 

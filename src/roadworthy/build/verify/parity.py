@@ -1,4 +1,4 @@
-"""A candidate's outputs beside the original's: the worst case over samples and outputs, batch by batch."""
+"""The differences between a candidate's outputs and the original's: the worst case over samples and outputs, batch by batch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from roadworthy.preprocess.answer import column, two_classes
 from roadworthy.preprocess.contract import Activation
 
 DISCRETE_SLACK = 0.005
-"""The share of samples whose discrete output (a class id, say) may differ in an equivalent candidate: near ties fall either way."""
+"""The share of samples whose discrete output (a class id, say) may differ in an equivalent candidate: rounding decides a near tie."""
 
 
 @dataclass(frozen=True)
 class Differences:
-    """Sums that grow batch by batch; ``parity`` closes them.
+    """The differences of some samples; those of several batches are added, and ``parity`` judges the sum.
 
-    ``worst`` and ``worst_abs`` are errors of continuous outputs, relative to the output's scale and in its units.
+    ``worst`` and ``worst_abs`` are errors of continuous outputs, relative to the output's scale and in its units. ``nonfinite`` counts
+    values that are not finite where the original's are, or the reverse.
     """
 
     samples: int = 0
@@ -51,7 +52,7 @@ class Differences:
         )
 
     def parity(self, batches: tuple[int, ...], limit: float, *, classes: int = 2) -> Parity:
-        """As evidence, judged by ``limit``, the largest relative error of an equivalent candidate; ``classes`` is ``top_classes``."""
+        """The evidence: ``limit`` is the largest relative error of an equivalent candidate, ``classes`` is that of ``top_classes``."""
         same = self.discrete_misses <= DISCRETE_SLACK * self.samples
         return Parity(
             samples=self.samples,
@@ -72,7 +73,7 @@ def class_output(outputs: dict[str, Array]) -> str | None:
 
 @dataclass(frozen=True)
 class Voter:
-    """The output that says which class a sample is: by its largest value or, where it is one number a sample, as ``activation`` of two."""
+    """The output that gives the class of a sample: by its largest value or, where it is one number a sample, as ``activation`` of two."""
 
     output: str
     activation: Activation | None = None
@@ -85,7 +86,7 @@ class Voter:
 
 
 def voter(outputs: dict[str, Array], binary: Activation | None) -> Voter | None:
-    """Who says the class in ``outputs``; ``binary`` says that the first of them is one number that tells two classes apart, and how."""
+    """The output that gives the class, if one does; ``binary`` says that it is the first, with one number for two classes, and how."""
     if binary is not None:
         return Voter(next(iter(outputs)), binary)
     name = class_output(outputs)
@@ -93,24 +94,24 @@ def voter(outputs: dict[str, Array], binary: Activation | None) -> Voter | None:
 
 
 def top_classes(outputs: dict[str, Array], binary: Activation | None = None) -> int:
-    """How many different classes the samples have by ``voter``, counted to two; 0 where no output says a class.
+    """How many different top classes the samples have, counted to two; 0 where no output gives a class.
 
-    Where it is one class for all, another function may share it by being blind: agreement then says nothing.
+    Where all samples have one class, a function that ignores its input may have it too: agreement then proves nothing.
     """
-    says = voter(outputs, binary)
-    if says is None:
+    voting = voter(outputs, binary)
+    if voting is None:
         return 0
     seen = set[int]()
-    for start in range(0, len(outputs[says.output]), 256):
-        rows = {says.output: np.asarray(outputs[says.output][start : start + 256])}
-        seen.update(np.argmax(says.scores(rows), axis=1).tolist())
+    for start in range(0, len(outputs[voting.output]), numerics.ROWS):
+        rows = {voting.output: np.asarray(outputs[voting.output][start : start + numerics.ROWS])}
+        seen.update(np.argmax(voting.scores(rows), axis=1).tolist())
         if len(seen) > 1:
             break
     return min(len(seen), 2)
 
 
 def compare(pieces: Iterable[Piece], reference: dict[str, Array], scales: dict[str, float]) -> Differences:
-    """All of ``pieces`` beside the same samples of ``reference``; memory holds one piece at a time."""
+    """The differences of all ``pieces`` from the same samples of ``reference``; memory holds one piece at a time."""
     total = Differences()
     for piece in pieces:
         total = total.plus(difference(piece, reference, scales))
@@ -118,7 +119,10 @@ def compare(pieces: Iterable[Piece], reference: dict[str, Array], scales: dict[s
 
 
 def difference(piece: Piece, reference: dict[str, Array], scales: dict[str, float], binary: Activation | None = None) -> Differences:
-    """One piece beside the same samples of ``reference``; raises StepFailed where names or shapes differ. ``binary``: see ``voter``."""
+    """The differences of one piece from the same samples of ``reference``; for ``binary`` see ``voter``.
+
+    Raises StepFailed where names or shapes differ.
+    """
     if missing := [name for name in reference if name not in piece.outputs]:
         raise StepFailed(f"output {missing[0]!r} is missing; the original gives {', '.join(reference)}")
     total = Differences(samples=piece.stop - piece.start)

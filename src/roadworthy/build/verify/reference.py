@@ -1,4 +1,4 @@
-"""The original's own answers, and how far float32 itself is from the truth for it: what every candidate is held against."""
+"""The original's own answers, with which every candidate is compared, and how far float32 itself is from the truth for this model."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from roadworthy.core import numerics, registry
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.interfaces import Session
+from roadworthy.core.numerics import ROWS
 from roadworthy.core.samples import SampleSet, file_of, read_array, write_array
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BYTES, Array, Arrays, Signature
@@ -24,27 +25,27 @@ NOISE, NOISE_SEED = 1e-7, 7
 NOISE_SAMPLES, DOUBLE_SAMPLES = 1000, 64
 
 MULTIPLE, EPSILONS, CEILING = 32, 16, 0.05
-"""The gate is ``MULTIPLE`` times the larger of the two distances, plus ``EPSILONS`` float32 epsilons, never above ``CEILING``.
+"""The limit is ``MULTIPLE`` times the larger of the two distances, plus ``EPSILONS`` float32 epsilons, never above ``CEILING``.
 
 Measured on an AVX2 CPU against the original framework, errors relative to the output's scale (a CIFAR ResNet-20, a small CNN on
 digits, an inverted-residual net, a plain 3x3 net, a small transformer; two other inference runtimes, channels_last): a
 correct float32 conversion was 1.1e-7 to 6.7e-7 away, never more than 2.6 times the larger distance. Winograd convolutions,
-which other CPUs get, lose about one decimal digit more. The nearest silent fault, weights rounded to float16, was 2.1e-4 to
-8.7e-4 away, and bfloat16 3e-3 to 9e-3. These figures leave about twenty times room on either side.
-Above ``CEILING`` "the same function" would say nothing.
+which other CPUs use, lose about one decimal digit more. The smallest silent fault, weights rounded to float16, was 2.1e-4 to
+8.7e-4 away, and bfloat16 3e-3 to 9e-3. The limit is about twenty times larger than the former and smaller than the latter.
+Above ``CEILING`` "the same function" would mean nothing.
 
-Where neither distance can be had (whole numbers or byte strings go in, and the original does not run in float64), one
-rounding of the coarsest output type stands for it. A quantised output cannot say less than one step, and rounding alone may
-tip a value to the next one: the gate is never below one step, with a little room for the step itself being rounded.
+Where neither distance can be measured (the inputs are whole numbers or byte strings, and the original does not run in float64), one
+rounding of the coarsest output type takes its place. The smallest change of a quantised output is one step, and rounding alone may
+move a value to the next step: the limit is never below ``STEP`` steps, as the step itself is rounded too.
 """
 STEP = 1.001
 VALUES = "values"
-"""The folder beside a reference's outputs for what quantised ones stand for."""
+"""The folder in a reference's folder for the values that quantised outputs stand for."""
 
 
 @dataclass(frozen=True)
 class ReferenceRequest:
-    """``graph`` is the original in a format that a runtime takes as it is; ``out`` a directory of its own."""
+    """``graph`` is the original in a format that a runtime takes as it is; ``out`` is an empty or new directory."""
 
     graph: Graph
     samples: SampleSet
@@ -54,7 +55,7 @@ class ReferenceRequest:
 
 @dataclass(frozen=True)
 class Reference:
-    """The original's outputs in ``path``, one array for each name, samples first; beside a quantised one, what it stands for.
+    """The original's outputs in ``path``, one array for each name, samples first; for a quantised one also the values it stands for.
 
     ``scales`` holds each output's largest finite magnitude, ``batch`` the samples in one call of the run. ``quantized`` says that
     the original computes in whole numbers. ``classes`` is how many different top classes its answers have, counted to two, and 0
@@ -71,13 +72,13 @@ class Reference:
     classes: int = 0
 
     def open(self) -> dict[str, Array]:
-        """Every output as the original gave it, mapped read-only; byte strings are read into memory."""
+        """Every output as the original gave it, memory-mapped read-only; byte strings are read into memory."""
         return {name: read_array(self.path, name) for name in self.outputs}
 
     def values(self) -> dict[str, Array]:
-        """The same with quantised outputs as what they stand for: what answers are held against."""
-        stand = self.path / VALUES
-        return {name: read_array(stand if (stand / file_of(name)).is_file() else self.path, name) for name in self.outputs}
+        """The same with quantised outputs as the values they stand for: candidates are compared with these."""
+        values = self.path / VALUES
+        return {name: read_array(values if (values / file_of(name)).is_file() else self.path, name) for name in self.outputs}
 
     def scale(self) -> dict[str, float]:
         """Each output's scale by name."""
@@ -85,7 +86,7 @@ class Reference:
 
 
 def establish(request: ReferenceRequest) -> Reference:
-    """A step: run the original in float32 over all samples, and draw the tolerance from it.
+    """A step: run the original in its own precision over all samples, and compute the tolerance from it.
 
     Raises DataError where there are no samples, or where the original's answers are not numbers.
     """
@@ -96,13 +97,12 @@ def establish(request: ReferenceRequest) -> Reference:
     plan = Plan(registry.runtime_for(graph.format), graph.precision, threads=request.threads)
     with open_session(graph.path, graph.signature, plan) as session:
         names = _record(feeding.answers(session, graph.signature, samples, BATCH), graph.signature, samples.count, request.out)
-        draft = Reference(
-            request.out, names, (1.0,) * len(names), samples.count, graph.signature.call_size(BATCH), Tolerance(None, 0.0, 0.0)
-        )
+        no_tolerance = Tolerance(None, 0.0, 0.0)
+        draft = Reference(request.out, names, (1.0,) * len(names), samples.count, graph.signature.call_size(BATCH), no_tolerance)
         outputs = draft.values()
         scales = {name: numerics.scale_of(array) for name, array in outputs.items()}
         for name, array in outputs.items():
-            if array.dtype.kind == "f" and not any(np.isfinite(array[start : start + 256]).any() for start in range(0, len(array), 256)):
+            if array.dtype.kind == "f" and not any(np.isfinite(array[start : start + ROWS]).any() for start in range(0, len(array), ROWS)):
                 raise DataError(
                     f"the original itself gives no finite number in {name!r} on these samples: check the preprocessing and weights"
                 )
@@ -127,12 +127,12 @@ def _record(pieces: Iterator[Piece], signature: Signature, count: int, out: Path
     files: dict[Path, Array] = {}
     names: dict[str, None] = {}
     for piece in pieces:
-        stand = feeding.values(piece.outputs, signature)
+        values = feeding.values(piece.outputs, signature)
         for name, array in piece.outputs.items():
             names[name] = None
             _put(files, out / file_of(name), array, piece, count)
-            if stand[name] is not array:
-                _put(files, out / VALUES / file_of(name), stand[name], piece, count)
+            if values[name] is not array:
+                _put(files, out / VALUES / file_of(name), values[name], piece, count)
     for file in files.values():
         getattr(file, "flush", lambda: None)()
     for name in names:
@@ -151,38 +151,38 @@ def _put(files: dict[Path, Array], path: Path, array: Array, piece: Piece, count
 
 
 class _Noisy:
-    """A session whose continuous inputs shake by ``NOISE`` of their own largest magnitude, the same way each time."""
+    """A session that adds noise to continuous inputs: ``NOISE`` of their own largest magnitude, the same in every run."""
 
     def __init__(self, session: Session, samples: SampleSet) -> None:
         self._session = session
         self._random = np.random.default_rng(NOISE_SEED)
-        self._reach = {
+        self._amplitudes = {
             name: max(NOISE, _grain(array)) * numerics.scale_of(array) for name, array in samples.open().items() if array.dtype.kind == "f"
         }
 
     def run(self, feeds: Arrays) -> Arrays:
-        return self._session.run({name: self._shaken(name, array) for name, array in feeds.items()})
+        return self._session.run({name: self._with_noise(name, array) for name, array in feeds.items()})
 
     def close(self) -> None:
         pass
 
-    def _shaken(self, name: str, array: Array) -> Array:
-        if name not in self._reach:
+    def _with_noise(self, name: str, array: Array) -> Array:
+        if name not in self._amplitudes:
             return array
-        return (array + self._reach[name] * self._random.standard_normal(array.shape)).astype(array.dtype)
+        return (array + self._amplitudes[name] * self._random.standard_normal(array.shape)).astype(array.dtype)
 
 
 def _grain(array: Array) -> float:
-    """What a float type coarser than float32 can tell apart: smaller noise than that would vanish in it."""
+    """The resolution of a float type coarser than float32: smaller noise would be rounded away."""
     return float(np.finfo(array.dtype).eps) if array.dtype == np.float16 else 0.0
 
 
 def _double(request: ReferenceRequest, plan: Plan, outputs: dict[str, Array], scales: dict[str, float]) -> float | None:
-    """The distance from the same model in float64; ``None`` where it does not run so."""
+    """The distance from the same model in float64; ``None`` where it does not run in float64."""
     graph = request.graph
     try:
         with open_session(graph.path, graph.signature, Plan(plan.runtime, "fp64", plan.threads)) as session:
             pieces = feeding.answers(session, graph.signature, request.samples, BATCH, DOUBLE_SAMPLES)
             return parity.compare(feeding.valued(pieces, graph.signature), outputs, scales).worst
-    except Exception:  # a framework refuses an operator in float64 in whatever way it likes
+    except Exception:  # each framework has its own error for an operator that it does not have in float64
         return None

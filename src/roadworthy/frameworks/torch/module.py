@@ -28,11 +28,10 @@ from roadworthy.frameworks.pickling import by_value
 
 PICKLE, SCRIPT, EXPORTED = "module.pt", "module.ts", "module.pt2"
 CALL = "call.json"
-MOST_INPUTS = 8
 
 
 @dataclass(frozen=True)
-class Call:
+class TorchCall:
     """How the original is called: ``keywords`` are the parameters its inputs go to (empty: by position), ``outputs`` the
     names of what is taken from its answer, in order; ``plain`` says that it gives one bare tensor for one.
     """
@@ -42,8 +41,8 @@ class Call:
     plain: bool
 
 
-class _Settled(torch.nn.Module):  # type: ignore[misc]
-    """The module was put into inference mode, and proven, before it came here: it stays as it is."""
+class _InferenceModule(torch.nn.Module):  # type: ignore[misc]
+    """A module that was put into inference mode, and proven, before it came here: it stays in that mode."""
 
     def __init__(self, module: Any) -> None:
         super().__init__()
@@ -54,33 +53,29 @@ class _Settled(torch.nn.Module):  # type: ignore[misc]
         return self
 
 
-class Plain(_Settled):
+class OneTensorModule(_InferenceModule):
     """A module that gives one bare tensor for one; thin enough to be scripted."""
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         return (self.module(x),)
 
 
-class Adapted(_Settled):
-    """Any other module: up to eight tensors by position in, a flat tuple out."""
+class AdaptedModule(_InferenceModule):
+    """Any other module: tensors by position in, a flat tuple out. For torch.export its one parameter is the tuple of all tensors."""
 
-    def __init__(self, module: Any, call: Call) -> None:
+    def __init__(self, module: Any, call: TorchCall) -> None:
         super().__init__(module)
         self.call = call
 
-    # Spelled out, because torch.export gives dynamic shapes parameter by parameter.
-    def forward(
-        self, a: Tensor, b: Any = None, c: Any = None, d: Any = None, e: Any = None, f: Any = None, g: Any = None, h: Any = None
-    ) -> tuple[Tensor, ...]:
-        given = [tensor for tensor in (a, b, c, d, e, f, g, h) if tensor is not None]
-        options = dict(zip(self.call.keywords, given, strict=True)) if self.call.keywords else {}
-        named = dict(flatten(self.module(**options) if options else self.module(*given)))
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        options = dict(zip(self.call.keywords, tensors, strict=True)) if self.call.keywords else {}
+        named = dict(flatten(self.module(**options) if options else self.module(*tensors)))
         return tuple(named[name] for name in self.call.outputs)
 
 
-def adapt(module: Any, call: Call) -> _Settled:
+def adapt(module: Any, call: TorchCall) -> _InferenceModule:
     """``module`` behind the one calling convention of Roadworthy."""
-    return Plain(module) if call.plain else Adapted(module, call)
+    return OneTensorModule(module) if call.plain else AdaptedModule(module, call)
 
 
 def flatten(answer: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -102,7 +97,7 @@ def flatten(answer: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
         yield from flatten({field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}, name)
 
 
-def save(module: Any, directory: Path, *, program: Any = None, call: Call | None = None) -> Path:
+def save(module: Any, directory: Path, *, program: Any = None, call: TorchCall | None = None) -> Path:
     """Write an nn.Module into ``directory``; the file's path.
 
     With ``call``, ``module`` is the bare one, to be adapted; without, it follows the convention already. A
@@ -149,7 +144,7 @@ def load(path: Path) -> torch.nn.Module:
     if not extra[CALL]:
         return module
     said = extra[CALL]
-    return adapt(module, codec.from_json(Call, said.encode() if isinstance(said, str) else said))
+    return adapt(module, codec.from_json(TorchCall, said.encode() if isinstance(said, str) else said))
 
 
 @contextmanager

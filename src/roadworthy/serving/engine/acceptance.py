@@ -33,7 +33,8 @@ def accept(request: AcceptanceRequest) -> Acceptance:
     if unsteady:
         return Acceptance(tuple(sorted(unsteady)))
     with LocalEngine(request.path, spin=False) as engine:
-        engine.rank(read_golden(request.path, manifest).outputs)
+        golden, first = read_golden(request.path, manifest), manifest.signature.outputs[0]
+        engine.rank({first.name: first.to_call(golden.outputs[first.name])})
         if engine.variant.name != manifest.variants[0].name:
             raise BundleError(f"a server refuses the new bundle's winner: {'; '.join(engine.notes)}")
     return Acceptance()

@@ -73,7 +73,7 @@ def batches(engine: LocalEngine, feeds: Arrays, longest: float) -> tuple[int, di
 def _call_seconds(engine: LocalEngine, feeds: Arrays, samples: int) -> float:
     """Seconds of one call with that many samples: the median of up to nine calls, of one call if that is long."""
     samples = engine.signature.call_size(samples)
-    repeated = {name: np.resize(array, (samples, *array.shape[1:])) for name, array in feeds.items()}
+    repeated = engine.signature.to_call({name: np.resize(array, (samples, *array.shape[1:])) for name, array in feeds.items()})
     times: list[float] = []
     while len(times) < 9 and sum(times) < 0.03:
         begun = time.perf_counter()

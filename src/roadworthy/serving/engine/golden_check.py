@@ -79,16 +79,17 @@ def golden_errors(session: CheckedSession, signature: Signature, golden: Golden,
     """
     count = len(next(iter(golden.inputs.values())))
     worst = {name: np.zeros(count) for name in golden.outputs}
-    quantizations = {spec.name: spec.quantization for spec in signature.outputs}
-    scales = {name: scale_of(array, quantizations[name]) for name, array in golden.outputs.items()}
+    specs = {spec.name: spec for spec in signature.outputs}
+    scales = {name: scale_of(array, specs[name].quantization) for name, array in golden.outputs.items()}
     calls = ((start, start + size) for start in range(0, count, size)) if size else golden_calls(signature, count)
     for start, stop in calls:
-        outputs = session.run({name: array[start:stop] for name, array in golden.inputs.items()})
+        outputs = session.run(signature.to_call({name: array[start:stop] for name, array in golden.inputs.items()}))
         for name, whole in golden.outputs.items():
             want, got = whole[start:stop], outputs.get(name)
+            got = None if got is None else specs[name].to_rows(got, len(want))
             if got is None or got.shape != want.shape:
                 raise BundleError(f"output {name!r} has shape {None if got is None else list(got.shape)}, not {list(want.shape)}")
-            errors = sample_errors(got, want, scales[name], quantizations[name])
+            errors = sample_errors(got, want, scales[name], specs[name].quantization)
             worst[name][start:stop] = np.maximum(worst[name][start:stop], errors)
     return worst
 

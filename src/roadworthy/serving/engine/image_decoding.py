@@ -49,7 +49,7 @@ class Decoder:
         self._large = _Pool(1)
 
     async def images(self, model: LocalEngine, images: Sequence[bytes], deadline: float | None = None) -> Arrays:
-        """``images`` as the feeds of ``model``, samples first; ``deadline`` is a reading of ``time.monotonic()``.
+        """``images`` as the feeds of ``model``; ``deadline`` is a reading of ``time.monotonic()``.
 
         Raises InvalidRequest for an image that cannot be read, TooLarge for one above the pixel limit and for more than
         ``MAX_SAMPLES_BYTES``, Unavailable where it would wait too long for a thread, and DeadlineExceeded. If cancelled, it stops.
@@ -70,7 +70,7 @@ class Decoder:
         try:
             first = await one(0)
             if len(images) == 1:
-                return {spec.name: first[None]}
+                return model.signature.to_call({spec.name: first[None]})
             samples = np.empty((len(images), *first.shape), first.dtype)
             samples[0] = first
             # At most as many at a time as there are threads: a request of many images must not block the images of other requests.
@@ -81,7 +81,7 @@ class Decoder:
             finally:
                 for stream in streams:
                     stream.cancel()
-            return {spec.name: samples}
+            return model.signature.to_call({spec.name: samples})
         except TooManyPixels as problem:
             raise TooLarge(problem.message) from problem
         except DataError as problem:
@@ -161,6 +161,6 @@ def _decode(preprocessor: Preprocessor, image: bytes, name: str, out: Array | No
 
 def _bytes(spec: TensorSpec, pixels: int) -> int:
     """The bytes that an image of that many pixels becomes; where the model takes any size, its pixels in three colours."""
-    shape = spec.shape[1:]
+    shape = spec.sample_shape
     count = math.prod(size for size in shape if isinstance(size, int)) if all(isinstance(size, int) for size in shape) else 3 * pixels
     return count * np.dtype(spec.dtype).itemsize

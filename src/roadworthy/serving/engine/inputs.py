@@ -9,7 +9,7 @@ import numpy as np
 
 from roadworthy.core.errors import DataError, InvalidRequest
 from roadworthy.core.exact import as_array, cast_exactly
-from roadworthy.core.types import BATCH, BYTES, Array, TensorSpec
+from roadworthy.core.types import BYTES, Array, TensorSpec
 
 
 def images_of(item: Any) -> list[Any] | None:
@@ -31,13 +31,8 @@ def images_of(item: Any) -> list[Any] | None:
 def as_input(item: Any, spec: TensorSpec) -> Array:
     """``item`` with the dtype of ``spec``, by the rule of ``core.exact``, and with a batch dimension."""
     if spec.dtype == BYTES:
-        return _with_batch(_strings(item, spec), spec)
-    return _with_batch(cast_exactly(spec.name, as_array(spec.name, item), spec.dtype), spec)
-
-
-def _with_batch(array: Array, spec: TensorSpec) -> Array:
-    """``array``, with a first axis of one added where it is a single sample, also for a model that takes one sample a call."""
-    return array[None] if spec.shape[:1] in ((BATCH,), (1,)) and array.ndim == len(spec.shape) - 1 else array
+        return spec.with_sample_axis(_strings(item, spec))
+    return spec.with_sample_axis(cast_exactly(spec.name, as_array(spec.name, item), spec.dtype))
 
 
 def _strings(item: Any, spec: TensorSpec) -> Array:

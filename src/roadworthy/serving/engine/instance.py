@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 
-import numpy as np
-
-from roadworthy.core.types import Array, Arrays
+from roadworthy.core.types import Array, Arrays, Signature
 from roadworthy.runtimes import Checked
 from roadworthy.serving.engine.local import LocalEngine
 
@@ -102,36 +100,38 @@ def call(engine: LocalEngine, requests: list[QueuedRequest]) -> BatchResult:
     """One call for all ``requests``; an error is in the result, never raised."""
     start = begun = run = time.perf_counter_ns()
     try:
-        given = requests[0].given if len(requests) == 1 else _joined(requests)
+        given = requests[0].given if len(requests) == 1 else _joined(engine.signature, requests)
         begun = run = time.perf_counter_ns()
         outputs = engine.answer(given)
         run = time.perf_counter_ns()
-        parts = [outputs] if len(requests) == 1 else _split(outputs, requests)
+        parts = [outputs] if len(requests) == 1 else _split(engine.signature, outputs, requests)
         return BatchResult(parts, None, (start, begun, run, time.perf_counter_ns()))
     except Exception as problem:
         return BatchResult([], problem, (start, begun, run, time.perf_counter_ns()))
 
 
-def kind_of(feeds: Arrays) -> tuple[object, ...]:
+def kind_of(signature: Signature, feeds: Arrays) -> tuple[object, ...]:
     """The ``QueuedRequest.kind`` of ``feeds``."""
-    return tuple((name, array.dtype.char, array.shape[1:]) for name, array in feeds.items())
+    arrays = [(spec, feeds[spec.name]) for spec in signature.inputs]
+    return tuple((spec.name, array.dtype.char, spec.shape_of_one(array)) for spec, array in arrays)
 
 
-def _joined(requests: list[QueuedRequest]) -> Checked:
+def _joined(signature: Signature, requests: list[QueuedRequest]) -> Checked:
     """Checked feeds of one kind as one batch: the only copy before the call, which also makes strided arrays contiguous."""
-    feeds = {name: np.concatenate([request.given.feeds[name] for request in requests]) for name in requests[0].given.feeds}
+    feeds = {spec.name: spec.joined([request.given.feeds[spec.name] for request in requests]) for spec in signature.inputs}
     return Checked(feeds, sum(request.samples for request in requests))
 
 
-def _split(outputs: Arrays, requests: list[QueuedRequest]) -> list[Arrays]:
+def _split(signature: Signature, outputs: Arrays, requests: list[QueuedRequest]) -> list[Arrays]:
     """Each request's rows of every output, as views. Raises Inseparable where an output has not one row for each sample."""
     parts: list[dict[str, Array]] = [{} for _ in requests]
     samples = sum(request.samples for request in requests)
-    for name, array in outputs.items():
-        if array.shape[:1] != (samples,):
-            raise Inseparable(f"output {name!r} of {samples} samples has shape {list(array.shape)}")
+    for spec in signature.outputs:
+        array = outputs[spec.name]
+        if spec.count(array) != samples:
+            raise Inseparable(f"output {spec.name!r} of {samples} samples has shape {list(array.shape)}")
         start = 0
         for part, request in zip(parts, requests, strict=True):
-            part[name] = array[start : start + request.samples]
+            part[spec.name] = spec.take(array, slice(start, start + request.samples))
             start += request.samples
     return list(parts)

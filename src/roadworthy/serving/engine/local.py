@@ -81,7 +81,7 @@ class LocalEngine:
     def takes_files(self) -> bool:
         """Whether a sample is one byte string, so that the bytes of any file are a sample."""
         (first, *rest) = self.signature.inputs
-        return not rest and first.dtype == BYTES and len(first.shape) == 1 and not self.takes_images
+        return not rest and first.dtype == BYTES and len(first.shape) == 1 and first.samples is not None and not self.takes_images
 
     @property
     def ranks(self) -> bool:
@@ -128,9 +128,10 @@ class LocalEngine:
     def rank(self, outputs: Arrays) -> tuple[tuple[Ranked, ...], ...]:
         """For each sample its top classes, best first; empty where the first output has none."""
         first = self.signature.outputs[0]
+        samples = first.count(outputs[first.name]) or 0
         if not self.ranks:
-            return ((),) * (len(outputs[first.name]) if outputs[first.name].ndim else 0)
-        return read_out(self.contract.answer, {first.name: outputs[first.name]}, first.quantization)
+            return ((),) * samples
+        return read_out(self.contract.answer, {first.name: first.to_rows(outputs[first.name], samples)}, first.quantization)
 
     def feeds(self, item: Any) -> dict[str, Array]:
         """``item`` as the model's inputs; see ``infer``."""
@@ -154,7 +155,7 @@ class LocalEngine:
                 takes = ", ".join(map(str, self.signature.inputs))
                 raise InvalidRequest(f"{self.name} does not say how an image becomes its input; it takes {takes}")
             self._preprocessor = Preprocessor(self.contract.image)
-        return {self.signature.inputs[0].name: self._preprocessor.many(items)}
+        return self.signature.to_call({self.signature.inputs[0].name: self._preprocessor.many(items)})
 
     def check_batches(self, golden: Golden, batch: int) -> None:
         """Check ``golden`` in calls of up to ``batch`` samples too; raises BundleError with the size of the call that is wrong."""
@@ -174,7 +175,7 @@ class LocalEngine:
     def _time_one_sample(self, golden: Golden) -> float:
         """Seconds for each element of the inputs: the median of up to ten calls with one sample, of one call if that is long."""
         start, stop = next(golden_calls(self.signature, self.check.samples))
-        feeds = {name: array[start:stop] for name, array in golden.inputs.items()}
+        feeds = self.signature.to_call({name: array[start:stop] for name, array in golden.inputs.items()})
         times: list[float] = []
         while len(times) < 10 and sum(times) < 0.02:
             begun = time.perf_counter()

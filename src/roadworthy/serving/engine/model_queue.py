@@ -105,7 +105,7 @@ class ModelQueue:
         request = QueuedRequest(
             given,
             sum(array.size for array in feeds.values()),
-            kind_of(feeds),
+            kind_of(self.model.signature, feeds),
             self._loop.create_future(),
             deadline,
             time.perf_counter_ns(),

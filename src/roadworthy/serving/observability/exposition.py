@@ -8,7 +8,7 @@ from roadworthy.core.errors import RequestError
 from roadworthy.serving.engine.dataplane import DataPlane
 from roadworthy.serving.observability import metrics
 from roadworthy.serving.protocols.messages import Reply, Request, error_json
-from roadworthy.serving.protocols.routes import Route
+from roadworthy.serving.protocols.routes import HttpRoute
 from roadworthy.serving.protocols.schemas import PLAIN, TEXT, Schema
 from roadworthy.serving.protocols.torchserve.metrics import families
 
@@ -24,7 +24,7 @@ class Exposition:
         self._plane = plane
         self.schemas: dict[str, Schema] = {}
         self.routes = tuple(
-            Route("GET", path, self.expose, "metrics", "What the server counts, as Prometheus reads it.", {PLAIN: TEXT}, errors=(503,))
+            HttpRoute("GET", path, self.expose, "metrics", "What the server counts, as Prometheus reads it.", {PLAIN: TEXT}, errors=(503,))
             for path in ("/metrics", "/monitoring/prometheus/metrics")
         )
 

@@ -1,6 +1,6 @@
 """The route tables of the HTTP protocols: routing, rights, the OpenAPI document, metrics and traces all read the same rows.
 
-A protocol is an object with a table. Each row, a ``Route``, cannot be made without a handler, a right, a summary and the form of its
+A protocol is an object with a table. Each row, a ``HttpRoute``, cannot be made without a handler, a right, a summary and the form of its
 answer, so whatever answers is documented and guarded::
 
     class Greeting:
@@ -9,7 +9,7 @@ answer, so whatever answers is documented and guarded::
         ignores_case = False
 
         def __init__(self) -> None:
-            self.routes = (Route("GET", "/hello/{name}", self.hello, "open", "A greeting.", json_body("Greeting")),)
+            self.routes = (HttpRoute("GET", "/hello/{name}", self.hello, "open", "A greeting.", json_body("Greeting")),)
 
         async def hello(self, request: Request) -> Reply:
             return Reply(200, orjson.dumps({"hello": request.parameters["name"]}))
@@ -53,7 +53,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True)
-class Route:
+class HttpRoute:
     """One operation: a method at a path, whose placeholders (``{model}``) stand for one part without a slash each.
 
     ``answer`` is the body of status 200; ``also`` holds the bodies of other statuses that are not refusals; ``errors`` are the statuses of
@@ -104,7 +104,7 @@ class HttpProtocol(RefusalForm, Protocol):
         """Whether its paths may come in capitals, and no placeholder takes a colon, as TensorFlow Serving has it."""
 
     @property
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[HttpRoute]:
         """Its table."""
 
 
@@ -113,10 +113,10 @@ class _Path:
     """One path with the routes of its methods, each with its protocol."""
 
     names: tuple[str, ...]
-    routes: dict[str, tuple[HttpProtocol, Route]]
+    routes: dict[str, tuple[HttpProtocol, HttpRoute]]
 
     @property
-    def first(self) -> tuple[HttpProtocol, Route]:
+    def first(self) -> tuple[HttpProtocol, HttpRoute]:
         return next(iter(self.routes.values()))
 
     @property
@@ -147,7 +147,7 @@ class Router:
         self.protocols = tuple(protocols)
         self._tables: dict[str, _Table] = {}
         self._owners: dict[str, HttpProtocol] = {}
-        groups: dict[str, dict[str, list[tuple[HttpProtocol, Route]]]] = {}
+        groups: dict[str, dict[str, list[tuple[HttpProtocol, HttpRoute]]]] = {}
         for protocol in self.protocols:
             for route in protocol.routes:
                 word = _first_word(route.path)
@@ -209,10 +209,11 @@ class Router:
 class _Table:
     """The paths of one first word as one pattern, in which the group that matched says which path it is."""
 
-    def __init__(self, paths: Mapping[str, Sequence[tuple[HttpProtocol, Route]]]) -> None:
+    def __init__(self, paths: Mapping[str, Sequence[tuple[HttpProtocol, HttpRoute]]]) -> None:
         self._paths: dict[int, _Path] = {}
         pieces, group = [], 1
-        for template in sorted(paths, key=_precedence):
+        # The brace of a placeholder sorts after every letter, so a literal part is tried first.
+        for template in sorted(paths):
             rows = paths[template]
             names = rows[0][1].placeholders
             self._paths[group] = _Path(names, {route.method: (protocol, route) for protocol, route in rows})
@@ -239,11 +240,6 @@ def refusal(request: Request, problem: RequestError) -> Reply:
 
 def _first_word(path: str) -> str:
     return path[1:].partition("/")[0]
-
-
-def _precedence(template: str) -> tuple[bool, ...]:
-    """A sort key: among templates that begin with the same parts, a literal part comes before a placeholder."""
-    return tuple(bool(_PLACEHOLDER.search(part)) for part in template.split("/"))
 
 
 def _pattern(template: str, *, ignores_case: bool) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.capture.route import Route, Written
+from roadworthy.build.capture.route import CaptureRoute, Written
 from roadworthy.build.capture.tensorflow import freeze, saved_model
 from roadworthy.build.capture.tensorflow.original import TensorFlowSubject
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
@@ -19,17 +19,17 @@ from roadworthy.frameworks.tensorflow.entry import Constant, GraphEntry, Port
 Call = Callable[..., Any]
 
 
-def routes(subject: TensorFlowSubject) -> Iterator[Route]:
+def routes(subject: TensorFlowSubject) -> Iterator[CaptureRoute]:
     """What the original offers to call; then the long way round."""
     if subject.graph.format == "keras":
-        yield Route(
+        yield CaptureRoute(
             "the model's call, frozen",
             lambda subject, out: _write(tensorflow_session.of_keras(subject.graph.path, subject.signature), subject, out),
         )
-        yield Route("exported, then frozen", _by_export)
+        yield CaptureRoute("exported, then frozen", _by_export)
         return
-    yield Route("the signature, frozen", lambda subject, out: _write(function.concrete(subject.graph.path), subject, out))
-    yield Route("the signature, frozen in a session", lambda subject, out: _write(_session_call(subject.graph.path), subject, out))
+    yield CaptureRoute("the signature, frozen", lambda subject, out: _write(function.concrete(subject.graph.path), subject, out))
+    yield CaptureRoute("the signature, frozen in a session", lambda subject, out: _write(_session_call(subject.graph.path), subject, out))
 
 
 def frozen(subject: TensorFlowSubject) -> tuple[Any, GraphEntry]:

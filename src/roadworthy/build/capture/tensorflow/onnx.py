@@ -16,7 +16,7 @@ import onnx
 
 from roadworthy.build.capture.exporter_errors import Refused
 from roadworthy.build.capture.onnx_file import NAME, check_file
-from roadworthy.build.capture.route import Route, Written
+from roadworthy.build.capture.route import CaptureRoute, Written
 from roadworthy.build.capture.tensorflow import frozen_graph
 from roadworthy.build.capture.tensorflow.original import TensorFlowSubject
 from roadworthy.core.types import Signature, TensorSpec
@@ -31,15 +31,15 @@ The copies are most of the time that it takes, and an optimiser hardly ever fail
 """
 
 
-def routes(subject: TensorFlowSubject) -> Iterator[Route]:
+def routes(subject: TensorFlowSubject) -> Iterator[CaptureRoute]:
     """The frozen graph first, which has every weight and no call in it; then the routes that trace a Keras model themselves."""
     if subject.graph.format == "tflite":
-        yield Route("tf2onnx, from the file", _from_file)
+        yield CaptureRoute("tf2onnx, from the file", _from_file)
         return
-    yield Route("tf2onnx, from the frozen graph", _from_graph)
+    yield CaptureRoute("tf2onnx, from the frozen graph", _from_graph)
     if subject.graph.format == "keras":
-        yield Route("tf2onnx, from the model", _from_model)
-        yield Route("Keras's export", _exported)
+        yield CaptureRoute("tf2onnx, from the model", _from_model)
+        yield CaptureRoute("Keras's export", _exported)
 
 
 def _from_graph(subject: TensorFlowSubject, out: Path) -> Written:

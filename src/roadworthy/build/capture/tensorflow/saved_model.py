@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.capture.route import Route, Written
+from roadworthy.build.capture.route import CaptureRoute, Written
 from roadworthy.build.capture.tensorflow.original import TensorFlowSubject
 from roadworthy.frameworks.tensorflow import entry, framework, keras_model
 from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
@@ -14,10 +14,10 @@ from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
 KEY = "serving_default"
 
 
-def routes(subject: TensorFlowSubject) -> Iterator[Route]:
+def routes(subject: TensorFlowSubject) -> Iterator[CaptureRoute]:
     """Keras's own export first: other tools read it better than what TensorFlow itself saves of a Keras model."""
-    yield Route("Keras's export", export)
-    yield Route("saved as a module", _as_module)
+    yield CaptureRoute("Keras's export", export)
+    yield CaptureRoute("saved as a module", _as_module)
 
 
 def export(subject: TensorFlowSubject, out: Path) -> Written:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from roadworthy.build.capture import exporter_errors
-from roadworthy.build.capture.route import Route, Written
+from roadworthy.build.capture.route import CaptureRoute, Written
 from roadworthy.build.capture.torch import torchscript
 from roadworthy.build.capture.torch.original import TorchSubject
 from roadworthy.build.capture.torch.program import Program, checked
@@ -18,15 +19,15 @@ from roadworthy.frameworks.torch import module as torch_module
 NAME = "model.pt2"
 
 
-def routes(subject: TorchSubject) -> Iterator[Route]:
+def routes(subject: TorchSubject) -> Iterator[CaptureRoute]:
     """The routes that make sense for the form the original came in."""
-    if subject.kind == "exported" and not isinstance(subject.module, torch_module.Adapted):
-        yield Route("as it came", lambda subject, out: _save(checked(torch.export.load(subject.path), subject.signature), out))
+    if subject.kind == "exported" and not isinstance(subject.module, torch_module.AdaptedModule):
+        yield CaptureRoute("as it came", lambda subject, out: _save(checked(torch.export.load(subject.path), subject.signature), out))
     if subject.kind == "script":
-        yield Route("converted from the script", lambda subject, out: _save(_converted(subject), out))
+        yield CaptureRoute("converted from the script", lambda subject, out: _save(_converted(subject), out))
         return
-    yield Route("non-strict export", lambda subject, out: _save(export(subject, strict=False), out))
-    yield Route("strict export", lambda subject, out: _save(export(subject, strict=True), out))
+    yield CaptureRoute("non-strict export", lambda subject, out: _save(export(subject, strict=False), out))
+    yield CaptureRoute("strict export", lambda subject, out: _save(export(subject, strict=True), out))
 
 
 def export(subject: TorchSubject, *, strict: bool) -> Program:
@@ -50,7 +51,9 @@ def program(subject: TorchSubject) -> Program:
 
 def _export(module: torch.nn.Module, subject: TorchSubject, *, strict: bool) -> Program:
     try:
-        exported = torch.export.export(module, subject.example(), dynamic_shapes=subject.dynamic_shapes(), strict=strict)
+        shapes = subject.dynamic_shapes()
+        given: Any = (shapes,) if isinstance(module, torch_module.AdaptedModule) else shapes
+        exported = torch.export.export(module, subject.example(), dynamic_shapes=given, strict=strict)
     except Exception as problem:
         limit = exporter_errors.suggested_limit(problem)
         if limit is None or limit < subject.batch:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from roadworthy.build.capture.onnx_file import NAME, check_file
-from roadworthy.build.capture.route import Route, Written
+from roadworthy.build.capture.route import CaptureRoute, Written
 from roadworthy.build.capture.torch import export, torchscript
 from roadworthy.build.capture.torch.original import TorchSubject
 
@@ -17,15 +17,15 @@ OPSET = 20
 OLDER_OPSET = 17
 
 
-def routes(subject: TorchSubject) -> Iterator[Route]:
+def routes(subject: TorchSubject) -> Iterator[CaptureRoute]:
     """The dynamo exporter first; the older one does some operators that it lacks, and scripts keep their branches there."""
-    yield Route("dynamo exporter", _dynamo)
+    yield CaptureRoute("dynamo exporter", _dynamo)
     if subject.kind == "script":
-        yield Route("older exporter, from the script", lambda subject, out: _older(torchscript.script(subject), subject, out))
+        yield CaptureRoute("older exporter, from the script", lambda subject, out: _older(torchscript.script(subject), subject, out))
         return
-    yield Route("older exporter, traced", lambda subject, out: _older(_traceable(subject), subject, out))
+    yield CaptureRoute("older exporter, traced", lambda subject, out: _older(_traceable(subject), subject, out))
     if subject.kind == "module":
-        yield Route("older exporter, scripted", lambda subject, out: _older(torchscript.script(subject), subject, out))
+        yield CaptureRoute("older exporter, scripted", lambda subject, out: _older(torchscript.script(subject), subject, out))
 
 
 def _dynamo(subject: TorchSubject, out: Path) -> Written:

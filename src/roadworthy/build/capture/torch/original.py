@@ -45,11 +45,10 @@ class TorchSubject(Subject):
     def dynamic_shapes(self) -> tuple[dict[int, Any], ...]:
         """For each input its symbolic dimensions, named as in the signature; never Dim.AUTO, which may turn static in silence."""
         dims: dict[str, Any] = {}
-        for spec in self.signature.inputs:
-            for size in spec.shape:
-                if isinstance(size, str) and size not in dims:
-                    dims[size] = torch.export.Dim(size, min=1, max=self.signature.max_batch if size == BATCH else None)
-        return tuple({i: dims[size] for i, size in enumerate(spec.shape) if isinstance(size, str)} for spec in self.signature.inputs)
+        for symbol in (symbol for spec in self.signature.inputs for symbol in spec.symbols.values()):
+            if symbol not in dims:
+                dims[symbol] = torch.export.Dim(symbol, min=1, max=self.signature.max_batch if symbol == BATCH else None)
+        return tuple({axis: dims[symbol] for axis, symbol in spec.symbols.items()} for spec in self.signature.inputs)
 
 
 def open_subject(graph: Graph, samples: SampleSet, doubts: tuple[str, ...], exported: Path | None) -> TorchSubject:

@@ -9,21 +9,21 @@ from typing import Any
 import torch
 
 from roadworthy.build.capture.exporter_errors import Refused
-from roadworthy.build.capture.route import Route, Written
+from roadworthy.build.capture.route import CaptureRoute, Written
 from roadworthy.build.capture.torch.original import TorchSubject
 from roadworthy.frameworks.torch import module as torch_module
 
 NAME = "model.ts"
 
 
-def routes(subject: TorchSubject) -> Iterator[Route]:
+def routes(subject: TorchSubject) -> Iterator[CaptureRoute]:
     """Scripting keeps branches and comes first; a program from torch.export has no source to script."""
     if subject.kind == "script":
-        yield Route("as it came", lambda subject, out: _save(script(subject), subject, out))
+        yield CaptureRoute("as it came", lambda subject, out: _save(script(subject), subject, out))
         return
     if subject.kind == "module":
-        yield Route("scripted", lambda subject, out: _save(script(subject), subject, out))
-    yield Route("traced", lambda subject, out: _save(trace(subject), subject, out))
+        yield CaptureRoute("scripted", lambda subject, out: _save(script(subject), subject, out))
+    yield CaptureRoute("traced", lambda subject, out: _save(trace(subject), subject, out))
 
 
 def script(subject: TorchSubject) -> Any:
@@ -31,10 +31,10 @@ def script(subject: TorchSubject) -> Any:
     module = subject.module
     if isinstance(module, torch.jit.ScriptModule):
         return module
-    if not isinstance(module, torch_module.Adapted):
+    if not isinstance(module, torch_module.AdaptedModule):
         return torch.jit.script(module)
     inner = module.module if isinstance(module.module, torch.jit.ScriptModule) else torch.jit.script(module.module)
-    return torch.jit.trace(torch_module.Adapted(inner, module.call), subject.example(), check_trace=False)
+    return torch.jit.trace(torch_module.AdaptedModule(inner, module.call), subject.example(), check_trace=False)
 
 
 def trace(subject: TorchSubject) -> Any:

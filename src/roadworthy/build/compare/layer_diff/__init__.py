@@ -1,12 +1,10 @@
-"""The original layer by layer: what each layer was given, what it gave, and with which weights; then two originals matched."""
+"""Two originals compared layer by layer: the inputs, outputs and weights of each layer are recorded, then matched and compared."""
 
 from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from roadworthy.build.compare.layer_diff.pairs import difference, matched
 from roadworthy.build.compare.layer_diff.recorded import Layer, Recorded
@@ -17,14 +15,14 @@ from roadworthy.core.stages import Graph
 __all__ = ["Layer", "LayersRequest", "MatchRequest", "Matched", "Recorded", "difference", "match", "record"]
 
 READERS = {"module": "torch", "keras": "keras"}
-"""The formats of originals whose layers can be seen, each with the module here that looks."""
+"""The formats of originals whose layers can be recorded, each with the module here that does it."""
 FEWEST_ULPS = 1e-4
 """Below this share of a layer's scale nothing is called a difference: float32 rounds in another order in each framework."""
 
 
 @dataclass(frozen=True)
 class LayersRequest:
-    """Run the original ``graph`` on the first ``count`` samples and keep what its layers saw in the new directory ``out``."""
+    """Run the original ``graph`` on the first ``count`` samples and keep the arrays of its layers in the new directory ``out``."""
 
     graph: Graph
     samples: SampleSet
@@ -61,7 +59,7 @@ def record(request: LayersRequest) -> Recorded:
         return Recorded(request.out, (), f"a {request.graph.format} graph shows no layers; only its outputs are compared")
     feeds = request.samples.feeds(0, min(request.graph.signature.call_size(request.count), request.samples.count))
     recorded: Recorded = importlib.import_module(f"{__name__}.{reader}").record(
-        request.graph, {name: np.ascontiguousarray(array) for name, array in feeds.items()}, request.out
+        request.graph, request.graph.signature.to_call(feeds), request.out
     )
     return recorded
 

@@ -1,4 +1,4 @@
-"""Why the first layer that differs does: each explanation is a computation that was carried out, not a guess; NumPy only."""
+"""Why the first layer that differs does so: each explanation is a computation that was carried out, not a guess; NumPy only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from roadworthy.core.types import Array
 
 @dataclass(frozen=True)
 class Words:
-    """What the two sides are called in a sentence."""
+    """The names of the two originals in a sentence."""
 
     a: str
     b: str
@@ -69,7 +69,7 @@ def _notes(found: Sequence[Pair], words: Words) -> tuple[str, ...]:
 
 
 def _same_momentum(pair: Pair) -> bool:
-    """Counted alike where both come from one framework, from opposite ends where not."""
+    """Equal where both come from one framework; one the complement of the other where not."""
     a, b = pair.a.momentum or 0.0, pair.b.momentum or 0.0
     return abs(a - b) < 1e-9 if pair.a.type == pair.b.type else abs(a - (1 - b)) < 1e-9
 
@@ -93,19 +93,19 @@ class _Causes:
     def all(self) -> list[str]:
         """Sentences; one that says so where nothing was found."""
         x, y = self.a.given(self.pair.a), self.b.given(self.pair.b)
-        if self._given_alike(x, y):
+        if self._given_the_same(x, y):
             found = [*self._weights(), *self._padding(x), *self._epsilon(x)] or self._types()
             return found or ["both were given the same numbers, have the same weights and settings, and compute another thing with them"]
         found = [*self._flattened(x, y), *self._reversed_input(x, y), *self._flipped_input(x, y)]
         return found or [self._elsewhere(x, y)]
 
-    def _given_alike(self, x: Array, y: Array) -> bool:
+    def _given_the_same(self, x: Array, y: Array) -> bool:
         """The same numbers, or the same once each is padded: zeros may come from a layer before as well as from the layer itself."""
-        alike = difference(x, y)
-        if (alike is None or alike > self.limit) and self.pair.a.kind == self.pair.b.kind == "conv" and x.ndim == y.ndim == 4:
+        error = difference(x, y)
+        if (error is None or error > self.limit) and self.pair.a.kind == self.pair.b.kind == "conv" and x.ndim == y.ndim == 4:
             x, y = (np.pad(array, ((0, 0), *layer.pads, (0, 0))) for array, layer in ((x, self.pair.a), (y, self.pair.b)))
-            alike = relative(x, y) if x.shape == y.shape else None
-        return alike is not None and alike <= self.limit
+            error = relative(x, y) if x.shape == y.shape else None
+        return error is not None and error <= self.limit
 
     def _kernels(self) -> tuple[Array, Array] | None:
         a, b = self.a.weight(self.pair.a, "kernel"), self.b.weight(self.pair.b, "kernel")
@@ -144,7 +144,7 @@ class _Causes:
             if a.shape == b.shape and relative(a[order], b) <= self.limit:
                 return (
                     f"the kernel of {self.pair.a.name} is ordered for features flattened the other way (channels, height, width against "
-                    "height, width, channels), and here both flatten alike"
+                    "height, width, channels), and here both flatten in the same order"
                 )
         return ""
 
@@ -201,7 +201,7 @@ class _Causes:
         if mine.stride != its.stride:
             return [f"{mine.name} moves by {mine.stride} in {self.words.a} and by {its.stride} in {self.words.b}"]
         uneven = any(before != after for before, after in (*mine.pads, *its.pads))
-        why = 'TensorFlow\'s "same" puts the odd zero of a strided layer last, PyTorch pads both ends alike; ' if uneven else ""
+        why = 'TensorFlow\'s "same" puts the odd zero of a strided layer last, PyTorch pads both ends equally; ' if uneven else ""
         mend = "pad by hand before the layer, and give it no padding of its own" if uneven else "give both the same padding"
         return [
             f"padding: {mine.name} gets {_pads(mine)} in {self.words.a} and {_pads(its)} in {self.words.b}. {why}computed with the "

@@ -1,4 +1,4 @@
-"""The layers of a Keras model, of either Keras, by standing in front of the ``call`` of every layer that has no layers.
+"""The layers of a Keras model, of Keras 3 or tf-keras: every layer that has no layers.
 
 A layer that applies an activation of its own (``Conv2D(..., activation="relu")``) shows as two: what the convolution gave,
 and what the activation made of it.
@@ -6,11 +6,15 @@ and what the activation made of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from roadworthy.build.compare.layer_diff.recorded import Layer, Recorded, Recorder, same_padding
+from roadworthy.build.sources.keras import layer_hooks
+from roadworthy.build.sources.layer_events import LayerEvent
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import Array, Arrays
 from roadworthy.frameworks.tensorflow import keras_model
@@ -35,60 +39,61 @@ SILENT = (
 )
 
 
-def record(graph: Graph, feeds: Arrays, out: Any) -> Recorded:
-    """Run the model once, eagerly, with ``training=False``, and keep what its layers saw."""
+def record(graph: Graph, feeds: Arrays, out: Path) -> Recorded:
+    """Run the model once, eagerly, with ``training=False``, and keep what its layers take and give."""
     model = keras_model.load(graph.path)
     model.answer(feeds)  # builds what is built at the first call
-    recorder = Recorder(out)
-    parts = [part for part in _parts(model.model) if type(part).__name__ not in SILENT]
-    standing = [_stand_before(part, recorder) for part in parts]
-    try:
+    layers = _LayerRecorder(Recorder(out), _leaves(model.model))
+    with layer_hooks.replaced(layers.activations()), layer_hooks.watched(model.model, layers.see):
         model.answer(feeds)
-    finally:
-        for leave in standing:
-            leave()
-    return recorder.done()
+    return layers.recorder.done()
 
 
-def _parts(model: Any) -> list[Any]:
-    """Every layer that has no layers of its own, each once."""
-    found = {id(part): part for part in model._flatten_layers(include_self=False, recursive=True)}
-    return [part for part in found.values() if not list(part._flatten_layers(include_self=False, recursive=False))]
+class _LayerRecorder:
+    """Records each call of ``leaves``; the input of a layer's own activation is what the layer gives without it."""
 
+    def __init__(self, recorder: Recorder, leaves: list[Any]) -> None:
+        self.recorder = recorder
+        self._leaves = {id(leaf): leaf for leaf in leaves}
+        self._own = {id(leaf): activation for leaf in leaves if (activation := _own_activation(leaf)) is not None}
+        self._given: tuple[Array, ...] = ()
+        self._unactivated: Array | None = None
 
-def _stand_before(part: Any, recorder: Recorder) -> Any:
-    """Record every call of ``part`` until the function that this gives is called."""
-    plain, activation = part.call, _own_activation(part)
-    before: list[Any] = []
+    def activations(self) -> list[tuple[Any, str, Any]]:
+        """Functions that replace the activations and record their inputs, as ``layer_hooks.replaced`` takes them."""
+        return [(self._leaves[key], "activation", self._seen(activation)) for key, activation in self._own.items()]
 
-    def activate(tensor: Any, *rest: Any, **options: Any) -> Any:
-        before.append(tensor)
-        return activation(tensor, *rest, **options)
+    def see(self, event: LayerEvent) -> None:
+        """Keep the call that ends with ``event``, where it is one of the leaves'."""
+        if id(event.layer) not in self._leaves:
+            return
+        if event.begins:
+            self._given, self._unactivated = event.arrays[:1], None
+        elif self._given and len(event.arrays) == 1:
+            self._keep(event.layer, self._given[0], event.arrays[0])
 
-    def call(*arguments: Any, **options: Any) -> Any:
-        before.clear()
-        answer = plain(*arguments, **options)
-        given = arguments[0] if arguments else next(iter(options.values()), None)
-        if given is None or not all(hasattr(tensor, "numpy") for tensor in (given, answer)):
-            return answer
-        gave = before[-1] if before else answer
-        recorder.add(_layer(part, tuple(given.shape)), _array(given), _array(gave), _weights(part))
-        if before:
+    def _keep(self, layer: Any, given: Array, gave: Array) -> None:
+        before = gave if self._unactivated is None else self._unactivated
+        self.recorder.add(_layer(layer, given.shape), given, before, _weights(layer))
+        if self._unactivated is not None:
+            activation = self._own[id(layer)]
             name = getattr(activation, "__name__", type(activation).__name__)
-            layer = Layer(f"{part.name}, its {name}", name, "activation", (), channels_first=_channels_first(part))
-            recorder.add(layer, _array(before[-1]), _array(answer))
-        return answer
+            kept = Layer(f"{layer.name}, its {name}", name, "activation", (), channels_first=_channels_first(layer))
+            self.recorder.add(kept, self._unactivated, gave)
 
-    object.__setattr__(part, "call", call)
-    if activation is not None:
-        object.__setattr__(part, "activation", activate)
+    def _seen(self, activation: Any) -> Callable[..., Any]:
+        def activate(tensor: Any, *rest: Any, **options: Any) -> Any:
+            self._unactivated = next(iter(layer_hooks.arrays_in(tensor)), None)
+            return activation(tensor, *rest, **options)
 
-    def leave() -> None:
-        object.__delattr__(part, "call")
-        if activation is not None:
-            object.__setattr__(part, "activation", activation)
+        return activate
 
-    return leave
+
+def _leaves(model: Any) -> list[Any]:
+    """Every layer that does something and has no layers of its own, each once."""
+    found = {id(layer): layer for layer in model._flatten_layers(include_self=False, recursive=True)}
+    leaves = [layer for layer in found.values() if not list(layer._flatten_layers(include_self=False, recursive=False))]
+    return [layer for layer in leaves if type(layer).__name__ not in SILENT]
 
 
 def _own_activation(part: Any) -> Any:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from roadworthy.build.compare.layer_diff.recorded import WEIGHTED, Layer, Recorded
+from roadworthy.core.numerics import output_error
 from roadworthy.core.types import Array
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two layers taken for the same one. ``error`` is relative to the output's scale, ``None`` for shapes that do not fit.
+    """Two layers that are taken to be the same one. ``error`` is relative to the output's scale, ``None`` for shapes that do not fit.
 
     ``reordered`` says that the two flatten the same features in different orders: the values are the same, their places are not.
     """
@@ -62,11 +63,8 @@ def difference(a: Array, b: Array) -> float | None:
 
 
 def relative(a: Array, b: Array) -> float:
-    """The largest difference relative to the largest magnitude of ``a``; infinite where one of them is no number."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    scale = float(np.max(np.abs(a), initial=0.0)) or 1.0
-    worst = float(np.max(np.abs(a - b), initial=0.0)) / scale
-    return worst if np.isfinite(worst) else float("inf")
+    """The output error of ``b`` relative to the scale of ``a``: see ``core.numerics``."""
+    return output_error(b, a)
 
 
 def orders(grid: Sequence[int], features: int) -> list[Array]:
@@ -91,15 +89,15 @@ def _plain(name: str) -> str:
 
 
 def _aligned(a: Sequence[Layer], b: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
-    """The best pairs that keep both orders (the longest common subsequence, weighted by how alike two layers are)."""
+    """The best pairs that keep both orders (the longest common subsequence, weighted by the similarity of two layers)."""
     best = np.zeros((len(a) + 1, len(b) + 1))
     for i in range(len(a) - 1, -1, -1):
         for j in range(len(b) - 1, -1, -1):
-            together = _alike(a[i], b[j])
+            together = _similarity(a[i], b[j])
             best[i, j] = max(best[i + 1, j], best[i, j + 1], together + best[i + 1, j + 1] if together else 0.0)
     found, i, j = [], 0, 0
     while i < len(a) and j < len(b):
-        together = _alike(a[i], b[j])
+        together = _similarity(a[i], b[j])
         if together and best[i, j] == together + best[i + 1, j + 1]:
             found.append((a[i], b[j]))
             i, j = i + 1, j + 1
@@ -110,7 +108,7 @@ def _aligned(a: Sequence[Layer], b: Sequence[Layer]) -> list[tuple[Layer, Layer]
     return found
 
 
-def _alike(a: Layer, b: Layer) -> float:
+def _similarity(a: Layer, b: Layer) -> float:
     """0 for layers that cannot be the same one."""
     if a.kind != b.kind:
         return 0.0

@@ -1,4 +1,4 @@
-"""What was seen of one original's layers, on disk: arrays beside a description, in one convention for every framework."""
+"""The recorded layers of one original, on disk: arrays and a description, in one convention for every framework."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Recorder:
     names: dict[str, int] = field(default_factory=dict)
 
     def add(self, layer: Layer, given: Array, gave: Array, weights: dict[str, Array] | None = None) -> None:
-        """Keep one call; a layer that is called again gets a number behind its name."""
+        """Keep one call; the name of a layer that is called again gets a number."""
         count = self.names[layer.name] = self.names.get(layer.name, 0) + 1
         name = layer.name if count == 1 else f"{layer.name} (call {count})"
         index = len(self.layers)

@@ -1,4 +1,4 @@
-"""The layers of a PyTorch module, by forward hooks on every part that has no parts."""
+"""The layers of a PyTorch module: every submodule that has no submodules."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from roadworthy.build.compare.layer_diff.recorded import Layer, Recorded, Recorder
+from roadworthy.build.sources.layer_events import LayerEvent
+from roadworthy.build.sources.torch import layer_hooks
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import Array, Arrays
 from roadworthy.frameworks.torch import module as torch_module
@@ -26,36 +28,29 @@ KINDS = {
                      "Softmax", "Softplus", "Mish"), "activation"),
 }  # fmt: skip
 SILENT = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "Identity")
-"""They do nothing in inference mode."""
+"""Layers that do nothing in inference mode."""
 
 
 def record(graph: Graph, feeds: Arrays, out: Path) -> Recorded:
-    """Run the module once with hooks in place. A TorchScript archive or a captured program has no layers to hook."""
+    """Run the module once and keep what its layers take and give. A TorchScript archive or a captured program has no layers."""
     exact_float32()
     module = torch_module.load(graph.path)
-    if isinstance(module, torch.jit.ScriptModule | torch.fx.GraphModule) or graph.path.name != torch_module.PICKLE:
+    if not layer_hooks.watchable(module) or graph.path.name != torch_module.PICKLE:
         return Recorded(out, (), "a TorchScript archive or an exported program shows no layers; only its outputs are compared")
-    recorder, handles = Recorder(out), []
-    for path, part in module.named_modules():
-        if not list(part.children()) and type(part).__name__ not in SILENT:
-            handles.append(part.register_forward_hook(_hook(path.removeprefix("module."), recorder)))
-    try:
-        with torch.no_grad():
-            module(*[torch.from_numpy(feeds[spec.name].copy()) for spec in graph.signature.inputs])
-    finally:
-        for handle in handles:
-            handle.remove()
-    return recorder.done()
+    recorder = Recorder(out)
+    given: list[Array] = []
 
-
-def _hook(name: str, recorder: Recorder) -> Any:
-    def hook(part: nn.Module, arguments: tuple[Any, ...], answer: Any) -> None:
-        if not (arguments and isinstance(arguments[0], Tensor) and isinstance(answer, Tensor)):
+    def see(event: LayerEvent) -> None:
+        if type(event.layer).__name__ in SILENT or next(event.layer.children(), None) is not None:
             return
-        weights = _weights(part)
-        recorder.add(_layer(name, part), _array(arguments[0]), _array(answer), weights)
+        if event.begins:
+            given[:] = event.arrays[:1]
+        elif given and len(event.arrays) == 1:
+            recorder.add(_layer(event.name.removeprefix("module."), event.layer), given[0], event.arrays[0], _weights(event.layer))
 
-    return hook
+    with layer_hooks.watched(module, see), torch.no_grad():
+        module(*[torch.from_numpy(feeds[spec.name].copy()) for spec in graph.signature.inputs])
+    return recorder.done()
 
 
 def _layer(name: str, part: Any) -> Layer:

@@ -1,4 +1,4 @@
-"""``MODEL_CARD.md``: what the model is, what was proven about it, where that ends, how to serve it."""
+"""``MODEL_CARD.md``: what the model is, what was proven about it, the limits of that, and how to serve it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from roadworthy.preprocess.answer import second_class
 from roadworthy.preprocess.contract import Contract
 
 SERVING = """\
-`sh deploy/run.sh`, or a container from `deploy/Dockerfile`; see `deploy/README.md`. `roadworthy check` on this directory repeats
-the integrity check, the golden samples and the times on the machine at hand. All figures are in `report.html` and `certificate.json`."""
+Run `sh deploy/run.sh`, or build a container from `deploy/Dockerfile`; see `deploy/README.md`. `roadworthy check` on this directory
+repeats the integrity check, the golden samples and the times on your machine. All figures are in `report.html` and `certificate.json`."""
 
 
 def render(certificate: Certificate, manifest: Manifest) -> str:
@@ -42,7 +42,7 @@ def _what(certificate: Certificate) -> str:
     fallback = f", or as {_code(choice.fallback)} where that cannot run" if choice.fallback else ""
     packed = f"packed by Roadworthy {certificate.roadworthy} on {certificate.created}"
     lossy = " The winner is lossy: it is meant to differ from the original, within the budget." if _lossy(certificate) else ""
-    return f"{source}, {packed}. It answers as {_code(choice.winner)}{fallback}.{lossy}"
+    return f"{source}, {packed}. It runs as {_code(choice.winner)}{fallback}.{lossy}"
 
 
 def _lossy(certificate: Certificate) -> bool:
@@ -51,8 +51,8 @@ def _lossy(certificate: Certificate) -> bool:
 
 
 def _signature(certificate: Certificate, contract: Contract) -> str:
-    lines = [f"- takes {_code(str(spec))}" for spec in certificate.signature.inputs]
-    lines += [f"- gives {_code(str(spec))}" for spec in certificate.signature.outputs]
+    lines = [f"- input {_code(str(spec))}" for spec in certificate.signature.inputs]
+    lines += [f"- output {_code(str(spec))}" for spec in certificate.signature.outputs]
     if certificate.signature.max_batch is not None:
         lines.append(f"- at most {certificate.signature.max_batch} samples in one call")
     if contract.takes_images:
@@ -63,7 +63,7 @@ def _signature(certificate: Certificate, contract: Contract) -> str:
         lines.append(f"- {len(labels)} classes: {shown}{', ...' if len(labels) > 20 else ''}")
     if (second := second_class(contract.answer, certificate.signature.outputs[0])) is not None:
         name, what, limit = second
-        lines.append(f"- its one number a sample is the {what} of {_code(name)}: above {limit} that is the answer")
+        lines.append(f"- its one number a sample is the {what} of {_code(name)}: above {limit} that class is the answer")
     return "\n".join(lines)
 
 
@@ -92,7 +92,7 @@ def _evidence(certificate: Certificate) -> str:
 
 
 def _interval(ratio: Interval, paired: bool) -> str:
-    return f"95 % interval {figures.span(ratio)}" if paired else f"about, {figures.span(ratio)}: too few undisturbed rounds pair the two"
+    return f"95 % interval {figures.span(ratio)}" if paired else f"about; {figures.span(ratio)}: too few undisturbed rounds of both"
 
 
 def _accuracy(verified: Verified, samples: str) -> str:
@@ -107,19 +107,20 @@ def _accuracy(verified: Verified, samples: str) -> str:
 def _limits(certificate: Certificate) -> str:
     host = certificate.host
     lines = [
-        f"- Times hold for {_text(host.cpu)} with {host.cores} cores; elsewhere the answers are checked again, and no speed is promised."
+        f"- Times hold for {_text(host.cpu)} with {host.cores} cores. On another CPU the answers are checked again; no speed is promised."
     ]
     lines += [f"- **Warning:** {_text(note.text)}" for note in certificate.notes if note.warning]
     kind = certificate.samples.kind
     if kind == "generated":
-        lines.append("- The samples were generated: nothing here was proven on real ones, and nothing says how accurate the original is.")
+        lines.append("- The samples were generated: nothing here was proven on real ones, and the accuracy of the original is not known.")
     elif kind != "labelled":
-        lines.append(f"- The samples were {_text(kind)}: nothing here says how accurate the original is.")
-    lines.append("- What was measured holds for data like the data it was measured on.")
+        lines.append(f"- The samples were {_text(kind)}: the accuracy of the original is not known.")
+    lines.append("- The figures are valid for data like the data that they were measured on.")
     lines += [
         f"- For the target {_text(one.target)}, and {one.verification}: {_code(one.measured.verified.candidate.plan.name)} in "
         f"{_code(one.path)}. No server uses it."
         for one in certificate.exports
+        if one.path
         if one.path
     ]
     lines += [f"- Not tried: {_text(item)}" for item in certificate.unavailable]

@@ -1,4 +1,4 @@
-"""The latency-against-accuracy chart as geometry: what goes where, so that the template only draws."""
+"""The chart of accuracy over latency as geometry: the place of each element, so that the template only draws."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from roadworthy.core.stages import Measured, Rejected
 
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 18, 46
 STRIP = 64
-"""Width of the strip at the right where rejected candidates stand: they were never timed."""
+"""Width of the strip at the right edge for rejected candidates, which were never timed."""
 FEW = 10
-"""Up to so many things all are labelled where there is room; of more only the telling ones."""
+"""Up to this number of points all get a label where there is room; of more only the ones in ``most_important``."""
 COVERED = 3
-"""So many bars a telling label may cover where it finds no better place."""
+"""The number of bars that an important label may cover where it finds no better place."""
 ROLES = ("rejected", "passed", "fallback", "framework", "original", "winner")
 """From the back to the front."""
 
 
 @dataclass(frozen=True)
 class ChartEntry:
-    """One thing to draw: the plan's name and runtime, what it is (one of ``ROLES``), and its evidence."""
+    """One candidate to draw: the plan's name and runtime, its role (one of ``ROLES``), and its evidence."""
 
     name: str
     role: str
@@ -80,7 +80,7 @@ class Chart:
 def entries(
     baseline: Measured, measured: tuple[Measured, ...], rejected: tuple[Rejected, ...], roles: dict[str, str]
 ) -> tuple[ChartEntry, ...]:
-    """Everything with a score, the most telling last so that it is drawn on top."""
+    """Every candidate with a score, the most important last so that it is drawn on top."""
     timed = {one.verified.candidate.plan.name: one for one in (baseline, *measured)}
     found = [
         ChartEntry(name, roles.get(name, "passed"), one.verified.score, one.timing.latency_ms.value, one.verified.candidate.plan.runtime)
@@ -95,7 +95,7 @@ def draw(shown: tuple[ChartEntry, ...], budget: float, *, width: int, height: in
     """The chart at that size; ``None`` where no timed candidate has a score.
 
     Across, the median latency on a logarithmic scale; up, the paired change of the metric against the original (zero),
-    whose 95 % interval is the bar. A rejected candidate far below the rest is drawn at the lower edge, its figure beside it.
+    whose 95 % interval is the bar. A rejected candidate far below the rest is drawn at the lower edge, with its figure as the label.
     """
     timed = [entry for entry in shown if entry.latency_ms]
     if not timed:
@@ -126,9 +126,9 @@ def draw(shown: tuple[ChartEntry, ...], budget: float, *, width: int, height: in
     )  # fmt: skip
 
 
-def telling(shown: tuple[ChartEntry, ...]) -> list[int]:
-    """The numbers of those that a reader looks for, the most telling first: winner, original, the framework's fastest, fallback,
-    the frontier (nothing else is at least as fast and as accurate), and the fastest of each runtime.
+def most_important(shown: tuple[ChartEntry, ...]) -> list[int]:
+    """The numbers of the entries that a reader looks for, most important first: winner, original, the framework's fastest form,
+    fallback, the Pareto frontier (no other is at least as fast and as accurate), and the fastest of each runtime.
     """
     named = [number for number, entry in enumerate(shown) if entry.role not in ("passed", "rejected")]
     named.sort(key=lambda number: -ROLES.index(shown[number].role))
@@ -149,7 +149,7 @@ def telling(shown: tuple[ChartEntry, ...]) -> list[int]:
 def _labels(spots: list[tuple[float, float, ChartEntry]], up: Linear, sheet: Sheet) -> dict[int, Label]:
     """The labels of those points that get one, by the points' numbers."""
     shown = tuple(entry for _, _, entry in spots)
-    first = telling(shown)
+    first = most_important(shown)
     rest = [number for number, entry in enumerate(shown) if number not in first and (len(shown) <= FEW or _clipped(entry, up))]
     labels: dict[int, Label] = {}
     for number in (*first, *rest):

@@ -1,4 +1,4 @@
-"""The page of ``roadworthy compare``: one file without scripts, fonts or anything else from outside."""
+"""The page of ``roadworthy compare``: one file that loads nothing, without scripts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDE, NARROW = 760, 340
 """The widths that each chart is drawn in: letters keep their size on a phone."""
 LEFT, RIGHT, TOP, BOTTOM, ROW = 10, 14, 6, 40, 36
 TEXT = 84
-"""Room at the right end of a row for its figure."""
+"""Width at the right end of a row for its figure."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def render(comparison: Comparison) -> str:
 
 
 def label(form: Form) -> str:
-    """What a form is called: its runtime and flavour, its threads where they are no matter of course."""
+    """The name of a form: its runtime and flavour, and its threads where it has only one."""
     return " ".join(part for part in (form.plan.runtime, form.plan.flavour, "" if form.plan.threads != 1 else "1 thread") if part)
 
 
@@ -104,7 +104,7 @@ def first_call(form: Form, batch: int) -> float | None:
 
 
 def speeds(comparison: Comparison, width: int) -> Drawing | None:
-    """Time at batch 1, on a logarithmic scale, quickest first."""
+    """Time at batch 1, on a logarithmic scale, fastest first."""
     shown = [(number, form, one) for number, form in _forms(comparison) if (one := form.at(1))]
     shown.sort(key=lambda entry: entry[2].ms.value)
     rows = [(number, form, one.ms.low, one.ms.value, one.ms.high, figures.ms(one.ms.value)) for number, form, one in shown]

@@ -1,4 +1,4 @@
-"""Numbers as people read them: three digits that matter, a unit, and the interval beside the estimate."""
+"""Numbers for people: three significant digits, a unit, and the interval after the estimate."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def times(value: float) -> str:
     return f"{number(value)}{MULTIPLY}"
 
 
-def beside(ratio: Interval) -> str:
+def speed(ratio: Interval) -> str:
     """A ratio of speeds in words."""
     return f"{number(ratio.value)} times faster" if ratio.value >= 1 else f"at {number(ratio.value)} of its speed"
 
@@ -46,7 +46,7 @@ def span(interval: Interval) -> str:
 
 
 def of_calls(timing: Timing) -> str:
-    """What a 99th percentile is of, where the calls are too few for one."""
+    """The number of calls behind a 99th percentile, where it is too small for one."""
     return f" of {timing.calls} calls" if 0 < timing.calls < 100 else ""
 
 
@@ -100,7 +100,7 @@ def _signed(score: Score, value: float) -> str:
 
 
 def plan(plan: Plan) -> str:
-    """The options of a plan in words, beside its runtime and precision."""
+    """The options of a plan in words, other than its runtime and precision."""
     parts = (
         "lossy" if plan.lossy else "",
         plan.compression,

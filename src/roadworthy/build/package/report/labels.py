@@ -1,4 +1,4 @@
-"""Where the labels of a chart go: near what they name, on nothing else, and with a line to it where that is not at hand."""
+"""The places of a chart's labels: near their points, on nothing else, and with a leader line where there is no room beside the point."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from math import cos, hypot, pi, sin
 from typing import TypeAlias
 
 GLYPH, LINE = 6.3, 13
-"""What one letter takes at most, in units of the drawing, and the height of a line."""
+"""The width of one letter at most, in units of the drawing, and the height of a line."""
 BOLD = 1.15
 NEAR, STEPS, TURNS = 20, 11, 24
-"""A label that finds no room beside its point looks for it on circles: the distance of each to the next, how many, and places on each."""
+"""A label with no room beside its point is tried on circles around it: their distance, their number, and the places on each."""
 CLEAR = 9
-"""How far a label that is led to its point keeps from the markers of others, which it would seem to name."""
-THREAD = 2.0
-"""Half the side of the squares that stand for a leader line."""
+"""The distance that a label with a leader line keeps from the markers of other points, which it would seem to name."""
+LEADER_HALF = 2.0
+"""Half the side of the squares that represent a leader line when overlaps are counted."""
 
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right, bottom."""
@@ -23,8 +23,8 @@ Box: TypeAlias = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Label:
-    """``text`` with its baseline at ``y``, and at ``x`` its start, middle or end, as ``anchor`` says. ``leader`` is the line from
-    its point to it, ``None`` where it stands beside the point.
+    """``text`` with its baseline at ``y``, and its start, middle or end (``anchor``) at ``x``. ``leader`` is the line from the point to
+    the label, ``None`` where the label is beside the point.
     """
 
     text: str
@@ -36,29 +36,29 @@ class Label:
 
     @property
     def box(self) -> Box:
-        """What the letters cover."""
+        """The box that the letters cover."""
         wide = width(self.text, bold=self.role == "winner")
         left = self.x - {"start": 0.0, "middle": wide / 2, "end": wide}[self.anchor]
         return left, self.y - 4 - LINE / 2, left + wide, self.y - 4 + LINE / 2
 
 
 def width(text: str, *, bold: bool = False) -> float:
-    """What ``text`` takes at most."""
+    """The width of ``text`` at most."""
     return GLYPH * len(text) * (BOLD if bold else 1.0)
 
 
 class Sheet:
-    """A drawing on which labels find their places one after the other, the most telling first; none moves again.
+    """A drawing on which labels are placed one after the other, the most important first; a placed label does not move again.
 
-    No label may cover another, nor what is ``firm`` (markers) or among the ``words`` (the budget's line and its label); ``soft``
-    is what it may cover where it must (bars).
+    No label may cover another one, a box in ``firm`` (markers) or one in ``words`` (the budget's line and its label); it may cover
+    boxes in ``soft`` (bars) where there is no other room.
     """
 
     def __init__(self, frame: Box, firm: list[Box], soft: list[Box], words: tuple[Box, ...] = ()) -> None:
         self._frame, self._firm, self._soft, self._words = frame, firm, list(soft), list(words)
 
     def line(self, text: str, y: float, role: str) -> Label:
-        """The words of a level line at ``y``: above or below it, where they cover least."""
+        """The label of a horizontal line at ``y``: above or below it, where it covers least."""
         left, _, right, _ = self._frame
         stride = max(1.0, (right - left - width(text) - 10) / 8)
         starts = [left + 5 + step * stride for step in (0, 8, *range(1, 8))]
@@ -67,8 +67,8 @@ class Sheet:
         return min(inside, key=lambda offer: (_hits(offer.box, self._firm), _hits(offer.box, self._soft)))
 
     def point(self, text: str, x: float, y: float, bar: tuple[float, float], role: str, *, most: int) -> Label | None:
-        """The label of a point at (x, y) whose ``bar`` spans those heights (lower end first): where it covers fewest of the soft
-        things, at hand before far away; ``None`` where that is more than ``most`` of them, or where nothing else leaves room.
+        """The label of a point at (x, y) whose ``bar`` spans those heights (lower end first): where it covers the fewest soft boxes,
+        nearer places first; ``None`` where it would cover more than ``most`` of them, or where there is no room.
         """
         offers = [offer for offer in (*_beside(text, x, y, bar, role), *_around(text, x, y, role)) if self._inside(offer.box)]
         apart = [offer for offer in offers if not _hits(_clear(offer), self._firm) and not _hits(offer.box, self._words)]
@@ -76,9 +76,9 @@ class Sheet:
         return self._taken([offer for offer in free if _hits(offer.box, self._soft) <= most], self._soft)
 
     def anywhere(self, text: str, x: float, y: float, bar: tuple[float, float], role: str) -> Label | None:
-        """The same for a label that must be there, on a crowded drawing: where it covers fewest things, other words never."""
+        """The same for a label that must be shown on a crowded drawing: where it covers the fewest boxes, but never other words."""
         offers = [offer for offer in (*_beside(text, x, y, bar, role), *_around(text, x, y, role)) if self._inside(offer.box)]
-        free = [offer for offer in offers if not any(_hits(box, self._words) for box in (offer.box, *_thread(offer)))]
+        free = [offer for offer in offers if not any(_hits(box, self._words) for box in (offer.box, *_leader_boxes(offer)))]
         return self._taken(free, self._firm + self._soft)
 
     def _taken(self, offers: list[Label], covered: list[Box]) -> Label | None:
@@ -86,7 +86,7 @@ class Sheet:
             return None
         best = min(offers, key=lambda offer: _hits(offer.box, covered))
         self._words.append(best.box)
-        self._soft.extend(_thread(best))
+        self._soft.extend(_leader_boxes(best))
         return best
 
     def _inside(self, box: Box) -> bool:
@@ -94,12 +94,12 @@ class Sheet:
         return box[0] >= left and box[1] >= top and box[2] <= right and box[3] <= bottom
 
     def _crosses(self, offer: Label) -> bool:
-        """Whether its leader would run through words or a marker other than its own, which lies where the line begins."""
+        """Whether its leader line would cross words, or a marker other than its own, at which the line begins."""
         if offer.leader is None:
             return False
         x, y, _, _ = offer.leader
         others = [box for box in self._firm if not (box[0] - 1 <= x <= box[2] + 1 and box[1] - 1 <= y <= box[3] + 1)]
-        return any(_hits(piece, others + self._words) for piece in _thread(offer))
+        return any(_hits(piece, others + self._words) for piece in _leader_boxes(offer))
 
 
 def _hits(box: Box, others: list[Box]) -> int:
@@ -122,7 +122,7 @@ def _beside(text: str, x: float, y: float, bar: tuple[float, float], role: str) 
 
 
 def _around(text: str, x: float, y: float, role: str) -> Iterator[Label]:
-    """On circles that grow, to the right first; with a leader, which is never as steep as a bar."""
+    """On growing circles, to the right first; the leader line is never as steep as a bar."""
     for step in range(1, STEPS + 1):
         for turn in sorted(range(TURNS), key=lambda turn: -cos(2 * pi * turn / TURNS)):
             across, down = cos(2 * pi * turn / TURNS), sin(2 * pi * turn / TURNS)
@@ -140,12 +140,12 @@ def _clear(label: Label) -> Box:
     return left - room, top - room, right + room, bottom + room
 
 
-def _thread(label: Label) -> Iterator[Box]:
-    """The leader as small squares along it."""
+def _leader_boxes(label: Label) -> Iterator[Box]:
+    """The leader line as small squares along it."""
     if label.leader is None:
         return
     x, y, to_x, to_y = label.leader
-    pieces = max(1, int(hypot(to_x - x, to_y - y) / (2 * THREAD)))
+    pieces = max(1, int(hypot(to_x - x, to_y - y) / (2 * LEADER_HALF)))
     for piece in range(pieces):
         at_x, at_y = x + (to_x - x) * piece / pieces, y + (to_y - y) * piece / pieces
-        yield at_x - THREAD, at_y - THREAD, at_x + THREAD, at_y + THREAD
+        yield at_x - LEADER_HALF, at_y - LEADER_HALF, at_x + LEADER_HALF, at_y + LEADER_HALF

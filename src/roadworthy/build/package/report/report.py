@@ -1,4 +1,4 @@
-"""``report.html``: the certificate for people; one file without scripts, fonts or anything else from outside."""
+"""``report.html``: the certificate for people; one file that loads nothing, without scripts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WIDE, NARROW = (760, 380), (350, 360)
 
 @dataclass(frozen=True)
 class CandidateRow:
-    """One line of the table of candidates; what was not taken is ``None``."""
+    """One line of the table of candidates; a figure that was not measured is ``None``."""
 
     role: str
     plan: Plan
@@ -36,7 +36,7 @@ class CandidateRow:
 
 
 def render(certificate: Certificate, contract: Contract) -> str:
-    """The page as HTML. Names in the certificate may be hostile: everything is escaped, and the page's own policy
+    """The page as HTML. Names in the certificate are untrusted: everything is escaped, and the page's own policy
     (Content-Security-Policy) lets a browser load and run nothing. Raises BackendMissing without Jinja2."""
     try:
         from jinja2 import Environment, StrictUndefined
@@ -87,7 +87,7 @@ def _chart(certificate: Certificate, name: str, size: tuple[int, int]) -> tuple[
 
 
 def _roles(certificate: Certificate) -> dict[str, str]:
-    """Later entries win: the original may be the winner, and is then shown as that."""
+    """The role of each plan by name. The original may be the winner, and is then shown as the winner."""
     roles = {certificate.baseline.verified.candidate.plan.name: "original"}
     if certificate.choice.framework:
         roles[certificate.choice.framework.plan] = "framework"

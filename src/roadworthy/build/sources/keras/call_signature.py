@@ -1,4 +1,4 @@
-"""How a Keras model is called: what its inputs and outputs are named, and what it takes."""
+"""How a Keras model is called: the names of its inputs and outputs, and what it takes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from roadworthy.frameworks.tensorflow.keras_model import KerasCall, is_functiona
 def of(model: Any) -> tuple[KerasCall | None, tuple[TensorSpec, ...]]:
     """The call, and the inputs as the model itself states them; neither for a model of the user's own class, which states none.
 
-    Inputs bear the names of their Input layers, or the keys of the mapping that the model was built of. Outputs bear the names
+    Inputs have the names of their Input layers, or the keys of the mapping that the model was built of. Outputs have the names
     of the layers they come from where those differ, or the keys of theirs.
     """
     if not (is_functional(model) or is_sequential(model)) or not model.inputs:
         return None, ()
     tensors, names = list(model.inputs), tuple(_input_names(model))
     if len(set(names)) != len(names):
-        raise SourceError(f"two inputs of the model have one name ({', '.join(names)}); name its Input layers apart")
-    # A Sequential model that was built by its first call has that call's batch in its shapes, which binds nobody.
+        raise SourceError(f"two inputs of the model have one name ({', '.join(names)}); give its Input layers different names")
+    # A Sequential model that was built by its first call has that call's batch size in its shapes; it takes any other too.
     free = is_sequential(model)
     specs = tuple(_spec(name, tensor, free=free) for name, tensor in zip(names, tensors, strict=True))
     return KerasCall("graph", names, outputs=_output_names(model)), specs
@@ -37,7 +37,7 @@ def arguments(model: Any, names: tuple[str, ...]) -> KerasCall:
     if len(names) == 1:
         return KerasCall("arguments", names)
     if not set(names) <= set(known) or known[0] not in names:
-        raise UsageError(f"the model's call takes {', '.join(known)}, and was given {', '.join(names)}; name them alike with --input")
+        raise UsageError(f"the model's call takes {', '.join(known)}, and was given {', '.join(names)}; give them these names with --input")
     return KerasCall("arguments", tuple(name for name in known if name in names))
 
 

@@ -1,4 +1,4 @@
-"""What a Keras file says of its model, as plain JSON: nothing in it becomes a class or a function here."""
+"""The configuration in a Keras file, as plain JSON: nothing in it becomes a class or a function here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUANTISED = ("QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy")
 
 @dataclass(frozen=True)
 class Config:
-    """``model`` is the configuration as the file has it, ``version`` and ``backend`` are of the Keras that wrote it.
+    """``model`` is the configuration as the file has it, ``version`` and ``backend`` those of the Keras that wrote it.
 
     They are empty where the file does not say them.
     """
@@ -101,9 +101,9 @@ def quantised(config: Any) -> int:
 
 
 def refuse_code(config: Any, path: Path) -> None:
-    """SourceRefused where reading the model could run code: tf-keras runs what an HDF5 file holds without asking."""
+    """SourceRefused where reading the model could run code: tf-keras has no safe mode for HDF5 files."""
     if executes := keras_config_scan.walk(config).executes:
-        raise SourceRefused(f"{path} asks for more than computing: {executes[0]}; pass --trust if you know where it comes from")
+        raise SourceRefused(f"{path} holds code beside its layers: {executes[0]}; pass --trust if you know where it comes from")
 
 
 def _widen(file: h5py.File) -> None:

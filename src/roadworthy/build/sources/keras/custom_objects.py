@@ -24,15 +24,15 @@ def named(keras: Any, objects: dict[str, Any]) -> dict[str, Any]:
 
 
 def own(keras: Any, model: Any) -> dict[str, Any]:
-    """Everything in ``model`` that is none of Keras's own, by its names: classes of layers, and what their configurations ask for."""
+    """Everything in ``model`` that is not part of Keras, by its names: classes of layers, and what their configurations ask for."""
     layers = list(model._flatten_layers())
-    # Of a function without registration the configuration keeps the bare name: it is found where the layer holds it.
+    # The configuration keeps only the name of a function that is not registered: the function itself is an attribute of the layer.
     held = [type(layer) for layer in layers] + [value for layer in layers for value in vars(layer).values() if inspect.isfunction(value)]
     found = {thing.__name__: thing for thing in held}
     try:
         config = keras.saving.serialize_keras_object(model)
     except Exception:
-        # A class without a configuration cannot be saved that way at all, which saving it will say.
+        # A class without a configuration cannot be saved that way at all; saving it raises the error that says so.
         config = {}
     for entry in keras_config.entries(config):
         name, module = entry.get("config" if entry.get("class_name") == "function" else "class_name"), str(entry.get("module"))

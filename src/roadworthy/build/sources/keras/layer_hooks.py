@@ -1,117 +1,109 @@
-"""A Keras model's layers under watch: what each one gave, in which mode it was called, and where two runs begin to differ."""
+"""The layers of a Keras model while it runs: what each takes and gives, in which mode it is called, where two runs differ."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from roadworthy.build.sources import inference_mode
+from roadworthy.build.sources.layer_events import LayerEvent, first_difference
+from roadworthy.build.sources.model import SameAnswer
 from roadworthy.core.errors import SourceError
 from roadworthy.core.types import Array, Arrays
 from roadworthy.frameworks.tensorflow import keras_model
 from roadworthy.frameworks.tensorflow.keras_model import KerasModel
 
 
-@dataclass(frozen=True)
-class Event:
-    """A layer was entered or left, with these arrays; ``parent`` is whose call was running, ``training`` what the layer was told."""
-
-    name: str
-    kind: str
-    parent: str
-    entering: bool
-    arrays: tuple[Array, ...]
-    training: bool | None = None
-
-
 @contextmanager
-def watched(model: Any) -> Iterator[list[Event]]:
-    """The events of every layer's call inside the block, in order; the model itself is left as it was."""
-    events: list[Event] = []
-    stack: list[str] = []
-    layers = [layer for layer in model._flatten_layers() if type(layer).__name__ != "InputLayer"]
-    before = [vars(layer).get("call") for layer in layers]
+def watched(model: Any, see: Callable[[LayerEvent], None]) -> Iterator[None]:
+    """``see`` gets an event at the begin and the end of every layer's call inside the block, in order; the model itself is one.
+
+    Keras has no hooks: the ``call`` of every layer is replaced for the length of the block.
+    """
+    running: list[str] = []
 
     def wrapped(layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
-        name, kind, told = layer.name, type(layer).__name__, inspect.signature(call)
+        name, kind, parameters = layer.name, type(layer).__name__, inspect.signature(call)
 
-        def run(*arguments: Any, **keywords: Any) -> Any:
-            mode = _mode(told, arguments, keywords)
-            events.append(Event(name, kind, stack[-1] if stack else "", True, _arrays((arguments, keywords)), mode))
-            stack.append(name)
+        def run(*arguments: Any, **options: Any) -> Any:
+            parent, mode = running[-1] if running else None, _mode(parameters, arguments, options)
+            see(LayerEvent(layer, name, kind, parent, True, arrays_in((arguments, options)), mode))
+            running.append(name)
             try:
-                answer = call(*arguments, **keywords)
+                answer = call(*arguments, **options)
             finally:
-                stack.pop()
-            events.append(Event(name, kind, stack[-1] if stack else "", False, _arrays(answer), mode))
+                running.pop()
+            see(LayerEvent(layer, name, kind, parent, False, arrays_in(answer), mode))
             return answer
 
         return run
 
+    layers = {id(layer): layer for layer in model._flatten_layers() if type(layer).__name__ != "InputLayer"}
+    with replaced([(layer, "call", wrapped(layer, layer.call)) for layer in layers.values()]):
+        yield
+
+
+@contextmanager
+def replaced(attributes: list[tuple[Any, str, Any]]) -> Iterator[None]:
+    """Each (layer, name, value) as an attribute of its layer inside the block, and as it was before afterwards."""
+    before = [vars(layer).get(name) for layer, name, _ in attributes]
     # Past the layers' own __setattr__, which would keep track of what is set.
-    for layer in layers:
-        object.__setattr__(layer, "call", wrapped(layer, layer.call))
+    for layer, name, value in attributes:
+        object.__setattr__(layer, name, value)
     try:
-        yield events
+        yield
     finally:
-        for layer, call in zip(layers, before, strict=True):
-            if call is None:
-                object.__delattr__(layer, "call")
+        for (layer, name, _), value in zip(attributes, before, strict=True):
+            if value is None:
+                object.__delattr__(layer, name)
             else:
-                object.__setattr__(layer, "call", call)
+                object.__setattr__(layer, name, value)
 
 
-def blame(model: KerasModel, first: Arrays, second: Arrays) -> str:
-    """The layer whose answers begin to differ between two runs, in words; see ``prove.alike``."""
-    alike = inference_mode.alike(first, second)
-    runs = []
+def locate(model: KerasModel, first: Arrays, second: Arrays, same: SameAnswer) -> str:
+    """The layer whose answers begin to differ between two runs, in words; ``same`` says which answers agree."""
+    runs: list[list[LayerEvent]] = []
     for feeds in (first, second):
-        with watched(model.model) as events:
+        runs.append([])
+        with watched(model.model, runs[-1].append):
             model.answer(feeds)
-        runs.append(list(events))
-    for one, other in zip(*runs, strict=False):
-        if (one.name, one.entering) != (other.name, other.entering) or len(one.arrays) != len(other.arrays):
-            return f"the call of {_named(one.parent, model)}, which runs another way the second time"
-        if one.entering and not one.parent:
-            continue
-        if not all(alike(a, b) for a, b in zip(one.arrays, other.arrays, strict=True)):
-            if one.entering:
-                return f"the call of {_named(one.parent, model)}, before it calls {one.name!r}"
-            return f"{one.name!r} ({one.kind})" if one.parent else f"the call of {_named('', model)}, after its last layer"
-    return f"the call of {_named('', model)}"
+    return first_difference(runs[0], runs[1], same, lambda name: f"the call of {_named(name, model)}")
 
 
 def modes(model: KerasModel, feeds: Arrays) -> tuple[str, tuple[str, ...]]:
     """A sentence on the mode that the layers were called in, and those that the model itself put into training mode."""
-    with watched(model.model) as events:
+    modes: dict[tuple[str, str], bool] = {}
+
+    def see(event: LayerEvent) -> None:
+        if event.training is not None:
+            modes[event.name, event.kind] = event.training
+
+    with watched(model.model, see):
         model.answer(feeds)
-    told = {(event.name, event.kind): event.training for event in events if event.training is not None}
-    forced = tuple(f"{name!r} ({kind})" for (name, kind), training in told.items() if training)
+    forced = tuple(f"{name!r} ({kind})" for (name, kind), training in modes.items() if training)
     if forced:
         return "", forced
-    return f"the model was called with training=False, and so were all {len(told)} of its layers that have a training mode", ()
+    return f"the model was called with training=False, and so were all {len(modes)} of its layers that have a training mode", ()
 
 
-def _mode(told: inspect.Signature, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> bool | None:
+def _mode(parameters: inspect.Signature, arguments: tuple[Any, ...], options: dict[str, Any]) -> bool | None:
     try:
-        training = told.bind(*arguments, **keywords).arguments.get("training")
+        training = parameters.bind(*arguments, **options).arguments.get("training")
     except TypeError:
         return None
     return None if training is None else bool(training)
 
 
-def _named(name: str, model: KerasModel) -> str:
+def _named(name: str | None, model: KerasModel) -> str:
     return repr(name) if name and name != model.model.name else f"the model itself ({type(model.model).__name__})"
 
 
-def _arrays(value: Any) -> tuple[Array, ...]:
+def arrays_in(value: Any) -> tuple[Array, ...]:
+    """The tensors in ``value`` as arrays; none for ragged ones, and for symbolic ones inside a tf.function."""
     try:
         return tuple(np.array(tensor) for _, tensor in keras_model.flatten(value))
     except (SourceError, TypeError, ValueError, NotImplementedError):
-        # Ragged answers between layers, and symbolic ones inside a tf.function, are passed over.
         return ()

@@ -1,4 +1,4 @@
-"""A live Keras model or ``tf.Module`` of the caller's process, to a file that another process reads; the object is left as it is."""
+"""A live Keras model or ``tf.Module`` of the caller's process, as a file that another process reads; the object itself does not change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.sources import inference_mode
+from roadworthy.build.sources import inputs, same_answers
 from roadworthy.build.sources.keras import call_signature, custom_objects
 from roadworthy.build.sources.keras import model as keras_model
 from roadworthy.build.sources.keras import reader as keras_reader
@@ -27,7 +27,7 @@ ARCHIVE, EXPORTED = "model.keras", "exported"
 
 
 def save(model: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
-    """The file or SavedModel directory that ``model`` became in ``out``; ``said`` are its inputs as far as the caller knows them.
+    """The file or SavedModel directory that ``model`` became in ``out``; ``said`` are its inputs, as far as the caller stated them.
 
     What was saved is read back here and compared; where it does not come back the same (a get_config that forgets an argument,
     say) it is exported as a SavedModel instead. Raises SourceError for a model that is not
@@ -36,24 +36,24 @@ def save(model: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
     reader: Reader = "keras" if _is_of(model, "keras") else "tf_keras"
     keras = sys.modules[reader]
     if not isinstance(model, keras.Model):
-        raise UsageError(f"{type(model).__name__} is a Keras layer and no model; wrap it: keras.Sequential([layer])")
+        raise UsageError(f"{type(model).__name__} is a Keras layer, not a model; wrap it: keras.Sequential([layer])")
     if not model.built:
         raise SourceError(f"{type(model).__name__} {model.name!r} is not built, so it has no weights yet; call it on a batch first")
     objects = custom_objects.own(keras, model)
-    _, inputs = call_signature.of(model)
+    _, own = call_signature.of(model)
     try:
         _write(model, objects, out / ARCHIVE)
-        # On another backend than TensorFlow it cannot be read here; who reads it proves that every weight arrived.
+        # With another backend than TensorFlow it cannot be read here; its reader proves that every weight arrived.
         if reader == "tf_keras" or keras.backend.backend() == "tensorflow":
-            _read_back(model, reader, objects, inputs or said, out)
+            _read_back(model, reader, objects, own or said, out)
         return out / ARCHIVE
     except Exception as problem:
         (out / ARCHIVE).unlink(missing_ok=True)
         why = keras_reader.reason(problem)
-    if not (inputs or said):
+    if not (own or said):
         raise SourceError(f"the model cannot be saved and read again ({why}), and to be exported it needs example_inputs")
     try:
-        return _export(Live(model, reader, trusted=True), inputs or said, out)
+        return _export(Live(model, reader, trusted=True), own or said, out)
     except SourceError:
         raise
     except Exception as problem:
@@ -62,7 +62,7 @@ def save(model: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
 
 
 def save_module(module: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
-    """The SavedModel directory of a ``tf.Module``: its ``__call__`` on ``said``, or the one function that knows its inputs itself.
+    """The SavedModel directory of a ``tf.Module``: its ``__call__`` on ``said``, or the only function with an input signature.
 
     Raises SourceError where nothing says what it takes.
     """
@@ -89,7 +89,7 @@ def save_module(module: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
 
 
 def parameters(model: Any) -> tuple[str, ...]:
-    """The names that a live model's inputs are known by, in order."""
+    """The names of a live model's inputs, in order."""
     if not hasattr(model, "_flatten_layers"):
         return tuple(name for name in _parameters(model.__call__) if name not in ("training", "mask"))
     call, _ = call_signature.of(model)
@@ -106,14 +106,14 @@ def _write(model: Any, objects: dict[str, Any], path: Path) -> None:
 
 
 def _read_back(model: Any, reader: Reader, objects: dict[str, Any], specs: tuple[TensorSpec, ...], out: Path) -> None:
-    """Raises where the saved model does not load, or answers otherwise."""
-    twin = tensorflow_keras_model.read(out / ARCHIVE, reader, objects, trusted=True)
-    if specs and not any(spec.dtype == BYTES or any(isinstance(size, str) for size in spec.shape[1:]) for spec in specs):
-        names, feeds = tuple(spec.name for spec in specs), sampling.draw(specs, _size(specs), None)
+    """Raises where the saved model does not load, or gives other answers."""
+    again = tensorflow_keras_model.read(out / ARCHIVE, reader, objects, trusted=True)
+    if specs and not any(spec.dtype == BYTES or spec.open_sizes for spec in specs):
+        names, feeds = tuple(spec.name for spec in specs), sampling.draw(specs, inputs.stated_samples(specs) or 2, None)
         live = Live(model, reader, trusted=True).bound(names)
-        # A model that never answers twice the same is for the proofs of inference mode to name.
-        if inference_mode.difference(live.answer(feeds), live.answer(feeds)) <= inference_mode.SAME:
-            keras_model.same("the saved model", live, KerasModel(twin, reader, live.call).answer, feeds)
+        # A model that answers differently each time is refused by the proofs of inference mode, which name the layer.
+        if same_answers.difference(live.answer(feeds), live.answer(feeds)) <= same_answers.SAME:
+            keras_model.same("the saved model", live, KerasModel(again, reader, live.call).answer, feeds)
 
 
 def _export(live: Live, specs: tuple[TensorSpec, ...], out: Path) -> Path:
@@ -144,10 +144,6 @@ def _own_signature(module: Any, tf: Any) -> Any:
 
 def _parameters(function: Any) -> tuple[str, ...]:
     return tuple(inspect.signature(getattr(function, "python_function", function)).parameters)
-
-
-def _size(specs: tuple[TensorSpec, ...]) -> int:
-    return next((size for spec in specs for size in spec.shape[:1] if isinstance(size, int)), 2)
 
 
 def _is_of(model: Any, package: str) -> bool:

@@ -1,4 +1,4 @@
-"""A live Keras model, however it was read, as the framework-neutral ``Model``: called, watched, and kept as it is."""
+"""A live Keras model, however it was read, as a ``Model``: how it is called, and how it is kept."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.sources import inference_mode
+from roadworthy.build.sources import inference_mode, inputs, same_answers
 from roadworthy.build.sources.keras import call_signature, layer_hooks
-from roadworthy.build.sources.model import Model
+from roadworthy.build.sources.model import Model, SameAnswer
 from roadworthy.build.sources.samples import sampling
 from roadworthy.core.errors import SourceError
 from roadworthy.core.stages import Graph
@@ -23,13 +23,13 @@ ROUTE = "the original"
 
 
 class Live:
-    """The model before it is known how it is called: one of the user's own class learns that from the first inputs it gets."""
+    """The model before its call is known: for one of the user's own class, the first inputs that it gets decide."""
 
     def __init__(self, model: Any, reader: Reader, trusted: bool) -> None:
         self.model, self.reader, self.trusted = model, reader, trusted
         self.call, self.inputs = call_signature.of(model)
         self.largest: Arrays | None = None
-        """The most of what it answered in one call."""
+        """The inputs of the largest call that it answered."""
 
     def bound(self, names: tuple[str, ...]) -> KerasModel:
         """The model with its calling convention."""
@@ -41,18 +41,18 @@ class Live:
             self.largest = feeds
         return answers
 
-    def blame(self, first: Arrays, second: Arrays) -> str:
-        return layer_hooks.blame(self.bound(tuple(first)), first, second)
+    def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
+        return layer_hooks.locate(self.bound(tuple(first)), first, second, same)
 
     def seed(self, seed: int) -> None:
-        """Python's, NumPy's and TensorFlow's generators."""
+        """Seed Python's, NumPy's and TensorFlow's random generators."""
         keras_model.package(self.reader).utils.set_random_seed(seed)
 
 
 def of_file(
     live: Live, path: Path, write: Callable[[Path], object], objects: Mapping[str, Any], said: tuple[str, ...], notes: tuple[str, ...]
 ) -> Model:
-    """The model of a file that can be read again: the file itself, as ``write`` puts it, is what is kept."""
+    """The model of a file that can be read again: the file, as ``write`` writes it, is kept."""
 
     def keep(signature: Signature, out: Path) -> Graph:
         call = live.bound(tuple(spec.name for spec in signature.inputs)).call
@@ -63,7 +63,7 @@ def of_file(
 
 
 def of_memory(live: Live, objects: Mapping[str, Any], said: tuple[str, ...], notes: tuple[str, ...]) -> Model:
-    """A model that no file holds as a whole: it is saved, read again and compared, and where that fails exported as a SavedModel."""
+    """A model that no file holds as a whole: it is saved, read again and compared; where that fails it is exported as a SavedModel."""
 
     def keep(signature: Signature, out: Path) -> Graph:
         bound = live.bound(tuple(spec.name for spec in signature.inputs))
@@ -87,9 +87,9 @@ def same(what: str, model: KerasModel, other: Callable[[Arrays], dict[str, Array
     """A sentence that ``other`` gives the model's own answers; SourceError where it does not."""
     if feeds is None:
         return f"whether {what} answers as the model did was not tested here: it takes byte strings"
-    gap = inference_mode.difference(model.answer(feeds), other(feeds))
+    gap = same_answers.difference(model.answer(feeds), other(feeds))
     if not gap <= inference_mode.FLOOR:
-        raise SourceError(f"{what} answers otherwise than the model did (by {gap:.1e} of the output's scale)")
+        raise SourceError(f"{what} gives other answers than the model (by {gap:.1e} of the output's scale)")
     return f"{what} gives the answers of the model it was made from (they differ by {gap:.1e} of the output's scale)"
 
 
@@ -98,19 +98,19 @@ def _model(live: Live, keep: Callable[[Signature, Path], Graph], said: tuple[str
     if forced:
         notes = (*notes, f"the model calls {', '.join(forced)} with training=True, whatever it is told itself")
     parameters = sum(math.prod(weight.shape) for weight in live.model.weights)
-    return Model(live.answer, live.inputs, keep, parameters, live.seed, live.blame, (*said, *mode), notes)
+    return Model(live.answer, live.inputs, keep, parameters, live.seed, live.locate, (*said, *mode), notes)
 
 
 def _modes(live: Live) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Told by one call on made samples where all sizes are known; the proofs that follow do not rest on it."""
+    """Found by one call with made-up samples, where all sizes are known; the proofs that follow do not depend on it."""
     specs = live.inputs
-    if not specs or any(spec.dtype == BYTES or any(isinstance(size, str) for size in spec.shape[1:]) for spec in specs):
+    if not specs or any(spec.dtype == BYTES or spec.open_sizes for spec in specs):
         return ("the model is called with training=False",), ()
     try:
-        size = next((size for spec in specs for size in spec.shape[:1] if isinstance(size, int)), 2)
+        size = inputs.stated_samples(specs) or 2
         sentence, forced = layer_hooks.modes(live.bound(tuple(spec.name for spec in specs)), sampling.draw(specs, size, None))
     except Exception:
-        # What is wrong with the call is for the proofs to say, in their words.
+        # The proofs call the model too, and raise the error in words.
         return ("the model is called with training=False",), ()
     return ((sentence,) if sentence else ()), forced
 

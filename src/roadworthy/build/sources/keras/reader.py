@@ -1,4 +1,4 @@
-"""A Keras file that brings its own architecture, read by the Keras that means what its writer meant; never by running its code."""
+"""A Keras file with its architecture, read by the Keras version in which its names mean what its writer meant; its code never runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UNSAFE = re.compile(r"unsafe deserialization|safe_mode|not a modeling function|i
 
 
 def read(source: Source) -> Model:
-    """The model at ``source.path``, by the Keras whose names mean what they meant to the one that wrote it.
+    """The model at ``source.path``, by the Keras version in which its names mean what they meant when it was written.
 
     Raises SourceRefused for a file that would run code without ``trust``, SourceError naming a custom class that ``arch`` does
     not bring or, where no reader takes the file, each one's reason, and BackendMissing where tf-keras is needed and not installed.
@@ -66,7 +66,7 @@ def read(source: Source) -> Model:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Who may read a file: Keras 3 alone what Keras 3 wrote; what Keras 2 wrote tf-keras, and Keras 3 where nothing ``changed``."""
+    """The readers of a file: Keras 3 for what Keras 3 wrote; tf-keras for what Keras 2 wrote, and Keras 3 where no meaning ``changed``."""
 
     writer: KerasWriter
     changed: tuple[str, ...]
@@ -84,17 +84,17 @@ class _Plan:
         return f"written by {self.writer}, read by Keras 3, to which all names in it mean the same, since {'; '.join(reasons)}"
 
     def other_meaning(self, path: Path, reasons: list[str], *, missing: bool) -> RoadworthyError:
-        """Why Keras 3 is not asked: it would read the file and compute something else."""
+        """Why Keras 3 is not used: it would read the file and compute something else."""
         words = (
-            f"{path} was written by {self.writer}, and Keras 3 computes otherwise what it holds: "
-            f"{tensors.listed(list(self.changed))}; tf-keras computes it alike, but {'; '.join(reasons)}"
+            f"{path} was written by {self.writer}, and Keras 3 computes differently what it holds: "
+            f"{tensors.listed(list(self.changed))}; tf-keras computes it as Keras 2 did, but {'; '.join(reasons)}"
         )
         return BackendMissing(words) if missing else SourceError(words)
 
 
 @dataclass(frozen=True)
-class _Found:
-    """The live model, who read it, the classes it needed, the proof that its weights are there, and a sentence on who read it."""
+class _ReadModel:
+    """The live model, its reader, the classes it needed, the proof that its weights are there, and a sentence on its reader."""
 
     model: Any
     reader: Reader
@@ -111,7 +111,7 @@ def _plan(model: Any, writer: KerasWriter, path: Path) -> _Plan:
     return _Plan(writer, changed_meanings.of(model, writer), keras_2.translate(model, writer, path))
 
 
-def _first(source: Source, plan: _Plan, config: Any, write: Callable[[Path], object]) -> _Found:
+def _first(source: Source, plan: _Plan, config: Any, write: Callable[[Path], object]) -> _ReadModel:
     """The model by the first reader that takes it."""
     reasons: list[str] = []
     last: RoadworthyError | None = None
@@ -131,7 +131,7 @@ def _first(source: Source, plan: _Plan, config: Any, write: Callable[[Path], obj
                 model = tensorflow_keras_model.read(path, reader, objects, trusted=source.trust)
                 break
             except BackendMissing as problem:
-                # A class of the user's own is missing everywhere; one of Keras 2 is what that reader is for.
+                # A custom class is missing in every reader; a class of Keras 2 is missing in Keras 3 alone, and tf-keras has it.
                 last, missing = last or problem, True
                 reasons.append(problem.message)
             except SourceRefused:
@@ -141,7 +141,7 @@ def _first(source: Source, plan: _Plan, config: Any, write: Callable[[Path], obj
                 reasons.append(f"{NAMES[reader]} refuses it: {reason(problem)}")
         else:
             raise _failed(source.path, last, reasons)
-        return _Found(model, reader, objects, tensors.all_there(model, path, source.path), plan.note(reader, reasons))
+        return _ReadModel(model, reader, objects, tensors.all_there(model, path, source.path), plan.note(reader, reasons))
 
 
 def _failed(path: Path, last: RoadworthyError | None, reasons: list[str]) -> RoadworthyError:
@@ -158,7 +158,7 @@ def custom_objects(source: Source, reader: Reader) -> dict[str, Any]:
 
 
 def reason(problem: Exception) -> str:
-    """What a reader says, in one line, without the configurations that Keras prints with it."""
+    """A reader's error in one line, without the configurations that Keras prints with it."""
     said = str(problem).strip() or type(problem).__name__
     if deep := re.findall(r"Exception encountered: (.+)", said):
         said = deep[-1]
@@ -178,7 +178,7 @@ def _embedded(source: Source) -> dict[str, Any]:
 
 
 def _in_words(problem: Exception, source: Source) -> SourceError | None:
-    """Where what is missing is a class or function of the user's own, its name; SourceRefused where safe mode stopped the reader."""
+    """The error that names a custom class or function, where one is missing; SourceRefused where safe mode stopped the reader."""
     if not source.trust and UNSAFE.search(str(problem)):
         raise SourceRefused(
             f"Keras refuses to read {source.path}, which would run code: {reason(problem)}; pass --trust if you know where it comes from",
@@ -189,4 +189,4 @@ def _in_words(problem: Exception, source: Source) -> SourceError | None:
         return None
     bare = found[1].rpartition(">")[2]
     remedy = f"--arch {source.arch} does not bring it" if source.arch else f"name the file that defines it: --arch FILE.py:{bare}"
-    return SourceError(f"{source.path} uses {found[1]!r}, which is none of Keras's own; {remedy}", detail=str(problem))
+    return SourceError(f"{source.path} uses {found[1]!r}, which is not part of Keras; {remedy}", detail=str(problem))

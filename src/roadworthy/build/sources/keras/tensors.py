@@ -26,7 +26,7 @@ LISTED = 6
 
 
 @dataclass(frozen=True)
-class Tensor:
+class StoredTensor:
     """A tensor of a file: its place there, its shape, and a digest of its values."""
 
     place: str
@@ -47,13 +47,13 @@ def opened(path: Path) -> Iterator[h5py.File]:
             yield file
 
 
-def of_file(path: Path) -> tuple[Tensor, ...]:
+def of_file(path: Path) -> tuple[StoredTensor, ...]:
     """Every weight in the file; what only training needs is left out."""
-    found: list[Tensor] = []
+    found: list[StoredTensor] = []
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and (item.dtype.kind in "fiub" or is_bfloat16(item)) and not set(APART) & set(name.split("/")):
-            found.append(Tensor(name, tuple(item.shape), _digest(array_of(item))))
+            found.append(StoredTensor(name, tuple(item.shape), _digest(array_of(item))))
 
     with opened(path) as file:
         file.visititems(visit)
@@ -61,12 +61,12 @@ def of_file(path: Path) -> tuple[Tensor, ...]:
 
 
 def is_bfloat16(item: Any) -> bool:
-    """HDF5 knows no such type: Keras writes two bytes of anything."""
+    """HDF5 has no such type: Keras writes it as two opaque bytes."""
     return bool(item.dtype.kind == "V" and item.dtype.itemsize == 2)
 
 
 def array_of(item: Any) -> Array:
-    """A dataset's values; bfloat16 ones as float32, of which they are the upper half."""
+    """A dataset's values; bfloat16 ones as float32, whose upper half they are."""
     values: Array = np.asarray(item[()])
     return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32) if is_bfloat16(item) else values
 
@@ -77,7 +77,7 @@ def all_there(model: Any, path: Path, known_as: Path | None = None) -> str:
     ``known_as`` is the file that the user knows, where ``path`` is a copy of it.
 
     SourceError, or ArchitectureMismatch where the model has weights that the file lacks. A Keras model whose parts could not be
-    built again loads without a word and makes up its weights at the first call.
+    built again loads without a message and initialises its weights at random at the first call.
     """
     theirs, path = of_file(path), known_as or path
     ours = {_digest(np.asarray(weight.numpy())): weight for weight in model.weights}
@@ -96,8 +96,8 @@ def all_there(model: Any, path: Path, known_as: Path | None = None) -> str:
     return f"all {len(theirs)} weight tensors of the file are in the model, bit for bit"
 
 
-def mismatch(expected: tuple[Tensor, ...], found: tuple[Tensor, ...], path: Path) -> ArchitectureMismatch | None:
-    """What of a weights file does not fit an architecture, by place and shape; None where places and shapes agree."""
+def mismatch(expected: tuple[StoredTensor, ...], found: tuple[StoredTensor, ...], path: Path) -> ArchitectureMismatch | None:
+    """An error that lists what of a weights file does not fit an architecture; None where places and shapes agree."""
     ours, theirs = ({tensor.place: list(tensor.shape) for tensor in tensors} for tensors in (expected, found))
     missing = [_near(place, theirs.keys() - ours.keys()) for place in ours if place not in theirs]
     unexpected = [_near(place, ours.keys() - theirs.keys()) for place in theirs if place not in ours]
@@ -135,6 +135,6 @@ def _near(place: str, others: set[str]) -> str:
 
 
 def _digest(array: Array) -> str:
-    # A weight of half precision is float32 in the model; nothing is lost on that way, so the digests still meet.
+    # A weight of half precision is float32 in the model; nothing is lost on the way, so the digests agree.
     array = np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else None)
     return hashlib.sha256(f"{array.shape}{array.dtype}".encode() + array.tobytes()).hexdigest()

@@ -18,7 +18,7 @@ from roadworthy.build.sources.keras import model as keras_model
 from roadworthy.build.sources.keras.config import Config
 from roadworthy.build.sources.keras.model import Live
 from roadworthy.build.sources.keras.reader import reason
-from roadworthy.build.sources.keras.tensors import Tensor
+from roadworthy.build.sources.keras.tensors import StoredTensor
 from roadworthy.build.sources.model import Model
 from roadworthy.core.errors import ArchitectureMismatch, SourceError, UsageError
 from roadworthy.core.stages import Source
@@ -51,26 +51,26 @@ def read(source: Source) -> Model:
 
 
 def _other_names(model: Any, path: Path) -> tuple[str, ...]:
-    """The user's own code says what the model computes; it may say it in names that Keras 2, which trained the weights, meant otherwise."""
+    """The user's own code says what the model computes; its names may have meant something else in Keras 2, which trained the weights."""
     with h5py.File(path, "r") as file:
         writer = writer_version.of(Config({}, _text(file.attrs.get("keras_version", "3"))))
     try:
         changed = changed_meanings.of({"class_name": "Model", "config": model.get_config()}, writer) if writer.generation == 2 else ()
     except Exception:
-        # A class of the user's own need not have a configuration.
+        # A custom class need not have a configuration.
         return ()
     names = tensors.listed(list(changed))
     return (f"the weights were written by {writer}, and the architecture is built by Keras 3, which changed {names}",) if changed else ()
 
 
 def _fill(model: Any, path: Path) -> None:
-    """Load the weights; the reader looks at a file's name to know its kind, so it gets one that fits."""
+    """Load the weights. Keras tells the format from the file's name, so the file gets one that fits."""
     legacy = _is_legacy(path)
     with tempfile.TemporaryDirectory() as folder:
         link = Path(folder) / ("model.h5" if legacy else "model.weights.h5")
         link.symlink_to(path.absolute())
         try:
-            # Keras warns of layers that it passes over; that every weight arrived is proven afterwards.
+            # Keras warns about layers that it skips; afterwards every weight is proven to be in the model.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model.load_weights(str(link))
@@ -89,13 +89,13 @@ def _is_legacy(path: Path) -> bool:
         raise SourceError(f"{path} cannot be read as an HDF5 file: {problem}", detail=repr(problem)) from problem
 
 
-def _saved(model: Any, folder: Path) -> tuple[Tensor, ...]:
+def _saved(model: Any, folder: Path) -> tuple[StoredTensor, ...]:
     """The places and shapes that a file of this architecture has."""
     model.save_weights(str(folder / "own.weights.h5"))
     return tensors.of_file(folder / "own.weights.h5")
 
 
-def _legacy(path: Path) -> tuple[Tensor, ...]:
+def _legacy(path: Path) -> tuple[StoredTensor, ...]:
     """A file of Keras 2 lists its layers, and each layer its weights: "dense/0" is the first of ``dense``."""
     with h5py.File(path, "r") as file:
         layers = [_text(name) for name in file.attrs["layer_names"]]
@@ -103,20 +103,20 @@ def _legacy(path: Path) -> tuple[Tensor, ...]:
     return _placed(layers, shapes)
 
 
-def _legacy_of(model: Any) -> tuple[Tensor, ...]:
+def _legacy_of(model: Any) -> tuple[StoredTensor, ...]:
     weights = [[*layer.trainable_weights, *layer.non_trainable_weights] for layer in model.layers]
     return _placed([layer.name for layer in model.layers], [[tuple(map(int, weight.shape)) for weight in each] for each in weights])
 
 
-def _placed(layers: list[str], shapes: list[list[tuple[int, ...]]]) -> tuple[Tensor, ...]:
-    """Keras numbers layers without a name through a whole process: here they are numbered anew, so that two sides compare."""
+def _placed(layers: list[str], shapes: list[list[tuple[int, ...]]]) -> tuple[StoredTensor, ...]:
+    """Keras numbers layers without a name through a whole process: here they are numbered again, so that file and model compare."""
     seen: Counter[str] = Counter()
     found = []
     for layer, own in zip(layers, shapes, strict=True):
         base = re.sub(r"_\d+$", "", layer)
         name = f"{base}_{seen[base]}" if seen[base] else base
         seen[base] += 1
-        found += [Tensor(f"{name}/{number}", shape, "") for number, shape in enumerate(own)]
+        found += [StoredTensor(f"{name}/{number}", shape, "") for number, shape in enumerate(own)]
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""Samples where no data was given: which values each input is fed, the samples themselves, and what to say about them."""
+"""Made-up samples, for deployments without data: which values each input is fed, the samples, and the notes about them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from roadworthy.core.types import BYTES, Array, Range, TensorSpec
 
 COUNT = 256
 BLOCKS = 4
-"""A sample that is even in blocks has at most so many of them along each axis."""
+"""A sample of constant blocks has at most so many of them along each axis."""
 LEAST, MOST = 1, 2
-"""The rows in which every value is the lowest, and the highest, of the widest span."""
+"""The rows in which every value is the lowest, and the highest, of the widest range."""
 
 
 @dataclass(frozen=True)
 class Draw:
     """Values from ``low`` to ``high``, both included.
 
-    ``even`` draws them evenly; of floats with several axes every second sample is even in blocks, as pictures are. ``leading``
-    does too, and the first value of each sample is ``high``: a mask that hides all of a sample asks for nothing.
-    ``normal`` draws from the standard normal distribution, whatever the two say.
+    ``even`` draws from the uniform distribution; of floats with several axes every second sample consists of constant blocks, as
+    pictures do. ``leading`` does the same, and the first value of each sample is ``high``: a mask that hides all of a sample tests
+    nothing. ``normal`` draws from the standard normal distribution, whatever the two ends are.
     """
 
     low: int | float = 0
@@ -50,7 +50,7 @@ WHOLE = (Draw(0, 1), Draw(0, 1, "leading"), Draw(1, 1), Draw(0, 0))
 
 @dataclass(frozen=True)
 class Fill:
-    """What the input ``name`` is fed: each sample comes from one of ``spans``, the widest first. ``stated`` says that the user gave it."""
+    """The values for the input ``name``: each sample is drawn from one of ``spans``, the widest first. ``stated``: by the user."""
 
     name: str
     spans: tuple[Draw, ...]
@@ -70,7 +70,7 @@ class Making:
 
 
 def first(spec: TensorSpec, ranges: tuple[Range, ...]) -> tuple[Fill, ...]:
-    """What may be tried on the input before anything is known of it, the most telling first; the stated range alone where there is one."""
+    """What to try on an input of which nothing is known yet, the most informative first; only the stated range where there is one."""
     stated = next((one for one in ranges if one.name == spec.name), None)
     if stated is not None:
         return (Fill(spec.name, (Draw(stated.low, stated.high),), stated=True),)
@@ -97,7 +97,7 @@ def rows(spec: TensorSpec, fill: Fill, count: int, generator: np.random.Generato
     """``count`` samples of one input, [count, ...], of all the spans of its ``fill`` in a random order."""
     if spec.dtype == BYTES:
         raise DataError(f"the model takes byte strings ({spec}), and those cannot be made up; give real ones: --data")
-    array = np.empty((count, *(int(size) for size in spec.shape[1:])), spec.dtype)
+    array = np.empty((count, *(int(size) for size in spec.sample_shape)), spec.dtype)
     turns = generator.permutation(np.arange(count) % len(fill.spans))
     for number, span in enumerate(fill.spans):
         array[turns == number] = _drawn(span, (int(np.sum(turns == number)), *array.shape[1:]), array.dtype, generator)
@@ -125,7 +125,7 @@ def _drawn(span: Draw, shape: tuple[int, ...], dtype: np.dtype[np.generic], gene
 
 
 def blocks(shape: tuple[int, ...], generator: np.random.Generator) -> Array:
-    """Numbers of 0..1, [samples, ...], that are the same throughout each of a few blocks: noise that is even everywhere averages out."""
+    """Numbers of 0..1, [samples, ...], constant within each of a few blocks: independent noise averages out in a network."""
     array: Array = generator.random((shape[0], *(min(size, BLOCKS) for size in shape[1:])))
     for axis, size in enumerate(shape[1:], 1):
         array = np.take(array, np.arange(size) * array.shape[axis] // size, axis=axis)
@@ -133,7 +133,7 @@ def blocks(shape: tuple[int, ...], generator: np.random.Generator) -> Array:
 
 
 def notes(specs: Sequence[TensorSpec], fills: Sequence[Fill]) -> tuple[Note, ...]:
-    """What to know about samples that were made up; whole numbers of which nothing says the range are a warning."""
+    """Notes on samples that were made up; whole numbers without a stated range are a warning."""
     by_name = {spec.name: spec for spec in specs}
     return tuple(note for fill in fills if (note := _note(by_name[fill.name], fill)))
 

@@ -1,9 +1,9 @@
-"""Which made-up values a model takes, learnt by trying it: the widest whole numbers that change its answer, and floats that it notices.
+"""Which made-up values a model takes, found by calling it: the widest range of whole numbers that change its answer, and floats that do.
 
-Whole numbers are identifiers, masks, lengths or counts, and no file says which. Each input starts from 0 and 1, or from what of
-these the model takes. It is widened while the model still answers, its answers do not grow out of all proportion (counts do that,
-and would hide small errors behind large ones), and the last digit of the largest numbers still changes an answer. Numbers of all
-64 bits stay in only where that holds for them too: there a runtime that keeps 32 of them answers otherwise.
+Whole numbers are identifiers, masks, lengths or counts, and no file says which. Each input starts from 0 and 1, or from those of
+the two that the model takes. The range widens while three things hold: the model answers; its answers do not grow by more than
+``GROWTH`` (counts make them grow, and large answers would hide small errors); the last digit of the largest numbers still changes
+an answer. Numbers of all 64 bits are used only where that holds for them too: a runtime that keeps 32 bits then answers differently.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from roadworthy.build.sources import inference_mode
+from roadworthy.build.sources import inputs, same_answers
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.samples import sampling
 from roadworthy.build.sources.samples.made import NORMAL, Draw, Fill, covers, first, rows
 from roadworthy.core.errors import DataError, RoadworthyError, SourceError
-from roadworthy.core.types import BYTES, Array, Arrays, Range, TensorSpec
+from roadworthy.core.types import BYTES, Array, Arrays, Range, Signature, TensorSpec
 
 SIZES = (2, 1, 4, 8, 16, 32, 64, 128, 256)
-"""Batch sizes to try the model at, where it does not say its own."""
+"""Batch sizes to try the model at, where it does not state its own."""
 TRIED = 4
 """Samples of one try: one of the lowest values, one of the highest, two others."""
 COMBINATIONS = 64
@@ -52,9 +52,9 @@ def learn(model: Model, specs: tuple[TensorSpec, ...], ranges: tuple[Range, ...]
 
 
 def _begun(model: Model, specs: tuple[TensorSpec, ...], ranges: tuple[Range, ...]) -> _Prober:
-    """A prober whose fills the model takes, without a NaN where that can be had."""
+    """A prober whose fills the model takes, without a NaN where possible."""
     choices = [first(spec, ranges) for spec in specs]
-    fixed = next((size for spec in specs for size in spec.shape[:1] if isinstance(size, int)), None)
+    fixed = inputs.stated_samples(specs)
     fallback: _Prober | None = None
     problem: SourceError | None = None
     for size, fills in _turns(choices, (fixed,) if fixed else SIZES):
@@ -73,20 +73,20 @@ def _begun(model: Model, specs: tuple[TensorSpec, ...], ranges: tuple[Range, ...
 
 
 def _turns(choices: list[tuple[Fill, ...]], sizes: tuple[int, ...]) -> Iterator[tuple[int, tuple[Fill, ...]]]:
-    """Batch sizes with what to feed: first all whole numbers alike and all floats alike, at every size, then in combination."""
+    """Batch sizes with what to feed: first the same for all whole numbers and the same for all floats, then every combination."""
     floats = {number for number, fills in enumerate(choices) if fills[0].spans == (NORMAL,)}
     lengths = [max((len(fills) for number, fills in enumerate(choices) if (number in floats) == kind), default=1) for kind in (True, False)]
-    alike = [
+    uniform = [
         tuple(fills[min(turns[number not in floats], len(fills) - 1)] for number, fills in enumerate(choices))
         for turns in itertools.product(*map(range, lengths))
     ]
-    yield from ((size, fills) for size in sizes for fills in alike)
-    combined = [fills for fills in itertools.islice(itertools.product(*choices), COMBINATIONS) if fills not in alike]
+    yield from ((size, fills) for size in sizes for fills in uniform)
+    combined = [fills for fills in itertools.islice(itertools.product(*choices), COMBINATIONS) if fills not in uniform]
     yield from ((size, fills) for size in sizes[:2] for fills in combined)
 
 
 def _refused(specs: tuple[TensorSpec, ...], choices: list[tuple[Fill, ...]], problem: SourceError) -> RoadworthyError:
-    """Values are to blame only where there are whole numbers, or a range that somebody stated."""
+    """The error to raise: the values may be its cause only where there are whole numbers, or a range that the user stated."""
     doubtful = [fills[0] for spec, fills in zip(specs, choices, strict=True) if np.dtype(spec.dtype).kind in "iub" or fills[0].stated]
     if not doubtful:
         return problem
@@ -100,7 +100,7 @@ def _refused(specs: tuple[TensorSpec, ...], choices: list[tuple[Fill, ...]], pro
 
 
 class _Prober:
-    """A model with what its inputs are fed by now, called with ``size`` samples at a time."""
+    """A model, called with ``size`` samples at a time, and what its inputs are fed so far."""
 
     def __init__(self, model: Model, specs: tuple[TensorSpec, ...], size: int, fills: tuple[Fill, ...]) -> None:
         self._model, self._specs, self._size = model, specs, size
@@ -117,8 +117,7 @@ class _Prober:
         answers = []
         for start in range(0, count, self._size):
             chosen = np.minimum(np.arange(start, start + self._size), count - 1)
-            call = {spec.name: feeds[spec.name][chosen] for spec in self._specs}
-            call = {spec.name: call[spec.name] if spec.shape else np.asarray(call[spec.name][0]) for spec in self._specs}
+            call = Signature(self._specs, ()).to_call({spec.name: feeds[spec.name][chosen] for spec in self._specs})
             answers.append(sampling.answer(self._model, call))
         return answers
 
@@ -176,7 +175,7 @@ class _Prober:
         return max(spreads)
 
     def _widest(self, fill: Fill, kind: np.dtype[np.generic]) -> tuple[Draw, ...]:
-        """All that the type holds, the small numbers beside it; else as far as the model goes along; else what it began with."""
+        """All that the type holds, and small numbers beside it; else as far as the model takes them; else what it began with."""
         base, limits = fill.spans[0], np.iinfo(kind.name)
         low, most = int(base.low), int(limits.max)
         # Sixteen bits are sound more often than identifiers, and sound is loud.
@@ -224,7 +223,7 @@ class _Prober:
             one, other = (self.ask(feeds | {fill.name: given}) for given in (first, first - step))
         except SourceError:
             return False
-        return any(inference_mode.difference(a, b) > inference_mode.SAME for a, b in zip(one, other, strict=True))
+        return any(same_answers.difference(a, b) > same_answers.SAME for a, b in zip(one, other, strict=True))
 
     def _magnitude(self, answers: list[dict[str, Array]]) -> float:
         """The largest finite number in the continuous outputs of ``answers``."""

@@ -1,4 +1,4 @@
-"""Running a model of any framework: samples to run it on, and its answers or, in words, why there are none."""
+"""Calls of a live model of any framework: the samples for one, and its answers or, in words, why there are none."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import Any
 import numpy as np
 
 from roadworthy.build.sources.model import Model
-from roadworthy.core.errors import DataError, RoadworthyError, SourceError
+from roadworthy.core.errors import DataError, SourceError
 from roadworthy.core.exact import cast_exactly
 from roadworthy.core.samples import SampleSet
+from roadworthy.core.text import first_line
 from roadworthy.core.types import BYTES, Array, Arrays, TensorSpec
 
 
 def draw(specs: tuple[TensorSpec, ...], count: int, samples: SampleSet | None, *, seed: int = 0) -> dict[str, Array]:
     """``count`` of ``samples`` for each input, from the first one on, and from the beginning again where they are fewer.
 
-    Another seed than 0 begins at another place, and its floats are nearer to zero by a share of their own each: they are others
-    also where the samples are few, and none lies beyond them. Without samples they are made up (normal; whole numbers of 0 and 1;
-    all bytes), and a model need not take them. Raises DataError where byte strings have none, or samples do not fit.
+    With another seed than 0 they begin at another sample, and each float is multiplied by a random factor from 0.5 to 1: the values
+    differ also where the samples are few, and none is larger than the samples'. Without samples the values are made up (normal; whole
+    numbers of 0 and 1; all bytes), and a model need not accept them. Raises DataError for byte strings without samples, and for
+    samples that do not fit.
     """
     generator = np.random.default_rng(seed)
     feeds = {}
@@ -27,24 +29,24 @@ def draw(specs: tuple[TensorSpec, ...], count: int, samples: SampleSet | None, *
         if spec.dtype == BYTES:
             array = _strings(spec, count, real, seed)
         elif real is None:
-            array = _made(spec, (count, *(int(size) for size in spec.shape[1:])), generator)
+            array = _made(spec, (count, *(int(size) for size in spec.sample_shape)), generator)
         else:
             array = cast_exactly(spec.name, real[(np.arange(count) + seed * count) % len(real)], np.dtype(spec.dtype))
             if seed and array.dtype.kind == "f":
                 array = (array * generator.uniform(0.5, 1.0, array.shape)).astype(array.dtype)
-        feeds[spec.name] = array if spec.shape else np.asarray(array[0])
+        feeds[spec.name] = np.asarray(spec.to_call(array), order="C")
     return feeds
 
 
 def _real(spec: TensorSpec, number: int, samples: SampleSet | None) -> Array | None:
-    """The samples of an input: by its name, or by its place where the names are not the model's."""
+    """The samples of an input: by its name, or by its position where the names are not the model's."""
     if samples is None:
         return None
     name = spec.name if spec.name in samples.inputs else samples.inputs[number] if number < len(samples.inputs) else None
     if name is None:
         raise DataError(f"the data has no input {spec.name!r}; it holds {', '.join(samples.inputs)}")
     real = samples.open()[name]
-    if spec.dtype != BYTES and (real.dtype.kind not in "biufc" or real.shape[1:] != spec.shape[1:] or not len(real)):
+    if spec.dtype != BYTES and (real.dtype.kind not in "biufc" or real.shape[1:] != spec.sample_shape or not len(real)):
         raise DataError(f"the data for {spec.name!r} is {real.dtype}{list(real.shape)}; the model takes {spec}")
     return real
 
@@ -73,9 +75,4 @@ def answer(model: Model, feeds: Arrays) -> dict[str, Array]:
         raise
     except Exception as problem:
         shapes = ", ".join(f"{name}:{array.dtype}{list(array.shape)}" for name, array in feeds.items())
-        raise SourceError(f"the model does not take {shapes}: {_first_line(problem)}", detail=str(problem)) from problem
-
-
-def _first_line(problem: Exception) -> str:
-    said = problem.message if isinstance(problem, RoadworthyError) else str(problem)
-    return next((line.strip()[:300] for line in said.splitlines() if line.strip()), type(problem).__name__)
+        raise SourceError(f"the model does not take {shapes}: {first_line(problem)}", detail=str(problem)) from problem

@@ -1,4 +1,4 @@
-"""A TensorFlow 1 checkpoint: the graph of its ``.meta`` with the values of its variables, frozen on the way in."""
+"""A TensorFlow 1 checkpoint: the graph of its ``.meta`` with the values of its variables, which are frozen while it is read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ META = ".meta"
 
 
 def read(source: Source) -> Model:
-    """The graph of ``source`` (its ``.meta`` file) restored in a session of its own; SourceError in words where that fails."""
+    """The graph of ``source`` (its ``.meta`` file) restored in a session; SourceError where that fails."""
     tf = framework.framework()
     prefix = str(source.path).removesuffix(META)
     graph = tf.Graph()
@@ -32,7 +32,7 @@ def read(source: Source) -> Model:
         return tf.compat.v1.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), keep)
 
     proof = f"every variable that the answers need was restored from {Path(prefix).name}"
-    return session_model.model(session, found, frozen, path=source.path, proofs=(proof,), notes=())
+    return session_model.model(session, found, frozen, source.path, (proof,))
 
 
 def _imported(path: Path) -> Any:
@@ -66,7 +66,7 @@ def _restore(saver: Any, session: Any, prefix: Path) -> None:
         ) from problem
 
 
-def _refuse_empty(session: Any, found: endpoints.Ends, path: Path) -> None:
+def _refuse_empty(session: Any, found: endpoints.Endpoints, path: Path) -> None:
     """SourceError for a variable that the answers need and that the checkpoint has no value for."""
     tf = framework.framework()
     needed = endpoints.ancestors([session.graph.get_tensor_by_name(port.tensor) for port in found.outputs])

@@ -1,4 +1,4 @@
-"""A frozen GraphDef, the ``.pb`` of TensorFlow 1: where it begins and ends is found in the graph, or said."""
+"""A frozen GraphDef, the ``.pb`` of TensorFlow 1: its endpoints are searched for, or stated by the user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
 
 
 def read(source: Source) -> Model:
-    """The graph of ``source``, live in a session of its own; SourceError where it holds variables that it has no values for."""
+    """The graph of ``source``, in a session; SourceError where it holds variables that it has no values for."""
     try:
         graph_def = tensorflow_graph.read_graph(source.path)
     except StepFailed as problem:
@@ -23,4 +23,4 @@ def read(source: Source) -> Model:
             "give the checkpoint (the .meta file with its .index and .data beside it) instead"
         )
     found = endpoints.find(graph, source.path, source.inputs, source.outputs)
-    return session_model.model(session_model.session_of(graph), found, lambda: graph_def, path=source.path, proofs=(), notes=())
+    return session_model.model(session_model.session_of(graph), found, lambda: graph_def, source.path)

@@ -1,4 +1,4 @@
-"""A SavedModel directory of any age, called by one of its signatures; what is kept is the directory itself."""
+"""A SavedModel directory of any TensorFlow version, called by one of its signatures; the directory itself is kept."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import math
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.sources import inference_mode, inputs
-from roadworthy.build.sources.model import Model
+from roadworthy.build.sources import inputs
+from roadworthy.build.sources.model import Model, SameAnswer
 from roadworthy.build.sources.tensorflow import session_model, training_flags
 from roadworthy.build.sources.tensorflow.endpoints import spec_of
 from roadworthy.core.errors import SourceError, SourceUnreadable, StepFailed, UsageError
 from roadworthy.core.stages import Graph, Source
-from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
+from roadworthy.core.types import BYTES, Arrays, Signature, TensorSpec
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import framework, saved_model
 from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
@@ -26,11 +27,11 @@ FORMAT = "saved_model"
 SERVING = "serving_default"
 PARTS = ("saved_model.pb", "variables", "assets", "fingerprint.pb")
 """What TensorFlow reads of the directory, and all that is kept of it."""
-PROOF = "a SavedModel has no training mode to leave: its functions were traced when it was saved, and what they do was tested"
+PROOF = "a SavedModel has no training mode: its functions were traced when it was saved, and what they do was tested"
 
 
 def read(source: Source) -> Model:
-    """The SavedModel of ``source``, restored, behind the signature that was asked for, or the one for serving, or the only one.
+    """The SavedModel of ``source``, restored, called by the signature that the user named, or the one for serving, or the only one.
 
     Raises UsageError, listing the signatures, where that leaves a choice, SourceError where TensorFlow does not restore it or
     where it takes or gives what is no array, BackendMissing where that needs tf-keras.
@@ -58,7 +59,7 @@ def read(source: Source) -> Model:
         _keeper(source.path, entry),
         _parameters(function),
         lambda seed: framework.framework().random.set_seed(seed),
-        _blamer(function, entry),
+        _Operations(function, entry).locate,
         (PROOF, *training_flags.said(constants)),
         _notes(meta, key, specs),
     )
@@ -108,12 +109,12 @@ def _restored(path: Path, key: str) -> Any:
             f"{path} has no signature, and {'nothing' if not found else f'{len(found)} ways'} to call it; save it again with one: "
             "tf.saved_model.save(model, path, signatures=model.call.get_concrete_function(...)), or model.export(path)"
         )
-    found[0].model = loaded  # a model that nobody holds loses its variables
+    found[0].model = loaded  # without a reference to the model its variables are deleted
     return found[0]
 
 
 def _results(function: Any, source: Source) -> dict[str, Any]:
-    """The outputs by name: those that were asked for, in that order, or all of them, output_2 before output_10."""
+    """The outputs by name: those that the user named, in that order, or all of them, output_2 before output_10."""
     found = saved_model.named(function.structured_outputs)
     if missing := [name for name in source.outputs if name not in found]:
         raise UsageError(f"{source.path} has no output {missing[0]!r}; it has {', '.join(sorted(found, key=_natural))}")
@@ -160,23 +161,24 @@ def _parameters(function: Any) -> int:
     return sum(math.prod(shape) for shape in held) or session_model.parameters(function.graph)
 
 
-def _blamer(function: Any, entry: GraphEntry) -> Callable[[Arrays, Arrays], str]:
-    """By the operations of the function as one graph: inside the SavedModel they stand in calls that nobody can look into."""
+@dataclass(frozen=True)
+class _Operations:
+    """The operations of the function as one graph: inside the SavedModel they are hidden in calls of functions."""
 
-    def blame(first: Arrays, second: Arrays) -> str:
+    function: Any
+    entry: GraphEntry
+
+    def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
+        """The operation whose answers begin to differ; LookupError where the function cannot be made one graph."""
         try:
-            graph, ends = tensorflow_graph.frozen(saved_model.traced(function, entry))
-            session = session_model.session_of(session_model.imported(graph, Path(entry.signature)))
+            graph, flat = tensorflow_graph.frozen(saved_model.traced(self.function, self.entry))
+            session = session_model.session_of(session_model.imported(graph, Path(self.entry.signature)))
         except (StepFailed, SourceError) as problem:
-            raise LookupError("the model cannot be looked into") from problem
-        outputs = [session.graph.get_tensor_by_name(port.tensor) for port in ends.outputs]
-
-        def feed(feeds: Arrays) -> dict[str, Array]:
-            return {own.tensor: feeds[port.name] for own, port in zip(ends.inputs, entry.inputs, strict=True)}
-
-        return session_model.blamed(session, outputs, feed(first), feed(second), inference_mode.alike(first, second))
-
-    return blame
+            raise LookupError("the function cannot be made one graph") from problem
+        outputs = [session.graph.get_tensor_by_name(port.tensor) for port in flat.outputs]
+        tensors = {port.name: own.tensor for own, port in zip(flat.inputs, self.entry.inputs, strict=True)}
+        feeds = [{tensors[name]: array for name, array in given.items()} for given in (first, second)]
+        return session_model.locate(session, outputs, feeds[0], feeds[1], same)
 
 
 def _notes(meta: Any, key: str, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:

@@ -20,9 +20,9 @@ UNNAMED = "placeholder"
 
 
 def constant(tensor: str, dtype: str, shape: tuple[int | str, ...] | None, *, used: float | None = None) -> Constant | None:
-    """What the placeholder ``tensor`` (``scope/is_training:0``) is fed in inference; ``None`` where it is an input like any other.
+    """What the placeholder ``tensor`` (``scope/is_training:0``) is fed in inference; ``None`` where it is an ordinary input.
 
-    ``shape`` is ``None`` where the file does not state one; a switch is a single value. ``used`` is the value that switches off the
+    ``shape`` is ``None`` where the file does not state one; a flag is a single value. ``used`` is the value that switches off the
     dropout that uses it, where the graph shows one: under the same name it was the share to keep in 2016, and is the share to drop today.
     """
     if shape:
@@ -33,11 +33,11 @@ def constant(tensor: str, dtype: str, shape: tuple[int | str, ...] | None, *, us
 
 
 def said(constants: tuple[Constant, ...]) -> tuple[str, ...]:
-    """One sentence about them for the certificate, if there are any."""
+    """A sentence for the certificate about the flags, if there are any."""
     if not constants:
         return ()
     fed = ", ".join(f"{one.tensor.removesuffix(':0')} = {str(one.value).lower()}" for one in constants)
-    return (f"in inference mode by its own switches: {fed} in every call",)
+    return (f"in inference mode by its training flags: {fed} in every call",)
 
 
 def _truth(name: str, dtype: str) -> bool | int | None:

@@ -1,4 +1,4 @@
-"""An ExportedProgram: its graph, and its own word on what it takes. Reading one can run code, so the user trusts it."""
+"""An ExportedProgram: its graph, and the inputs that it states. Reading one can run code, so it needs the user's permission."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import torch
 
 from roadworthy.build.sources.model import Opened
-from roadworthy.build.sources.torch.pickled_module import first_line
 from roadworthy.core.errors import SourceError, SourceRefused, SourceUnreadable
 from roadworthy.core.stages import Source
+from roadworthy.core.text import first_line
 from roadworthy.core.types import BATCH, TensorSpec
 
 
 def read(source: Source) -> Opened:
-    """The program and its module; SourceError for one that is not float32, since a captured graph's types are its own."""
+    """The program and its module; SourceError for one that is not float32, because the types in a captured graph cannot be changed."""
     if not source.trust:
         raise SourceRefused(f"{source.path} can run code when it is read; pass --trust if you know where it comes from")
     try:

@@ -1,4 +1,4 @@
-"""What the ``forward`` of a PyTorch module takes: as the user, the samples, the file itself or its first layer says, in that order."""
+"""The inputs of a PyTorch module's ``forward``: as the user, the samples, the file or its first layer states them, in that order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from roadworthy.build.sources.model import Opened
 from roadworthy.core.errors import UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import BATCH, TensorSpec
-from roadworthy.frameworks.torch.module import MOST_INPUTS
 
 GUESSES = {
     "Conv1d": ("1000", "your own length"),
@@ -23,12 +22,10 @@ GUESSES = {
 
 
 def resolve(opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | None) -> tuple[TensorSpec, ...]:
-    """The inputs in the order the model is called with; UsageError, with an example filled in as far as known, when nothing says."""
+    """The inputs in the order of the call; UsageError, with an example filled in as far as known, where nothing states them."""
     given = said or of_samples(samples) or opened.inputs or _of_first_linear(opened.module)
     if not given:
         raise UsageError(f"what the model takes cannot be known from its file; say it, for example {example(opened.module)}")
-    if len(given) > MOST_INPUTS:
-        raise UsageError(f"the model takes {len(given)} inputs; {MOST_INPUTS} are supported")
     if not said and samples and len(given) == 1:
         given = tuple(replace(spec, name=name) for spec, name in zip(given, parameters(opened.module) or (given[0].name,), strict=False))
     if opened.inputs:
@@ -61,7 +58,7 @@ def keywords(module: Any, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
 
 
 def example(module: Any) -> str:
-    """``--input 'name:dtype[...]'`` with what the first layer knows, and words where the user must say the rest."""
+    """``--input 'name:dtype[...]'`` with what the first layer knows, and words for what the user must state."""
     name = (parameters(module) or ("x",))[0]
     for layer in module.modules():
         kind, channels = type(layer).__name__, getattr(layer, "in_channels", 0)
@@ -84,7 +81,7 @@ def _of_first_linear(module: Any) -> tuple[TensorSpec, ...]:
 
 
 def _ordered(given: tuple[TensorSpec, ...], names: tuple[str, ...]) -> tuple[TensorSpec, ...]:
-    """In the order of ``forward``'s own parameters, where the names are those; otherwise as they came."""
+    """In the order of ``forward``'s own parameters, where the names are theirs; otherwise in the given order."""
     by_name = {spec.name: spec for spec in given}
     if len(by_name) != len(given):
         raise UsageError(f"two inputs have one name: {listed(given)}")

@@ -1,15 +1,17 @@
-"""Watching the layers of a PyTorch module: which one raises, and where two runs begin to differ."""
+"""The layers of a PyTorch module while it runs, by forward hooks: what each takes and gives, which one raises, where two runs differ."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from roadworthy.build.sources.layer_events import LayerEvent, first_difference
+from roadworthy.build.sources.model import SameAnswer
 from roadworthy.core.types import Array, TensorSpec
 from roadworthy.frameworks.torch.module import flatten
 
@@ -18,105 +20,101 @@ WANTS = {
     "BatchNorm1d": "num_features", "BatchNorm2d": "num_features", "BatchNorm3d": "num_features", "LayerNorm": "normalized_shape",
     "GroupNorm": "num_channels", "LSTM": "input_size", "GRU": "input_size", "MultiheadAttention": "embed_dim",
 }  # fmt: skip
+"""The attribute of each kind of layer that says what size it takes."""
 
-Call = Callable[[list[Tensor]], Any]
-
-
-def explain(call: Call, feeds: list[Tensor], module: Any, specs: tuple[TensorSpec, ...], problem: Exception) -> str:
-    """Why the model does not take ``feeds``, in words: the layer, what it got and what it wants."""
-    said = [line.strip() for line in str(problem).splitlines() if line.strip()] or [type(problem).__name__]
-    # TorchScript puts its own traceback first and the reason last.
-    reason = said[-1] if "TorchScript" in str(problem) else said[0]
-    given = ", ".join(f"{spec.name}:{spec.dtype}{list(feed.shape)}" for spec, feed in zip(specs, feeds, strict=True))
-    with watched(module) as events:
-        try:
-            call(feeds)
-        except Exception:
-            pass
-    entered: list[Event] = []
-    for event in events:
-        if event.entering:
-            entered.append(event)
-        elif entered:
-            entered.pop()
-    where = ""
-    if entered and entered[-1].path:
-        last = entered[-1]
-        attribute = WANTS.get(last.kind)
-        wants = f" and wants {attribute} = {getattr(module.get_submodule(last.path), attribute)}" if attribute else ""
-        where = f"layer {last.path!r} ({last.kind}) got {', '.join(str(list(tensor.shape)) for tensor in last.tensors)}{wants}: "
-    return f"the model does not take {given}: {where}{reason[:300]}"
+Forward = Callable[[list[Tensor]], Any]
 
 
-@dataclass(frozen=True)
-class Event:
-    """A submodule was entered or left, with these tensors; ``parent`` is whose forward was running."""
-
-    path: str
-    kind: str
-    parent: str
-    entering: bool
-    tensors: tuple[Tensor, ...]
+def watchable(module: Any) -> bool:
+    """Whether ``module`` runs as layers; a captured graph and a TorchScript module do not."""
+    return not isinstance(module, torch.jit.ScriptModule | torch.fx.GraphModule)
 
 
 @contextmanager
-def watched(module: Any) -> Iterator[list[Event]]:
-    """The events of every forward inside the block, in order. A captured graph or a TorchScript module has none."""
-    events: list[Event] = []
-    stack: list[str] = []
+def watched(module: Any, see: Callable[[LayerEvent], None]) -> Iterator[None]:
+    """``see`` gets an event at the begin and the end of every forward inside the block, in order. The root module's name is empty."""
+    running: list[str] = []
     handles: list[Any] = []
 
-    def enter(path: str, kind: str) -> Callable[..., None]:
-        def hook(_: Any, arguments: Any, options: Any) -> None:
-            events.append(Event(path, kind, stack[-1] if stack else "", True, _tensors((arguments, options))))
-            stack.append(path)
+    def hooks(name: str, part: Any) -> tuple[Callable[..., None], Callable[..., None]]:
+        kind = type(part).__name__
 
-        return hook
+        def begin(_: Any, arguments: Any, options: Any) -> None:
+            see(LayerEvent(part, name, kind, running[-1] if running else None, True, _arrays((arguments, options))))
+            running.append(name)
 
-    def leave(path: str, kind: str) -> Callable[..., None]:
-        def hook(_: Any, arguments: Any, given: Any) -> None:
-            stack.pop()
-            events.append(Event(path, kind, stack[-1] if stack else "", False, _tensors(given)))
+        def end(_: Any, arguments: Any, answer: Any) -> None:
+            running.pop()
+            see(LayerEvent(part, name, kind, running[-1] if running else None, False, _arrays(answer)))
 
-        return hook
+        return begin, end
 
-    opaque = isinstance(module, torch.jit.ScriptModule | torch.fx.GraphModule)
-    for path, part in () if opaque else module.named_modules():
+    for name, part in module.named_modules() if watchable(module) else ():
         if not isinstance(part, torch.jit.ScriptModule):
-            handles.append(part.register_forward_pre_hook(enter(path, type(part).__name__), with_kwargs=True))
-            handles.append(part.register_forward_hook(leave(path, type(part).__name__)))
+            begin, end = hooks(name, part)
+            handles += [part.register_forward_pre_hook(begin, with_kwargs=True), part.register_forward_hook(end)]
     try:
-        yield events
+        yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def blame(call: Call, module: Any, first: list[Tensor], second: list[Tensor], alike: Callable[[Array, Array], bool]) -> str:
-    """The part whose answers begin to differ between two runs, in words; ``alike`` says whether two answers are as they should be."""
-    runs = []
+def explain(forward: Forward, feeds: list[Tensor], module: Any, specs: tuple[TensorSpec, ...], problem: Exception) -> str:
+    """Why the model does not take ``feeds``, in words: the layer that raised, what it got and what it wants."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()] or [type(problem).__name__]
+    # TorchScript puts its own traceback first and the reason last.
+    reason = lines[-1] if "TorchScript" in str(problem) else lines[0]
+    given = ", ".join(f"{spec.name}:{spec.dtype}{list(feed.shape)}" for spec, feed in zip(specs, feeds, strict=True))
+    return f"the model does not take {given}: {_place(_raising(forward, feeds, module), module)}{reason[:300]}"
+
+
+def _raising(forward: Forward, feeds: list[Tensor], module: Any) -> LayerEvent | None:
+    """The begin of the innermost call that had not ended when ``forward`` raised."""
+    unfinished: list[LayerEvent] = []
+
+    def see(event: LayerEvent) -> None:
+        if event.begins:
+            unfinished.append(event)
+        else:
+            unfinished.pop()
+
+    with watched(module, see):
+        try:
+            forward(feeds)
+        except Exception:
+            return unfinished[-1] if unfinished else None
+    return None
+
+
+def _place(event: LayerEvent | None, module: Any) -> str:
+    if event is None or not event.name:
+        return ""
+    attribute = WANTS.get(event.kind)
+    wants = f" and wants {attribute} = {getattr(module.get_submodule(event.name), attribute)}" if attribute else ""
+    return f"layer {event.name!r} ({event.kind}) got {', '.join(str(list(array.shape)) for array in event.arrays)}{wants}: "
+
+
+def locate(forward: Forward, module: Any, first: list[Tensor], second: list[Tensor], same: SameAnswer) -> str:
+    """The part of the module whose answers begin to differ between two runs, in words; ``same`` says which answers agree."""
+    runs: list[list[LayerEvent]] = []
     for feeds in (first, second):
-        with watched(module) as events:
-            call([feed.clone() for feed in feeds])
-        runs.append(list(events))
-    for one, other in zip(*runs, strict=False):
-        if one.path != other.path or len(one.tensors) != len(other.tensors):
-            return f"the forward of {_named(one.parent, module)}, which runs another way the second time"
-        if one.entering and not one.path:
-            continue
-        if not all(alike(array(a), array(b)) for a, b in zip(one.tensors, other.tensors, strict=True)):
-            if one.entering:
-                return f"the forward of {_named(one.parent, module)}, before it calls {one.path!r}"
-            return f"{one.path!r} ({one.kind})" if one.path else f"the forward of {_named('', module)}, after its last layer"
-    return f"the forward of {_named('', module)}"
+        runs.append([])
+        with watched(module, runs[-1].append):
+            forward([feed.clone() for feed in feeds])
+    return first_difference(runs[0], runs[1], same, lambda name: f"the forward of {_named(name or '', module)}")
 
 
-def _named(path: str, module: Any) -> str:
-    return f"{path!r} ({type(module.get_submodule(path)).__name__})" if path else f"the model itself ({type(module).__name__})"
+def _named(name: str, module: Any) -> str:
+    return f"{name!r} ({type(module.get_submodule(name)).__name__})" if name else f"the model itself ({type(module).__name__})"
 
 
-def _tensors(value: Any) -> tuple[Tensor, ...]:
-    return tuple(tensor.detach().clone() for _, tensor in flatten(value))
+def _arrays(value: Any) -> tuple[Array, ...]:
+    """Copies of the tensors in ``value``: a layer may write into what it was given. Tensors that arrays cannot hold are left out."""
+    try:
+        return tuple(np.array(array(tensor)) for _, tensor in flatten(value))
+    except (RuntimeError, TypeError):
+        return ()
 
 
 def array(tensor: Tensor) -> Array:

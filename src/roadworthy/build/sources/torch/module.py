@@ -1,4 +1,4 @@
-"""A PyTorch original, from a live module to a file of its own with a proven signature."""
+"""A PyTorch original: from a live module to a file with a proven signature."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from roadworthy.build.sources import Loaded, infer_signature, inference_mode
-from roadworthy.build.sources.model import Model, Opened
+from roadworthy.build.sources.model import Model, Opened, SameAnswer
 from roadworthy.build.sources.samples.made import Making
-from roadworthy.build.sources.torch import forward, layer_hooks, pickled_module, weights
+from roadworthy.build.sources.torch import forward, layer_hooks, weights
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Source
+from roadworthy.core.text import first_line
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 from roadworthy.frameworks.torch import module as torch_module
-from roadworthy.frameworks.torch.module import Call
+from roadworthy.frameworks.torch.module import TorchCall
 
 
-def settle_and_save(
+def prove_and_save(
     opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | None, out: Path, *, allow: bool, making: Making
 ) -> Loaded:
     """The module of ``opened`` in inference mode, proven, and kept in ``out``; ``samples`` are made up where there are none."""
@@ -36,20 +37,20 @@ def settle_and_save(
 
     def keep(signature: Signature, directory: Path) -> Graph:
         plain = live.plain and len(specs) == 1 and not live.keywords
-        convention = Call(live.keywords, tuple(spec.name for spec in signature.outputs), plain)
+        convention = TorchCall(live.keywords, tuple(spec.name for spec in signature.outputs), plain)
         path = torch_module.save(module, directory, program=opened.program, call=convention)
         return Graph("module", path, signature, route="the original")
 
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    model = Model(live.call, specs, keep, parameters, _seed, live.blame, proofs, notes)
+    model = Model(live.call, specs, keep, parameters, _seed, live.locate, proofs, notes)
     with torch.random.fork_rng(devices=[]):
-        return infer_signature.settle_and_keep(model, specs, samples, out, allow=allow, making=making)
+        return infer_signature.prove_and_keep(model, specs, samples, out, allow=allow, making=making)
 
 
 class _Live:
-    """A module with arrays by name at its door. Its outputs bear the names that ``flatten`` gives them.
+    """A module that takes and gives arrays by name. Its outputs have the names that ``flatten`` gives them.
 
-    ``plain`` says that its latest answer was one tensor and nothing around it.
+    ``plain`` says that its latest answer was one bare tensor.
     """
 
     def __init__(self, module: Any, specs: tuple[TensorSpec, ...], keywords: tuple[str, ...]) -> None:
@@ -80,9 +81,9 @@ class _Live:
         self.plain = isinstance(answer, Tensor)
         return {name: layer_hooks.array(tensor) for name, tensor in found}
 
-    def blame(self, first: Arrays, second: Arrays) -> str:
+    def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
         """The part of the module whose answers begin to differ."""
-        return layer_hooks.blame(self.forward, self.module, self.tensors(first), self.tensors(second), inference_mode.alike(first, second))
+        return layer_hooks.locate(self.forward, self.module, self.tensors(first), self.tensors(second), same)
 
 
 def _seed(seed: int) -> None:
@@ -92,7 +93,7 @@ def _seed(seed: int) -> None:
 def _to_inference(module: Any, *, graph: bool, allow: bool) -> str:
     """Put ``module`` into inference mode; NotInference names the parts that stay in training mode."""
     if graph:
-        return "a captured graph has no modes of its own: what it does was tested"
+        return "a captured graph has no modes: what it does was tested"
     module.eval()
     stuck = [
         f"{path or 'the model itself'!r} ({type(part).__name__})"
@@ -102,12 +103,12 @@ def _to_inference(module: Any, *, graph: bool, allow: bool) -> str:
     if stuck:
         more = f" and {len(stuck) - 4} more" if len(stuck) > 4 else ""
         sentence = f"{', '.join(stuck[:4])}{more} {'stays' if len(stuck) == 1 else 'stay'} in training mode after eval()"
-        return inference_mode.found(sentence, allow)
+        return inference_mode.training_found(sentence, allow)
     return "after eval() no part of the model is in training mode"
 
 
 def from_live(module: Any, out: Path) -> Source:
-    """A copy of ``module`` on the CPU in ``out``, as a trusted source; UsageError for what is no nn.Module."""
+    """A copy of ``module`` on the CPU in ``out``, as a trusted source; UsageError for what is not an nn.Module."""
     if isinstance(module, torch.export.ExportedProgram):
         kind, path = "exported", torch_module.save(None, out, program=module)
     elif isinstance(module, torch.nn.Module):
@@ -125,17 +126,15 @@ def _ready(module: Any) -> Any:
     if not parametrized and all(tensor.device.type == "cpu" for tensor in (*module.parameters(), *module.buffers())):
         return module
     try:
-        twin = copy.deepcopy(module).to("cpu")
+        copied = copy.deepcopy(module).to("cpu")
     except RuntimeError as problem:
-        raise SourceError(
-            f"{type(module).__name__} cannot be copied: {pickled_module.first_line(problem)}", detail=str(problem)
-        ) from problem
-    _fold(twin)
-    return twin
+        raise SourceError(f"{type(module).__name__} cannot be copied: {first_line(problem)}", detail=str(problem)) from problem
+    _fold(copied)
+    return copied
 
 
 def _unwrapped(module: Any) -> Any:
-    """Without what training put around the model: torch.compile, DataParallel and its kin."""
+    """Without the wrappers of training: torch.compile, DataParallel, DistributedDataParallel."""
     while True:
         if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
             module = module.module
@@ -146,7 +145,7 @@ def _unwrapped(module: Any) -> Any:
 
 
 def _fold(module: Any) -> tuple[str, ...]:
-    """Put the value of each parametrized weight in its place: such a module cannot be pickled, and computes it anew at each call."""
+    """Replace each parametrized weight by its value: a parametrized module cannot be pickled, and computes the weight in every call."""
     folded = 0
     for part in [part for part in module.modules() if parametrize.is_parametrized(part)]:
         # A copy shares the class that torch made for the original, and removing takes attributes off that class.
@@ -155,4 +154,4 @@ def _fold(module: Any) -> tuple[str, ...]:
         for name in list(part.parametrizations):
             parametrize.remove_parametrizations(part, name, leave_parametrized=True)
             folded += 1
-    return (f"{folded} parametrized weights (weight_norm and its kin) were replaced by their values",) if folded else ()
+    return (f"{folded} parametrized weights (weight_norm, for example) were replaced by their values",) if folded else ()

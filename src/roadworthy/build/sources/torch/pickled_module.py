@@ -1,4 +1,4 @@
-"""A whole pickled module: code from the file runs, which the user allowed, in a child process that holds nothing else."""
+"""A pickled module. Reading it runs code from the file, with the user's permission, in a child process that holds nothing else."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from roadworthy.build.sources.torch import weights
 from roadworthy.core.errors import SourceRefused, SourceUnreadable, UsageError
 from roadworthy.core.isolation import confinement, usercode
 from roadworthy.core.stages import Source
+from roadworthy.core.text import first_line
 
 PLACES = ("model", "net", "network", "module", "ema", "model_ema", "ema_model")
 
 
 def read(source: Source) -> Opened:
-    """The module in the file, or, where only its weights are plain, the architecture with them in it."""
+    """The module in the file; where it holds weights alone, the architecture of ``--arch`` with these weights."""
     held = unpickle(source)
     places = [place for place in PLACES if isinstance(held, Mapping) and isinstance(held.get(place), torch.nn.Module)]
     if isinstance(held, torch.nn.Module) or places:
@@ -36,7 +37,7 @@ def read(source: Source) -> Opened:
 
 
 def unpickle(source: Source) -> Any:
-    """Everything in the file, classes and all. Runs what the file asks for: only for a source that is trusted."""
+    """The whole object in the file. Runs what the file asks for, so only for a trusted source."""
     if not source.trust:
         raise SourceRefused(f"{source.path} would run code when it is read; pass --trust if you know where it comes from")
     usercode.search(confinement.home())
@@ -74,8 +75,3 @@ def _is_torchs(file: IO[bytes]) -> bool:
     head = file.read(2 + len(MAGIC))
     file.seek(0)
     return head.startswith(b"PK") or head[2:] == MAGIC
-
-
-def first_line(problem: BaseException) -> str:
-    """The first line of an exception's message, capped."""
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]

@@ -8,9 +8,10 @@ from safetensors.torch import load_file
 from roadworthy.build.sources import user_code
 from roadworthy.build.sources.model import Opened
 from roadworthy.build.sources.parsers import safetensors
-from roadworthy.build.sources.torch import pickled_module, weights
+from roadworthy.build.sources.torch import weights
 from roadworthy.core.errors import SourceUnreadable, UsageError
 from roadworthy.core.stages import Source
+from roadworthy.core.text import first_line
 
 
 def read(source: Source) -> Opened:
@@ -23,7 +24,7 @@ def read(source: Source) -> Opened:
     try:
         tensors = load_file(source.path, device="cpu")
     except (SafetensorError, OSError, ValueError, KeyError) as problem:
-        raise SourceUnreadable(f"{source.path} is damaged ({pickled_module.first_line(problem)}); fetch it again") from problem
+        raise SourceUnreadable(f"{source.path} is damaged ({first_line(problem)}); fetch it again") from problem
     module = user_code.build(source.arch)
     notes = weights.fill(module, weights.FoundWeights(tensors, {}, ()), source.path)
     proof = f"the {len(tensors)} tensors of the file are those of {source.arch}, name by name and shape by shape"

@@ -13,6 +13,7 @@ from roadworthy.build.sources.model import Opened
 from roadworthy.build.sources.torch import pickled_module, weights
 from roadworthy.core.errors import SourceRefused, SourceUnreadable, UsageError
 from roadworthy.core.stages import Source
+from roadworthy.core.text import first_line
 
 
 def read(source: Source) -> Opened:
@@ -41,6 +42,4 @@ def weights_only(path: Path) -> Any:
                 "or pass --trust if you know where the file comes from",
                 detail=message,
             ) from problem
-        raise SourceUnreadable(
-            f"{path} is cut short or damaged ({pickled_module.first_line(problem)}); fetch it again", detail=message
-        ) from problem
+        raise SourceUnreadable(f"{path} is cut short or damaged ({first_line(problem)}); fetch it again", detail=message) from problem

@@ -1,4 +1,4 @@
-"""A TorchScript archive: a program of its own, which the user trusts."""
+"""A TorchScript archive: a program, which needs the user's permission to run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import warnings
 import torch
 
 from roadworthy.build.sources.model import Opened
-from roadworthy.build.sources.torch.pickled_module import first_line
 from roadworthy.core.errors import SourceRefused, SourceUnreadable
 from roadworthy.core.stages import Source
+from roadworthy.core.text import first_line
 
 
 def read(source: Source) -> Opened:

@@ -12,7 +12,7 @@ import msgspec
 from roadworthy.core.errors import InvalidRequest, RequestError
 from roadworthy.serving.engine.dataplane import DataPlane
 from roadworthy.serving.protocols.messages import Reply, Request, error_json
-from roadworthy.serving.protocols.routes import Route
+from roadworthy.serving.protocols.routes import HttpRoute
 from roadworthy.serving.protocols.schemas import json_body, schemas_of
 from roadworthy.serving.registry.catalogue import Catalogue
 from roadworthy.serving.registry.commands import AnyCommand
@@ -31,8 +31,8 @@ class AdminApi:
         self._plane = plane
         catalogue = json_body("Catalogue")
         self.routes = (
-            Route("GET", "/manage", self.catalogue, "management", "Every model, its versions and their states.", catalogue),
-            Route(
+            HttpRoute("GET", "/manage", self.catalogue, "management", "Every model, its versions and their states.", catalogue),
+            HttpRoute(
                 "POST", "/manage", self.command, "management", "One command; the catalogue once it is carried out.", catalogue,
                 body=json_body("Command"), errors=(404, 409, 500, 503, 504),
             ),

@@ -37,7 +37,7 @@ from roadworthy.serving.protocols.oip.parameters import flag
 from roadworthy.serving.protocols.oip.request import parameters_of, read
 from roadworthy.serving.protocols.oip.response import write
 from roadworthy.serving.protocols.oip.schemas import SCHEMAS
-from roadworthy.serving.protocols.routes import Route
+from roadworthy.serving.protocols.routes import HttpRoute
 from roadworthy.serving.protocols.schemas import BINARY, FILE, JSON, Body, json_body, ref
 
 FIND = (404, 503)
@@ -60,42 +60,44 @@ class OpenInference:
         self._plane = plane
         self.routes = (*self._server_routes(), *self._model_routes(), *self._repository_routes())
 
-    def _server_routes(self) -> Iterator[Route]:
+    def _server_routes(self) -> Iterator[HttpRoute]:
         for path in ("/v2", "/v2/"):
-            yield Route("GET", path, self.server, "inference", "The server's name, version and extensions.", json_body("ServerMetadata"))
-        yield Route("GET", "/v2/health/live", self.live, "open", "Whether the server is there.", json_body("Live"))
-        yield Route(
+            yield HttpRoute(
+                "GET", path, self.server, "inference", "The server's name, version and extensions.", json_body("ServerMetadata")
+            )
+        yield HttpRoute("GET", "/v2/health/live", self.live, "open", "Whether the server is there.", json_body("Live"))
+        yield HttpRoute(
             "GET", "/v2/health/ready", self.ready, "open", "Whether it answers.", json_body("Ready"), also={503: json_body("Ready")}
         )
-        yield Route(
+        yield HttpRoute(
             "GET", "/v2/models/stats", self.statistics, "inference", "Triton's statistics of every model.", json_body("Statistics"),
             errors=(503,),
         )  # fmt: skip
 
-    def _model_routes(self) -> Iterator[Route]:
+    def _model_routes(self) -> Iterator[HttpRoute]:
         for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-            yield Route(
+            yield HttpRoute(
                 "POST", f"{path}/infer", self.infer, "inference", "An inference: JSON, the binary tensor extension, or an image.",
                 INFER_ANSWER, body=INFER_BODY, errors=INFER,
             )  # fmt: skip
-            yield Route("GET", path, self.metadata, "inference", "Inputs and outputs.", json_body("ModelMetadata"), errors=FIND)
-            yield Route(
+            yield HttpRoute("GET", path, self.metadata, "inference", "Inputs and outputs.", json_body("ModelMetadata"), errors=FIND)
+            yield HttpRoute(
                 "GET", f"{path}/ready", self.model_ready, "inference", "Whether the model answers.", json_body("ModelReady"),
                 errors=(404,), also={503: {JSON: {"anyOf": [ref("ModelReady"), ref("Error")]}}},
             )  # fmt: skip
-            yield Route(
+            yield HttpRoute(
                 "GET", f"{path}/config", self.config, "inference", "Triton's model configuration.", json_body("ModelConfig"), errors=FIND
             )
-            yield Route(
+            yield HttpRoute(
                 "GET", f"{path}/stats", self.statistics, "inference", "Triton's statistics of the model.", json_body("Statistics"),
                 errors=FIND,
             )  # fmt: skip
 
-    def _repository_routes(self) -> Iterator[Route]:
+    def _repository_routes(self) -> Iterator[HttpRoute]:
         index: dict[str, Any] = {"body": json_body("IndexRequest"), "needs_body": False, "errors": (404,)}
         change: dict[str, Any] = {"body": json_body("RepositoryRequest"), "needs_body": False, "errors": MANAGE}
         for path in ("/v2/repository", "/v2/repository/{repository}"):
-            yield Route(
+            yield HttpRoute(
                 "POST",
                 f"{path}/index",
                 self.index,
@@ -106,8 +108,8 @@ class OpenInference:
             )
         for verb, handler in (("load", self.load), ("unload", self.unload)):
             path = f"models/{{model}}/{verb}"
-            yield Route("POST", f"/v2/repository/{path}", handler, "management", f"{verb.capitalize()} the model.", NOTHING, **change)
-            yield Route(
+            yield HttpRoute("POST", f"/v2/repository/{path}", handler, "management", f"{verb.capitalize()} the model.", NOTHING, **change)
+            yield HttpRoute(
                 "POST", f"/v2/repository/{{repository}}/{path}", self.named_repository, "management", "Not offered.", NOTHING,
                 **change | {"errors": (404, 501)},
             )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from roadworthy.core.errors import InvalidRequest
-from roadworthy.core.types import TensorSpec
+from roadworthy.core.types import Signature, TensorSpec
 from roadworthy.serving.engine.counters import Counters, Executed, Inferences, Span
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols.oip import tensors
@@ -47,13 +47,18 @@ def datatype(spec: TensorSpec) -> str:
     return tensors.DATATYPES.get(spec.dtype, tensors.BYTES)
 
 
+def batch_first(signature: Signature) -> bool:
+    """Whether samples share a call, and lie along the first axis throughout: Triton's batch dimension is that one, always."""
+    return signature.batched and all(spec.sample_axis == 0 for spec in (*signature.inputs, *signature.outputs))
+
+
 def configuration(model: LocalEngine, served: Served | None) -> dict[str, Any]:
     """Triton's ModelConfig, by its field names: the fields that clients such as perf_analyzer read, as far as they apply.
 
     Where samples share a call ``max_batch_size`` is not 0, and ``dims`` are without the batch.
     """
     found = served.version(model.version) if served else None
-    batched = model.signature.batched
+    batched = batch_first(model.signature)
     config: dict[str, Any] = {
         "name": model.name,
         "platform": platform(model),

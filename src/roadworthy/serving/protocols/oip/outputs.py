@@ -82,6 +82,8 @@ def _classes_of(model: LocalEngine, name: str, output: Array, classes: int) -> A
     spec = next(spec for spec in model.signature.outputs if spec.name == name)
     answer, first = model.contract.answer, spec is model.signature.outputs[0]
     labels = answer.labels if first else ()
+    samples = spec.count(output) or 1
+    output = spec.to_rows(output, samples) if spec.batched else output
     if columns(spec) != 1:
         return classified(output, classes, labels, batched=spec.batched)
     both = scores(answer, {name: output}, spec.quantization) if first and model.ranks else None

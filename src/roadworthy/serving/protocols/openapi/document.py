@@ -10,7 +10,7 @@ import orjson
 from roadworthy.core.errors import RequestError
 from roadworthy.core.version import __version__
 from roadworthy.serving.protocols.messages import Reply, Request, error_json
-from roadworthy.serving.protocols.routes import HttpProtocol, Route
+from roadworthy.serving.protocols.routes import HttpProtocol, HttpRoute
 from roadworthy.serving.protocols.schemas import COMMON_SCHEMAS, OBJECT, Body, Schema, json_body
 
 PATH = "/openapi.json"
@@ -57,7 +57,7 @@ def document(protocols: Sequence[HttpProtocol]) -> dict[str, Any]:
     }
 
 
-def _operation(protocol: HttpProtocol, route: Route) -> dict[str, Any]:
+def _operation(protocol: HttpProtocol, route: HttpRoute) -> dict[str, Any]:
     codes = {*ALWAYS, *route.errors, *(WITH_BODY if route.body else ())} - {*route.also}
     if route.right == "open":
         codes -= {401, 403}
@@ -82,7 +82,7 @@ def _operation(protocol: HttpProtocol, route: Route) -> dict[str, Any]:
     return operation
 
 
-def _identity(route: Route) -> str:
+def _identity(route: HttpRoute) -> str:
     words = route.path.replace("{", "").replace("}", "").replace(":", "/").replace(".", "/").replace("-", "/").split("/")
     return "_".join([route.method.lower(), *filter(None, words), *(["root"] if route.path.endswith("/") else [])])
 
@@ -107,7 +107,7 @@ class OpenApi:
     ignores_case = False
 
     def __init__(self, protocols: Sequence[HttpProtocol]) -> None:
-        self.routes = (Route("GET", PATH, self.read, "open", "This document.", json_body("OpenApiDocument")),)
+        self.routes = (HttpRoute("GET", PATH, self.read, "open", "This document.", json_body("OpenApiDocument")),)
         self._body = orjson.dumps(document((*protocols, self)))
 
     def refuse(self, request: Request, problem: RequestError) -> Reply:

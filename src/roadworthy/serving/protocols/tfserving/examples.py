@@ -47,7 +47,7 @@ def check_classifies(model: LocalEngine) -> None:
 def regressed(model: LocalEngine) -> TensorSpec:
     """The output that is one number a sample; raises InvalidRequest where no output or several are."""
     numbers = [
-        spec for spec in model.signature.outputs if spec.dtype != BYTES and len(spec.shape) in (1, 2) and spec.shape[1:] in ((), (1,))
+        spec for spec in model.signature.outputs if spec.dtype != BYTES and spec.samples is not None and spec.sample_shape in ((), (1,))
     ]
     if len(numbers) != 1:
         raise InvalidRequest(f"{model.name} does not give exactly one number for a sample, so it cannot regress; use predict")
@@ -74,7 +74,7 @@ def _feature(name: str, index: int, example: Example) -> Sequence[Any]:
 
 
 def _samples(spec: TensorSpec, rows: Sequence[Sequence[Any]]) -> Array:
-    """Each row one sample of ``spec``, whose first dimension is theirs."""
+    """Each row one sample of ``spec``, in the layout of the model."""
     for index, row in enumerate(rows):
         if len(row) != len(rows[0]):
             raise InvalidRequest(f"example {index} has {len(row)} values of {spec.name!r}, and example 0 has {len(rows[0])}")
@@ -83,13 +83,13 @@ def _samples(spec: TensorSpec, rows: Sequence[Sequence[Any]]) -> Array:
         flat = [bool(value) if value in (0, 1) else value for value in flat]
     else:
         flat = [int(value) if value is True or value is False else value for value in flat]
-    free = [size for size in spec.shape[1:] if not isinstance(size, int)]
-    known = math.prod(size for size in spec.shape[1:] if isinstance(size, int))
+    free = spec.open_sizes
+    known = math.prod(size for size in spec.sample_shape if isinstance(size, int))
     count = len(rows[0])
     if not spec.shape or len(free) > 1 or count % known or (not free and count != known) or not count:
         raise InvalidRequest(f"an example has {count} values of {spec.name!r}, which the model takes as {spec}")
-    sizes = [size if isinstance(size, int) else count // known for size in spec.shape[1:]]
-    return elements(spec, flat, (len(rows), *sizes), suspicious=False)
+    sizes = [size if isinstance(size, int) else count // known for size in spec.sample_shape]
+    return spec.to_call(elements(spec, flat, (len(rows), *sizes), suspicious=False))
 
 
 def _images(model: LocalEngine, examples: Sequence[Example]) -> tuple[bytes, ...]:

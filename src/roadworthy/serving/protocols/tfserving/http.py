@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.errors import InvalidRequest, RequestError
-from roadworthy.core.types import Array, Arrays, TensorSpec
+from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, Target
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols import nested_json as values
 from roadworthy.serving.protocols.messages import NoSuchPath, Reply, Request, WrongMethod, error_json
-from roadworthy.serving.protocols.routes import Route
+from roadworthy.serving.protocols.routes import HttpRoute
 from roadworthy.serving.protocols.schemas import json_body
 from roadworthy.serving.protocols.tfserving import examples, models
 from roadworthy.serving.protocols.tfserving.models import ModelReference
@@ -43,20 +43,20 @@ class TensorFlowServing:
         self._plane = plane
         self.routes = tuple(self._table())
 
-    def _table(self) -> Iterator[Route]:
+    def _table(self) -> Iterator[HttpRoute]:
         for version in ("", "/versions/{version}", "/labels/{label}"):
             path = f"/v1/models/{{model}}{version}"
-            yield Route(
+            yield HttpRoute(
                 "POST", f"{path}:predict", self.predict, "inference", "A prediction by rows (instances) or columns (inputs).",
                 json_body("PredictResponse"), body=json_body("PredictRequest"), errors=INFER,
             )  # fmt: skip
             for verb, handler in (("classify", self.classify), ("regress", self.regress)):
-                yield Route(
+                yield HttpRoute(
                     "POST", f"{path}:{verb}", handler, "inference", f"{verb.capitalize()} examples.", json_body("Results"),
                     body=json_body("ExampleRequest"), errors=INFER,
                 )  # fmt: skip
-            yield Route("GET", path, self.status, "inference", "The states of the versions.", json_body("VersionStates"), errors=FIND)
-            yield Route("GET", f"{path}/metadata", self.metadata, "inference", "The signature.", json_body("SignatureDef"), errors=FIND)
+            yield HttpRoute("GET", path, self.status, "inference", "The states of the versions.", json_body("VersionStates"), errors=FIND)
+            yield HttpRoute("GET", f"{path}/metadata", self.metadata, "inference", "The signature.", json_body("SignatureDef"), errors=FIND)
 
     def refuse(self, request: Request, problem: RequestError) -> Reply:
         """``{"error": sentence}``. As TensorFlow Serving does, it answers 400 where others say that there is no such path or method."""
@@ -92,12 +92,11 @@ class TensorFlowServing:
         else:
             specs = {spec.name: spec for spec in target.model.signature.inputs}
             suspicious = values.booleans(request.body)
-            infer = InferRequest(
-                target, {name: values.tensor(specs[name], given, suspicious=suspicious) for name, given in columns.items()}
-            )
+            arrays = {name: values.tensor(specs[name], given, suspicious=suspicious) for name, given in columns.items()}
+            infer = InferRequest(target, target.model.signature.to_call(arrays) if rows else arrays)
         response = await self._plane.infer(infer)
         outputs = {spec.name: response.outputs[spec.name] for spec in target.model.signature.outputs}
-        return _json({"predictions": _by_rows(outputs)} if rows else {"outputs": _by_columns(outputs)})
+        return _json({"predictions": _by_rows(target.model.signature, outputs)} if rows else {"outputs": _by_columns(outputs)})
 
     async def classify(self, request: Request) -> Reply:
         """The best classes of every example."""
@@ -211,15 +210,16 @@ def _features(given: object, what: str) -> dict[str, list[Any]]:
 # Writing
 
 
-def _by_rows(outputs: Arrays) -> Any:
+def _by_rows(signature: Signature, outputs: Arrays) -> Any:
     """One value for each sample, or one object where there are several outputs."""
-    counts = {array.shape[0] if array.ndim else -1 for array in outputs.values()}
-    if len(counts) != 1 or -1 in counts:
+    counts = {spec.count(outputs[spec.name]) for spec in signature.outputs}
+    count = counts.pop()
+    if counts or count is None:
         raise InvalidRequest("the model's outputs do not have one row for each sample; ask by columns ('inputs')")
-    if len(outputs) == 1:
-        return _by_columns(outputs)
-    ((count),) = counts
-    return [{name: values.jsonable(name, _row(array, index)) for name, array in outputs.items()} for index in range(count)]
+    rows = signature.to_rows(outputs, count)
+    if len(rows) == 1:
+        return _by_columns(rows)
+    return [{name: values.jsonable(name, _row(array, index)) for name, array in rows.items()} for index in range(count)]
 
 
 def _row(array: Array, index: int) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from roadworthy.serving.protocols.routes import Route
+from roadworthy.serving.protocols.routes import HttpRoute
 
 _NAMES = {"model": "model_name", "version": "model_version"}
 """TorchServe's names of the placeholders."""
@@ -15,7 +15,7 @@ _ERROR = {"type": "object", "required": ["code", "type", "message"], "properties
 }}  # fmt: skip
 
 
-def description(version: str, routes: Iterable[Route]) -> dict[str, Any]:
+def description(version: str, routes: Iterable[HttpRoute]) -> dict[str, Any]:
     """The document of those ``routes`` that TorchServe has a name for; ``version`` is this server's."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:

@@ -28,7 +28,7 @@ from roadworthy.core.version import __version__
 from roadworthy.serving.engine.dataplane import DataPlane
 from roadworthy.serving.protocols.json_parsing import parsed
 from roadworthy.serving.protocols.messages import ModelFailed, NoSuchPath, NotOffered, Reply, Request, ServerFault, TooSlow, WrongMethod
-from roadworthy.serving.protocols.routes import Route
+from roadworthy.serving.protocols.routes import HttpRoute
 from roadworthy.serving.protocols.schemas import ANY, BINARY, FILE, JSON, Body, json_body, ref
 from roadworthy.serving.protocols.torchserve.api_description import description
 from roadworthy.serving.protocols.torchserve.forms import fields_of
@@ -74,63 +74,63 @@ class TorchServe:
         self._management = TorchServeManagement(plane)
         self.routes = (*self._server_routes(), *self._inference_routes(), *self._management_routes())
 
-    def _server_routes(self) -> Iterator[Route]:
-        yield Route(
+    def _server_routes(self) -> Iterator[HttpRoute]:
+        yield HttpRoute(
             "GET", "/ping", self.ping, "open", "Whether the server is healthy.", json_body("Health"),
             also={503: json_body("Health")}, operation="ping",
         )  # fmt: skip
         for method, path, operation in (
             ("OPTIONS", "/", "apiDescription"), ("GET", "/api-description", ""), ("OPTIONS", "/api-description", ""),
         ):  # fmt: skip
-            yield Route(
+            yield HttpRoute(
                 method, path, self.describe_interface, "open", "TorchServe's description of the interface.", json_body("Description"),
                 operation=operation,
             )  # fmt: skip
 
-    def _inference_routes(self) -> Iterator[Route]:
+    def _inference_routes(self) -> Iterator[HttpRoute]:
         for path, operation in (
             ("/predictions/{model}", "predictions"), ("/predictions/{model}/{version}", "version_predictions"),
             ("/models/{model}/invoke", "invoke"), ("/{model}/predict", ""), ("/{model}/{version}/predict", ""),
         ):  # fmt: skip
             for method in ("POST", "PUT"):
-                yield Route(
+                yield HttpRoute(
                     method, path, self.predict, "inference", "A prediction.", ANSWER, body=REQUEST, needs_body=False, errors=INFER,
                     operation=operation if method == "POST" else "",
                 )  # fmt: skip
         for method in ("POST", "PUT"):
-            yield Route(
+            yield HttpRoute(
                 method, "/invocations", self.invoke, "inference", "A prediction by the only model, or by the one that is named.", ANSWER,
                 body=REQUEST, needs_body=False, errors=INFER, query=("model_name",), operation="invocations" if method == "POST" else "",
             )  # fmt: skip
         for path in ("/explanations/{model}", "/explanations/{model}/{version}"):
             for method in ("POST", "PUT"):
-                yield Route(
+                yield HttpRoute(
                     method, path, self.explain, "inference", "Not offered.", ANSWER, body=REQUEST, needs_body=False, errors=(404, 501)
                 )
 
-    def _management_routes(self) -> Iterator[Route]:
-        yield Route(
+    def _management_routes(self) -> Iterator[HttpRoute]:
+        yield HttpRoute(
             "GET", "/models", self.models, "management", "The models.", json_body("ModelList"), errors=(503,),
             query=("limit", "next_page_token"), operation="listModels",
         )  # fmt: skip
-        yield Route(
+        yield HttpRoute(
             "POST", "/models", self.register, "management", "Load a bundle from the directories that are served.", DONE,
             body=json_body("Registration"), needs_body=False, errors=MANAGE, also={202: DONE},
             query=("url", "model_name", "initial_workers", "synchronous"), operation="registerModel",
         )  # fmt: skip
         for path, prefix in (("/models/{model}", ""), ("/models/{model}/{version}", "version_")):
-            yield Route(
+            yield HttpRoute(
                 "GET", path, self.describe, "management", "What is known of the model.", json_body("Descriptions"), errors=FIND,
                 operation=f"{prefix}describeModel",
             )  # fmt: skip
-            yield Route(
+            yield HttpRoute(
                 "PUT", path, self.scale, "management", "How many workers there are.", DONE, errors=MANAGE, also={202: DONE},
                 query=("min_worker", "max_worker", "synchronous"), operation=f"{prefix}setAutoScale",
             )  # fmt: skip
-            yield Route(
+            yield HttpRoute(
                 "DELETE", path, self.unregister, "management", "Unload it.", DONE, errors=MANAGE, operation=f"{prefix}unregisterModel"
             )
-        yield Route(
+        yield HttpRoute(
             "PUT", "/models/{model}/{version}/set-default", self.set_default, "management", "Make it the default version.", DONE,
             errors=MANAGE, operation="setDefault",
         )  # fmt: skip

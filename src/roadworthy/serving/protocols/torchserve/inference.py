@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from roadworthy.core.types import Arrays
+from roadworthy.core.types import Arrays, Signature
 from roadworthy.preprocess.answer import Ranked
 from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, InferResponse
 from roadworthy.serving.engine.local import LocalEngine
@@ -23,19 +23,19 @@ async def predict(plane: DataPlane, name: str, version: str | None, fields: Fiel
     target = plane.pick(name, version)
     request = read(fields, target.model, plane.limits.depth)
     response = await plane.infer(InferRequest(target, request.feeds, request.images, _classifies(target.model), deadline))
-    return nested.written(_answer(response, request))
+    return nested.written(_answer(target.model.signature, response, request))
 
 
 def _classifies(model: LocalEngine) -> bool:
     return model.ranks and (model.takes_images or model.takes_files or bool(model.contract.answer.labels))
 
 
-def _answer(response: InferResponse, request: TorchServeInput) -> Any:
+def _answer(signature: Signature, response: InferResponse, request: TorchServeInput) -> Any:
     if response.ranked and all(response.ranked):
         answers: Any = [_by_label(row) for row in response.ranked]
         answers = answers[0] if request.single else answers
     else:
-        answers = _plain(response.outputs, request)
+        answers = _plain(signature, response.outputs, request)
     return {"predictions": answers} if request.predictions else answers
 
 
@@ -47,13 +47,15 @@ def _by_label(row: Sequence[Ranked]) -> dict[str, float]:
     return found
 
 
-def _plain(outputs: Arrays, request: TorchServeInput) -> Any:
+def _plain(signature: Signature, outputs: Arrays, request: TorchServeInput) -> Any:
     """Each sample's outputs or, where one of them is not by sample, all as they are."""
-    if any(array.ndim == 0 or len(array) != request.samples for array in outputs.values()):
+    samples = len(request.images) or signature.count(request.feeds)
+    if any(spec.count(outputs[spec.name]) != samples for spec in signature.outputs):
         whole = {name: nested.jsonable(name, array) for name, array in outputs.items()}
         return whole if len(whole) > 1 else next(iter(whole.values()))
-    if len(outputs) == 1:
-        ((name, array),) = outputs.items()
+    by_row = signature.to_rows(outputs, samples)
+    if len(by_row) == 1:
+        ((name, array),) = by_row.items()
         return nested.jsonable(name, array[0] if request.single else array)
-    rows = [{name: nested.jsonable(name, array[index]) for name, array in outputs.items()} for index in range(request.samples)]
+    rows = [{name: nested.jsonable(name, array[index]) for name, array in by_row.items()} for index in range(samples)]
     return rows[0] if request.single else rows

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.errors import InvalidRequest
-from roadworthy.core.types import BATCH, BYTES, Array, Arrays, TensorSpec
+from roadworthy.core.types import BYTES, Array, Arrays, TensorSpec
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols import nested_json as nested
 from roadworthy.serving.protocols.oip import tensors
@@ -43,12 +43,6 @@ class TorchServeInput:
     images: tuple[bytes, ...] = ()
     single: bool = False
     predictions: bool = False
-
-    @property
-    def samples(self) -> int:
-        """How many samples were sent."""
-        first = next(iter(self.feeds.values()), np.zeros(()))
-        return len(self.images) or (len(first) if first.ndim else 1)
 
 
 def read(fields: Fields, model: LocalEngine, depth: int) -> TorchServeInput:
@@ -121,7 +115,7 @@ def _of_instances(instances: Any, model: LocalEngine) -> TorchServeInput:
     if isinstance(instances[0], dict) or (isinstance(instances[0], str) and model.takes_images):
         return replace(_joined([_of_json(one, model) for one in instances], model), predictions=True)
     spec = _only(model)
-    return TorchServeInput({spec.name: nested.tensor(spec, instances)}, predictions=True)
+    return TorchServeInput({spec.name: spec.to_call(nested.tensor(spec, instances))}, predictions=True)
 
 
 def _base64(text: Any) -> bytes:
@@ -148,13 +142,13 @@ def _raw(spec: TensorSpec, data: bytes) -> Array:
         raise InvalidRequest(f"the body is neither JSON nor a multiple of {size} bytes, which {spec} would be; {len(data)} came")
     shape = tuple(one if isinstance(one, int) else len(data) // size for one in spec.shape)
     array = tensors.from_binary(spec.name, tensors.DATATYPES[spec.dtype], shape, memoryview(data))
-    return array[0] if spec.batched and len(array) == 1 else array
+    return spec.to_rows(array, 1)[0] if spec.batched and spec.count(array) == 1 else array
 
 
 def _alone(spec: TensorSpec, array: Array) -> TorchServeInput:
     """With a batch dimension where ``array`` is one sample without."""
-    single = spec.shape[:1] in ((BATCH,), (1,)) and array.ndim == len(spec.shape) - 1
-    return TorchServeInput({spec.name: array[None] if single else array}, single=single)
+    whole = spec.with_sample_axis(array)
+    return TorchServeInput({spec.name: whole}, single=whole is not array)
 
 
 def _of_bytes(data: bytes, model: LocalEngine) -> TorchServeInput:
@@ -176,7 +170,8 @@ def _joined(each: Sequence[TorchServeInput], model: LocalEngine) -> TorchServeIn
     if len({(bool(asked.images), *asked.feeds) for asked in each}) > 1:
         raise InvalidRequest("the elements of the list do not have the same inputs")
     try:
-        feeds = {name: np.concatenate([asked.feeds[name] for asked in each]) for name in each[0].feeds}
+        specs = {spec.name: spec for spec in model.signature.inputs}
+        feeds = {name: specs[name].joined([asked.feeds[name] for asked in each]) for name in each[0].feeds}
     except ValueError:
         raise InvalidRequest("the elements of the list have different shapes") from None
     return TorchServeInput(feeds, tuple(image for asked in each for image in asked.images))

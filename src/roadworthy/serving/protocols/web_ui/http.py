@@ -14,7 +14,7 @@ from roadworthy.core.errors import RequestError
 from roadworthy.core.version import __version__
 from roadworthy.serving.engine.dataplane import DataPlane
 from roadworthy.serving.protocols.messages import Reply, Request, error_json
-from roadworthy.serving.protocols.routes import Route
+from roadworthy.serving.protocols.routes import HttpRoute
 from roadworthy.serving.protocols.schemas import TEXT, json_body, schemas_of
 from roadworthy.serving.protocols.web_ui import status
 
@@ -52,10 +52,10 @@ class WebPage:
         self._files = {path: (folder.joinpath(file).read_bytes(), kind) for path, (file, kind) in FILES.items()}
         self.routes = (
             *(
-                Route("GET", path, self.file, "open", "A file of the page for a person.", {kind.decode().partition(";")[0]: TEXT})
+                HttpRoute("GET", path, self.file, "open", "A file of the page for a person.", {kind.decode().partition(";")[0]: TEXT})
                 for path, (_, kind) in FILES.items()
             ),
-            Route(
+            HttpRoute(
                 "GET", STATUS, self.figures, "inference", "Models, figures and workers at this moment.", json_body("ServerStatus"),
                 errors=(503,),
             ),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roadworthy.build.verify import Reference, doubts
+from roadworthy.build.verify import Reference, label_warnings
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.samples import file_of
 from roadworthy.core.types import Array
@@ -25,7 +25,7 @@ def said(path: Path, outputs: Array, labels: Array, classes: tuple[str, ...] = (
     path.mkdir(exist_ok=True)
     np.save(path / file_of("y"), outputs)
     reference = Reference(path, ("y",), (1.0,), len(outputs), 32, Tolerance(None, 0.0, 0.0))
-    notes = doubts(reference, labels, classes, binary)
+    notes = label_warnings(reference, labels, classes, binary)
     assert all(note.warning for note in notes) and len(notes) <= 1
     return notes[0].text if notes else ""
 

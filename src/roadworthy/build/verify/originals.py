@@ -1,4 +1,4 @@
-"""Two originals beside each other: the answers of one held against the other's, with what float32 explains in both."""
+"""Two originals on the same samples: the difference of their answers, and how much of it float32 explains."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from roadworthy.core.evidence import Parity
 from roadworthy.core.types import Array
 from roadworthy.preprocess.answer import column
 
-ROWS = 256
-
 
 @dataclass(frozen=True)
-class Beside:
-    """``parity`` is ``None`` where the outputs cannot be laid onto each other, and ``relation`` then says why.
+class OriginalsCompared:
+    """``parity`` is ``None`` where the outputs have different shapes, and ``relation`` then says which.
 
-    Otherwise ``relation`` is empty, or says what one side does on top: "a softmax" of the other's answers, by ``extra`` ("a" or "b").
+    Otherwise ``relation`` is empty, or names the function that one side applies to the other's answers ("a softmax"); ``extra`` is
+    that side ("a" or "b").
     """
 
     parity: Parity | None
@@ -31,36 +30,37 @@ class Beside:
     extra: str = ""
 
 
-def beside(a: Reference, b: Reference) -> Beside:
-    """The answers of ``b`` beside those of ``a`` on the same samples; as they are, else behind a softmax or a sigmoid.
+def compare_originals(a: Reference, b: Reference) -> OriginalsCompared:
+    """The answers of ``b`` compared with those of ``a`` on the same samples: as they are, then after a softmax or a sigmoid.
 
     Outputs are paired by name where both have the same names, else by their order; channels may come first or last.
     """
     limit = max(a.tolerance.limit, b.tolerance.limit)
     if len(a.outputs) != len(b.outputs):
-        return Beside(None, limit, f"one has {len(a.outputs)} outputs and the other {len(b.outputs)}")
+        return OriginalsCompared(None, limit, f"one has {len(a.outputs)} outputs and the other {len(b.outputs)}")
     others = a.outputs if set(a.outputs) == set(b.outputs) else b.outputs
     truth, found = a.values(), b.values()
     mine: dict[str, Array] = {}
     for name, other in zip(a.outputs, others, strict=True):
-        laid = _laid(found[other], truth[name].shape)
-        if laid is None:
-            return Beside(None, limit, f"{name} has the shape {list(truth[name].shape)} and {other} {list(found[other].shape)}")
-        mine[name] = laid
+        fitted = _in_layout(found[other], truth[name].shape)
+        if fitted is None:
+            return OriginalsCompared(None, limit, f"{name} has the shape {list(truth[name].shape)} and {other} {list(found[other].shape)}")
+        mine[name] = fitted
     plain = _parity(mine, truth, (a.batch, b.batch), limit)
-    # A softmax over one column is 1 whatever went in.
+    # A softmax over one column is always 1.
     softmax = [("a softmax", numerics.softmax)] if parity.class_output(truth) else []
     if plain.equivalent or not (softmax or any(column(array) is not None for array in truth.values())):
-        return Beside(plain, limit)
+        return OriginalsCompared(plain, limit)
     for words, function in (*softmax, ("a sigmoid", numerics.sigmoid)):
         for extra, left, right in (("b", mine, _through(function, truth)), ("a", _through(function, mine), truth)):
-            made = _parity(left, right, (a.batch, b.batch), limit)
-            if made.equivalent:
-                return Beside(made, limit, words, extra)
-    return Beside(plain, limit)
+            changed = _parity(left, right, (a.batch, b.batch), limit)
+            if changed.equivalent:
+                return OriginalsCompared(changed, limit, words, extra)
+    return OriginalsCompared(plain, limit)
 
 
-def _laid(array: Array, shape: tuple[int, ...]) -> Array | None:
+def _in_layout(array: Array, shape: tuple[int, ...]) -> Array | None:
+    """``array`` with its channels where ``shape`` has them; ``None`` where it cannot have that shape."""
     layouts = (array, *((np.moveaxis(array, 1, -1), np.moveaxis(array, -1, 1)) if array.ndim > 2 else ()))
     return next((layout for layout in layouts if layout.shape == shape), None)
 
@@ -69,8 +69,8 @@ def _parity(mine: dict[str, Array], truth: dict[str, Array], batches: tuple[int,
     count = len(next(iter(truth.values())))
     scales = {name: numerics.scale_of(array) for name, array in truth.items()}
     pieces = (
-        Piece(start, min(start + ROWS, count), {name: array[start : start + ROWS] for name, array in mine.items()})
-        for start in range(0, count, ROWS)
+        Piece(start, min(start + numerics.ROWS, count), {name: array[start : start + numerics.ROWS] for name, array in mine.items()})
+        for start in range(0, count, numerics.ROWS)
     )
     return parity.compare(pieces, truth, scales).parity(batches, limit, classes=parity.top_classes(truth))
 

@@ -14,20 +14,20 @@ from roadworthy.core.types import Array
 from roadworthy.preprocess.contract import Activation
 
 USEFUL = 0.2
-"""An original counts as useless where it is surely less than this part of the way from chance to no error at all."""
+"""An original is useless where it is less than this part of the way from chance to no error, at the confidence of ``DOUBT``."""
 DOUBT, FAR = 0.005, 0.2
-"""The one-sided error of each bound, which several orders of the labels share, and how much more another order must explain."""
-ALONE = 8
-"""So many samples of other classes, each found with even odds, would hardly all be missed (0.5 ** 8 is below ``DOUBT``)."""
+"""The one-sided error of each bound (several orders of the labels are tried), and the share of samples that another order must gain."""
+ONE_ANSWER = 8
+"""An original with one answer for all samples is warned of where this many samples have other labels (0.5 ** 8 is below ``DOUBT``)."""
 ANOTHER = "check the order of the labels"
 CHECK = "the order of the labels, the preprocessing or the weights are probably not what the model was trained with"
 
 
-def doubts(reference: Reference, labels: Array, classes: Sequence[str], binary: Activation | None) -> tuple[Note, ...]:
+def label_warnings(reference: Reference, labels: Array, classes: Sequence[str], binary: Activation | None) -> tuple[Note, ...]:
     """A warning where the original is at or below chance on ``labels`` (int64 [n]), or where another order of them fits far better.
 
-    Chance is how often answers and labels would meet by accident, each as frequent as they are: a model that always answers the
-    commonest class is at chance, however common that is. All by exact binomial bounds, so that few samples prove nothing.
+    Chance is the share of samples at which the answers would agree with labels in random order. A model that always answers the
+    commonest class is therefore at chance, however common that is. The bounds are exact binomial ones, so few samples prove nothing.
     ``classes`` are the names by index, empty where there are none; ``binary`` is that of ``metrics.find``.
     """
     outputs = reference.values()
@@ -39,21 +39,21 @@ def doubts(reference: Reference, labels: Array, classes: Sequence[str], binary: 
     hits, n = int(np.sum(found == labels)), len(labels)
     chance = float(np.bincount(found, minlength=count) / n @ (np.bincount(labels, minlength=count)[:count] / n))
     hint = _other_order(found, labels, count, classes, hits)
-    alone = bool((found == found[0]).all()) and n - hits >= ALONE
-    useless = alone or (binomial_upper(hits, n, DOUBT) < chance + USEFUL * (1 - chance) and _lower(hits, n) <= chance)
+    one_answer = bool((found == found[0]).all()) and n - hits >= ONE_ANSWER
+    useless = one_answer or (binomial_upper(hits, n, DOUBT) < chance + USEFUL * (1 - chance) and _lower(hits, n) <= chance)
     if not useless and not hint:
         return ()
     said = f"the original itself gets {hits / n:.2%} top-1 on your {n:,} labels, where chance is {chance:.1%}"
-    only = f"; it answers {_name(classes, int(found[0]))} for every sample" if alone else ""
+    only = f"; it answers {_name(classes, int(found[0]))} for every sample" if one_answer else ""
     return (Note(f"{said}{only}: {hint or CHECK}", warning=True),)
 
 
 def _other_order(found: Array, labels: Array, count: int, classes: Sequence[str], hits: int) -> str:
-    """Which other order of the labels surely fits far better, in words; empty where none does."""
+    """Which other order of the labels fits far better beyond chance, in words; empty where none does."""
     n = len(labels)
     best, words = 0, ""
-    for place, other in _orders(count, classes):
-        fits = int(np.sum(place[found] == labels))
+    for label_of, other in _orders(count, classes):
+        fits = int(np.sum(label_of[found] == labels))
         if fits > best:
             best, words = fits, other
     sure = _lower(best, n) > binomial_upper(hits, n, DOUBT) and best - hits > FAR * n
@@ -61,7 +61,7 @@ def _other_order(found: Array, labels: Array, count: int, classes: Sequence[str]
 
 
 def _orders(count: int, classes: Sequence[str]) -> Iterator[tuple[Array, str]]:
-    """For each other order the label [count] that an answer would stand for, -1 for none, and the order in words."""
+    """For each other order: the label of each answer (int64 [count], -1 for none), and the order in words."""
     own = np.arange(count)
     if count == 2:
         yield own[::-1].copy(), "with the two classes the other way round"

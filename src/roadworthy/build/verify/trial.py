@@ -1,0 +1,92 @@
+"""One candidate over the samples: every difference from the original, and whether its answers depend on the batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from roadworthy.build.verify import feeding, parity
+from roadworthy.build.verify.feeding import Piece
+from roadworthy.build.verify.metrics import Metric
+from roadworthy.build.verify.reference import Reference
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.text import first_line
+from roadworthy.core.types import Array, Arrays, Signature
+from roadworthy.preprocess.contract import Activation
+from roadworthy.runtimes import CheckedSession
+
+BATCH = 32
+FEW = 10
+"""The samples that are answered again at every promised batch size."""
+BATCH_FACTOR = 4.0
+"""The errors of the same samples at two batch sizes may differ by this factor: kernels differ, functions do not."""
+SAID_BATCH = "roadworthy: verifying at a batch of "
+"""Printed before each batch size: a crash leaves nothing but the log."""
+
+
+class CandidateTrial:
+    """An open session over ``samples``, at one batch size after another; for ``binary`` see ``metrics.find``."""
+
+    def __init__(
+        self, session: CheckedSession, signature: Signature, samples: SampleSet, reference: Reference, binary: Activation | None
+    ) -> None:
+        self._session, self._signature, self._samples, self._binary = session, signature, samples, binary
+        self._truth, self._scales, self._limit = reference.values(), reference.scale(), reference.tolerance.limit
+        self._labels = samples.labels()
+
+    def all_samples(self, metric: Metric) -> tuple[parity.Differences, Array, Array]:
+        """The differences from the original, each sample's loss against it, and each sample's own score (both float64 [samples]).
+
+        It stops at the first call with a wrong value that is not finite; the scores are then of the calls before it.
+        """
+        total, losses, scores = parity.Differences(), [], []
+        self._say(BATCH)
+        answers = feeding.answers(self._session, self._signature, self._samples, BATCH)
+        for piece in feeding.valued(answers, self._signature):
+            total = total.plus(parity.difference(piece, self._truth, self._scales, self._binary))
+            if total.nonfinite:
+                break
+            rows = slice(piece.start, piece.stop)
+            truth = {name: np.asarray(array[rows]) for name, array in self._truth.items()}
+            labels = None if self._labels is None else self._labels[rows]
+            scores.append(metric.score(piece.outputs, truth, labels, self._scales))
+            losses.append(scores[-1] if metric.relative else metric.score(truth, truth, labels, self._scales) - scores[-1])
+        if not scores:
+            return total, np.zeros(0), np.zeros(0)
+        return total, np.concatenate(losses), np.concatenate(scores)
+
+    def batch_fault(self, sizes: tuple[int, ...]) -> str:
+        """Why the answers to the first few samples are not the same at every size; empty where they are."""
+        few = min(FEW, self._samples.count)
+        feeds = self._samples.feeds(0, few)
+        errors: dict[int, float] = {}
+        for size in sizes:
+            self._say(size)
+            # The few samples are repeated until the last call is full.
+            rows = np.arange(-(-few // size) * size) % few
+            truth = {name: np.asarray(array[:few])[rows] for name, array in self._truth.items()}
+            total = parity.Differences()
+            try:
+                for piece in self._calls(feeds, rows, size):
+                    total = total.plus(parity.difference(piece, truth, self._scales))
+            except Exception as problem:
+                return f"fails at a batch of {size}: {first_line(problem)}"
+            if total.nonfinite:
+                return f"gives NaN or infinite values at a batch of {size}"
+            errors[size] = total.worst + total.discrete_misses / total.samples
+        worst, best = max(errors, key=lambda size: errors[size]), min(errors, key=lambda size: errors[size])
+        if errors[worst] <= max(self._limit, BATCH_FACTOR * errors[best]):
+            return ""
+        return (
+            f"answers the same samples differently in batches of different sizes: its error relative to the output's scale is "
+            f"{errors[worst]:.2g} at a batch of {worst} and {errors[best]:.2g} at {best}"
+        )
+
+    def _calls(self, feeds: Arrays, rows: Array, size: int) -> Iterator[Piece]:
+        for start in range(0, len(rows), size):
+            call = {name: array[rows[start : start + size]] for name, array in feeds.items()}
+            yield Piece(start, start + size, feeding.values(self._session.run(call), self._signature))
+
+    def _say(self, size: int) -> None:
+        print(f"{SAID_BATCH}{self._signature.call_size(size)}", flush=True)
