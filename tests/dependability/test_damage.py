@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from dependability.harness import Server, ask, record, row, write_breaker
+from roadworthy.bundle.manifest import FORMAT
 from support.waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.slow
@@ -35,10 +36,10 @@ def truncated(bundle: Path) -> str:
 def newer(bundle: Path) -> str:
     """The manifest is of a format that does not exist yet, and sealed."""
     file = bundle / "manifest.json"
-    text = json.dumps(json.loads(file.read_text()) | {"format": 2}).encode()
+    text = json.dumps(json.loads(file.read_text()) | {"format": FORMAT + 1}).encode()
     file.write_bytes(text)
     (bundle / "manifest.json.sha256").write_text(f"{hashlib.sha256(text).hexdigest()}  manifest.json\n")
-    return "bundle format 2"
+    return f"bundle format {FORMAT + 1}"
 
 
 @pytest.mark.parametrize("damage", [flipped, truncated, newer])
