@@ -33,7 +33,7 @@ def victim(packed: Path, tmp_path: Path) -> Path:
 
 
 def forge(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the manifest and make its sidecar fit, as somebody would who means it."""
+    """Change the manifest and make its sidecar fit, as an attacker would."""
     manifest = json.loads((bundle / "manifest.json").read_bytes())
     change(manifest)
     write_manifest(bundle, json.dumps(manifest).encode())
@@ -90,24 +90,24 @@ def test_two_bundles_mixed_are_refused(victim: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "linked folder", "fifo", "dangling link"])
-def test_a_stranger_in_a_variant_is_refused_by_name(victim: Path, kind: str) -> None:
-    stranger = victim / "variants" / "null-fp32-t1" / "deeper" / "plugin.so"
-    stranger.parent.mkdir()
+def test_a_foreign_file_in_a_variant_is_refused_by_name(victim: Path, kind: str) -> None:
+    foreign = victim / "variants" / "null-fp32-t1" / "deeper" / "plugin.so"
+    foreign.parent.mkdir()
     match kind:
         case "file":
-            stranger.write_text("code")
+            foreign.write_text("code")
         case "link":
-            stranger.symlink_to("/etc/hostname")
+            foreign.symlink_to("/etc/hostname")
         case "linked folder":
-            stranger.symlink_to("/etc")
+            foreign.symlink_to("/etc")
         case "dangling link":
-            stranger.symlink_to("/nonexistent")
+            foreign.symlink_to("/nonexistent")
         case "fifo":
-            os.mkfifo(stranger)
+            os.mkfifo(foreign)
     refused(victim, "variants/null-fp32-t1/deeper/plugin.so", "added after packing")
 
 
-def test_notes_beside_the_variants_are_nobodys_business(victim: Path) -> None:
+def test_files_beside_the_variants_are_not_checked(victim: Path) -> None:
     (victim / "NOTES.txt").write_text("deployed on Friday")
     store.read(victim)
 

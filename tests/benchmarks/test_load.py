@@ -115,9 +115,9 @@ def test_every_error_has_its_name(kind: str, rate: float | None) -> None:
 
 
 def test_a_refused_connection_is_an_error_and_tried_again() -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        found = run("127.0.0.1", nobody.getsockname()[1], connections=2, seconds=1.0)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        found = run("127.0.0.1", unused.getsockname()[1], connections=2, seconds=1.0)
     assert set(found.errors) == {"connect"} and 2 < found.sent < 300
     accounted(found)
 

@@ -106,7 +106,7 @@ def expected(models: Path, file: bytes) -> list[tuple[str, str]]:
         return [(ranked.label, f"{ranked.score * 100:.1f} %") for ranked in model(file).ranked[0]]
 
 
-def test_it_is_silent_on_the_console_and_asks_nobody_else(browser: webdriver.Chrome, server: str) -> None:
+def test_it_is_silent_on_the_console_and_requests_no_other_host(browser: webdriver.Chrome, server: str) -> None:
     show(browser, server)
     time.sleep(2.5)
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
@@ -168,7 +168,7 @@ def test_a_model_of_numbers_is_asked_in_json(browser: webdriver.Chrome, server: 
     box = browser.find_element(By.ID, "request")
     box.clear()
     box.send_keys("{}")
-    # The figures are drawn anew meanwhile; what somebody writes stays.
+    # The figures are drawn anew meanwhile; what the user writes stays.
     time.sleep(2.5)
     assert box.get_attribute("value") == "{}"
     browser.find_element(By.CSS_SELECTOR, "#ask button").click()

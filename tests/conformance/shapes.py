@@ -1,4 +1,4 @@
-"""The ten shape operations, each as a small model in TensorFlow and as its twin in PyTorch.
+"""The ten shape operations, each as a small model in TensorFlow and in PyTorch.
 
 Where an operation moves or joins the batch axis, the model brings it back to the front behind the operation, with a step of
 arithmetic between that no converter can cancel: a model answers its samples in order, whatever it does inside.
@@ -23,11 +23,11 @@ KERAS = ("keras_flatten", "conv_flatten_dense")
 
 @dataclass(frozen=True)
 class Case:
-    """``operation`` as TensorFlow calls it, ``twin`` as PyTorch does; ``inputs`` are the shapes of one sample, float32."""
+    """``operation`` as TensorFlow calls it, ``in_torch`` as PyTorch does; ``inputs`` are the shapes of one sample, float32."""
 
     name: str
     operation: str
-    twin: str
+    in_torch: str
     inputs: tuple[Shape, ...]
 
     def feeds(self, count: int) -> dict[str, Array]:
@@ -130,7 +130,7 @@ def _keras(name: str) -> Any:
 
 
 def torch_module(name: str, *, naive: bool = False) -> Any:
-    """The twin in PyTorch, as a module.
+    """The case in PyTorch, as a module.
 
     ``naive`` ports the dense kernel without minding that PyTorch flattens channels first: the mistake that bites.
     """

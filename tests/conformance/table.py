@@ -54,7 +54,7 @@ def main() -> None:
 def written(framework: str, rows: tuple[Row, ...]) -> str:
     """The rows as a table, one line a way, and the reasons of its refusals."""
     ways = list(dict.fromkeys(cell.way for row in rows for cell in row.cells))
-    operations = {case.name: case.operation if framework == "tensorflow" else case.twin for case in shapes.CASES}
+    operations = {case.name: case.operation if framework == "tensorflow" else case.in_torch for case in shapes.CASES}
     found = {row.case: {cell.way: cell for cell in row.cells} for row in rows}
     reasons: list[str] = []
     lines = [f"| operation | {' | '.join(ways)} |", f"|---|{'---|' * len(ways)}"]
@@ -74,7 +74,7 @@ def read(framework: str) -> dict[str, dict[str, bool]]:
     lines = PAGE.read_text(encoding="utf-8").partition(f"\n## {TITLES[framework]}\n")[2].partition("\n## ")[0].splitlines()
     table = [[part.strip() for part in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     ways = table[0][1:]
-    names = {case.operation if framework == "tensorflow" else case.twin: case.name for case in shapes.CASES}
+    names = {case.operation if framework == "tensorflow" else case.in_torch: case.name for case in shapes.CASES}
     return {names[row[0]]: {way: text == EQUAL for way, text in zip(ways, row[1:], strict=True) if text} for row in table[2:]}
 
 

@@ -1,4 +1,4 @@
-"""The PyTorch twins of the shape operations, written as their users write them: each can be traced, exported and scripted."""
+"""The shape operations in PyTorch, written as their users write them: each can be traced, exported and scripted."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class StackFirst(nn.Module):
 
 
 class Ported(nn.Module):
-    """Takes NHWC as its Keras twin does; what it flattens lies channels first."""
+    """Takes NHWC as the Keras model does; what it flattens is channels first."""
 
     def __init__(self) -> None:
         super().__init__()

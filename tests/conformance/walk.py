@@ -138,11 +138,11 @@ def _captured(original: Graph, format: str, first: Path | None, data: SampleSet,
 
 def _run(name: str, graph: Graph, wanted: dict[int, list[Array]], data: SampleSet, out: Path) -> list[Cell]:
     """The first float32 plan of each flavour, made from ``graph``, at every number of samples."""
-    door = importlib.import_module(f"{registry.LOWERINGS}.{name}")
-    if graph.format not in door.ACCEPTS:
+    lowering = importlib.import_module(f"{registry.LOWERINGS}.{name}")
+    if graph.format not in lowering.ACCEPTS:
         return []
     plans: dict[str, Plan] = {}
-    for plan in door.plans(graph, this_host()):
+    for plan in lowering.plans(graph, this_host()):
         if plan.precision == "fp32" and plan.batch is None:
             plans.setdefault(plan.artefact, plan)
     return [_cell(plan, graph, wanted, data, out / "candidates" / graph.format / plan.artefact) for plan in plans.values()]

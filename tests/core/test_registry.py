@@ -56,7 +56,7 @@ def test_a_missing_package_and_an_unknown_name_are_told_apart(monkeypatch: pytes
         registry.require("onyx")
 
 
-def test_a_module_that_computes_its_facts_is_imported_and_a_broken_one_stands_in_nobodys_way(
+def test_a_module_that_computes_its_facts_is_imported_and_a_broken_one_does_not_stop_others(
     planted_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "computing.py").write_text("RUNS = tuple(['odd'])\nPACKAGES = ()\nFRAMEWORK = False\nNATIVE = bool(0)\n")

@@ -1,4 +1,4 @@
-"""Work for nobody is not done: a client that has gone, or whose deadline has passed, while its request waited."""
+"""Work without a client is not done: the client has disconnected, or its deadline has passed, while its request waited."""
 
 from __future__ import annotations
 

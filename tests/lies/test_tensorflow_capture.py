@@ -1,4 +1,4 @@
-"""Silent wrong results of TensorFlow's converters: each is provoked as anybody would meet it, then refused, avoided or named here."""
+"""Silent wrong results of TensorFlow's converters: each is provoked as a user would, then refused, avoided or named here."""
 
 from __future__ import annotations
 

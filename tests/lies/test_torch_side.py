@@ -90,7 +90,7 @@ def test_a_candidate_that_segfaults_costs_one_candidate(tmp_path: Path) -> None:
 
 
 class Scaled(nn.Conv2d):
-    """A layer of somebody's own, as they are common."""
+    """A custom layer, as many users have."""
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input) * 2
@@ -180,6 +180,6 @@ def test_compiled_code_reads_other_strides_wrongly_and_ours_does_not(tmp_path: P
     with open_session(candidate.path, SIGNATURE, COMPILED) as session:
         for feed in (x, transposed):
             assert np.allclose(session.run({"image": feed})["logits"], expected, atol=1e-5)
-        # The inner session too, which the one door stands before.
+        # The inner session too, without the checks of ``open_session``.
         assert np.allclose(session._session.run({"image": transposed})["logits"], expected, atol=1e-5)
     shutil.rmtree(candidate.path)

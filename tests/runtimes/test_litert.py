@@ -1,4 +1,4 @@
-"""LiteRT's side of the door: files that run and must not be believed, names, batch sizes, precisions."""
+"""The LiteRT runtime: files that run and give wrong answers, names, batch sizes, precisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime's side of the door: what it is told, and what it refuses."""
+"""The ONNX Runtime runtime: the options that it gets, and what it refuses."""
 
 from __future__ import annotations
 

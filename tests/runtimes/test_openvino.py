@@ -1,4 +1,4 @@
-"""OpenVINO's side of the door: what it is told, read back, and what it refuses."""
+"""The OpenVINO runtime: the options that it gets, read back, and what it refuses."""
 
 from __future__ import annotations
 

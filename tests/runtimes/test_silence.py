@@ -1,4 +1,4 @@
-"""Nothing is reported to anybody, and nothing is left in a home directory."""
+"""No library sends telemetry, and nothing is left in a home directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TensorFlow and XLA behind the door, each in a child: the forms of one model, double precision, threads, and what is refused."""
+"""The TensorFlow and XLA runtimes, each in a child: the forms of one model, double precision, threads, and what is refused."""
 
 from __future__ import annotations
 

@@ -210,8 +210,8 @@ def test_what_a_candidate_needs_is_what_this_cpu_has(compiled: Candidate) -> Non
 
 def test_without_a_compiler_the_sentence_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "/nowhere/g++")
-    door = registry.lowering("aotinductor")
-    assert "g++" in door.unavailable(host())["fp32"]  # type: ignore[attr-defined]
+    lowering = registry.lowering("aotinductor")
+    assert "g++" in lowering.unavailable(host())["fp32"]  # type: ignore[attr-defined]
     with pytest.raises(BackendMissing, match=r"g\+\+"):
         lower(LowerRequest(Graph("pt2", tmp_path / "graph.pt2", SIGNATURE, "export"), COMPILED, None, tmp_path / "out"))
     assert not any((tmp_path / "out").iterdir())

@@ -184,11 +184,11 @@ def test_an_original_that_fails_on_the_samples_is_no_matter_of_routes(tmp_path: 
 
 
 def test_another_models_graph_is_refused(cnn: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "stranger").mkdir()
-    stranger = original(tmp_path / "stranger", SmallCNN().eval(), images(), output(10)).capture("jit", tmp_path / "other").graph
-    assert stranger is not None
+    (tmp_path / "foreign").mkdir()
+    foreign = original(tmp_path / "foreign", SmallCNN().eval(), images(), output(10)).capture("jit", tmp_path / "other").graph
+    assert foreign is not None
     prove = parity.prove
-    monkeypatch.setattr(parity, "prove", lambda written, *rest: prove(Written(stranger.path, written.signature), *rest))
+    monkeypatch.setattr(parity, "prove", lambda written, *rest: prove(Written(foreign.path, written.signature), *rest))
     captured = cnn.capture("jit", tmp_path)
     assert captured.graph is None
     assert all("differs from the original by" in route.outcome for route in captured.routes)

@@ -144,8 +144,8 @@ def test_what_cannot_be_frozen_is_refused(made: Made, captured: Capture, name: s
 
 
 def test_the_graph_of_another_model_is_refused(made: Made, captured: Capture, tmp_path: Path) -> None:
-    stranger = used(captured(made("double"), "graphdef"))
-    outcome = captured(made("plain"), "onnx", stranger.path)
+    foreign = used(captured(made("double"), "graphdef"))
+    outcome = captured(made("plain"), "onnx", foreign.path)
     assert outcome.graph is None
     assert "differs from the original by" in outcome.routes[0].outcome
 

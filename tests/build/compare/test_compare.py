@@ -79,10 +79,10 @@ def test_without_data_the_second_gets_the_noise_of_the_first(job: Job) -> None:
 
 
 def test_files_of_one_name_are_told_apart(job: Job) -> None:
-    twin = job.source.parent / "deep" / "model.npz"
-    twin.parent.mkdir()
-    shutil.copy(job.source, twin)
-    found = compare([job, replace(job, source=twin)], timed=False)
+    other = job.source.parent / "deep" / "model.npz"
+    other.parent.mkdir()
+    shutil.copy(job.source, other)
+    found = compare([job, replace(job, source=other)], timed=False)
     assert [side.name for side in found.sides] == [f"{job.source.parent.name}/model.npz", "deep/model.npz"]
 
 

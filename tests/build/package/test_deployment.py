@@ -69,7 +69,7 @@ def test_a_local_build_is_pinned_by_its_public_version() -> None:
         deployment.pins(("no-such-distribution",))
 
 
-def test_the_dockerfile_copies_what_exists_and_runs_as_nobody_special(bundle: Path) -> None:
+def test_the_dockerfile_copies_what_exists_and_runs_without_privileges(bundle: Path) -> None:
     lines = (bundle / "deploy" / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
     sources = [source for line in lines if line.startswith("COPY") for source in line.split()[1:-1]]
     assert sources and all((bundle / source).exists() for source in sources)

@@ -1,4 +1,4 @@
-"""The report says the choice and why, draws every candidate once, and lets nobody's name become markup."""
+"""The report says the choice and why, draws every candidate once, and no name becomes markup."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class Draws:
 
 
 @pytest.mark.parametrize("seeded", [True, False])
-def test_a_random_number_is_caught_whoever_sets_the_seed(seeded: bool, settled: Kept) -> None:
+def test_a_random_number_is_caught_with_any_seed(seeded: bool, settled: Kept) -> None:
     draws = Draws(seeded=seeded)
     with pytest.raises(NotInference, match="two answers"):
         settled(draws, X, seed=draws.seed)

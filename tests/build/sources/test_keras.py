@@ -333,7 +333,7 @@ class TestInferenceMode:
         x = k.Input(batch_shape=(4, 8), name="x")
         assert lived(k.Model(x, k.layers.Dense(2)(x))).signature.inputs[0].shape == (4, 8)
 
-    def test_the_first_call_of_a_sequential_binds_nobody(self, lived: Any) -> None:
+    def test_the_first_call_of_a_sequential_fixes_no_size(self, lived: Any) -> None:
         k = side.keras()
         model = k.Sequential([k.layers.Dense(2)])
         model(np.zeros((2, 5), np.float32))

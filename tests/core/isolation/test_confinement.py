@@ -217,7 +217,7 @@ def test_code_that_runs_long_is_named_and_can_be_interrupted(confined: Confineme
     assert "train.py is still running; it may be training while it is imported; see line 2 of train.py" in heard[-1].text
 
 
-def test_code_that_prints_without_end_meets_the_time_limit(confined: Confinement, desk: Path) -> None:
+def test_code_that_prints_without_end_is_stopped_by_the_time_limit(confined: Confinement, desk: Path) -> None:
     write("train.py", "while True: print('.')\n", confined)
     with pytest.raises(StepFailed, match="longer than 2 s"):
         isolate.call(steps.import_file, Text("train.py"), confinement=confined, limits=Limits(seconds=2))

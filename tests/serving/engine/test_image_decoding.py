@@ -1,4 +1,4 @@
-"""Images of strangers become inputs off the event loop, within their limits, and none of them is endless."""
+"""Untrusted images become inputs off the event loop, within limits of size and time."""
 
 from __future__ import annotations
 

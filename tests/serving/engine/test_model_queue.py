@@ -147,7 +147,7 @@ def test_only_the_bad_request_of_a_failed_batch_fails() -> None:
 
 
 def test_outputs_without_a_row_for_each_sample_are_never_split() -> None:
-    """A detector gives as many rows as it finds: taken apart by samples they would be somebody else's."""
+    """A detector gives as many rows as it finds: taken apart by samples they would go to another request."""
 
     def found(given: Checked) -> Arrays:
         calls.append(given.samples)
@@ -206,7 +206,7 @@ def test_the_queue_is_bounded_by_what_it_would_take() -> None:
         assert 0.3 <= refused.value.after < 1
         model.gate.set()
         done = await asyncio.gather(*tasks, return_exceptions=True)
-        # 0.1 s a sample: one runs, three wait 0.1, 0.2 and 0.3 s, and beyond that nobody is let in.
+        # 0.1 s a sample: one runs, three wait 0.1, 0.2 and 0.3 s, and beyond that no request is accepted.
         assert sum(isinstance(one, Unavailable) for one in done) == 8 - 4
 
     counters = with_queue(body, Doubler(seconds_per_element=0.05), limits=ServerLimits(wait_seconds=0.35))

@@ -1,4 +1,4 @@
-"""Standard error in JSON lines: what failed always, each request where that is asked for, and nobody waits for the reader."""
+"""Standard error in JSON lines: what failed always, each request where that is asked for, and no request waits for the reader."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_line_of_anything_is_json() -> None:
     assert "\n" not in line and json.loads(line)["message"] == "ü\n\x00"
 
 
-def test_a_reader_that_is_stuck_holds_nobody_up() -> None:
+def test_a_reader_that_is_stuck_delays_no_request() -> None:
     """More than a pipe takes and than may wait: requests go on being answered."""
     script = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
@@ -86,7 +86,7 @@ os._exit(0)
 
 def test_off_it_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
-        raise AssertionError("written though nobody asked")
+        raise AssertionError("written without being asked for")
 
     monkeypatch.setattr(RequestLog, "write", never)
     with Listening() as listening:

@@ -1,4 +1,4 @@
-"""Spans as a collector gets them: whose children they are, what they say, and that a collector that is not there harms nobody."""
+"""Spans as a collector gets them: whose children they are, what they say, and that a missing collector harms no request."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def dumb() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1/traces"
 
 
-def nobody() -> str:
+def closed_port() -> str:
     """Where no collector listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"http://127.0.0.1:{listener.getsockname()[1]}/v1/traces"
@@ -124,7 +124,7 @@ def test_a_request_is_a_span_of_its_clients_trace(serve: Serve, echo_bundle: Pat
         assert client.get("/v2/models/echo", headers={"traceparent": unsampled}).status_code == 200
         assert client.get("/V1/Models/echo", headers={"traceparent": b"garbage\xff"}).status_code == 200
         assert client.get("/elsewhere/é%00" + "x" * 9000).status_code == 404
-        assert client.request("PROPFIND", "/v2/models/nobody").status_code == 405
+        assert client.request("PROPFIND", "/v2/models/unknown").status_code == 405
         assert infer(client, 13, 0).status_code == 500
     # Workers send what they have before they end: nothing here waits for a batch to be full or due.
     assert server.stop() == 0 and server.errors().count("traces") == 0
@@ -163,7 +163,7 @@ def test_so_is_a_call_of_grpc(serve: Serve, echo_bundle: Path, collector: Collec
         find = channel.unary_unary(f"/{OIP}/ModelMetadata", request_serializer=inference.ModelMetadataRequest.SerializeToString)
         find(inference.ModelMetadataRequest(name="echo"), timeout=HANG_SECONDS)
         with pytest.raises(grpc.RpcError, match="NOT_FOUND"):
-            find(inference.ModelMetadataRequest(name="nobody"), timeout=HANG_SECONDS)
+            find(inference.ModelMetadataRequest(name="unknown"), timeout=HANG_SECONDS)
         fail = channel.unary_unary(f"/{OIP}/ModelInfer", request_serializer=inference.ModelInferRequest.SerializeToString)
         x = inference.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[1, 2])
         request = inference.ModelInferRequest(model_name="echo", inputs=[x], raw_input_contents=[np.array([13, 0], np.float32).tobytes()])
@@ -186,11 +186,11 @@ def test_so_is_a_call_of_grpc(serve: Serve, echo_bundle: Path, collector: Collec
     assert failed.status.code == Status.STATUS_CODE_ERROR and said(failed)["error.type"] == "INTERNAL"
 
 
-@pytest.mark.parametrize("silent", [False, True], ids=["nobody listens", "never answers"])
-def test_a_collector_that_is_not_there_harms_nobody(serve: Serve, echo_bundle: Path, silent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("silent", [False, True], ids=["no listener", "never answers"])
+def test_a_missing_collector_harms_no_request(serve: Serve, echo_bundle: Path, silent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """More spans than may wait; every request is answered, the server comes to its end, and there is one complaint at most."""
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "600")
-    with dumb() if silent else nullcontext(nobody()) as url:
+    with dumb() if silent else nullcontext(closed_port()) as url:
         server = serve(echo_bundle, workers=1, traces=url)
         with server.client() as client:
             for _ in range(1300):

@@ -135,7 +135,7 @@ def test_every_operation_answers_as_documented(client: httpx.Client, operation: 
             assert answer.status_code == 400 and "one" in answer.text  # four values a sample are no regression
         else:
             assert answer.status_code == (501 if "explanations" in operation.path else 200), answer.text
-    operation.check(client.request(operation.method, operation.at(model="nobody", version="0"), **request))
+    operation.check(client.request(operation.method, operation.at(model="unknown", version="0"), **request))
     if operation.said.get("requestBody"):
         for hostile in (b"", b"{", b"[]", b"null", b'{"inputs": 7}', b'{"instances": []}', b"\xff\xfe", b"[" * 1000):
             operation.check(client.request(operation.method, operation.at(), content=hostile, headers={"content-type": "application/json"}))
@@ -176,14 +176,14 @@ def test_management_answers_as_documented(serve: Serve, models: Path) -> None:
         ("post", "/manage", {"json": {"type": "SetCanary", "name": "linear", "version": "2", "share": 0.5}}, 200),
         ("post", "/manage", {"json": {"type": "SetCanary", "name": "linear", "version": "2", "share": 2}}, 400),
         ("post", "/manage", {"json": {"type": "SetCanary", "name": "linear"}}, 200),
-        ("post", "/manage", {"json": {"type": "Load", "name": "nobody"}}, 404),
+        ("post", "/manage", {"json": {"type": "Load", "name": "unknown"}}, 404),
         ("post", "/manage", {"json": {"type": "Load", "name": "linear", "path": "/etc"}}, 403),
         ("post", "/manage", {"json": {"type": "Format", "name": "linear"}}, 400),
         ("delete", "/models/{model}/{version}", {"version": "1"}, 200),
         ("delete", "/models/{model}/{version}", {"version": "1"}, 404),
         ("post", "/v2/repository/models/{model}/unload", {}, 200),
-        ("post", "/v2/repository/models/{model}/unload", {"model": "nobody"}, 200),
-        ("post", "/v2/repository/models/{model}/load", {"model": "nobody"}, 404),
+        ("post", "/v2/repository/models/{model}/unload", {"model": "unknown"}, 200),
+        ("post", "/v2/repository/models/{model}/load", {"model": "unknown"}, 404),
     )
     with serve(models, versions=0, workers=1).client() as client:
         for method, path, request, status in calls:
@@ -206,7 +206,7 @@ def test_the_document_is_the_one_that_is_served_and_hangs_together(client: httpx
         assert {one["name"] for one in operation.said["parameters"] if one["in"] == "path"} == set(re.findall(r"\{(\w+)\}", operation.path))
 
 
-def test_nobody_gets_in_without_a_token_of_the_right(serve: Serve, models: Path, tmp_path: Path) -> None:
+def test_each_route_needs_a_token_with_its_right(serve: Serve, models: Path, tmp_path: Path) -> None:
     file = tmp_path / "tokens.json"
     rights = {"inference", "management", "metrics"}
     file.write_text(json.dumps({"tokens": {f"no-{right}": {"token": f"no-{right}", "rights": [*(rights - {right})]} for right in rights}}))

@@ -27,10 +27,10 @@ Serve = Callable[..., Server]
 
 PLANELESS: Any = None
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-# 501 is for explanations, which nobody here can give; a busy or a leaving server says 503 by the protocols' own rules.
+# 501 is for explanations, which no model here gives; a busy or a leaving server says 503 by the protocols' own rules.
 CONFIG = '[checks.not_a_server_error]\nexpected-statuses = ["2xx", "4xx", 501, 503, 504]\n'
 NAMES = {
-    "model": ["linear", "picture", "nobody"],
+    "model": ["linear", "picture", "unknown"],
     "version": ["1", "2", "7"],
     "label": ["stable"],
     "repository": ["here"],

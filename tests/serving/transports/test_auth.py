@@ -130,7 +130,7 @@ def test_pages_of_another_origin() -> None:
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates as an owner would make them: an authority, a server's and a client's of it, and a stranger's."""
+    """Certificates as an owner would make them: an authority, a server's and a client's of it, and a foreign's."""
     folder = tmp_path_factory.mktemp("papers")
 
     def openssl(*words: str) -> None:
@@ -138,7 +138,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
-    for authority in ("ca", "stranger"):
+    for authority in ("ca", "foreign"):
         openssl("req", "-x509", *key, "-keyout", f"{authority}.key", "-out", f"{authority}.pem", "-subj", f"/CN={authority}", "-days", "2")
     for name in ("server", "client"):
         openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
@@ -186,7 +186,7 @@ def test_mutual_tls(papers: Path) -> None:
     tls = tls_module.tls_context(papers / "server.pem", papers / "server.key", papers / "ca.pem")
     with Listening(tls=tls) as listening:
         assert httpx.get(listening.url + "/t/echo", verify=client_context(papers, certificate="client")).status_code == 200
-        for certificate in (None, "stranger"):
+        for certificate in (None, "foreign"):
             with pytest.raises(httpx.TransportError):
                 httpx.get(listening.url + "/t/echo", verify=client_context(papers, certificate=certificate))
         assert len(listening.protocol.calls) == 1

@@ -1,4 +1,4 @@
-"""One HTTP connection, by real sockets: answers in order, nobody slow or greedy holds anything up, nothing is smuggled in."""
+"""One HTTP connection, by real sockets: answers in order, no slow or greedy client delays another, no request is smuggled."""
 
 from __future__ import annotations
 
@@ -344,7 +344,7 @@ def test_an_answer_takes_as_long_as_it_takes() -> None:
 
 
 @pytest.mark.parametrize("closing", ["", "connection: close"])
-def test_whoever_does_not_take_its_answer_is_cut_off(closing: str) -> None:
+def test_a_client_that_does_not_read_its_answer_is_disconnected(closing: str) -> None:
     with Listening(limits=ServerLimits(send_seconds=0.4)) as listening:
         with listening.connect() as client:
             client.sendall(get("/t/big/50000000", *filter(None, [closing])))
@@ -355,13 +355,13 @@ def test_whoever_does_not_take_its_answer_is_cut_off(closing: str) -> None:
         assert status(listening.talk(get("/t/echo", "connection: close"))) == 200
 
 
-def test_whoever_takes_it_in_time_gets_all_of_it() -> None:
+def test_a_client_that_reads_in_time_gets_the_whole_answer() -> None:
     with Listening() as listening:
         assert len(listening.talk(get("/t/big/20000000", "connection: close"))) > 20_000_000
         assert len(listening.talk(get("/t/big/3000000") * 3 + get("/t/big/1", "connection: close"))) > 9_000_001
 
 
-def test_five_hundred_silent_connections_bother_nobody() -> None:
+def test_five_hundred_silent_connections_delay_no_request() -> None:
     with Listening() as listening:
         silent = [listening.connect() for _ in range(500)]
         assert eventually(lambda: len(listening.connections) == 500)
@@ -373,7 +373,7 @@ def test_five_hundred_silent_connections_bother_nobody() -> None:
         assert eventually(lambda: listening.call(lambda: listening.connections._timer) is None)
 
 
-# Whoever goes, and the server's own end
+# Clients that disconnect, and the server's own end
 
 
 def test_the_work_of_a_client_that_goes_away_is_given_up() -> None:

@@ -20,7 +20,7 @@ Answer = Callable[[Body], Awaitable[Body]]
 
 
 async def silence(body: Body) -> Body:
-    raise AssertionError(f"nobody should ask {body}")
+    raise AssertionError(f"no one-way message should arrive {body}")
 
 
 def talk(left: Answer, right: Answer, body: Callable[[Channel, Channel], Awaitable[None]]) -> None:

@@ -1,4 +1,4 @@
-"""A real server whose parts fail at awkward moments: loads that nobody waits for, processes killed amid them, files that vanish."""
+"""A real server whose parts fail at awkward moments: loads without a waiting client, processes killed amid them, files that vanish."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_tritonclient(server: Server, png: bytes, tmp_path: Path) -> None:
     assert sync["load unknown"][0] == "StatusCode.NOT_FOUND" and sync["load with files"][0] == "StatusCode.INVALID_ARGUMENT"
     assert sync["index"] == [["echo", "READY"], ["files", "READY"], ["many", "READY"], ["picture", "READY"]]
     assert sync["stream"][:20] + sync["stream"][21:] == [[str(number), 100 + number] for number in range(40) if number != 20]
-    assert "nobody" in sync["stream"][20]
+    assert "unknown" in sync["stream"][20]
     assert asynchronous == {"ready": True, "echo": list(range(100, 164)), "stream": list(range(100, 105))}
 
 
@@ -207,8 +207,8 @@ def test_health(channel: grpc.Channel) -> None:
 
     kinds = health.HealthCheckResponse
     assert [check(name) for name in ("", SERVICE, "echo")] == [kinds.SERVING] * 3
-    assert code(check, "nobody")[0] == "NOT_FOUND"
-    watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(health.HealthCheckRequest(service="nobody").SerializeToString())
+    assert code(check, "unknown")[0] == "NOT_FOUND"
+    watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(health.HealthCheckRequest(service="unknown").SerializeToString())
     assert kinds.FromString(next(watch)).status == kinds.SERVICE_UNKNOWN
     watch.cancel()
 

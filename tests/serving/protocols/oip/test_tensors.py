@@ -56,7 +56,7 @@ def test_what_lies_aligned_in_the_body_is_used_where_it_lies() -> None:
 
 
 @pytest.mark.parametrize("data", [[1.5, True], [0.5, None], ["a", 1.0], [1, 2.0, False]])
-def test_one_stranger_among_many_is_found(data: list[object]) -> None:
+def test_one_foreign_value_among_many_is_found(data: list[object]) -> None:
     with pytest.raises(InvalidRequest, match="its data holds"):
         tensors.from_json("x", "FP64", (100 + len(data),), [0.5] * 100 + data)
 

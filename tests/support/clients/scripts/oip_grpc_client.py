@@ -43,7 +43,7 @@ def sync() -> dict[str, Any]:
     found: dict[str, Any] = {}
     with triton.InferenceServerClient(ADDRESS) as client:
         found["live"], found["ready"] = client.is_server_live(), client.is_server_ready()
-        found["models ready"] = [client.is_model_ready("echo"), client.is_model_ready("echo", "1"), client.is_model_ready("nobody")]
+        found["models ready"] = [client.is_model_ready("echo"), client.is_model_ready("echo", "1"), client.is_model_ready("unknown")]
         found["server"] = client.get_server_metadata(as_json=True)
         found["metadata"] = client.get_model_metadata("many", as_json=True)
         found["config"] = client.get_model_config("many", as_json=True)
@@ -61,7 +61,7 @@ def sync() -> dict[str, Any]:
         found["classes"] = [[text.decode() for text in row] for row in result.as_numpy("logits")]
         result = client.infer("files", [tensor("file", np.array([b"RIFF\0", b"\xff"], object), "BYTES")])
         found["files"] = [list(text) for text in result.as_numpy("same")]
-        found["unknown"] = refused(client.infer, "nobody", x((1, 0)))
+        found["unknown"] = refused(client.infer, "unknown", x((1, 0)))
         found["wrong version"] = refused(client.infer, "echo", x((1, 0)), model_version="77")
         found["wrong shape"] = refused(client.infer, "echo", [tensor("x", np.zeros((1, 3), np.float32), "FP32")])
         found["wrong dtype"] = refused(client.infer, "echo", [tensor("x", np.zeros((1, 2), np.int64), "INT64")])
@@ -76,7 +76,7 @@ def sync() -> dict[str, Any]:
         found["unloaded"] = [client.is_model_ready("many"), *refused(client.infer, "many", [])]
         client.load_model("many")
         found["loaded"] = client.is_model_ready("many")
-        found["load unknown"] = refused(client.load_model, "nobody")
+        found["load unknown"] = refused(client.load_model, "unknown")
         found["load with files"] = refused(client.load_model, "many", config="{}")
         found["index"] = sorted((model["name"], model["state"]) for model in client.get_model_repository_index(as_json=True)["models"])
         found["stream"] = stream(client)
@@ -88,7 +88,7 @@ def stream(client: triton.InferenceServerClient) -> list[Any]:
     answers: queue.Queue[Any] = queue.Queue()
     client.start_stream(lambda result, error: answers.put((result, error)))
     for number in range(40):
-        client.async_stream_infer("echo" if number != 20 else "nobody", x((100 + number, 0)), request_id=str(number))
+        client.async_stream_infer("echo" if number != 20 else "unknown", x((100 + number, 0)), request_id=str(number))
     found = []
     for _ in range(40):
         result, error = answers.get(timeout=30)
