@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import roadworthy as rw
+from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, BundleError, DataError, InvalidRequest
 from roadworthy.core.types import Arrays, Signature, TensorSpec
 from roadworthy.runtimes import Checked
@@ -34,6 +35,13 @@ LINEAR = bundles.weights()
 
 def linear(x: np.ndarray) -> np.ndarray:
     return x @ LINEAR["weight"] + LINEAR["bias"]
+
+
+def test_a_variant_for_another_target_is_not_served(null_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = registry.facts
+    monkeypatch.setattr(registry, "facts", lambda name: replace(facts(name), target="browser"))
+    with pytest.raises(BundleError, match="its runtime null is for the target 'browser' and not for a server"):
+        LocalEngine(null_bundle)
 
 
 def test_a_bundle_answers_arrays_of_every_form(null_bundle: Path) -> None:

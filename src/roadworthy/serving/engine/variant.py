@@ -10,8 +10,10 @@ from pathlib import Path
 from roadworthy.bundle import store
 from roadworthy.bundle.golden import Golden
 from roadworthy.bundle.manifest import Manifest, Variant
+from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, BundleError, RoadworthyError
 from roadworthy.core.host import Host, this_host
+from roadworthy.core.interfaces import SERVER
 from roadworthy.core.text import named_line
 from roadworthy.runtimes import CheckedSession, open_session
 from roadworthy.serving.engine.golden_check import GoldenCheck, check_batches, check_golden
@@ -66,6 +68,8 @@ def open_variant(root: Path, manifest: Manifest, variant: Variant, golden: Golde
 
     Raises BundleError for what keeps it from answering here as it was certified, BackendMissing where a package is missing.
     """
+    if (target := registry.facts(variant.plan.runtime).target) != SERVER:
+        raise BundleError(f"its runtime {variant.plan.runtime} is for the target {target!r} and not for a server")
     host = this_host()
     if not host.has(*variant.features):
         lacking = ", ".join(feature for feature in variant.features if not host.has(feature))
