@@ -21,6 +21,7 @@ from roadworthy.bundle.manifest import File, Manifest, Variant
 from roadworthy.core import codec
 from roadworthy.core.errors import BundleError
 from roadworthy.core.evidence import Interval, Timing, Tolerance
+from roadworthy.core.types import Quantization, TensorSpec
 from roadworthy.preprocess.contract import Answer, Contract
 from roadworthy.preprocess.steps import (
     ChannelsFirst,
@@ -39,6 +40,17 @@ st.register_type_strategy(str, st.text(st.characters(exclude_categories=["Cs"]),
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 st.register_type_strategy(int, st.integers(-(2**63), 2**63 - 1))
 st.register_type_strategy(Path, st.just(Path("variants/one")))
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> TensorSpec:
+    """Any tensor, with one of its axes for the samples or with none."""
+    shape = draw(st.lists(st.one_of(st.integers(0, 2**31), st.text("abc", min_size=1)), max_size=4))
+    axis = draw(st.one_of(st.none(), st.integers(0, max(0, len(shape) - 1))))
+    return TensorSpec(draw(st.from_type(str)), draw(st.from_type(str)), tuple(shape), draw(st.none() | st.from_type(Quantization)), axis)
+
+
+st.register_type_strategy(TensorSpec, specs())
 
 # A certificate is a large thing; generating one takes many choices, and that is no fault of the test.
 ROUND = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow])
