@@ -19,7 +19,8 @@ from pathlib import Path
 from roadworthy.core import samples
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.build import lower
-import onnx_files, numpy
+import numpy
+from support.files import onnx_files
 graph = Graph("onnx", Path(sys.argv[1]), onnx_files.SIGNATURE, "test")
 data = samples.write(Path(sys.argv[2]) / "data", {"x": numpy.random.default_rng(0).random((16, 8), numpy.float32)})
 lower.lower(lower.LowerRequest(graph, Plan(sys.argv[3], sys.argv[4]), data, Path(sys.argv[2]) / "out"))

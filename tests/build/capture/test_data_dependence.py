@@ -40,7 +40,7 @@ def test_every_way_to_read_a_value_is_seen_with_its_line() -> None:
     for how in ("branch", "item", "list", "array", "in place"):
         places = value_reads(Reads(how), (torch.rand(3, 4),))
         assert len(places) == 1, how
-        assert places[0].startswith("test_watch.py:"), how
+        assert places[0].startswith("test_data_dependence.py:"), how
 
 
 def test_the_models_own_numbers_and_sizes_are_no_reason_to_doubt() -> None:

@@ -232,11 +232,11 @@ def test_a_file_that_is_not_of_the_signature_is_refused(tmp_path: Path, spoil, s
     signature = Signature((TensorSpec("image", "float32", (BATCH, 4)),), (TensorSpec("output", "float32", (BATCH, 4)),))
     path = tmp_path / "model.onnx"
     onnx.save(model, str(path))
-    assert onnx_format.settle(path, signature, 20) == ("opset 20",)
+    assert onnx_format.check_file(path, signature, 20) == ("opset 20",)
     spoil(model)
     onnx.save(model, str(path))
     with pytest.raises(Exception, match=says):
-        onnx_format.settle(path, signature, 20)
+        onnx_format.check_file(path, signature, 20)
 
 
 @pytest.mark.parametrize("format", FORMATS["module"])

@@ -197,7 +197,7 @@ def test_what_brings_its_own_architecture_takes_no_other(tmp_path: Path, net_fil
 @pytest.mark.parametrize(
     ("text", "place", "says"),
     [
-        ("float32[batch,3]", 1, "no name followed by ':'"),
+        ("float32[batch,3]", 1, "is not a name followed by ':'"),
         (":float32[batch,3]", 1, "a name is missing"),
         ("x:flot32[batch,3]", 3, "did you mean float32?"),
         ("x:float16[batch,3]", 3, "is not one of"),

@@ -14,7 +14,7 @@ from roadworthy.serving.protocols.json_parsing import check_depth, parsed
 
 MIB = 2**20
 VALUES = st.recursive(
-    st.text('[]{}"\\ax', max_size=6) | st.integers() | st.none(),
+    st.text('[]{}"\\ax', max_size=6) | st.integers(-(2**63), 2**64 - 1) | st.none(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('[]{}"\\', max_size=3), inner, max_size=3),
     max_leaves=30,
 )

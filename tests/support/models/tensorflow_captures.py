@@ -72,12 +72,13 @@ def make(order: Order) -> Original:
 def each_route(trial: Trial) -> Tried:
     """Write and prove the graph of every route."""
     from roadworthy.build.capture import exporter_errors, exporter_output, parity
+    from roadworthy.build.capture import try_routes
     from roadworthy.build.capture.tensorflow.original import open_subject
 
     subject = open_subject(trial.original.graph, trial.original.samples, (), None)
     subject = subject.fixed() if trial.fixed else subject
     outcomes = []
-    for number, route in enumerate(importlib.import_module(f"roadworthy.build.capture.{trial.format}").routes(subject)):
+    for number, route in enumerate(importlib.import_module(f"{try_routes.PACKAGE}.{try_routes.MODULES[trial.format]}").routes(subject)):
         out = trial.out / str(number)
         out.mkdir(parents=True)
         try:
