@@ -14,7 +14,7 @@ from dependability.swaps import Address, write_version
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("seconds", [6, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [15, pytest.param(60, marks=pytest.mark.soak)])
 def test_mixed_load(serve: Callable[..., Server], tmp_path: Path, seconds: int) -> None:
     write_version(tmp_path, 1)
     write_version(tmp_path, 2)

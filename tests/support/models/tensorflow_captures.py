@@ -71,8 +71,7 @@ def make(order: Order) -> Original:
 
 def each_route(trial: Trial) -> Tried:
     """Write and prove the graph of every route."""
-    from roadworthy.build.capture import exporter_errors, exporter_output, parity
-    from roadworthy.build.capture import try_routes
+    from roadworthy.build.capture import exporter_errors, exporter_output, parity, try_routes
     from roadworthy.build.capture.tensorflow.original import open_subject
 
     subject = open_subject(trial.original.graph, trial.original.samples, (), None)
