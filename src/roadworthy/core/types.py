@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -58,17 +59,17 @@ class TensorSpec:
     def __str__(self) -> str:
         return f"{self.name}:{self.dtype}[{','.join(str(size) for size in self.shape)}]"
 
-    @property
+    @cached_property
     def samples(self) -> int | str | None:
         """The size of the sample axis: a number, a symbol, or ``None`` where there is no such axis."""
         return None if self._axis is None else self.shape[self._axis]
 
-    @property
+    @cached_property
     def batched(self) -> bool:
         """Whether any number of samples fits into one call."""
         return self.samples == BATCH
 
-    @property
+    @cached_property
     def sample_shape(self) -> tuple[int | str, ...]:
         """The shape of one sample."""
         return tuple(size for axis, size in enumerate(self.shape) if axis != self._axis)
@@ -97,10 +98,14 @@ class TensorSpec:
 
     def take(self, array: Array, which: slice | Array) -> Array:
         """The samples ``which`` of ``array``: a view for a slice, a copy for indices; all of it where no axis counts samples."""
+        if self._axis == 0:
+            return np.asarray(array[which])
         return array if self._axis is None else np.asarray(array[(slice(None),) * self._axis + (which,)])
 
     def shape_of_one(self, array: Array) -> tuple[int, ...]:
         """The shape of one sample of ``array``."""
+        if self._axis == 0:
+            return array.shape[1:]
         return array.shape if self._axis is None else array.shape[: self._axis] + array.shape[self._axis + 1 :]
 
     def joined(self, arrays: Sequence[Array]) -> Array:
@@ -127,7 +132,7 @@ class TensorSpec:
         alone = self._axis is not None and self.samples in (BATCH, 1) and array.ndim == len(self.shape) - 1
         return np.expand_dims(array, self._axis) if self._axis is not None and alone else array
 
-    @property
+    @cached_property
     def _axis(self) -> int | None:
         return self.sample_axis if self.shape else None
 
@@ -154,12 +159,12 @@ class Signature:
     outputs: tuple[TensorSpec, ...]
     max_batch: int | None = None
 
-    @property
+    @cached_property
     def batched(self) -> bool:
         """Whether every input and output carries the symbolic batch, so that samples can share a call."""
         return all(spec.batched for spec in self.inputs + self.outputs)
 
-    @property
+    @cached_property
     def dynamic(self) -> bool:
         """Whether the number of samples in a call is free."""
         return any(spec.batched for spec in self.inputs)

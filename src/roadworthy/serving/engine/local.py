@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from threading import Lock
@@ -83,7 +84,7 @@ class LocalEngine:
         (first, *rest) = self.signature.inputs
         return not rest and first.dtype == BYTES and len(first.shape) == 1 and first.samples is not None and not self.takes_images
 
-    @property
+    @cached_property
     def ranks(self) -> bool:
         """Whether the first output is read as scores of classes."""
         return ranks(self.contract.answer, self.signature.outputs[0])

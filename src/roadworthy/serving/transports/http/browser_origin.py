@@ -162,6 +162,7 @@ def _name(host: bytes) -> bytes | None:
     return found[1].lower().removesuffix(b".") if found else None
 
 
+@lru_cache(256)
 def _is_loopback(name: bytes) -> bool:
     """Whether every browser resolves ``name`` to loopback: an address, or a name that is not looked up by DNS (RFC 6761, 6.3)."""
     if name == b"localhost" or name.endswith(b".localhost"):

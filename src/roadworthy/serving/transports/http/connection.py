@@ -20,7 +20,7 @@ from roadworthy.serving.protocols.messages import Reply, Request, ServerFault, T
 from roadworthy.serving.protocols.routes import refusal
 from roadworthy.serving.transports.http.app import App
 from roadworthy.serving.transports.http.connection_pool import DRAIN_SECONDS, Connections
-from roadworthy.serving.transports.http.request_reader import Event, Expected, HeadReceived, RequestReader, RequestReceived, RequestRejected
+from roadworthy.serving.transports.http.request_reader import Event, Expected, HeadReceived, RequestReader, RequestReceived
 
 log = logging.getLogger(__name__)
 
@@ -148,13 +148,12 @@ class Connection(asyncio.BufferedProtocol):
         for event in events:
             if self.state is ConnectionState.CLOSING or self._input_left:
                 return
-            match event:
-                case RequestReceived(request, keep_alive):
-                    self._take(request, keep_alive)
-                case HeadReceived():
-                    self._admit(event)
-                case RequestRejected(request, problem):
-                    self._reject(request, problem)
+            if isinstance(event, RequestReceived):
+                self._take(event.request, event.keep_alive)
+            elif isinstance(event, HeadReceived):
+                self._admit(event)
+            else:
+                self._reject(event.request, event.problem)
 
     def _admit(self, head: HeadReceived) -> None:
         """Refuse the request by its head, or let the client send the body that it asked about."""
