@@ -19,6 +19,8 @@ BATCH = "batch"
 
 BYTES = "object"
 """The dtype of byte strings (an encoded file, say): NumPy arrays of ``bytes`` objects, each of its own length."""
+ANY_RANK = "..."
+"""The only size in the shape of a tensor whose number of axes a file does not state."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from roadworthy.serving.protocols.torchserve import forms
 from roadworthy.serving.protocols.torchserve.http import TorchServe
 from roadworthy.serving.registry.catalogue import Catalogue
 from roadworthy.serving.transports.http.listeners import http_protocols
+from support.servers.asking import Answered
 from support.servers.dataplanes import opened
 from support.servers.serving import LABELS
 
@@ -38,20 +39,6 @@ OUTPUTS = [
     {"sum": [-6.0, -5.0], "flag": False, "half": [1.0, 2.0], "count": -14},
     {"sum": [2.0**20 + 3, 2.0**20 + 4], "flag": True, "half": [3.0, 4.0], "count": 2**21},
 ]
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.body)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,7 @@ import numpy as np
 
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.types import BATCH, BYTES, TensorSpec
-
-ANY_RANK = "..."
-"""The only size in the shape of a tensor whose number of axes the file does not state."""
+from roadworthy.core.types import ANY_RANK, BATCH, BYTES, TensorSpec
 
 
 def resolve(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...], samples: SampleSet | None) -> tuple[TensorSpec, ...]:

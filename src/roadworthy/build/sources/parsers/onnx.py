@@ -10,7 +10,7 @@ from typing import Any
 from roadworthy.build.sources.parsers import onnx_external_data, protobuf
 from roadworthy.build.sources.parsers.onnx_external_data import ExternalTensor
 from roadworthy.build.sources.parsers.untrusted import reading
-from roadworthy.core.types import BATCH, BYTES, Signature, TensorSpec
+from roadworthy.core.types import ANY_RANK, BATCH, BYTES, Signature, TensorSpec
 
 DTYPES = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: BYTES, 9: "bool", 10: "float16", 11: "float64",
@@ -21,7 +21,6 @@ DTYPES = {
 KNOWN = frozenset({"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview", "ai.onnx.preview.training", "com.microsoft"})
 """Domains whose operators a runtime can bring; any other needs a library of its own, or functions in the file."""
 QUANTISED = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"})
-ANY_RANK = "..."
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from roadworthy.build.sources.parsers import protobuf
 from roadworthy.build.sources.parsers.untrusted import shown
 from roadworthy.core.errors import SourceUnreadable
-from roadworthy.core.types import BATCH, BYTES, Signature, TensorSpec
+from roadworthy.core.types import ANY_RANK, BATCH, BYTES, Signature, TensorSpec
 
 FAMILY = "tensorflow_graph"
 DTYPES = {
@@ -19,8 +19,6 @@ DTYPES = {
     20: "resource", 21: "variant", 22: "uint32", 23: "uint64", 24: "float8_e5m2", 25: "float8_e4m3fn", 29: "int4", 30: "uint4",
 }  # fmt: skip
 """tensorflow.DataType, by number; a reference to a variable is 100 more."""
-ANY_RANK = "..."
-"""The one size of a shape whose rank the file does not state."""
 PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"})
 VARIABLES = frozenset({"Variable", "VariableV2", "VarHandleOp"})
 INITIALISERS = ("saved_model_main_op", "legacy_init_op", "saved_model_init_op", "table_initializer")

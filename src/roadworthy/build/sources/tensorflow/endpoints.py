@@ -16,7 +16,7 @@ from roadworthy.build.sources import inputs
 from roadworthy.build.sources.tensorflow import training_flags
 from roadworthy.build.sources.tensorflow.output_search import is_label, name_of, search, shown
 from roadworthy.core.errors import SourceError, UsageError
-from roadworthy.core.types import BATCH, BYTES, TensorSpec
+from roadworthy.core.types import ANY_RANK, BATCH, BYTES, TensorSpec
 from roadworthy.frameworks.tensorflow.entry import Constant, Port
 
 PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
@@ -69,7 +69,7 @@ def spec_of(name: str, dtype: Any, shape: Any) -> TensorSpec:
     """A tensor of TensorFlow as a spec: BATCH where the first size is open, symbols for other open sizes, one axis for a single value."""
     kind = BYTES if dtype.name == "string" else dtype.name
     if shape.rank is None:
-        return TensorSpec(name, kind, (inputs.ANY_RANK,))
+        return TensorSpec(name, kind, (ANY_RANK,))
     if shape.rank == 0:
         return TensorSpec(name, kind, (1,))
     sizes = shape.as_list()
