@@ -18,7 +18,7 @@ Objective = Literal["latency", "throughput", "size", "memory"]
 class Job:
     """One call of ``roadworthy deploy``.
 
-    ``signature`` names one of several that the source offers, ``outputs`` the tensors to answer with where it does not say.
+    ``weights`` names one of several sets of weights in a checkpoint. ``signature`` names one of several that the source offers, ``outputs`` the tensors to answer with where it does not say.
     ``ranges`` are the values that inputs may hold, where the user states them: generated samples keep to them, and data must.
     ``data`` is a folder, an ``.npz``, ``module:callable``, or arrays; ``preprocess`` a preset's name or a TOML file; ``metric``
     of ``None`` is top-1 where there are labels, else agreement with the original. ``max_drop`` is a share of the metric, absolute:
@@ -29,6 +29,7 @@ class Job:
     source: Path
     output: Path
     arch: str | None = None
+    weights: str = ""
     signature: str = ""
     outputs: tuple[str, ...] = ()
     inputs: tuple[TensorSpec, ...] = ()

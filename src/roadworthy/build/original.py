@@ -21,7 +21,7 @@ CALIBRATION_SAMPLES = 200
 
 def identify(job: Job, workspace: Workspace) -> Source:
     """What the source is, found in a child process, because a damaged file may crash a parser."""
-    request = sources.IdentifyRequest(job.source, job.arch, job.trust, job.signature, job.outputs)
+    request = sources.IdentifyRequest(job.source, job.arch, job.trust, job.signature, job.outputs, job.weights)
     return replace(workspace, confinement=workspace.confinement.at_home()).step(sources.identify_step, request, "identify")
 
 
