@@ -35,8 +35,8 @@ DTYPES = (
 )  # fmt: skip
 
 RUNNERS = frozenset({
-    "os", "sys", "subprocess", "importlib", "runpy", "shutil", "socket", "ctypes", "pty", "pickle", "_pickle", "cloudpickle", "dill", "marshal",
-    "code", "codeop", "types", "operator", "_operator", "functools", "webbrowser", "pdb", "timeit", "multiprocessing", "asyncio", "pip",
+    "os", "sys", "subprocess", "importlib", "runpy", "shutil", "socket", "ctypes", "pty", "pickle", "_pickle", "cloudpickle", "dill",
+    "marshal", "code", "codeop", "types", "operator", "_operator", "functools", "webbrowser", "pdb", "timeit", "multiprocessing", "asyncio", "pip",
 })  # fmt: skip
 """Modules whose functions run code, start processes or reach files. A name outside of them may be read as data, as it is never imported."""
 VALUES = frozenset(

@@ -1,7 +1,7 @@
 """Find the weights of an architecture in whatever a trainer saved: every set of tensors whose names end as the architecture's do.
 
-A checkpoint is read as one tree of dotted names, so ``{"state_dict": {"model.fc.weight": t}}`` holds ``state_dict.model.fc.weight``. A set is
-a beginning of such names (``state_dict.model.``) after which the names of the architecture follow.
+A checkpoint is read as one tree of dotted names, so ``{"state_dict": {"model.fc.weight": t}}`` holds ``state_dict.model.fc.weight``.
+A set is a beginning of such names (``state_dict.model.``) after which the names of the architecture follow.
 """
 
 from __future__ import annotations
@@ -81,11 +81,8 @@ def read(held: object) -> Checkpoint:
     """Every tensor in an object from ``torch.load``; those of modules by their state_dict."""
     metadata: dict[str, Mapping[str, Any]] = {}
     tensors = tuple(_walk(held, "", metadata, 0))
-    if isinstance(held, Mapping):
-        holds = ", ".join(map(repr, list(held)[:8])) or "nothing"
-    else:
-        holds = type(held).__name__
-    return Checkpoint(tensors, metadata, holds)
+    keys = ", ".join(map(repr, list(held)[:8])) if isinstance(held, Mapping) else type(held).__name__
+    return Checkpoint(tensors, metadata, keys or "nothing")
 
 
 def choose(checkpoint: Checkpoint, wanted: Mapping[str, Any], chosen: str, path: Path) -> WeightSet:

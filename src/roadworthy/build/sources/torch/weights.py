@@ -164,17 +164,21 @@ def _mismatch(
     if other:
         parts.append(f"of another shape: {_listed(other)}")
     place = f" in {found.spelled!r}" if found.spelled else ""
-    return f"the weights{place} of {path} do not fit the architecture ({len(wanted)} tensors); {'; '.join(parts)}; {_advice(missing, unexpected, wanted, tensors)}"
+    advice = _advice(missing, unexpected, wanted, tensors)
+    return f"the weights{place} of {path} do not fit the architecture ({len(wanted)} tensors); {'; '.join(parts)}; {advice}"
 
 
 def _advice(missing: list[str], unexpected: list[str], wanted: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
     """What to do about the mismatch that was found."""
     common = [name for name in wanted if name in tensors]
-    other = [name for name in common if not _fits(tensors[name], wanted[name])]
+    other = [name for name in common if isinstance(wanted[name], torch.Tensor) and not _fits(tensors[name], wanted[name])]
     tail = {name.rpartition(".")[0] for name in other}
     if not (missing or unexpected) and len(tail) == 1 and all(_rows_differ(tensors[name], wanted[name]) for name in other):
         rows = tensors[other[0]].shape[0]
-        return f"the layer {tail.pop()!r} has {rows} outputs in the file: build the architecture with as many, --arch 'FILE.py:CALLABLE(...={rows})'"
+        return (
+            f"the layer {tail.pop()!r} has {rows} outputs in the file: build the architecture with as many, for example "
+            f"--arch 'FILE.py:CALLABLE(num_classes={rows})'"
+        )
     if not common:
         return "none of the names is the architecture's: pass the --arch that the weights were trained with"
     return "pass the --arch that the weights were trained with, with the arguments of the training"
