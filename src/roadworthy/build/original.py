@@ -10,7 +10,7 @@ from roadworthy.build.data import class_names, dataset
 from roadworthy.build.job import Job
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core.errors import RoadworthyError
-from roadworthy.core.isolation import unchanged
+from roadworthy.core.isolation import unchanged, user_imports
 from roadworthy.core.samples import renamed
 from roadworthy.core.stages import Source
 from roadworthy.preprocess import spec
@@ -20,7 +20,11 @@ CALIBRATION_SAMPLES = 200
 
 
 def identify(job: Job, workspace: Workspace) -> Source:
-    """What the source is, found in a child process, because a damaged file may crash a parser."""
+    """What the source is, found in a child process, because a damaged file may crash a parser.
+
+    Raises EnvironmentFault where the user's own code needs a package that is not installed, before anything else is read.
+    """
+    user_imports.refuse_missing(job.code_files)
     request = sources.IdentifyRequest(job.source, job.arch, job.trust, job.signature, job.outputs, job.weights)
     return replace(workspace, confinement=workspace.confinement.at_home()).step(sources.identify_step, request, "identify")
 

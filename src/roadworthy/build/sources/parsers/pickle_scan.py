@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _compat_pickle
 import io
 import pickletools
 import struct
@@ -36,7 +37,8 @@ DTYPES = (
 
 RUNNERS = frozenset({
     "os", "sys", "subprocess", "importlib", "runpy", "shutil", "socket", "ctypes", "pty", "pickle", "_pickle", "cloudpickle", "dill",
-    "marshal", "code", "codeop", "types", "operator", "_operator", "functools", "webbrowser", "pdb", "timeit", "multiprocessing", "asyncio", "pip",
+    "marshal", "code", "codeop", "types", "operator", "_operator", "functools", "webbrowser", "pdb", "timeit", "multiprocessing",
+    "asyncio", "pip",
 })  # fmt: skip
 """Modules whose functions run code, start processes or reach files. A name outside of them may be read as data, as it is never imported."""
 VALUES = frozenset(
@@ -103,10 +105,16 @@ def harmless(name: str) -> bool:
     return name in WEIGHTS_ONLY or name.startswith(DTYPES) or (name.startswith("torch.") and name.removesuffix("Storage")[6:] in STORAGES)
 
 
+def in_python_3(name: str) -> str:
+    """The name today: protocol 2 of pickle, which ``torch.save`` writes, has the names of Python 2."""
+    module, _, own = name.rpartition(".")
+    return ".".join(_compat_pickle.NAME_MAPPING.get((module, own), (_compat_pickle.IMPORT_MAPPING.get(module, module), own)))
+
+
 def runs_code(name: str) -> bool:
     """Whether ``name`` is something that a hostile pickle calls, and no class of data that trainers keep beside weights."""
-    module, _, own = name.partition(".")
-    return module in RUNNERS or (module in ("builtins", "__builtin__") and own not in VALUES) or "." not in name or " " in name
+    module, _, own = in_python_3(name).rpartition(".")
+    return module.partition(".")[0] in RUNNERS or (module == "builtins" and own not in VALUES) or not module or " " in module
 
 
 _MARK = object()

@@ -39,7 +39,7 @@ def read(source: Source) -> Opened:
 def _modules(held: object, place: str, depth: int) -> Iterator[tuple[str, Any]]:
     """The outermost modules in ``held``, each with the dotted keys that lead to it. A loss is no model."""
     if isinstance(held, torch.nn.Module):
-        if not weights.of_training(place) and not isinstance(held, torch.nn.modules.loss._Loss):
+        if not isinstance(held, torch.nn.modules.loss._Loss) and (weight_sets.AVERAGED.search(place) or not weights.of_training(place)):
             yield place, held
     elif isinstance(held, Mapping | list | tuple) and depth < DEEP:
         for key, item in held.items() if isinstance(held, Mapping) else enumerate(held):

@@ -11,6 +11,7 @@ import torch
 
 from roadworthy.build.sources import source_file, user_code
 from roadworthy.build.sources.model import Opened
+from roadworthy.build.sources.parsers import pickle_scan
 from roadworthy.build.sources.parsers.torch_save import TorchSave
 from roadworthy.build.sources.parsers.untrusted import listed
 from roadworthy.build.sources.torch import pickled_module, weights
@@ -28,7 +29,12 @@ def read(source: Source) -> Opened:
     scan = source_file.read(source.path).pickle
     if scan is None:
         raise SourceUnreadable(f"{source.path} was not written by torch.save")
-    held = pickled_module.unpickle(source) if source.trust and scan.unsafe else weights_only(source.path, scan)
+    try:
+        held = weights_only(source.path, scan)
+    except SourceRefused:
+        if not source.trust:
+            raise
+        held = pickled_module.unpickle(source)
     module = user_code.build(source.arch)
     notes = weights.fill(module, held, source.path, source.weights)
     tensors = len(torch.nn.Module.state_dict(module))
@@ -48,12 +54,18 @@ def weights_only(path: Path, scan: TorchSave) -> Any:
 
     Raises SourceRefused where that is not enough, SourceUnreadable for a damaged file.
     """
-    inert = [(FORMS[form], name) for name, form in scan.records]
+    inert = [(FORMS[form], spelled) for name, form in scan.records for spelled in (name, pickle_scan.in_python_3(name))]
     try:
         with torch.serialization.safe_globals([*inert, *FORMS.values()]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:
         message = str(problem)
+        if "Only persistent_load of storage" in message:
+            raise SourceRefused(
+                f"{path} holds a whole module beside its weights, in torch.save's format from before version 1.6; save the state_dict "
+                "alone, or pass --trust if you know where the file comes from",
+                detail=message,
+            ) from problem
         if asked := re.findall(r"GLOBAL ([\w.]+)|Unsupported (?:global|class|operand)[: ]+([\w.]+)", message):
             names = ", ".join(sorted({first or second for first, second in asked}))
             raise SourceRefused(
