@@ -88,5 +88,7 @@ def _figures(entry: Measured) -> tuple[str, ...]:
 def _score(verified: Verified) -> str:
     if verified.score is None:
         return f"error {verified.parity.max_rel:.1e}"
-    value = verified.score.value
+    score, value = verified.score, verified.score.value
+    if not score.percent:
+        return f"{value.value:.4g} [{value.low:.4g}, {value.high:.4g}]"
     return f"{100 * value.value:.2f} % [{100 * value.low:.1f}, {100 * value.high:.1f}]"

@@ -91,7 +91,7 @@ def loss(score: Score, value: float) -> str:
 
 def is_share(score: Score) -> bool:
     """Whether the metric's values read as parts of one."""
-    return max(abs(score.original), abs(score.value.value)) <= 1
+    return score.percent
 
 
 def _signed(score: Score, value: float) -> str:
