@@ -171,7 +171,7 @@ def nothing_left(
     told = "".join(f". {note.text}" for note in notes if note.warning)
     return (
         f"no candidate that serves without the training framework passed{why}. Those that need it ({names}) take part with "
-        "--allow-framework-at-serve; or widen the search with --runtimes, --precisions, a larger --max-drop or more --data"
+        "--allow-framework-at-serve; or widen the search with --runtimes, --precisions, a larger --max-drop or --max-rise, or more --data"
         f"{told}"
     )
 

@@ -31,14 +31,14 @@ class AnswerReading:
     seen: int
 
 
-def named(contract: Contract, gathered: Dataset | None, paired: verify.Pairing | None = None) -> Answer:
+def named(contract: Contract, gathered: Dataset | None, paired: verify.TargetPairing | None = None) -> Answer:
     """The contract's answer with the names that the data or its targets give, where no labels were given."""
     if contract.answer.labels or gathered is None:
         return contract.answer
     return replace(contract.answer, labels=gathered.classes or (paired.classes if paired else ()))
 
 
-def paired(job: Job, contract: Contract, gathered: Dataset | None, signature: Signature) -> verify.Pairing | None:
+def paired(job: Job, contract: Contract, gathered: Dataset | None, signature: Signature) -> verify.TargetPairing | None:
     """The metric of the job and how it reads the answers, by the targets of the data; ``None`` where there is nothing to compare with.
 
     Raises DataError where names or targets cannot be those of the model's outputs, UsageError where they do not fit the metric.
@@ -50,7 +50,7 @@ def paired(job: Job, contract: Contract, gathered: Dataset | None, signature: Si
     if gathered is not None and count and not own:
         check_classes(gathered, count, first.name)
     if gathered is None or not gathered.samples.labelled:
-        return verify.Pairing(job.metric, verify.Reading()) if job.metric else None
+        return verify.TargetPairing(job.metric, verify.Reading()) if job.metric else None
     return verify.pair(gathered.samples.open_targets(), signature.outputs, contract.answer.labels or gathered.classes, job.metric)
 
 

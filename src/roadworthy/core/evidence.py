@@ -104,6 +104,12 @@ class Score:
         """Whether the values read as percentages."""
         return self.share and max(abs(self.original), abs(self.value.value)) <= 1
 
+    @property
+    def kind(self) -> str:
+        """The direction of the metric and how its intervals were found, in words."""
+        how = "resampling the samples" if self.interval == "resampled" else "one score a sample"
+        return f"{self.better} is better; 95 % intervals from {how}"
+
     def shown(self, value: float) -> str:
         """A value of the metric as text."""
         return f"{value:.2%}" if self.percent else f"{value:.4g}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roadworthy.build.verify.metrics.pairing import Pairing, pair
+from roadworthy.build.verify.metrics.pairing import TargetPairing, pair
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.samples import TARGET, one_each
 from roadworthy.core.types import Quantization, TensorSpec
@@ -22,7 +22,7 @@ def spec(*sample: int | str, dtype: str = "float32", name: str = "y") -> TensorS
     return TensorSpec(name, dtype, ("batch", *sample))
 
 
-def paired(y: Any, *outputs: TensorSpec, names: tuple[str, ...] = (), asked: str | None = None) -> Pairing:
+def paired(y: Any, *outputs: TensorSpec, names: tuple[str, ...] = (), asked: str | None = None) -> TargetPairing:
     return pair(y if isinstance(y, dict) else {TARGET: y}, outputs, names, asked)
 
 

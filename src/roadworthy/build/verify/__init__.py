@@ -8,7 +8,7 @@ from roadworthy.build.verify import scoring
 from roadworthy.build.verify.label_check import label_warnings
 from roadworthy.build.verify.metrics import AGREEMENT, ERROR, Reading, is_code, is_own
 from roadworthy.build.verify.metrics.own import keep as keep_function
-from roadworthy.build.verify.metrics.pairing import Pairing, pair
+from roadworthy.build.verify.metrics.pairing import TargetPairing, pair
 from roadworthy.build.verify.originals import OriginalsCompared, compare_originals
 from roadworthy.build.verify.parity import top_classes
 from roadworthy.build.verify.reference import Reference, ReferenceRequest, establish
@@ -21,9 +21,30 @@ from roadworthy.core.stages import Candidate, Rejected, Verified
 from roadworthy.runtimes import open_session
 
 __all__ = [
-    "AGREEMENT", "ERROR", "BudgetRequest", "MetricFacts", "OriginalsCompared", "Pairing", "Reading", "Reference", "ReferenceRequest",
-    "ScoreRequest", "VerifyOutcome", "VerifyRequest", "check_budget", "compare_originals", "establish", "explained", "is_code", "is_own",
-    "keep_function", "label_warnings", "pair", "score_original", "top_classes", "verify",
+    "AGREEMENT",
+    "ERROR",
+    "BudgetRequest",
+    "MetricFacts",
+    "OriginalsCompared",
+    "Reading",
+    "Reference",
+    "ReferenceRequest",
+    "ScoreRequest",
+    "TargetPairing",
+    "VerifyOutcome",
+    "VerifyRequest",
+    "check_budget",
+    "compare_originals",
+    "establish",
+    "explained",
+    "is_code",
+    "is_own",
+    "keep_function",
+    "label_warnings",
+    "pair",
+    "score_original",
+    "top_classes",
+    "verify",
 ]  # fmt: skip
 
 

@@ -33,8 +33,8 @@ def own(name: str) -> Metric:
     per: Literal["sample", "set"] = _attribute(function, name, "per", ("sample", "set"))
     better: Literal["higher", "lower"] = _attribute(function, name, "better", ("higher", "lower"))
     if per == "sample":
-        return Metric(shown, partial(_scores, name, function), better=better, span=None)
-    return Metric(shown, _rows, partial(_of_set, name, function), better=better, span=None, resamples=RESAMPLES)
+        return Metric(shown, partial(_scores, name, function), better=better, span=None, share=False)
+    return Metric(shown, _rows, partial(_of_set, name, function), better=better, span=None, share=False, resamples=RESAMPLES)
 
 
 def keep(function: Callable[..., Any], folder: Path) -> str:

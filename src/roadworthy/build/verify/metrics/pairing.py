@@ -24,7 +24,7 @@ OWN = "a metric of your own gets the labels as they are: --metric FILE.py:callab
 
 
 @dataclass(frozen=True)
-class Pairing:
+class TargetPairing:
     """The metric's name and how it reads the answers. ``targets`` is the array that it takes, where the user's has another form;
     ``classes`` are the names that the targets give, in their order.
     """
@@ -35,23 +35,23 @@ class Pairing:
     classes: tuple[str, ...] = ()
 
 
-def pair(targets: Targets, outputs: Sequence[TensorSpec], names: Sequence[str], asked: str | None) -> Pairing:
+def pair(targets: Targets, outputs: Sequence[TensorSpec], names: Sequence[str], asked: str | None) -> TargetPairing:
     """The metric for ``targets`` of a model with these ``outputs``, whose classes are called ``names`` (empty where that is not known).
 
     ``asked`` is the metric's name, or ``None`` for the one that fits. Raises DataError where the targets fit no output, UsageError where
     they are not what the metric needs.
     """
     if asked is not None and is_own(asked):
-        return Pairing(asked, Reading("own"))
+        return TargetPairing(asked, Reading("own"))
     wanted = find(asked).forms if asked is not None else ()
     if wanted == ("boxes",):
         check_targets(targets)
-        return Pairing(str(asked), Reading("boxes"))
+        return TargetPairing(str(asked), Reading("boxes"))
     try:
         found = list(_pairings(targets, outputs, names))
     except DataError:
         if asked is not None and not wanted:
-            return Pairing(asked, Reading())
+            return TargetPairing(asked, Reading())
         raise
     chosen = next((one for one in found if not wanted or one.reading.form in wanted), None)
     if chosen is None:
@@ -64,7 +64,7 @@ def pair(targets: Targets, outputs: Sequence[TensorSpec], names: Sequence[str], 
     return replace(chosen, metric=asked or DEFAULTS[chosen.reading.form])
 
 
-def _pairings(targets: Targets, outputs: Sequence[TensorSpec], names: Sequence[str]) -> Iterator[Pairing]:
+def _pairings(targets: Targets, outputs: Sequence[TensorSpec], names: Sequence[str]) -> Iterator[TargetPairing]:
     """Every way to read the targets, the likeliest first, of the first output that they fit: scores before indices."""
     if set(targets) != {TARGET}:
         boxes = "; for boxes there is --metric map@FILE.py:decoder" if "boxes" in targets else ""
@@ -86,7 +86,7 @@ def _pairings(targets: Targets, outputs: Sequence[TensorSpec], names: Sequence[s
     raise problem or DataError(f"the labels, {_described(targets)}, fit no output of the model ({outs}); {OWN}")
 
 
-def _for_output(y: Array, spec: TensorSpec, *, named: bool) -> Iterator[Pairing]:
+def _for_output(y: Array, spec: TensorSpec, *, named: bool) -> Iterator[TargetPairing]:
     width, shape = columns(spec), spec.sample_shape
     scores = np.dtype(spec.dtype).kind == "f" or spec.quantization is not None
     inner = y.shape[1:]
@@ -104,7 +104,7 @@ def _for_output(y: Array, spec: TensorSpec, *, named: bool) -> Iterator[Pairing]
         yield from _masks(y, spec, scores=scores)
 
 
-def _one_number(flat: Array, y: Array, spec: TensorSpec, *, named: bool) -> Iterator[Pairing]:
+def _one_number(flat: Array, y: Array, spec: TensorSpec, *, named: bool) -> Iterator[TargetPairing]:
     if _is_binary(flat):
         yield _pairing("binary", spec, flat.astype(np.int64), classes=2)
     elif named:
@@ -115,7 +115,7 @@ def _one_number(flat: Array, y: Array, spec: TensorSpec, *, named: bool) -> Iter
         yield _values(y, spec)
 
 
-def _rows(y: Array, spec: TensorSpec, width: int) -> Iterator[Pairing]:
+def _rows(y: Array, spec: TensorSpec, width: int) -> Iterator[TargetPairing]:
     one_hot = _is_binary(y) and bool((y.sum(axis=1) == 1).all())
     if y.shape[1] == max(width, 2) and one_hot:
         indices = y.argmax(axis=1).astype(np.int64)
@@ -126,7 +126,7 @@ def _rows(y: Array, spec: TensorSpec, width: int) -> Iterator[Pairing]:
         yield _values(y, spec)
 
 
-def _classes(indices: Array, spec: TensorSpec, width: int) -> Pairing:
+def _classes(indices: Array, spec: TensorSpec, width: int) -> TargetPairing:
     low, high = int(indices.min()), int(indices.max())
     if low < 0 or high >= width:
         wrong = low if low < 0 else high
@@ -134,7 +134,7 @@ def _classes(indices: Array, spec: TensorSpec, width: int) -> Pairing:
     return _pairing("classes", spec, indices, classes=width)
 
 
-def _masks(y: Array, spec: TensorSpec, *, scores: bool) -> Iterator[Pairing]:
+def _masks(y: Array, spec: TensorSpec, *, scores: bool) -> Iterator[TargetPairing]:
     """Pictures and sequences: the output has an axis of classes that the targets lack, or the shape of the targets."""
     shape = spec.sample_shape
     for axis in (0, len(shape) - 1):
@@ -145,7 +145,7 @@ def _masks(y: Array, spec: TensorSpec, *, scores: bool) -> Iterator[Pairing]:
             if count == 1:
                 yield from _same_shape(plain, spec, scores=scores)
             elif (whole := _whole_pixels(plain, count)) is not None:
-                yield Pairing("", Reading("masks", spec.name, axis=axis + 1, classes=count), whole if plain is not y else None)
+                yield TargetPairing("", Reading("masks", spec.name, axis=axis + 1, classes=count), whole if plain is not y else None)
             else:
                 raise DataError(f"the masks hold {_range(plain)}, and the output {spec.name!r} has {count} classes; {OWN}")
             return
@@ -153,30 +153,30 @@ def _masks(y: Array, spec: TensorSpec, *, scores: bool) -> Iterator[Pairing]:
         yield from _same_shape(y, spec, scores=scores)
 
 
-def _same_shape(y: Array, spec: TensorSpec, *, scores: bool) -> Iterator[Pairing]:
+def _same_shape(y: Array, spec: TensorSpec, *, scores: bool) -> Iterator[TargetPairing]:
     shape = spec.sample_shape
     for axis in (0, len(shape) - 1):
         if scores and y.ndim == len(shape) + 1 > 2 and y.shape[axis + 1] > 1 and _is_binary(y) and (y.sum(axis=axis + 1) == 1).all():
-            yield Pairing("", Reading("masks", spec.name, axis=axis + 1, classes=y.shape[axis + 1]), y.argmax(axis=axis + 1))
+            yield TargetPairing("", Reading("masks", spec.name, axis=axis + 1, classes=y.shape[axis + 1]), y.argmax(axis=axis + 1))
             break
     else:
         if not scores and y.dtype.kind in "biu":
-            yield Pairing("", Reading("masks", spec.name, classes=int(max(y.max(), 0)) + 1 if y.max() != IGNORED else IGNORED))
+            yield TargetPairing("", Reading("masks", spec.name, classes=int(max(y.max(), 0)) + 1 if y.max() != IGNORED else IGNORED))
         elif scores and y.dtype.kind in "biu" and (whole := _whole_pixels(y, 2)) is not None:
-            yield Pairing("", Reading("masks", spec.name, classes=2), whole)
+            yield TargetPairing("", Reading("masks", spec.name, classes=2), whole)
     if y.dtype.kind in "biuf":
         yield _values(y, spec)
 
 
-def _values(y: Array, spec: TensorSpec) -> Pairing:
+def _values(y: Array, spec: TensorSpec) -> TargetPairing:
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise DataError(f"the labels hold values that are not finite, which no built-in metric takes; {OWN}")
     peak = float(np.iinfo(y.dtype).max) if y.dtype.kind == "u" else 1.0 if np.abs(y).max(initial=0) <= 1 else float(np.abs(y).max())
-    return Pairing("", Reading("values", spec.name, peak=peak), y.astype(np.float64) if y.dtype.kind == "b" else None)
+    return TargetPairing("", Reading("values", spec.name, peak=peak), y.astype(np.float64) if y.dtype.kind == "b" else None)
 
 
-def _pairing(form: TargetForm, spec: TensorSpec, targets: Array, *, classes: int) -> Pairing:
-    return Pairing("", Reading(form, spec.name, classes=classes), targets)
+def _pairing(form: TargetForm, spec: TensorSpec, targets: Array, *, classes: int) -> TargetPairing:
+    return TargetPairing("", Reading(form, spec.name, classes=classes), targets)
 
 
 def _as_numbers(y: Array, outputs: Sequence[TensorSpec], names: Sequence[str]) -> tuple[Array, tuple[str, ...]]:
