@@ -35,7 +35,8 @@ class LoadRequest:
     """``inputs`` as the user stated them, maybe none; ``samples`` to infer them from and to prove with; ``out`` is made if missing.
 
     With ``allow_training`` behaviour of training mode is intended: it is recorded, and not refused. ``making`` says how samples
-    are made up where there are none.
+    are made up where there are none. ``examples`` are the shapes of the arrays that ``inputs`` were read from, where those are the
+    user's example inputs: any axis of one call may count the samples.
     """
 
     source: Source
@@ -44,6 +45,7 @@ class LoadRequest:
     out: Path
     allow_training: bool = False
     making: Making = NO_MAKING
+    examples: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,14 @@ def load(request: LoadRequest) -> Loaded:
         from roadworthy.build.sources import infer_signature
 
         return infer_signature.prove_and_keep(
-            opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making
-        )
+            opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making,
+            examples=request.examples,
+        )  # fmt: skip
     from roadworthy.build.sources.torch import module
 
-    return module.prove_and_save(opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making)
+    return module.prove_and_save(
+        opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making, examples=request.examples
+    )
 
 
 def save_live(model: Any, out: Path, inputs: tuple[TensorSpec, ...] = ()) -> Source:

@@ -187,7 +187,7 @@ def _rows(answer: Arrays, outputs: tuple[TensorSpec, ...], samples: int) -> dict
 
 
 def _amplified(array: Array) -> Array:
-    return (array * 3 + 1).astype(array.dtype) if array.dtype.kind == "f" else array
+    return np.asarray(array * 3 + 1, array.dtype) if array.dtype.kind == "f" else array
 
 
 def _noisy(feeds: Arrays) -> dict[str, Array]:
@@ -197,7 +197,7 @@ def _noisy(feeds: Arrays) -> dict[str, Array]:
     def moved(array: Array) -> Array:
         if array.dtype.kind != "f":
             return array
-        return (array * (1 + max(NOISE, _epsilon(array)) * generator.standard_normal(array.shape))).astype(array.dtype)
+        return np.asarray(array * (1 + max(NOISE, _epsilon(array)) * generator.standard_normal(array.shape)), array.dtype)
 
     return {name: moved(array) for name, array in feeds.items()}
 

@@ -39,7 +39,8 @@ class Model:
     random generator that the model could draw from. ``locate`` names, in words, the layer whose answers begin to differ between
     two feeds (the same feed twice: between two runs), and is ``None`` where the framework shows no layers.
     ``outputs`` is what the file says of its quantised outputs; the other outputs are found by running it. ``otherwise`` are its
-    inputs where neither the file nor the user nor the data says any.
+    inputs where neither the file nor the user nor the data says any. ``free`` says that ``inputs`` were read from samples, so
+    that any axis of a call may count them.
     """
 
     call: Callable[[Arrays], dict[str, Array]]
@@ -52,3 +53,4 @@ class Model:
     notes: tuple[str, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     otherwise: tuple[TensorSpec, ...] = ()
+    free: bool = False
