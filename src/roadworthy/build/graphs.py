@@ -34,9 +34,7 @@ def capture_all(
     return (*closed, original), (*routes, *named)
 
 
-def _captured(
-    original: Graph, samples: SampleSet, workspace: Workspace, folder: str
-) -> tuple[tuple[Graph, ...], tuple[TriedRoute, ...]]:
+def _captured(original: Graph, samples: SampleSet, workspace: Workspace, folder: str) -> tuple[tuple[Graph, ...], tuple[TriedRoute, ...]]:
     """``original`` in every format. The first format's doubts are passed to the others, which run at once."""
     formats = capture.formats(original)
     if not formats:
@@ -66,7 +64,7 @@ def promised(signature: Signature, graphs: tuple[Graph, ...]) -> Signature:
 
     Where no graph but the original keeps its symbolic axes, they have the sizes of the samples.
     """
-    *captured, original = graphs
+    captured = graphs[:-1]
     if captured and signature.sizes and not captured[0].signature.sizes:
         signature = signature.closed()
     for graph in captured if signature.sizes else ():

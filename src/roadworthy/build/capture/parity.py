@@ -124,9 +124,7 @@ def _sizes(signature: Signature) -> list[int]:
     return [size for size in (1, 2, 5) if size <= (limit or size)] + stated
 
 
-def _compare(
-    session: CheckedSession, subject: Subject, batch: int, start: int, sizes: Mapping[str, int] | None = None
-) -> Complaint | None:
+def _compare(session: CheckedSession, subject: Subject, batch: int, start: int, sizes: Mapping[str, int] | None = None) -> Complaint | None:
     feeds = subject.feeds(batch, start, sizes)
     expected = subject.answer(feeds)
     try:

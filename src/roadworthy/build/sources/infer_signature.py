@@ -12,6 +12,7 @@ from roadworthy.build.sources.axes import open_axes, sample_axis
 from roadworthy.build.sources.axes.outputs import SizedAnswer, of_answers
 from roadworthy.build.sources.axes.sample_axis import Possible
 from roadworthy.build.sources.axes.sized_calls import SizedCalls
+from roadworthy.build.sources.input_syntax import option
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.samples import made, ranges
 from roadworthy.build.sources.samples.made import Fill, Making
@@ -94,7 +95,7 @@ def _calls(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet | Non
         base = dict.fromkeys(symbols, size)
         closed = tuple(spec.at(base) for spec in specs)
         try:
-            fills = ranges.learn(model, closed, making.ranges)
+            fills = ranges.learn(model, closed, making.stated)
         except (SourceError, DataError) as failure:
             problem = problem or failure
             continue
@@ -121,9 +122,7 @@ def _kept(calls: SizedCalls, samples: SampleSet, out: Path, allow: bool, stated:
     return Loaded(graph, model.parameters, proofs, (*model.notes, *most, *found.notes(calls.base)))
 
 
-def _inference_mode(
-    calls: SizedCalls, samples: SampleSet, signature: Signature, sizes: tuple[int, ...], allow: bool
-) -> tuple[str, ...]:
+def _inference_mode(calls: SizedCalls, samples: SampleSet, signature: Signature, sizes: tuple[int, ...], allow: bool) -> tuple[str, ...]:
     """The proofs of inference mode, at the sizes of the samples; where samples see each other, another axis may count them."""
     symbolic, batch = len(sizes) > 1, max(sizes)
     tensors = (*signature.inputs, *signature.outputs)
@@ -145,7 +144,7 @@ def _refuse_closed(calls: SizedCalls, found: open_axes.OpenAxes, stated: tuple[s
             closed = next(now for before, now in pairs if symbol in before.symbols.values())
             raise UsageError(
                 f"--input leaves {symbol} open, and the model takes it at {calls.base[symbol]} alone ({found.closed[symbol]}); "
-                f"say the number: --input '{closed}'"
+                f"say the number: {option(closed)}"
             )
 
 

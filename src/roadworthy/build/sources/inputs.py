@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from roadworthy.build.sources.input_syntax import option
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import ANY_RANK, BATCH, BYTES, TensorSpec
@@ -19,7 +20,8 @@ def resolve(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...], samples
     leave out known inputs. Samples must fit. Sizes that nobody states stay symbols. Raises UsageError where they do not fit.
     """
     if not (known or said or samples):
-        raise UsageError("what the model takes cannot be known from its file; say it, for example --input 'x:float32[batch,224,224,3]'")
+        example = option(TensorSpec("x", "float32", (BATCH, 224, 224, 3)))
+        raise UsageError(f"what the model takes cannot be known from its file; say it, for example {example}")
     if not known:
         specs = said or of_samples(samples)
     else:
@@ -93,9 +95,8 @@ def refuse_unknown_rank(specs: tuple[TensorSpec, ...]) -> None:
     """UsageError where not even the number of axes is known."""
     for spec in specs:
         if ANY_RANK in spec.shape:
-            raise UsageError(
-                f"the model leaves the shape of {spec.name!r} open; say it, for example --input '{spec.name}:{spec.dtype}[batch,224,224,3]'"
-            )
+            example = option(spec, sizes=(224, 224, 3))
+            raise UsageError(f"the model leaves the shape of {spec.name!r} open; say it, for example {example}")
 
 
 def refuse_type(spec: TensorSpec, path: Path) -> None:

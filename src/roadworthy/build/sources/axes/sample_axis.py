@@ -14,6 +14,7 @@ import numpy as np
 
 from roadworthy.build.sources import inputs, same_answers
 from roadworthy.build.sources.axes.sized_calls import SizedCalls
+from roadworthy.build.sources.input_syntax import option
 from roadworthy.build.sources.samples import sampling
 from roadworthy.core.errors import DataError, SourceError
 from roadworthy.core.types import BATCH, Array, Arrays, TensorSpec
@@ -74,7 +75,7 @@ def advice(calls: SizedCalls) -> str | None:
     moved = [(spec, old.sample_axis) for spec, old in zip(specs, calls.specs, strict=True) if spec.sample_axis != old.sample_axis]
     spelled = [replace(spec, shape=tuple("length" if axis == old else size for axis, size in enumerate(spec.shape))) for spec, old in moved]
     which = " and ".join(f"axis {spec.sample_axis} of {spec.name!r}" for spec in spelled)
-    return f"By its answers {which} counts the samples: " + " ".join(f"--input '{spec}'" for spec in spelled)
+    return f"By its answers {which} counts the samples: " + " ".join(map(option, spelled))
 
 
 def of_rows(specs: Specs) -> Iterator[Specs]:

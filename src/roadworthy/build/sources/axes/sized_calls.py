@@ -24,7 +24,7 @@ class SizedCalls:
     base: Mapping[str, int] = field(default_factory=dict)
 
     def feeds(self, count: int, sizes: Mapping[str, int] | None = None, seed: int = 0) -> dict[str, Array]:
-        """``count`` samples, other ones for another ``seed``, with the axes in ``sizes`` at those sizes and all others as in the samples."""
+        """``count`` samples, other ones for another ``seed``; axes in ``sizes`` at those sizes, all others as in the samples."""
         closed = tuple(spec.at(self.base) for spec in self.specs)
         drawn = sampling.draw(closed, count, self.samples, seed=seed)
         return {spec.name: np.asarray(spec.resized(drawn[spec.name], sizes or {}), order="C") for spec in self.specs}
