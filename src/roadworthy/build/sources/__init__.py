@@ -10,6 +10,7 @@ from roadworthy.build.sources import formats
 from roadworthy.build.sources.identify import IdentifyRequest, identify, identify_step, layout, may_be_quantised
 from roadworthy.build.sources.input_syntax import parse as parse_input
 from roadworthy.build.sources.input_syntax import parse_all as parse_inputs
+from roadworthy.build.sources.inputs import in_call
 from roadworthy.build.sources.inspect import Inspection, InspectRequest, inspect, inspect_step
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.samples.made import COUNT as MADE
@@ -21,8 +22,8 @@ from roadworthy.core.stages import Graph, Source
 from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
-    "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "identify", "identify_step", "inspect",
-    "inspect_step", "layout", "load", "made_notes", "made_pictures", "may_be_quantised", "parameters", "parse_input",
+    "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "identify", "identify_step", "in_call",
+    "inspect", "inspect_step", "layout", "load", "made_notes", "made_pictures", "may_be_quantised", "parameters", "parse_input",
     "parse_inputs", "save_live",
 ]  # fmt: skip
 

@@ -106,7 +106,7 @@ def _calls(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet | Non
 
 def _kept(calls: SizedCalls, samples: SampleSet, out: Path, allow: bool, stated: tuple[str, ...]) -> Loaded:
     """The model with its signature, proven; ``stated`` are the symbols that the user named: they are kept, or refused."""
-    specs, sizes, limit = _sizes(calls)
+    specs, sizes, limit = _sizes(_alone(calls))
     found = open_axes.find(replace(calls, specs=specs), min(sizes))
     _refuse_closed(replace(calls, specs=specs), found, stated)
     calls = replace(calls, specs=found.specs)
@@ -118,8 +118,17 @@ def _kept(calls: SizedCalls, samples: SampleSet, out: Path, allow: bool, stated:
     signature = replace(draft, outputs=outputs)
     proofs = (*model.proofs, *_inference_mode(calls, samples, signature, sizes, allow), *map(open_axes.proof, found.ranges))
     most = () if limit is None else (f"the model takes at most {limit} {'sample' if limit == 1 else 'samples'} a call",)
+    if calls.model.neighbours and limit == 1:
+        most = (f"one sample a call: {calls.model.neighbours}, so the answer for a sample would depend on the others in its call",)
     graph = model.keep(signature, out)
     return Loaded(graph, model.parameters, proofs, (*model.notes, *most, *found.notes(calls.base)))
+
+
+def _alone(calls: SizedCalls) -> SizedCalls:
+    """``calls`` of one sample, where the model is known to make its answers depend on the others in a call."""
+    if not calls.model.neighbours:
+        return calls
+    return replace(calls, specs=tuple(spec.fixed(1) for spec in calls.specs))
 
 
 def _inference_mode(calls: SizedCalls, samples: SampleSet, signature: Signature, sizes: tuple[int, ...], allow: bool) -> tuple[str, ...]:

@@ -73,6 +73,13 @@ def aligned(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     return tuple(replace(spec, sample_axis=axis_of(spec.shape, first.samples)) for spec in specs)
 
 
+def in_call(spec: TensorSpec, samples: int) -> TensorSpec:
+    """``spec``, all of numbers, for any number of samples where one call of it has ``samples``: along the axis of that size, if any."""
+    axis = axis_of(spec.shape, samples)
+    shape = tuple(BATCH if number == axis else size for number, size in enumerate(spec.shape))
+    return replace(spec, shape=shape, sample_axis=axis)
+
+
 def axis_of(shape: tuple[int | str, ...], samples: int | str | None) -> int | None:
     """The axis of size ``samples``: the first one of the shape if it has that size, else the only one that has."""
     if shape[:1] == (samples,):

@@ -103,8 +103,10 @@ class CandidateTrial:
                     return f"fails at {sized}: {first_line(problem)}"
             error = max(one.worst + one.discrete_misses / one.samples for one in found)
             if any(one.nonfinite for one in found) or error > max(self._limit, BATCH_FACTOR * worst):
-                return f"answers wrongly at {sized}: its error is {error:.2g} of the output's scale, "
+                return (
+                    f"answers wrongly at {sized}: its error is {error:.2g} of the output's scale, "
                     f"and {worst:.2g} at the sizes of the samples"
+                )
         return ""
 
     def _calls(self, feeds: Arrays, rows: Array, size: int) -> Iterator[Piece]:

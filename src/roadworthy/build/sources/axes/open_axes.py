@@ -60,7 +60,8 @@ def find(calls: SizedCalls, count: int) -> OpenAxes:
             ranges = {symbol: one for symbol, one in ranges.items() if symbol not in bound[1:]}
     closed = {symbol: _why(calls, symbol, count) for symbol, found in ranges.items() if found is None}
     open_ = tuple(one for one in ranges.values() if one is not None)
-    if failing := next((case for case in Signature(specs, (), sizes=open_).size_cases() if not calls.takes(count, case)), None):
+    named = replace(calls, specs=specs)
+    if failing := next((case for case in Signature(specs, (), sizes=open_).size_cases() if not named.takes(count, case)), None):
         said = ", ".join(f"{symbol} = {size}" for symbol, size in failing.items())
         closed |= {one.symbol: f"it does not take {said} at once" for one in open_}
         open_ = ()

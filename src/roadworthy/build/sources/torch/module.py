@@ -16,7 +16,7 @@ from torch.nn.utils import parametrize
 from roadworthy.build.sources import Loaded, infer_signature, inference_mode
 from roadworthy.build.sources.model import Model, Opened, SameAnswer
 from roadworthy.build.sources.samples.made import Making
-from roadworthy.build.sources.torch import forward, layer_hooks, weights
+from roadworthy.build.sources.torch import forward, layer_hooks, quantised, states, weights
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Source
@@ -50,11 +50,14 @@ def prove_and_save(
         plain = live.plain and len(specs) == 1 and not live.keywords
         convention = TorchCall(live.keywords, tuple(spec.name for spec in signature.outputs), plain)
         path = torch_module.save(module, directory, program=opened.program, call=convention)
-        return Graph("module", path, signature, route="the original")
+        return Graph("module", path, signature, route="the original", precision=quantised.precision(module))
 
     parameters = sum(parameter.numel() for parameter in module.parameters())
     free = samples is not None and not (said or opened.inputs)
-    model = Model(live.call, specs, keep, parameters, _seed, live.locate, proofs, notes, free=free)
+    model = Model(
+        live.call, specs, keep, parameters, _seed, live.locate, proofs, notes,
+        free=free, states=lambda: states.of(module), neighbours=quantised.neighbours(module),
+    )  # fmt: skip
     shapes = {spec.name: shape for spec, shape in zip(said, examples, strict=False)}
     ordered = [shapes[spec.name] for spec in specs if spec.name in shapes]
     with torch.random.fork_rng(devices=[]):
