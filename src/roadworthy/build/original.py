@@ -70,7 +70,7 @@ def load_original(
     workspace.notify(Progress("data", 1, 1, f"{gathered.samples.count} samples" if gathered else "none given"))
     workspace.notify(Progress("load", 0, 1))
     making = sources.Making(job.samples or sources.MADE, job.stated, workspace.folder("data/made"))
-    request = sources.LoadRequest(source, job.inputs, samples, workspace.folder("original"), job.allow_training, making)
+    request = sources.LoadRequest(source, job.inputs, samples, workspace.folder("original"), job.allow_training, making, job.examples)
     loaded = _loaded(request, workspace)
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.confinement.written(before)))
     inputs = loaded.signature.inputs
