@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Plan
-from roadworthy.core.text import LONGEST, lines
 from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec, difference
+from roadworthy.runtimes._reasons import reason
 
 RUNS: tuple[str, ...] = ("tflite",)
 PACKAGES: tuple[str, ...] = ("ai-edge-litert", "numpy")
@@ -48,7 +47,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> LiteRtSession:
         _check_precision(interpreter, plan, file)
         return LiteRtSession(interpreter, inputs, outputs, signature)
     except (ValueError, RuntimeError) as problem:
-        raise StepFailed(f"LiteRT cannot load {file}: {_reason(problem)}", detail=str(problem)) from problem
+        raise StepFailed(f"LiteRT cannot load {file.name}: {reason(problem)}", detail=str(problem)) from problem
 
 
 def _refuse_what_cannot_answer(interpreter: Any, file: Path) -> None:
@@ -100,11 +99,6 @@ def _check_precision(interpreter: Any, plan: Plan, file: Path) -> None:
         raise UsageError(f"{plan.precision} was asked for and {file} is {'' if quantised else 'not '}quantised; choose another precision")
 
 
-def _reason(problem: Exception) -> str:
-    """The whole message on one line, without the places in the runtime's source."""
-    return re.sub(r"\S+\.(cc|h):\d+ ", "", " ".join(lines(problem)))[:LONGEST] or type(problem).__name__
-
-
 class LiteRtSession:
     """One interpreter; it allocates its tensors again when the shape of a feed changes, which costs about as much as a call."""
 
@@ -131,7 +125,7 @@ class LiteRtSession:
             return {name: self._answer(index, strings) for name, index, strings in self._outputs}
         except (ValueError, RuntimeError) as problem:
             self._shapes = {}
-            raise StepFailed(f"LiteRT failed: {_reason(problem)}", detail=str(problem)) from problem
+            raise StepFailed(f"LiteRT failed: {reason(problem)}", detail=str(problem)) from problem
 
     def close(self) -> None:
         self._interpreter = None

@@ -13,7 +13,7 @@ from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
-from roadworthy.core.text import first_line
+from roadworthy.runtimes._reasons import reason
 
 # As in the runtime: set before the first import, this turns the library's telemetry off.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -61,7 +61,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         raise
     except Exception as problem:
         raise StepFailed(
-            f"ONNX Runtime could not make {plan.artefact} of {graph.path.name}: {first_line(problem)}", detail=str(problem)
+            f"ONNX Runtime could not make {plan.artefact} of {graph.path.name}: {reason(problem)}", detail=str(problem)
         ) from problem
 
 

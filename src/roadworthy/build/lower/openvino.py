@@ -16,10 +16,10 @@ from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan, Precision
-from roadworthy.core.text import last_line, lines
 from roadworthy.core.types import Signature
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow.entry import Constant, Port
+from roadworthy.runtimes._reasons import reason
 
 ACCEPTS = ("graphdef", "onnx", "saved_model", "tflite")
 """From a frozen GraphDef and from the ONNX made of it come the same layers at the same speed; the former has passed one converter less."""
@@ -86,7 +86,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         raise
     except Exception as problem:
         raise StepFailed(
-            f"OpenVINO could not make {plan.artefact} of the {graph.format} graph: {_reason(problem)}", detail=str(problem)
+            f"OpenVINO could not make {plan.artefact} of the {graph.format} graph: {reason(problem)}", detail=str(problem)
         ) from problem
 
 
@@ -154,9 +154,3 @@ def _quantise(model: Any, calibration: SampleSet, signature: Signature, *, narro
         subset_size=len(samples),
         advanced_parameters=AdvancedQuantizationParameters(overflow_fix=overflow),
     )
-
-
-def _reason(problem: Exception) -> str:
-    """The first operator that the converter lacks, if it lists any; else its last line, as the others are places in its source."""
-    lacking = [line.removeprefix("-- ") for line in lines(problem) if line.startswith("-- ")]
-    return (lacking or [last_line(problem)])[0]

@@ -36,14 +36,15 @@ def inspect(file: SourceFile) -> StaticFacts:
         notes=tuple(_notes(found, files)),
         unsupported=missing if found.foreign else "",
         files=files,
+        open_outputs=True,
     )
 
 
 def open(source: Source) -> Model:
-    """The model in the runtime that takes such files as they are; see ``onnx.read`` for what it raises."""
-    from roadworthy.build.sources import onnx
+    """The model in the runtime that takes such files as they are; see ``onnx.reader.read`` for what it raises."""
+    from roadworthy.build.sources.onnx import reader
 
-    return onnx.read(source)
+    return reader.read(source)
 
 
 def _notes(found: OnnxFile, files: tuple[Path, ...]) -> list[str]:
