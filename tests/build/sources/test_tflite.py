@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
 
-from roadworthy.build.sources import Loaded
+from roadworthy.build.sources import Loaded, inspect
 from roadworthy.core import registry, samples
-from roadworthy.core.errors import NotInference, SourceError
+from roadworthy.core.errors import NotInference, SourceError, UsageError
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import BATCH, Array, Quantization, TensorSpec
 from roadworthy.runtimes import open_session
@@ -121,6 +122,62 @@ def test_names_are_those_of_the_signature_definition(tmp_path: Path, loaded: Loa
     result = loaded(tflite_models.linear(tmp_path / "m.tflite", batch=-1, image="x", logits="y"))
     assert [spec.name for spec in (*result.signature.inputs, *result.signature.outputs)] == ["image", "logits"]
     assert np.allclose(answer(result, image=X)["logits"], X @ WEIGHT.T, atol=1e-5)
+
+
+def two(folder: Path) -> Path:
+    """``encode`` is x @ w, ``score`` max(x, 0): the same names inside and out, other answers."""
+    tensors = [Tensor("x", "float32", (1, 8)), Tensor("y", "float32", (1, 8))]
+    relu = tflite_models.write(folder / "relu", tensors, [Operator("RELU", ("x",), ("y",))], ["x"], ["y"], **{"the x:0": "x", "y": "y"})
+    linear = tflite_models.linear(folder / "linear", **{"the x:0": "x", "y": "y"})
+    return tflite_models.joined(folder / "two.tflite", encode=linear, score=relu)
+
+
+def test_one_of_several_signatures_is_deployed_by_its_name(tmp_path: Path, loaded: Load) -> None:
+    path = two(tmp_path)
+    for key, wanted in (("encode", X @ WEIGHT.T), ("score", np.maximum(X, 0))):
+        result = loaded(path, signature=key)
+        assert [spec.name for spec in (*result.signature.inputs, *result.signature.outputs)] == ["the x:0", "y"]
+        assert f"the signature {key!r} of encode, score is deployed" in result.notes
+        assert np.allclose(answer(result, **{"the x:0": X})["y"], wanted, atol=1e-5)
+        # Other readers than LiteRT run the first subgraph, and know tensors by their own names.
+        model = openvino.Core().read_model(result.graph.path)
+        assert model.inputs[0].get_names() == {"the x:0"}
+        assert np.allclose(openvino.compile_model(model, "CPU")({"the x:0": X[:1]})[0], wanted[:1], atol=1e-5)
+    with pytest.raises(UsageError, match=r"has the signatures encode, score; name one: --signature encode"):
+        loaded(path)
+    with pytest.raises(UsageError, match=r"has no signature 'train'; it has 'encode', 'score'"):
+        loaded(path, signature="train")
+    found = inspect(path)
+    assert found.signatures == ("encode", "score")
+    assert "signature score: the x:0:float32[1,8] -> y:float32[1,8]" in found.notes
+
+
+def test_the_signature_for_serving_needs_no_name(tmp_path: Path, loaded: Load) -> None:
+    both = {"other": tmp_path / "relu", "serving_default": tmp_path / "linear"}
+    two(tmp_path)
+    result = loaded(tflite_models.joined(tmp_path / "m.tflite", **both))
+    assert np.allclose(answer(result, **{"the x:0": X})["y"], X @ WEIGHT.T, atol=1e-5)
+
+
+def test_subgraphs_that_branches_name_are_found_after_one_moved_to_the_front(tmp_path: Path, loaded: Load) -> None:
+    """The signature's subgraph is number 3, and its If names the numbers 1 and 2."""
+    branches = {
+        f"branch_{op}": tflite_models.write(
+            tmp_path / op, [Tensor("x", "float32", (1, 8)), Tensor("y", "float32", (1, 8))], [Operator(op, ("x",), ("y",))],
+            ["x"], ["y"], a="x", b="y",
+        )
+        for op in ("RELU", "ABS", "NEG")
+    }  # fmt: skip
+    chosen = schema.IfOptionsT()
+    chosen.thenSubgraphIndex, chosen.elseSubgraphIndex = 1, 0
+    tensors = [Tensor("on", "bool", ()), Tensor("x", "float32", (1, 8)), Tensor("y", "float32", (1, 8))]
+    main = tflite_models.write(tmp_path / "main", tensors, [Operator("IF", ("on", "x"), ("y",), chosen)], ["on", "x"], ["y"],
+                               on="on", x="x", y="y")  # fmt: skip
+    path = tflite_models.joined(tmp_path / "m.tflite", **branches, main=main)
+    result = loaded(path, signature="main")
+    with open_session(result.graph.path, result.signature, Plan("litert")) as session:
+        for on, wanted in ((True, np.abs(X[:1])), (False, np.maximum(X[:1], 0))):
+            assert np.array_equal(session.run({"on": np.array(on), "x": X[:1]})["y"], wanted)
 
 
 def test_what_the_runtime_lacks_is_said(tmp_path: Path, loaded: Load) -> None:
