@@ -69,7 +69,10 @@ def test_the_maps_of_a_classifier_give_way_to_its_probabilities(tmp_path: Path, 
                    [("label", INT64, [None]), maps("maps", INT64)], domains=ML)  # fmt: skip
     result = loaded(path)
     assert names(result)[1] == ["label:int64[batch]", "probabilities:float32[batch,3]"]
-    said = "'maps' is a sequence, which no request carries: what it is made of, 'probabilities', is given in its place (columns 4, 5, 6)"
+    said = (
+        "'maps' is a map for each sample, which no request carries: it is left out, and what it is made of, 'probabilities', is given "
+        "in its place (columns 4, 5, 6)"
+    )
     assert said in result.notes
     assert [one.op_type for one in onnx.load(result.graph.path).graph.node] == ["LinearClassifier"]
     answers = answer(result, x=X)

@@ -44,6 +44,8 @@ def rewrite(model: Any, outputs: tuple[str, ...]) -> tuple[str, ...]:
 def kind_of(value: Any) -> str:
     """What an input or output is where it is not a tensor, in words; empty for a tensor, and where the file states no type."""
     found = value.type.WhichOneof("value")
+    if found == "sequence_type" and value.type.sequence_type.elem_type.HasField("map_type"):
+        return "a map for each sample"
     return "" if found in (None, "tensor_type") else KINDS.get(found, "something else")
 
 
@@ -87,8 +89,8 @@ def _tensors_alone(graph: Any) -> Iterator[str]:
             kept.append(value)
             continue
         tensors = list(dict.fromkeys(_made_of(value.name, producers)))
-        instead = f"what it is made of, {', '.join(map(repr, tensors))}, is given in its place" if tensors else "it is left out"
-        yield f"{value.name!r} is {kind}, which no request carries: {instead}{_columns(producers.get(value.name))}"
+        instead = f", and what it is made of, {', '.join(map(repr, tensors))}, is given in its place" if tensors else ""
+        yield f"{value.name!r} is {kind}, which no request carries: it is left out{instead}{_columns(producers.get(value.name))}"
         taken = {one.name for one in kept} | {one.name for one in graph.output}
         kept += [known.get(name) or onnx.ValueInfoProto(name=name) for name in tensors if name not in taken]
     if not kept:
