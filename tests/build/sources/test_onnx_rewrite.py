@@ -11,10 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from roadworthy.build.sources import Loaded
+from roadworthy.build.sources import Loaded, LoadRequest, inspect, load
 from roadworthy.core import registry, samples
 from roadworthy.core.errors import DataError, InvalidRequest, SourceError, UsageError
-from roadworthy.core.stages import Plan
+from roadworthy.core.stages import Plan, Source
 from roadworthy.core.types import BATCH, BYTES, Array
 from roadworthy.runtimes import open_session
 from support.files.onnx_files import node, written
@@ -128,6 +128,7 @@ def test_sequences_and_optional_values_give_way_to_their_tensors(
     result = loaded(path)
     assert [spec.name for spec in result.signature.outputs] == given
     assert any("'all' is a" in note and kind in note for note in result.notes)
+    assert any("the output 'all' is a sequence, a map or an optional value" in note for note in inspect(path).notes)
     assert np.array_equal(answer(result, x=X)["y"], np.maximum(X, 0))
 
 
@@ -148,8 +149,12 @@ def test_an_input_that_is_no_tensor_is_refused_by_name(tmp_path: Path, loaded: L
     of_tensors = helper.make_sequence_type_proto(helper.make_tensor_type_proto(FLOAT, None))
     model.graph.input.append(helper.make_value_info("parts", of_tensors))
     onnx.save(model, path)
-    with pytest.raises(SourceError, match="the input 'parts' is a sequence, which no request carries"):
+    with pytest.raises(
+        SourceError, match=r"m\.onnx takes 'parts', which is a sequence, a map or an optional value, and no request carries"
+    ):
         loaded(path)
+    with pytest.raises(SourceError, match="the input 'parts' is a sequence, which no request carries"):
+        load(LoadRequest(Source(path, "onnx", "onnx", "", 0), (), None, tmp_path / "out"))
 
 
 VOCABULARY = ["red", "green", "blå"]

@@ -124,13 +124,17 @@ def _full(domain: str, name: str) -> str:
 
 
 def _tensor(tensor: Any) -> TensorSpec:
-    return TensorSpec(tensor.name, DTYPES.get(tensor.data_type, UNKNOWN), tuple(tensor.dims))
+    return TensorSpec(tensor.name, _dtype(tensor.data_type), tuple(tensor.dims))
+
+
+def _dtype(number: int) -> str:
+    return DTYPES.get(number, f"of type {number}")
 
 
 def _value(value: Any) -> TensorSpec:
-    """An input or output; its type is unknown where it is not a tensor, but a sequence, a map or an optional value."""
+    """An input or output; its dtype is unknown where it is not a tensor, but a sequence, a map or an optional value."""
     kind = value.type.tensor_type
-    dtype = DTYPES.get(kind.elem_type, UNKNOWN) if value.type.HasField("tensor_type") else UNKNOWN
+    dtype = _dtype(kind.elem_type) if kind.elem_type and value.type.HasField("tensor_type") else UNKNOWN
     shape = tuple(_size(axis, size) for axis, size in enumerate(kind.shape.dim)) if kind.HasField("shape") else (ANY_RANK,)
     return TensorSpec(value.name, dtype, shape)
 
