@@ -214,3 +214,17 @@ def test_functions_of_a_file_and_wrong_statements_in_it_keep_no_runtime_away(
     wanted = np.maximum(x[:3] @ np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32), 0)
     with open_session(path, graph.signature, plan) as session:
         assert np.allclose(session.run({"x": x[:3]})["y"], wanted, atol=0.2 if precision == "int8" else 1e-4)
+
+
+def test_a_graph_for_one_sample_a_call_is_a_plan_of_that_size(tmp_path: Path) -> None:
+    """What was captured for one sample alone answers any number, one at a time."""
+    whole = onnx_files.SIGNATURE
+    graph = Graph("onnx", onnx_files.linear(tmp_path / "graph.onnx", batch=1), whole.fixed(1), "by hand")
+    plan = Plan("onnxruntime", batch=1)
+    path = lower.lower(lower.LowerRequest(graph, plan, None, tmp_path / "out")).path
+    x = np.random.default_rng(1).standard_normal((3, 8)).astype(np.float32)
+    with open_session(path, whole, plan) as session:
+        assert np.allclose(session.run({"x": x})["y"], x @ onnx_files.weight(graph.path), atol=1e-5)
+    batched = Graph("onnx", graph.path, whole, "by hand")
+    with pytest.raises(UsageError, match="is not a plan of ONNX Runtime"):
+        lower.lower(lower.LowerRequest(batched, plan, None, tmp_path / "other"))

@@ -269,3 +269,59 @@ def test_operators_older_than_the_runtimes_are_refused_with_a_way_out(tmp_path: 
     assert loaded(
         written(path, [node("Relu", "x", "y")], [("x", FLOAT, ["N", 4])], [("y", FLOAT, ["N", 4])], opset=7, ir=3)
     ).signature.batched
+
+
+def branch_of(name: str, *nodes: Any, inputs: tuple[tuple[str, int], ...], outputs: tuple[tuple[str, int], ...]) -> Any:
+    """A graph inside a node; the shapes of its floats are left open."""
+    sides = ([helper.make_tensor_value_info(one, kind, None if kind == FLOAT else []) for one, kind in side] for side in (inputs, outputs))
+    return helper.make_graph(list(nodes), name, *sides)
+
+
+DOUBLING = branch_of(
+    "body", node("Identity", "on_in", "on_out"), node("Add", "a w", "b"),
+    inputs=(("i", INT64), ("on_in", TensorProto.BOOL), ("a", FLOAT)), outputs=(("on_out", TensorProto.BOOL), ("b", FLOAT)),
+)  # fmt: skip
+RUNNING = branch_of(
+    "body", node("Add", "s t", "total"), node("Identity", "total", "out"),
+    inputs=(("s", FLOAT), ("t", FLOAT)), outputs=(("total", FLOAT), ("out", FLOAT)),
+)  # fmt: skip
+W: Array = np.arange(4, dtype=np.float32)
+ONES, ZEROS = np.ones(3, np.float32), np.zeros(3, np.float32)
+HABITS: dict[str, tuple[dict[str, Any], Callable[[Array], Array]]] = {
+    "a loop that reads the graph around it": (
+        {"nodes": [node("Loop", "n on x", "y", body=DOUBLING)], "weights": {"n": np.array(3), "on": np.array(True), "w": W}},
+        lambda x: x + 3 * W,
+    ),
+    "a scan": (
+        {"nodes": [node("Transpose", "x", "xt", perm=[1, 0]), node("Mul", "x zero", "z"), node("ReduceMax", "z", "s", axes=[1], keepdims=0),
+                   helper.make_node("Scan", ["s", "xt"], ["y", "all"], body=RUNNING, num_scan_inputs=1)],
+         "weights": {"zero": np.array(0, np.float32)}},
+        lambda x: x.sum(1),
+    ),
+    "an input that is left out": (
+        {"nodes": [helper.make_node("Clip", ["x", "", "high"], ["y"])], "weights": {"high": np.array(0.5, np.float32)}},
+        lambda x: np.minimum(x, 0.5),
+    ),
+    "an output that is left out": (
+        {"nodes": [helper.make_node("LayerNormalization", ["x", "ones"], ["y", "", "unused"])],
+         "weights": {"ones": np.ones(4, np.float32)}},
+        lambda x: (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5),
+    ),
+    "nodes out of order": ({"nodes": [node("Relu", "h", "y"), node("Neg", "x", "h")]}, lambda x: np.maximum(-x, 0)),
+    "the domain spelled out": ({"nodes": [node("Relu", "x", "y", domain="ai.onnx")]}, lambda x: np.maximum(x, 0)),
+    "an operator set of 2017": (
+        {"nodes": [node("Dropout", "x", "h"), node("Relu", "h", "y")], "opset": 7, "ir": 3}, lambda x: np.maximum(x, 0),
+    ),
+    "a size of 0 for an open one": ({"nodes": [node("Relu", "x", "y")], "inputs": [("x", FLOAT, [0, 4])]}, lambda x: np.maximum(x, 0)),
+    "a size of -1 for an open one": ({"nodes": [node("Relu", "x", "y")], "inputs": [("x", FLOAT, [-1, 4])]}, lambda x: np.maximum(x, 0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("habit", list(HABITS))
+def test_files_of_every_habit(habit: str, tmp_path: Path, loaded: Load) -> None:
+    made, wanted = HABITS[habit]
+    inputs = made.get("inputs", [("x", FLOAT, ["N", 4])])
+    rest = {key: value for key, value in made.items() if key != "inputs"}
+    result = loaded(written(tmp_path / "m.onnx", inputs=inputs, outputs=[("y", FLOAT, None)], **rest))
+    assert names(result)[0] == ["x:float32[batch,4]"]
+    assert np.allclose(answer(result, x=X)["y"], wanted(X), atol=1e-5)

@@ -47,7 +47,8 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     """
     import onnx
 
-    if plan.batch is not None or plan.precision not in ("fp32", "int8"):
+    # A batch is fixed only where the graph holds for that size alone.
+    if plan.batch not in (None, *(spec.samples for spec in graph.signature.inputs)) or plan.precision not in ("fp32", "int8"):
         raise UsageError(f"{plan.name} is not a plan of ONNX Runtime")
     to_quantise = plan.precision == "int8" and graph.precision != "int8"
     if to_quantise and calibration is None:

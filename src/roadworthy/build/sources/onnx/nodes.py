@@ -29,16 +29,18 @@ def reads(node: Any) -> set[str]:
 
 
 def drop_unneeded(graph: Any) -> None:
-    """Remove the nodes that no output depends on; ONNX has each node behind those that it reads."""
-    needed, kept = {value.name for value in graph.output}, []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            kept.append(node)
-            needed |= reads(node)
-    if len(kept) < len(graph.node):
-        copies = [type(node).FromString(node.SerializeToString()) for node in reversed(kept)]
-        del graph.node[:]
-        graph.node.extend(copies)
+    """Remove the nodes that no output depends on."""
+    makers = {name: number for number, node in enumerate(graph.node) for name in node.output if name}
+    kept: set[int] = set()
+    wanted = [value.name for value in graph.output]
+    while wanted:
+        number = makers.get(wanted.pop())
+        if number is not None and number not in kept:
+            kept.add(number)
+            wanted += reads(graph.node[number])
+    for number in reversed(range(len(graph.node))):
+        if number not in kept:
+            del graph.node[number]
 
 
 def rename(graph: Any, old: str, new: str) -> None:

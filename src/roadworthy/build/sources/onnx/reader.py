@@ -97,21 +97,25 @@ def _open(path: Path, file: Path, found: OnnxFile, signature: Signature, precisi
     except BackendMissing:
         raise
     except RoadworthyError as problem:
-        opset = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in found.opsets)
+        opset = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in found.opsets) or "no stated set"
         raise SourceError(
-            f"{path} cannot be opened (operators of {opset}): {problem.message}{_way_out(found)}", detail=problem.detail
+            f"{path} cannot be opened (operators of {opset}): {problem.message}{_way_out(found, problem.message)}", detail=problem.detail
         ) from problem
 
 
-def _way_out(found: OnnxFile) -> str:
-    """What to do about operators that are older than those of the runtime."""
+def _way_out(found: OnnxFile, said: str) -> str:
+    """What to do about a file that is older or newer than the runtime."""
     own = next((version for domain, version in found.opsets if domain in ("", "ai.onnx")), OLDEST)
-    if own >= OLDEST:
-        return ""
-    return (
-        f"; operators older than ai.onnx {OLDEST} have no kernels: convert the file with "
-        f"onnx.version_converter.convert_version(onnx.load(file), {RECENT})"
-    )
+    if own < OLDEST:
+        return (
+            f"; operators older than ai.onnx {OLDEST} have no kernels: convert the file with "
+            f"onnx.version_converter.convert_version(onnx.load(file), {RECENT})"
+        )
+    if "IR version" in said:
+        return "; update onnxruntime, or set ir_version of the loaded model to that and save it again"
+    if "under development" in said:
+        return "; update onnxruntime, or export the model with an older opset"
+    return ""
 
 
 def _save(model: Any, origin: Path, signature: Signature, out: Path) -> Path:

@@ -34,10 +34,8 @@ def rewrite(model: Any, outputs: tuple[str, ...]) -> tuple[str, ...]:
     SourceError where no output is a tensor.
     """
     graph = model.graph
-    notes = [
-        *_without_filled(model), *_chosen(graph, outputs), *_tensors_alone(graph), *_each_once(graph), *_own_names(graph),
-        *_portable(graph), *_wider(graph),
-    ]  # fmt: skip
+    notes = [*_without_filled(model), *_open_sizes(graph), *_chosen(graph, outputs), *_tensors_alone(graph)]
+    notes += [*_each_once(graph), *_own_names(graph), *_portable(graph), *_wider(graph)]
     return tuple(notes)
 
 
@@ -58,6 +56,16 @@ def _without_filled(model: Any) -> Iterator[str]:
     if listed_too:
         model.ir_version = max(model.ir_version, IR_WITH_FILLED)
         yield f"{len(listed_too)} inputs that the file fills itself were removed"
+
+
+def _open_sizes(graph: Any) -> Iterator[str]:
+    """Some exporters write 0 or -1 for a size that is open, and a runtime takes 0 for one."""
+    for value in graph.input:
+        sizes = [size for size in value.type.tensor_type.shape.dim if size.HasField("dim_value") and size.dim_value <= 0]
+        for size in sizes:
+            size.ClearField("dim_value")
+        if sizes:
+            yield f"the file states no valid size for {len(sizes)} axes of {value.name!r} (0 or -1): they are taken as open"
 
 
 def _chosen(graph: Any, names: tuple[str, ...]) -> Iterator[str]:

@@ -140,6 +140,7 @@ def _value(value: Any) -> TensorSpec:
 
 
 def _size(axis: int, size: Any) -> int | str:
-    if size.HasField("dim_value") and size.dim_value >= 0:
+    # Some exporters write 0 or -1 for a size that is open.
+    if size.HasField("dim_value") and size.dim_value > 0:
         return int(size.dim_value)
     return BATCH if axis == 0 else size.dim_param[:40] or "?"
