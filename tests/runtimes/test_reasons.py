@@ -97,7 +97,7 @@ def test_operator_node_and_cause_are_said_without_places_in_the_source(case: str
         (
             "Encountered unresolved custom op: AcmeShuffle.\nSee instructions: https://example.org/ops Node number 0 (AcmeShuffle) "
             "failed to prepare.",
-            "AcmeShuffle (node 0) failed to prepare: Encountered unresolved custom op: AcmeShuffle.",
+            "AcmeShuffle (node 0) failed to prepare: Encountered unresolved custom op: AcmeShuffle",
         ),
         (
             "<unknown>:0: error: failed while converting: 'main':\nSome ops are not supported by the native TFLite runtime\n"

@@ -38,7 +38,7 @@ def reason(problem: BaseException) -> str:
     """One line of at most ``LONGEST`` characters that says what the runtime did not like, with the operator's name where it gives one."""
     said = [_CODE.sub("", line) for line in lines(problem)]
     found = _of_openvino(said) or _of_converter(said) or _of_litert(said) or _of_node(" ".join(said)) or _rest(said)
-    return (found or type(problem).__name__)[:LONGEST]
+    return (found.rstrip(" .") or type(problem).__name__)[:LONGEST]
 
 
 def _of_openvino(said: list[str]) -> str:

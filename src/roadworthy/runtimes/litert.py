@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Plan
@@ -22,6 +22,7 @@ NATIVE = False
 MODEL = "model.tflite"
 STATEFUL = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 FLEX = "Flex"
+DELEGATE = "XNNPack"
 
 Ports = Mapping[str, Mapping[str, Any]]
 """The runtime's own description of each tensor, by the name that a user knows."""
@@ -47,7 +48,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> LiteRtSession:
         _check_precision(interpreter, plan, file)
         return LiteRtSession(interpreter, inputs, outputs, signature)
     except (ValueError, RuntimeError) as problem:
-        raise StepFailed(f"LiteRT cannot load {file.name}: {reason(problem)}", detail=str(problem)) from problem
+        raise StepFailed(f"LiteRT cannot load {file.name}: {_explained(file, problem)}", detail=str(problem)) from problem
 
 
 def _refuse_what_cannot_answer(interpreter: Any, file: Path) -> None:
@@ -97,6 +98,16 @@ def _check_precision(interpreter: Any, plan: Plan, file: Path) -> None:
     quantised = any(len(tensor["quantization_parameters"]["scales"]) for tensor in interpreter.get_tensor_details())
     if quantised != (plan.precision == "int8"):
         raise UsageError(f"{plan.precision} was asked for and {file} is {'' if quantised else 'not '}quantised; choose another precision")
+
+
+def _explained(file: Path, problem: Exception) -> str:
+    """The reason; where the delegate for all operators failed, that of the operator by its own kernel."""
+    if DELEGATE in str(problem):
+        try:
+            Interpreter(str(file), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES).allocate_tensors()
+        except (ValueError, RuntimeError) as own:
+            return reason(own)
+    return reason(problem)
 
 
 class LiteRtSession:

@@ -110,12 +110,12 @@ def linear(path: Path, *, batch: int = 1, **names: str) -> Path:
     return write(path, tensors, [connected("x", "y")], ["x"], ["y"], **names)
 
 
-def quantised(path: Path, *, batch: int = 1, out: Quantization = OUT) -> Path:
+def quantised(path: Path, *, batch: int = 1, out: Quantization = OUT, **names: str) -> Path:
     """The same in uint8, inputs and outputs too."""
     weight = np.clip(np.rint(WEIGHT / WEIGHTS.scale) + WEIGHTS.zero_point, 0, 255).astype(np.uint8)
     tensors = [Tensor("x", "uint8", (batch, 8), None, IN), Tensor("w", "uint8", (4, 8), weight, WEIGHTS),
                Tensor("y", "uint8", (batch, 4), None, out)]  # fmt: skip
-    return write(path, tensors, [connected("x", "y")], ["x"], ["y"])
+    return write(path, tensors, [connected("x", "y")], ["x"], ["y"], **names)
 
 
 def strings(path: Path, order: tuple[int, ...]) -> Path:

@@ -62,6 +62,7 @@ class TfliteSignature:
     key: str
     subgraph: int
     signature: Signature
+    quantised: bool
     among_others: bool = False
 
 
@@ -81,7 +82,6 @@ class TfliteFile:
     executes: tuple[str, ...]
     version: int
     variables: int
-    quantised: bool
 
     @property
     def usual(self) -> str | None:
@@ -117,7 +117,6 @@ def _model(model: flatbuffer.FlatTable) -> TfliteFile:
         _bare(graphs[0], tensors[0]), _signatures(model, graphs, tensors), tuple(weights.values()), tuple(names), tuple(custom),
         tuple(use for name in custom if (use := _flex(name))),
         int(model.scalar(0, "I")), sum(name in ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE") for name, _ in used),
-        any(_whole(spec) for graph in graphs for tensor in graph.tables(0) if (spec := _tensor(tensor)) and _scales(tensor)),
     )  # fmt: skip
 
 
@@ -160,7 +159,12 @@ def _scales(tensor: flatbuffer.FlatTable) -> tuple[tuple[float, int], ...]:
 
 def _bare(graph: flatbuffer.FlatTable, tensors: list[TensorSpec]) -> TfliteSignature:
     inputs, outputs = (tuple(tensors[_index(number, tensors)] for number in graph.numbers(field, "i")) for field in (1, 2))
-    return TfliteSignature(-1, "", 0, Signature(inputs, outputs))
+    return TfliteSignature(-1, "", 0, Signature(inputs, outputs), _quantised(graph, tensors))
+
+
+def _quantised(graph: flatbuffer.FlatTable, tensors: list[TensorSpec]) -> bool:
+    """Whether some of it computes in whole numbers."""
+    return any(_whole(spec) and _scales(tensor) for spec, tensor in zip(tensors, graph.tables(0), strict=True))
 
 
 def _signatures(
@@ -177,7 +181,8 @@ def _signatures(
         # One of each is told apart without its name.
         renamed = any(len(side) > 1 and any(name != spec.name for name, spec in side) for side in sides)
         among = len(model.tables(7)) > 1 or subgraph > 0 or renamed
-        found.append(TfliteSignature(number, definition.text(2), subgraph, Signature(given, answered), among))
+        whole = _quantised(graphs[subgraph], own)
+        found.append(TfliteSignature(number, definition.text(2), subgraph, Signature(given, answered), whole, among))
     return tuple(found)
 
 

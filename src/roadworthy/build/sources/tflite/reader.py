@@ -40,6 +40,7 @@ def read(source: Source) -> Model:
     found = tflite.read(source.path)
     chosen = _chosen(found, source)
     given = chosen.signature
+    precision: Precision = "int8" if chosen.quantised else "fp32"
     for spec in (*given.inputs, *given.outputs):
         inputs.refuse_type(spec, source.path)
     content = one_signature.extracted(source.path, chosen) if chosen.among_others else b""
@@ -48,7 +49,7 @@ def read(source: Source) -> Model:
         if content:
             file = Path(folder) / FILE
             file.write_bytes(content)
-        session, specs, notes = _opened(source.path, file, found, given)
+        session, specs, notes = _opened(source.path, file, given, precision)
 
     def call(feeds: Arrays) -> dict[str, Any]:
         return dict(session.run(feeds))
@@ -59,7 +60,7 @@ def read(source: Source) -> Model:
             path.write_bytes(content)
         else:
             shutil.copyfile(source.path, path)
-        return Graph(FORMAT, path, signature, route="the original", precision=_precision(found))
+        return Graph(FORMAT, path, signature, route="the original", precision=precision)
 
     if len(found.signatures) > 1:
         notes = (*notes, f"the signature {shown(chosen.key)!r} of {', '.join(shown(one.key) for one in found.signatures)} is deployed")
@@ -77,13 +78,8 @@ def _chosen(found: TfliteFile, source: Source) -> TfliteSignature:
     return next((one for one in found.signatures if one.key == wanted), found.bare)
 
 
-def _precision(found: TfliteFile) -> Precision:
-    return "int8" if found.quantised else "fp32"
-
-
-def _opened(path: Path, file: Path, found: TfliteFile, given: Signature) -> tuple[Session, tuple[TensorSpec, ...], tuple[str, ...]]:
+def _opened(path: Path, file: Path, given: Signature, precision: Precision) -> tuple[Session, tuple[TensorSpec, ...], tuple[str, ...]]:
     """A session of ``file`` that outlives it, its inputs, with a free number of samples where that holds, and notes."""
-    precision = _precision(found)
     free = _freed(given.inputs)
     if free and _takes_several(path, file, Signature(free, given.outputs), precision):
         return _open(path, file, Signature(free, given.outputs), precision), free, (FREED,)
