@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 
 import roadworthy as rw
-from roadworthy.build import deploy
+from roadworthy.build import classes, deploy
 from roadworthy.build.job import Job, read_budget
 from roadworthy.build.verify import metrics
+from roadworthy.build.verify.metrics import Reading, TargetForm
 from roadworthy.build.verify.scoring import BudgetRequest, check_budget
 from roadworthy.build.workspace import Progress
 from roadworthy.bundle import store
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Budget
 from roadworthy.core.types import Array
+from roadworthy.preprocess.contract import Activation
 from roadworthy.serving.engine.local import LocalEngine
 
 pytestmark = pytest.mark.usefixtures("warm_steps")
@@ -56,7 +58,32 @@ def test_labels_that_fit_no_output_are_told_before_the_model_is_captured(net: Pa
 
 def test_a_metric_that_the_labels_do_not_fit_is_told_what_fits(net: Path) -> None:
     said = refused(net, np.arange(60) % 3, metric="miou")
-    assert said.startswith("miou needs the class of each pixel") and "use --metric top1, top5, accuracy" in said
+    assert said.startswith("miou needs the class of each pixel") and "use --metric top1, accuracy" in said
+
+
+def test_data_without_labels_for_a_metric_that_needs_them(net: Path) -> None:
+    np.savez(net.parent / "x.npz", x=X)
+    with pytest.raises(DataError, match="f1 needs labels and the data has none"):
+        deploy.deploy(Job(net, net.parent / "bundle", data=str(net.parent / "x.npz"), metric="f1", seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("values", "stated", "activation"),
+    [
+        (np.array([[-1.0, 2.0]]), "auto", "sigmoid"), (np.array([[0.1, np.nan]]), "auto", "applied"),
+        (np.array([[0.1, 0.9]]), "sigmoid", "sigmoid"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["multilabel", "masks"])
+def test_a_number_for_each_label_or_pixel_is_a_probability_where_all_lie_in_0_to_1(
+    form: TargetForm, values: Array, stated: Activation, activation: Activation
+) -> None:
+    assert classes._activation(Reading(form, "y"), stated, values) == activation
+
+
+def test_a_decoders_file_is_code_of_the_users() -> None:
+    job = Job(Path("net.npz"), Path("bundle"), metric="map@det.py:decode")
+    assert job.code_files == (Path("det.py"),)
 
 
 def test_a_metric_or_budget_that_is_wrong_is_told_before_the_model_is_read(net: Path) -> None:

@@ -134,6 +134,9 @@ def test_texts_are_classes_by_their_names() -> None:
         (np.full(N, np.nan), [spec(1)], (), None, "not finite"),
         (np.linspace(0, 1, N), [spec(1)], (), "f1", "f1 needs one class a sample or .* use --metric mae, rmse, r2, psnr"),
         (THREE, [spec(3)], (), "mae", "mae needs numbers of the output's shape, and the labels, .* one class a sample for the output"),
+        (THREE, [spec(3)], (), "top3", "top3 of 3 classes is always right"),
+        ({}, [spec(3)], (), "f1", "f1 needs labels and the data has none; use --metric agreement"),
+        (THREE, [spec(3)], (), "map@never_imported.py:decode", "boxes are targets by name"),
         (THREE, [spec(dtype="int64")], (), "log-loss", "use --metric top1, accuracy, balanced-accuracy, f1"),
     ],
 )  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roadworthy.build.verify.metrics import NAMES, find, is_own
+from roadworthy.build.verify.metrics import AGREEMENT, ERROR, NAMES, TOP, decoder_of, find, is_own
 from roadworthy.build.verify.metrics.boxes import check_targets
 from roadworthy.build.verify.metrics.metric import WORDS, Reading, TargetForm
 from roadworthy.core.errors import DataError, UsageError
@@ -43,10 +43,15 @@ def pair(targets: Targets, outputs: Sequence[TensorSpec], names: Sequence[str], 
     """
     if asked is not None and is_own(asked):
         return TargetPairing(asked, Reading("own"))
-    wanted = find(asked).forms if asked is not None else ()
-    if wanted == ("boxes",):
+    if asked is not None and decoder_of(asked) is not None:
+        # The decoder is the user's code, which is imported in child processes alone.
         check_targets(targets)
-        return TargetPairing(str(asked), Reading("boxes"))
+        return TargetPairing(asked, Reading("boxes"))
+    wanted = find(asked).forms if asked is not None else ()
+    if not targets and asked is not None:
+        if wanted:
+            raise DataError(f"{asked} needs labels and the data has none; use --metric {AGREEMENT} or --metric {ERROR}")
+        return TargetPairing(asked, Reading())
     try:
         found = list(_pairings(targets, outputs, names))
     except DataError:
@@ -56,11 +61,14 @@ def pair(targets: Targets, outputs: Sequence[TensorSpec], names: Sequence[str], 
     chosen = next((one for one in found if not wanted or one.reading.form in wanted), None)
     if chosen is None:
         first = found[0].reading
-        fitting = ", ".join(name for name in NAMES if "@" not in name and name != "map" and first.form in find(name).forms)
+        fitting = ", ".join(name for name in NAMES if name not in ("top5", "map") and first.form in find(name).forms)
         raise UsageError(
             f"{asked} needs {' or '.join(WORDS[form] for form in wanted)}, and the labels, {_described(targets)}, are "
             f"{WORDS[first.form]} for the output {first.output!r}: use --metric {fitting}; {OWN}"
         )
+    match = TOP.fullmatch(asked or "")
+    if match and int(match[1]) >= chosen.reading.classes > 1:
+        raise UsageError(f"{asked} of {chosen.reading.classes} classes is always right: use --metric top1")
     return replace(chosen, metric=asked or DEFAULTS[chosen.reading.form])
 
 
