@@ -49,7 +49,9 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         loaded, data = load_original(source, job, contract, workspace)
         inputs.refuse_changed()
 
-        graphs, routes = capture_all(loaded.graph, data.evaluation, workspace)
+        graphs, routes = capture_all(
+            loaded.graph, data.evaluation, workspace, [symbol for spec in job.inputs for symbol in spec.symbols.values()]
+        )
         signature = promised(loaded.signature, graphs)
         plans, unavailable = plans_to_try(graphs, signature, data, job, workspace)
         trial, original = reference_of(loaded.graph, signature, data, job, workspace)

@@ -17,7 +17,7 @@ from roadworthy.build.workspace import Notify
 from roadworthy.core.errors import InvalidRequest, UsageError
 from roadworthy.core.exact import as_array
 from roadworthy.core.isolation.scratch import Directory
-from roadworthy.core.types import BATCH, Array, TensorSpec
+from roadworthy.core.types import Array, TensorSpec
 
 
 def deploy_live(
@@ -29,6 +29,7 @@ def deploy_live(
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     arch: str | None = None,
+    weights: str = "",
     signature: str = "",
     labels: Sequence[str] | Mapping[int, str] | Path | str | None = None,
     preprocess: Path | str | None = None,
@@ -51,8 +52,9 @@ def deploy_live(
 ) -> Deployment:
     """Deploy ``model``: the path of a source, or a live model of PyTorch, Keras or TensorFlow, which is not changed.
 
-    ``example_inputs`` (an array or tensor, several, or a mapping by name; samples on the first axis) show the inputs of the model where
-    ``data`` does not. ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. ``labels`` are a file, names in the
+    ``example_inputs`` (an array or tensor, several, or a mapping by name) are one call, and show the inputs of the model where ``data``
+    does not. The axis that counts the samples is found by running the model; it has the same size in each of them.
+    ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. ``labels`` are a file, names in the
     order of the outputs, or names by index. ``metric`` is a name, a function as ``--metric`` takes them (see ``verify.metrics.own``), or
     ``("map", decoder)``. ``max_drop`` and ``max_rise`` are parts of the original's score (``"1%"``) or in the metric's units (``0.01``).
     All others are as for the command (see ``Job``): ``seconds`` is the time for the whole deployment, ``memory_mb`` the limit of each
@@ -62,11 +64,13 @@ def deploy_live(
     with Directory() as made:
         scratch = made.path
         specs, stated = sources.parse_inputs(inputs)
+        shown = not specs and example_inputs is not None
+        live = None if isinstance(model, str | Path) else model
         if isinstance(model, str | Path):
             source = Path(model)
             if example_inputs is not None and not isinstance(example_inputs, Mapping):
                 raise UsageError("the example inputs of a file must be named: example_inputs={'image': array}")
-            specs = specs or _specs(None, example_inputs)
+            specs = specs or _specs(live, example_inputs)
         else:
             specs = specs or _specs(model, example_inputs)
             source = sources.save_live(model, scratch, specs or _specs(model, _inputs_of(data))).path
@@ -75,9 +79,11 @@ def deploy_live(
             source,
             Path(output),
             arch=arch,
+            weights=weights,
             signature=signature,
             outputs=tuple(outputs),
             inputs=specs,
+            examples=tuple(array.shape for array in _by_name(live, example_inputs).values()) if shown else (),
             stated=stated,
             data=_data_file(data, scratch),
             labels=_labels_file(labels, scratch),
@@ -102,19 +108,21 @@ def deploy_live(
 
 def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
     """The inputs as the examples show them; positional ones take the names of the model's own parameters."""
+    arrays = _by_name(model, examples)
+    samples = next((len(array) for array in arrays.values() if array.ndim), 0)
+    return tuple(sources.in_call(TensorSpec(name, str(array.dtype), array.shape), samples) for name, array in arrays.items())
+
+
+def _by_name(model: Any, examples: Any) -> dict[str, Array]:
     if examples is None:
-        return ()
+        return {}
     if not isinstance(examples, Mapping):
         several = examples if isinstance(examples, tuple | list) else (examples,)
         names = sources.parameters(model)
         if len(names) < len(several):
             raise UsageError(f"there are {len(several)} example inputs, and {type(model).__name__} takes {len(names)}: {', '.join(names)}")
         examples = dict(zip(names, several, strict=False))
-    arrays = {name: _array(name, example) for name, example in examples.items()}
-    for name, array in arrays.items():
-        if array.ndim == 0:
-            raise UsageError(f"the example for {name!r} is a single number; give a batch, samples first")
-    return tuple(TensorSpec(name, str(array.dtype), (BATCH, *array.shape[1:])) for name, array in arrays.items())
+    return {name: _array(name, example) for name, example in examples.items()}
 
 
 def _inputs_of(data: Any) -> Any:

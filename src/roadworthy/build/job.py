@@ -22,7 +22,9 @@ Objective = Literal["latency", "throughput", "size", "memory"]
 class Job:
     """One call of ``roadworthy deploy``.
 
+    ``weights`` names one of several sets of weights in a checkpoint.
     ``signature`` names one of several that the source offers, ``outputs`` the tensors to answer with where it does not say.
+    ``examples`` are the shapes of one call, where ``inputs`` were read from example arrays.
     ``stated`` are the values that inputs hold, where the user states them: generated samples keep to them, and data must.
     ``data`` is a folder, an ``.npz``, ``module:callable``, or arrays; ``preprocess`` a preset's name or a TOML file; ``metric``
     of ``None`` is the one that fits the labels, else agreement with the original; for its forms see ``verify.metrics.find``. ``budget`` is
@@ -34,9 +36,11 @@ class Job:
     source: Path
     output: Path
     arch: str | None = None
+    weights: str = ""
     signature: str = ""
     outputs: tuple[str, ...] = ()
     inputs: tuple[TensorSpec, ...] = ()
+    examples: tuple[tuple[int, ...], ...] = ()
     stated: tuple[Stated, ...] = ()
     data: str | None = None
     labels: Path | None = None

@@ -10,7 +10,7 @@ from roadworthy.build.data import class_names, dataset
 from roadworthy.build.job import Job
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core.errors import RoadworthyError
-from roadworthy.core.isolation import unchanged
+from roadworthy.core.isolation import unchanged, user_imports
 from roadworthy.core.samples import renamed, with_target
 from roadworthy.core.stages import Source
 from roadworthy.preprocess import spec
@@ -20,8 +20,12 @@ CALIBRATION_SAMPLES = 200
 
 
 def identify(job: Job, workspace: Workspace) -> Source:
-    """What the source is, found in a child process, because a damaged file may crash a parser."""
-    request = sources.IdentifyRequest(job.source, job.arch, job.trust, job.signature, job.outputs)
+    """What the source is, found in a child process, because a damaged file may crash a parser.
+
+    Raises EnvironmentFault where the user's own code needs a package that is not installed, before anything else is read.
+    """
+    user_imports.refuse_missing(job.code_files)
+    request = sources.IdentifyRequest(job.source, job.arch, job.trust, job.signature, job.outputs, job.weights)
     return replace(workspace, confinement=workspace.confinement.at_home()).step(sources.identify_step, request, "identify")
 
 
@@ -66,7 +70,7 @@ def load_original(
     workspace.notify(Progress("data", 1, 1, f"{gathered.samples.count} samples" if gathered else "none given"))
     workspace.notify(Progress("load", 0, 1))
     making = sources.Making(job.samples or sources.MADE, job.stated, workspace.folder("data/made"))
-    request = sources.LoadRequest(source, job.inputs, samples, workspace.folder("original"), job.allow_training, making)
+    request = sources.LoadRequest(source, job.inputs, samples, workspace.folder("original"), job.allow_training, making, job.examples)
     loaded = _loaded(request, workspace)
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.confinement.written(before)))
     inputs = loaded.signature.inputs

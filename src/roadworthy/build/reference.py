@@ -18,7 +18,8 @@ from roadworthy.core.types import Signature
 def reference_of(original: Graph, signature: Signature, data: Data, job: Job, workspace: Workspace) -> tuple[Trial, Verified]:
     """The original's own answers, with which every candidate is compared, and the original as a candidate in the race."""
     workspace.notify(Progress("original", 0, 1))
-    request = verify.ReferenceRequest(original, data.evaluation, workspace.host.cores, workspace.folder("reference"))
+    promised = replace(original, signature=signature)
+    request = verify.ReferenceRequest(promised, data.evaluation, workspace.host.cores, workspace.folder("reference"))
     reference = workspace.step(verify.establish, request, "reference")
     read = classes.reading(data, reference, signature)
     reference = replace(reference, classes=read.seen)

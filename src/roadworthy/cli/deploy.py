@@ -16,6 +16,7 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
 @click.option(
     "--arch", help="FILE.py:CALLABLE or package.module:callable that builds the network, with keyword arguments if it needs them."
 )
+@click.option("--weights", default="", help="Which set of weights in a checkpoint, such as ema_state_dict; the trained one by default.")
 @click.option(
     "--input",
     "inputs",

@@ -85,6 +85,7 @@ def verify(request: VerifyRequest) -> VerifyOutcome:
     A candidate is rejected where
 
     - it gives NaN or infinite values in place of finite ones, or its answers depend on the batch size;
+    - it fails, or its answers are not the original's, at another size of a symbolic axis;
     - it is not lossy, is not the same function as the original, and the original is not quantised;
     - it is lossy, or not the same function as a quantised original, and its drop may exceed the budget at 95 % confidence.
     """
@@ -97,7 +98,7 @@ def verify(request: VerifyRequest) -> VerifyOutcome:
         parity = found.parity(sizes, reference.tolerance.limit, classes=reference.classes)
         if found.nonfinite:
             return _rejected(request, f"gives NaN or infinite values where the original's are finite ({found.nonfinite} seen)", parity)
-        if fault := trial.batch_fault(sizes):
+        if fault := trial.batch_fault(sizes) or trial.sizes_fault(reference, found.worst):
             return _rejected(request, fault, parity)
     score = scoring.score(metric, mine, theirs, request.budget)
     if not candidate.plan.lossy:

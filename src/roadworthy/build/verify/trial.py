@@ -11,6 +11,7 @@ from roadworthy.build.verify.feeding import Piece
 from roadworthy.build.verify.metrics import Metric, Reading
 from roadworthy.build.verify.reference import Reference
 from roadworthy.build.verify.scoring import rows_of
+from roadworthy.core import numerics
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.text import first_line
 from roadworthy.core.types import Array, Arrays, Signature
@@ -57,7 +58,7 @@ class CandidateTrial:
 
     def batch_fault(self, sizes: tuple[int, ...]) -> str:
         """Why the answers to the first few samples are not the same at every size; empty where they are."""
-        few = min(FEW, self._samples.count)
+        few = next(feeding.calls(self._signature, self._samples, FEW, self._samples.count))[1]
         feeds = self._samples.feeds(0, few)
         errors: dict[int, float] = {}
         for size in sizes:
@@ -82,10 +83,35 @@ class CandidateTrial:
             f"{errors[worst]:.2g} at a batch of {worst} and {errors[best]:.2g} at {best}"
         )
 
+    def sizes_fault(self, reference: Reference, worst: float) -> str:
+        """Why the answers at other sizes of the symbolic axes are not the original's; empty where they are.
+
+        ``worst`` is the error at the sizes of the samples.
+        """
+        for sized in reference.sized:
+            truth = reference.values(sized)
+            scales = {name: numerics.scale_of(array) for name, array in truth.items()}
+            found: list[parity.Differences] = []
+            for size in {1, sized.samples.count}:
+                self._say(size)
+                try:
+                    answers = feeding.answers(self._session, self._signature, sized.samples, size)
+                    found.append(parity.compare(feeding.valued(answers, self._signature), truth, scales))
+                except Exception as problem:
+                    return f"fails at {sized}: {first_line(problem)}"
+            error = max(one.worst + one.discrete_misses / one.samples for one in found)
+            if any(one.nonfinite for one in found) or error > max(self._limit, BATCH_FACTOR * worst):
+                return (
+                    f"answers wrongly at {sized}: its error is {error:.2g} of the output's scale, "
+                    f"and {worst:.2g} at the sizes of the samples"
+                )
+        return ""
+
     def _calls(self, feeds: Arrays, rows: Array, size: int) -> Iterator[Piece]:
         for start in range(0, len(rows), size):
             call = {name: array[rows[start : start + size]] for name, array in feeds.items()}
-            yield Piece(start, start + size, feeding.values(self._session.run(call), self._signature))
+            outputs = self._signature.to_rows(self._session.run(self._signature.to_call(call)), size)
+            yield Piece(start, start + size, feeding.values(outputs, self._signature))
 
     def _say(self, size: int) -> None:
         print(f"{SAID_BATCH}{self._signature.call_size(size)}", flush=True)
