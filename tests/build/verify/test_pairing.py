@@ -86,6 +86,8 @@ def test_scores_come_before_indices_and_the_output_that_fits_before_the_first() 
     both = spec(dtype="int64", name="label"), spec(3, name="probabilities")
     assert paired(THREE, *both).reading.output == "probabilities"
     assert paired(MASK, spec(3, name="score"), spec(3, 4, 5, name="mask")).reading.output == "mask"
+    constant = TensorSpec("scale", "float32", (), sample_axis=None)
+    assert paired(TWO, constant, spec(1, name="logit")).reading.output == "logit"
 
 
 def test_an_asked_metric_reads_the_labels_in_its_own_way() -> None:

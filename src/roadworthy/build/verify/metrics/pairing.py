@@ -78,7 +78,10 @@ def _pairings(targets: Targets, outputs: Sequence[TensorSpec], names: Sequence[s
         boxes = "; for boxes there is --metric map@FILE.py:decoder" if "boxes" in targets else ""
         raise DataError(f"the labels are several arrays ({', '.join(targets)}), and only you know what they mean: {OWN}{boxes}")
     array, classes = _as_numbers(targets[TARGET], outputs, names)
-    ordered = sorted(outputs, key=lambda spec: np.dtype(spec.dtype).kind != "f" and spec.quantization is None)
+    ordered = sorted(
+        (spec for spec in outputs if spec.samples is not None),
+        key=lambda spec: np.dtype(spec.dtype).kind != "f" and spec.quantization is None,
+    )
     problem: DataError | None = None
     for spec in ordered:
         try:
