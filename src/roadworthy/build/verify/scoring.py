@@ -13,7 +13,6 @@ from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Budget, Interval, Score
 from roadworthy.core.numerics import ROWS
 from roadworthy.core.samples import SampleSet, Targets, as_given
-from roadworthy.core.text import first_line
 from roadworthy.core.types import Array
 
 
@@ -107,10 +106,7 @@ def score(metric: Metric, mine: Array, theirs: Array, budget: float) -> Score:
     """The score of a candidate from its rows and the original's (see ``Metric``) on the same samples; ``budget`` is in its units."""
     sign = 1 if metric.better == "higher" else -1
     if metric.combine is not None:
-        try:
-            found = intervals.set_intervals(metric.combine, mine, theirs, sign=sign, span=metric.span, resamples=metric.resamples)
-        except ValueError as problem:
-            raise DataError(f"{metric.name} cannot be computed from these answers: {first_line(problem)}") from None
+        found = intervals.set_intervals(metric.combine, mine, theirs, sign=sign, span=metric.span, resamples=metric.resamples)
         if found is None:
             raise DataError(f"{metric.name} is not defined on these {len(mine)} samples, or on most resamples of them: give more --data")
         return Score(
