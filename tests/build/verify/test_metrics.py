@@ -219,7 +219,7 @@ def test_a_metric_of_the_users_for_the_whole_set(tmp_path: Path) -> None:
         "spread.per, spread.better = 'set', 'lower'\n"
     )
     metric = metrics.find(f"{file}:spread")
-    assert (metric.better, metric.share, metric.resamples) == ("lower", True, 200) and metric.combine is not None
+    assert (metric.better, metric.share, metric.resamples) == ("lower", False, 200) and metric.combine is not None
     boxes = one_each([np.zeros((place % 2, 4)) for place in range(60)])
     rows = metric.rows({"y": SCORES}, {"y": SCORES}, {"a": LOGIT, "b": boxes}, {})
     assert metric.combine(rows) == pytest.approx((SCORES[:, 0] - LOGIT).std())
