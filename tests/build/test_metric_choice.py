@@ -12,6 +12,7 @@ import pytest
 
 import roadworthy as rw
 from roadworthy.build import classes, deploy
+from roadworthy.build.data.dataset import Dataset
 from roadworthy.build.job import Job, read_budget
 from roadworthy.build.verify import metrics
 from roadworthy.build.verify.metrics import Reading, TargetForm
@@ -20,8 +21,9 @@ from roadworthy.build.workspace import Progress
 from roadworthy.bundle import store
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Budget
-from roadworthy.core.types import Array
-from roadworthy.preprocess.contract import Activation
+from roadworthy.core.samples import write
+from roadworthy.core.types import Array, Signature, TensorSpec
+from roadworthy.preprocess.contract import Activation, Contract
 from roadworthy.serving.engine.local import LocalEngine
 
 pytestmark = pytest.mark.usefixtures("warm_steps")
@@ -79,6 +81,15 @@ def test_a_number_for_each_label_or_pixel_is_a_probability_where_all_lie_in_0_to
     form: TargetForm, values: Array, stated: Activation, activation: Activation
 ) -> None:
     assert classes._activation(Reading(form, "y"), stated, values) == activation
+
+
+def test_a_comparison_needs_no_labels_that_fit(tmp_path: Path) -> None:
+    samples = write(tmp_path / "s", {"x": X}, {"boxes": np.zeros((60, 4)), "labels": np.zeros(60)})
+    signature = Signature((TensorSpec("x", "float32", ("batch", 4)),), (TensorSpec("y", "float32", ("batch", 3)),))
+    given, asked = Dataset(samples, (), "labelled"), Job(Path("a"), Path("b"))
+    assert classes.paired(asked, Contract(), given, signature, scored=False) is None
+    with pytest.raises(DataError, match="only you know what they mean"):
+        classes.paired(asked, Contract(), given, signature)
 
 
 def test_a_decoders_file_is_code_of_the_users() -> None:

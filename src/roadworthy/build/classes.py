@@ -13,6 +13,7 @@ from roadworthy.build.data import class_names
 from roadworthy.build.data.dataset import Dataset, check_classes
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
+from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.numerics import ROWS
 from roadworthy.core.types import Array, Signature
@@ -41,8 +42,12 @@ def named(contract: Contract, gathered: Dataset | None, paired: verify.TargetPai
     return replace(contract.answer, labels=gathered.classes or (paired.classes if paired else ()))
 
 
-def paired(job: Job, contract: Contract, gathered: Dataset | None, signature: Signature) -> verify.TargetPairing | None:
+def paired(
+    job: Job, contract: Contract, gathered: Dataset | None, signature: Signature, *, scored: bool = True
+) -> verify.TargetPairing | None:
     """The metric of the job and how it reads the answers, by the targets of the data; ``None`` where there is nothing to compare with.
+
+    Without ``scored`` targets that fit no output count as none.
 
     Raises DataError where names or targets cannot be those of the model's outputs, UsageError where they do not fit the metric.
     """
@@ -56,7 +61,12 @@ def paired(job: Job, contract: Contract, gathered: Dataset | None, signature: Si
     if not targets and job.metric is None:
         return None
     names = contract.answer.labels or (gathered.classes if gathered else ())
-    return verify.pair(targets, signature.outputs, names, job.metric)
+    try:
+        return verify.pair(targets, signature.outputs, names, job.metric)
+    except DataError:
+        if scored:
+            raise
+        return None
 
 
 def reading(data: Data, reference: verify.Reference, signature: Signature) -> AnswerReading:

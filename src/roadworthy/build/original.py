@@ -57,10 +57,12 @@ def load_original(
     *,
     given: dataset.Dataset | None = None,
     calibrate: int = CALIBRATION_SAMPLES,
+    scored: bool = True,
 ) -> tuple[sources.Loaded, Data]:
     """The model, proven to be in inference mode on real samples where there are some, and the samples under its input names.
 
     ``given`` are samples that are there already, in place of the job's data; at most ``calibrate`` are put aside to calibrate with.
+    Where the answers need not be ``scored``, labels that fit no output are no error.
     """
     contract.check_input(job.inputs)
     workspace.notify(Progress("data", 0, 1))
@@ -79,7 +81,7 @@ def load_original(
     samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
     supplied.check_stated(samples, job.stated)
-    paired = classes.paired(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
+    paired = classes.paired(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature, scored=scored)
     if paired is not None and paired.targets is not None:
         samples = with_target(samples, paired.targets)
     data = supplied.data(samples, gathered, loaded, calibrate, workspace)
