@@ -143,6 +143,7 @@ def test_a_relative_budget_is_a_part_of_the_originals_score(net: Path) -> None:
     score = certificate.original
     assert score is not None and (score.better, score.interval, score.percent) == ("lower", "resampled", False)
     assert score.value.value == pytest.approx(0.5, rel=1e-4)
+    assert certificate.baseline.verified.parity.agreement is None and not any("top class" in note.text for note in certificate.notes)
     assert certificate.goal.max_drop == pytest.approx(0.1, rel=1e-4) and certificate.goal.budget == "20 %"
     page, card = ((net.parent / "bundle" / name).read_text() for name in ("report.html", "MODEL_CARD.md"))
     assert "lower is better; 95 % intervals from resampling the samples" in page and "lower is better" in card
@@ -191,3 +192,22 @@ def test_a_function_in_memory_is_a_metric(net: Path) -> None:
     assert seen.certificate.goal.max_drop == pytest.approx(0.1, rel=1e-4)
     with pytest.raises(UsageError, match="a metric of two parts is"):
         rw.deploy(net, net.parent / "b", data=(X, y), metric=("f1", close))
+
+
+def test_boxes_are_judged_by_the_users_decoder(tmp_path: Path) -> None:
+    np.savez(tmp_path / "net.npz", weight=np.eye(6, dtype=np.float32), bias=np.zeros(6, np.float32))
+    places = np.arange(40) % 20
+    boxes = np.stack([places, places, places + 10, places + 8], axis=1).astype(np.float32)
+    kinds, sure = np.arange(40) % 2 + 1, np.linspace(0.5, 0.9, 40)
+    x = np.column_stack([boxes, kinds, sure]).astype(np.float32)
+    # Every fifth picture shows nothing, and the model says a box there too.
+    there = [place % 5 > 0 for place in range(40)]
+    y = [{"boxes": boxes[[place]][: int(yes)], "labels": kinds[[place]][: int(yes)]} for place, yes in enumerate(there)]
+
+    def decode(outputs: dict[str, Array]) -> list[dict[str, Array]]:
+        return [{"boxes": row[None, :4], "labels": row[None, 4].round().astype(int), "scores": row[None, 5]} for row in outputs["output"]]
+
+    seen = rw.deploy(tmp_path / "net.npz", tmp_path / "bundle", data=(x, y), metric=("map", decode), seconds=1, runtimes=["null"])
+    score = seen.certificate.original
+    assert score is not None and (score.metric, score.interval) == ("map@decode", "resampled")
+    assert 0.5 < score.value.low < score.value.value < score.value.high < 1

@@ -84,6 +84,9 @@ def reading(data: Data, reference: verify.Reference, signature: Signature) -> An
     elif judged.output:
         stated = data.answer.activation if judged.output == first.name else "auto"
         judged = replace(judged, activation=_activation(judged, stated, outputs[judged.output]))
+    if judged.form in ("multilabel", "values", "masks"):
+        # The largest of several labels or numbers is no answer.
+        return AnswerReading(answer, judged, False, 0)
     says = judged.binary is not None or bool(answers.columns(first) and not single)
     return AnswerReading(answer, judged, says, verify.top_classes(outputs, judged.binary, judged.voting))
 
