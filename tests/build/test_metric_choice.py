@@ -16,14 +16,15 @@ from roadworthy.build.data.dataset import Dataset
 from roadworthy.build.job import Job, read_budget
 from roadworthy.build.verify import metrics
 from roadworthy.build.verify.metrics import Reading, TargetForm
+from roadworthy.build.verify.metrics.pairing import pair
 from roadworthy.build.verify.scoring import BudgetRequest, check_budget
 from roadworthy.build.workspace import Progress
 from roadworthy.bundle import store
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Budget
-from roadworthy.core.samples import write
+from roadworthy.core.samples import TARGET, write
 from roadworthy.core.types import Array, Signature, TensorSpec
-from roadworthy.preprocess.contract import Activation, Contract
+from roadworthy.preprocess.contract import Activation, Answer, Contract
 from roadworthy.serving.engine.local import LocalEngine
 
 pytestmark = pytest.mark.usefixtures("warm_steps")
@@ -90,6 +91,15 @@ def test_a_comparison_needs_no_labels_that_fit(tmp_path: Path) -> None:
     assert classes.paired(asked, Contract(), given, signature, scored=False) is None
     with pytest.raises(DataError, match="only you know what they mean"):
         classes.paired(asked, Contract(), given, signature)
+
+
+def test_the_order_of_texts_is_a_guess_that_is_said() -> None:
+    found = pair({TARGET: np.array(["dog", "cat"] * 5)}, [TensorSpec("y", "float32", ("batch", 2))], (), None)
+    (note,) = classes.notes_on_texts(Contract(), found)
+    assert note.text.startswith("the labels are texts, whose classes were taken in sorted order, 'cat' first")
+    assert not classes.notes_on_texts(Contract(answer=Answer(labels=("dog", "cat"))), found) and not classes.notes_on_texts(
+        Contract(), None
+    )
 
 
 def test_a_decoders_file_is_code_of_the_users() -> None:

@@ -110,6 +110,14 @@ def _activation(judged: verify.Reading, stated: Activation, values: Array) -> Ac
     return "softmax" if judged.form == "classes" else "sigmoid"
 
 
+def notes_on_texts(contract: Contract, pairing: verify.TargetPairing | None) -> tuple[Note, ...]:
+    """That the order of the classes was guessed, where the labels are texts and no names were given."""
+    if pairing is None or not pairing.classes or contract.answer.labels:
+        return ()
+    guess = f"the labels are texts, whose classes were taken in sorted order, {pairing.classes[0]!r} first"
+    return (Note(f"{guess}; --labels FILE says another order"),)
+
+
 def notes_on_names(labels: tuple[str, ...]) -> tuple[Note, ...]:
     """That several classes have one name."""
     again = class_names.repeated(labels)

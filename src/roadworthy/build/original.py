@@ -88,7 +88,12 @@ def load_original(
     supplied.refuse_unproven(job, source, data, loaded.graph.precision)
     workspace.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))
     answer = classes.named(contract, gathered, paired)
-    notes = (*data.notes, *(gathered.notes if gathered else ()), *classes.notes_on_names(answer.labels))
+    notes = (
+        *data.notes,
+        *(gathered.notes if gathered else ()),
+        *classes.notes_on_names(answer.labels),
+        *classes.notes_on_texts(contract, paired),
+    )
     data = replace(data, notes=notes, answer=answer)
     return loaded, replace(data, metric=paired.metric, reading=paired.reading) if paired else data
 
