@@ -49,7 +49,11 @@ def read(source: Source) -> Model:
         return Graph(FORMAT, path, signature, route="the original", precision=precision)
 
     parameters = sum(math.prod(size for size in spec.shape if isinstance(size, int)) for spec in found.tensors)
-    return Model(call, specs, keep, parameters, proofs=(PROOF,), notes=notes, outputs=found.signature.outputs)
+    return Model(call, specs, keep, parameters, proofs=(PROOF,), notes=notes, outputs=found.signature.outputs, keeps=_kept(found))
+
+
+def _kept(found: TfliteFile) -> tuple[str, ...]:
+    return tuple(f"the variable tensor {name!r}" for name in found.states)
 
 
 def _open(path: Path, signature: Signature, precision: Precision) -> Session:

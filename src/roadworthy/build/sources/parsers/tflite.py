@@ -51,7 +51,8 @@ class TfliteFile:
     """One TFLite model. ``signature`` has the names of its signature ``key`` where it has one, else those of its tensors.
 
     ``operators`` are names of TFLite's own, ``custom`` those that the interpreter must be given; ``executes`` the ones among
-    these that would do more than compute. ``variables`` counts operators on variables, which a correct conversion freezes.
+    these that would do more than compute. ``variables`` counts operators on variables, which a correct conversion freezes;
+    ``states`` names the tensors that keep their values between calls.
     """
 
     signature: Signature
@@ -62,6 +63,7 @@ class TfliteFile:
     executes: tuple[str, ...]
     version: int
     variables: int
+    states: tuple[str, ...]
     quantised: bool
 
 
@@ -86,6 +88,7 @@ def _model(model: flatbuffer.FlatTable) -> TfliteFile:
     return TfliteFile(
         signature, key, weights, tuple(names), tuple(custom), tuple(use for name in custom if (use := _flex(name))),
         int(model.scalar(0, "I")), sum(name in ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE") for name, _ in used),
+        tuple(shown(spec.name) for spec, tensor in zip(tensors, graphs[0].tables(0), strict=True) if tensor.scalar(5, "b")),
         any(_whole(spec) for graph in graphs for tensor in graph.tables(0) if (spec := _tensor(tensor)) and _scales(tensor)),
     )  # fmt: skip
 
