@@ -24,7 +24,7 @@ SIZES = (2, 1, 3, 4, 5)
 """Batch sizes that the model is tried at; two first, because one sample alone hides what depends on the batch."""
 OTHER_SIZES = (8, 16, 32, 64, 128, 256)
 """Where none of those runs, a size may have been fixed when the model was traced."""
-OPEN_SIZES = (64, 128, 256, 32, 16, 512, 1024, 8, 4, 2, 1)
+OPEN_SIZES = (32, 64, 128, 256, 16, 512, 1024, 8, 4, 2, 1)
 """The sizes to try for axes that are left open, where no samples show any."""
 FEW = 16
 """Made-up samples that are enough to find the samples' axis."""
