@@ -111,6 +111,20 @@ def test_inputs_and_outputs_keep_their_keys(loaded: Any, tmp_path: Path, reader:
         np.testing.assert_allclose(answers[name], wanted[name], rtol=1e-5, atol=1e-6)
 
 
+def test_a_state_is_an_input_or_is_refused(loaded: Any, tmp_path: Path) -> None:
+    k = side.keras()
+    inside = k.Sequential([k.Input(batch_shape=(1, 5, 4)), k.layers.LSTM(3, stateful=True, name="memory"), k.layers.Dense(2)])
+    with pytest.raises(NotInference, match=r"keeps a state between calls \(the state 0 of 'memory' \(LSTM\), the state 1"):
+        loaded(side.saved(inside, tmp_path / "inside.keras"))
+    x, state = k.Input((None, 4), name="x"), k.Input((3,), name="state")
+    steps, after = k.layers.GRU(3, return_sequences=True, return_state=True, name="gru")(x, initial_state=state)
+    outside = k.Model([x, state], [k.layers.Dense(2, name="scores")(steps), after])
+    found = loaded(side.saved(outside, tmp_path / "outside.keras")).signature
+    assert [(spec.name, spec.shape) for spec in (*found.inputs, *found.outputs)] == [
+        ("x", (BATCH, "x_1", 4)), ("state", (BATCH, 3)), ("scores", (BATCH, "x_1", 2)), ("gru", (BATCH, 3)),
+    ]  # fmt: skip
+
+
 def test_tf_keras_reads_what_keras_3_refuses(loaded: Any, tmp_path: Path) -> None:
     found = loaded(side.old_operations(tmp_path / "m.h5"))
     assert any("written by Keras 2." in note and "read by tf-keras" in note for note in found.notes)

@@ -76,7 +76,8 @@ def _repeats(case: ModelUnderProof, samples: SampleSet, allow: bool) -> str:
         if state := _kept_state(case.model, feeds):
             raise NotInference(
                 f"the model keeps a state between calls ({state}): the same input gave two answers (they differ by {worst:.1e} of the "
-                "output's scale), and a server's requests would answer each other; make the state an input and an output of the model"
+                "output's scale), and on a server one request would change the answer to the next; make the state an input and an output "
+                "of the model"
             )
         place = _place(case.model, feeds, feeds, lambda a, b: _near(a, b, same_answers.SAME), ", and the first to differ is ")
         sentence = f"the same input gave two answers (they differ by {worst:.1e} of the output's scale){place}"

@@ -53,7 +53,11 @@ class Live:
         found: dict[int, tuple[str, Any]] = {}
         for layer in self.model._flatten_layers():
             # An inner layer comes after those that hold it.
-            found |= {id(one): (f"{one.name!r} of {layer.name!r} ({type(layer).__name__})", one) for one in layer.variables}
+            where = f"of {layer.name!r} ({type(layer).__name__})"
+            found |= {id(one): (f"{one.name!r} {where}", one) for one in layer.variables}
+            # A recurrent layer does not count its states among its variables.
+            kept = [one for one in getattr(layer, "states", None) or () if one is not None]
+            found |= {id(one): (f"the state {number} {where}", one) for number, one in enumerate(kept)}
         return {name: np.asarray(one) for name, one in found.values() if not any(word in name for word in OF_TRAINING)}
 
     def seed(self, seed: int) -> None:
