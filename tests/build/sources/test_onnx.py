@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from roadworthy.build.sources import Loaded, LoadRequest, load
 from roadworthy.core import registry, samples
-from roadworthy.core.errors import NotInference, SourceError, SourceRefused, SourceUnreadable, UsageError
+from roadworthy.core.errors import NotInference, SourceError, SourceRefused, SourceUnreadable
 from roadworthy.core.stages import Plan, Source
 from roadworthy.core.types import BATCH, Array, TensorSpec
 from roadworthy.runtimes import open_session
@@ -103,19 +103,34 @@ def test_weights_elsewhere_are_refused_by_the_reader_itself(how: str, tmp_path: 
         load(LoadRequest(source, (), None, tmp_path / "out"))
 
 
-def test_sizes_that_stay_open_are_asked_for_and_then_fixed_in_the_file(tmp_path: Path, loaded: Load) -> None:
+def test_sizes_that_a_file_leaves_open_stay_open_unless_the_user_fixes_them(tmp_path: Path, loaded: Load) -> None:
     path = written(
         tmp_path / "m.onnx", [node("GlobalAveragePool", "image", "y")],
         [("image", FLOAT, ["N", 3, "height", None])], [("y", FLOAT, ["N", 3, 1, 1])],
     )  # fmt: skip
-    with pytest.raises(UsageError, match=r"leaves height, \? of image:.* open"):
-        loaded(path)
+    found = loaded(path)
+    assert found.signature.inputs[0].shape == (BATCH, 3, "height", "image_3")
+    dims = onnx.load(found.graph.path).graph.input[0].type.tensor_type.shape.dim
+    assert [size.dim_value or size.dim_param for size in dims] == [BATCH, 3, "height", "image_3"]
     result = loaded(path, "image:float32[batch,3,5,6]")
     assert result.signature.inputs[0].shape == (BATCH, 3, 5, 6)
     dims = onnx.load(result.graph.path).graph.input[0].type.tensor_type.shape.dim
     assert [size.dim_value or size.dim_param for size in dims] == [BATCH, 3, 5, 6]
     images = samples.write(tmp_path / "s", {"input": np.ones((4, 3, 7, 7), np.float32)})
-    assert loaded(path, samples=images).signature.inputs[0].shape == (BATCH, 3, 7, 7)
+    assert [axis.sizes[0] for axis in loaded(path, samples=images).signature.sizes] == [7, 7], "the sizes of the samples come first"
+
+
+def test_the_batch_is_one_name_at_any_axis(tmp_path: Path, loaded: Load) -> None:
+    """A state [layers, batch, hidden], as recurrent models have it, with a scalar beside it."""
+    path = written(
+        tmp_path / "m.onnx",
+        [node("Mul", "x rate", "scaled"), node("ReduceMean", "scaled", "mean", axes=[1], keepdims=1), node("Add", "state mean", "next")],
+        [("x", FLOAT, ["N", 1]), ("state", FLOAT, [2, "N", 4]), ("rate", FLOAT, [])], [("next", FLOAT, [2, "N", 4])],
+    )  # fmt: skip
+    found = loaded(path).signature
+    assert [(one.name, one.shape, one.sample_axis) for one in (*found.inputs, *found.outputs)] == [
+        ("x", (BATCH, 1), 0), ("state", (2, BATCH, 4), 1), ("rate", (), None), ("next", (2, BATCH, 4), 1),
+    ]  # fmt: skip
 
 
 def test_two_inputs_of_other_types_and_two_outputs_keep_their_names(tmp_path: Path, loaded: Load) -> None:

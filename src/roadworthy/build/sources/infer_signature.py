@@ -24,8 +24,10 @@ SIZES = (2, 1, 3, 4, 5)
 """Batch sizes that the model is tried at; two first, because one sample alone hides what depends on the batch."""
 OTHER_SIZES = (8, 16, 32, 64, 128, 256)
 """Where none of those runs, a size may have been fixed when the model was traced."""
-OPEN_SIZES = (64, 128, 256, 32, 16, 512, 1024, 8, 4, 2, 1)
+OPEN_SIZES = (16, 32, 64, 128, 256, 512, 1024, 8, 4, 2, 1)
 """The sizes to try for axes that are left open, where no samples show any."""
+OF_PICTURES = (64, 128, 256)
+"""What is tried first where two axes of one tensor are open, as those of pictures are."""
 FEW = 16
 """Made-up samples that are enough to find the samples' axis."""
 
@@ -91,7 +93,8 @@ def _calls(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet | Non
         return _Found(SizedCalls(model, specs, samples, inputs.sizes_of(specs, samples)), samples)
     symbols = inputs.symbols_of(specs)
     problem: Exception | None = None
-    for size in OPEN_SIZES if symbols else (1,):
+    pictures = any(len(inputs.symbols_of((spec,))) > 1 for spec in specs)
+    for size in ((*OF_PICTURES, *OPEN_SIZES) if pictures else OPEN_SIZES) if symbols else (1,):
         base = dict.fromkeys(symbols, size)
         closed = tuple(spec.at(base) for spec in specs)
         try:

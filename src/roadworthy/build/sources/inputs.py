@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from roadworthy.build.sources.input_syntax import option
+from roadworthy.build.sources.parsers.batch_symbol import UNNAMED
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import ANY_RANK, BATCH, BYTES, TensorSpec
@@ -30,7 +31,7 @@ def resolve(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...], samples
     else:
         if stray := [spec.name for spec in said if spec.name not in {own.name for own in known}]:
             raise UsageError(f"the model has no input {stray[0]!r}; it takes {listed(known)}")
-        specs = aligned(_closed_by(known, said))
+        specs = aligned(_closed_by(tuple(map(_told_apart, known)), said))
     specs = with_samples(specs, samples)
     refuse_unknown_rank(specs)
     return specs
@@ -138,6 +139,11 @@ def _named(given: tuple[TensorSpec, ...], known: tuple[TensorSpec, ...]) -> dict
     if len(given) != len(known):
         raise UsageError(f"the data holds {listed(given)}, and the model takes {listed(known)}")
     return {own.name: replace(spec, name=own.name) for spec, own in zip(given, known, strict=True)}
+
+
+def _told_apart(spec: TensorSpec) -> TensorSpec:
+    """``spec`` with a symbol of its own for each axis that the file leaves open without a name: equal symbols have equal sizes."""
+    return replace(spec, shape=tuple(f"{spec.name}_{axis}" if size == UNNAMED else size for axis, size in enumerate(spec.shape)))
 
 
 def _fitted(own: TensorSpec, given: TensorSpec) -> TensorSpec:

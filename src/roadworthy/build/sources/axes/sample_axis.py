@@ -165,11 +165,12 @@ def _followed(small: tuple[int, ...], large: tuple[int, ...], sizes: tuple[int, 
 
 
 def _usual(specs: Specs) -> Specs:
-    """``specs`` of numbers alone: the first axis of size 1 counts the samples of the first input, else its first axis."""
+    """``specs`` of numbers alone: the first axis of size 1 counts the samples of the first input; without one a call is a sample."""
     first, *others = specs
-    axis = None if not first.shape else first.shape.index(1) if 1 in first.shape else 0
-    counting = replace(first, sample_axis=axis)
-    return (counting, *(replace(spec, sample_axis=inputs.axis_of(spec.shape, counting.samples)) for spec in others))
+    if 1 not in first.shape:
+        return specs
+    counting = replace(first, sample_axis=first.shape.index(1))
+    return (counting, *(replace(spec, sample_axis=inputs.axis_of(spec.shape, 1)) for spec in others))
 
 
 def _moved(spec: TensorSpec, axis: int) -> TensorSpec:

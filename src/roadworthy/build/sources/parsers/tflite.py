@@ -71,7 +71,8 @@ class TfliteFile:
     """One TFLite model. ``signatures`` are its signature definitions, and ``bare`` is the first subgraph under its tensors' names.
 
     ``operators`` are names of TFLite's own, ``custom`` those that the interpreter must be given; ``executes`` the ones among
-    these that would do more than compute. ``variables`` counts operators on variables, which a correct conversion freezes.
+    these that would do more than compute. ``variables`` counts operators on variables, which a correct conversion freezes;
+    ``states`` names the tensors that keep their values between calls.
     """
 
     bare: TfliteSignature
@@ -82,6 +83,7 @@ class TfliteFile:
     executes: tuple[str, ...]
     version: int
     variables: int
+    states: tuple[str, ...]
 
     @property
     def usual(self) -> str | None:
@@ -117,6 +119,8 @@ def _model(model: flatbuffer.FlatTable) -> TfliteFile:
         _bare(graphs[0], tensors[0]), _signatures(model, graphs, tensors), tuple(weights.values()), tuple(names), tuple(custom),
         tuple(use for name in custom if (use := _flex(name))),
         int(model.scalar(0, "I")), sum(name in ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE") for name, _ in used),
+        tuple(shown(spec.name) for graph, specs in zip(graphs, tensors, strict=True)
+              for spec, tensor in zip(specs, graph.tables(0), strict=True) if tensor.scalar(5, "b")),
     )  # fmt: skip
 
 
