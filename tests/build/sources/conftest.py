@@ -99,8 +99,9 @@ def loaded(tmp_path: Path) -> Callable[..., Loaded]:
         allow: bool = False,
         signature: str = "",
         outputs: tuple[str, ...] = (),
+        weights: str = "",
     ) -> Loaded:
-        source = sources.identify(path, arch=arch, trust=trust, signature=signature, outputs=outputs)
+        source = sources.identify(path, arch=arch, trust=trust, signature=signature, outputs=outputs, weights=weights)
         out = tmp_path / f"out{len(list(tmp_path.glob('out*')))}"
         out.mkdir()
         return sources.load(LoadRequest(source, tuple(sources.parse_input(text) for text in said), samples, out, allow))

@@ -26,6 +26,7 @@ LARGEST = 2**30
 """Bytes of weights. A protobuf message has at most twice as many, so a larger model keeps its weights in a file beside it."""
 OLDEST, RECENT = 7, 17
 """The first operator set of ONNX whose operators the runtime has, and one that all tools have had for years."""
+ON_THE_FLY = "DynamicQuantizeLinear"
 PROOF = "an ONNX graph has no modes: what it does was tested"
 
 
@@ -64,7 +65,8 @@ def read(source: Source) -> Model:
 
     parameters = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
     locate = modes.TrainingNodes(model).locate
-    return Model(call, signature.inputs, keep, parameters, locate=locate, proofs=(PROOF,), notes=(*_notes(found), *notes))
+    said = (*_notes(found), *notes)
+    return Model(call, signature.inputs, keep, parameters, locate=locate, proofs=(PROOF,), notes=said, neighbours=_neighbours(found))
 
 
 def _check(spec: TensorSpec, kind: str, path: Path) -> None:
@@ -112,9 +114,9 @@ def _way_out(found: OnnxFile, said: str) -> str:
             f"onnx.version_converter.convert_version(onnx.load(file), {RECENT})"
         )
     if "IR version" in said:
-        return "; update onnxruntime, or set ir_version of the loaded model to that and save it again"
+        return f"; update {registry.runtime_for(FORMAT)}, or set ir_version of the loaded model to that and save it again"
     if "under development" in said:
-        return "; update onnxruntime, or export the model with an older opset"
+        return f"; update {registry.runtime_for(FORMAT)}, or export the model with an older opset"
     return ""
 
 
@@ -152,6 +154,11 @@ def _written(model: Any, origin: Path, out: Path) -> Path:
     large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) >= LARGEST
     onnx.save(model, path, save_as_external_data=large, location=f"{FILE}.data" if large else None)
     return path
+
+
+def _neighbours(found: OnnxFile) -> str:
+    """What is quantised on the fly, in words: the scale is that of all samples of a call."""
+    return f"the model finds the scale of its whole numbers in each call ({ON_THE_FLY})" if ON_THE_FLY in found.operators else ""
 
 
 def _notes(found: OnnxFile) -> tuple[str, ...]:
