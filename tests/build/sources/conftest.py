@@ -97,11 +97,11 @@ def loaded(tmp_path: Path) -> Callable[..., Loaded]:
         trust: bool = False,
         samples: SampleSet | None = None,
         allow: bool = False,
+        weights: str = "",
         signature: str = "",
         outputs: tuple[str, ...] = (),
-        weights: str = "",
     ) -> Loaded:
-        source = sources.identify(path, arch=arch, trust=trust, signature=signature, outputs=outputs, weights=weights)
+        source = sources.identify(path, arch=arch, trust=trust, weights=weights, signature=signature, outputs=outputs)
         out = tmp_path / f"out{len(list(tmp_path.glob('out*')))}"
         out.mkdir()
         return sources.load(LoadRequest(source, tuple(sources.parse_input(text) for text in said), samples, out, allow))
