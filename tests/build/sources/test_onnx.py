@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from roadworthy.build.sources import Loaded, LoadRequest, load
 from roadworthy.core import registry, samples
-from roadworthy.core.errors import NotInference, SourceError, SourceRefused, SourceUnreadable, UsageError
+from roadworthy.core.errors import NotInference, SourceError, SourceRefused, SourceUnreadable
 from roadworthy.core.stages import Plan, Source
 from roadworthy.core.types import BATCH, Array, TensorSpec
 from roadworthy.runtimes import open_session
@@ -103,19 +103,37 @@ def test_weights_elsewhere_are_refused_by_the_reader_itself(how: str, tmp_path: 
         load(LoadRequest(source, (), None, tmp_path / "out"))
 
 
-def test_sizes_that_stay_open_are_asked_for_and_then_fixed_in_the_file(tmp_path: Path, loaded: Load) -> None:
+def test_open_sizes_are_kept_under_names_or_fixed_in_the_file_as_the_user_says(tmp_path: Path, loaded: Load) -> None:
+    """A size without a name gets its own: two of them are not one."""
     path = written(
-        tmp_path / "m.onnx", [node("GlobalAveragePool", "image", "y")],
-        [("image", FLOAT, ["N", 3, "height", None])], [("y", FLOAT, ["N", 3, 1, 1])],
+        tmp_path / "m.onnx", [node("GlobalAveragePool", "image:0", "y")],
+        [("image:0", FLOAT, ["N", 3, "height - 1", None])], [("y", FLOAT, ["N", 3, 1, 1])],
     )  # fmt: skip
-    with pytest.raises(UsageError, match=r"leaves height, \? of image:.* open"):
-        loaded(path)
-    result = loaded(path, "image:float32[batch,3,5,6]")
+    images = samples.write(tmp_path / "s", {"input": np.ones((4, 3, 7, 9), np.float32)})
+    for result in (loaded(path), loaded(path, samples=images)):
+        assert result.signature.inputs[0].shape == (BATCH, 3, "height___1", "image_0_3")
+        dims = onnx.load(result.graph.path).graph.input[0].type.tensor_type.shape.dim
+        assert [size.dim_value or size.dim_param for size in dims] == [BATCH, 3, "height___1", "image_0_3"]
+    result = loaded(path, "image:0:float32[batch,3,5,6]")
     assert result.signature.inputs[0].shape == (BATCH, 3, 5, 6)
     dims = onnx.load(result.graph.path).graph.input[0].type.tensor_type.shape.dim
     assert [size.dim_value or size.dim_param for size in dims] == [BATCH, 3, 5, 6]
-    images = samples.write(tmp_path / "s", {"input": np.ones((4, 3, 7, 7), np.float32)})
-    assert loaded(path, samples=images).signature.inputs[0].shape == (BATCH, 3, 7, 7)
+
+
+@pytest.mark.parametrize("batch", ["batch", "n"])
+def test_a_batch_that_is_not_the_first_axis(batch: str, tmp_path: Path, loaded: Load) -> None:
+    """A recurrent network as exporters write it: time first, states of [layers, batch, hidden]."""
+    draws = np.random.default_rng(0)
+    weights = {"w": draws.standard_normal((1, 8, 4)).astype(np.float32), "r": draws.standard_normal((1, 8, 2)).astype(np.float32)}
+    lstm = helper.make_node("LSTM", ["x", "w", "r", "", "", "h0", "c0"], ["y", "h", "c"], hidden_size=2)
+    states = [("h0", FLOAT, [1, batch, 2]), ("c0", FLOAT, [1, batch, 2])]
+    path = written(
+        tmp_path / "m.onnx", [lstm], [("x", FLOAT, ["time", batch, 4]), *states], [(name, FLOAT, None) for name in "yhc"], weights
+    )
+    signature = loaded(path).signature
+    assert [spec.sample_axis for spec in (*signature.inputs, *signature.outputs)] == [1, 1, 1, 2, 1, 1]
+    assert all(spec.batched for spec in (*signature.inputs, *signature.outputs))
+    assert isinstance(signature.inputs[0].shape[0], str)
 
 
 def test_two_inputs_of_other_types_and_two_outputs_keep_their_names(tmp_path: Path, loaded: Load) -> None:

@@ -17,6 +17,7 @@ from roadworthy.build.sources.axes.sized_calls import SizedCalls
 from roadworthy.build.sources.input_syntax import option
 from roadworthy.build.sources.samples import sampling
 from roadworthy.core.errors import DataError, SourceError
+from roadworthy.core.text import identifier
 from roadworthy.core.types import BATCH, Array, Arrays, TensorSpec
 
 Specs = tuple[TensorSpec, ...]
@@ -185,5 +186,7 @@ def _counting(spec: TensorSpec, axis: int | None) -> TensorSpec:
 
 def _renamed(spec: TensorSpec, batch: str) -> TensorSpec:
     """``spec`` with the symbol ``batch`` as the batch, and what was the batch under a name of its own."""
-    shape = tuple(BATCH if size == batch else f"{spec.name}_{axis}" if size == BATCH else size for axis, size in enumerate(spec.shape))
+    shape = tuple(
+        BATCH if size == batch else identifier(f"{spec.name}_{axis}") if size == BATCH else size for axis, size in enumerate(spec.shape)
+    )
     return replace(spec, shape=shape, sample_axis=shape.index(BATCH) if BATCH in shape else None)

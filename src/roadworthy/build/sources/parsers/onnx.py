@@ -10,6 +10,7 @@ from typing import Any
 from roadworthy.build.sources.parsers import onnx_external_data, protobuf
 from roadworthy.build.sources.parsers.onnx_external_data import ExternalTensor
 from roadworthy.build.sources.parsers.untrusted import reading
+from roadworthy.core.text import identifier
 from roadworthy.core.types import ANY_RANK, BATCH, BYTES, UNKNOWN, Signature, TensorSpec
 
 DTYPES = {
@@ -135,12 +136,25 @@ def _value(value: Any) -> TensorSpec:
     """An input or output; its dtype is unknown where it is not a tensor, but a sequence, a map or an optional value."""
     kind = value.type.tensor_type
     dtype = _dtype(kind.elem_type) if kind.elem_type and value.type.HasField("tensor_type") else UNKNOWN
-    shape = tuple(_size(axis, size) for axis, size in enumerate(kind.shape.dim)) if kind.HasField("shape") else (ANY_RANK,)
-    return TensorSpec(value.name, dtype, shape)
+    if not kind.HasField("shape"):
+        return TensorSpec(value.name, dtype, (ANY_RANK,))
+    sizes = list(kind.shape.dim)
+    # The first axis counts the samples, unless the file calls another one so.
+    samples = next((axis for axis, size in enumerate(sizes) if _is_open(size) and size.dim_param == BATCH), 0)
+    shape = tuple(_size(value.name, axis, size, samples) for axis, size in enumerate(sizes))
+    return TensorSpec(value.name, dtype, shape, sample_axis=samples)
 
 
-def _size(axis: int, size: Any) -> int | str:
+def _is_open(size: Any) -> bool:
     # Some exporters write 0 or -1 for a size that is open.
-    if size.HasField("dim_value") and size.dim_value > 0:
+    return not (size.HasField("dim_value") and size.dim_value > 0)
+
+
+def _size(name: str, axis: int, size: Any, samples: int) -> int | str:
+    """A number, the batch, or a symbol that can be written on a command line; one without a name gets its own."""
+    if not _is_open(size):
         return int(size.dim_value)
-    return BATCH if axis == 0 else size.dim_param[:40] or "?"
+    if axis == samples:
+        return BATCH
+    named = size.dim_param and size.dim_param != BATCH
+    return identifier(size.dim_param[:40] if named else f"{name}_{axis}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from roadworthy.build.sources.parsers import flatbuffer, tf_operators
 from roadworthy.build.sources.parsers.untrusted import mapped, reading, shown
+from roadworthy.core.text import identifier
 from roadworthy.core.types import BATCH, BYTES, Quantization, Signature, TensorSpec
 
 DTYPES = (
@@ -142,11 +143,13 @@ def _tensor(tensor: flatbuffer.FlatTable) -> TensorSpec:
     sizes, signature = tensor.numbers(0, "i"), tensor.numbers(7, "i")
     # A size that is not fixed is 1 in the shape and -1 in the shape's signature.
     open_ = {axis for axis, size in enumerate(signature) if size < 0} if len(signature) == len(sizes) else set()
-    shape = tuple((BATCH if axis == 0 else "?") if axis in open_ else int(size) for axis, size in enumerate(sizes))
+    name = tensor.text(3)
+    symbols = {axis: identifier(f"{name}_{axis}") if axis else BATCH for axis in open_}
+    shape = tuple(symbols.get(axis, int(size)) for axis, size in enumerate(sizes))
     scales = _scales(tensor)
     dtype = DTYPES[kind] if 0 <= kind < len(DTYPES) else "unknown"
     quantization = Quantization(scales[0][0], scales[0][1]) if len(scales) == 1 else None
-    return TensorSpec(tensor.text(3), dtype, shape, quantization)
+    return TensorSpec(name, dtype, shape, quantization)
 
 
 def _scales(tensor: flatbuffer.FlatTable) -> tuple[tuple[float, int], ...]:
