@@ -121,7 +121,10 @@ def _way_out(found: OnnxFile, said: str) -> str:
 
 
 def _save(model: Any, origin: Path, signature: Signature, out: Path) -> Path:
-    """Keep the model in ``out`` with the types and sizes that were proven."""
+    """Keep the model in ``out`` with the types and sizes that were proven, and without inputs that an initialiser fills by now."""
+    from roadworthy.build.sources.onnx import rewrite
+
+    rewrite.drop_filled(model)
     for values, specs in ((model.graph.input, signature.inputs), (model.graph.output, signature.outputs)):
         by_name = {spec.name: spec for spec in specs}
         for value in values:

@@ -47,15 +47,20 @@ def kind_of(value: Any) -> str:
     return "" if found in (None, "tensor_type") else KINDS.get(found, "something else")
 
 
-def _without_filled(model: Any) -> Iterator[str]:
-    """Inputs that an initialiser fills, as old exporters listed all weights."""
+def drop_filled(model: Any) -> int:
+    """Remove the inputs that an initialiser fills, as old exporters listed all weights; how many these were."""
     filled = {tensor.name for tensor in model.graph.initializer} | {one.values.name for one in model.graph.sparse_initializer}
     listed_too = [value for value in model.graph.input if value.name in filled]
     for value in listed_too:
         model.graph.input.remove(value)
     if listed_too:
         model.ir_version = max(model.ir_version, IR_WITH_FILLED)
-        yield f"{len(listed_too)} inputs that the file fills itself were removed"
+    return len(listed_too)
+
+
+def _without_filled(model: Any) -> Iterator[str]:
+    if count := drop_filled(model):
+        yield f"{count} inputs that the file fills itself were removed"
 
 
 def _open_sizes(graph: Any) -> Iterator[str]:
