@@ -91,8 +91,10 @@ def _kept_state(model: Model, feeds: Arrays) -> str:
     for _ in range(2):
         model.seed(0)
         answers.append(sampling.answer(model, feeds))
-    if model.states is None or same_answers.difference(*answers) <= same_answers.SAME:
+    if same_answers.difference(*answers) <= same_answers.SAME:
         return ""
+    if model.states is None:
+        return ", ".join(model.keeps[:STATES])
     before = model.states()
     sampling.answer(model, feeds)
     changed = [name for name, value in model.states().items() if not _equal(value, before.get(name))]

@@ -65,7 +65,11 @@ def read(source: Source) -> Model:
     if len(found.signatures) > 1:
         notes = (*notes, f"the signature {shown(chosen.key)!r} of {', '.join(shown(one.key) for one in found.signatures)} is deployed")
     parameters = sum(math.prod(size for size in spec.shape if isinstance(size, int)) for spec in found.tensors)
-    return Model(call, specs, keep, parameters, proofs=(PROOF,), notes=notes, outputs=given.outputs)
+    return Model(call, specs, keep, parameters, proofs=(PROOF,), notes=notes, outputs=given.outputs, keeps=_kept(found))
+
+
+def _kept(found: TfliteFile) -> tuple[str, ...]:
+    return tuple(f"the variable tensor {name!r}" for name in found.states)
 
 
 def _chosen(found: TfliteFile, source: Source) -> TfliteSignature:
