@@ -115,7 +115,7 @@ def _way_out(found: OnnxFile, said: str) -> str:
         )
     if "IR version" in said:
         return f"; update {registry.runtime_for(FORMAT)}, or set ir_version of the loaded model to that and save it again"
-    if "under development" in said:
+    if "newer than this runtime" in said:
         return f"; update {registry.runtime_for(FORMAT)}, or export the model with an older opset"
     return ""
 
