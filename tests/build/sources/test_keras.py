@@ -102,8 +102,7 @@ def test_a_whole_model_is_read_and_kept_as_it_answers(loaded: Any, tmp_path: Pat
 def test_inputs_and_outputs_keep_their_keys(loaded: Any, tmp_path: Path, reader: str) -> None:
     model = side.two_ends(getattr(side, reader)())
     path = side.saved(model, tmp_path / "m.keras")
-    with pytest.raises(UsageError, match=r"leaves words_1 of words:float32\[batch,words_1,3\] open"):
-        loaded(path)
+    assert [axis.symbol for axis in loaded(path).signature.sizes] == ["words_1"]
     found = loaded(path, "words:float32[batch,7,3]")
     assert {spec.name for spec in found.signature.outputs} == {"sum", "score"}
     feeds = side.feeds(found.signature)

@@ -133,7 +133,39 @@ def test_a_batch_that_is_not_the_first_axis(batch: str, tmp_path: Path, loaded: 
     signature = loaded(path).signature
     assert [spec.sample_axis for spec in (*signature.inputs, *signature.outputs)] == [1, 1, 1, 2, 1, 1]
     assert all(spec.batched for spec in (*signature.inputs, *signature.outputs))
-    assert isinstance(signature.inputs[0].shape[0], str)
+    assert signature.inputs[0].shape == ("time", BATCH, 4)
+
+
+def test_the_batch_is_one_name_at_any_axis(tmp_path: Path, loaded: Load) -> None:
+    """A state [layers, batch, hidden], as recurrent models have it, with a scalar beside it."""
+    path = written(
+        tmp_path / "m.onnx",
+        [node("Mul", "x rate", "scaled"), node("ReduceMean", "scaled", "mean", axes=[1], keepdims=1), node("Add", "state mean", "next")],
+        [("x", FLOAT, ["N", 1]), ("state", FLOAT, [2, "N", 4]), ("rate", FLOAT, [])], [("next", FLOAT, [2, "N", 4])],
+    )  # fmt: skip
+    found = loaded(path).signature
+    assert [(one.name, one.shape, one.sample_axis) for one in (*found.inputs, *found.outputs)] == [
+        ("x", (BATCH, 1), 0), ("state", (2, BATCH, 4), 1), ("rate", (), None), ("next", (2, BATCH, 4), 1),
+    ]  # fmt: skip
+
+
+def test_a_file_of_numbers_alone_may_have_no_batch(tmp_path: Path, loaded: Load) -> None:
+    """An image [height, width, 3]; a vector that is one sample because the user says so; five rows that are five samples."""
+    kernel = {"k": np.random.default_rng(0).standard_normal((2, 3, 3, 3)).astype(np.float32), "first": np.array([0])}
+    steps = [node("Transpose", "x", "t", perm=[2, 0, 1]), node("Unsqueeze", "t first", "u"), node("Conv", "u k", "c"),
+             node("GlobalAveragePool", "c", "g"), node("Flatten", "g", "y")]  # fmt: skip
+    image = written(tmp_path / "image.onnx", steps, [("x", FLOAT, [8, 9, 3])], [("y", FLOAT, [1, 2])], kernel)
+    result = loaded(image)
+    assert (result.signature.inputs[0].sample_axis, result.signature.max_batch) == (None, 1)
+    assert answer(result, x=np.ones((8, 9, 3), np.float32))["y"].shape == (1, 2)
+    square = {"w": np.random.default_rng(0).standard_normal((5, 5)).astype(np.float32)}
+    vector = written(tmp_path / "vector.onnx", [node("MatMul", "x w", "y")], [("x", FLOAT, [5])], [("y", FLOAT, [5])], square)
+    with pytest.raises(NotInference, match=r"If a call is one sample, state its sizes without a batch: --input 'x:float32\[5\]'"):
+        loaded(vector)
+    assert loaded(vector, "x:float32[5]").signature.inputs[0].sample_axis is None
+    rows = written(tmp_path / "rows.onnx", [node("MatMul", "x w", "y")], [("x", FLOAT, [4, 5])], [("y", FLOAT, [4, 5])], square)
+    for said in ((), ("x:float32[4,5]",)):
+        assert (loaded(rows, *said).signature.inputs[0].sample_axis, loaded(rows, *said).signature.max_batch) == (0, 4)
 
 
 def test_two_inputs_of_other_types_and_two_outputs_keep_their_names(tmp_path: Path, loaded: Load) -> None:
