@@ -116,6 +116,7 @@ def test_an_input_that_the_chosen_outputs_do_not_need_is_left_out(tmp_path: Path
         ([node("Relu", "x", "y"), node("Neg", "x", "z"), node("SequenceConstruct", "y z", "all")], "sequence", ["y", "z"]),
         ([node("Relu", "x", "y"), node("SplitToSequence", "y", "all", axis=1)], "sequence", ["y"]),
         ([node("Relu", "x", "y"), node("SequenceConstruct", "y", "s"), node("Identity", "s", "all")], "sequence", ["y"]),
+        ([node("Relu", "x", "h"), node("Identity", "h", "y"), node("SequenceConstruct", "y", "all")], "sequence", ["y"]),
         ([node("Relu", "x", "y"), node("Optional", "y", "all")], "optional value", ["y"]),
     ],
 )
