@@ -65,19 +65,23 @@ def prove_and_keep(
     free = model.free or not (known or said)
     possible = sample_axis.possible(specs, named, free=free, data=samples is not None, examples=examples)
     with tempfile.TemporaryDirectory() as scratch:
-        found = _found(model, possible, samples, making, Path(scratch))
+        found = _found(model, possible, named, samples, making, Path(scratch))
         loaded = _kept(found.calls, found.samples, out, allow, stated=inputs.symbols_of(said))
     if samples is not None:
         return loaded
     return replace(loaded, samples=found.samples if making.out else None, fills=found.fills)
 
 
-def _found(model: Model, possible: Possible, samples: SampleSet | None, making: Making, scratch: Path) -> _Found:
+def _found(model: Model, possible: Possible, said: frozenset[str], samples: SampleSet | None, making: Making, scratch: Path) -> _Found:
     """The first possibility along whose axis the samples are independent, else the one that is taken without evidence."""
-    chosen = possible.otherwise
+    chosen, few = possible.otherwise, replace(making, count=FEW, out=None)
+    if samples is None and sample_axis.of_fixed_size(chosen):
+        # Nothing but the model's answers says whether a file of numbers alone, such as [480,640,3], has a batch.
+        tried = _calls(model, chosen, None, few, scratch / "fixed")
+        chosen = sample_axis.without_samples(chosen) if sample_axis.is_one_sample(tried.calls, said) else chosen
     for number, specs in enumerate(possible.specs):
         try:
-            tried = _calls(model, specs, samples, replace(making, count=FEW, out=None), scratch / str(number))
+            tried = _calls(model, specs, samples, few, scratch / str(number))
         except (UsageError, SourceError, DataError):
             continue
         if sample_axis.counts_samples(tried.calls):

@@ -11,6 +11,7 @@ from roadworthy.build.sources.input_syntax import option
 from roadworthy.build.sources.parsers.batch_symbol import UNNAMED
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
+from roadworthy.core.text import identifier
 from roadworthy.core.types import ANY_RANK, BATCH, BYTES, TensorSpec
 
 CARRIED = {"bfloat16": "float32"}
@@ -142,8 +143,14 @@ def _named(given: tuple[TensorSpec, ...], known: tuple[TensorSpec, ...]) -> dict
 
 
 def _told_apart(spec: TensorSpec) -> TensorSpec:
-    """``spec`` with a symbol of its own for each axis that the file leaves open without a name: equal symbols have equal sizes."""
-    return replace(spec, shape=tuple(f"{spec.name}_{axis}" if size == UNNAMED else size for axis, size in enumerate(spec.shape)))
+    """``spec`` with symbols that can be written on a command line, one of its own for each axis that the file leaves open without a name.
+
+    Equal symbols have equal sizes.
+    """
+    if ANY_RANK in spec.shape:
+        return spec
+    named = (f"{spec.name}_{axis}" if size == UNNAMED else size for axis, size in enumerate(spec.shape))
+    return replace(spec, shape=tuple(identifier(size) if isinstance(size, str) else size for size in named))
 
 
 def _fitted(own: TensorSpec, given: TensorSpec) -> TensorSpec:

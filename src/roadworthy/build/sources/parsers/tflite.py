@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from roadworthy.build.sources.parsers import flatbuffer, tf_operators
+from roadworthy.build.sources.parsers.batch_symbol import UNNAMED
 from roadworthy.build.sources.parsers.untrusted import mapped, reading, shown
 from roadworthy.core.types import BATCH, BYTES, Quantization, Signature, TensorSpec
 
@@ -146,7 +147,7 @@ def _tensor(tensor: flatbuffer.FlatTable) -> TensorSpec:
     sizes, signature = tensor.numbers(0, "i"), tensor.numbers(7, "i")
     # A size that is not fixed is 1 in the shape and -1 in the shape's signature.
     open_ = {axis for axis, size in enumerate(signature) if size < 0} if len(signature) == len(sizes) else set()
-    shape = tuple((BATCH if axis == 0 else "?") if axis in open_ else int(size) for axis, size in enumerate(sizes))
+    shape = tuple((UNNAMED if axis else BATCH) if axis in open_ else int(size) for axis, size in enumerate(sizes))
     scales = _scales(tensor)
     dtype = DTYPES[kind] if 0 <= kind < len(DTYPES) else "unknown"
     quantization = Quantization(scales[0][0], scales[0][1]) if len(scales) == 1 else None

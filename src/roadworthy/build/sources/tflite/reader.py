@@ -102,7 +102,7 @@ def _open(path: Path, file: Path, signature: Signature, precision: Precision) ->
 
 def _freed(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     """The inputs with a free batch where each of them has one sample; nothing where one has more."""
-    one = all(len(spec.shape) > 1 and spec.samples == 1 and "?" not in spec.shape for spec in specs)
+    one = all(len(spec.shape) > 1 and spec.samples == 1 and not spec.open_sizes for spec in specs)
     return tuple(spec.with_batch() for spec in specs) if one else ()
 
 
