@@ -7,17 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from roadworthy.build import sources
-from roadworthy.build.data.user_targets import as_file_arrays, read_targets
+from roadworthy.build.data.live import forms, spool
+from roadworthy.build.data.live.values import array_of
+from roadworthy.build.data.live.wanted import Wanted
 from roadworthy.build.deploy import Deployment, deploy
 from roadworthy.build.job import Job, Objective
 from roadworthy.build.workspace import Notify
-from roadworthy.core.errors import InvalidRequest, UsageError
-from roadworthy.core.exact import as_array
+from roadworthy.core.errors import UsageError
 from roadworthy.core.isolation.scratch import Directory
-from roadworthy.core.types import BATCH, Array, TensorSpec
+from roadworthy.core.types import BATCH, TensorSpec
 
 
 def deploy_live(
@@ -26,6 +25,7 @@ def deploy_live(
     *,
     example_inputs: Any = None,
     data: Any = None,
+    targets: Sequence[str] = (),
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     arch: str | None = None,
@@ -51,10 +51,12 @@ def deploy_live(
     """Deploy ``model``: the path of a source, or a live model of PyTorch, Keras or TensorFlow, which is not changed.
 
     ``example_inputs`` (an array or tensor, several, or a mapping by name; samples on the first axis) show the inputs of the model where
-    ``data`` does not. ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. ``labels`` are a file, names in the
-    order of the outputs, or names by index. All others are as for the command (see ``Job``): ``max_drop`` is a share of the metric,
-    ``seconds`` the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the host's memory).
-    ``notify`` is told of the progress. Raises UsageError, SourceError, DataError, NoCandidate and other errors of ``core.errors``.
+    ``data`` does not. ``data`` is what ``--data`` takes, or samples in memory in any form of docs/data.md: arrays, ``(x, y)``, data sets
+    of the frameworks, generators. Of what does not end, ``samples`` says how many are taken. ``targets`` names those of its arrays or
+    columns that answers are compared with. ``labels`` are a file, names in the order of the outputs, or names by index. All others
+    are as for the command (see ``Job``): ``max_drop`` is a share of the metric, ``seconds`` the time for the whole deployment,
+    ``memory_mb`` the limit of each step in MiB (0: most of the host's memory). ``notify`` is told of the progress. Raises UsageError,
+    SourceError, DataError, NoCandidate and other errors of ``core.errors``.
     """
     with Directory() as made:
         scratch = made.path
@@ -64,9 +66,12 @@ def deploy_live(
             if example_inputs is not None and not isinstance(example_inputs, Mapping):
                 raise UsageError("the example inputs of a file must be named: example_inputs={'image': array}")
             specs = specs or _specs(None, example_inputs)
+            given, shown = _data_file(data, Wanted(tuple(spec.name for spec in specs), tuple(targets), samples), scratch)
         else:
             specs = specs or _specs(model, example_inputs)
-            source = sources.save_live(model, scratch, specs or _specs(model, _inputs_of(data))).path
+            names = tuple(spec.name for spec in specs) or sources.required(model)
+            given, shown = _data_file(data, Wanted(names, tuple(targets), samples), scratch)
+            source = sources.save_live(model, scratch, specs or _specs(model, shown)).path
             trust, name = True, name or type(model).__name__
         job = Job(
             source,
@@ -76,7 +81,8 @@ def deploy_live(
             outputs=tuple(outputs),
             inputs=specs,
             ranges=ranges,
-            data=_data_file(data, scratch),
+            data=given,
+            targets=tuple(targets) if given == data else (),
             labels=_labels_file(labels, scratch),
             preprocess=None if preprocess is None else str(preprocess),
             metric=metric,
@@ -107,39 +113,21 @@ def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
         if len(names) < len(several):
             raise UsageError(f"there are {len(several)} example inputs, and {type(model).__name__} takes {len(names)}: {', '.join(names)}")
         examples = dict(zip(names, several, strict=False))
-    arrays = {name: _array(name, example) for name, example in examples.items()}
+    arrays = {name: array_of(example, f"the example for {name!r}") for name, example in examples.items()}
+    floats = None if model is None else sources.float_type(model)
     for name, array in arrays.items():
         if array.ndim == 0:
             raise UsageError(f"the example for {name!r} is a single number; give a batch, samples first")
-    return tuple(TensorSpec(name, str(array.dtype), (BATCH, *array.shape[1:])) for name, array in arrays.items())
+    dtypes = {name: floats if floats and array.dtype.kind == "f" else str(array.dtype) for name, array in arrays.items()}
+    return tuple(TensorSpec(name, dtypes[name], (BATCH, *array.shape[1:])) for name, array in arrays.items())
 
 
-def _inputs_of(data: Any) -> Any:
-    """The samples in memory, which show the inputs of a model that does not state them; ``None`` where they are in a file."""
-    x = data[0] if isinstance(data, tuple) and len(data) == 2 else data
-    return None if isinstance(x, str | Path) else x
-
-
-def _data_file(data: Any, scratch: Path) -> str | None:
+def _data_file(data: Any, wanted: Wanted, scratch: Path) -> tuple[str | None, Any]:
+    """Where the samples of ``data`` are for other processes, and the arrays that show the inputs; ``None`` for those of a file."""
     if data is None or isinstance(data, str | Path):
-        return None if data is None else str(data)
-    x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-    given = dict(x) if isinstance(x, Mapping) else {"x": x}
-    arrays = {name: _array(name, array) for name, array in given.items()}
-    arrays |= as_file_arrays(read_targets(y, "the data"))
-    if any(array.dtype.kind in "OS" or (array.dtype.kind == "U" and name in given) for name, array in arrays.items()):
-        raise UsageError("byte strings in memory cannot be handed over; give a folder of files, or 'FILE.py:callable' that returns them")
-    path = scratch / "data.npz"
-    np.savez(path, allow_pickle=False, **arrays)
-    return str(path)
-
-
-def _array(name: str, item: Any) -> Array:
-    """``item`` as an array; UsageError where it is not an array or has masked values."""
-    try:
-        return as_array(name, item.detach().cpu() if hasattr(item, "detach") else item)
-    except InvalidRequest as problem:
-        raise UsageError(problem.message) from None
+        return None if data is None else str(data), None
+    samples = spool.hand_over(forms.read(data, wanted, "the data"), scratch / "data")
+    return str(samples.path), samples.open()
 
 
 def _labels_file(labels: Sequence[str] | Mapping[int, str] | Path | str | None, scratch: Path) -> Path | None:

@@ -20,7 +20,8 @@ class Job:
 
     ``signature`` names one of several that the source offers, ``outputs`` the tensors to answer with where it does not say.
     ``ranges`` are the values that inputs may hold, where the user states them: generated samples keep to them, and data must.
-    ``data`` is a folder, an ``.npz``, ``module:callable``, or arrays; ``preprocess`` a preset's name or a TOML file; ``metric``
+    ``data`` is a folder, a file or ``module:callable``, and ``targets`` names the columns or arrays in it that the answers are compared
+    with, where they do not have the usual names; ``preprocess`` is a preset's name or a TOML file; ``metric``
     of ``None`` is top-1 where there are labels, else agreement with the original. ``max_drop`` is a share of the metric, absolute:
     0.01 is one percent. ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty means everything this host can do.
     ``samples`` caps the evaluation data. ``seconds`` bounds the whole deployment, ``memory_mb`` each step's process (0: most of the host).
@@ -34,6 +35,7 @@ class Job:
     inputs: tuple[TensorSpec, ...] = ()
     ranges: tuple[Range, ...] = ()
     data: str | None = None
+    targets: tuple[str, ...] = ()
     labels: Path | None = None
     preprocess: str | None = None
     metric: str | None = None

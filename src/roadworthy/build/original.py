@@ -7,12 +7,14 @@ from dataclasses import replace
 from roadworthy.build import classes, sources, supplied
 from roadworthy.build.certificate import Data
 from roadworthy.build.data import class_names, dataset
+from roadworthy.build.data.raw_data import ExpectedInputs
 from roadworthy.build.job import Job
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.isolation import unchanged
 from roadworthy.core.samples import renamed
 from roadworthy.core.stages import Source
+from roadworthy.core.types import BYTES
 from roadworthy.preprocess import spec
 from roadworthy.preprocess.contract import Contract
 
@@ -57,11 +59,14 @@ def load_original(
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.confinement.written(before)))
     inputs = loaded.signature.inputs
     contract.check_input(inputs)
-    samples = samples or supplied.pictures(contract, inputs, job, workspace) or loaded.samples
+    samples = loaded.samples if samples else supplied.pictures(contract, inputs, job, workspace) or loaded.samples
     samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
     supplied.check_ranges(samples, job.ranges)
     if not classes.own_metric(job):
+        if gathered:
+            ids = class_names.read(job.labels).ids if job.labels else ()
+            gathered = dataset.with_named_classes(replace(gathered, samples=samples), contract.answer.labels, ids, str(job.data))
         samples = dataset.with_class_indices(samples, str(job.data))
     classes.refuse_wrong_classes(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
     data = supplied.data(samples, gathered, loaded, calibrate, workspace)
@@ -76,14 +81,23 @@ def _gathered(source: Source, job: Job, contract: Contract, workspace: Workspace
     """The job's samples, if it has any. The user's own code that gives them runs in a child and may take as long as the deployment."""
     if job.data is None:
         return None
-    stated, ids = tuple(one.name for one in job.inputs), class_names.read(job.labels).ids if job.labels else ()
-    request = dataset.GatherRequest(job.data, stated, contract, workspace.folder("data/all"), job.samples, ids)
-    if not dataset.is_code(request.data):
-        return dataset.gather_step(request)
+    expected, out = _expected(source, job, contract), workspace.folder("data/all")
+    if not dataset.is_code(job.data):
+        return dataset.gather(job.data, expected, out, lambda done, count: workspace.notify(Progress("data", done, count)))
+    request = dataset.GatherRequest(job.data, expected, out)
     patient = replace(workspace, limits=replace(workspace.limits, seconds=max(job.seconds, workspace.limits.seconds)))
     gathered = patient.step(dataset.gather_step, request, "data")
     unchanged.refuse_changed(source, workspace.user_code.notes)
     return gathered
+
+
+def _expected(source: Source, job: Job, contract: Contract) -> ExpectedInputs:
+    """What is known of the model before it is loaded."""
+    dtypes = tuple(spec.dtype for spec in job.inputs) or source.dtypes
+    numbers = source.framework == "torch" or (bool(dtypes) and BYTES not in dtypes)
+    ids = class_names.read(job.labels).ids if job.labels else ()
+    names = tuple(spec.name for spec in job.inputs)
+    return ExpectedInputs(names, contract, ids, numbers, sources.layout(source) == "CHW", job.targets, job.samples)
 
 
 def _loaded(request: sources.LoadRequest, workspace: Workspace) -> sources.Loaded:

@@ -28,7 +28,7 @@ COMPANIONS = re.compile(
     r"|ground[ _-]?truth|gt)(?:[ _-]?\d+)?",
     re.IGNORECASE,
 )
-JUNK = ("__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "lost+found", "Thumbs.db", "desktop.ini")
+JUNK = ("__macosx", "__pycache__", "@eadir", "$recycle.bin", "lost+found", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
 SHOWN = 3
 
 
@@ -56,8 +56,8 @@ def read(root: Path, known: Sequence[str], *, images: bool) -> ClassFolders:
     doubtful = [folder for folder in folders if spelling_key(folder.name) not in named]
     _refuse_no_classes(root, doubtful, folders)
     members = [sorted(_samples(folder)) for folder in folders] or [[path for path in _entries(root) if path.is_file()]]
-    images = images or any(_is_image(path) for paths in members for path in paths)
-    kept = tuple(tuple(path for path in paths if _is_image(path) or not images) for paths in members)
+    images = images or any(is_image(path) for paths in members for path in paths)
+    kept = tuple(tuple(path for path in paths if is_image(path) or not images) for paths in members)
     _refuse_empty(root, folders, kept, images)
     return ClassFolders(tuple(folder.name for folder in folders), kept, images, tuple(_notes(root, folders, doubtful, images)))
 
@@ -141,7 +141,7 @@ def _notes(root: Path, folders: Sequence[Path], doubtful: Sequence[Path], images
     for folder in doubtful:
         if SPLIT.fullmatch(folder.name):
             yield Note(f"the folder {folder.name}/ has the name of a split of a data set and was taken for a class")
-    loose = [path for path in _entries(root) if path.is_file() and _is_image(path)] if folders and images else []
+    loose = [path for path in _entries(root) if path.is_file() and is_image(path)] if folders and images else []
     if loose:
         many = f"{len(loose)} images are" if len(loose) > 1 else "1 image is"
         yield Note(f"{many} beside the class folders, left out: {_some([path.name for path in loose])}")
@@ -171,10 +171,20 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _samples(folder: Path) -> Iterator[Path]:
-    """Every file below ``folder``, in no order, except hidden ones and what an operating system leaves."""
-    for place, inside, files in os.walk(folder, onerror=_raise):
-        inside[:] = filter(_counts, inside)
-        yield from (path for name in files if _counts(name) and (path := Path(place, name)).is_file())
+    """Every file below ``folder``, in no order, except hidden ones and what an operating system leaves. Links are followed, once each.
+
+    DataError names a link to a file that is not there.
+    """
+    seen = {folder.resolve()}
+    for place, inside, files in os.walk(folder, onerror=_raise, followlinks=True):
+        fresh = {name: path for name in inside if _counts(name) and (path := Path(place, name).resolve()) not in seen}
+        seen.update(fresh.values())
+        inside[:] = fresh
+        for path in (Path(place, name) for name in files if _counts(name)):
+            if path.is_symlink() and not path.exists():
+                raise DataError(f"{path} is a link to a file that is not there")
+            if path.is_file():
+                yield path
 
 
 def _raise(problem: OSError) -> None:
@@ -182,8 +192,9 @@ def _raise(problem: OSError) -> None:
 
 
 def _counts(name: str) -> bool:
-    return not name.startswith(".") and name not in JUNK
+    return not name.startswith(".") and name.lower() not in JUNK
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether the file's name says that it is an image."""
     return path.suffix.lower() in IMAGES

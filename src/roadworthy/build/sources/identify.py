@@ -49,7 +49,11 @@ def identify(path: Path, *, arch: str | None = None, trust: bool = False, signat
     if outputs and not found.facts.open_outputs:
         raise UsageError(f"{found.path} states what it answers with; leave --outputs {','.join(outputs)} out")
     size, sha256, files = measure(found)
-    return Source(found.path.absolute(), found.kind, found.framework, sha256, size, arch, trust, signature, outputs, files=files)
+    stated = found.facts.signature
+    dtypes = tuple(spec.dtype for spec in stated.inputs) if stated and not signature else ()
+    return Source(
+        found.path.absolute(), found.kind, found.framework, sha256, size, arch, trust, signature, outputs, files=files, dtypes=dtypes
+    )
 
 
 def layout(source: Source) -> Literal["CHW", "HWC"]:

@@ -1,0 +1,36 @@
+"""What is known of a PyTorch module before its signature is: its parameters, the dtype of its weights, and a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
+
+import torch
+
+from roadworthy.build.sources.model import Opened
+from roadworthy.build.sources.samples.fit import Taker
+from roadworthy.build.sources.torch import forward
+from roadworthy.core.types import Array, TensorSpec
+
+
+def taker(opened: Opened, said: tuple[TensorSpec, ...]) -> Taker:
+    """How the module of ``opened`` takes samples; ``said`` are the inputs that the user stated, maybe none."""
+    names = forward.parameters(opened.module)
+
+    def call(feeds: Mapping[str, Array]) -> Any:
+        opened.module.eval()
+        order = names if set(names) == set(feeds) else tuple(feeds)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return opened.module(*(torch.from_numpy(feeds[name].copy()) for name in order))
+
+    return Taker(opened.inputs or said, names, _weights(opened.module), call)
+
+
+def _weights(module: Any) -> str:
+    """The dtype that most of the module's floats have: those of a narrow type are raised to float32 before it is proven."""
+    sizes = {torch.float64: 0}
+    for tensor in chain(module.parameters(), module.buffers()):
+        if tensor.is_floating_point():
+            sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.numel()
+    return "float64" if sizes[torch.float64] and max(sizes, key=lambda dtype: sizes[dtype]) == torch.float64 else "float32"
