@@ -60,7 +60,7 @@ def deploy_live(
     """
     with Directory() as made:
         scratch = made.path
-        specs, ranges = sources.parse_inputs(inputs)
+        specs, stated = sources.parse_inputs(inputs)
         if isinstance(model, str | Path):
             source = Path(model)
             if example_inputs is not None and not isinstance(example_inputs, Mapping):
@@ -80,7 +80,7 @@ def deploy_live(
             signature=signature,
             outputs=tuple(outputs),
             inputs=specs,
-            ranges=ranges,
+            stated=stated,
             data=given,
             targets=tuple(targets) if given == data else (),
             labels=_labels_file(labels, scratch),
