@@ -51,7 +51,7 @@ def _csv(path: Path, pandas: Any) -> Any:
     """Numbers are read exactly. In a column of texts every cell is kept as it is written, ``NA`` and ``null`` too."""
     separator = _separator(path)
     heading = None if _has_no_heading(path, separator) else "infer"
-    options = {"sep": separator, "header": heading, "encoding": "utf-8-sig", "float_precision": "round_trip", "low_memory": False}
+    options = {"sep": separator, "header": heading, "encoding": "utf-8-sig", "low_memory": False}
     frame = pandas.read_csv(path, **options)
     texts = [place for place, dtype in enumerate(frame.dtypes) if dtype.kind not in "biufmM"]
     if texts and frame.iloc[:, texts].isna().any(axis=None):
