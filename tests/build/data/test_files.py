@@ -233,3 +233,38 @@ def test_links_are_followed_once_and_broken_ones_named(tmp_path: Path) -> None:
     (tmp_path / "data" / "dog" / "1.png").symlink_to(tmp_path / "gone.png")
     with pytest.raises(DataError, match=r"dog/1.png is a link to a file that is not there"):
         gather(tmp_path / "data", ("x",), IMAGES, tmp_path / "b")
+
+
+def masked(root: Path, masks: dict[str, Image.Image]) -> Path:
+    """Three pictures, whose masks lie beside them in a folder of their own."""
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for number in range(3):
+        Image.new("RGB", (4, 4), (number, 0, 0)).save(root / "images" / f"{number}.png")
+    for name, mask in masks.items():
+        mask.save(root / "masks" / name)
+    return root
+
+
+def test_masks_lie_in_a_folder_beside_the_pictures(tmp_path: Path) -> None:
+    palette = Image.fromarray(np.full((2, 3), 2, np.uint8)).convert("P")
+    root = masked(tmp_path / "data", {"0.png": Image.new("L", (3, 2), 0), "1.png": Image.new("L", (3, 2), 1), "2.png": palette})
+    inputs, targets = by_row(gather(root, ("x",), IMAGES, tmp_path / "out"))
+    assert [picture[0][0][0] for picture in inputs["x"]] == [0, 1, 2]
+    assert targets == [np.full((2, 3), value).tolist() for value in (0, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("masks", "words"),
+    [
+        ({"0.png": Image.new("L", (3, 2))}, r"images/1.png has no mask of its name in .*masks"),
+        (
+            dict.fromkeys(("0.png", "1.png", "2.png"), Image.new("RGB", (3, 2))),
+            r"0.png has the mode RGB; a mask has one whole number a pixel",
+        ),
+        ({f"{n}.png": Image.new("L", (3, 2 + n)) for n in range(3)}, r"1.png is 3 x 3 pixels, and .*0.png 3 x 2: all masks must have one"),
+    ],
+)
+def test_masks_with_faults(masks: dict[str, Image.Image], words: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=words):
+        gather(masked(tmp_path / "data", masks), ("x",), IMAGES, tmp_path / "out")

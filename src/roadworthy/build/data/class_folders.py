@@ -52,7 +52,7 @@ def read(root: Path, known: Sequence[str], *, images: bool) -> ClassFolders:
     files and folders and what operating systems leave do not count. Raises DataError where the folders are not classes: with the
     path that was meant, where there is one.
     """
-    folders, named = _folders(root), set(map(spelling_key, known))
+    folders, named = folders_in(root), set(map(spelling_key, known))
     doubtful = [folder for folder in folders if spelling_key(folder.name) not in named]
     _refuse_no_classes(root, doubtful, folders)
     members = [sorted(_samples(folder)) for folder in folders] or [[path for path in _entries(root) if path.is_file()]]
@@ -110,7 +110,7 @@ def _refuse_splits(root: Path, splits: Sequence[Path], folders: Sequence[Path]) 
 
 def _share_classes(splits: Sequence[Path]) -> bool:
     """Whether at least two splits hold folders of the same names."""
-    inside = [{folder.name for folder in _folders(split)} for split in splits]
+    inside = [{folder.name for folder in folders_in(split)} for split in splits]
     return any(one & other for index, one in enumerate(inside) for other in inside[:index])
 
 
@@ -122,14 +122,14 @@ def _preference(split: Path) -> int:
 def _option(folder: Path) -> str:
     """The option with the folder that was meant: ``folder``, or one below it, for example ``data/`` that holds nothing but splits."""
     for _ in range(4):
-        inside = _folders(folder)
+        inside = folders_in(folder)
         splits = [one for one in inside if SPLIT.fullmatch(one.name)]
         pictures = [one for one in inside if PICTURES.fullmatch(one.name)]
         if inside and len(splits) == len(inside):
             folder = min(splits, key=_preference)
         elif pictures and any(COMPANIONS.fullmatch(one.name) for one in inside):
             folder = pictures[0]
-        elif len(inside) == 1 and _folders(inside[0]):
+        elif len(inside) == 1 and folders_in(inside[0]):
             (folder,) = inside
         else:
             break
@@ -145,7 +145,7 @@ def _notes(root: Path, folders: Sequence[Path], doubtful: Sequence[Path], images
     if loose:
         many = f"{len(loose)} images are" if len(loose) > 1 else "1 image is"
         yield Note(f"{many} beside the class folders, left out: {_some([path.name for path in loose])}")
-    nested = [(folder, inside) for folder in folders if (inside := [one for one in _folders(folder) if any(_samples(one))])]
+    nested = [(folder, inside) for folder in folders if (inside := [one for one in folders_in(folder) if any(_samples(one))])]
     if nested:
         folder, inside = nested[0]
         more = f", and so for {len(nested) - 1} more class folders" if len(nested) > 1 else ""
@@ -159,10 +159,16 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _holds_folders(folder: Path) -> bool:
-    return any(any(_samples(inside)) for inside in _folders(folder))
+    return any(any(_samples(inside)) for inside in folders_in(folder))
 
 
-def _folders(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """The images of ``folder`` itself, in the order of their names."""
+    return [path for path in _entries(folder) if path.is_file() and is_image(path)]
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in ``folder`` that count, in the order of their names."""
     return [path for path in _entries(folder) if path.is_dir()]
 
 

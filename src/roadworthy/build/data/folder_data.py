@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from roadworthy.build.data import class_folders, class_order
+from roadworthy.build.data import class_folders, class_order, masks
 from roadworthy.build.data.listed_files import listed_files
 from roadworthy.build.data.raw_data import ExpectedInputs, RawData
 from roadworthy.core.errors import DataError
@@ -18,6 +18,8 @@ def read_folder(root: Path, expected: ExpectedInputs) -> RawData:
     """The samples below ``root``; raises DataError where its folders cannot be classes, or cannot be read."""
     labels = expected.contract.answer.labels
     try:
+        if pairs := masks.pairs_of(root):
+            return listed_files(pairs.pictures, {TARGET: masks.read(pairs.masks)}, expected, str(root))
         found = class_folders.read(root, (*labels, *expected.ids), images=expected.contract.takes_images)
     except OSError as problem:
         raise DataError(f"{problem.filename or root} cannot be read: {problem.strerror}") from None
