@@ -82,7 +82,7 @@ def deploy_live(
             inputs=specs,
             stated=stated,
             data=given,
-            targets=tuple(targets) if given == data else (),
+            targets=tuple(targets) if isinstance(data, str | Path) else (),
             labels=_labels_file(labels, scratch),
             preprocess=None if preprocess is None else str(preprocess),
             metric=metric,

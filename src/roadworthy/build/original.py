@@ -14,7 +14,7 @@ from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.isolation import unchanged
 from roadworthy.core.samples import renamed
 from roadworthy.core.stages import Source
-from roadworthy.core.types import BYTES
+from roadworthy.core.types import BYTES, Fixed
 from roadworthy.preprocess import spec
 from roadworthy.preprocess.contract import Contract
 
@@ -93,10 +93,12 @@ def _gathered(source: Source, job: Job, contract: Contract, workspace: Workspace
 
 def _expected(source: Source, job: Job, contract: Contract) -> ExpectedInputs:
     """What is known of the model before it is loaded."""
-    dtypes = tuple(spec.dtype for spec in job.inputs) or source.dtypes
+    fixed = {stated.name for stated in job.stated if isinstance(stated, Fixed)}
+    specs = tuple(spec for spec in job.inputs if spec.name not in fixed)
+    dtypes = tuple(spec.dtype for spec in specs) or source.dtypes
     numbers = source.framework == "torch" or (bool(dtypes) and BYTES not in dtypes)
     ids = class_names.read(job.labels).ids if job.labels else ()
-    names = tuple(spec.name for spec in job.inputs)
+    names = tuple(spec.name for spec in specs)
     return ExpectedInputs(names, contract, ids, numbers, sources.layout(source) == "CHW", job.targets, job.samples)
 
 

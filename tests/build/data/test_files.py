@@ -86,13 +86,13 @@ def test_a_table_without_a_heading_and_one_without_a_target(tmp_path: Path) -> N
 def test_targets_are_named(tmp_path: Path) -> None:
     path = file(tmp_path / "d.csv", "age,sick,poor\n1,0,1\n2,1,0\n")
     inputs, targets = by_row(gather(path, (), NUMBERS, tmp_path / "a", targets=("sick", "poor")))
-    assert inputs == {"age": [1, 2]} or tuple(inputs) == ("input",)
+    assert inputs == {"input": [1, 2]}
     assert targets == [[0, 1], [1, 0]]
-    with pytest.raises(DataError, match="has no column 'rich' for the targets; it has age, sick, poor"):
+    with pytest.raises(DataError, match="has no column or array 'rich' for the targets; it has age, sick, poor"):
         gather(path, (), NUMBERS, tmp_path / "b", targets=("rich",))
     np.savez(tmp_path / "d.npz", x=np.zeros((2, 1)), mask=np.ones((2, 3)), spare=np.zeros(2))
     assert gather(tmp_path / "d.npz", ("x",), NUMBERS, tmp_path / "c", targets=("mask",)).samples.open_targets()[TARGET].shape == (2, 3)
-    with pytest.raises(DataError, match="has no array 'masks' for the targets; it holds x, mask, spare"):
+    with pytest.raises(DataError, match="has no column or array 'masks' for the targets; it has x, mask, spare"):
         gather(tmp_path / "d.npz", ("x",), NUMBERS, tmp_path / "d", targets=("masks",))
 
 
@@ -268,3 +268,15 @@ def test_masks_lie_in_a_folder_beside_the_pictures(tmp_path: Path) -> None:
 def test_masks_with_faults(masks: dict[str, Image.Image], words: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=words):
         gather(masked(tmp_path / "data", masks), ("x",), IMAGES, tmp_path / "out")
+
+
+def test_targets_are_never_ignored(tmp_path: Path) -> None:
+    (tmp_path / "wavs").mkdir()
+    sound(tmp_path / "wavs" / "0.wav", [1])
+    for number, data in enumerate(
+        [tmp_path / "wavs", file(tmp_path / "d.txt", "good"), np.zeros((3, 1)), (np.zeros((3, 1)), [1, 2, 3]), [(1, 2)]]
+    ):
+        with pytest.raises(DataError, match=r"no column or array 'price' for the targets; its parts have no names"):
+            gather(data, (), NUMBERS, tmp_path / str(number), targets=("price",))
+    with pytest.raises(DataError, match=r"the list, item 0 has no column or array 'price' for the targets; it has x, y"):
+        gather([{"x": 1, "y": 2}], (), NUMBERS, tmp_path / "rows", targets=("price",))

@@ -27,6 +27,7 @@ def read_file(path: Path, expected: ExpectedInputs) -> RawData:
     if suffix in tables.READERS:
         return _table(path, expected)
     if suffix == ".txt":
+        wanted_of(expected).refuse_targets(str(path))
         return named_samples(Spooled({UNNAMED: lines.read_file(path)}, {}), expected, str(path))
     if is_image(path) or suffix == ".wav":
         raise DataError(f"{path} is a single sample; give the folder with all of them: --data {path.parent}")
@@ -36,8 +37,7 @@ def read_file(path: Path, expected: ExpectedInputs) -> RawData:
 
 def read_arrays(found: dict[str, Array], expected: ExpectedInputs, what: str) -> RawData:
     """The arrays of a file by name: those that are targets, and the inputs."""
-    if missing := [name for name in expected.targets if name not in found]:
-        raise DataError(f"{what} has no array {missing[0]!r} for the targets; it holds {', '.join(found)}")
+    wanted_of(expected).refuse_targets(what, found)
     chosen = {name: found.pop(name) for name in expected.targets}
     targets = read_targets(next(iter(chosen.values())) if len(chosen) == 1 else chosen or None, what)
     return named_samples(Spooled(found, targets or take_targets(found, expected.names, what)), expected, what)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.build.data import file_data, user_function
-from roadworthy.build.data.array_data import named_samples, read_python
+from roadworthy.build.data.array_data import named_samples, read_python, wanted_of
 from roadworthy.build.data.files import arrays
 from roadworthy.build.data.folder_data import read_folder
 from roadworthy.build.data.live import spool
@@ -36,4 +36,5 @@ def _read_directory(path: Path, expected: ExpectedInputs) -> RawData:
         return named_samples(spool.open_folder(path), expected, "the data")
     if arrays.is_folder_of_arrays(path):
         return file_data.read_arrays(arrays.read_folder(path), expected, str(path))
+    wanted_of(expected).refuse_targets(str(path))
     return read_folder(path, expected)

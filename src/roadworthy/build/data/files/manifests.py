@@ -41,8 +41,7 @@ def files_of(frame: Any, column: str, folder: Path, what: str) -> list[Path]:
 def targets_of(frame: Any, column: str, wanted: Wanted, what: str) -> Targets:
     """The columns that the user named as targets; without that those of the usual names, or the only one beside the files."""
     others = [str(name) for name in frame.columns if str(name) != column]
-    if missing := [name for name in wanted.targets if name not in others]:
-        raise DataError(f"{what} has no column {missing[0]!r} for the targets; it has {', '.join(others)}")
+    wanted.refuse_targets(what, others)
     names = [name for name in others if wanted.is_target(name)] or (others if len(others) == 1 else [])
     return frames.targets_of(frame, tuple(names), what) if names else {}
 

@@ -86,7 +86,9 @@ def _named(x: Any, wanted: Wanted, what: str) -> Chunk:
     """Whole arrays by name: a mapping, a DataFrame, one array, or several in a list or tuple by position."""
     if frames.is_frame(x):
         return frames.chunk_of(x, wanted, what)
-    x, y = parts.of_mapping(x, wanted) if isinstance(x, Mapping) else (x, None)
+    if not isinstance(x, Mapping):
+        wanted.refuse_targets(what)
+    x, y = parts.of_mapping(x, wanted, what) if isinstance(x, Mapping) else (x, None)
     several = isinstance(x, Mapping | tuple) or (isinstance(x, list) and _are_inputs(x, wanted))
     named = parts.named_inputs(x, wanted) if several else {wanted.only: x}
     return Chunk({name: _array(value, f"{what}: {name}") for name, value in named.items()}, _targets(y, what))
@@ -114,6 +116,7 @@ def _of_list(data: list[Any], wanted: Wanted, what: str) -> PythonData:
         if len(wanted.names) == 1:
             return _whole(_of_tuple(tuple(data), wanted, what), what)
         raise DataError(f"{what} is a list of two arrays: give a tuple (x, y), or a dict of arrays by input name")
+    wanted.refuse_targets(what)
     return _whole(Chunk({wanted.only: _array(data, what)}, {}), what)
 
 

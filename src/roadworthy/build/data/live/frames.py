@@ -23,8 +23,7 @@ def chunk_of(frame: Any, wanted: Wanted, what: str) -> Chunk:
     names = [str(name) for name in frame.columns]
     if frame.columns.nlevels > 1 or len(set(names)) < len(names):
         raise DataError(f"{what} has several columns of one name, or names of several levels; give each column a name of its own")
-    if missing := [name for name in wanted.targets if name not in names]:
-        raise DataError(f"{what} has no column {missing[0]!r} for the targets; it has {', '.join(names)}")
+    wanted.refuse_targets(what, names)
     arrays = {name: array_of(frame.iloc[:, place], f"{what}: the column {name!r}") for place, name in enumerate(names)}
     inputs = {name: array for name, array in arrays.items() if not wanted.is_target(name)}
     if not inputs:

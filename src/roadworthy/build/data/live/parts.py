@@ -12,6 +12,8 @@ from roadworthy.core.errors import DataError
 
 def item_of(given: Any, wanted: Wanted, what: str, *, weighted: bool = False) -> Item:
     """``given`` as arrays by name; ``what`` names it in messages. DataError where its parts cannot be told apart."""
+    if not isinstance(given, Mapping):
+        wanted.refuse_targets(what)
     inputs, y = _parted(given, wanted, what, weighted)
     arrays = {name: array_of(value, f"{what}: {name}") for name, value in named_inputs(inputs, wanted).items()}
     if not arrays:
@@ -22,7 +24,7 @@ def item_of(given: Any, wanted: Wanted, what: str, *, weighted: bool = False) ->
 def _parted(given: Any, wanted: Wanted, what: str, weighted: bool) -> tuple[Any, Any]:
     """The inputs and the targets in ``given``; ``None`` where it has no targets."""
     if isinstance(given, Mapping):
-        return of_mapping(given, wanted)
+        return of_mapping(given, wanted, what)
     if not is_several(given):
         return given, None
     several = len(wanted.names)
@@ -42,9 +44,10 @@ def _parted(given: Any, wanted: Wanted, what: str, weighted: bool) -> tuple[Any,
     )
 
 
-def of_mapping(given: Mapping[Any, Any], wanted: Wanted) -> tuple[dict[str, Any], Any]:
+def of_mapping(given: Mapping[Any, Any], wanted: Wanted, what: str) -> tuple[dict[str, Any], Any]:
     """The inputs by name, and the targets: those of their names. Of the others only what the model takes, where it takes all by name."""
     named = {str(name): value for name, value in given.items()}
+    wanted.refuse_targets(what, named)
     targets = {name: value for name, value in named.items() if wanted.is_target(name)}
     inputs = {name: value for name, value in named.items() if name not in targets}
     if wanted.names and set(wanted.names) <= set(inputs):

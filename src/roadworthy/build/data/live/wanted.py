@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from roadworthy.build.data.raw_data import UNNAMED
+from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import Targets
 from roadworthy.core.types import Array
@@ -35,6 +36,12 @@ class Wanted:
         if self.targets:
             return name in self.targets
         return name.lower() in TARGET_NAMES and name not in self.names
+
+    def refuse_targets(self, what: str, names: Iterable[str] = ()) -> None:
+        """Raise DataError where the user named targets that are not among the ``names`` of the data."""
+        if missing := [name for name in self.targets if name not in names]:
+            has = f"it has {', '.join(names)}" if names else "its parts have no names"
+            raise DataError(f"{what} has no column or array {missing[0]!r} for the targets; {has}")
 
     def positional(self, count: int) -> tuple[str, ...]:
         """Names for ``count`` inputs that are known by their position alone."""

@@ -45,13 +45,15 @@ class SampleForm:
 @dataclass(frozen=True)
 class Taker:
     """What is known of a model before its signature: the inputs that its file or the user states (``specs``, maybe none), the
-    ``names`` of its inputs in the order of the call (maybe none), the dtype of its weights, and a call on arrays by name.
+    ``names`` of its inputs in the order of the call (maybe none), the dtype of its weights, and a call on arrays by name. ``optional``
+    are the names of inputs that it can do without.
     """
 
     specs: tuple[TensorSpec, ...]
     names: tuple[str, ...]
     weights: str
     call: Callable[[Mapping[str, Array]], Any]
+    optional: tuple[str, ...] = ()
 
 
 def fitted(samples: SampleSet, taker: Taker, out: Path) -> tuple[SampleSet, tuple[str, ...]]:
@@ -60,7 +62,7 @@ def fitted(samples: SampleSet, taker: Taker, out: Path) -> tuple[SampleSet, tupl
     Raises DataError, naming the input and the row, where values would not stay the same.
     """
     rows = sample_sets.source_rows(samples)
-    arrays, notes = _matched(samples, tuple(spec.name for spec in taker.specs) or taker.names, rows)
+    arrays, notes = _matched(samples, tuple(spec.name for spec in taker.specs) or taker.names, taker.optional, rows)
     forms = _stated(arrays, taker.specs) or _tried(arrays, taker)
     if tuple(arrays) == samples.inputs and all(forms[name].fits(array) for name, array in arrays.items()):
         return samples, ()
@@ -76,10 +78,13 @@ def _notes(name: str, array: Array, form: SampleForm) -> Iterator[str]:
         yield f"each sample of {name!r} was given the shape {list(form.shape)} in place of {list(array.shape[1:])}"
 
 
-def _matched(samples: SampleSet, names: tuple[str, ...], rows: Array) -> tuple[dict[str, Array], tuple[str, ...]]:
+def _matched(
+    samples: SampleSet, names: tuple[str, ...], optional: tuple[str, ...], rows: Array
+) -> tuple[dict[str, Array], tuple[str, ...]]:
     """The samples under the model's ``names``: by name, one matrix of all columns for a single input, else by position."""
     arrays = samples.open()
     if names and set(names) <= set(arrays):
+        names = (*names, *(name for name in optional if name in arrays))
         left = [name for name in arrays if name not in names]
         note = (f"{', '.join(map(repr, left))} of the data were left out: the model has no input of that name",) if left else ()
         return {name: arrays[name] for name in names}, note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any
@@ -18,13 +19,25 @@ def taker(opened: Opened, said: tuple[TensorSpec, ...]) -> Taker:
     """How the module of ``opened`` takes samples; ``said`` are the inputs that the user stated, maybe none."""
     names = forward.parameters(opened.module)
 
+    optional = _optional(opened.module, names)
+
     def call(feeds: Mapping[str, Array]) -> Any:
         opened.module.eval()
-        order = names if set(names) == set(feeds) else tuple(feeds)
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in feeds.items()}
+        by_name = not isinstance(opened.module, torch.jit.ScriptModule) and set(feeds) <= {*names, *optional}
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            return opened.module(*(torch.from_numpy(feeds[name].copy()) for name in order))
+            return opened.module(**tensors) if by_name else opened.module(*tensors.values())
 
-    return Taker(opened.inputs or said, names, _weights(opened.module), call)
+    return Taker(opened.inputs or said, names, _weights(opened.module), call, optional)
+
+
+def _optional(module: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The parameters of ``forward`` that have a default."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return ()
+    found = inspect.signature(module.forward).parameters.values()
+    fixed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return tuple(parameter.name for parameter in found if parameter.kind not in fixed and parameter.name not in names)
 
 
 def _weights(module: Any) -> str:
