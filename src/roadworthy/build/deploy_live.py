@@ -70,7 +70,8 @@ def deploy_live(
         else:
             specs = specs or _specs(model, example_inputs)
             names = tuple(spec.name for spec in specs) or sources.required(model)
-            given, shown = _data_file(data, Wanted(names, tuple(targets), samples), scratch)
+            optional = tuple(name for name in sources.parameters(model) if name not in names)
+            given, shown = _data_file(data, Wanted(names, tuple(targets), samples, optional), scratch)
             source = sources.save_live(model, scratch, specs or _specs(model, shown)).path
             trust, name = True, name or type(model).__name__
         job = Job(

@@ -187,12 +187,18 @@ def test_several_inputs_by_name_and_by_place(tmp_path: Path) -> None:
             ({"ids": X, "mask": X + 1}, Y),
             {"ids": X, "mask": X + 1, "y": Y},
             ((X, X + 1), Y),
+            (X, X + 1, Y),
             [((X[i], X[i] + 1), Y[i]) for i in range(COUNT)],
         ]
     ):
         found = read(data, tmp_path / str(number), names=("ids", "mask"))
         assert tuple(found.inputs) == ("ids", "mask") and set(found.targets) == {TARGET}
         np.testing.assert_array_equal(found.inputs["mask"], X + 1)
+
+
+def test_an_optional_input_is_kept_and_other_columns_are_not(tmp_path: Path) -> None:
+    found = read([{"ids": X[0], "mask": X[0], "file": None, "y": 1}] * 3, tmp_path, names=("ids",), optional=("mask", "label"))
+    assert tuple(found.inputs) == ("ids", "mask")
 
 
 def test_parts_of_an_item_are_told_apart_by_the_models_inputs(tmp_path: Path) -> None:
@@ -258,7 +264,7 @@ def test_a_table(tmp_path: Path) -> None:
         (list, "the data holds no samples"),
         (lambda: iter(()), "holds no samples"),
         (lambda: 3, "the data is int; it must be arrays or tensors"),
-        (lambda: (X, X, Y), r"a tuple of 3; give \(x, y\)"),
+        (lambda: (X, X, Y), r"the data has 3 parts, and which are inputs cannot be known: give \(inputs, target\)"),
         (lambda: iter([np.zeros(3), np.zeros(4)]), r"item 1 has the shape \[4\], and that of item 0 \[3\]"),
         (lambda: iter([(np.zeros(3), 1), np.zeros(3)]), "item 1 does not have the same parts as item 0"),
         (lambda: [[1, 2], [3]], "its rows have different lengths"),

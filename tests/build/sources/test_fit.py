@@ -70,6 +70,11 @@ def test_a_model_in_float64_keeps_float64(tmp_path: Path) -> None:
     assert fitted(given, unknown(lambda feeds: None, "x", weights="float64"), tmp_path / "out") == (given, ())
 
 
+def test_a_model_that_takes_anything_gets_the_type_of_its_weights(tmp_path: Path) -> None:
+    found, _ = fitted(samples(tmp_path, x=np.ones((6, 4))), unknown(lambda feeds: None, "x"), tmp_path / "out")
+    assert found.open()["x"].dtype == np.float32
+
+
 def test_whole_numbers_stay_where_the_model_takes_them(tmp_path: Path) -> None:
     def embedding(feeds: Mapping[str, Array]) -> None:
         if feeds["ids"].dtype not in (np.int32, np.int64):

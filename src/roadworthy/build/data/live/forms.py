@@ -67,10 +67,9 @@ def _whole(chunk: Chunk, what: str) -> PythonData:
 
 
 def _of_tuple(data: tuple[Any, ...], wanted: Wanted, what: str) -> Chunk:
-    """``(x, y)``; three parts and more are refused, because no order of them is common."""
-    if len(data) != 2:
-        raise DataError(f"{what} is a tuple of {len(data)}; give (x, y), where x may be a dict of arrays by input name")
-    chunk, targets = _named(data[0], wanted, what), _targets(data[1], what)
+    """``(x, y)``, or whole arrays by position for a model of as many inputs."""
+    x, y = parts.parted(data, wanted, what)
+    chunk, targets = _named(x, wanted, what), _targets(y, what)
     if chunk.targets and targets:
         raise DataError(f"{what} has targets twice: y of (x, y), and in x")
     return Chunk(chunk.inputs, targets or chunk.targets)

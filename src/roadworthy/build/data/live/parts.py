@@ -14,22 +14,22 @@ def item_of(given: Any, wanted: Wanted, what: str, *, weighted: bool = False) ->
     """``given`` as arrays by name; ``what`` names it in messages. DataError where its parts cannot be told apart."""
     if not isinstance(given, Mapping):
         wanted.refuse_targets(what)
-    inputs, y = _parted(given, wanted, what, weighted)
+    inputs, y = parted(given, wanted, what, weighted=weighted)
     arrays = {name: array_of(value, f"{what}: {name}") for name, value in named_inputs(inputs, wanted).items()}
     if not arrays:
         raise DataError(f"{what} holds no inputs")
     return Item(arrays, y)
 
 
-def _parted(given: Any, wanted: Wanted, what: str, weighted: bool) -> tuple[Any, Any]:
-    """The inputs and the targets in ``given``; ``None`` where it has no targets."""
+def parted(given: Any, wanted: Wanted, what: str, *, weighted: bool = False) -> tuple[Any, Any]:
+    """The inputs and the targets in ``given``; ``None`` where it has no targets. With ``weighted`` a third part does not count."""
     if isinstance(given, Mapping):
         return of_mapping(given, wanted, what)
     if not is_several(given):
         return given, None
     several = len(wanted.names)
     if len(given) == 1:
-        return _parted(given[0], wanted, what, weighted)
+        return parted(given[0], wanted, what, weighted=weighted)
     if len(given) == several and not isinstance(given[0], Mapping | tuple | list):
         return given, None
     if len(given) == 2:
@@ -51,7 +51,7 @@ def of_mapping(given: Mapping[Any, Any], wanted: Wanted, what: str) -> tuple[dic
     targets = {name: value for name, value in named.items() if wanted.is_target(name)}
     inputs = {name: value for name, value in named.items() if name not in targets}
     if wanted.names and set(wanted.names) <= set(inputs):
-        inputs = {name: inputs[name] for name in wanted.names}
+        inputs = {name: inputs[name] for name in (*wanted.names, *wanted.optional) if name in inputs}
     return inputs, next(iter(targets.values())) if len(targets) == 1 else targets or None
 
 

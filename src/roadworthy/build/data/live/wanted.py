@@ -19,12 +19,14 @@ TARGET_NAMES = ("y", "label", "labels", "target", "targets")
 @dataclass(frozen=True)
 class Wanted:
     """What is wanted of the data: the inputs' ``names`` in the order of the call (empty where they are not known), which names
-    are ``targets`` (empty: those of ``TARGET_NAMES``), and the most samples, ``limit``.
+    are ``targets`` (empty: those of ``TARGET_NAMES``), and the most samples, ``limit``. ``optional`` are inputs that the model can do
+    without.
     """
 
     names: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     limit: int | None = None
+    optional: tuple[str, ...] = ()
 
     @property
     def only(self) -> str:
@@ -35,7 +37,7 @@ class Wanted:
         """Whether values of this name are targets. An input of the model is none, unless the user says so."""
         if self.targets:
             return name in self.targets
-        return name.lower() in TARGET_NAMES and name not in self.names
+        return name.lower() in TARGET_NAMES and name not in (*self.names, *self.optional)
 
     def refuse_targets(self, what: str, names: Iterable[str] = ()) -> None:
         """Raise DataError where the user named targets that are not among the ``names`` of the data."""
