@@ -149,20 +149,6 @@ def test_a_manifest_of_images(tmp_path: Path) -> None:
         gather(path, ("x",), IMAGES, tmp_path / "c")
 
 
-def test_names_of_classes_become_their_indices(tmp_path: Path) -> None:
-    found = gather((np.arange(4.0)[:, None], np.array(["b", "a", "c", "a"])), ("x",), NUMBERS, tmp_path / "out")
-    named = dataset.with_named_classes(found, (), (), "d.csv")
-    assert by_row(named)[1] == [1, 0, 2, 0] and named.classes == ("a", "b", "c") and named.by_folder
-    with pytest.raises(DataError, match="the data has 3 class names, the model has 2 outputs"):
-        dataset.check_classes(named, 2)
-    again = gather((np.arange(2.0)[:, None], ["dog", "cat"]), ("x",), NUMBERS, tmp_path / "b")
-    placed = dataset.with_named_classes(again, ("bird", "cat", "dog"), (), "d.csv")
-    assert by_row(placed)[1] == [2, 1] and placed.classes == ("bird", "cat", "dog") and not placed.by_folder
-    other = gather((np.arange(2.0)[:, None], ["dog", "cow"]), ("x",), NUMBERS, tmp_path / "c")
-    with pytest.raises(DataError, match=r"d.csv: the class name 'cow' is not among the 3 labels"):
-        dataset.with_named_classes(other, ("bird", "cat", "dog"), (), "d.csv")
-
-
 def test_arrays_in_npy_files(tmp_path: Path) -> None:
     x, y = np.arange(6, dtype=np.float32)[:, None], np.arange(6)
     np.save(tmp_path / "x_test.npy", x)

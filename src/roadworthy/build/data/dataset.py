@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from roadworthy.build.data import class_names, class_order, raw_writer, sample_writer, user_function
-from roadworthy.build.data.class_indices import class_indices
+from roadworthy.build.data import class_names, raw_writer, sample_writer, user_function
 from roadworthy.build.data.raw_data import UNNAMED, ExpectedInputs
 from roadworthy.build.data.raw_writer import Tell
 from roadworthy.build.data.read_data import read_data
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
-from roadworthy.core.samples import TARGET, SampleSet, write_targets
+from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array, Signature, TensorSpec
 
 CALIBRATION_SHARE = 5
@@ -28,8 +27,8 @@ FEWEST_TO_SPLIT = 20
 class Dataset:
     """Samples with the names of their classes by index (empty where none are known).
 
-    ``by_folder`` says that the classes are the folders (or other names, ``unit``) in sorted order, which is right only where training
-    numbered exactly these: ``check_classes`` compares it with the model. ``notes`` says what was guessed.
+    ``by_folder`` says that the classes are the folders in sorted order, which is right only where training
+    numbered exactly these folders: ``check_classes`` compares it with the model. ``notes`` says what was guessed.
     """
 
     samples: SampleSet
@@ -37,7 +36,6 @@ class Dataset:
     kind: Literal["labelled", "unlabelled"]
     by_folder: bool = False
     notes: tuple[Note, ...] = ()
-    unit: str = class_order.FOLDER
 
 
 @dataclass(frozen=True)
@@ -98,56 +96,18 @@ def check_inputs(samples: SampleSet, signature: Signature) -> None:
 
 
 def check_classes(dataset: Dataset, outputs: int, output: str = "output") -> None:
-    """Raises DataError where the classes cannot be those of a model with ``outputs`` outputs; a single one may tell two classes apart.
+    """Raises DataError where the class names cannot be those of a model with ``outputs`` outputs; a single one may tell two apart.
 
     ``output`` is the name of the model's output that ranks them.
     """
     model = max(outputs, 2)
     if dataset.by_folder and len(dataset.classes) != model:
         raise DataError(
-            f"the data has {len(dataset.classes)} {dataset.unit}s, the model has {outputs} outputs: so their order is not the model's; "
-            f"give a labels file with one line for each output, in its order, that holds the {dataset.unit}"
+            f"the data has {len(dataset.classes)} class folders, the model has {outputs} outputs: so the folders' order "
+            "is not the model's; give a labels file with one line for each output, in its order, that holds the folder's name"
         )
     if dataset.classes:
         class_names.check_count(dataset.classes, outputs, output)
-    labels = dataset.samples.labels()
-    if labels is None or labels.max() < model:
-        return
-    most = f"the data has a sample of class {labels.max()}"
-    if outputs == 1:
-        raise DataError(f"{most}; a model with one output tells classes 0 and 1 apart, and other targets need a --metric of your own")
-    raise DataError(f"{most}; a model with {outputs} outputs knows classes 0 to {model - 1}")
-
-
-def with_named_classes(dataset: Dataset, labels: tuple[str, ...], ids: tuple[str, ...], what: str) -> Dataset:
-    """``dataset`` with the class index of each sample as the target, where its targets are names of classes (texts).
-
-    The index is that of the label of this name, else the place of the name in sorted order. Raises DataError where the names of the data
-    and ``labels`` cannot be matched.
-    """
-    names = dataset.samples.open_targets().get(TARGET)
-    if names is None or names.dtype.kind != "U" or names.ndim != 1 or dataset.samples.targets != (TARGET,):
-        return dataset
-    found, places = np.unique(names, return_inverse=True)
-    order = class_order.order_of(what, tuple(found.tolist()), labels or dataset.classes, ids, class_order.NAME)
-    write_targets(dataset.samples.path, TARGET, np.array(order.indices, np.int64)[places])
-    notes = (*dataset.notes, *order.notes)
-    return replace(dataset, classes=order.classes, by_folder=order.by_order, notes=notes, unit=class_order.NAME)
-
-
-def with_class_indices(samples: SampleSet, what: str) -> SampleSet:
-    """``samples`` with the class index of each sample as the target, int64 [count], where the targets say that in another form.
-
-    Raises DataError where the targets are not class indexes in any form (see ``class_indices``).
-    """
-    if not samples.labelled:
-        return samples
-    if samples.targets != (TARGET,):
-        raise DataError(
-            f"{what} has the targets {', '.join(samples.targets)}: say what they are held against with --metric module:callable"
-        )
-    write_targets(samples.path, TARGET, class_indices(np.array(samples.open_targets()[TARGET]), samples.count, what))
-    return samples
 
 
 def split(samples: SampleSet, calibration: int, out: Path) -> tuple[SampleSet, SampleSet | None]:
