@@ -202,6 +202,12 @@ def test_sounds_with_faults(tmp_path: Path) -> None:
     refused(r"b.flac is neither an image nor a sound \(.wav\) nor an array \(.npy\), and the model takes numbers")
 
 
+@pytest.mark.parametrize("name", ["d.h5", "d.pkl", "d"])
+def test_a_file_of_another_form_is_told_the_way_out(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is none of .npz, .npy, .*; read it in a function of your own, --data FILE.py:callable"):
+        gather(file(tmp_path / name, "no"), ("x",), NUMBERS, tmp_path / "out")
+
+
 def test_a_single_sample_is_no_data(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is a single sample; give the folder with all of them: --data"):
         gather(sound(tmp_path / "a.wav", [1]), ("x",), NUMBERS, tmp_path / "out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ def read_file(path: Path, expected: ExpectedInputs) -> RawData:
         return named_samples(Spooled({UNNAMED: lines.read_file(path)}, {}), expected, str(path))
     if is_image(path) or suffix == ".wav":
         raise DataError(f"{path} is a single sample; give the folder with all of them: --data {path.parent}")
+    if suffix not in (".npz", ".npy") and not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is none of {FORMS}; read it in a function of your own, --data FILE.py:callable")
     read: Callable[[Path], dict[str, Array]] = arrays.read_file if suffix == ".npy" else npz.read_file
     return read_arrays(read(path), expected, str(path))
 
