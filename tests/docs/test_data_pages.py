@@ -50,7 +50,7 @@ def run(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Proven
 
     monkeypatch.chdir(folder)
     monkeypatch.setattr(deploy_live, "deploy", until_loaded)
-    exec(compile(program(page), page, "exec"), {"__name__": "page"})
+    exec(compile(program(page), page, "exec"), {"__name__": "__main__"})
     return seen
 
 
