@@ -95,7 +95,7 @@ def _fitted(opened: Model | Opened, request: LoadRequest) -> tuple[SampleSet | N
         from roadworthy.build.sources.torch import taker as torch_taker
 
         taker = torch_taker.taker(opened, request.inputs)
-    return fit.fitted(request.samples, taker, request.out / "samples")
+    return fit.fitted(request.samples, taker, request.out.with_name(f"{request.out.name}-samples"))
 
 
 def _proven(opened: Model | Opened, request: LoadRequest) -> Loaded:

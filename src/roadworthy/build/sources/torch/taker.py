@@ -18,7 +18,6 @@ from roadworthy.core.types import Array, TensorSpec
 def taker(opened: Opened, said: tuple[TensorSpec, ...]) -> Taker:
     """How the module of ``opened`` takes samples; ``said`` are the inputs that the user stated, maybe none."""
     names = forward.parameters(opened.module)
-
     optional = _optional(opened.module, names)
 
     def call(feeds: Mapping[str, Array]) -> Any:
@@ -43,7 +42,7 @@ def _optional(module: Any, names: tuple[str, ...]) -> tuple[str, ...]:
 def _weights(module: Any) -> str:
     """The dtype that most of the module's floats have: those of a narrow type are raised to float32 before it is proven."""
     sizes = {torch.float64: 0}
-    for tensor in chain(module.parameters(), module.buffers()):
+    for tensor in chain(torch.nn.Module.parameters(module), torch.nn.Module.buffers(module)):
         if tensor.is_floating_point():
             sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.numel()
     return "float64" if sizes[torch.float64] and max(sizes, key=lambda dtype: sizes[dtype]) == torch.float64 else "float32"
