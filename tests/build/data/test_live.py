@@ -292,6 +292,17 @@ def test_a_stream_whose_type_changes_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_sparse_inputs_are_made_dense_and_it_is_said(beside: bool, tmp_path: Path) -> None:
+    sparse = pytest.importorskip("scipy.sparse").csr_matrix(X)
+    found = read((sparse, Y) if beside else {"x": sparse}, tmp_path)
+    np.testing.assert_array_equal(next(iter(found.inputs.values())), X)
+    assert [note.text for note in found.notes] == ["sparse inputs were made dense"]
+    too_large = pytest.importorskip("scipy.sparse").csr_matrix((2**20, 2**25))
+    with pytest.raises(DataError, match="does not fit into memory as an array of shape"):
+        read(too_large, tmp_path / "b")
+
+
 def test_splits_are_not_guessed(tmp_path: Path) -> None:
     splits = type("DatasetDict", (dict,), {"__module__": "datasets.dataset_dict"})(train=1, test=2)
     with pytest.raises(DataError, match="with the splits train, test; give one of them"):

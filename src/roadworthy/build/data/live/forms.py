@@ -44,9 +44,9 @@ def read(data: Any, wanted: Wanted, what: str) -> PythonData:
     if adaptor is not None:
         return _of_items(adaptor(data, wanted), wanted)
     if isinstance(data, tuple):
-        return _whole(_of_tuple(data, wanted, what), what)
-    if isinstance(data, Mapping) or frames.is_frame(data) or values.is_array(data):
-        return _whole(_named(data, wanted, what), what)
+        return replace(_whole(_of_tuple(data, wanted, what), what), notes=_on_sparse(data[0]))
+    if isinstance(data, Mapping) or frames.is_frame(data) or values.is_array(data) or values.is_sparse(data):
+        return replace(_whole(_named(data, wanted, what), what), notes=_on_sparse(data))
     if isinstance(data, list):
         return _of_list(data, wanted, what)
     if isinstance(data, str | bytes) or not (isinstance(data, Iterable) or hasattr(data, "__getitem__")):
@@ -64,6 +64,12 @@ def _of_items(found: Items, wanted: Wanted) -> PythonData:
 
 def _whole(chunk: Chunk, what: str) -> PythonData:
     return PythonData(iter((chunk,)), what)
+
+
+def _on_sparse(x: Any) -> tuple[Note, ...]:
+    """A note where an input is sparse."""
+    found = x.values() if isinstance(x, Mapping) else x if isinstance(x, tuple) else (x,)
+    return (Note("sparse inputs were made dense"),) if any(map(values.is_sparse, found)) else ()
 
 
 def _of_tuple(data: tuple[Any, ...], wanted: Wanted, what: str) -> Chunk:

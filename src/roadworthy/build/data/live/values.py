@@ -34,6 +34,10 @@ def array_of(value: Any, what: str) -> Array:
     except (TypeError, ValueError, RuntimeError) as problem:
         why = "its rows have different lengths; pad or cut them first" if "inhomogeneous" in str(problem) else str(problem)
         raise DataError(f"{what} cannot be read as an array: {why}") from None
+    except MemoryError:
+        raise DataError(
+            f"{what} does not fit into memory as an array of shape {list(getattr(value, 'shape', []))}; use fewer samples"
+        ) from None
     return _checked(array, what)
 
 
@@ -108,6 +112,11 @@ def is_array(value: Any) -> bool:
     return hasattr(value, "__array__") and not isinstance(value, np.generic)
 
 
+def is_sparse(value: Any) -> bool:
+    """Whether ``value`` is a sparse array of SciPy or a sparse tensor of PyTorch."""
+    return hasattr(value, "toarray") or "sparse" in str(getattr(value, "layout", ""))
+
+
 def _plain(value: Any, what: str) -> Any:
     """``value`` as something that NumPy reads: off the gradient tape and its device, dense, of a type that NumPy has."""
     kind = type(value).__name__
@@ -116,10 +125,8 @@ def _plain(value: Any, what: str) -> Any:
     for step in ("detach", "cpu"):
         if callable(method := getattr(value, step, None)):
             value = method()
-    if getattr(value, "is_sparse", False) or "sparse" in str(getattr(value, "layout", "")):
-        value = value.to_dense()
-    if callable(dense := getattr(value, "toarray", None)):
-        value = dense()
+    if is_sparse(value):
+        value = value.toarray() if hasattr(value, "toarray") else value.to_dense()
     name = str(getattr(value, "dtype", ""))
     if name.startswith(tuple(f"torch.{narrow}" for narrow in NARROW)):
         value = value.float()
