@@ -29,7 +29,13 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
 )
 @click.option(
     "--data",
-    help="Samples: a folder with one folder a class (images, or any files for a model of bytes), a .npz with x and y, or module:callable.",
+    help="Samples: a folder (one folder a class), .npz, .npy, a table (.csv, .parquet, .jsonl), a .txt, or module:callable; docs/data.md.",
+)
+@click.option(
+    "--targets",
+    multiple=True,
+    callback=names,
+    help="The columns or arrays of the data that answers are compared with; by default those called y, label, labels, target or targets.",
 )
 @click.option("--labels", type=EXISTING, help="Class names in the order of the model's outputs: one a line, CSV or JSON.")
 @click.option(
