@@ -19,15 +19,18 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, wo
     """The original's own answers, with which every candidate is compared, and the original as a candidate in the race."""
     workspace.notify(Progress("original", 0, 1))
     request = verify.ReferenceRequest(original, data.evaluation, workspace.host.cores, workspace.folder("reference"))
-    reference = workspace.step(verify.establish, request, "reference")
+    here = replace(workspace, done=lambda words: workspace.notify(Progress("original", 0, 1, words)))
+    reference = here.step(verify.establish, request, "reference")
     read = classes.reading(data, reference, signature, job)
     reference = replace(reference, classes=read.seen)
     votes = read.classes and read.seen > 1
     metric = job.metric or ("top1" if data.evaluation.labelled else "agreement" if votes else "error")
     reserve = RACE_SHARE * job.seconds
-    trial = Trial(data.calibration, data.evaluation, reference, signature, metric, job.max_drop, reserve, read.answer, read.binary)
+    trial = Trial(
+        data.calibration, data.evaluation, reference, signature, metric, job.max_drop, reserve, read.answer, read.binary, data.choosing
+    )
     candidate = Candidate(baseline_of(original, workspace), original.path, signature, original.format, original.size, 0.0)
-    asked = verify.ScoreRequest(data.evaluation, reference, metric, job.max_drop, read.binary)
+    asked = verify.ScoreRequest(data.evaluation, reference, metric, job.max_drop, read.binary, data.choosing)
     score = workspace.step(verify.score_original, asked, "score")
     parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if votes else None, True)
     workspace.notify(Progress("original", 1, 1, f"{score.metric} {score.value.value:.2%}"))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from roadworthy.build import lower, verify
 from roadworthy.build.workspace import Progress, Workspace
@@ -18,6 +19,8 @@ from roadworthy.core.stages import Candidate, Graph, Plan, Rejected, Verified
 from roadworthy.core.types import Signature
 from roadworthy.preprocess.contract import Activation, Answer
 
+A = TypeVar("A")
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -25,7 +28,7 @@ class Trial:
 
     ``signature`` is what the deployment promises. ``reserve`` is the part of the time budget that is kept for the race, in seconds.
     ``answer`` says how the first output is read, and ``binary`` that it is one number a sample for two classes, and how that number
-    is read (see ``verify.metrics.find``).
+    is read (see ``verify.metrics.find``). The first ``choosing`` samples choose among the candidates; ``None``: all do.
     """
 
     calibration: SampleSet | None
@@ -37,6 +40,13 @@ class Trial:
     reserve: float
     answer: Answer = field(default_factory=Answer)
     binary: Activation | None = None
+    choosing: int | None = None
+
+    def request(self, candidate: Candidate) -> verify.VerifyRequest:
+        """What ``candidate`` is verified with."""
+        return verify.VerifyRequest(
+            candidate, self.samples, self.reference, self.metric, self.budget, binary=self.binary, choosing=self.choosing
+        )
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,8 @@ def search(planned: Sequence[tuple[Plan, Graph]], graphs: tuple[Graph, ...], tri
     results: dict[str, Verified | Rejected] = {}
     stopping = threading.Event()
     workspace.notify(Progress("candidates", 0, len(planned)))
+    notify = workspace.notify
+    workspace = replace(workspace, done=lambda words: notify(Progress("candidates", len(results), len(planned), words)))
     with ThreadPoolExecutor(max_workers=workspace.host.cores) as pool:
         try:
             turns = _in_turn(list(artefacts.values()))
@@ -133,14 +145,19 @@ def _try_graph(plans: list[Plan], graph: Graph, trial: Trial, workspace: Workspa
 
 
 def _verify(candidate: Candidate, trial: Trial, workspace: Workspace) -> Verified | Rejected:
-    request = verify.VerifyRequest(candidate, trial.samples, trial.reference, trial.metric, trial.budget, binary=trial.binary)
+    return verdict(verify.verify, trial.request(candidate), candidate.plan, f"verify-{candidate.plan.name}", workspace)
+
+
+def verdict(function: Callable[[A], verify.VerifyOutcome], asked: A, plan: Plan, name: str, workspace: Workspace) -> Verified | Rejected:
+    """``function(asked)`` about the candidate of ``plan``, as the step ``name``; a step that fails rejects it. Raises OutOfSpace."""
+    named = replace(workspace, done=lambda words: workspace.done(f"{plan.name}: {words}"))
     try:
-        outcome = workspace.step(verify.verify, request, f"verify-{candidate.plan.name}")
+        outcome = named.step(function, asked, name)
     except OutOfSpace:
         raise
     except RoadworthyError as problem:
-        return Rejected(candidate.plan, "verify", verify.explained(problem), problem.detail)
-    return outcome.verified or outcome.rejected or Rejected(candidate.plan, "verify", "gave no outcome")
+        return Rejected(plan, "verify", verify.explained(problem), problem.detail)
+    return outcome.verified or outcome.rejected or Rejected(plan, "verify", "gave no outcome")
 
 
 def _plan(result: Verified | Rejected) -> Plan:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -82,6 +81,7 @@ class Workspace:
     """The scratch directory and limits of one deployment; ``deadline`` is in the monotonic clock's seconds.
 
     Every step is confined as ``confinement`` says; ``user_code`` gathers what the user's code prints and the notes about it.
+    ``done`` is told in words how much of a step is done.
     """
 
     path: Path
@@ -91,11 +91,18 @@ class Workspace:
     notify: Notify
     confinement: Confinement
     user_code: UserCodeOutput
+    done: Callable[[str], None] = lambda words: None
 
     def step(self, function: Callable[[A], R], argument: A, name: str) -> R:
         """``function(argument)`` in a fresh process; its output goes to a log named after the step."""
         log = self.folder(f"logs/{name}.log")
-        hear = partial(self.user_code.hear, name, self.notify)
+
+        def hear(heard: Heard) -> None:
+            if heard.kind == "done":
+                self.done(heard.text)
+            else:
+                self.user_code.hear(name, self.notify, heard)
+
         return isolate.call(function, argument, limits=self.limits, log=log, confinement=self.confinement, hear=hear)
 
     def result(self, future: Future[R]) -> R:

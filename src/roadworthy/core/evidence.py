@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 ENOUGH = 5
 """Undisturbed rounds below which no figure is trusted."""
@@ -59,6 +60,9 @@ class Parity:
     equivalent: bool
 
 
+Part = Literal["all", "choosing", "final"]
+
+
 @dataclass(frozen=True)
 class Score:
     """A task metric of a candidate and of the original on the same samples.
@@ -66,6 +70,10 @@ class Score:
     ``drop`` is original minus candidate, so positive is worse, with a 95 % interval from paired resampling;
     ``bound`` is its one-sided 95 % upper bound, which must be within the budget. ``needed`` is the number of samples with which the
     observed drop would have passed, where there were too few.
+
+    ``part`` says which samples these are: all, those that choose among the candidates, or those that are kept for the figures of what is
+    chosen (``final``). There ``bound`` is corrected for the candidates that were judged on them before. ``stopped`` says that the verdict
+    was certain before all samples of the part were used; where the metric decided that, the intervals are valid at any time.
     """
 
     metric: str
@@ -76,6 +84,8 @@ class Score:
     bound: float
     budget: float
     needed: int | None = None
+    part: Part = "all"
+    stopped: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from roadworthy.build.verify import scoring
+from roadworthy.build.verify.intervals import ONE_SIDED, TAIL
 from roadworthy.build.verify.label_check import label_warnings
-from roadworthy.build.verify.metrics import BUILT_IN
+from roadworthy.build.verify.metrics import BUILT_IN, Metric
 from roadworthy.build.verify.originals import OriginalsCompared, compare_originals
-from roadworthy.build.verify.parity import top_classes
+from roadworthy.build.verify.parity import DISCRETE_SLACK, Differences, top_classes
 from roadworthy.build.verify.reference import Reference, ReferenceRequest, establish
 from roadworthy.build.verify.scoring import ScoreRequest, score_original
+from roadworthy.build.verify.sequential import Question, Stopping
 from roadworthy.build.verify.trial import BATCH, SAID_BATCH, CandidateTrial
 from roadworthy.core.errors import RoadworthyError, StepFailed
 from roadworthy.core.evidence import Parity, Score
@@ -20,8 +22,8 @@ from roadworthy.preprocess.contract import Activation
 from roadworthy.runtimes import open_session
 
 __all__ = [
-    "BUILT_IN", "OriginalsCompared", "Reference", "ReferenceRequest", "ScoreRequest", "VerifyOutcome", "VerifyRequest",
-    "compare_originals", "establish", "explained", "label_warnings", "score_original", "top_classes", "verify",
+    "BUILT_IN", "ConfirmRequest", "OriginalsCompared", "Reference", "ReferenceRequest", "ScoreRequest", "VerifyOutcome", "VerifyRequest",
+    "compare_originals", "confirm", "establish", "explained", "label_warnings", "score_original", "top_classes", "verify",
 ]  # fmt: skip
 
 
@@ -29,7 +31,8 @@ __all__ = [
 class VerifyRequest:
     """``batches`` are the promised batch sizes; ``budget`` is the largest drop of ``metric`` that is allowed.
 
-    For ``metric`` and ``binary`` see ``metrics.find``.
+    For ``metric`` and ``binary`` see ``metrics.find``. The first ``choosing`` samples choose among the candidates; ``None``: all of them
+    do, and every candidate is scored on all.
     """
 
     candidate: Candidate
@@ -39,6 +42,19 @@ class VerifyRequest:
     budget: float
     batches: tuple[int, ...] = (1, 2, 5)
     binary: Activation | None = None
+    choosing: int | None = None
+
+
+@dataclass(frozen=True)
+class ConfirmRequest:
+    """``verified`` is a candidate that passed ``verify`` of ``request`` and was chosen.
+
+    It is the ``turn``-th lossy one that is judged on the samples that took no part in choosing.
+    """
+
+    request: VerifyRequest
+    verified: Verified
+    turn: int = 1
 
 
 @dataclass(frozen=True)
@@ -64,37 +80,89 @@ def verify(request: VerifyRequest) -> VerifyOutcome:
     - it gives NaN or infinite values in place of finite ones, or its answers depend on the batch size;
     - it is not lossy, is not the same function as the original, and the original is not quantised;
     - it is lossy, or not the same function as a quantised original, and its drop may exceed the budget at 95 % confidence.
+
+    Where a part of the samples chooses, it stops as soon as the verdict is certain (``sequential``). That and the test at the end of the
+    part have half of the error each.
     """
     candidate, reference = request.candidate, request.reference
     metric = scoring.metric_for(request.metric, request.samples, request.binary)
+    stopping = _stopping(request, metric)
     with open_session(candidate.path, candidate.signature, candidate.plan) as session:
         trial = CandidateTrial(session, candidate.signature, request.samples, reference, request.binary)
-        found, losses, scores = trial.all_samples(metric)
+        found, losses, scores = trial.answer(metric, request.choosing, stopping)
         sizes = tuple(sorted({candidate.signature.call_size(batch) for batch in (BATCH, *request.batches)}))
         parity = found.parity(sizes, reference.tolerance.limit, classes=reference.classes)
         if found.nonfinite:
-            return _rejected(request, f"gives NaN or infinite values where the original's are finite ({found.nonfinite} seen)", parity)
+            return _rejected(request, _not_finite(found), parity)
         if fault := trial.batch_fault(sizes):
             return _rejected(request, fault, parity)
-    score = scoring.score(metric, scores, losses, request.budget)
-    if not candidate.plan.lossy:
+    if stopping is None:
+        return _judged(request, metric, parity, scoring.score(metric, scores, losses, request.budget))
+    score = replace(scoring.score(metric, scores, losses, request.budget, alpha=TAIL), part="choosing", stopped=stopping.found is not None)
+    by_metric = stopping.found in ("passes", "hopeless")
+    return _judged(request, metric, parity, scoring.stopped(score, scores, losses, metric) if by_metric else score)
+
+
+def confirm(asked: ConfirmRequest) -> VerifyOutcome:
+    """A step: the chosen candidate on all samples, its score on those that took no part in choosing it.
+
+    The error of 5 % is spent on the lossy candidates that are judged on these samples one after another: a half of it on the first, a
+    quarter on the second, and so on. By Bonferroni's inequality the probability that any of them passes wrongly is at most 5 %.
+    """
+    request, candidate = asked.request, asked.request.candidate
+    metric = scoring.metric_for(request.metric, request.samples, request.binary)
+    with open_session(candidate.path, candidate.signature, candidate.plan) as session:
+        trial = CandidateTrial(session, candidate.signature, request.samples, request.reference, request.binary)
+        found, losses, scores = trial.answer(metric)
+    parity = found.parity(asked.verified.parity.batches, request.reference.tolerance.limit, classes=request.reference.classes)
+    if found.nonfinite:
+        return _rejected(request, _not_finite(found), parity)
+    kept = slice(request.choosing, None)
+    score = scoring.score(metric, scores[kept], losses[kept], request.budget, alpha=ONE_SIDED / 2**asked.turn)
+    outcome = _judged(request, metric, parity, replace(score, part="final"))
+    if outcome.rejected:
+        return VerifyOutcome(
+            rejected=replace(outcome.rejected, reason=f"on the samples that took no part in choosing it: {outcome.rejected.reason}")
+        )
+    return VerifyOutcome(verified=Verified(candidate, parity, replace(score, part="final"), asked.verified.score))
+
+
+def _stopping(request: VerifyRequest, metric: Metric) -> Stopping | None:
+    if request.choosing is None:
+        return None
+    lossy, tolerance = request.candidate.plan.lossy, request.reference.tolerance
+    asked = Question(
+        same_passes=not lossy,
+        drop_passes=lossy or request.reference.quantized,
+        limit=tolerance.limit,
+        misses=DISCRETE_SLACK * request.choosing,
+        budget=request.budget,
+        bounds=scoring.loss_bounds(metric),
+    )
+    return Stopping(asked)
+
+
+def _judged(request: VerifyRequest, metric: Metric, parity: Parity, score: Score) -> VerifyOutcome:
+    """The pass rule for answers that are finite."""
+    reference = request.reference
+    if not request.candidate.plan.lossy:
         # The same function passes, whatever the samples could prove about the metric.
         if parity.equivalent:
-            return _passed(request, parity, replace(score, needed=None))
+            return VerifyOutcome(verified=Verified(request.candidate, parity, replace(score, needed=None)))
         # Another function is wrong. That of a quantised original has the budget: kernels round whole numbers in different ways.
         if not reference.quantized:
             return _rejected(request, _not_the_same(parity, reference), parity, replace(score, needed=None))
     if score.bound > request.budget:
         return _rejected(request, scoring.beyond_budget(score, metric), parity, score)
-    return _passed(request, parity, score)
-
-
-def _passed(request: VerifyRequest, parity: Parity, score: Score) -> VerifyOutcome:
     return VerifyOutcome(verified=Verified(request.candidate, parity, score))
 
 
 def _rejected(request: VerifyRequest, reason: str, parity: Parity, score: Score | None = None) -> VerifyOutcome:
     return VerifyOutcome(rejected=Rejected(request.candidate.plan, "verify", reason, parity=parity, score=score))
+
+
+def _not_finite(found: Differences) -> str:
+    return f"gives NaN or infinite values where the original's are finite ({found.nonfinite} seen)"
 
 
 def _not_the_same(parity: Parity, reference: Reference) -> str:

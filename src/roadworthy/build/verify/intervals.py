@@ -8,6 +8,7 @@ yet the rate of losses may be as high as 1 - 0.05^(1/100) = 3 % at 95 % confiden
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
@@ -32,32 +33,33 @@ def mean_interval(values: Array) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def drop_interval(losses: Array, span: float) -> tuple[Interval, float]:
-    """The mean of ``losses`` (original minus candidate, float [n]; positive is worse), its 95 % interval and one-sided 95 % bound.
+def drop_interval(losses: Array, span: float, alpha: float = ONE_SIDED) -> tuple[Interval, float]:
+    """The mean of ``losses`` (original minus candidate, float [n]; positive is worse), its 95 % interval and one-sided bound.
 
-    ``span`` is what one sample can lose at most, for the case that none of them lost anything.
+    ``span`` is what one sample can lose at most, for the case that none of them lost anything. ``alpha`` is the error of the bound.
     """
     value = float(np.mean(losses))
     drawn, distances = bootstrap.means(losses)
-    low, high, bound = (float(x) for x in np.quantile(drawn, [TAIL, 1 - TAIL, 1 - ONE_SIDED]))
+    low, high, bound = (float(x) for x in np.quantile(drawn, [TAIL, 1 - TAIL, 1 - alpha]))
     if len(distances):
         error = float(np.std(losses)) / math.sqrt(len(losses))
-        bound, high = (max(a, value - float(np.quantile(distances, q)) * error) for a, q in ((bound, ONE_SIDED), (high, TAIL)))
+        bound, high = (max(a, value - float(np.quantile(distances, q)) * error) for a, q in ((bound, alpha), (high, TAIL)))
     if np.count_nonzero(losses) < FEW_CHANGED:
         low = min(low, -_exact_bound(-losses, span, TAIL))
-    return Interval(value, low, max(high, _exact_bound(losses, span, TAIL))), max(bound, _exact_bound(losses, span, ONE_SIDED))
+    return Interval(value, low, max(high, _exact_bound(losses, span, TAIL))), max(bound, _exact_bound(losses, span, alpha))
 
 
-def samples_needed(losses: Array, span: float, budget: float) -> int | None:
+def samples_needed(losses: Array, span: float, budget: float, alpha: float = ONE_SIDED) -> int | None:
     """How many samples like these would bring the bound within ``budget``; ``None`` where the drop itself is beyond it."""
     value, deviation, n = float(np.mean(losses)), float(np.std(losses)), len(losses)
+    quantile = NormalDist().inv_cdf(1 - alpha)
     if value >= budget:
         return None
 
     def passes(size: int) -> bool:
-        normal = value + 1.645 * deviation / math.sqrt(size)
+        normal = value + quantile * deviation / math.sqrt(size)
         worse, mean_loss, gained = _losses_and_gains(losses, span)
-        return max(normal, binomial_upper(round(worse * size / n), size, ONE_SIDED) * mean_loss - gained) <= budget
+        return max(normal, binomial_upper(round(worse * size / n), size, alpha) * mean_loss - gained) <= budget
 
     high = n
     while not passes(high):

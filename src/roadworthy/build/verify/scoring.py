@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roadworthy.build.verify import intervals, metrics
+from roadworthy.build.verify import intervals, metrics, sequential
 from roadworthy.build.verify.metrics import Metric
 from roadworthy.build.verify.reference import Reference
+from roadworthy.build.verify.sequential import Bounds
 from roadworthy.core.errors import DataError
-from roadworthy.core.evidence import Interval, Score
+from roadworthy.core.evidence import Interval, Part, Score
 from roadworthy.core.numerics import ROWS
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array
@@ -19,13 +21,17 @@ from roadworthy.preprocess.contract import Activation
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """What the original's own score is computed from; for ``binary`` see ``metrics.find``."""
+    """What the original's own score is computed from; for ``binary`` see ``metrics.find``.
+
+    Where the first ``choosing`` samples choose among the candidates, the score is of the others.
+    """
 
     samples: SampleSet
     reference: Reference
     metric: str
     budget: float
     binary: Activation | None = None
+    choosing: int | None = None
 
 
 def score_original(request: ScoreRequest) -> Score:
@@ -39,13 +45,14 @@ def score_original(request: ScoreRequest) -> Score:
     outputs, scales = request.reference.values(), request.reference.scale()
     labels = request.samples.labels()
     scores = []
-    for start in range(0, request.reference.samples, ROWS):
+    for start in range(request.choosing or 0, request.reference.samples, ROWS):
         rows = slice(start, start + ROWS)
         piece = {name: np.asarray(array[rows]) for name, array in outputs.items()}
         scores.append(metric.score(piece, piece, None if labels is None else labels[rows], scales))
     joined = np.concatenate(scores)
     value = intervals.mean_interval(joined)
-    return Score(metric.name, len(joined), value, value.value, Interval(0.0, 0.0, 0.0), 0.0, request.budget)
+    part: Part = "all" if request.choosing is None else "final"
+    return Score(metric.name, len(joined), value, value.value, Interval(0.0, 0.0, 0.0), 0.0, request.budget, part=part)
 
 
 def metric_for(name: str, samples: SampleSet, binary: Activation | None) -> Metric:
@@ -56,13 +63,31 @@ def metric_for(name: str, samples: SampleSet, binary: Activation | None) -> Metr
     return metric
 
 
-def score(metric: Metric, scores: Array, losses: Array, budget: float) -> Score:
-    """The score of a candidate from its per-sample ``scores`` and its ``losses`` against the original, float64 [samples] each."""
+def score(metric: Metric, scores: Array, losses: Array, budget: float, *, alpha: float = intervals.ONE_SIDED) -> Score:
+    """The score of a candidate from its per-sample ``scores`` and its ``losses`` against the original, float64 [samples] each.
+
+    ``alpha`` is the error of the one-sided bound.
+    """
     originals = np.zeros_like(scores) if metric.relative else scores + losses
     span = metric.span if metric.span is not None else float(np.ptp(originals)) or 1.0
-    drop, bound = intervals.drop_interval(losses, span)
-    needed = intervals.samples_needed(losses, span, budget) if bound > budget else None
+    drop, bound = intervals.drop_interval(losses, span, alpha)
+    needed = intervals.samples_needed(losses, span, budget, alpha) if bound > budget else None
     return Score(metric.name, len(scores), intervals.mean_interval(scores), float(np.mean(originals)), drop, bound, budget, needed)
+
+
+def stopped(found: Score, scores: Array, losses: Array, metric: Metric) -> Score:
+    """``found`` with intervals that are valid although the ``losses`` themselves decided how many samples there are."""
+    bounds = loss_bounds(metric)
+    value, _ = sequential.interval(scores, Bounds(0.0, bounds.high), found.value)
+    drop, bound = sequential.interval(losses, bounds, found.drop)
+    return replace(found, value=value, drop=drop, bound=bound, needed=None)
+
+
+def loss_bounds(metric: Metric) -> Bounds:
+    """The least and the most that one sample can lose; those of a user's own metric are not known."""
+    if metric.relative:
+        return Bounds(0.0, math.inf)
+    return Bounds(-math.inf, math.inf) if metric.span is None else Bounds(-metric.span, metric.span)
 
 
 def beyond_budget(score: Score, metric: Metric) -> str:

@@ -10,6 +10,8 @@ from roadworthy.build.verify import feeding, parity
 from roadworthy.build.verify.feeding import Piece
 from roadworthy.build.verify.metrics import Metric
 from roadworthy.build.verify.reference import Reference
+from roadworthy.build.verify.sequential import Stopping
+from roadworthy.core.isolation import reported
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.text import first_line
 from roadworthy.core.types import Array, Arrays, Signature
@@ -35,14 +37,16 @@ class CandidateTrial:
         self._truth, self._scales, self._limit = reference.values(), reference.scale(), reference.tolerance.limit
         self._labels = samples.labels()
 
-    def all_samples(self, metric: Metric) -> tuple[parity.Differences, Array, Array]:
+    def answer(self, metric: Metric, count: int | None = None, stopping: Stopping | None = None) -> tuple[parity.Differences, Array, Array]:
         """The differences from the original, each sample's loss against it, and each sample's own score (both float64 [samples]).
 
-        It stops at the first call with a wrong value that is not finite; the scores are then of the calls before it.
+        The first ``count`` samples (default: all) are answered, fewer where ``stopping`` says that the verdict is certain. It stops at
+        the first call with a wrong value that is not finite; the scores are then of the calls before it.
         """
         total, losses, scores = parity.Differences(), [], []
+        count = self._samples.count if count is None else count
         self._say(BATCH)
-        answers = feeding.answers(self._session, self._signature, self._samples, BATCH)
+        answers = feeding.answers(self._session, self._signature, self._samples, BATCH, count)
         for piece in feeding.valued(answers, self._signature):
             total = total.plus(parity.difference(piece, self._truth, self._scales, self._binary))
             if total.nonfinite:
@@ -52,6 +56,9 @@ class CandidateTrial:
             labels = None if self._labels is None else self._labels[rows]
             scores.append(metric.score(piece.outputs, truth, labels, self._scales))
             losses.append(scores[-1] if metric.relative else metric.score(truth, truth, labels, self._scales) - scores[-1])
+            reported.done(piece.stop, count, "samples")
+            if stopping is not None and stopping.see(total.samples, total.worst, total.discrete_misses, losses[-1]):
+                break
         if not scores:
             return total, np.zeros(0), np.zeros(0)
         return total, np.concatenate(losses), np.concatenate(scores)
