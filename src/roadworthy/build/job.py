@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from roadworthy.core.isolation import usercode
-from roadworthy.core.types import Range, TensorSpec
+from roadworthy.core.types import Stated, TensorSpec
 
 CODE = re.compile(r"([^:]*\.py|[\w.]+):.+", re.DOTALL)
 Objective = Literal["latency", "throughput", "size", "memory"]
@@ -19,7 +19,7 @@ class Job:
     """One call of ``roadworthy deploy``.
 
     ``signature`` names one of several that the source offers, ``outputs`` the tensors to answer with where it does not say.
-    ``ranges`` are the values that inputs may hold, where the user states them: generated samples keep to them, and data must.
+    ``stated`` are the values that inputs hold, where the user states them: generated samples keep to them, and data must.
     ``data`` is a folder, an ``.npz``, ``module:callable``, or arrays; ``preprocess`` a preset's name or a TOML file; ``metric``
     of ``None`` is top-1 where there are labels, else agreement with the original. ``max_drop`` is a share of the metric, absolute:
     0.01 is one percent. ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty means everything this host can do.
@@ -32,7 +32,7 @@ class Job:
     signature: str = ""
     outputs: tuple[str, ...] = ()
     inputs: tuple[TensorSpec, ...] = ()
-    ranges: tuple[Range, ...] = ()
+    stated: tuple[Stated, ...] = ()
     data: str | None = None
     labels: Path | None = None
     preprocess: str | None = None

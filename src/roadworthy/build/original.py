@@ -51,7 +51,7 @@ def load_original(
     samples = gathered.samples if gathered else supplied.pictures(contract, job.inputs, job, workspace)
     workspace.notify(Progress("data", 1, 1, f"{gathered.samples.count} samples" if gathered else "none given"))
     workspace.notify(Progress("load", 0, 1))
-    making = sources.Making(job.samples or sources.MADE, job.ranges, workspace.folder("data/made"))
+    making = sources.Making(job.samples or sources.MADE, job.stated, workspace.folder("data/made"))
     request = sources.LoadRequest(source, job.inputs, samples, workspace.folder("original"), job.allow_training, making)
     loaded = _loaded(request, workspace)
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.confinement.written(before)))
@@ -60,7 +60,9 @@ def load_original(
     samples = samples or supplied.pictures(contract, inputs, job, workspace) or loaded.samples
     samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
-    supplied.check_ranges(samples, job.ranges)
+    supplied.check_stated(samples, job.stated)
+    if not classes.own_metric(job):
+        samples = dataset.with_class_indices(samples, str(job.data))
     classes.refuse_wrong_classes(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
     data = supplied.data(samples, gathered, loaded, calibrate, workspace)
     supplied.refuse_unproven(job, source, data, loaded.graph.precision)

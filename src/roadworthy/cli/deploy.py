@@ -20,7 +20,7 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names, perce
     "--input",
     "inputs",
     multiple=True,
-    help="An input such as 'x:float32[batch,3,32,32]', where it cannot be inferred; its range too: '... in 0..255'.",
+    help="An input such as 'x:float32[batch,3,32,32]', where it cannot be inferred; its values too: '... in 0..255', '= ones', '~ normal'.",
 )
 @click.option("--signature", default="", help="Which signature of a SavedModel; the serving one by default.")
 @click.option("--outputs", multiple=True, callback=names, help="The output tensors of a frozen graph, where the file does not name them.")
@@ -66,8 +66,8 @@ def command(source: Path, output: Path, inputs: tuple[str, ...], model_version: 
     from roadworthy.cli.console.deployment import show_deployment
     from roadworthy.cli.console.progress import progress
 
-    specs, ranges = parse_all(inputs)
-    job = Job(source, output, inputs=specs, ranges=ranges, version=model_version, **options)
+    specs, stated = parse_all(inputs)
+    job = Job(source, output, inputs=specs, stated=stated, version=model_version, **options)
     with progress(quiet=as_json) as notify:
         deployment = build_deploy.deploy(job, notify)
     show_deployment(deployment.bundle, deployment.certificate, as_json=as_json)

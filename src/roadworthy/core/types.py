@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +20,8 @@ BATCH = "batch"
 
 BYTES = "object"
 """The dtype of byte strings (an encoded file, say): NumPy arrays of ``bytes`` objects, each of its own length."""
+STRING = "string"
+"""The word for that dtype in what users write and read."""
 ANY_RANK = "..."
 """The only size in the shape of a tensor whose number of axes a file does not state."""
 
@@ -59,7 +62,7 @@ class TensorSpec:
             raise ValueError(f"{self} has no axis {self.sample_axis} to count samples")
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.dtype}[{','.join(str(size) for size in self.shape)}]"
+        return f"{self.name}:{STRING if self.dtype == BYTES else self.dtype}[{','.join(str(size) for size in self.shape)}]"
 
     @cached_property
     def samples(self) -> int | str | None:
@@ -139,13 +142,43 @@ class TensorSpec:
         return self.sample_axis if self.shape else None
 
 
-@dataclass(frozen=True)
-class Range:
+class Range(msgspec.Struct, frozen=True, tag=True):
     """The values that the input ``name`` may hold, both ends included, as the user states them."""
 
     name: str
     low: int | float
     high: int | float
+
+    def __str__(self) -> str:
+        return f"in {self.low}..{self.high}"
+
+
+class Fixed(msgspec.Struct, frozen=True, tag=True):
+    """The one value that every element of the input ``name`` has, as the user states it: it is no input of a deployment."""
+
+    name: str
+    value: int | float | bool | bytes
+
+    def __str__(self) -> str:
+        return f"= {str(self.value).lower() if isinstance(self.value, bool) else _quoted(self.value)}"
+
+
+class Distribution(msgspec.Struct, frozen=True, tag=True):
+    """The distribution of the floats of the input ``name``, as the user states it: standard normal, or uniform from 0 to 1."""
+
+    name: str
+    kind: Literal["normal", "uniform"]
+
+    def __str__(self) -> str:
+        return f"~ {self.kind}"
+
+
+Stated: TypeAlias = Range | Fixed | Distribution
+"""What a user states of the values of one input; its ``str`` is what they write behind the input's shape."""
+
+
+def _quoted(value: float | bytes) -> str:
+    return f'"{value.decode(errors="surrogateescape")}"' if isinstance(value, bytes) else str(value)
 
 
 @dataclass(frozen=True)

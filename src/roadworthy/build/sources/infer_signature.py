@@ -36,7 +36,7 @@ def prove_and_keep(
     specs = inputs.resolve(known, said, samples)
     if samples is not None:
         return _kept(model, specs, samples, out, allow)
-    fills = ranges.learn(model, specs, making.ranges)
+    fills = ranges.learn(model, specs, making.stated)
     with tempfile.TemporaryDirectory() as scratch:
         samples = made.write(making.out or Path(scratch) / "made", specs, fills, making.count)
         loaded = _kept(model, specs, samples, out, allow)

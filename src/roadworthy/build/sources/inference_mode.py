@@ -79,9 +79,10 @@ def _repeats(case: ModelUnderProof, samples: SampleSet, allow: bool) -> str:
 
 
 def _independent(case: ModelUnderProof, samples: SampleSet, allow: bool) -> tuple[str, ...]:
-    if case.batch < 2:
+    counted = any(spec.sample_axis is not None for spec in case.signature.inputs)
+    if case.batch < 2 and counted:
         return ("the model takes one sample a call, so no sample can see another",)
-    if not case.rows:
+    if not (case.rows and counted):
         return ("whether samples see each other was not tested: the model's shapes name no batch",)
     feeds, others = (case.draw(samples, seed) for seed in (0, 2))
     here = case.rows_of(feeds, case.batch)

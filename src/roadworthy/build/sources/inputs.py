@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from roadworthy.build.sources.input_syntax import EXAMPLE_SIZE, option
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import ANY_RANK, BATCH, BYTES, TensorSpec
@@ -20,7 +21,8 @@ def resolve(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...], samples
     """
     given = of_samples(samples)
     if not (known or said or given):
-        raise UsageError("what the model takes cannot be known from its file; say it, for example --input 'x:float32[batch,224,224,3]'")
+        example = option(TensorSpec("x", "float32", (BATCH, 224, 224, 3)))
+        raise UsageError(f"what the model takes cannot be known from its file; say it, for example {example}")
     if not known:
         if said and given:
             agree(given, said)
@@ -49,13 +51,13 @@ def refuse_open(specs: tuple[TensorSpec, ...]) -> None:
     """UsageError where a size other than the batch is still open."""
     for spec in specs:
         if ANY_RANK in spec.shape:
-            raise UsageError(
-                f"the model leaves the shape of {spec.name!r} open; say it, for example --input '{spec.name}:{spec.dtype}[batch,224,224,3]'"
-            )
+            example = option(spec, sizes=(224, 224, 3))
+            raise UsageError(f"the model leaves the shape of {spec.name!r} open; say it, for example {example}")
         if spec.open_sizes:
-            raise UsageError(
-                f"the model leaves {', '.join(spec.open_sizes)} of {spec} open; say the sizes it is to be deployed with: --input"
-            )
+            sizes = tuple(EXAMPLE_SIZE if size in spec.open_sizes else size for size in spec.shape)
+            example = option(replace(spec, shape=sizes))
+            opened = ", ".join(spec.open_sizes)
+            raise UsageError(f"the model leaves {opened} of {spec} open; say the sizes it is to be deployed with, for example {example}")
 
 
 def refuse_type(spec: TensorSpec, path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from roadworthy.build.sources.input_syntax import option
 from roadworthy.build.sources.inputs import agree, listed, of_samples, refuse_open
 from roadworthy.build.sources.model import Opened
 from roadworthy.core.errors import UsageError
@@ -15,9 +16,9 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import BATCH, TensorSpec
 
 GUESSES = {
-    "Conv1d": ("1000", "your own length"),
-    "Conv2d": ("224,224", "your own height and width"),
-    "Conv3d": ("16,112,112", "your own depth, height and width"),
+    "Conv1d": ((1000,), "your own length"),
+    "Conv2d": ((224, 224), "your own height and width"),
+    "Conv3d": ((16, 112, 112), "your own depth, height and width"),
 }
 
 
@@ -60,16 +61,20 @@ def keywords(module: Any, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
 def example(module: Any) -> str:
     """``--input 'name:dtype[...]'`` with what the first layer knows, and words for what the user must state."""
     name = (parameters(module) or ("x",))[0]
+
+    def written(dtype: str, *sizes: int) -> str:
+        return option(TensorSpec(name, dtype, (BATCH, *sizes)))
+
     for layer in module.modules():
         kind, channels = type(layer).__name__, getattr(layer, "in_channels", 0)
         if kind in GUESSES:
             sizes, words = GUESSES[kind]
-            return f"--input '{name}:float32[batch,{channels},{sizes}]' with {words} in place of {sizes}"
+            return f"{written('float32', channels, *sizes)} with {words} in place of {','.join(map(str, sizes))}"
         if isinstance(layer, torch.nn.Embedding):
-            return f"--input '{name}:int64[batch,128]' with your own length in place of 128"
+            return f"{written('int64', 128)} with your own length in place of 128"
         if isinstance(layer, torch.nn.Linear):
-            return f"--input '{name}:float32[batch,{layer.in_features}]'"
-    return f"--input '{name}:float32[batch,3,224,224]' with your own sizes"
+            return written("float32", layer.in_features)
+    return f"{written('float32', 3, 224, 224)} with your own sizes"
 
 
 def _of_first_linear(module: Any) -> tuple[TensorSpec, ...]:
