@@ -123,9 +123,9 @@ def test_two_names_without_data_are_a_guess_that_is_a_warning(tmp_path: Path) ->
         (
             3,
             ["background", "cat", "dog", "bird"],
-            "there are 4 class names .* \\(first 'background', last 'bird'\\).* has 3: leave 'background'",
+            "there are 4 class names .* \\(first 'background', last 'bird'\\).* has 3: this model has no class 'background': leave",
         ),
-        (3, ["cat", "dog"], "a background class in front"),
+        (3, ["cat", "dog"], "if the first output is a background class"),
         (1, ["dog"], "name both"),
         (1, ["cat", "dog", "bird"], "one number a sample"),
     ],

@@ -9,8 +9,10 @@ from roadworthy.build import verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.data import class_names
 from roadworthy.build.data.dataset import Dataset, check_classes
+from roadworthy.build.data.labels import background
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
+from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.types import Signature
 from roadworthy.preprocess import answer as answers
@@ -45,7 +47,10 @@ def refuse_wrong_classes(job: Job, contract: Contract, gathered: Dataset | None,
     if not count:
         return
     if contract.answer.labels:
-        class_names.check_count(contract.answer.labels, count, first.name, str(job.labels or job.preprocess))
+        hint = background.of_labels(contract.answer.labels, count, job.labels)
+        class_names.check_count(contract.answer.labels, count, first.name, str(job.labels or job.preprocess), hint)
+    elif gathered is not None and gathered.by_folder and (hint := background.of_folders(gathered.classes, count, job.data or "")):
+        raise DataError(f"the data has {len(gathered.classes)} class folders, the model's output {first.name!r} has {count}: {hint}")
     if gathered is not None and not own_metric(job):
         check_classes(gathered, count, first.name)
 

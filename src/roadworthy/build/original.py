@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from roadworthy.build import classes, sources, supplied
 from roadworthy.build.certificate import Data
-from roadworthy.build.data import class_names, dataset
+from roadworthy.build.data import dataset
+from roadworthy.build.data.labels import labels_file
 from roadworthy.build.job import Job
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core.errors import RoadworthyError
@@ -28,7 +29,7 @@ def identify(job: Job, workspace: Workspace) -> Source:
 def contract_of(job: Job, source: Source) -> Contract:
     """How inputs are made and answers are read; where ``--preprocess`` leaves the layout open, it is that of the source's framework."""
     contract = spec.read(job.preprocess, sources.layout(source)) if job.preprocess else Contract()
-    return class_names.with_labels(contract, job.labels) if job.labels else contract
+    return labels_file.with_labels(contract, job.labels) if job.labels else contract
 
 
 def load_original(
@@ -76,7 +77,7 @@ def _gathered(source: Source, job: Job, contract: Contract, workspace: Workspace
     """The job's samples, if it has any. The user's own code that gives them runs in a child and may take as long as the deployment."""
     if job.data is None:
         return None
-    stated, ids = tuple(one.name for one in job.inputs), class_names.read(job.labels).ids if job.labels else ()
+    stated, ids = tuple(one.name for one in job.inputs), labels_file.read(job.labels).ids if job.labels else ()
     request = dataset.GatherRequest(job.data, stated, contract, workspace.folder("data/all"), job.samples, ids)
     if not dataset.is_code(request.data):
         return dataset.gather_step(request)

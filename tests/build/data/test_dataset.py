@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from roadworthy.build.data import sample_writer
-from roadworthy.build.data.class_names import with_labels
 from roadworthy.build.data.dataset import Dataset, check_classes, check_inputs, gather, split, with_class_indices
+from roadworthy.build.data.labels.labels_file import with_labels
 from roadworthy.core.errors import DataError, OutOfSpace
 from roadworthy.core.samples import TARGET, SampleSet
 from roadworthy.core.types import Array, Signature, TensorSpec
