@@ -18,7 +18,7 @@ from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Choice, Goal
 from roadworthy.cli.console import terminal
 from roadworthy.cli.console.deployment import show_deployment
-from roadworthy.core.evidence import Score
+from roadworthy.core.evidence import Budget, Score
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan, Rejected, Verified
 from support.models import certificates
@@ -106,11 +106,11 @@ def test_a_deployment_keeps_half_of_many_samples_for_the_figures_of_its_winner(
     np.savez(linear / "data.npz", x=x, y=y)
     np.savez(linear / "near.npz", weight=weight + np.float32(1e-3), bias=bias)
 
-    def captured(graph: Graph, samples: SampleSet, workspace: object) -> tuple[tuple[Graph, ...], tuple[()]]:
+    def captured(graph: Graph, *arguments: object) -> tuple[tuple[Graph, ...], tuple[()]]:
         return (replace(graph, path=linear / "near.npz", derived_from=graph.route, compression="near"), graph), ()
 
     monkeypatch.setattr(deploy, "capture_all", captured)
-    job = Job(linear / "model.npz", linear / "bundle", data=str(linear / "data.npz"), seconds=120, max_drop=0.05)
+    job = Job(linear / "model.npz", linear / "bundle", data=str(linear / "data.npz"), seconds=120, budget=Budget(0.05))
     seen: list[str] = []
     certificate = deploy.deploy(job, lambda event: seen.append(f"{event.stage} {event.text}")).certificate
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from roadworthy.build import benchmark, package, sources
+from roadworthy.build import benchmark, package, sources, verify
 from roadworthy.build.job import Job
 from roadworthy.build.package.report import figures
 from roadworthy.build.search import Trial
@@ -46,8 +46,9 @@ class Data:
     """The samples of a deployment, and their kind: ``labelled``, ``unlabelled`` or ``generated``. ``notes`` are about them.
 
     ``unproven`` is why they prove no lossy plan; empty where they can. ``answer`` says how
-    the model's first output is read; its labels are the ``classes``. The first ``choosing`` of ``evaluation`` choose among the
-    candidates, and the others are kept for the figures of what is chosen; ``None``: there are too few for that.
+    the model's first output is read; its labels are the ``classes``. ``metric`` and ``reading`` are those of ``verify.metrics.find``;
+    the metric is empty where nothing but the original's own answers is there to compare with. The first ``choosing`` of ``evaluation``
+    choose among the candidates, and the others are kept for the figures of what is chosen; ``None``: there are too few for that.
     """
 
     kind: str
@@ -57,6 +58,8 @@ class Data:
     notes: tuple[Note, ...] = ()
     unproven: str = ""
     answer: Answer = field(default_factory=Answer)
+    metric: str = ""
+    reading: verify.Reading = field(default_factory=verify.Reading)
     choosing: int | None = None
 
     @property
@@ -191,7 +194,7 @@ def nothing_left(
     told = "".join(f". {note.text}" for note in notes if note.warning)
     return (
         f"no candidate that serves without the training framework passed{why}. Those that need it ({names}) take part with "
-        "--allow-framework-at-serve; or widen the search with --runtimes, --precisions, a larger --max-drop or more --data"
+        "--allow-framework-at-serve; or widen the search with --runtimes, --precisions, a larger --max-drop or --max-rise, or more --data"
         f"{told}"
     )
 

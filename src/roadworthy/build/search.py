@@ -17,18 +17,18 @@ from roadworthy.core.isolation import isolate
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Graph, Plan, Rejected, Verified
 from roadworthy.core.types import Signature
-from roadworthy.preprocess.contract import Activation, Answer
+from roadworthy.preprocess.contract import Answer
 
 A = TypeVar("A")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What every candidate is verified with: samples, the original's answers, the metric and its budget (a share of the metric).
+    """What every candidate is verified with: samples, the original's answers, the metric and its budget (in the metric's units).
 
     ``signature`` is what the deployment promises. ``reserve`` is the part of the time budget that is kept for the race, in seconds.
-    ``answer`` says how the first output is read, and ``binary`` that it is one number a sample for two classes, and how that number
-    is read (see ``verify.metrics.find``). The first ``choosing`` samples choose among the candidates; ``None``: all do.
+    ``answer`` says how the first output is read, and ``reading`` how the answers are held against the targets. The first ``choosing``
+    samples choose among the candidates; ``None``: all do.
     """
 
     calibration: SampleSet | None
@@ -39,13 +39,13 @@ class Trial:
     budget: float
     reserve: float
     answer: Answer = field(default_factory=Answer)
-    binary: Activation | None = None
+    reading: verify.Reading = field(default_factory=verify.Reading)
     choosing: int | None = None
 
     def request(self, candidate: Candidate) -> verify.VerifyRequest:
         """What ``candidate`` is verified with."""
         return verify.VerifyRequest(
-            candidate, self.samples, self.reference, self.metric, self.budget, binary=self.binary, choosing=self.choosing
+            candidate, self.samples, self.reference, self.metric, self.budget, reading=self.reading, choosing=self.choosing
         )
 
 

@@ -128,6 +128,15 @@ def renamed(samples: SampleSet, names: tuple[str, ...]) -> SampleSet:
     return replace(samples, inputs=names)
 
 
+def with_target(samples: SampleSet, array: Array) -> SampleSet:
+    """``samples`` with ``array`` in place of their targets."""
+    for name in samples.targets:
+        (samples.path / target_file(name)).unlink()
+        (samples.path / target_ends(name)).unlink(missing_ok=True)
+    write_targets(samples.path, TARGET, array)
+    return replace(samples, targets=(TARGET,))
+
+
 def target_file(name: str) -> str:
     """The file of the targets ``name``."""
     return f"target.{quote(name, safe='') or 'y'}.npy"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from roadworthy.build.data import sample_writer
-from roadworthy.build.data.dataset import Dataset, check_classes, check_inputs, gather, split, with_class_indices
+from roadworthy.build.data.dataset import Dataset, check_classes, check_inputs, gather, split
 from roadworthy.build.data.labels.labels_file import with_labels
 from roadworthy.core.errors import DataError, OutOfSpace
 from roadworthy.core.samples import TARGET, SampleSet
@@ -41,7 +41,7 @@ def first_pixels(samples: SampleSet) -> Array:
 
 
 def labels_of(samples: SampleSet) -> Array:
-    labels = with_class_indices(samples, "the data").labels()
+    labels = samples.labels()
     assert labels is not None and labels.dtype == np.int64
     return labels
 
@@ -181,24 +181,11 @@ def pairs(samples: SampleSet) -> set[tuple[float, int]]:
 
 
 def test_npz_of_ready_samples(tmp_path: Path) -> None:
-    x, y = np.arange(12, dtype=">f4").reshape(6, 2), np.arange(6, dtype=np.uint8)[:, None]
+    x, y = np.arange(12, dtype=">f4").reshape(6, 2), np.arange(6)
     dataset = gather(npz(tmp_path / "d.npz", x=x, y=y), ("image",), TENSORS, tmp_path / "out")
     assert dataset.samples.inputs == ("image",) and dataset.kind == "labelled"
     assert dataset.samples.open()["image"].dtype == np.dtype(np.float32)
     assert pairs(dataset.samples) == {(2.0 * i, i) for i in range(6)}
-
-
-@pytest.mark.parametrize(
-    "y",
-    [np.eye(3, dtype=np.float32)[[0, 2, 1]], np.eye(3, dtype=bool)[[0, 2, 1]], np.array([0.0, 2.0, 1.0]), np.array([[0.0], [2.0], [1.0]])],
-)
-def test_one_hot_rows_and_whole_floats_are_class_indices(tmp_path: Path, y: Array) -> None:
-    samples = gather({"x": np.arange(3.0)[:, None]}, ("x",), TENSORS, tmp_path / "a").samples
-    assert not samples.labelled
-    labelled = gather((np.array([[0.0], [2.0], [1.0]]), y), ("x",), TENSORS, tmp_path / "b").samples
-    assert pairs(labelled) == {(0.0, 0), (2.0, 2), (1.0, 1)}
-    yes = gather((np.array([[0.0], [1.0]]), np.array([False, True])), ("x",), TENSORS, tmp_path / "c").samples
-    assert pairs(yes) == {(0.0, 0), (1.0, 1)}
 
 
 def test_npz_with_arrays_named_like_the_inputs(tmp_path: Path) -> None:
@@ -236,24 +223,6 @@ def test_arrays_with_faults(tmp_path: Path, arrays: dict[str, Array], words: str
     with pytest.raises(DataError, match=words) as caught:
         gather(npz(tmp_path / "d.npz", **arrays), ("x",), TENSORS, tmp_path / "out")
     assert "d.npz" in caught.value.message and not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("y", "words"),
-    [
-        ([0, 0.5, 1], "must be one integer class index"),
-        ([0, np.nan, 1], "must be one integer class index"),
-        ([[0, 1], [1, 1], [1, 0]], "must be one integer class index"),
-        ([[0] * 10] * 3, "must be one integer class index"),
-        ([0, -1, 2], "y holds -1; class indices start at 0"),
-        (np.array([0, 2**63, 2], np.uint64), "y holds 9223372036854775808"),
-    ],
-)
-def test_targets_that_are_no_class_indices(tmp_path: Path, y: Any, words: str) -> None:
-    samples = gather(npz(tmp_path / "d.npz", x=np.zeros((3, 2)), y=y), ("x",), TENSORS, tmp_path / "out").samples
-    with pytest.raises(DataError, match=words) as caught:
-        with_class_indices(samples, "d.npz")
-    assert caught.value.message.startswith("d.npz")
 
 
 def test_inputs_of_different_length(tmp_path: Path) -> None:
@@ -404,10 +373,6 @@ def test_classes_are_compared_with_the_models_outputs(tmp_path: Path) -> None:
     for outputs in (1, 2, 4):
         with pytest.raises(DataError, match=r"there are 3 class names \(first 'ant', last 'cow'\)"):
             check_classes(named, outputs)
-    numbered = dataset_of(tmp_path / "d", [0, 10])
-    check_classes(numbered, 11)
-    with pytest.raises(DataError, match="a sample of class 10; a model with 10 outputs knows classes 0 to 9"):
-        check_classes(numbered, 10)
 
 
 def test_inputs_are_compared_with_the_signature(tmp_path: Path) -> None:

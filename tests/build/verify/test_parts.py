@@ -118,3 +118,14 @@ def test_a_metric_of_unknown_bounds_is_scored_on_the_whole_part(large: Linear, t
     assert found.score is not None and not found.score.stopped and found.score.samples == CHOOSING
     hopeless = verified(request(large, "errs by=5", metric="error"))
     assert isinstance(hopeless, Rejected) and hopeless.score is not None and hopeless.score.stopped
+
+
+def test_a_figure_of_a_whole_set_is_of_the_whole_part_and_then_of_the_kept_samples(large: Linear) -> None:
+    asked = request(large, "errs by=0.0005", budget=0.05, metric="f1-macro")
+    found = verified(asked)
+    assert found.score is not None and (found.score.samples, found.score.interval, found.score.stopped) == (CHOOSING, "resampled", False)
+    kept = confirmed(asked)
+    assert isinstance(kept, Verified) and kept.score is not None and (kept.score.samples, kept.score.part) == (COUNT - CHOOSING, "final")
+    outcome = verify.verify(request(large, "errs by=0.0005", "fp32", metric="f1-macro"))
+    assert outcome.rejected is not None and outcome.rejected.score is None
+    assert outcome.rejected.parity is not None and outcome.rejected.parity.samples == 32

@@ -113,14 +113,21 @@ def test_a_metric_without_bounds_or_of_a_whole_set_stops_nothing() -> None:
 def test_the_same_function_needs_a_fixed_number_of_samples_and_not_one_beyond() -> None:
     asked = question(same_passes=True, drop_passes=False)
     assert 1 - intervals.binomial_upper(0, sequential.SAME_SAMPLES, sequential.ALPHA) >= 1 - sequential.SAME_SHARE
+    none = np.zeros(CALL)
     same = Stopping(asked)
-    assert not same.see(sequential.SAME_SAMPLES - 1, 1e-6, 0, None)
-    assert same.see(sequential.SAME_SAMPLES, 1e-6, 0, None) and same.found == "same"
+    assert not same.see(sequential.SAME_SAMPLES - 1, 1e-6, 0, none)
+    assert same.see(sequential.SAME_SAMPLES, 1e-6, 0, none) and same.found == "same"
     one = Stopping(asked)
-    assert not one.see(SAMPLES, 1e-6, 1, None)
-    assert one.see(SAMPLES, 1e-6, 6, None) and one.found == "other"
+    assert not one.see(SAMPLES, 1e-6, 1, none)
+    assert one.see(SAMPLES, 1e-6, 6, none) and one.found == "other"
     far = Stopping(asked)
-    assert far.see(CALL, 1e-4, 0, None) and far.found == "other"
+    assert far.see(CALL, 1e-4, 0, none) and far.found == "other"
+
+
+def test_a_figure_of_a_whole_set_ends_early_for_another_function_alone() -> None:
+    asked = question(same_passes=True, drop_passes=False)
+    assert not Stopping(asked).see(SAMPLES, 1e-6, 0, None)
+    assert Stopping(asked).see(CALL, 1e-4, 0, None)
 
 
 def test_a_quantised_original_has_both_ways_to_pass() -> None:

@@ -27,6 +27,7 @@ LARGEST = 2**30
 IR_WITH_FILLED = 4
 """The first IR version in which an initialiser need not be listed as an input too."""
 PROOF = "an ONNX graph has no modes: what it does was tested"
+ON_THE_FLY = "DynamicQuantizeLinear"
 RANDOM = frozenset({
     "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli",
 })  # fmt: skip
@@ -57,7 +58,16 @@ def read(source: Source) -> Model:
 
     parameters = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
     locate = _Nodes(model).locate
-    return Model(call, found.signature.inputs, keep, parameters, locate=locate, proofs=(PROOF,), notes=_notes(found, model))
+    return Model(
+        call,
+        found.signature.inputs,
+        keep,
+        parameters,
+        locate=locate,
+        proofs=(PROOF,),
+        notes=_notes(found, model),
+        neighbours=_neighbours(found),
+    )
 
 
 def _check(spec: TensorSpec, path: Path) -> None:
@@ -120,6 +130,11 @@ def _save(model: Any, origin: Path, signature: Signature, out: Path) -> Path:
     large = sum(len(tensor.raw_data) for tensor in graph.initializer) >= LARGEST
     onnx.save(model, path, save_as_external_data=large, location=f"{FILE}.data" if large else None)
     return path
+
+
+def _neighbours(found: OnnxFile) -> str:
+    """What is quantised on the fly, in words: the scale is that of all samples of a call."""
+    return f"the model finds the scale of its whole numbers in each call ({ON_THE_FLY})" if ON_THE_FLY in found.operators else ""
 
 
 def _notes(found: OnnxFile, model: Any) -> tuple[str, ...]:

@@ -7,31 +7,56 @@ from dataclasses import dataclass, replace
 from roadworthy.build.verify import scoring
 from roadworthy.build.verify.intervals import ONE_SIDED, TAIL
 from roadworthy.build.verify.label_check import label_warnings
-from roadworthy.build.verify.metrics import BUILT_IN, Metric
+from roadworthy.build.verify.metrics import AGREEMENT, ERROR, Metric, Reading, is_code, is_own
+from roadworthy.build.verify.metrics.own import keep as keep_function
+from roadworthy.build.verify.metrics.pairing import TargetPairing, pair
 from roadworthy.build.verify.originals import OriginalsCompared, compare_originals
 from roadworthy.build.verify.parity import DISCRETE_SLACK, Differences, top_classes
 from roadworthy.build.verify.reference import Reference, ReferenceRequest, establish
-from roadworthy.build.verify.scoring import ScoreRequest, score_original
+from roadworthy.build.verify.scoring import BudgetRequest, MetricFacts, ScoreRequest, check_budget, score_original
 from roadworthy.build.verify.sequential import Question, Stopping
 from roadworthy.build.verify.trial import BATCH, SAID_BATCH, CandidateTrial
 from roadworthy.core.errors import RoadworthyError, StepFailed
 from roadworthy.core.evidence import Parity, Score
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Rejected, Verified
-from roadworthy.preprocess.contract import Activation
 from roadworthy.runtimes import open_session
 
 __all__ = [
-    "BUILT_IN", "ConfirmRequest", "OriginalsCompared", "Reference", "ReferenceRequest", "ScoreRequest", "VerifyOutcome", "VerifyRequest",
-    "compare_originals", "confirm", "establish", "explained", "label_warnings", "score_original", "top_classes", "verify",
+    "AGREEMENT",
+    "ERROR",
+    "BudgetRequest",
+    "ConfirmRequest",
+    "MetricFacts",
+    "OriginalsCompared",
+    "Reading",
+    "Reference",
+    "ReferenceRequest",
+    "ScoreRequest",
+    "TargetPairing",
+    "VerifyOutcome",
+    "VerifyRequest",
+    "check_budget",
+    "compare_originals",
+    "confirm",
+    "establish",
+    "explained",
+    "is_code",
+    "is_own",
+    "keep_function",
+    "label_warnings",
+    "pair",
+    "score_original",
+    "top_classes",
+    "verify",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class VerifyRequest:
-    """``batches`` are the promised batch sizes; ``budget`` is the largest drop of ``metric`` that is allowed.
+    """``batches`` are the promised batch sizes; ``budget`` is by how much the original may be better, in the units of ``metric``.
 
-    For ``metric`` and ``binary`` see ``metrics.find``. The first ``choosing`` samples choose among the candidates; ``None``: all of them
+    For ``metric`` and ``reading`` see ``metrics.find``. The first ``choosing`` samples choose among the candidates; ``None``: all of them
     do, and every candidate is scored on all.
     """
 
@@ -41,7 +66,7 @@ class VerifyRequest:
     metric: str
     budget: float
     batches: tuple[int, ...] = (1, 2, 5)
-    binary: Activation | None = None
+    reading: Reading = Reading()  # noqa: RUF009 (it is frozen)
     choosing: int | None = None
 
 
@@ -78,6 +103,7 @@ def verify(request: VerifyRequest) -> VerifyOutcome:
     A candidate is rejected where
 
     - it gives NaN or infinite values in place of finite ones, or its answers depend on the batch size;
+    - it fails, or its answers are not the original's, at another size of a symbolic axis;
     - it is not lossy, is not the same function as the original, and the original is not quantised;
     - it is lossy, or not the same function as a quantised original, and its drop may exceed the budget at 95 % confidence.
 
@@ -85,22 +111,25 @@ def verify(request: VerifyRequest) -> VerifyOutcome:
     part have half of the error each.
     """
     candidate, reference = request.candidate, request.reference
-    metric = scoring.metric_for(request.metric, request.samples, request.binary)
+    metric = scoring.metric_for(request.metric, request.samples, request.reading)
     stopping = _stopping(request, metric)
     with open_session(candidate.path, candidate.signature, candidate.plan) as session:
-        trial = CandidateTrial(session, candidate.signature, request.samples, reference, request.binary)
-        found, losses, scores = trial.answer(metric, request.choosing, stopping)
+        trial = CandidateTrial(session, candidate.signature, request.samples, reference, request.reading)
+        found, mine, theirs = trial.answer(metric, request.choosing, stopping)
         sizes = tuple(sorted({candidate.signature.call_size(batch) for batch in (BATCH, *request.batches)}))
         parity = found.parity(sizes, reference.tolerance.limit, classes=reference.classes)
         if found.nonfinite:
             return _rejected(request, _not_finite(found), parity)
-        if fault := trial.batch_fault(sizes):
+        if fault := trial.batch_fault(sizes) or trial.sizes_fault(reference, found.worst):
             return _rejected(request, fault, parity)
     if stopping is None:
-        return _judged(request, metric, parity, scoring.score(metric, scores, losses, request.budget))
-    score = replace(scoring.score(metric, scores, losses, request.budget, alpha=TAIL), part="choosing", stopped=stopping.found is not None)
+        return _judged(request, metric, parity, scoring.score(metric, mine, theirs, request.budget))
+    if metric.combine is not None and stopping.found:
+        # It is another function. So few samples have no figure of a whole set.
+        return _judged(request, metric, parity, None)
+    score = replace(scoring.score(metric, mine, theirs, request.budget, alpha=TAIL), part="choosing", stopped=stopping.found is not None)
     by_metric = stopping.found in ("passes", "hopeless")
-    return _judged(request, metric, parity, scoring.stopped(score, scores, losses, metric) if by_metric else score)
+    return _judged(request, metric, parity, scoring.stopped(score, metric, mine, theirs) if by_metric else score)
 
 
 def confirm(asked: ConfirmRequest) -> VerifyOutcome:
@@ -110,21 +139,22 @@ def confirm(asked: ConfirmRequest) -> VerifyOutcome:
     quarter on the second, and so on. By Bonferroni's inequality the probability that any of them passes wrongly is at most 5 %.
     """
     request, candidate = asked.request, asked.request.candidate
-    metric = scoring.metric_for(request.metric, request.samples, request.binary)
+    metric = scoring.metric_for(request.metric, request.samples, request.reading)
     with open_session(candidate.path, candidate.signature, candidate.plan) as session:
-        trial = CandidateTrial(session, candidate.signature, request.samples, request.reference, request.binary)
-        found, losses, scores = trial.answer(metric)
+        trial = CandidateTrial(session, candidate.signature, request.samples, request.reference, request.reading)
+        found, mine, theirs = trial.answer(metric)
     parity = found.parity(asked.verified.parity.batches, request.reference.tolerance.limit, classes=request.reference.classes)
     if found.nonfinite:
         return _rejected(request, _not_finite(found), parity)
     kept = slice(request.choosing, None)
-    score = scoring.score(metric, scores[kept], losses[kept], request.budget, alpha=ONE_SIDED / 2**asked.turn)
-    outcome = _judged(request, metric, parity, replace(score, part="final"))
+    score = scoring.score(metric, mine[kept], theirs[kept], request.budget, alpha=ONE_SIDED / 2**asked.turn)
+    score = replace(score, part="final")
+    outcome = _judged(request, metric, parity, score)
     if outcome.rejected:
         return VerifyOutcome(
             rejected=replace(outcome.rejected, reason=f"on the samples that took no part in choosing it: {outcome.rejected.reason}")
         )
-    return VerifyOutcome(verified=Verified(candidate, parity, replace(score, part="final"), asked.verified.score))
+    return VerifyOutcome(verified=Verified(candidate, parity, score, asked.verified.score))
 
 
 def _stopping(request: VerifyRequest, metric: Metric) -> Stopping | None:
@@ -142,17 +172,17 @@ def _stopping(request: VerifyRequest, metric: Metric) -> Stopping | None:
     return Stopping(asked)
 
 
-def _judged(request: VerifyRequest, metric: Metric, parity: Parity, score: Score) -> VerifyOutcome:
-    """The pass rule for answers that are finite."""
-    reference = request.reference
+def _judged(request: VerifyRequest, metric: Metric, parity: Parity, score: Score | None) -> VerifyOutcome:
+    """The pass rule for answers that are finite; there is no ``score`` only of what is another function."""
+    reference, without = request.reference, replace(score, needed=None) if score else None
     if not request.candidate.plan.lossy:
         # The same function passes, whatever the samples could prove about the metric.
         if parity.equivalent:
-            return VerifyOutcome(verified=Verified(request.candidate, parity, replace(score, needed=None)))
+            return VerifyOutcome(verified=Verified(request.candidate, parity, without))
         # Another function is wrong. That of a quantised original has the budget: kernels round whole numbers in different ways.
         if not reference.quantized:
-            return _rejected(request, _not_the_same(parity, reference), parity, replace(score, needed=None))
-    if score.bound > request.budget:
+            return _rejected(request, _not_the_same(parity, reference), parity, without)
+    if score is not None and score.bound > request.budget:
         return _rejected(request, scoring.beyond_budget(score, metric), parity, score)
     return VerifyOutcome(verified=Verified(request.candidate, parity, score))
 

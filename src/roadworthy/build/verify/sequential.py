@@ -96,7 +96,8 @@ class Stopping:
     def see(self, samples: int, worst: float, misses: int, losses: Array | None) -> bool:
         """The totals so far: ``samples``, the ``worst`` relative error and the samples that differ in whole numbers (``misses``).
 
-        ``losses`` are those of the samples that came since the last call (float64 [n]), ``None`` for a metric of a whole set.
+        ``losses`` are those of the samples that came since the last call (float64 [n]), ``None`` for a metric of a whole set: that has no
+        figure of a few samples, so nothing but another function is certain early.
         """
         if losses is not None:
             self._test.add(losses)
@@ -106,7 +107,7 @@ class Stopping:
     def _verdict(self, samples: int, worst: float, misses: int, scored: bool) -> Stop | None:
         asked = self._asked
         other = worst > asked.limit or misses > asked.misses
-        if asked.same_passes and not other and not misses and samples >= SAME_SAMPLES:
+        if scored and asked.same_passes and not other and not misses and samples >= SAME_SAMPLES:
             return "same"
         if not asked.drop_passes:
             return "other" if other else None

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from roadworthy.build.sources.input_syntax import option
-from roadworthy.build.sources.inputs import agree, listed, of_samples, refuse_open
+from roadworthy.build.sources.inputs import agree, listed, of_samples, refuse_unknown_rank, with_samples
 from roadworthy.build.sources.model import Opened
 from roadworthy.core.errors import UsageError
 from roadworthy.core.samples import SampleSet
@@ -30,10 +30,9 @@ def resolve(opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | N
     if not said and samples and len(given) == 1:
         given = tuple(replace(spec, name=name) for spec, name in zip(given, parameters(opened.module) or (given[0].name,), strict=False))
     if opened.inputs:
-        given = agree(opened.inputs, given)
-    elif said and samples:
-        agree(of_samples(samples), said)
-    refuse_open(given)
+        given = agree(opened.inputs, given) if said else opened.inputs
+    given = with_samples(given, samples)
+    refuse_unknown_rank(given)
     return _ordered(given, parameters(opened.module))
 
 
