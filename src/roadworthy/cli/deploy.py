@@ -29,7 +29,7 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
     "--data",
     help="Samples: a folder with one folder a class (images, or any files for a model of bytes), a .npz with x and y, or module:callable.",
 )
-@click.option("--labels", type=EXISTING, help="Class names in the order of the model's outputs: one a line, CSV or JSON.")
+@click.option("--labels", type=EXISTING, help="Class names in the order of the model's outputs: one a line, CSV, JSON or YAML.")
 @click.option(
     "--preprocess",
     help="How an image becomes an input: imagenet, cifar10, mnist, unit, tf, caffe, raw (the last four also as tf:224), or a TOML file.",
