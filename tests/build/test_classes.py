@@ -141,6 +141,18 @@ def test_labels_that_are_not_as_many_as_the_outputs_are_refused_before_the_work(
     assert set(stages) <= {"data", "load"} and not (tmp_path / "bundle").exists()
 
 
+def test_one_class_folder_too_few_is_asked_about_before_the_work(tmp_path: Path) -> None:
+    pictures(tmp_path / "my data", {"cat": 60, "dog": 190})
+    np.savez(tmp_path / "net.npz", weight=np.ones((PIXELS, 3), np.float32), bias=np.zeros(3, np.float32))
+    stages: list[str] = []
+    with pytest.raises(
+        DataError, match=r"has 3: one output more than folders; .* say so by \{ echo background; LC_ALL=C ls '.*my data'; \} > "
+    ) as e:
+        asked = job(tmp_path / "net.npz", data=str(tmp_path / "my data"), preprocess="unit")
+        deploy.deploy(asked, lambda progress: stages.append(progress.stage))
+    assert "the data has 2 class folders" in e.value.message and set(stages) <= {"data", "load"}
+
+
 def test_splits_are_not_taken_for_the_classes_of_a_model_with_two_outputs(tmp_path: Path) -> None:
     for split in ("train", "test"):
         pictures(tmp_path / "root" / split, {"cat": 60, "dog": 190})
