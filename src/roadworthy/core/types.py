@@ -25,6 +25,8 @@ STRING = "string"
 """The word for that dtype in what users write and read."""
 ANY_RANK = "..."
 """The only size in the shape of a tensor whose number of axes a file does not state."""
+UNKNOWN = "unknown"
+"""The dtype of what a file does not state, or of what is not a tensor."""
 
 
 @dataclass(frozen=True)
@@ -343,16 +345,20 @@ def difference(found: Iterable[TensorSpec], wanted: Iterable[TensorSpec], *, siz
     """In words, how the tensors of a loaded file differ from a signature's; ``None`` where they fit.
 
     Order is free. With ``sizes`` a tensor of the file must take every shape that the signature promises: a symbol
-    takes any size, a number only itself.
+    takes any size, a number only itself. What the signature leaves unknown, a dtype or the number of axes, fits.
     """
     ours, theirs = {spec.name: spec for spec in wanted}, {spec.name: spec for spec in found}
     if ours.keys() != theirs.keys():
         return f"it has {', '.join(theirs) or 'none'} where the signature has {', '.join(ours) or 'none'}"
     for name, spec in ours.items():
         other = theirs[name]
-        if other.dtype != spec.dtype:
+        if spec.dtype not in (other.dtype, UNKNOWN):
             return f"{name} is {other.dtype} where the signature has {spec.dtype}"
-        if sizes and not (len(other.shape) == len(spec.shape) and all(map(_covers, other.shape, spec.shape))):
+        if (
+            sizes
+            and ANY_RANK not in spec.shape
+            and not (len(other.shape) == len(spec.shape) and all(map(_covers, other.shape, spec.shape)))
+        ):
             return f"it has {other} where the signature has {spec}"
     return None
 

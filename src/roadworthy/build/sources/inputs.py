@@ -12,6 +12,9 @@ from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import ANY_RANK, BATCH, BYTES, TensorSpec
 
+CARRIED = {"bfloat16": "float32"}
+"""What carries the values of a type that arrays do not have."""
+
 
 def resolve(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...], samples: SampleSet | None) -> tuple[TensorSpec, ...]:
     """The inputs of a model whose file states ``known``, in the file's order and under its names; where it states none, as given.
@@ -174,7 +177,7 @@ def _closed(own: TensorSpec, said: TensorSpec) -> TensorSpec:
 
 
 def _same(own: TensorSpec, other: TensorSpec) -> bool:
-    if own.dtype != other.dtype or (len(own.shape) != len(other.shape) and ANY_RANK not in own.shape):
+    if own.dtype != CARRIED.get(other.dtype, other.dtype) or (len(own.shape) != len(other.shape) and ANY_RANK not in own.shape):
         return False
     if ANY_RANK in own.shape:
         return True

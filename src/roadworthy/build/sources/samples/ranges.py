@@ -184,7 +184,7 @@ class _Prober:
         whole = (Draw(int(limits.min), most), Draw(low, most), *((Draw(low, LARGE),) if most > LARGE else ()))
         for number, span in enumerate(whole):
             if self._takes(fill, span, limit) and self._tells(fill, span):
-                beside = [*whole[max(number + 1, 2) :], Draw(low, SMALL)]
+                beside = [*whole[max(number + 1, 2) :], Draw(low, min(SMALL, most))]
                 return (span, *(one for one in beside if self._takes(fill, one, limit)), base)
         high = self._highest(fill, low, limit, min(EXACT, most.bit_length()))
         return (Draw(low, high), base) if high > base.high else fill.spans
