@@ -185,3 +185,12 @@ def test_a_live_models_names_by_index_are_names_and_not_indices(tmp_path: Path) 
     source = net(tmp_path / "net.npz", 1.0, 0.0)
     bundle = rw.deploy(source, tmp_path / "bundle", labels={1: "dog", 0: "cat"}, runtimes=("null",), seconds=1).bundle
     assert store.read(bundle).contract.answer.labels == ("cat", "dog")
+
+
+def test_names_that_were_given_in_python_are_asked_about_without_a_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "net.npz", weight=np.ones((PIXELS, 3), np.float32), bias=np.zeros(3, np.float32))
+    with pytest.raises(
+        DataError, match=r"there are 2 class names \(first 'cat', last 'dog'\).*put 'background' in front of the names; if it"
+    ) as caught:
+        rw.deploy(tmp_path / "net.npz", tmp_path / "bundle", labels=["cat", "dog"], inputs=[f"x:float32[batch,{PIXELS}]"])
+    assert "scratch" not in caught.value.message and " by " not in caught.value.message

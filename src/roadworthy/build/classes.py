@@ -14,6 +14,7 @@ from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
+from roadworthy.core.isolation import scratch
 from roadworthy.core.types import Array, Signature
 from roadworthy.preprocess import answer as answers
 from roadworthy.preprocess.contract import Activation, Answer, Contract
@@ -48,8 +49,10 @@ def paired(job: Job, contract: Contract, gathered: Dataset | None, signature: Si
     first = signature.outputs[0]
     count, own = answers.columns(first), verify.is_own(job.metric)
     if count and contract.answer.labels:
-        hint = background.of_labels(contract.answer.labels, count, job.labels)
-        class_names.check_count(contract.answer.labels, count, first.name, str(job.labels or job.preprocess), hint)
+        # Names that were given in Python are in a file of ours, which the user cannot edit.
+        file = job.labels if job.labels and not scratch.holds(job.labels) else None
+        where = "" if job.labels and not file else str(job.labels or job.preprocess)
+        class_names.check_count(contract.answer.labels, count, first.name, where, background.of_labels(contract.answer.labels, count, file))
     elif count and gathered and gathered.by_folder and (hint := background.of_folders(gathered.classes, count, job.data or "")):
         raise DataError(f"the data has {len(gathered.classes)} class folders, the model's output {first.name!r} has {count}: {hint}")
     if gathered is not None and count and not own:
