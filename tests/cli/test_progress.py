@@ -21,6 +21,7 @@ def test_a_line_for_each_stage_and_then_one_every_few_seconds() -> None:
     lines.tell(Progress("candidates", 0, 20))
     lines.tell(Progress("candidates", 3, 20, "null-fp32-t1 verified"))
     now += SECONDS_BETWEEN
+    lines.tell(Progress("original", 1, 1))
     lines.tell(Progress("candidates", 7, 20, "null-int8-t1: 640 of 5,000 samples"))
     assert written == [
         "original ...",

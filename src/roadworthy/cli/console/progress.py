@@ -57,7 +57,7 @@ class Lines:
         elif event.stage not in self._seen:
             self._seen.add(event.stage)
             self._print(f"{event.stage} ...")
-        elif self._clock() - self._last >= SECONDS_BETWEEN:
+        elif (event.total > 1 or event.text) and self._clock() - self._last >= SECONDS_BETWEEN:
             counted = f" {event.done} of {event.total}" if event.total > 1 else ""
             self._print(f"{event.stage}{counted}{event.text and f': {event.text}'}")
 

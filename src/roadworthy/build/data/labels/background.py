@@ -52,7 +52,7 @@ def of_folders(folders: Sequence[str], outputs: int, data: str) -> str:
         )
     if outputs == IMAGENET:
         return (
-            f"{outputs:,} outputs are mostly a background class and then ImageNet's 1,000 classes: give --labels a file with {NAME!r} in "
+            f"{outputs:,} outputs are usually a background class and then ImageNet's 1,000 classes: give --labels a file with {NAME!r} in "
             "its first line and then one line for each class, with its WordNet id where the folders have that, as in 'n01440764 tench'"
         )
     return ""
