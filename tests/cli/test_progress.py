@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from roadworthy.build.workspace import Progress, open_workspace
 from roadworthy.cli.console.progress import SECONDS_BETWEEN, Lines
+from roadworthy.core.errors import StepFailed
+from roadworthy.core.isolation import isolate, worker
+from roadworthy.core.isolation.usercode import Heard
+from roadworthy.core.isolation.worker import Limits
 from support.isolated_steps import Number, work
 
 
@@ -45,3 +52,22 @@ def test_a_step_in_a_child_says_how_much_is_done(tmp_path: Path) -> None:
     with open_workspace(seconds=60, step_seconds=30, memory_mb=0, notify=lambda event: None) as workspace:
         assert replace(workspace, done=told.append).step(work, Number(1000), "work") == Number(1000)
     assert told[0] == "1 of 1,000 samples" and 2 <= len(told) < 1000
+
+
+@pytest.mark.parametrize("longest", [0.0, 1e6])
+def test_a_step_that_says_how_much_is_done_has_its_time_from_then_on(longest: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that only the reports advance, each by most of what one step may take."""
+    now = 0.0
+
+    def hear(heard: Heard) -> None:
+        nonlocal now
+        now += 700.0
+
+    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: now))
+    limits = Limits(seconds=1000.0, longest=longest)
+    if longest:
+        assert isolate.call(work, Number(1000), limits=limits, hear=hear) == Number(1000)
+        assert now > 1000
+    else:
+        with pytest.raises(StepFailed, match="ran longer than 1000 s"):
+            isolate.call(work, Number(1000), limits=limits, hear=hear)

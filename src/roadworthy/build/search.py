@@ -70,7 +70,11 @@ def search(planned: Sequence[tuple[Plan, Graph]], graphs: tuple[Graph, ...], tri
     stopping = threading.Event()
     workspace.notify(Progress("candidates", 0, len(planned)))
     notify = workspace.notify
-    workspace = replace(workspace, done=lambda words: notify(Progress("candidates", len(results), len(planned), words)))
+    workspace = replace(
+        workspace,
+        deadline=workspace.deadline - trial.reserve,
+        done=lambda words: notify(Progress("candidates", len(results), len(planned), words)),
+    )
     with ThreadPoolExecutor(max_workers=workspace.host.cores) as pool:
         try:
             turns = _in_turn(list(artefacts.values()))
@@ -115,7 +119,7 @@ def _try_artefact(
     results = _try_graph([plan for plan, _ in planned], graph, trial, workspace, stopping)
     for other in lower.others(plan, graph, graphs):
         failed = [result for result in results if isinstance(result, Rejected)]
-        if not failed or stopping.is_set() or workspace.seconds_left < trial.reserve:
+        if not failed or stopping.is_set() or not workspace.seconds_left:
             break
         again = {_plan(result).name: result for result in _try_graph([result.plan for result in failed], other, trial, workspace, stopping)}
         results = [_second(result, again, other) if isinstance(result, Rejected) else result for result in results]
@@ -131,7 +135,7 @@ def _second(first: Rejected, again: dict[str, Verified | Rejected], graph: Graph
 
 def _try_graph(plans: list[Plan], graph: Graph, trial: Trial, workspace: Workspace, stopping: threading.Event) -> list[Verified | Rejected]:
     plan = plans[0]
-    if stopping.is_set() or workspace.seconds_left < trial.reserve:
+    if stopping.is_set() or not workspace.seconds_left:
         return [Rejected(plan, "lower", "the time budget was spent before its turn") for plan in plans]
     out = workspace.folder(f"candidates/{graph.format}/{plan.artefact}")
     try:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -94,7 +94,10 @@ class Workspace:
     done: Callable[[str], None] = lambda words: None
 
     def step(self, function: Callable[[A], R], argument: A, name: str) -> R:
-        """``function(argument)`` in a fresh process; its output goes to a log named after the step."""
+        """``function(argument)`` in a fresh process; its output goes to a log named after the step.
+
+        One that says how much is done may take all of the time that is left; any other has the limit of one step.
+        """
         log = self.folder(f"logs/{name}.log")
 
         def hear(heard: Heard) -> None:
@@ -103,7 +106,8 @@ class Workspace:
             else:
                 self.user_code.hear(name, self.notify, heard)
 
-        return isolate.call(function, argument, limits=self.limits, log=log, confinement=self.confinement, hear=hear)
+        limits = replace(self.limits, longest=self.seconds_left)
+        return isolate.call(function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear)
 
     def result(self, future: Future[R]) -> R:
         """The result of a step in another thread; an interrupt meanwhile stops every step, so that no thread keeps waiting."""
