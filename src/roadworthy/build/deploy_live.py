@@ -100,13 +100,8 @@ def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
     """The inputs as the examples show them; positional ones take the names of the model's own parameters."""
     if examples is None:
         return ()
-    if not isinstance(examples, Mapping):
-        several = examples if isinstance(examples, tuple | list) else (examples,)
-        names = sources.parameters(model)
-        if len(names) < len(several):
-            raise UsageError(f"there are {len(several)} example inputs, and {type(model).__name__} takes {len(names)}: {', '.join(names)}")
-        examples = dict(zip(names, several, strict=False))
-    arrays = {name: _array(name, example) for name, example in examples.items()}
+    named = examples if model is None else sources.named_examples(model, examples)
+    arrays = {name: _array(name, example) for name, example in named.items()}
     for name, array in arrays.items():
         if array.ndim == 0:
             raise UsageError(f"the example for {name!r} is a single number; give a batch, samples first")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Plan
 from roadworthy.core.text import first_line
-from roadworthy.core.types import Arrays, Signature, TensorSpec, difference
+from roadworthy.core.types import Arrays, Signature, TensorSpec, difference, output_names
 
 # The Linux wheel opens a device id and an upload queue below $HOME as soon as it is imported, unless told before.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -45,10 +47,12 @@ def load(path: Path, signature: Signature, plan: Plan) -> OnnxRuntimeSession:
     except Exception as problem:
         raise StepFailed(f"ONNX Runtime cannot load {file}: {first_line(problem)}", detail=str(problem)) from problem
     wrong = difference(map(_spec, session.get_inputs()), signature.inputs, sizes=True)
-    wrong = wrong or difference(map(_spec, session.get_outputs()), signature.outputs, sizes=False)
+    names = output_names(signature, [port.name for port in session.get_outputs()])
+    outputs = [replace(spec, name=name) for spec, name in zip(signature.outputs, names, strict=True)]
+    wrong = wrong or difference(map(_spec, session.get_outputs()), outputs, sizes=False)
     if wrong:
         raise StepFailed(f"{file} is not the model of this signature: {wrong}")
-    return OnnxRuntimeSession(session, signature)
+    return OnnxRuntimeSession(session, dict(zip(names, (spec.name for spec in signature.outputs), strict=True)))
 
 
 def _options(plan: Plan) -> Any:
@@ -69,15 +73,18 @@ def _spec(port: Any) -> TensorSpec:
 
 
 class OnnxRuntimeSession:
-    """Passes the arrays through; the runtime reads feeds in place and gives every answer memory of its own."""
+    """Passes the arrays through; the runtime reads feeds in place and gives every answer memory of its own.
 
-    def __init__(self, session: Any, signature: Signature) -> None:
+    ``outputs`` are the file's names of the outputs, each with that of the signature.
+    """
+
+    def __init__(self, session: Any, outputs: Mapping[str, str]) -> None:
         self._session = session
-        self._outputs = [spec.name for spec in signature.outputs]
+        self._asked, self._outputs = list(outputs), list(outputs.values())
 
     def run(self, feeds: Arrays) -> Arrays:
         try:
-            return dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+            return dict(zip(self._outputs, self._session.run(self._asked, feeds), strict=True))
         except Exception as problem:
             raise StepFailed(f"ONNX Runtime failed: {first_line(problem)}", detail=str(problem)) from problem
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,32 @@ def parameters(model: Any) -> tuple[str, ...]:
         from roadworthy.build.sources.keras import live
 
         return live.parameters(model)
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    forward = getattr(model, "forward", None)
-    found = inspect.signature(forward).parameters.items() if forward is not None else ()
-    return tuple(name for name, parameter in found if parameter.kind in kinds) or ("input",)
+    from roadworthy.build.sources.torch import argument_forms
+
+    return argument_forms.positional(model)
+
+
+def named_examples(model: Any, examples: Any) -> dict[str, Any]:
+    """``examples`` (one, several by position, or a mapping by name) by the names of the inputs.
+
+    An example that holds others gives them names such as ``user.age`` and ``pair.0``; where it is the only one, a mapping's own keys
+    are the names. Raises UsageError where there are more than the model takes.
+    """
+    if not isinstance(examples, Mapping):
+        several = examples if isinstance(examples, tuple | list) else (examples,)
+        names = parameters(model)
+        if len(names) < len(several):
+            raise UsageError(f"there are {len(several)} example inputs, and {type(model).__name__} takes {len(names)}: {', '.join(names)}")
+        examples = dict(zip(names, several, strict=False))
+    alone = next(iter(examples.values())) if len(examples) == 1 else None
+    return dict(_leaves(alone if isinstance(alone, Mapping) else examples, ""))
+
+
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """A list of numbers is an array; one of arrays or tensors holds examples."""
+    several = isinstance(value, tuple | list) and len(value) > 0 and all(hasattr(item, "shape") for item in value)
+    if not isinstance(value, Mapping) and not several:
+        yield name, value
+        return
+    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+        yield from _leaves(item, f"{name}.{key}" if name else str(key))

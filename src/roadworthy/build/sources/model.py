@@ -19,12 +19,13 @@ class Opened:
     """A live PyTorch module on the CPU. It exists only in the child process that read it.
 
     ``inputs`` is the file's own statement of what it takes, empty where it makes none; ``program`` the
-    ExportedProgram that the module came from. ``proofs`` and ``notes`` are sentences.
+    ExportedProgram that the module came from, and ``arguments`` how that is called. ``proofs`` and ``notes`` are sentences.
     """
 
     module: Any
     inputs: tuple[TensorSpec, ...] = ()
     program: Any = None
+    arguments: Any = None
     proofs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -17,6 +17,7 @@ from roadworthy.core.errors import SourceRefused, SourceUnreadable, UsageError
 from roadworthy.core.isolation import confinement, usercode
 from roadworthy.core.stages import Source
 from roadworthy.core.text import first_line
+from roadworthy.frameworks.torch import traversal
 
 PLACES = ("model", "net", "network", "module", "ema", "model_ema", "ema_model")
 
@@ -27,7 +28,9 @@ def read(source: Source) -> Opened:
     places = [place for place in PLACES if isinstance(held, Mapping) and isinstance(held.get(place), torch.nn.Module)]
     if isinstance(held, torch.nn.Module) or places:
         module = held if isinstance(held, torch.nn.Module) else held[places[0]]
-        return Opened(module.to("cpu"), notes=(f"the model was taken from {places[0]!r}",) if places else ())
+        if any(tensor.device.type != "cpu" for tensor in traversal.tensors(module)):
+            module = module.to("cpu")
+        return Opened(module, notes=(f"the model was taken from {places[0]!r}",) if places else ())
     if source.arch is None:
         raise UsageError(
             f"{source.path} holds no module, only a {type(held).__name__}; name the code that builds it: --arch FILE.py:CALLABLE"

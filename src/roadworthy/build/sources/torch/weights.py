@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from roadworthy.core.errors import ArchitectureMismatch, SourceUnreadable
+from roadworthy.frameworks.torch import traversal
 
 PLACES = (
     "state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params", "state",
@@ -50,7 +51,7 @@ def find(checkpoint: object, path: Path) -> FoundWeights:
 
 def _search(value: object, place: str, depth: int) -> list[tuple[str, Mapping[str, Any]]]:
     if isinstance(value, torch.nn.Module):
-        value = value.state_dict()
+        value = torch.nn.Module.state_dict(value)
     if not isinstance(value, Mapping) or not depth:
         return []
     if value and all(isinstance(key, str) for key in value) and any(isinstance(item, torch.Tensor) for item in value.values()):
@@ -69,7 +70,7 @@ def fill(module: Any, state: FoundWeights, path: Path) -> tuple[str, ...]:
 
     Raises ArchitectureMismatch with everything that does not fit.
     """
-    wanted = module.state_dict()
+    wanted = torch.nn.Module.state_dict(module)
     tensors, metadata, notes = _unwrap(state, wanted)
     lowered = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values() if tensor.is_floating_point()} - {"float32"}
     tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
@@ -85,7 +86,7 @@ def fill(module: Any, state: FoundWeights, path: Path) -> tuple[str, ...]:
     if not other:
         # The module's own hooks may rename weights (weight_norm does): after them it is known what is missing.
         given = _with_metadata(tensors, metadata)
-        result = module.load_state_dict(given, strict=False)
+        result = torch.nn.Module.load_state_dict(module, given, strict=False)
         missing, unexpected = list(result.missing_keys), list(result.unexpected_keys)
     missing = _really_missing(module, missing, tensors)
     if missing or unexpected or other:
@@ -105,11 +106,11 @@ def _with_metadata(tensors: dict[str, Any], metadata: dict[str, Any]) -> Any:
 
 def to_float32(module: Any) -> tuple[str, ...]:
     """Raise every floating weight of ``module`` to float32 in place."""
-    kept = [*module.parameters(), *module.buffers()]
+    kept = traversal.tensors(module)
     others = {str(tensor.dtype).removeprefix("torch.") for tensor in kept if tensor.is_floating_point() and tensor.dtype != torch.float32}
     if not others:
         return ()
-    module.float()
+    traversal.convert(module, lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
     return (f"weights in {', '.join(sorted(others))} were made float32",)
 
 
@@ -154,7 +155,7 @@ def _family(tensor: Any) -> str:
 
 def _really_missing(module: Any, missing: list[str], tensors: Mapping[str, Any]) -> list[str]:
     """Without BatchNorm's counter and tensors tied to one that was loaded (safetensors keeps one of the two): these may be missing."""
-    now = module.state_dict(keep_vars=True)
+    now = torch.nn.Module.state_dict(module, keep_vars=True)
     loaded = {now[name].data_ptr() for name in tensors if name in now and isinstance(now[name], torch.Tensor)}
     return [
         name
