@@ -113,14 +113,14 @@ def test_one_column_has_no_classes_to_agree_on(job: Job) -> None:
 
 
 def test_a_stated_range_is_what_samples_are_drawn_from_and_data_is_held_to(job: Job) -> None:
-    specs, ranges = sources.parse_inputs(("input:float32[batch,12] in 2..3",))
-    stated = replace(job, data=None, inputs=specs, ranges=ranges)
-    with deployed_to_reference(stated) as (found, _, _, notes):
+    specs, stated = sources.parse_inputs(("input:float32[batch,12] in 2..3",))
+    kept = replace(job, data=None, inputs=specs, stated=stated)
+    with deployed_to_reference(kept) as (found, _, _, notes):
         values = found.evaluation.open()["input"]
         assert (values.min(), values.max()) == (2, 3)
         assert "'input' was fed values of 2 to 3, as --input states" in [note.text for note in notes]
-    refusal = r"the data for 'input' holds -?[\d.]+, outside of 2\.0\.\.3\.0, which --input states"
-    with pytest.raises(DataError, match=refusal), deployed_to_reference(replace(stated, data=job.data)):
+    refusal = r"the data for 'input' holds -?[\d.]+, and --input states 'in 2\.0\.\.3\.0'"
+    with pytest.raises(DataError, match=refusal), deployed_to_reference(replace(kept, data=job.data)):
         pass
 
 

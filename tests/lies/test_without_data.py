@@ -57,8 +57,8 @@ def test_a_runtime_that_cuts_identifiers_to_32_bits_is_caught_without_data(tmp_p
 
 
 def test_within_a_stated_range_it_may_serve(tmp_path: Path) -> None:
-    specs, ranges = parse_inputs(("ids:int64[batch,4] in 0..1000000",))
-    job = Job(hashing(tmp_path / "hash.onnx"), tmp_path / "bundle", inputs=specs, ranges=ranges)
+    specs, stated = parse_inputs(("ids:int64[batch,4] in 0..1000000",))
+    job = Job(hashing(tmp_path / "hash.onnx"), tmp_path / "bundle", inputs=specs, stated=stated)
     assert isinstance(tried(job, "openvino"), Verified)
 
 

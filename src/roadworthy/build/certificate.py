@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from roadworthy.build import benchmark, package, sources
+from roadworthy.build import benchmark, package, sources, verify
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
 from roadworthy.bundle.certificate import (
@@ -45,7 +45,8 @@ class Data:
     """The samples of a deployment, and their kind: ``labelled``, ``unlabelled`` or ``generated``. ``notes`` are about them.
 
     ``unproven`` is why they prove no lossy plan; empty where they can. ``answer`` says how
-    the model's first output is read; its labels are the ``classes``.
+    the model's first output is read; its labels are the ``classes``. ``metric`` and ``reading`` are those of ``verify.metrics.find``;
+    the metric is empty where nothing but the original's own answers is there to compare with.
     """
 
     kind: str
@@ -55,6 +56,8 @@ class Data:
     notes: tuple[Note, ...] = ()
     unproven: str = ""
     answer: Answer = field(default_factory=Answer)
+    metric: str = ""
+    reading: verify.Reading = field(default_factory=verify.Reading)
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ def nothing_left(
     told = "".join(f". {note.text}" for note in notes if note.warning)
     return (
         f"no candidate that serves without the training framework passed{why}. Those that need it ({names}) take part with "
-        "--allow-framework-at-serve; or widen the search with --runtimes, --precisions, a larger --max-drop or more --data"
+        "--allow-framework-at-serve; or widen the search with --runtimes, --precisions, a larger --max-drop or --max-rise, or more --data"
         f"{told}"
     )
 

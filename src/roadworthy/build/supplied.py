@@ -14,7 +14,7 @@ from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Precision, Source
-from roadworthy.core.types import Array, Range, TensorSpec
+from roadworthy.core.types import Array, Distribution, Fixed, Stated, TensorSpec
 from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.pixels import SampleShape
 
@@ -45,7 +45,7 @@ def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, worksp
 
     None where it takes no images, or where neither it nor the one input in ``specs`` states their size.
     """
-    if not contract.takes_images or len(specs) > 1 or any(one.name == spec.name for one in job.ranges for spec in specs):
+    if not contract.takes_images or len(specs) > 1 or any(one.name == spec.name for one in job.stated for spec in specs):
         return None
     shape = contract.sample_shape()
     size = _size(shape, specs)
@@ -74,20 +74,26 @@ def required(samples: SampleSet | None) -> SampleSet:
     return samples
 
 
-def check_ranges(samples: SampleSet, ranges: tuple[Range, ...]) -> None:
-    """Raises DataError where a value is outside of the range that --input states."""
+def check_stated(samples: SampleSet, stated: tuple[Stated, ...]) -> None:
+    """Raises DataError where a value is not one that --input states, UsageError where it states some for no input of the model."""
     arrays = samples.open()
-    for stated in ranges:
-        if stated.name not in arrays:
-            raise UsageError(f"--input states a range for {stated.name!r}, and the model takes {', '.join(samples.inputs)}")
-        array = arrays[stated.name]
+    for one in stated:
+        if one.name not in arrays:
+            raise UsageError(f"--input states values for {one.name!r}, and the model takes {', '.join(samples.inputs)}")
+        array = arrays[one.name]
         for start in range(0, len(array), 256):
-            values = np.asarray(array[start : start + 256])
-            outside = values[(values < stated.low) | (values > stated.high)]
-            if outside.size:
-                raise DataError(
-                    f"the data for {stated.name!r} holds {outside.flat[0]}, outside of {stated.low}..{stated.high}, which --input states"
-                )
+            others = _others(np.asarray(array[start : start + 256]), one)
+            if others.size:
+                raise DataError(f"the data for {one.name!r} holds {others.flat[0]}, and --input states {str(one)!r}")
+
+
+def _others(values: Array, stated: Stated) -> Array:
+    """Those of ``values`` that are not as ``stated``; a distribution excludes none."""
+    if isinstance(stated, Distribution):
+        return values[:0]
+    if isinstance(stated, Fixed):
+        return np.asarray(values[values != stated.value])
+    return np.asarray(values[(values < stated.low) | (values > stated.high)])
 
 
 def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: sources.Loaded, calibrate: int, workspace: Workspace) -> Data:

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from roadworthy.core.errors import StepFailed, UsageError
+import numpy as np
+
+from roadworthy.core.errors import InvalidRequest, StepFailed, UsageError
 from roadworthy.core.stages import Plan
-from roadworthy.core.text import first_line
-from roadworthy.core.types import Arrays, Signature, TensorSpec, difference, output_names
+from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec, difference, output_names
+from roadworthy.runtimes._reasons import reason
 
 # The Linux wheel opens a device id and an upload queue below $HOME as soon as it is imported, unless told before.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -29,6 +31,7 @@ DTYPES = {
     "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(bool)": "bool",
     "tensor(int8)": "int8", "tensor(int16)": "int16", "tensor(int32)": "int32", "tensor(int64)": "int64",
     "tensor(uint8)": "uint8", "tensor(uint16)": "uint16", "tensor(uint32)": "uint32", "tensor(uint64)": "uint64",
+    "tensor(string)": BYTES, "tensor(bfloat16)": "bfloat16",
 }  # fmt: skip
 
 
@@ -45,7 +48,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> OnnxRuntimeSession:
     try:
         session = ort.InferenceSession(file, _options(plan), providers=["CPUExecutionProvider"])
     except Exception as problem:
-        raise StepFailed(f"ONNX Runtime cannot load {file}: {first_line(problem)}", detail=str(problem)) from problem
+        raise StepFailed(f"ONNX Runtime cannot load {file.name}: {reason(problem)}", detail=str(problem)) from problem
     wrong = difference(map(_spec, session.get_inputs()), signature.inputs, sizes=True)
     names = output_names(signature, [port.name for port in session.get_outputs()])
     outputs = [replace(spec, name=name) for spec, name in zip(signature.outputs, names, strict=True)]
@@ -75,18 +78,42 @@ def _spec(port: Any) -> TensorSpec:
 class OnnxRuntimeSession:
     """Passes the arrays through; the runtime reads feeds in place and gives every answer memory of its own.
 
+    Its strings are texts: byte strings are read as UTF-8, and answered so.
     ``outputs`` are the file's names of the outputs, each with that of the signature.
     """
 
     def __init__(self, session: Any, outputs: Mapping[str, str]) -> None:
         self._session = session
         self._asked, self._outputs = list(outputs), list(outputs.values())
+        self._texts = tuple(port.name for port in session.get_inputs() if DTYPES.get(port.type) == BYTES)
+        self._said = tuple(outputs[port.name] for port in session.get_outputs() if DTYPES.get(port.type) == BYTES and port.name in outputs)
 
     def run(self, feeds: Arrays) -> Arrays:
+        """The outputs by name; InvalidRequest for byte strings that are no text, StepFailed where the model fails."""
+        if self._texts:
+            feeds = {**feeds, **{name: _decoded(name, feeds[name]) for name in self._texts}}
         try:
-            return dict(zip(self._outputs, self._session.run(self._asked, feeds), strict=True))
+            answers = dict(zip(self._outputs, self._session.run(self._asked, feeds), strict=True))
         except Exception as problem:
-            raise StepFailed(f"ONNX Runtime failed: {first_line(problem)}", detail=str(problem)) from problem
+            raise StepFailed(f"ONNX Runtime failed: {reason(problem)}", detail=str(problem)) from problem
+        return answers | {name: _encoded(answers[name]) for name in self._said} if self._said else answers
 
     def close(self) -> None:
         self._session = None
+
+
+def _decoded(name: str, strings: Array) -> Array:
+    texts = np.empty(strings.shape, object)
+    for position, string in enumerate(strings.flat):
+        try:
+            texts.flat[position] = string.decode()
+        except UnicodeDecodeError:
+            where = [int(index) for index in np.unravel_index(position, strings.shape)]
+            raise InvalidRequest(f"input {name!r} holds bytes at {where} that are not UTF-8, and a string of ONNX is text") from None
+    return texts
+
+
+def _encoded(texts: Array) -> Array:
+    strings = np.empty(texts.shape, BYTES)
+    strings.flat[:] = [text.encode() for text in texts.flat]
+    return strings

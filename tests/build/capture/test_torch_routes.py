@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from roadworthy.build import lower
 from roadworthy.build.capture import exporter_errors, parity
-from roadworthy.build.lower import LowerRequest, openvino
+from roadworthy.build.lower import LowerRequest
 from roadworthy.core import registry
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.host import this_host
@@ -167,23 +167,6 @@ def test_a_module_that_holds_a_script_is_captured(tmp_path: Path) -> None:
         model = nn.Sequential(torch.jit.script(nn.Flatten()), nn.Linear(64, 3)).eval()
     captured = original(tmp_path, model, images(), output(3)).capture("onnx", tmp_path)
     assert captured.graph is not None, captured.routes
-
-
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
-        (
-            "Check 'x' failed at a.cpp:1:\nModel wasn't fully converted. Failed operations detailed log:\n-- Conv-20 with a message:\n"
-            "Exception happened during conversion of operation /c/Conv\nCheck 'rank' failed at b.cpp:2\n"
-            "The weights have no rank\nSummary:\n",
-            "it cannot convert the operator Conv: The weights have no rank",
-        ),
-        ("Summary:\n-- No conversion rule found for operations: aten.x.default", "No conversion rule found for operations: aten.x.default"),
-        ("Check 'x' failed at a.cpp:1:\nIt is too large", "It is too large"),
-    ],
-)
-def test_the_operator_that_openvino_fails_at_is_named(said: str, reason: str) -> None:
-    assert openvino._reason(RuntimeError(said)) == reason
 
 
 def test_the_models_own_line_is_found_in_a_folder_that_is_called_like_a_framework() -> None:

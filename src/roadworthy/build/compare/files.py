@@ -51,7 +51,7 @@ def compare_files(
     )
     jobs = []
     for source, network, texts, named, tensors, preset in given:
-        specs, ranges = parse_inputs(texts)
+        specs, stated = parse_inputs(texts)
         jobs.append(
             Job(
                 Path(source),
@@ -60,7 +60,7 @@ def compare_files(
                 signature=named,
                 outputs=tuple(tensors),
                 inputs=specs,
-                ranges=ranges,
+                stated=stated,
                 preprocess=None if preset is None else str(preset),
                 data=None if data is None else str(data),
                 labels=None if labels is None else Path(labels),

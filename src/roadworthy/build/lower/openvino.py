@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -18,18 +16,15 @@ from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan, Precision
-from roadworthy.core.text import last_line, lines
 from roadworthy.core.types import Signature, output_names
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow.entry import Constant, Port
+from roadworthy.runtimes._reasons import reason
 
 ACCEPTS = ("graphdef", "onnx", "saved_model", "tflite", "pt2", "jit")
 """From a frozen GraphDef and from the ONNX made of it come the same layers at the same speed; the former has passed one converter less.
 PyTorch's own graphs come last, for the operators that ONNX does not have."""
 MODEL = "model.xml"
-HEADING = re.compile(r"-- (.+?)(?:-\d+)? with a message:")
-"""Before what the converter says of an operator; behind the operators of ONNX stands the version of their set."""
-PLACE = re.compile(r"Exception happened during|Check '|While validating|Error: Check|FrontEnd API")
 CALIBRATION_BATCH = 16
 NEEDS: dict[Precision, tuple[str, ...]] = {"bf16": ("avx512_bf16", "amx_bf16"), "fp16": ("avx512_fp16", "amx_fp16")}
 """CPU features of which one is needed for a precision; without it the plugin computes in float32 instead."""
@@ -92,7 +87,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         raise
     except Exception as problem:
         raise StepFailed(
-            f"OpenVINO could not make {plan.artefact} of the {graph.format} graph: {_reason(problem)}", detail=str(problem)
+            f"OpenVINO could not make {plan.artefact} of the {graph.format} graph {graph.path.name}: {reason(problem)}", detail=str(problem)
         ) from problem
 
 
@@ -101,7 +96,7 @@ def _read(graph: Graph) -> Any:
     import openvino
 
     if graph.format == "onnx":
-        return openvino.Core().read_model(graph.path)
+        return _read_onnx(graph.path)
     if graph.format in ("pt2", "jit"):
         return _of_torch(graph)
     if graph.format == "tflite":
@@ -119,6 +114,18 @@ def _read(graph: Graph) -> Any:
     for port in (*entry.inputs, *entry.outputs):
         _rename(model, port)
     return model
+
+
+def _read_onnx(path: Path) -> Any:
+    """The ONNX file with functions of its own in the place of their calls, which OpenVINO does not follow."""
+    import onnx
+    import openvino
+    from onnx import inliner
+
+    core = openvino.Core()
+    if not onnx.load(path, load_external_data=False).functions:
+        return core.read_model(path)
+    return core.read_model(inliner.inline_local_functions(onnx.load(path)).SerializeToString())
 
 
 def _only_ones_named(model: Any, signature: Signature) -> Any:
@@ -197,20 +204,3 @@ def _quantise(model: Any, calibration: SampleSet, signature: Signature, *, narro
         subset_size=len(samples),
         advanced_parameters=AdvancedQuantizationParameters(overflow_fix=overflow),
     )
-
-
-def _reason(problem: Exception) -> str:
-    """The first operator that the converter lacks or fails at, if it lists any, with its message; else its last line.
-
-    Lines between are places in its source.
-    """
-    said = lines(problem)
-    at = next((number for number, line in enumerate(said) if line.startswith("-- ")), None)
-    if at is None:
-        return last_line(problem)
-    heading = HEADING.fullmatch(said[at])
-    if heading is None:
-        return said[at].removeprefix("-- ")
-    details = itertools.takewhile(lambda line: not line.startswith(("-- ", "Summary")), said[at + 1 :])
-    message = [line for line in details if not PLACE.match(line)]
-    return f"it cannot convert the operator {heading[1]}" + (f": {message[-1]}" if message else "")

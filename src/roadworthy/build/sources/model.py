@@ -40,7 +40,10 @@ class Model:
     random generator that the model could draw from. ``locate`` names, in words, the layer whose answers begin to differ between
     two feeds (the same feed twice: between two runs), and is ``None`` where the framework shows no layers.
     ``outputs`` is what the file says of its quantised outputs; the other outputs are found by running it. ``otherwise`` are its
-    inputs where neither the file nor the user nor the data says any.
+    inputs where neither the file nor the user nor the data says any. ``free`` says that ``inputs`` were read from samples, so
+    that any axis of a call may count them. ``states`` gives what the model holds at the moment, by a name that says where: weights,
+    and whatever a call may change. ``neighbours`` says what makes the answer for a sample depend on the others in its call, where that
+    is known and not a mode of training: such a model is called with one sample.
     """
 
     call: Callable[[Arrays], dict[str, Array]]
@@ -53,3 +56,6 @@ class Model:
     notes: tuple[str, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     otherwise: tuple[TensorSpec, ...] = ()
+    free: bool = False
+    states: Callable[[], Arrays] | None = None
+    neighbours: str = ""

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from roadworthy.build.sources.input_syntax import EXAMPLE_SIZE, option
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.types import BATCH, BYTES, TensorSpec
 from roadworthy.frameworks.tensorflow.keras_model import KerasCall, is_functional, is_sequential
@@ -37,7 +38,11 @@ def arguments(model: Any, names: tuple[str, ...]) -> KerasCall:
     if len(names) == 1:
         return KerasCall("arguments", names)
     if not set(names) <= set(known) or known[0] not in names:
-        raise UsageError(f"the model's call takes {', '.join(known)}, and was given {', '.join(names)}; give them these names with --input")
+        example = " ".join(option(TensorSpec(name, "float32", (BATCH, EXAMPLE_SIZE))) for name in known[: len(names)])
+        raise UsageError(
+            f"the model's call takes {', '.join(known)}, and was given {', '.join(names)}; give them these names, for example "
+            f"{example} with their own types and sizes"
+        )
     return KerasCall("arguments", tuple(name for name in known if name in names))
 
 

@@ -9,13 +9,16 @@ from typing import Literal
 
 import numpy as np
 
+from roadworthy.build.sources.input_syntax import option
 from roadworthy.core import samples
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.types import BYTES, Array, Range, TensorSpec
+from roadworthy.core.types import BYTES, Array, Fixed, Range, Stated, TensorSpec
 
 COUNT = 256
+HELD = 32
+"""So many samples in a row have the same value of what holds for a whole call."""
 BLOCKS = 4
 """A sample of constant blocks has at most so many of them along each axis."""
 LEAST, MOST = 1, 2
@@ -59,21 +62,21 @@ class Fill:
 
 @dataclass(frozen=True)
 class Making:
-    """How many samples to make up where none are given, within which stated ranges, and the new directory that they go to.
+    """How many samples to make up where none are given, of which stated values, and the new directory that they go to.
 
     Without ``out`` they serve the proofs alone and are not kept.
     """
 
     count: int = COUNT
-    ranges: tuple[Range, ...] = ()
+    stated: tuple[Stated, ...] = ()
     out: Path | None = None
 
 
-def first(spec: TensorSpec, ranges: tuple[Range, ...]) -> tuple[Fill, ...]:
-    """What to try on an input of which nothing is known yet, the most informative first; only the stated range where there is one."""
-    stated = next((one for one in ranges if one.name == spec.name), None)
+def first(spec: TensorSpec, given: tuple[Stated, ...]) -> tuple[Fill, ...]:
+    """What to try on an input of which nothing is known yet, the most informative first; only the stated values where there are some."""
+    stated = next((one for one in given if one.name == spec.name), None)
     if stated is not None:
-        return (Fill(spec.name, (Draw(stated.low, stated.high),), stated=True),)
+        return (Fill(spec.name, (_draw(stated),), stated=True),)
     kind = np.dtype(spec.dtype)
     if kind.kind in "fc":
         spans: tuple[Draw, ...] = FLOATS
@@ -84,13 +87,28 @@ def first(spec: TensorSpec, ranges: tuple[Range, ...]) -> tuple[Fill, ...]:
     return tuple(Fill(spec.name, (span,)) for span in spans)
 
 
+def _draw(stated: Stated) -> Draw:
+    """The values that the user states, as they are drawn."""
+    if isinstance(stated, Range):
+        return Draw(stated.low, stated.high)
+    if isinstance(stated, Fixed):
+        assert not isinstance(stated.value, bytes), "byte strings are refused before"
+        return Draw(stated.value, stated.value)
+    return NORMAL if stated.kind == "normal" else Draw(0.0, 1.0)
+
+
 def write(path: Path, specs: Sequence[TensorSpec], fills: Sequence[Fill], count: int) -> SampleSet:
     """``count`` samples of every input in the new directory ``path``; always the same.
 
     An input of a fixed number of samples gets as many as all others: calls are cut to its size later. Raises DataError for byte strings.
     """
     generator = np.random.default_rng(0)
-    return samples.write(path, {spec.name: rows(spec, fill, count, generator) for spec, fill in zip(specs, fills, strict=True)})
+    arrays = {spec.name: rows(spec, fill, count, generator) for spec, fill in zip(specs, fills, strict=True)}
+    if any(spec.batched for spec in specs):
+        # What holds for a whole call changes rarely: samples with different values of it cannot share one.
+        held = np.arange(count) // HELD * HELD
+        arrays |= {spec.name: arrays[spec.name][held] for spec in specs if spec.sample_axis is None}
+    return samples.write(path, arrays)
 
 
 def rows(spec: TensorSpec, fill: Fill, count: int, generator: np.random.Generator) -> Array:
@@ -149,7 +167,7 @@ def _note(spec: TensorSpec, fill: Fill) -> Note | None:
         return None
     return Note(
         f"{spec.name!r} takes whole numbers ({spec.dtype}), and nothing says which: it was fed made-up ones, {widest}, that the original "
-        f"takes. Give real samples with --data, or state the range, for example --input '{spec} in 0..1000'",
+        f"takes. Give real samples with --data, or state the range, for example {option(spec, 'in 0..1000')}",
         warning=True,
     )
 

@@ -15,11 +15,12 @@ from dataclasses import replace
 import numpy as np
 
 from roadworthy.build.sources import inputs, same_answers
+from roadworthy.build.sources.input_syntax import option
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.samples import sampling
 from roadworthy.build.sources.samples.made import NORMAL, Draw, Fill, covers, first, rows
 from roadworthy.core.errors import DataError, RoadworthyError, SourceError
-from roadworthy.core.types import BYTES, Array, Arrays, Range, Signature, TensorSpec
+from roadworthy.core.types import BYTES, Array, Arrays, Signature, Stated, TensorSpec
 
 SIZES = (2, 1, 4, 8, 16, 32, 64, 128, 256)
 """Batch sizes to try the model at, where it does not state its own."""
@@ -36,7 +37,7 @@ NOTICED = 0.2
 PICTURES, UNIT = Draw(0.0, 255.0), Draw(0.0, 1.0)
 
 
-def learn(model: Model, specs: tuple[TensorSpec, ...], ranges: tuple[Range, ...]) -> tuple[Fill, ...]:
+def learn(model: Model, specs: tuple[TensorSpec, ...], stated: tuple[Stated, ...]) -> tuple[Fill, ...]:
     """What to feed each input of ``specs``, all sizes known but the batch.
 
     Raises DataError where the model takes byte strings or refuses every whole number that was tried, SourceError where it does
@@ -44,16 +45,16 @@ def learn(model: Model, specs: tuple[TensorSpec, ...], ranges: tuple[Range, ...]
     """
     if strings := [spec for spec in specs if spec.dtype == BYTES]:
         raise DataError(f"the model takes byte strings ({strings[0]}), and those cannot be made up; give real ones: --data")
-    prober = _begun(model, specs, ranges)
+    prober = _begun(model, specs, stated)
     base = prober.fills
     for spec in specs:
         prober.widen(spec)
     return prober.fills if prober.clean(prober.try_all(prober.fills)) else base
 
 
-def _begun(model: Model, specs: tuple[TensorSpec, ...], ranges: tuple[Range, ...]) -> _Prober:
+def _begun(model: Model, specs: tuple[TensorSpec, ...], stated: tuple[Stated, ...]) -> _Prober:
     """A prober whose fills the model takes, without a NaN where possible."""
-    choices = [first(spec, ranges) for spec in specs]
+    choices = [first(spec, stated) for spec in specs]
     fixed = inputs.stated_samples(specs)
     fallback: _Prober | None = None
     problem: SourceError | None = None
@@ -94,7 +95,7 @@ def _refused(specs: tuple[TensorSpec, ...], choices: list[tuple[Fill, ...]], pro
     spec = next(spec for spec in specs if spec.name == doubtful[-1].name)
     return DataError(
         f"no data was given, and the model refuses the made-up values that were tried ({tried}): {problem.message}. Give real samples "
-        f"with --data, or state what it takes, for example --input '{spec} in 1..100'",
+        f"with --data, or state what it takes, for example {option(spec, 'in 1..100')}",
         detail=problem.detail,
     )
 
@@ -183,7 +184,7 @@ class _Prober:
         whole = (Draw(int(limits.min), most), Draw(low, most), *((Draw(low, LARGE),) if most > LARGE else ()))
         for number, span in enumerate(whole):
             if self._takes(fill, span, limit) and self._tells(fill, span):
-                beside = [*whole[max(number + 1, 2) :], Draw(low, SMALL)]
+                beside = [*whole[max(number + 1, 2) :], Draw(low, min(SMALL, most))]
                 return (span, *(one for one in beside if self._takes(fill, one, limit)), base)
         high = self._highest(fill, low, limit, min(EXACT, most.bit_length()))
         return (Draw(low, high), base) if high > base.high else fill.spans

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.build.sources import inputs
+from roadworthy.build.sources.input_syntax import EXAMPLE_SIZE, option
 from roadworthy.build.sources.tensorflow import training_flags
 from roadworthy.build.sources.tensorflow.output_search import is_label, name_of, search, shown
 from roadworthy.core.errors import SourceError, UsageError
@@ -23,6 +24,7 @@ PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
 VARIABLES = ("Variable", "VariableV2", "VarHandleOp", "AutoReloadVariable")
 DECODERS = ("DecodeWav", "DecodeJpeg", "DecodePng", "DecodeGif", "DecodeBmp", "DecodeImage", "DecodeAndCropJpeg", "DecodeWebP")
 """Operations that read one file's bytes: graphs from before 2017 do not say that they are fed a single value."""
+FED_BY_HAND = TensorSpec("NAME", "float32", (BATCH, EXAMPLE_SIZE))
 SHARES = 3
 """How often a dropout takes one share from one to get the other."""
 
@@ -156,7 +158,7 @@ def _refuse_state(needed: set[Any], path: Path) -> None:
     if readers := sorted(op.name for op in needed if op.type.endswith(("DequeueV2", "DequeueManyV2", "IteratorGetNext", "ReaderReadV2"))):
         raise SourceError(
             f"{path} is fed from a queue or a data set of its own ({readers[0]}); "
-            "name the tensor to feed instead: --input 'NAME:dtype[batch,...]'"
+            f"name the tensor to feed instead, for example {option(FED_BY_HAND)} with its own name, type and sizes"
         )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from roadworthy.build.sources.inputs import agree, listed, of_samples, refuse_open
+from roadworthy.build.sources.input_syntax import option
+from roadworthy.build.sources.inputs import agree, listed, of_samples, refuse_unknown_rank, with_samples
 from roadworthy.build.sources.model import Opened
 from roadworthy.build.sources.torch import argument_forms
 from roadworthy.core.errors import UsageError
@@ -17,9 +18,9 @@ from roadworthy.frameworks.torch import traversal
 from roadworthy.frameworks.torch.calling import Arguments
 
 GUESSES = {
-    "Conv1d": ("1000", "your own length"),
-    "Conv2d": ("224,224", "your own height and width"),
-    "Conv3d": ("16,112,112", "your own depth, height and width"),
+    "Conv1d": ((1000,), "your own length"),
+    "Conv2d": ((224, 224), "your own height and width"),
+    "Conv3d": ((16, 112, 112), "your own depth, height and width"),
 }
 
 
@@ -32,12 +33,11 @@ def resolve(opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | N
         names = argument_forms.required(opened.module) or (given[0].name,)
         given = tuple(replace(spec, name=name) for spec, name in zip(given, names, strict=False))
     if opened.inputs:
-        given = agree(opened.inputs, given)
-    elif said and samples:
-        agree(of_samples(samples), said)
+        given = agree(opened.inputs, given) if said else opened.inputs
+    given = with_samples(given, samples)
     if len({spec.name for spec in given}) != len(given):
         raise UsageError(f"two inputs have one name: {listed(given)}")
-    refuse_open(given)
+    refuse_unknown_rank(given)
     order = [spec.name for spec in opened.inputs] or [parameter.name for parameter in argument_forms.parameters(opened.module)]
     return tuple(sorted(given, key=lambda spec: order.index(spec.name))) if {spec.name for spec in given} <= set(order) else given
 
@@ -56,16 +56,20 @@ def forms(opened: Opened, specs: tuple[TensorSpec, ...]) -> tuple[Arguments, ...
 def example(module: Any) -> str:
     """``--input 'name:dtype[...]'`` with what the first layer knows, and words for what the user must state."""
     name = (argument_forms.required(module) or ("x",))[0]
+
+    def written(dtype: str, *sizes: int) -> str:
+        return option(TensorSpec(name, dtype, (BATCH, *sizes)))
+
     for layer in traversal.parts(module):
         kind, channels = type(layer).__name__, getattr(layer, "in_channels", 0)
         if kind in GUESSES:
             sizes, words = GUESSES[kind]
-            return f"--input '{name}:float32[batch,{channels},{sizes}]' with {words} in place of {sizes}"
+            return f"{written('float32', channels, *sizes)} with {words} in place of {','.join(map(str, sizes))}"
         if isinstance(layer, torch.nn.Embedding):
-            return f"--input '{name}:int64[batch,128]' with your own length in place of 128"
+            return f"{written('int64', 128)} with your own length in place of 128"
         if isinstance(layer, torch.nn.Linear):
-            return f"--input '{name}:float32[batch,{layer.in_features}]'"
-    return f"--input '{name}:float32[batch,3,224,224]' with your own sizes"
+            return written("float32", layer.in_features)
+    return f"{written('float32', 3, 224, 224)} with your own sizes"
 
 
 def _of_first_linear(module: Any) -> tuple[TensorSpec, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch.nn.utils import parametrize
 from roadworthy.build.sources import Loaded, infer_signature, inference_mode
 from roadworthy.build.sources.model import Model, Opened
 from roadworthy.build.sources.samples.made import Making
-from roadworthy.build.sources.torch import forward, weights
+from roadworthy.build.sources.torch import forward, quantised, states, weights
 from roadworthy.build.sources.torch.live_module import LiveModule
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
@@ -28,9 +29,19 @@ from roadworthy.frameworks.torch.pickles import unwrapped
 
 
 def prove_and_save(
-    opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | None, out: Path, *, allow: bool, making: Making
+    opened: Opened,
+    said: tuple[TensorSpec, ...],
+    samples: SampleSet | None,
+    out: Path,
+    *,
+    allow: bool,
+    making: Making,
+    examples: Sequence[tuple[int, ...]] = (),
 ) -> Loaded:
-    """The module of ``opened`` in inference mode, proven, and kept in ``out``; ``samples`` are made up where there are none."""
+    """The module of ``opened`` in inference mode, proven, and kept in ``out``; ``samples`` are made up where there are none.
+
+    ``examples`` are the shapes of the arrays that ``said`` was read from, where it was read from example inputs.
+    """
     module = unwrapped(opened.module)
     _refuse_without_weights(module)
     notes = (*opened.notes, *(weights.to_float32(module) if opened.program is None else ()), *_fold(module))
@@ -42,12 +53,18 @@ def prove_and_save(
     def keep(signature: Signature, directory: Path) -> Graph:
         call = TorchCall(live.form, tuple(spec.name for spec in signature.outputs), live.plain)
         path = torch_module.save(module, directory, program=opened.program, call=call)
-        return Graph("module", path, signature, route="the original")
+        return Graph("module", path, signature, route="the original", precision=quantised.precision(module))
 
     parameters = sum(parameter.numel() for parameter in traversal.parameters(module))
-    model = Model(live.call, specs, keep, parameters, _seed, live.locate, proofs, notes)
+    free = samples is not None and not (said or opened.inputs)
+    model = Model(
+        live.call, specs, keep, parameters, _seed, live.locate, proofs, notes,
+        free=free, states=lambda: states.of(module), neighbours=quantised.neighbours(module),
+    )  # fmt: skip
+    shapes = {spec.name: shape for spec, shape in zip(said, examples, strict=False)}
+    ordered = [shapes[spec.name] for spec in specs if spec.name in shapes]
     with torch.random.fork_rng(devices=[]):
-        loaded = infer_signature.prove_and_keep(model, specs, samples, out, allow=allow, making=making)
+        loaded = infer_signature.prove_and_keep(model, said, samples, out, allow=allow, making=making, examples=ordered)
     return replace(loaded, notes=(*loaded.notes, *live.notes))
 
 
