@@ -131,7 +131,7 @@ def test_an_operator_that_onnx_lacks_is_named_and_openvino_reads_the_models_own_
 
 
 def test_openvino_reads_a_traced_archive(tmp_path: Path) -> None:
-    model = original(tmp_path, nn.AdaptiveMaxPool2d((3, 5)), images(), output(1, 3, 5))
+    model = original(tmp_path, nn.AdaptiveMaxPool2d((3, 5)).eval(), images(), output(1, 3, 5))
     script = model.capture("jit", tmp_path).graph
     assert script is not None
     lower.lower(LowerRequest(script, OPENVINO, None, tmp_path / "openvino"))
@@ -145,7 +145,7 @@ def test_an_operator_that_only_the_framework_has_is_named_by_openvino(tmp_path: 
         def forward(self, image: Tensor) -> Tensor:
             return torch.special.bessel_j0(image)
 
-    exported = original(tmp_path, Bessel(), images(), output(1, 8, 8)).capture("pt2", tmp_path).graph
+    exported = original(tmp_path, Bessel().eval(), images(), output(1, 8, 8)).capture("pt2", tmp_path).graph
     assert exported is not None
     with pytest.raises(StepFailed, match=r"No conversion rule found for operations: aten\.special_bessel_j0"):
         lower.lower(LowerRequest(exported, OPENVINO, None, tmp_path / "openvino"))
@@ -156,7 +156,7 @@ def test_a_pool_whose_last_window_is_padding_alone_is_not_thrown_away(tmp_path: 
         def forward(self, image: Tensor) -> Tensor:
             return nn.functional.avg_pool2d(image[:, :, :2, :2], 3, 3, 1, ceil_mode=True)
 
-    graph = original(tmp_path, Ceiling(), images(), output(1, 1, 1)).capture("onnx", tmp_path).graph
+    graph = original(tmp_path, Ceiling().eval(), images(), output(1, 1, 1)).capture("onnx", tmp_path).graph
     assert graph is not None
     with pytest.raises(Exception, match="Inferred shape and existing shape differ"):
         onnx.checker.check_model(str(graph.path), full_check=True)

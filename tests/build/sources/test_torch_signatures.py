@@ -370,3 +370,18 @@ def test_samples_by_the_names_of_a_dict(from_module: Load, tmp_path: Path) -> No
     rows = {name: generator.standard_normal((9, width)).astype(np.float32) for name, width in (("x", 4), ("scale", 1))}
     result = from_module(OneDict(), samples=samples.write(tmp_path / "samples", rows))
     assert [str(spec) for spec in result.signature.inputs] == [X, S]
+
+
+def test_example_inputs_in_containers_name_the_inputs() -> None:
+    def names(model: Any, examples: Any) -> list[str]:
+        return list(sources.named_examples(model, examples))
+
+    x, scale = torch.ones(2, 4), torch.ones(2, 1)
+    for model in (OneDict(), torch.jit.script(OneDict()), nn.DataParallel(OneDict())):
+        assert names(model, ({"x": x, "scale": scale},)) == ["x", "scale"]
+    assert names(ImageAndRest(), (x, {"scale": scale})) == ["x", "others.scale"]
+    assert names(OneTuple(), {"pair": (x, scale)}) == ["pair.0", "pair.1"]
+    assert names(torch.export.export(ImageAndRest(), (x, {"scale": scale})), (x, {"scale": scale})) == ["x", "others.scale"]
+    assert names(OneLeftOut(), x) == ["x"]
+    with pytest.raises(UsageError, match="there are 2 example inputs, and OneDict takes 1: batch"):
+        names(OneDict(), (x, scale))

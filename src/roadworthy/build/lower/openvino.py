@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -143,7 +144,9 @@ def _of_torch(graph: Graph) -> Any:
     from roadworthy.frameworks.torch import captured
 
     source, example = captured.open_graph(graph)
-    model = openvino.convert_model(source, example_input=example)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec", category=FutureWarning)
+        model = openvino.convert_model(source, example_input=example)
     signature = graph.signature
     ports, names = (*model.inputs, *model.outputs), (*(spec.name for spec in signature.inputs), *output_names(signature))
     if len(ports) != len(names) or len(model.inputs) != len(signature.inputs):

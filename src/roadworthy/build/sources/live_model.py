@@ -67,9 +67,8 @@ def named_examples(model: Any, examples: Any) -> dict[str, Any]:
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """A list of numbers is an array; one of arrays or tensors holds examples."""
-    several = isinstance(value, tuple | list) and len(value) > 0 and all(hasattr(item, "shape") for item in value)
-    if not isinstance(value, Mapping) and not several:
+    """Mappings and tuples hold examples; a list is one array."""
+    if not isinstance(value, Mapping | tuple):
         yield name, value
         return
     for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
