@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,28 @@ def framework_of(model: Any) -> str:
     raise UsageError(
         f"{type(model).__name__} is not a model of PyTorch, Keras or TensorFlow; pass the model itself, or the path of its file"
     )
+
+
+def required(model: Any) -> tuple[str, ...]:
+    """The names of the inputs that a live model cannot do without, in the order of its call."""
+    if framework_of(model) == "torch":
+        from roadworthy.build.sources.torch import argument_forms
+
+        return argument_forms.positional(model, required_only=True)
+    found = inspect.signature(getattr(model, "call", None) or model.__call__).parameters
+    return tuple(name for name in parameters(model) if name not in found or found[name].default is inspect.Parameter.empty)
+
+
+def float_type(model: Any) -> str:
+    """The dtype of a live model's floats: float64 where all its weights have it, else float32."""
+    if framework_of(model) == "torch":
+        from roadworthy.frameworks.torch import traversal
+
+        weights: Any = traversal.tensors(model) if hasattr(model, "_modules") else ()
+    else:
+        weights = getattr(model, "variables", ())
+    kinds = {str(getattr(weight.dtype, "name", weight.dtype)).removeprefix("torch.") for weight in weights}
+    return "float64" if "float64" in kinds and not kinds & {"float32", "float16", "bfloat16"} else "float32"
 
 
 def parameters(model: Any) -> tuple[str, ...]:

@@ -46,6 +46,16 @@ def tensors(module: Any) -> list[Tensor]:
     return [*parameters(module), *buffers.values()]
 
 
+def to_inference(module: Any) -> None:
+    """Put every part of ``module`` into inference mode, by its own ``eval`` where that is torch's."""
+    try:
+        module.eval()
+    except Exception:
+        # The model has an attribute, or a method of another meaning, called eval, train or children; a captured graph has no modes.
+        for part in parts(module):
+            part.training = False
+
+
 def convert(module: Any, change: Callable[[Tensor], Tensor]) -> None:
     """Give every parameter and buffer the values that ``change`` makes of it, in place."""
     for tensor in tensors(module):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from roadworthy.build.sources.parsers import batch_symbol
 from roadworthy.build.sources.parsers.untrusted import json
 from roadworthy.build.sources.parsers.zip_archive import Archive
 from roadworthy.core.errors import SourceUnreadable, UsageError
-from roadworthy.core.types import BATCH, Signature, TensorSpec
+from roadworthy.core.types import Signature, TensorSpec
 
 MODELS, WEIGHTS, CONSTANTS = "models/", "_weights_config.json", "_constants_config.json"
 DTYPES = (
@@ -65,9 +66,8 @@ def signature(archive: Archive, method: str) -> Signature | None:
         or not values.keys() >= {*outputs}
     ):
         return None
-    return Signature(
-        tuple(_spec(name, values[placeholder]) for name, placeholder in given), tuple(_spec(name, values[name]) for name in outputs)
-    )
+    taken, answered = [_spec(name, values[placeholder]) for name, placeholder in given], [_spec(name, values[name]) for name in outputs]
+    return Signature(*batch_symbol.named(taken, answered))
 
 
 def inputs(archive: Archive, method: str) -> tuple[tuple[str, str], ...]:
@@ -162,14 +162,14 @@ def _names(specs: Any, kind: str) -> list[str]:
 def _spec(name: str, meta: Any) -> TensorSpec:
     number, sizes = _at(meta, "dtype"), _at(meta, "sizes")
     dtype = DTYPES[number] if isinstance(number, int) and 0 < number < len(DTYPES) else "unknown"
-    return TensorSpec(name, dtype, tuple(_size(axis, size) for axis, size in enumerate(sizes if isinstance(sizes, list) else ())))
+    return TensorSpec(name, dtype, tuple(map(_size, sizes if isinstance(sizes, list) else ())))
 
 
-def _size(axis: int, size: Any) -> int | str:
+def _size(size: Any) -> int | str:
     fixed = _at(size, "as_int")
     if isinstance(fixed, int):
         return fixed
-    return BATCH if axis == 0 else str(_at(size, "as_expr", "expr_str"))[:40]
+    return str(_at(size, "as_expr", "expr_str"))[:40]
 
 
 def _at(value: Any, *keys: str) -> Any:

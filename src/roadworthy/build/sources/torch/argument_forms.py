@@ -37,12 +37,12 @@ def required(module: Any) -> tuple[str, ...]:
     return tuple(parameter.name for parameter in found if _is_required(parameter))
 
 
-def positional(model: Any) -> tuple[str, ...]:
-    """The names of what a live module or program takes by position."""
+def positional(model: Any, *, required_only: bool = False) -> tuple[str, ...]:
+    """The names of what a live module or program takes by position; with ``required_only`` of what has no default."""
     if isinstance(model, torch.export.ExportedProgram):
         return tuple(model.module_call_graph[0].signature.forward_arg_names or ())
-    names = (parameter.name for parameter in parameters(unwrapped(model)) if parameter.kind in _BY_POSITION)
-    return tuple(names) or ("input",)
+    found = [parameter for parameter in parameters(unwrapped(model)) if parameter.kind in _BY_POSITION]
+    return tuple(parameter.name for parameter in found if _is_required(parameter) or not required_only) or ("input",)
 
 
 def forms(module: Any, names: tuple[str, ...]) -> tuple[Arguments, ...]:

@@ -10,12 +10,13 @@ from torch.export.pt2_archive._package import load_pt2
 from torch.utils import _pytree as pytree
 
 from roadworthy.build.sources.model import Opened
+from roadworthy.build.sources.parsers import batch_symbol
 from roadworthy.build.sources.parsers import exported_program as parser
 from roadworthy.build.sources.parsers.zip_archive import Archive
 from roadworthy.core.errors import SourceError, SourceRefused, SourceUnreadable
 from roadworthy.core.stages import Source
 from roadworthy.core.text import first_line
-from roadworthy.core.types import BATCH, TensorSpec
+from roadworthy.core.types import TensorSpec
 from roadworthy.frameworks.torch import module as torch_module
 from roadworthy.frameworks.torch.calling import Arguments, Leaf
 
@@ -56,7 +57,8 @@ def read(source: Source) -> Opened:
         else:
             leaves.append(Leaf(value=_constant(value, name, source)))
     positional, keywords = pytree.tree_unflatten(leaves, program.call_spec.in_spec)
-    return Opened(module, inputs=tuple(specs), program=program, arguments=Arguments(positional, keywords))
+    named, _ = batch_symbol.named(specs)
+    return Opened(module, inputs=named, program=program, arguments=Arguments(positional, keywords))
 
 
 def _constant(value: Any, name: str, source: Source) -> bool | int | float | str | None:
@@ -66,10 +68,8 @@ def _constant(value: Any, name: str, source: Source) -> bool | int | float | str
 
 
 def _spec(name: str, value: Any) -> TensorSpec:
-    sizes: list[int | str] = [size if isinstance(size, int) else str(size) for size in value.shape]
-    if sizes and isinstance(sizes[0], str):
-        sizes[0] = BATCH
-    return TensorSpec(name, str(value.dtype).removeprefix("torch."), tuple(sizes))
+    sizes = tuple(size if isinstance(size, int) else str(size) for size in value.shape)
+    return TensorSpec(name, str(value.dtype).removeprefix("torch."), sizes)
 
 
 def _refuse_state(program: Any, source: Source) -> None:

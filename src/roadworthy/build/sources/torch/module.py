@@ -86,12 +86,7 @@ def _to_inference(module: Any, *, graph: bool, allow: bool) -> str:
     """Put ``module`` into inference mode; NotInference names the parts that stay in training mode."""
     if graph:
         return "a captured graph has no modes: what it does was tested"
-    try:
-        module.eval()
-    except Exception:
-        # The model has an attribute, or a method of another meaning, called eval, train or children.
-        for part in traversal.parts(module):
-            part.training = False
+    traversal.to_inference(module)
     stuck = [
         f"{path or 'the model itself'!r} ({type(part).__name__})"
         for path, part in traversal.named_parts(module)
