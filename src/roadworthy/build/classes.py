@@ -11,10 +11,12 @@ from roadworthy.build import verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.data import class_names
 from roadworthy.build.data.dataset import Dataset, check_classes
+from roadworthy.build.data.labels import background
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
+from roadworthy.core.isolation import scratch
 from roadworthy.core.numerics import ROWS
 from roadworthy.core.types import Array, Signature
 from roadworthy.preprocess import answer as answers
@@ -54,7 +56,12 @@ def paired(
     first = signature.outputs[0]
     count, own = answers.columns(first), verify.is_own(job.metric)
     if count and contract.answer.labels:
-        class_names.check_count(contract.answer.labels, count, first.name, str(job.labels or job.preprocess))
+        # Names that were given in Python are in a file of ours, which the user cannot edit.
+        file = job.labels if job.labels and not scratch.holds(job.labels) else None
+        where = "" if job.labels and not file else str(job.labels or job.preprocess)
+        class_names.check_count(contract.answer.labels, count, first.name, where, background.of_labels(contract.answer.labels, count, file))
+    elif count and gathered and gathered.by_folder and (hint := background.of_folders(gathered.classes, count, job.data or "")):
+        raise DataError(f"the data has {len(gathered.classes)} class folders, the model's output {first.name!r} has {count}: {hint}")
     if gathered is not None and count and not own:
         check_classes(gathered, count, first.name)
     targets = gathered.samples.open_targets() if gathered else {}

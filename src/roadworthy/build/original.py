@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from roadworthy.build import classes, sources, supplied, verify
 from roadworthy.build.certificate import Data
-from roadworthy.build.data import class_names, dataset
+from roadworthy.build.data import dataset
+from roadworthy.build.data.labels import labels_file
 from roadworthy.build.data.raw_data import ExpectedInputs
 from roadworthy.build.job import Job
 from roadworthy.build.workspace import Progress, Workspace
@@ -48,7 +49,7 @@ def refuse_wrong_metric(job: Job, workspace: Workspace) -> None:
 def contract_of(job: Job, source: Source) -> Contract:
     """How inputs are made and answers are read; where ``--preprocess`` leaves the layout open, it is that of the source's framework."""
     contract = spec.read(job.preprocess, sources.layout(source)) if job.preprocess else Contract()
-    return class_names.with_labels(contract, job.labels) if job.labels else contract
+    return labels_file.with_labels(contract, job.labels) if job.labels else contract
 
 
 def load_original(
@@ -120,7 +121,7 @@ def _expected(source: Source, job: Job, contract: Contract) -> ExpectedInputs:
     specs = tuple(spec for spec in job.inputs if spec.name not in fixed)
     dtypes = tuple(spec.dtype for spec in specs) or source.dtypes
     numbers = source.framework == "torch" or (bool(dtypes) and BYTES not in dtypes)
-    ids = class_names.read(job.labels).ids if job.labels else ()
+    ids = labels_file.read(job.labels).ids if job.labels else ()
     names = tuple(spec.name for spec in specs)
     return ExpectedInputs(names, contract, ids, numbers, sources.layout(source) == "CHW", job.targets, job.samples)
 

@@ -21,6 +21,8 @@ from roadworthy.preprocess.pixels import SampleShape
 
 GENERATED = "generated"
 """The kind of samples that Roadworthy makes."""
+FEWEST_TO_KEEP = 2000
+"""With so many samples to evaluate, half of them choose among the candidates, and the others are kept for the figures of what is chosen."""
 NO_DATA = "they need --data to be proven on"
 MADE_UP = Note(
     "no data was given: the answers were compared on generated values, so nothing here was proven on real ones; give some with --data",
@@ -98,7 +100,10 @@ def _others(values: Array, stated: Stated) -> Array:
 
 
 def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: sources.Loaded, calibrate: int, workspace: Workspace) -> Data:
-    """``samples`` split into those to evaluate and those to calibrate; ``gathered`` is the data set they come from, if they are real."""
+    """``samples`` split into those to calibrate, those that choose, and those that are kept for the figures of what is chosen.
+
+    ``gathered`` is the data set they come from, if they are real.
+    """
     if gathered is None:
         notes = (MADE_UP, *sources.made_notes(loaded.signature.inputs, loaded.fills)) if _made(samples, loaded) else (MADE_UP,)
         return Data(GENERATED, samples, None, (), notes, NO_DATA)
@@ -107,7 +112,8 @@ def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: sources.L
         said = f"all {samples.count:,} samples of the data are the same: every figure is of one sample"
         unproven = "they need samples that differ to be proven on"
         return Data(gathered.kind, evaluation, None, gathered.classes, (Note(said, warning=True),), unproven)
-    return Data(gathered.kind, evaluation, calibration, gathered.classes)
+    enough = calibration is not None and evaluation.count >= FEWEST_TO_KEEP
+    return Data(gathered.kind, evaluation, calibration, gathered.classes, choosing=evaluation.count // 2 if enough else None)
 
 
 def _made(samples: SampleSet, loaded: sources.Loaded) -> bool:

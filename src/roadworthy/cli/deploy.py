@@ -37,7 +37,7 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
     callback=names,
     help="The columns or arrays of the data that answers are compared with; by default those called y, label, labels, target or targets.",
 )
-@click.option("--labels", type=EXISTING, help="Class names in the order of the model's outputs: one a line, CSV or JSON.")
+@click.option("--labels", type=EXISTING, help="Class names in the order of the model's outputs: one a line, CSV, JSON or YAML.")
 @click.option(
     "--preprocess",
     help="How an image becomes an input: imagenet, cifar10, mnist, unit, tf, caffe, raw (the last four also as tf:224), or a TOML file.",

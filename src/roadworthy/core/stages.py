@@ -146,11 +146,15 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Verified:
-    """A candidate that gives the original's answers or, where it is lossy, stays within the budget that the user set."""
+    """A candidate that gives the original's answers or, where it is lossy, stays within the budget that the user set.
+
+    ``choosing`` is the score by which it was chosen, where ``score`` is of other samples.
+    """
 
     candidate: Candidate
     parity: Parity
     score: Score | None
+    choosing: Score | None = None
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from roadworthy.build.data import sample_writer
-from roadworthy.build.data.class_names import with_labels
 from roadworthy.build.data.dataset import Dataset, check_classes, check_inputs, split
+from roadworthy.build.data.labels.labels_file import with_labels
 from roadworthy.core.errors import DataError, OutOfSpace
 from roadworthy.core.samples import TARGET, SampleSet
 from roadworthy.core.types import Array, Signature, TensorSpec
@@ -421,6 +421,17 @@ def test_the_split_is_disjoint_even_and_repeatable(tmp_path: Path, count: int, a
     assert counts.max() - counts.min() <= 1
     again = split(samples, asked, tmp_path / "again")
     np.testing.assert_array_equal(evaluation.open()["x"], again[0].open()["x"])
+
+
+def test_each_beginning_of_the_evaluation_is_a_sample_of_the_whole(tmp_path: Path) -> None:
+    """A balanced order has the rare class in its beginning: what is found there does not hold for the whole."""
+    labels = np.repeat([0, 1], [2700, 300])
+    samples = gather((np.arange(3000, dtype=np.float32), labels), ("x",), TENSORS, tmp_path / "all").samples
+    evaluation, calibration = split(samples, 100, tmp_path / "split")
+    assert calibration is not None and labels_of(evaluation).sum() == 250
+    for count in (290, 580, 1450):
+        rare = labels_of(evaluation)[:count].sum()
+        assert abs(rare - 250 * count / 2900) < 4 * np.sqrt(250 * count / 2900)
 
 
 def test_an_unlabelled_set_is_split_too(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from roadworthy.core.types import Array, Signature, TensorSpec
 CALIBRATION_SHARE = 5
 """Calibration takes at most one sample in this many."""
 FEWEST_TO_SPLIT = 20
+ORDER_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -114,15 +115,17 @@ def split(samples: SampleSet, calibration: int, out: Path) -> tuple[SampleSet, S
     """``samples`` as two disjoint sets, for evaluation and for calibration, each with the classes evenly; the same split each time.
 
     Calibration gets ``calibration`` samples, at most one fifth of all; ``None``, and evaluation everything, where there
-    are fewer than 20 or none is asked for. They are written to ``out/evaluation`` and ``out/calibration``.
+    are fewer than 20 or none is asked for. They are written to ``out/evaluation`` and ``out/calibration``, the first in random order:
+    each beginning of it then is a sample of the whole.
     """
     taken = min(calibration, samples.count // CALIBRATION_SHARE)
     if samples.count < FEWEST_TO_SPLIT or taken < 1:
         return samples, None
     targets, arrays = samples.open_targets(), samples.open()
     order = sample_writer.balanced_order(samples.count, targets)
+    evaluated = np.random.default_rng(ORDER_SEED).permutation(order[taken:])
     return (
-        sample_writer.write(out / "evaluation", arrays, targets, order[taken:]),
+        sample_writer.write(out / "evaluation", arrays, targets, evaluated),
         sample_writer.write(out / "calibration", arrays, targets, order[:taken]),
     )
 

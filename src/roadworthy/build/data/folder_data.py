@@ -11,6 +11,7 @@ import numpy as np
 
 from roadworthy.build.data import class_folders, masks
 from roadworthy.build.data.class_names import spelling_key
+from roadworthy.build.data.labels import matching
 from roadworthy.build.data.listed_files import listed_files
 from roadworthy.build.data.raw_data import ExpectedInputs, RawData
 from roadworthy.core.errors import DataError
@@ -48,7 +49,7 @@ def read_folder(root: Path, expected: ExpectedInputs) -> RawData:
 
 def _classes(root: Path, folders: tuple[str, ...], labels: tuple[str, ...], ids: tuple[str, ...]) -> _FolderClasses:
     """The class of each folder: by the label of its name, by its id, by a label of another spelling, else by sorted order."""
-    for names, spelled in ((labels, str), (ids, str), (labels, spelling_key)):
+    for names, spelled in matching.ways(labels, ids):
         indices = _indices_by_name(folders, names, spelled)
         if indices is not None:
             return _FolderClasses(labels, indices)
@@ -80,6 +81,7 @@ def _refuse_other_names(root: Path, folders: Sequence[str], labels: Sequence[str
     if len(labels) != len(folders) or len(unknown) < len(folders):
         raise DataError(
             f"{root}: the class folder {unknown[0]!r} is not among the {len(labels)} labels; give folders and labels the same names"
+            f"{matching.hint(unknown[0], labels)}"
         )
 
 
