@@ -7,6 +7,7 @@ import numpy as np
 from roadworthy.build import sources
 from roadworthy.build.certificate import Data
 from roadworthy.build.data import dataset
+from roadworthy.build.data.raw_data import ExpectedInputs
 from roadworthy.build.job import Job
 from roadworthy.build.lower import PRECISIONS
 from roadworthy.build.workspace import Workspace
@@ -58,7 +59,7 @@ def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, worksp
     pixels = generator.integers(0, 256, (count, *size, shape.channels), np.uint8)
     pixels[1::2] = (256 * sources.made_pictures(pixels[1::2].shape, generator)).astype(np.uint8)
     names = tuple(spec.name for spec in specs)
-    return dataset.gather(pixels, names, contract, workspace.folder("data/pictures")).samples
+    return dataset.gather(pixels, ExpectedInputs(names, contract), workspace.folder("data/pictures")).samples
 
 
 def _size(shape: SampleShape, specs: tuple[TensorSpec, ...]) -> tuple[int, int] | None:
@@ -116,7 +117,7 @@ def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: sources.L
 
 
 def _made(samples: SampleSet, loaded: sources.Loaded) -> bool:
-    return loaded.samples is not None and samples.path == loaded.samples.path
+    return bool(loaded.fills) and loaded.samples is not None and samples.path == loaded.samples.path
 
 
 def _all_equal(samples: SampleSet) -> bool:

@@ -21,7 +21,8 @@ class Answer:
     """How the first output becomes an answer for a user.
 
     ``applied`` says that the outputs are probabilities already, ``none`` that they are scores without a unit. ``auto`` is decided
-    when the bundle is packed: ``applied`` where the original's own answers all lie in 0..1, else ``softmax``.
+    when the bundle is packed: ``applied`` where the original's own answers all lie in 0..1, else ``softmax``, or ``sigmoid`` where the
+    data labels several classes at once, or ``none`` where its labels are plain numbers.
 
     An output of one number for each sample tells two classes apart where there are exactly two ``labels``: ``applied`` says that it is
     the probability of the second (above 0.5 the second is the answer), ``sigmoid`` that it is its logit (above 0). For such an output

@@ -35,7 +35,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> FunctionSession:
         compiled = tf.function(lambda *tensors: graph(*tensors), input_signature=specs, jit_compile=True, autograph=False)
         session = FunctionSession(function.Function(compiled, entry), signature)
         if plan.batch is not None:
-            session.run(zeros(signature.inputs, plan.batch))
+            session.run(zeros(signature.closed().inputs, plan.batch))
         return session
     except RoadworthyError:
         raise

@@ -68,8 +68,21 @@ def identify(
     if weights:
         _check_weights(found, weights)
     size, sha256, files = measure(found)
+    stated = found.facts.signature
+    dtypes = tuple(spec.dtype for spec in stated.inputs) if stated and not signature else ()
     return Source(
-        found.path.absolute(), found.kind, found.framework, sha256, size, arch, trust, signature, outputs, files=files, weights=weights
+        found.path.absolute(),
+        found.kind,
+        found.framework,
+        sha256,
+        size,
+        arch,
+        trust,
+        signature,
+        outputs,
+        files=files,
+        weights=weights,
+        dtypes=dtypes,
     )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from roadworthy.build.sources import inference_mode, inputs, same_answers
 from roadworthy.build.sources.keras import call_signature, layer_hooks
 from roadworthy.build.sources.model import Model, SameAnswer
@@ -20,6 +22,8 @@ from roadworthy.frameworks.tensorflow import framework, function, keras_model
 from roadworthy.frameworks.tensorflow.keras_model import KerasModel, Original, Reader
 
 ROUTE = "the original"
+OF_TRAINING = ("seed_generator", "BatchNormalization")
+"""In the names of variables that change in a call where a layer was left in training mode."""
 
 
 class Live:
@@ -43,6 +47,18 @@ class Live:
 
     def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
         return layer_hooks.locate(self.bound(tuple(first)), first, second, same)
+
+    def states(self) -> dict[str, Array]:
+        """Every variable by a name that says which layer holds it; not what only training changes."""
+        found: dict[int, tuple[str, Any]] = {}
+        for layer in self.model._flatten_layers():
+            # An inner layer comes after those that hold it.
+            where = f"of {layer.name!r} ({type(layer).__name__})"
+            found |= {id(one): (f"{one.name!r} {where}", one) for one in layer.variables}
+            # A recurrent layer does not count its states among its variables.
+            kept = [one for one in getattr(layer, "states", None) or () if one is not None]
+            found |= {id(one): (f"the state {number} {where}", one) for number, one in enumerate(kept)}
+        return {name: np.asarray(one) for name, one in found.values() if not any(word in name for word in OF_TRAINING)}
 
     def seed(self, seed: int) -> None:
         """Seed Python's, NumPy's and TensorFlow's random generators."""
@@ -98,7 +114,7 @@ def _model(live: Live, keep: Callable[[Signature, Path], Graph], said: tuple[str
     if forced:
         notes = (*notes, f"the model calls {', '.join(forced)} with training=True, whatever it is told itself")
     parameters = sum(math.prod(weight.shape) for weight in live.model.weights)
-    return Model(live.answer, live.inputs, keep, parameters, live.seed, live.locate, (*said, *mode), notes)
+    return Model(live.answer, live.inputs, keep, parameters, live.seed, live.locate, (*said, *mode), notes, states=live.states)
 
 
 def _modes(live: Live) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -66,14 +66,7 @@ def read(source: Source) -> Model:
     parameters = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
     locate = modes.TrainingNodes(model).locate
     said = (*_notes(found), *notes)
-    return Model(
-        call, signature.inputs, keep, parameters, locate=locate, proofs=(PROOF,), notes=said, neighbours=_neighbours(found)
-    )  # fmt: skip
-
-
-def _neighbours(found: OnnxFile) -> str:
-    """What is quantised on the fly, in words: the scale is that of all samples of a call."""
-    return f"the model finds the scale of its whole numbers in each call ({ON_THE_FLY})" if ON_THE_FLY in found.operators else ""
+    return Model(call, signature.inputs, keep, parameters, locate=locate, proofs=(PROOF,), notes=said, neighbours=_neighbours(found))
 
 
 def _check(spec: TensorSpec, kind: str, path: Path) -> None:
@@ -121,14 +114,17 @@ def _way_out(found: OnnxFile, said: str) -> str:
             f"onnx.version_converter.convert_version(onnx.load(file), {RECENT})"
         )
     if "IR version" in said:
-        return "; update onnxruntime, or set ir_version of the loaded model to that and save it again"
-    if "under development" in said:
-        return "; update onnxruntime, or export the model with an older opset"
+        return f"; update {registry.runtime_for(FORMAT)}, or set ir_version of the loaded model to that and save it again"
+    if "newer than this runtime" in said:
+        return f"; update {registry.runtime_for(FORMAT)}, or export the model with an older opset"
     return ""
 
 
 def _save(model: Any, origin: Path, signature: Signature, out: Path) -> Path:
-    """Keep the model in ``out`` with the types and sizes that were proven."""
+    """Keep the model in ``out`` with the types and sizes that were proven, and without inputs that an initialiser fills by now."""
+    from roadworthy.build.sources.onnx import rewrite
+
+    rewrite.drop_filled(model)
     for values, specs in ((model.graph.input, signature.inputs), (model.graph.output, signature.outputs)):
         by_name = {spec.name: spec for spec in specs}
         for value in values:
@@ -161,6 +157,11 @@ def _written(model: Any, origin: Path, out: Path) -> Path:
     large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) >= LARGEST
     onnx.save(model, path, save_as_external_data=large, location=f"{FILE}.data" if large else None)
     return path
+
+
+def _neighbours(found: OnnxFile) -> str:
+    """What is quantised on the fly, in words: the scale is that of all samples of a call."""
+    return f"the model finds the scale of its whole numbers in each call ({ON_THE_FLY})" if ON_THE_FLY in found.operators else ""
 
 
 def _notes(found: OnnxFile) -> tuple[str, ...]:
