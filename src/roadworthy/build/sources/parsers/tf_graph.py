@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ DTYPES = {
 }  # fmt: skip
 """tensorflow.DataType, by number; a reference to a variable is 100 more."""
 PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"})
+RESULT_TYPES = ("DstT", "output_type", "out_type", "dtype", "Tparams", "Tvalues", "T")
+"""Attributes that state the type of an operation's results, the most telling first."""
 VARIABLES = frozenset({"Variable", "VariableV2", "VarHandleOp"})
 INITIALISERS = ("saved_model_main_op", "legacy_init_op", "saved_model_init_op", "table_initializer")
 RUN_AT_LOAD = "__saved_model_init_op"
@@ -31,7 +34,8 @@ INTERNAL = "__saved_model"
 class GraphNode:
     """One operation. ``inputs`` as written (``name``, ``name:1``, ``^name``); ``calls`` the functions its attributes name.
 
-    ``texts`` holds the attributes that are strings or lists of them; ``tensor`` what a constant or a variable holds.
+    ``texts`` holds the attributes that are strings or lists of them; ``tensor`` what a constant or a variable holds. ``dtype`` and
+    ``shapes`` are those of its results, as far as the file states them (``_output_shapes``, which a checkpoint's graph has).
     """
 
     op: str
@@ -40,6 +44,8 @@ class GraphNode:
     calls: tuple[str, ...]
     texts: Mapping[str, tuple[str, ...]]
     tensor: TensorSpec | None = None
+    dtype: str = ""
+    shapes: tuple[tuple[int | str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,12 @@ def written_by(graph: MetaGraph) -> str:
     return f"written by TensorFlow {shown(graph.version) or 'of an unknown version'}"
 
 
+def functions_of(graph: MetaGraph) -> tuple[str, ...]:
+    """The names of the functions that a SavedModel offers: ``predict`` for ``__inference_predict_12``."""
+    found = (re.fullmatch(r"__inference_(?!signature_wrapper_)(.+)_\d+", name) for name in graph.offered)
+    return tuple(sorted({match[1] for match in found if match}))
+
+
 def described(graph: MetaGraph) -> str:
     """A graph without signatures by what it is fed, in words."""
     fed = [shown(node.name) for node in graph.nodes if node.op in PLACEHOLDERS]
@@ -152,7 +164,14 @@ def _node(message: Any) -> GraphNode:
         own = [value.s] if value.HasField("s") else []
         texts[key] = (*texts.get(key, ()), *(text.decode(errors="replace") for text in (*own, *value.list.s)))
     calls = tuple(function.name for _, value in attributes for function in _called(value))
-    return GraphNode(message.op, message.name, tuple(message.input), calls, texts, _held(message, texts))
+    stated = {entry.key: entry.value for entry in message.attr}
+    typed = next((stated[key].type for key in RESULT_TYPES if key in stated and stated[key].type), 0)
+    shapes = tuple(map(_shape, stated["_output_shapes"].list.shape)) if "_output_shapes" in stated else ()
+    if not shapes and message.op in PLACEHOLDERS and "shape" in stated:
+        shapes = (_shape(stated["shape"].shape),)
+    return GraphNode(
+        message.op, message.name, tuple(message.input), calls, texts, _held(message, texts), dtype_of(typed) if typed else "", shapes
+    )
 
 
 def _flat(entries: Any, above: str = "") -> Iterable[tuple[str, Any]]:
