@@ -114,7 +114,7 @@ def test_a_model_without_signatures_is_called_by_its_function(tmp_path: Path, re
     assert any("called by its function predict" in note for note in loaded.notes)
     x = weights(2, 6, seed=4)
     (found,) = tensorflow_function.open_function(loaded.graph.path)({loaded.signature.inputs[0].name: x}).values()
-    np.testing.assert_allclose(found, x @ weights(6, 2), rtol=1e-6)
+    np.testing.assert_allclose(found, x @ weights(6, 2), atol=1e-6)
     two = saved(tmp_path / "two", {"predict": (scores, [spec(None, 6)]), "total": (total, [spec(None, 6)])}, signed=False)
     with pytest.raises(UsageError, match=r"no signature; it has the functions predict, total; name one: --signature predict"):
         read(two)

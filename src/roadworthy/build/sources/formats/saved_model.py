@@ -39,7 +39,7 @@ def inspect(file: SourceFile) -> StaticFacts:
     found = tf_graph.saved_model(file.path / GRAPH)
     main = next((graph for graph in found if SERVE in graph.tags), found[0])
     executes = tuple(dict.fromkeys(use for graph in found for use in tf_operators.beyond_computing(graph)))
-    keys = tuple(sorted(main.signatures)) or tf_graph.functions_of(main)
+    keys = tuple(sorted(main.signatures)) or main.methods
     key = SERVING if SERVING in keys else keys[0] if len(keys) == 1 else ""
     return StaticFacts(
         main.tensors,
@@ -62,8 +62,8 @@ def open(source: Source) -> Model:
 def _notes(path: Path, found: tuple[MetaGraph, ...], main: MetaGraph) -> list[str]:
     notes = [f"{tf_graph.written_by(main)}, tags {', '.join(map(shown, main.tags)) or 'none'}"]
     notes.append(f"signatures: {', '.join(map(shown, sorted(main.signatures))) or 'none'}")
-    if not main.signatures and (functions := tf_graph.functions_of(main)):
-        notes.append(f"functions: {', '.join(map(shown, functions))}")
+    if not main.signatures and main.methods:
+        notes.append(f"functions: {', '.join(map(shown, main.methods))}")
     if len(found) > 1:
         notes.append(f"{len(found)} graphs, tagged {'; '.join(', '.join(map(shown, graph.tags)) for graph in found)}")
     if main.assets:

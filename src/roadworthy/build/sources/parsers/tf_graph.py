@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,8 +59,8 @@ class CheckpointNodes:
 class MetaGraph:
     """One graph with its functions, and how it is called.
 
-    ``ends`` are nodes that a signature reads, ``starts`` nodes that run when the graph is loaded, ``offered`` the functions that a
-    loaded SavedModel offers to call.
+    ``methods`` are the names of its root object's functions. ``ends`` are nodes that a signature reads, ``starts`` nodes that run when
+    the graph is loaded, ``offered`` the functions that a loaded SavedModel offers to call.
     """
 
     nodes: tuple[GraphNode, ...] = ()
@@ -74,6 +73,7 @@ class MetaGraph:
     offered: tuple[str, ...] = ()
     saver: CheckpointNodes = CheckpointNodes()
     assets: int = 0
+    methods: tuple[str, ...] = ()
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
@@ -108,12 +108,6 @@ def written_by(graph: MetaGraph) -> str:
     return f"written by TensorFlow {shown(graph.version) or 'of an unknown version'}"
 
 
-def functions_of(graph: MetaGraph) -> tuple[str, ...]:
-    """The names of the functions that a SavedModel offers: ``predict`` for ``__inference_predict_12``."""
-    found = (re.fullmatch(r"__inference_(?!signature_wrapper_)(.+)_\d+", name) for name in graph.offered)
-    return tuple(sorted({match[1] for match in found if match}))
-
-
 def described(graph: MetaGraph) -> str:
     """A graph without signatures by what it is fed, in words."""
     fed = [shown(node.name) for node in graph.nodes if node.op in PLACEHOLDERS]
@@ -135,6 +129,16 @@ def _meta_graph(message: Any) -> MetaGraph:
         offered=tuple(entry.key for entry in message.object_graph_def.concrete_functions),
         saver=CheckpointNodes(_node_of(message.saver_def.save_tensor_name), _node_of(message.saver_def.restore_op_name)),
         assets=len(message.asset_file_def),
+        methods=_methods(message.object_graph_def),
+    )
+
+
+def _methods(objects: Any) -> tuple[str, ...]:
+    """The names of the functions of the root object, which is the first one."""
+    children = objects.nodes[0].children if objects.nodes else ()
+    known = range(len(objects.nodes))
+    return tuple(
+        sorted(child.local_name for child in children if child.node_id in known and objects.nodes[child.node_id].HasField("function"))
     )
 
 

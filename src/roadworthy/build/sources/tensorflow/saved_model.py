@@ -138,7 +138,8 @@ def _restored(path: Path, key: str, signed: bool) -> Any:
         raise SourceError(problem.message, detail=problem.detail) from problem
     if key == CALL and key not in found:
         if len(found) > 1:
-            raise UsageError(f"{path} has no signature; it has the functions {', '.join(found)}; name one: --signature {next(iter(found))}")
+            known = sorted(found)
+            raise UsageError(f"{path} has no signature; it has the functions {', '.join(known)}; name one: --signature {known[0]}")
         key = next(iter(found), CALL)
     if len(ways := found.get(key, ())) != 1:
         listed = "; ".join(map(saved_model.taken, ways))
