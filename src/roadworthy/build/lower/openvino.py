@@ -103,6 +103,7 @@ def _read(graph: Graph) -> Any:
     if graph.format == "tflite":
         return _only_ones_named(openvino.Core().read_model(graph.path), graph.signature)
     entry = tensorflow_entry.read_entry(graph.path)
+    tensorflow_entry.refuse_tables(entry)
     if graph.format == "graphdef":
         # Left to find the outputs, it takes every tensor that nothing reads.
         model = openvino.convert_model(graph.path / tensorflow_entry.GRAPHDEF, output=[port.tensor for port in entry.outputs])
