@@ -13,6 +13,7 @@ import pytest
 import roadworthy as rw
 from roadworthy.build import classes, deploy
 from roadworthy.build.data.dataset import Dataset
+from roadworthy.build.data.user_targets import read_targets
 from roadworthy.build.job import Job, read_budget
 from roadworthy.build.verify import metrics
 from roadworthy.build.verify.metrics import Reading, TargetForm
@@ -100,6 +101,24 @@ def test_the_order_of_texts_is_a_guess_that_is_said() -> None:
     assert not classes.notes_on_texts(Contract(answer=Answer(labels=("dog", "cat"))), found) and not classes.notes_on_texts(
         Contract(), None
     )
+
+
+@pytest.mark.parametrize(
+    ("y", "places"),
+    [
+        (["great_white", "TENCH"] * 5, [1, 0] * 5),
+        (["n01491361", "n01440764"] * 5, [1, 0] * 5),
+        ([["tench"], ["tench", "great white"]] * 5, [[1, 0], [1, 1]] * 5),
+    ],
+)
+def test_texts_name_classes_in_every_spelling_of_the_labels_file(tmp_path: Path, y: Any, places: Any) -> None:
+    (tmp_path / "labels.txt").write_text("n01440764 tench\nn01491361 great white\n")
+    asked = Job(Path("a"), Path("b"), labels=tmp_path / "labels.txt")
+    samples = write(tmp_path / "s", {"x": X[:10]}, read_targets(y, "y"))
+    signature = Signature((TensorSpec("x", "float32", ("batch", 4)),), (TensorSpec("y", "float32", ("batch", 2)),))
+    contract = Contract(answer=Answer(labels=("tench", "great white")))
+    found = classes.paired(asked, contract, Dataset(samples, (), "labelled"), signature)
+    assert found is not None and found.targets is not None and found.targets.tolist() == places
 
 
 def test_a_decoders_file_is_code_of_the_users() -> None:

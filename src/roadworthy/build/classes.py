@@ -11,7 +11,7 @@ from roadworthy.build import verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.data import class_names
 from roadworthy.build.data.dataset import Dataset, check_classes
-from roadworthy.build.data.labels import background
+from roadworthy.build.data.labels import background, labels_file, matching
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
 from roadworthy.core.errors import DataError
@@ -68,12 +68,19 @@ def paired(
     if not targets and job.metric is None:
         return None
     names = contract.answer.labels or (gathered.classes if gathered else ())
+    if job.labels and not own:
+        ids = labels_file.read(job.labels).ids
+        targets = {name: matching.as_labels(y, names, ids) if _are_texts(y) else y for name, y in targets.items()}
     try:
         return verify.pair(targets, signature.outputs, names, job.metric)
     except DataError:
         if scored:
             raise
         return None
+
+
+def _are_texts(y: Array) -> bool:
+    return y.dtype.kind == "U" or (y.dtype == np.dtype(object) and len(y) > 0 and y[0].dtype.kind == "U")
 
 
 def reading(data: Data, reference: verify.Reference, signature: Signature) -> AnswerReading:

@@ -124,13 +124,8 @@ def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
 def _by_name(model: Any, examples: Any) -> dict[str, Array]:
     if examples is None:
         return {}
-    if not isinstance(examples, Mapping):
-        several = examples if isinstance(examples, tuple | list) else (examples,)
-        names = sources.parameters(model)
-        if len(names) < len(several):
-            raise UsageError(f"there are {len(several)} example inputs, and {type(model).__name__} takes {len(names)}: {', '.join(names)}")
-        examples = dict(zip(names, several, strict=False))
-    return {name: array_of(example, f"the example for {name!r}") for name, example in examples.items()}
+    named = examples if model is None else sources.named_examples(model, examples)
+    return {name: array_of(example, f"the example for {name!r}") for name, example in named.items()}
 
 
 def _data_file(data: Any, wanted: Wanted, scratch: Path) -> tuple[str | None, Any]:

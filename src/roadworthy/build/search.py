@@ -118,12 +118,19 @@ def _try_artefact(
     plan, graph = planned[0]
     results = _try_graph([plan for plan, _ in planned], graph, trial, workspace, stopping)
     for other in lower.others(plan, graph, graphs):
-        failed = [result for result in results if isinstance(result, Rejected)]
+        failed = [result for result in results if isinstance(result, Rejected) and not _by_its_metric(result)]
         if not failed or stopping.is_set() or not workspace.seconds_left:
             break
         again = {_plan(result).name: result for result in _try_graph([result.plan for result in failed], other, trial, workspace, stopping)}
-        results = [_second(result, again, other) if isinstance(result, Rejected) else result for result in results]
+        results = [
+            _second(result, again, other) if isinstance(result, Rejected) and _plan(result).name in again else result for result in results
+        ]
     return results
+
+
+def _by_its_metric(result: Rejected) -> bool:
+    """Whether a plan that is meant to differ differs too much: from another graph of the same function it would do so again."""
+    return result.stage == "verify" and result.plan.lossy
 
 
 def _second(first: Rejected, again: dict[str, Verified | Rejected], graph: Graph) -> Verified | Rejected:

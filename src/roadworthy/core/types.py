@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -16,6 +16,7 @@ Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = Mapping[str, Array]
 
 BATCH = "batch"
+OUT = "_out"
 """The symbol of an axis whose size is the number of samples in one call."""
 
 
@@ -327,6 +328,18 @@ class Signature:
                 )
             rows[name] = spec.to_rows(array, samples)
         return rows
+
+
+def output_names(signature: Signature, found: Collection[str] | None = None) -> tuple[str, ...]:
+    """The outputs' names in a file whose tensors share one set of names: an output that is called like an input gets ``_out`` behind it.
+
+    ``found`` are the names that a file has; an output that has its own name there keeps it.
+    """
+    taken = {spec.name for spec in signature.inputs}
+    names = tuple(f"{spec.name}{OUT}" if spec.name in taken else spec.name for spec in signature.outputs)
+    if found is None:
+        return names
+    return tuple(name if name in found else spec.name for name, spec in zip(names, signature.outputs, strict=True))
 
 
 def zeros(specs: tuple[TensorSpec, ...], batch: int = 1) -> dict[str, Array]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from roadworthy.core.errors import InvalidRequest, StepFailed, UsageError
 from roadworthy.core.stages import Plan
-from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec, difference
+from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec, difference, output_names
 from roadworthy.runtimes._reasons import reason
 
 # The Linux wheel opens a device id and an upload queue below $HOME as soon as it is imported, unless told before.
@@ -48,10 +50,12 @@ def load(path: Path, signature: Signature, plan: Plan) -> OnnxRuntimeSession:
     except Exception as problem:
         raise StepFailed(f"ONNX Runtime cannot load {file.name}: {reason(problem)}", detail=str(problem)) from problem
     wrong = difference(map(_spec, session.get_inputs()), signature.inputs, sizes=True)
-    wrong = wrong or difference(map(_spec, session.get_outputs()), signature.outputs, sizes=False)
+    names = output_names(signature, [port.name for port in session.get_outputs()])
+    outputs = [replace(spec, name=name) for spec, name in zip(signature.outputs, names, strict=True)]
+    wrong = wrong or difference(map(_spec, session.get_outputs()), outputs, sizes=False)
     if wrong:
         raise StepFailed(f"{file} is not the model of this signature: {wrong}")
-    return OnnxRuntimeSession(session, signature)
+    return OnnxRuntimeSession(session, dict(zip(names, (spec.name for spec in signature.outputs), strict=True)))
 
 
 def _options(plan: Plan) -> Any:
@@ -75,20 +79,21 @@ class OnnxRuntimeSession:
     """Passes the arrays through; the runtime reads feeds in place and gives every answer memory of its own.
 
     Its strings are texts: byte strings are read as UTF-8, and answered so.
+    ``outputs`` are the file's names of the outputs, each with that of the signature.
     """
 
-    def __init__(self, session: Any, signature: Signature) -> None:
+    def __init__(self, session: Any, outputs: Mapping[str, str]) -> None:
         self._session = session
-        self._outputs = [spec.name for spec in signature.outputs]
-        self._texts = tuple(spec.name for spec in signature.inputs if spec.dtype == BYTES)
-        self._said = tuple(port.name for port in session.get_outputs() if DTYPES.get(port.type) == BYTES)
+        self._asked, self._outputs = list(outputs), list(outputs.values())
+        self._texts = tuple(port.name for port in session.get_inputs() if DTYPES.get(port.type) == BYTES)
+        self._said = tuple(outputs[port.name] for port in session.get_outputs() if DTYPES.get(port.type) == BYTES and port.name in outputs)
 
     def run(self, feeds: Arrays) -> Arrays:
         """The outputs by name; InvalidRequest for byte strings that are no text, StepFailed where the model fails."""
         if self._texts:
             feeds = {**feeds, **{name: _decoded(name, feeds[name]) for name in self._texts}}
         try:
-            answers = dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+            answers = dict(zip(self._outputs, self._session.run(self._asked, feeds), strict=True))
         except Exception as problem:
             raise StepFailed(f"ONNX Runtime failed: {reason(problem)}", detail=str(problem)) from problem
         return answers | {name: _encoded(answers[name]) for name in self._said} if self._said else answers

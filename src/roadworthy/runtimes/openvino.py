@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 from roadworthy.core.errors import InvalidRequest, StepFailed, UsageError
 from roadworthy.core.exact import cast_exactly
 from roadworthy.core.stages import Plan
-from roadworthy.core.types import Array, Arrays, Signature, TensorSpec, difference
+from roadworthy.core.types import Array, Arrays, Signature, TensorSpec, difference, output_names
 from roadworthy.runtimes._reasons import reason
 
 # Importing the package reports the import to its maker, unless its reporting half cannot be found.
@@ -45,8 +47,9 @@ def load(path: Path, signature: Signature, plan: Plan) -> OpenVinoSession:
     file = path / MODEL if path.is_dir() else path
     try:
         model = _core().read_model(file)
-        wrong = difference(map(_spec, model.inputs), signature.inputs, sizes=True)
-        wrong = wrong or difference(map(_spec, model.outputs), signature.outputs, sizes=False)
+        wrong = difference(_specs(model.inputs, signature.inputs), signature.inputs, sizes=True)
+        outputs = _as_in_file(model, signature)
+        wrong = wrong or difference(_specs(model.outputs, outputs), outputs, sizes=False)
         compiled = None if wrong else _core().compile_model(model, "CPU", _properties(precision, plan.threads))
     except Exception as problem:
         raise StepFailed(f"OpenVINO cannot load {file.name}: {reason(problem)}", detail=str(problem)) from problem
@@ -77,10 +80,27 @@ def _core() -> Any:
     return openvino.Core()
 
 
-def _spec(port: Any) -> TensorSpec:
+def _as_in_file(model: Any, signature: Signature) -> tuple[TensorSpec, ...]:
+    """The outputs of ``signature`` under the names that they have in the file."""
+    names = output_names(signature, {name for port in model.outputs for name in port.get_names()})
+    return tuple(replace(spec, name=name) for spec, name in zip(signature.outputs, names, strict=True))
+
+
+def _specs(ports: Iterable[Any], wanted: Iterable[TensorSpec]) -> list[TensorSpec]:
+    """What the file says of ``ports``, each under the name that is ``wanted``: a tensor that is several outputs has all their names."""
+    names = [spec.name for spec in wanted]
+    found = []
+    for port in ports:
+        name = next((one for one in names if one in port.get_names()), None)
+        names = [one for one in names if one != name]
+        found.append(_spec(port, name or port.get_any_name()))
+    return found
+
+
+def _spec(port: Any, name: str) -> TensorSpec:
     shape = port.get_partial_shape()
     sizes = ("?",) if shape.rank.is_dynamic else tuple(size.get_length() if size.is_static else "?" for size in shape)
-    return TensorSpec(port.get_any_name(), _dtype(port.get_element_type()), sizes)
+    return TensorSpec(name, _dtype(port.get_element_type()), sizes)
 
 
 def _dtype(kind: Any) -> str:
@@ -102,9 +122,10 @@ class OpenVinoSession:
 
     def __init__(self, compiled: Any, signature: Signature) -> None:
         self._request = compiled.create_infer_request()
-        self._inputs = tuple((index, port.get_any_name()) for index, port in enumerate(compiled.inputs))
-        found = {port.get_any_name(): index for index, port in enumerate(compiled.outputs)}
-        self._outputs = tuple((found[spec.name], spec.name) for spec in signature.outputs)
+        self._inputs = tuple((index, spec.name) for index, spec in enumerate(_specs(compiled.inputs, signature.inputs)))
+        found = {name: index for index, port in enumerate(compiled.outputs) for name in port.get_names()}
+        outputs = _as_in_file(compiled, signature)
+        self._outputs = tuple((found[there.name], spec.name) for there, spec in zip(outputs, signature.outputs, strict=True))
         self._narrowed = tuple((spec, NARROWED[spec.dtype]) for spec in signature.inputs if spec.dtype in NARROWED)
 
     def run(self, feeds: Arrays) -> Arrays:

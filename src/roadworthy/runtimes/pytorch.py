@@ -14,6 +14,7 @@ from roadworthy.core.stages import Plan
 from roadworthy.core.text import first_line
 from roadworthy.core.types import Signature
 from roadworthy.frameworks.torch import module as torch_module
+from roadworthy.frameworks.torch import traversal
 from roadworthy.frameworks.torch.session import COMPUTE, Call, TensorSession, check_plan, exact_float32
 
 RUNS: tuple[str, ...] = ("module", "pt2")
@@ -38,9 +39,9 @@ def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
     try:
         module = _open(path)
         if plan.precision not in ("fp32", "int8"):
-            module.to(COMPUTE[plan.precision])
+            _cast(module, COMPUTE[plan.precision])
         if plan.flavour == "channels_last":
-            module.to(memory_format=torch.channels_last)
+            traversal.convert(module, lambda tensor: tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor)
     except Exception as problem:
         raise StepFailed(f"{path.name} does not load as a PyTorch module: {first_line(problem)}", detail=repr(problem)) from problem
     call: Call = module
@@ -62,6 +63,10 @@ def _open(path: Path) -> torch.nn.Module:
     except NotImplementedError:
         # An exported program has one mode, the one that it was exported in.
         return module
+
+
+def _cast(module: torch.nn.Module, dtype: torch.dtype) -> None:
+    traversal.convert(module, lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor)
 
 
 def _compiled(module: torch.nn.Module, path: Path) -> Call:

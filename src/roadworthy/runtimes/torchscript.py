@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -13,6 +10,7 @@ from roadworthy.core.errors import StepFailed
 from roadworthy.core.stages import Plan
 from roadworthy.core.text import first_line
 from roadworthy.core.types import Signature, zeros
+from roadworthy.frameworks.torch.script import quiet
 from roadworthy.frameworks.torch.session import TensorSession, check_plan, exact_float32
 
 RUNS: tuple[str, ...] = ("jit",)
@@ -56,11 +54,3 @@ def _warm_up(session: TensorSession, signature: Signature) -> None:
     except StepFailed:
         # Zeros may not be a valid input; the first real call then pays for the warm-up.
         pass
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """torch says of each of its TorchScript functions that it is deprecated; that is known here."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*torch\.jit.* is (deprecated|not supported)", category=DeprecationWarning)
-        yield

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from roadworthy.build.capture.torch.data_dependence import value_reads
+from roadworthy.build.capture.torch.data_dependence import observe
 
 pytestmark = pytest.mark.slow
 
@@ -38,11 +38,11 @@ class Reads(nn.Module):
 
 def test_every_way_to_read_a_value_is_seen_with_its_line() -> None:
     for how in ("branch", "item", "list", "array", "in place"):
-        places = value_reads(Reads(how), (torch.rand(3, 4),))
+        places = observe(Reads(how), (torch.rand(3, 4),)).reads
         assert len(places) == 1, how
         assert places[0].startswith("test_data_dependence.py:"), how
 
 
 def test_the_models_own_numbers_and_sizes_are_no_reason_to_doubt() -> None:
     for how in ("own weight", "size"):
-        assert value_reads(Reads(how), (torch.rand(3, 4),)) == ()
+        assert observe(Reads(how), (torch.rand(3, 4),)).reads == ()

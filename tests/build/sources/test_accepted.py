@@ -20,7 +20,7 @@ from roadworthy.build.sources import Loaded, LoadRequest
 from roadworthy.core import samples
 from roadworthy.core.isolation import isolate
 from roadworthy.core.types import BATCH, TensorSpec
-from roadworthy.frameworks.torch import module
+from roadworthy.frameworks.torch import calling, module
 from support.models.networks import SmallCNN
 
 pytestmark = pytest.mark.slow
@@ -295,7 +295,7 @@ def test_inputs_and_outputs_keep_their_names_and_order(shape: Callable[[Any, Any
     assert tuple(spec.name for spec in result.signature.outputs) == names
     left, right = torch.randn(4, 5), torch.randn(4, 2)
     answer = module.load(result.graph.path)(left, right)
-    wanted = [tensor for _, tensor in module.flatten(shape(left * 2, right))]
+    wanted = [tensor for _, tensor in calling.tensors(shape(left * 2, right))]
     assert len(answer) == len(names)
     assert all(torch.equal(one, other) for one, other in zip(answer, wanted, strict=True))
 

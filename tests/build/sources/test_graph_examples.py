@@ -38,11 +38,11 @@ class Tensor:
 
     @property
     def shape(self) -> Any:
-        return SimpleNamespace(rank=self.rank)
+        return SimpleNamespace(rank=self.rank, as_list=lambda: [None] * self.rank)
 
     @property
     def dtype(self) -> Any:
-        return SimpleNamespace(name="float32")
+        return SimpleNamespace(name="float32", is_floating=True)
 
     def consumers(self) -> list[Operation]:
         return self.used_by
@@ -61,10 +61,10 @@ class TensorFlowGraph:
         return operation.outputs[0]
 
 
-def trained() -> tuple[TensorFlowGraph, Tensor, Tensor]:
+def trained(labels: str = "y") -> tuple[TensorFlowGraph, Tensor, Tensor]:
     """The graph of the docstring of ``output_search``, its ``x`` and its ``y``."""
     graph = TensorFlowGraph()
-    x, y = graph.add("x", "Placeholder"), graph.add("y", "Placeholder")
+    x, y = graph.add("x", "Placeholder"), graph.add(labels, "Placeholder")
     weights = graph.add("dense/w", "VariableV2")
     logits = graph.add("logits", "BiasAdd", graph.add("dense/MatMul", "MatMul", x, weights))
     graph.add("softmax", "Softmax", logits)
@@ -82,11 +82,24 @@ def test_the_output_of_a_trained_graph_is_what_the_model_alone_ends_in() -> None
     assert [tensor.name for tensor in search(graph.operations, [], [x, y], [y], FILE)] == ["softmax:0"]
 
 
+def test_a_label_is_known_without_its_name() -> None:
+    graph, x, y = trained("Placeholder_1")
+    assert [tensor.name for tensor in search(graph.operations, [], [x, y], [], FILE)] == ["softmax:0"]
+
+
+def test_a_setting_that_meets_the_weights_is_no_label() -> None:
+    graph, x, y = trained("Placeholder_1")
+    scale = graph.add("scale", "Placeholder", rank=0)
+    scaled = graph.add("scaled", "Mul", next(op for op in graph.operations if op.name == "softmax").outputs[0], scale)
+    assert [tensor.name for tensor in search(graph.operations, [], [x, y, scale], [], FILE)] == ["scaled:0"]
+    assert scaled.op in scale.used_by
+
+
 def test_a_second_end_is_a_choice_of_the_user() -> None:
     graph, x, y = trained()
     logits = next(op for op in graph.operations if op.name == "logits").outputs[0]
     graph.add("embedding", "Tanh", logits)
-    with pytest.raises(UsageError, match=r"ends in several places: softmax \(Softmax\), embedding \(Tanh\)"):
+    with pytest.raises(UsageError, match=r"ends in several places: softmax:float32\[batch,softmax_1\] \(Softmax\), embedding.*\(Tanh\)"):
         search(graph.operations, [], [x, y], [y], FILE)
 
 
@@ -95,7 +108,7 @@ def test_a_graph_that_ends_in_a_loss_alone_names_it() -> None:
     x = graph.add("x", "Placeholder")
     loss = graph.add("loss", "Mean", x, rank=0)
     graph.add("gradients/loss_grad", "RealDiv", loss)
-    with pytest.raises(UsageError, match=r"single numbers, as a loss is: loss \(Mean\)"):
+    with pytest.raises(UsageError, match=r"single numbers, as a loss is: loss:float32\[\] \(Mean\)"):
         search(graph.operations, [], [x], [], FILE)
 
 
@@ -118,6 +131,21 @@ def test_the_side_of_a_switch_that_never_runs_leaves_the_graph() -> None:
     )
     constant_branches._remove_dead(graph, {"s": False})
     assert shown(graph) == {"s": ("Identity", ["x"]), "y": ("Identity", ["k"]), "k": ("Identity", ["s"])}
+
+
+def test_a_loop_that_is_never_entered_leaves_the_graph() -> None:
+    graph = SimpleNamespace(
+        node=[
+            node("s", "Switch", "x", "is_training"),
+            node("enter", "Enter", "s:1"),
+            node("again", "Merge", "enter", "next", N=SimpleNamespace(i=2)),
+            node("next", "NextIteration", "again"),
+            node("exit", "Exit", "again"),
+            node("y", "Merge", "s", "exit", N=SimpleNamespace(i=2)),
+        ]
+    )
+    constant_branches._remove_dead(graph, {"s": False})
+    assert shown(graph) == {"s": ("Identity", ["x"]), "y": ("Identity", ["s"])}
 
 
 def test_the_second_output_of_a_switch_is_the_only_one_of_the_identity() -> None:

@@ -28,7 +28,7 @@ from roadworthy.core.isolation import isolate
 from roadworthy.core.isolation.worker import Limits
 from roadworthy.core.stages import Graph, Source
 from roadworthy.core.types import BATCH, Array, TensorSpec
-from roadworthy.frameworks.tensorflow import function, keras_model
+from roadworthy.frameworks.tensorflow import framework, function, keras_model
 from support.models import keras_models as side
 
 pytestmark = pytest.mark.slow
@@ -96,6 +96,27 @@ def test_a_whole_model_is_read_and_kept_as_it_answers(loaded: Any, tmp_path: Pat
     assert any("called with training=False, and so were all" in proof for proof in found.proofs)
     feeds = side.feeds(found.signature)
     np.testing.assert_allclose(answer(found.graph, feeds)["scores"], model(feeds["image"], training=False), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("reader", ["keras", "tf_keras"])
+def test_channels_before_pixels_run_on_a_cpu_as_keras_predicts(loaded: Any, tmp_path: Path, reader: str) -> None:
+    k = getattr(side, reader)()
+    first = {"data_format": "channels_first"}
+    layers = [
+        k.layers.Conv2D(4, 3, **first),
+        k.layers.MaxPooling2D(2, **first),
+        k.layers.GlobalAveragePooling2D(**first),
+        k.layers.Dense(2),
+    ]
+    model = k.Sequential([k.Input((3, 8, 8), name="image"), *layers])
+    found = loaded(side.saved(model, tmp_path / "m.keras"))
+    assert [str(spec) for spec in found.signature.inputs] == ["image:float32[batch,3,8,8]"]
+    feeds = side.feeds(found.signature)
+    kernel, bias, weight, offset = model.get_weights()
+    windows = np.lib.stride_tricks.sliding_window_view(feeds["image"], (3, 3), axis=(2, 3))
+    x = np.einsum("nchwij,ijco->nohw", windows, kernel) + bias[:, None, None]
+    wanted = x.reshape(-1, 4, 3, 2, 3, 2).max((3, 5)).mean((2, 3)) @ weight + offset
+    np.testing.assert_allclose(next(iter(answer(found.graph, feeds).values())), wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("reader", ["keras", "tf_keras"])
@@ -331,7 +352,7 @@ class TestInferenceMode:
 
     def test_a_state_kept_between_calls_is_caught(self, lived: Any) -> None:
         k = side.keras()
-        with pytest.raises(NotInference, match="a state that is kept between calls"):
+        with pytest.raises(NotInference, match=r"the model keeps a state between calls \(the state 0 of 'gru"):
             lived(k.Sequential([k.Input(batch_shape=(2, 3, 4)), k.layers.GRU(4, stateful=True)]))
 
     def test_a_layer_put_into_training_mode_is_named(self, lived: Any, own: Any) -> None:
@@ -457,3 +478,37 @@ class TestLive:
         found = lived(Module(), "x:float32[batch,4]")
         assert answer(found.graph, {"x": np.ones((2, 4), np.float32)})["y"].tolist() == [[4.0] * 3] * 2
         assert names(lived(Typed())).startswith(f"rows:float32[{BATCH},4]")
+
+
+@pytest.mark.parametrize("form", ["mapping", "list"])
+def test_a_model_of_ones_own_takes_all_its_inputs_in_one_argument(lived: Any, form: str) -> None:
+    k = side.keras()
+
+    class Both(k.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = k.layers.Dense(2)
+
+        def call(self, given: Any) -> Any:
+            left, right = (given["left"], given["right"]) if form == "mapping" else given
+            return {"sum": self.dense(left) + right}
+
+    model, left, right = Both(), np.ones((3, 4), np.float32), np.full((3, 2), 2, np.float32)
+    wanted = model({"left": left, "right": right} if form == "mapping" else [left, right])["sum"]
+    found = lived(model, "left:float32[batch,4]", "right:float32[batch,2]")
+    assert {str(spec) for spec in found.signature.inputs} == {"left:float32[batch,4]", "right:float32[batch,2]"}
+    np.testing.assert_allclose(answer(found.graph, {"left": left, "right": right})["sum"], wanted, rtol=1e-6)
+
+
+def test_a_function_of_tensorflow_is_called_by_the_names_of_its_parameters(lived: Any) -> None:
+    tf = framework.framework()
+    factor = tf.Variable(3.0)
+
+    @tf.function
+    def scaled(offset: Any, x: Any) -> Any:
+        return {"y": x * factor - offset}
+
+    found = lived(scaled, "x:float32[batch,4]", "offset:float32[batch,4]")
+    x = np.ones((2, 4), np.float32)
+    assert {spec.name for spec in found.signature.inputs} == {"x", "offset"}
+    np.testing.assert_array_equal(answer(found.graph, {"x": x, "offset": 2 * x})["y"], x)

@@ -197,7 +197,9 @@ def test_a_wrong_input_shape_names_the_layer_and_both_shapes(from_module: Load) 
 
 def test_data_and_input_that_contradict(from_module: Load, tmp_path: Path) -> None:
     images = samples.write(tmp_path / "s", {"image": np.zeros((7, 1, 8, 8), np.float32)})
-    with pytest.raises(UsageError, match=re.escape("said to be image:float32[batch,1,9,9], and are image:float32[batch,1,8,8]")):
+    with pytest.raises(
+        UsageError, match=re.escape("'image' was given as image:float32[batch,1,8,8], and the model takes image:float32[batch,1,9,9]")
+    ):
         from_module(SmallCNN(), "image:float32[batch,1,9,9]", samples=images)
 
 
@@ -211,7 +213,7 @@ def test_an_output_of_changing_shape(from_module: Load) -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x @ x.T
 
-    with pytest.raises(SourceError, match="only its first dimension may follow the batch"):
+    with pytest.raises(SourceError, match="two of its axes count the samples"):
         from_module(Square(), "x:float32[batch,4]")
 
 

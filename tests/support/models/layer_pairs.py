@@ -57,6 +57,7 @@ def torch_models(making: Making) -> Made:
     from torch import nn
 
     from roadworthy.frameworks.torch import module as torch_module
+    from roadworthy.frameworks.torch.calling import TorchCall, by_position
 
     given = weights()
 
@@ -84,7 +85,7 @@ def torch_models(making: Making) -> Made:
         module.load_state_dict({name: torch.tensor(np.ascontiguousarray(array)) for name, array in state.items()}, strict=False)
         folder = making.folder / f"torch-{fault}"
         folder.mkdir(parents=True)
-        path = torch_module.save(module, folder, call=torch_module.TorchCall((), ("output",), True))
+        path = torch_module.save(module, folder, call=TorchCall(by_position(1), ("output",), True))
         made[fault] = _recorded(Graph("module", path, _signature((3, SIZE, SIZE)), "pair"), np.moveaxis(images(), -1, 1), folder)
     return Made(made)
 

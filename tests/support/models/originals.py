@@ -16,7 +16,7 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import BATCH, Array, Signature, TensorSpec
 from roadworthy.frameworks.torch import module as torch_module
-from roadworthy.frameworks.torch.module import TorchCall
+from roadworthy.frameworks.torch.calling import TorchCall, by_position
 
 COUNT = 24
 Script = Callable[[torch.nn.Module], Any]
@@ -51,7 +51,11 @@ def original(
         tuple(TensorSpec(name, array.dtype.name, (batch, *array.shape[1:])) for name, array in inputs.items()),
         tuple(replace(spec, shape=(batch, *spec.shape[1:])) for spec in outputs),
     )
-    call = TorchCall((), tuple(spec.name for spec in outputs), plain=len(inputs) == 1 and [spec.name for spec in outputs] == ["output"])
+    call = TorchCall(
+        by_position(len(inputs)),
+        tuple(spec.name for spec in outputs),
+        plain=len(inputs) == 1 and [spec.name for spec in outputs] == ["output"],
+    )
     if form == "script":
         path = torch_module.save(quietly(torch.jit.script, module), folder, call=call)
     elif form == "program":

@@ -6,6 +6,7 @@ import re
 import traceback
 
 from roadworthy.core.errors import RoadworthyError
+from roadworthy.core.isolation import usercode
 from roadworthy.core.types import BATCH
 
 LONGEST = 240
@@ -23,11 +24,11 @@ _UNKNOWN_SIZE = re.compile(
 _SPECIALISED = re.compile(r"You marked (\w+) as dynamic but your code specialized it to be a constant \((\d+)\)")
 _SUGGESTED_LIMIT = re.compile(r"batch = Dim\('batch', (?:min=\d+, )?max=(\d+)\)")
 _SOURCE_LINE = re.compile(r"File \"?([^\s\":]+\.py)\"?(?:, line |:)(\d+),? in \w+(?:, code: (.+))?")
-_FRAMEWORKS = re.compile(r"/(torch|tensorflow|keras|tf_keras|tf2onnx|roadworthy|numpy)/")
 _WRAPPED = re.compile(r"Exception encountered when calling |in user code:")
 _NO_OPERATOR = re.compile(
     r"No ONNX function found for <OpOverload\(op='([\w.:]+)'|Exporting the operator '([\w:]+)' to ONNX opset version \d+ is not supported"
 )
+_UNSUPPORTED = re.compile(r"Unsupported: ONNX export of operator ([\w:]+), (.+?)\. Please feel free")
 _OPERATOR = re.compile(r"Error when translating node .*?target=torch\.ops\.(\w+\.\w+)")
 
 
@@ -54,6 +55,8 @@ def reason(problem: BaseException) -> str:
         return f"the model's code fixes {match[1]} to {match[2]}{_where(text)}"
     if match := _NO_OPERATOR.search(text):
         return f"the operator {match[1] or match[2]} has no counterpart in ONNX"
+    if match := _UNSUPPORTED.search(text):
+        return f"the operator {match[1]} cannot be converted: {match[2]}"
     deepest = _chain(problem)[-1]
     said = _shortened(f"{type(deepest).__name__}: {_telling_line(str(deepest))}")
     operator = _OPERATOR.search(text)
@@ -102,7 +105,7 @@ def _chain(problem: BaseException) -> list[BaseException]:
 def _where(text: str) -> str:
     """The model's own line, if the message names one outside the framework."""
     for file, line, code in _SOURCE_LINE.findall(text):
-        if not _FRAMEWORKS.search(file):
+        if usercode.is_users(file):
             return f" ({file.rpartition('/')[2]}:{line}{': ' + code.strip() if code else ''})"
     return ""
 
@@ -110,7 +113,7 @@ def _where(text: str) -> str:
 def _frame(problem: BaseException) -> str:
     """The model's own line, where the message names none: the innermost one that belongs to no installed package."""
     for frame in reversed(traceback.extract_tb(_chain(problem)[-1].__traceback__)):
-        if frame.filename.startswith("/") and not _FRAMEWORKS.search(frame.filename):
+        if frame.filename.startswith("/") and usercode.is_users(frame.filename):
             return f" ({frame.filename.rpartition('/')[2]}:{frame.lineno}{': ' + frame.line if frame.line else ''})"
     return ""
 

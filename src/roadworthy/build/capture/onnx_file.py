@@ -20,7 +20,7 @@ from roadworthy.build.capture import exporter_errors
 from roadworthy.build.capture.exporter_errors import Refused
 from roadworthy.build.capture.original import Subject
 from roadworthy.build.capture.route import CaptureRoute
-from roadworthy.core.types import BATCH, BYTES, Signature, TensorSpec
+from roadworthy.core.types import BATCH, BYTES, Signature, TensorSpec, output_names
 
 NAME = "model.onnx"
 OWN = frozenset({"", "ai.onnx"})
@@ -42,8 +42,8 @@ def check_file(path: Path, signature: Signature, asked: int) -> tuple[str, ...]:
     model = onnx.load(str(path), load_external_data=False)
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
-    _refuse_other_names("input", [value.name for value in inputs], signature.inputs)
-    _refuse_other_names("output", [value.name for value in model.graph.output], signature.outputs)
+    _refuse_other_names("input", [value.name for value in inputs], [spec.name for spec in signature.inputs])
+    _refuse_other_names("output", [value.name for value in model.graph.output], list(output_names(signature)))
     if foreign := {node.domain for node in model.graph.node} - KNOWN - {function.domain for function in model.functions}:
         raise Refused(f"the file needs operators that are not ONNX's own ({', '.join(sorted(foreign))})")
     if unknown := dict.fromkeys(_unknown_operators(model.graph, {(function.domain, function.name) for function in model.functions})):
@@ -78,8 +78,7 @@ def opset(model: Any) -> int:
     return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
-def _refuse_other_names(what: str, found: list[str], wanted: tuple[TensorSpec, ...]) -> None:
-    names = [spec.name for spec in wanted]
+def _refuse_other_names(what: str, found: list[str], names: list[str]) -> None:
     if found != names:
         extra, missing = [n for n in found if n not in names], [n for n in names if n not in found]
         how = f"has more: {', '.join(extra)}" if extra else f"lacks {', '.join(missing)}" if missing else "has another order"

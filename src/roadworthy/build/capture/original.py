@@ -15,6 +15,8 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 
+GATE = 1e-3
+"""A conversion gate, relative to the output's scale: it tells a wrong graph from a rounded one. The strict tolerance is verify's."""
 _EXAMPLE_SIZES = (3, 7, 11, 13)
 """Never 1, which exporters take for a constant; 5 is left for the proof."""
 
@@ -24,7 +26,8 @@ class Subject:
     """The original, opened. ``call`` gives its own outputs by name; ``batch`` is the number of samples in an example.
 
     ``exported`` is the path of the graph of the first format, if there is one. ``TRACER`` is the tool that records a model in its
-    framework; what it reports is evidence against every other route.
+    framework; what it reports is evidence against every other route. ``gate`` is how far a graph's answers may be from the original's,
+    relative to an output's scale.
     """
 
     FRAMEWORK: ClassVar[str]
@@ -38,6 +41,7 @@ class Subject:
     exported: Path | None = None
     doubts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    gate: float = GATE
 
     @property
     def dynamic(self) -> bool:

@@ -67,6 +67,7 @@ def read(directory: Path, signature: Signature) -> tuple[Any, GraphEntry]:
     """
     tf = framework.framework()
     entry = tensorflow_entry.read_entry(directory)
+    tensorflow_entry.refuse_tables(entry)
     if single := [port.name for port in entry.inputs + entry.outputs if port.scalar]:
         raise StepFailed(f"{', '.join(single)} is a single value and no batch of them, which is for TensorFlow itself")
     whole = tensorflow_graph.read_graph(directory / tensorflow_entry.GRAPHDEF)

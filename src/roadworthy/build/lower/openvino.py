@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,14 @@ from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan, Precision
-from roadworthy.core.types import Signature
+from roadworthy.core.types import Signature, output_names
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow.entry import Constant, Port
 from roadworthy.runtimes._reasons import reason
 
-ACCEPTS = ("graphdef", "onnx", "saved_model", "tflite")
-"""From a frozen GraphDef and from the ONNX made of it come the same layers at the same speed; the former has passed one converter less."""
+ACCEPTS = ("graphdef", "onnx", "saved_model", "tflite", "pt2", "jit")
+"""From a frozen GraphDef and from the ONNX made of it come the same layers at the same speed; the former has passed one converter less.
+PyTorch's own graphs come last, for the operators that ONNX does not have."""
 MODEL = "model.xml"
 CALIBRATION_BATCH = 16
 NEEDS: dict[Precision, tuple[str, ...]] = {"bf16": ("avx512_bf16", "amx_bf16"), "fp16": ("avx512_fp16", "amx_fp16")}
@@ -96,9 +98,12 @@ def _read(graph: Graph) -> Any:
 
     if graph.format == "onnx":
         return _read_onnx(graph.path)
+    if graph.format in ("pt2", "jit"):
+        return _of_torch(graph)
     if graph.format == "tflite":
         return _only_ones_named(openvino.Core().read_model(graph.path), graph.signature)
     entry = tensorflow_entry.read_entry(graph.path)
+    tensorflow_entry.refuse_tables(entry)
     if graph.format == "graphdef":
         # Left to find the outputs, it takes every tensor that nothing reads.
         model = openvino.convert_model(graph.path / tensorflow_entry.GRAPHDEF, output=[port.tensor for port in entry.outputs])
@@ -131,6 +136,43 @@ def _only_ones_named(model: Any, signature: Signature) -> Any:
         if len(found) == len(specs) == 1:
             found[0].get_tensor().set_names({specs[0].name})
     return model
+
+
+def _of_torch(graph: Graph) -> Any:
+    """The model of PyTorch's own graph, whose inputs and outputs are known by their order alone."""
+    import openvino
+
+    from roadworthy.frameworks.torch import captured
+
+    source, example = captured.open_graph(graph)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec", category=FutureWarning)
+        model = openvino.convert_model(source, example_input=example)
+    signature = graph.signature
+    ports, names = (*model.inputs, *model.outputs), (*(spec.name for spec in signature.inputs), *output_names(signature))
+    if len(ports) != len(names) or len(model.inputs) != len(signature.inputs):
+        raise StepFailed(
+            f"OpenVINO's model of the {graph.format} graph has {model.inputs} and {model.outputs} where the signature has {names}"
+        )
+    _separate(model)
+    for port, name in zip((*model.inputs, *model.outputs), names, strict=True):
+        port.get_tensor().set_names({name})
+    sizes = ([size if isinstance(size, int) else -1 for size in spec.shape] for spec in signature.inputs)
+    model.reshape({port: openvino.PartialShape(shape) for port, shape in zip(model.inputs, sizes, strict=True)})
+    return model
+
+
+def _separate(model: Any) -> None:
+    """Give each output a tensor of its own: the converter drops copies, and one tensor has one set of names."""
+    from openvino import opset16
+
+    taken = [port.get_node().output(0) for port in model.inputs]
+    for port in model.outputs:
+        source = port.get_node().input_value(0)
+        if source in taken:
+            port.get_node().input(0).replace_source_output(opset16.identity(source).output(0))
+        taken.append(source)
+    model.validate_nodes_and_infer_types()
 
 
 def _settle(model: Any, constant: Constant) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,9 +28,10 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     """
     import torch
 
+    from roadworthy.frameworks.torch.script import quiet
+
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r".*torch\.jit.* is (deprecated|not supported)", category=DeprecationWarning)
+        with quiet():
             module = torch.jit.load(str(graph.path), map_location="cpu")
             frozen = torch.jit.freeze(module.eval()) if hasattr(module, "training") else module
             torch.jit.save(frozen, str(out / MODEL))

@@ -24,7 +24,7 @@ from roadworthy.core.types import Signature, TensorSpec
 __all__ = [
     "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "float_type", "identify",
     "identify_step", "in_call", "inspect", "inspect_step", "layout", "load", "made_notes", "made_pictures", "may_be_quantised",
-    "parameters", "parse_input", "parse_inputs", "required", "save_live",
+    "named_examples", "parameters", "parse_input", "parse_inputs", "required", "save_live",
 ]  # fmt: skip
 
 
@@ -143,3 +143,10 @@ def parameters(model: Any) -> tuple[str, ...]:
     from roadworthy.build.sources import live_model
 
     return live_model.parameters(model)
+
+
+def named_examples(model: Any, examples: Any) -> dict[str, Any]:
+    """Example inputs of a live model by the names of its inputs; see ``live_model.named_examples``."""
+    from roadworthy.build.sources import live_model
+
+    return live_model.named_examples(model, examples)

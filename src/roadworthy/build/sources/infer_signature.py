@@ -64,6 +64,8 @@ def prove_and_keep(
     named = frozenset(spec.name for spec in said)
     free = model.free or not (known or said)
     possible = sample_axis.possible(specs, named, free=free, data=samples is not None, examples=examples)
+    if model.single:
+        possible = Possible((), specs)
     with tempfile.TemporaryDirectory() as scratch:
         found = _found(model, possible, named, samples, making, Path(scratch))
         loaded = _kept(found.calls, found.samples, out, allow, stated=inputs.symbols_of(said))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,22 @@ def framework_of(model: Any) -> str:
 
 def required(model: Any) -> tuple[str, ...]:
     """The names of the inputs that a live model cannot do without, in the order of its call."""
-    call = getattr(model, "forward", None) if framework_of(model) == "torch" else getattr(model, "call", None) or model.__call__
-    found = inspect.signature(call).parameters if call is not None else {}
+    if framework_of(model) == "torch":
+        from roadworthy.build.sources.torch import argument_forms
+
+        return argument_forms.positional(model, required_only=True)
+    found = inspect.signature(getattr(model, "call", None) or model.__call__).parameters
     return tuple(name for name in parameters(model) if name not in found or found[name].default is inspect.Parameter.empty)
 
 
 def float_type(model: Any) -> str:
     """The dtype of a live model's floats: float64 where all its weights have it, else float32."""
-    torch = framework_of(model) == "torch"
-    weights = [*model.parameters(), *model.buffers()] if torch and hasattr(model, "buffers") else getattr(model, "variables", ())
+    if framework_of(model) == "torch":
+        from roadworthy.frameworks.torch import traversal
+
+        weights: Any = traversal.tensors(model) if hasattr(model, "_modules") else ()
+    else:
+        weights = getattr(model, "variables", ())
     kinds = {str(getattr(weight.dtype, "name", weight.dtype)).removeprefix("torch.") for weight in weights}
     return "float64" if "float64" in kinds and not kinds & {"float32", "float16", "bfloat16"} else "float32"
 
@@ -60,7 +68,31 @@ def parameters(model: Any) -> tuple[str, ...]:
         from roadworthy.build.sources.keras import live
 
         return live.parameters(model)
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    forward = getattr(model, "forward", None)
-    found = inspect.signature(forward).parameters.items() if forward is not None else ()
-    return tuple(name for name, parameter in found if parameter.kind in kinds) or ("input",)
+    from roadworthy.build.sources.torch import argument_forms
+
+    return argument_forms.positional(model)
+
+
+def named_examples(model: Any, examples: Any) -> dict[str, Any]:
+    """``examples`` (one, several by position, or a mapping by name) by the names of the inputs.
+
+    An example that holds others gives them names such as ``user.age`` and ``pair.0``; where it is the only one, a mapping's own keys
+    are the names. Raises UsageError where there are more than the model takes.
+    """
+    if not isinstance(examples, Mapping):
+        several = examples if isinstance(examples, tuple | list) else (examples,)
+        names = parameters(model)
+        if len(names) < len(several):
+            raise UsageError(f"there are {len(several)} example inputs, and {type(model).__name__} takes {len(names)}: {', '.join(names)}")
+        examples = dict(zip(names, several, strict=False))
+    alone = next(iter(examples.values())) if len(examples) == 1 else None
+    return dict(_leaves(alone if isinstance(alone, Mapping) else examples, ""))
+
+
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Mappings and tuples hold examples; a list is one array."""
+    if not isinstance(value, Mapping | tuple):
+        yield name, value
+        return
+    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+        yield from _leaves(item, f"{name}.{key}" if name else str(key))

@@ -19,12 +19,13 @@ class Opened:
     """A live PyTorch module on the CPU. It exists only in the child process that read it.
 
     ``inputs`` is the file's own statement of what it takes, empty where it makes none; ``program`` the
-    ExportedProgram that the module came from. ``proofs`` and ``notes`` are sentences.
+    ExportedProgram that the module came from, and ``arguments`` how that is called. ``proofs`` and ``notes`` are sentences.
     """
 
     module: Any
     inputs: tuple[TensorSpec, ...] = ()
     program: Any = None
+    arguments: Any = None
     proofs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -43,6 +44,7 @@ class Model:
     that any axis of a call may count them. ``states`` gives what the model holds at the moment, by a name that says where: weights,
     and whatever a call may change; ``keeps`` names states that cannot be read. ``neighbours`` says what makes the answer for a
     sample depend on the others in its call, where that is known and not a mode of training: such a model is called with one sample.
+    ``single`` says that no axis of ``inputs`` counts the samples, whatever their sizes: each call takes one.
     """
 
     call: Callable[[Arrays], dict[str, Array]]
@@ -59,3 +61,4 @@ class Model:
     states: Callable[[], Arrays] | None = None
     keeps: tuple[str, ...] = ()
     neighbours: str = ""
+    single: bool = False

@@ -44,12 +44,22 @@ class Constant:
 
 @dataclass(frozen=True)
 class GraphEntry:
-    """How a model is called. ``signature`` is the SavedModel's key (or ``CALL``), empty for a GraphDef."""
+    """How a model is called. ``signature`` is the SavedModel's key (or ``CALL``), empty for a GraphDef.
+
+    ``initialisers`` are operations of a GraphDef that run once when it is opened: they fill its tables.
+    """
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     signature: str = ""
     constants: tuple[Constant, ...] = ()
+    initialisers: tuple[str, ...] = ()
+
+
+def refuse_tables(entry: GraphEntry) -> None:
+    """StepFailed where the graph has tables to fill, which a converter would leave empty."""
+    if entry.initialisers:
+        raise StepFailed(f"it looks things up in tables ({', '.join(entry.initialisers)} fills them), which TensorFlow alone has")
 
 
 def write_entry(directory: Path, entry: GraphEntry) -> None:

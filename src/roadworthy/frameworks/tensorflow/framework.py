@@ -5,13 +5,21 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import re
 from typing import Any
 
 from roadworthy.core import text
 from roadworthy.core.errors import BackendMissing, RoadworthyError, StepFailed, UsageError
 
-AROUND = ("Graph execution error", "Detected at node", "Node:", "<stack traces")
-"""How the lines begin that TensorFlow puts before what went wrong."""
+AROUND = (
+    "Graph execution error", "Detected at node", "Node:", "<stack traces", 'File "', "Exception encountered when calling", "[[{{node",
+    "Arguments received by", "Call arguments received by", "\u2022",
+)  # fmt: skip
+"""How the lines begin that TensorFlow and Keras put around what went wrong."""
+NOISE = re.compile(r"\x1b\[[0-9;]*m|\{\{function_node [^}]*\}\}\s*|\s*\[Op:[^\]]*\]")
+"""Colours, and the names that TensorFlow gives to its own inner functions."""
+RAISED = re.compile(r"^\s*(?:[\w.]*(?:Error|Exception)): (.+)$", re.MULTILINE)
+"""The last line of a call stack that is part of a message."""
 
 
 @functools.cache
@@ -58,19 +66,25 @@ def set_threads(threads: int) -> None:
 
 
 def first_line(problem: BaseException) -> str:
-    """The message of a TensorFlow exception on one line, without the call stack that TensorFlow puts around it."""
-    return text.first_line(problem, skip=lambda line: line.endswith(("error:", "error(s):")) or line.startswith(AROUND))
+    """What went wrong, of a message of TensorFlow or Keras that may fill screens: one line, without call stacks and arguments."""
+    said = NOISE.sub("", problem.message if isinstance(problem, RoadworthyError) else str(problem))
+    if "in user code:" in said and (raised := RAISED.findall(said)) and not raised[-1].startswith(AROUND):
+        return str(raised[-1].strip()[: text.LONGEST])
+    skipped = text.first_line(
+        RuntimeError(said or type(problem).__name__), skip=lambda line: line.endswith(("error:", "error(s):")) or line.startswith(AROUND)
+    )
+    return skipped if skipped != "RuntimeError" else type(problem).__name__
 
 
 class explained:
-    """Translates an exception of TensorFlow inside the block into StepFailed about ``what``; our own errors pass."""
+    """Translates an exception of TensorFlow inside the block into ``error`` about ``what``; our own errors pass."""
 
-    def __init__(self, what: object) -> None:
-        self._what = what
+    def __init__(self, what: object, error: type[RoadworthyError] = StepFailed) -> None:
+        self._what, self._error = what, error
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
         if isinstance(problem, Exception) and not isinstance(problem, RoadworthyError):
-            raise StepFailed(f"{self._what} does not load in TensorFlow: {first_line(problem)}", detail=str(problem)) from problem
+            raise self._error(f"{self._what} does not load in TensorFlow: {first_line(problem)}", detail=str(problem)) from problem

@@ -16,9 +16,11 @@ import numpy as np
 
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array, Arrays
+from roadworthy.frameworks.tensorflow import graph_session
 from roadworthy.frameworks.tensorflow.entry import GRAPHDEF, SAVED_MODEL, GraphEntry, read_entry
 from roadworthy.frameworks.tensorflow.framework import first_line, framework
 from roadworthy.frameworks.tensorflow.graph import frozen, graph_function, read_graph
+from roadworthy.frameworks.tensorflow.graph_session import SessionFunction
 
 
 class Function:
@@ -43,13 +45,15 @@ class Function:
             raise StepFailed(f"the model failed on this input: {first_line(problem)}", detail=str(problem)) from problem
 
 
-def open_function(path: Path, *, double: bool = False) -> Function:
+def open_function(path: Path, *, double: bool = False) -> Function | SessionFunction:
     """The model of a ``saved_model`` or ``graphdef`` directory, ready to call; a SavedModel by its own signature.
 
     ``double`` computes in float64 from the first operation to the last (see ``_double``), and floating-point inputs are
     then cast on the way in. StepFailed where the model does not load, or has operations without a double precision.
     """
     entry = read_entry(path)
+    if (path / GRAPHDEF).is_file() and graph_session.needed(graph := read_graph(path / GRAPHDEF), entry):
+        return graph_session.opened(doubled(graph) if double else graph, entry)
     if double:
         return Function(_in_double(concrete(path), entry), entry)
     if (path / GRAPHDEF).is_file():
@@ -63,11 +67,13 @@ def concrete(path: Path) -> Any:
     """The model of a directory as a ``tf.ConcreteFunction`` that can be frozen, converted or compiled.
 
     It takes the signature's tensors in the order of the entry's inputs, under their names, and gives a list in the order of
-    its outputs; scalars are reshaped and constants fed inside. StepFailed where the model does not load.
+    its outputs; scalars are reshaped and constants fed inside. StepFailed where the model does not load, or runs in a session alone.
     """
     entry = read_entry(path)
     if (path / GRAPHDEF).is_file():
-        return graph_function(read_graph(path / GRAPHDEF), entry)
+        if graph_session.needed(graph := read_graph(path / GRAPHDEF), entry):
+            raise StepFailed(graph_session.WHY)
+        return graph_function(graph, entry)
     # Not at the top: it asks this module for TensorFlow itself.
     from roadworthy.frameworks.tensorflow import saved_model
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import io
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -21,7 +22,7 @@ import cloudpickle
 import numpy as np
 
 from roadworthy.core import codec
-from roadworthy.core.errors import BackendMissing, SourceError, StepFailed
+from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, StepFailed
 from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
 from roadworthy.frameworks.pickling import by_value
 from roadworthy.frameworks.tensorflow import entry, framework
@@ -68,6 +69,8 @@ class KerasModel:
         self.model, self.reader, self.call = model, reader, call
         # Keras 3 takes the word off calls that do not know it; tf-keras hands it to them.
         self._mode = {"training": False} if reader == "keras" or model._call_spec.expects_training_arg else {}
+        call_all = self.__call__
+        self._called = framework.framework().function(call_all, jit_compile=True) if channels_first(model) else call_all
 
     def __call__(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Tensors by output name, for tensors or arrays by input name; SourceError for an answer that is none of tensors."""
@@ -81,10 +84,18 @@ class KerasModel:
         return dict(zip(names, (tensor for _, tensor in found), strict=True))
 
     def answer(self, feeds: Arrays) -> dict[str, Array]:
-        """Arrays for arrays, eagerly, in memory of their own."""
+        """Arrays for arrays, in memory of their own: eagerly or, where only XLA has the kernels on a CPU, compiled.
+
+        StepFailed, in one line, where the model fails on them.
+        """
         tf = framework.framework()
-        answers = self({name: tf.convert_to_tensor(array) for name, array in feeds.items()})
-        return {name: np.asarray(tensor.numpy()) for name, tensor in answers.items()}
+        try:
+            answers = self._called({name: tf.convert_to_tensor(array) for name, array in feeds.items()})
+            return {name: np.asarray(tensor.numpy()) for name, tensor in answers.items()}
+        except RoadworthyError:
+            raise
+        except Exception as problem:
+            raise StepFailed(f"the model failed on this input: {framework.first_line(problem)}", detail=str(problem)) from problem
 
     def function(self, specs: tuple[TensorSpec, ...]) -> Any:
         """A ``tf.function`` for ``specs``: tensors in their order in, a dict by output name out; every symbolic size is free."""
@@ -106,6 +117,17 @@ class KerasModel:
                 return [dict(zip(self.call.keys, values, strict=True))], {}
             case "arguments":
                 return values[:1], dict(zip(self.call.inputs[1:], values[1:], strict=True))
+
+
+def channels_first(model: Any) -> bool:
+    """Whether ``model`` convolves or pools with the channels before the pixels, for which TensorFlow's own CPU kernels are missing.
+
+    Keras compiles such a model with XLA in ``predict``.
+    """
+    return any(
+        getattr(layer, "data_format", None) == "channels_first" and re.search(r"Conv|Pool", type(layer).__name__)
+        for layer in model._flatten_layers()
+    )
 
 
 def structured(model: Any, values: list[Any]) -> Any:

@@ -18,15 +18,13 @@ def restored(directory: Path, entry: GraphEntry) -> Any:
     StepFailed where it does not load, BackendMissing where it needs tf-keras.
     """
     loaded = load_saved(directory)
-    if entry.signature == CALL:
-        found = bare_calls(loaded)
-        if len(found) != 1:
-            raise StepFailed(f"{directory} can be called in {len(found)} ways, and its entry names none")
-        function = found[0]
-    elif entry.signature not in loaded.signatures:
-        raise StepFailed(f"{directory} has no signature {entry.signature!r}")
-    else:
+    if entry.signature in loaded.signatures:
         function = loaded.signatures[entry.signature]
+    else:
+        found = functions(loaded).get(entry.signature, ())
+        if len(found) != 1:
+            raise StepFailed(f"{directory} can be called by {entry.signature!r} in {len(found)} ways, and its entry names none")
+        function = found[0]
     function.model = loaded  # a model without a reference loses its variables
     return function
 
@@ -45,11 +43,39 @@ def load_saved(directory: Path) -> Any:
         return tf.saved_model.load(str(directory), tags)
 
 
-def bare_calls(loaded: Any) -> tuple[Any, ...]:
-    """The ways to call a restored object itself that are not for training, one for each distinct set of tensors taken."""
-    functions = getattr(getattr(loaded, CALL, None), "concrete_functions", None) or ()
-    calm = [one for one in functions if True not in _plain(one)]
-    return tuple(one for number, one in enumerate(calm) if all(_taken(one) != _taken(other) for other in calm[:number]))
+def functions(loaded: Any) -> dict[str, tuple[Any, ...]]:
+    """The functions of a restored object by name, ``__call__`` among them: the ways to call each that are not for training.
+
+    There is one for each distinct set of tensors taken, and one alone where that takes all that the others take.
+    """
+    owned = {CALL: getattr(loaded, CALL, None), **vars(loaded)}
+    ways = {name: getattr(function, "concrete_functions", None) for name, function in owned.items()}
+    return {name: _distinct([one for one in found if True not in _plain(one)]) for name, found in ways.items() if found}
+
+
+def _distinct(found: list[Any]) -> tuple[Any, ...]:
+    for one in found:
+        if all(_covers(one, other) for other in found):
+            return (one,)
+    return tuple(one for number, one in enumerate(found) if all(taken(one) != taken(other) for other in found[:number]))
+
+
+def _covers(one: Any, other: Any) -> bool:
+    """Whether ``one`` takes every tensor that ``other`` takes."""
+    wide, narrow = arguments_of(one), arguments_of(other)
+    return wide.keys() == narrow.keys() and all(_holds(wide[name], spec) for name, spec in narrow.items())
+
+
+def _holds(wide: Any, narrow: Any) -> bool:
+    if wide.dtype != narrow.dtype or wide.shape.rank is None or narrow.shape.rank is None:
+        return bool(wide.dtype == narrow.dtype and wide.shape.rank is None)
+    sizes = zip(wide.shape.as_list(), narrow.shape.as_list(), strict=False)
+    return wide.shape.rank == narrow.shape.rank and all(a is None or a == b for a, b in sizes)
+
+
+def taken(function: Any) -> str:
+    """What a restored function takes, in words."""
+    return ", ".join(f"{name}:{spec.dtype.name}{spec.shape}" for name, spec in arguments_of(function).items())
 
 
 def traced(signature: Any, entry: GraphEntry) -> Any:
@@ -104,7 +130,3 @@ def _plain(function: Any) -> list[Any]:
     """The arguments of a concrete function that are not tensors: the ``training`` that it was traced with."""
     flat = framework().nest.flatten(function.structured_input_signature)
     return [one for one in flat if isinstance(one, bool)]
-
-
-def _taken(function: Any) -> list[str]:
-    return [str(spec) for spec in arguments_of(function).values()]

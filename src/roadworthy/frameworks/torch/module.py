@@ -8,93 +8,37 @@ its tensors by position, in the signature's order, and gives a flat tuple of ten
 
 from __future__ import annotations
 
-import dataclasses
 import sys
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
-import cloudpickle
 import torch
-from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from roadworthy.core import codec
 from roadworthy.core.errors import SourceError
+from roadworthy.core.text import first_line
 from roadworthy.frameworks.pickling import by_value
+from roadworthy.frameworks.torch import traversal
+from roadworthy.frameworks.torch.calling import Arguments, Leaf, TorchCall, adapt
+from roadworthy.frameworks.torch.pickles import Pickler
+from roadworthy.frameworks.torch.script import quiet
 
 PICKLE, SCRIPT, EXPORTED = "module.pt", "module.ts", "module.pt2"
 CALL = "call.json"
+_PICKLING = SimpleNamespace(Pickler=Pickler, __name__="cloudpickle")
 
 
 @dataclass(frozen=True)
-class TorchCall:
-    """How the original is called: ``keywords`` are the parameters its inputs go to (empty: by position), ``outputs`` the
-    names of what is taken from its answer, in order; ``plain`` says that it gives one bare tensor for one.
-    """
+class _StoredCall:
+    """A TorchCall in an archive. The tree of a program's arguments is the program's own, and empty here."""
 
-    keywords: tuple[str, ...]
+    tree: str
+    leaves: tuple[Leaf, ...]
     outputs: tuple[str, ...]
     plain: bool
-
-
-class _InferenceModule(torch.nn.Module):  # type: ignore[misc]
-    """A module that was put into inference mode, and proven, before it came here: it stays in that mode."""
-
-    def __init__(self, module: Any) -> None:
-        super().__init__()
-        self.module = module
-        self.training = False
-
-    def train(self, mode: bool = True) -> Any:
-        return self
-
-
-class OneTensorModule(_InferenceModule):
-    """A module that gives one bare tensor for one; thin enough to be scripted."""
-
-    def forward(self, x: Tensor) -> tuple[Tensor]:
-        return (self.module(x),)
-
-
-class AdaptedModule(_InferenceModule):
-    """Any other module: tensors by position in, a flat tuple out. For torch.export its one parameter is the tuple of all tensors."""
-
-    def __init__(self, module: Any, call: TorchCall) -> None:
-        super().__init__(module)
-        self.call = call
-
-    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        options = dict(zip(self.call.keywords, tensors, strict=True)) if self.call.keywords else {}
-        named = dict(flatten(self.module(**options) if options else self.module(*tensors)))
-        return tuple(named[name] for name in self.call.outputs)
-
-
-def adapt(module: Any, call: TorchCall) -> _InferenceModule:
-    """``module`` behind the one calling convention of Roadworthy."""
-    return OneTensorModule(module) if call.plain else AdaptedModule(module, call)
-
-
-def flatten(answer: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Every tensor in an answer with its name, in order: keys and fields as they are, a tuple's by number, inner ones dotted.
-
-    A single tensor is "output", a tuple's are "output_0", "output_1", ...; what is not a tensor is left out.
-    """
-    if isinstance(answer, Tensor):
-        yield name or "output", answer
-    elif isinstance(answer, Mapping):
-        for key, value in answer.items():
-            yield from flatten(value, f"{name}.{key}" if name else str(key))
-    elif isinstance(answer, tuple) and hasattr(answer, "_fields"):
-        yield from flatten(dict(zip(answer._fields, answer, strict=True)), name)
-    elif isinstance(answer, tuple | list):
-        for number, value in enumerate(answer):
-            yield from flatten(value, f"{name}.{number}" if name else f"output_{number}")
-    elif dataclasses.is_dataclass(answer) and not isinstance(answer, type):
-        yield from flatten({field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}, name)
 
 
 def save(module: Any, directory: Path, *, program: Any = None, call: TorchCall | None = None) -> Path:
@@ -104,22 +48,21 @@ def save(module: Any, directory: Path, *, program: Any = None, call: TorchCall |
     ScriptModule is kept as a TorchScript archive; ``program`` is the ExportedProgram that the module came from, kept
     instead of it. Raises SourceError for a module that cannot be pickled.
     """
-    extra = {CALL: codec.to_json(call).decode() if call else ""}
     if program is not None:
-        torch.export.save(program, directory / EXPORTED, extra_files=extra)
+        torch.export.save(program, directory / EXPORTED, extra_files={CALL: _stored(call, tree=False) if call else ""})
         return directory / EXPORTED
     if isinstance(module, torch.jit.ScriptModule):
-        with _quiet():
-            torch.jit.save(module, str(directory / SCRIPT), _extra_files=extra)
+        with quiet():
+            torch.jit.save(module, str(directory / SCRIPT), _extra_files={CALL: _stored(call, tree=True) if call else ""})
         return directory / SCRIPT
     try:
         with by_value():
-            torch.save(adapt(module, call) if call else module, directory / PICKLE, pickle_module=cloudpickle)
+            torch.save(adapt(module, call) if call else module, directory / PICKLE, pickle_module=_PICKLING)
     except OSError:
         raise
     except Exception as problem:
         raise SourceError(
-            f"{type(module).__name__} cannot be written to a file: {str(problem).partition(chr(10))[0]}; an attribute of it "
+            f"{type(module).__name__} cannot be written to a file: {first_line(problem)}; an attribute of it "
             "holds something that only lives in its own process (a lock, an open file, a connection)",
             detail=repr(problem),
         ) from problem
@@ -128,30 +71,38 @@ def save(module: Any, directory: Path, *, program: Any = None, call: TorchCall |
 
 def load(path: Path) -> torch.nn.Module:
     """The module of a file that ``save`` wrote, on the CPU."""
-    extra = {CALL: ""}
+    extra: dict[str, Any] = {CALL: ""}
     if path.name == EXPORTED:
-        module = torch.export.load(path, extra_files=extra).module()
-        # torch refuses eval() here, the graph being what it is; the flag alone would say that it trains.
-        for part in module.modules():
-            part.training = False
+        program = torch.export.load(path, extra_files=extra)
+        module, tree = inference_module(program), program.call_spec.in_spec
     elif path.name == SCRIPT:
-        with _quiet():
-            module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
+        with quiet():
+            module, tree = torch.jit.load(str(path), map_location="cpu", _extra_files=extra), None
     else:
         module = torch.load(path, map_location="cpu", weights_only=False)
         _name_modules(module)
         return module
-    if not extra[CALL]:
-        return module
-    said = extra[CALL]
-    return adapt(module, codec.from_json(TorchCall, said.encode() if isinstance(said, str) else said))
+    return adapt(module, _call(extra[CALL], tree)) if extra[CALL] else module
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated.*", category=DeprecationWarning)
-        yield
+def inference_module(program: Any) -> torch.nn.Module:
+    """The module of an ExportedProgram. torch refuses eval() here, the graph being what it is; the flag alone would say that it trains."""
+    module: torch.nn.Module = program.module()
+    for part in traversal.parts(module):
+        part.training = False
+    return module
+
+
+def _stored(call: TorchCall, *, tree: bool) -> str:
+    leaves, structure = pytree.tree_flatten((call.arguments.positional, dict(call.arguments.keywords)))
+    stored = _StoredCall(pytree.treespec_dumps(structure) if tree else "", tuple(leaves), call.outputs, call.plain)
+    return codec.to_json(stored).decode()
+
+
+def _call(text: str | bytes, tree: Any) -> TorchCall:
+    stored = codec.from_json(_StoredCall, text.encode() if isinstance(text, str) else text)
+    positional, keywords = pytree.tree_unflatten(stored.leaves, pytree.treespec_loads(stored.tree) if stored.tree else tree)
+    return TorchCall(Arguments(positional, keywords), stored.outputs, stored.plain)
 
 
 def _name_modules(module: torch.nn.Module) -> None:
@@ -159,7 +110,7 @@ def _name_modules(module: torch.nn.Module) -> None:
 
     ``__main__`` is another program here than the one that wrote the file, so what came from it is renamed.
     """
-    waiting: list[Any] = list({type(part) for part in module.modules()})
+    waiting: list[Any] = list({type(part) for part in traversal.parts(module)})
     seen: set[int] = set()
     while waiting:
         thing = waiting.pop()

@@ -27,7 +27,12 @@ def frozen(call: Callable[..., Any], signature: Signature) -> tuple[Any, GraphEn
     arguments = [keras_model.tensor_spec(spec) for spec in signature.inputs]
     traced = tf.function(call, input_signature=arguments, autograph=False).get_concrete_function()
     graph, entry = tensorflow_graph.frozen(traced)
-    graph = _pruned(_inlined(graph, entry), entry)
+    return settled(_inlined(graph, entry), entry, signature)
+
+
+def settled(graph: Any, entry: GraphEntry, signature: Signature) -> tuple[Any, GraphEntry]:
+    """The frozen GraphDef ``graph`` with what the outputs need and no more, under the signature's names; Refused as by ``frozen``."""
+    graph = _pruned(graph, entry)
     _refuse_state(graph)
     known = {port.tensor.partition(":")[0] for port in entry.inputs[: len(signature.inputs)]}
     if extra := [node.name for node in graph.node if node.op.startswith("Placeholder") and node.name not in known]:

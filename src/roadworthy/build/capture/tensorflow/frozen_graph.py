@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from roadworthy.build.capture.exporter_errors import Refused
 from roadworthy.build.capture.route import CaptureRoute, Written
 from roadworthy.build.capture.tensorflow import freeze, saved_model
 from roadworthy.build.capture.tensorflow.original import TensorFlowSubject
+from roadworthy.core.types import Signature
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
-from roadworthy.frameworks.tensorflow import framework, function
+from roadworthy.frameworks.tensorflow import framework, function, graph_session
 from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
 from roadworthy.frameworks.tensorflow import session as tensorflow_session
 from roadworthy.frameworks.tensorflow.entry import Constant, GraphEntry, Port
@@ -37,8 +39,25 @@ def frozen(subject: TensorFlowSubject) -> tuple[Any, GraphEntry]:
     if subject.exported:
         return tensorflow_graph.read_graph(subject.exported / tensorflow_entry.GRAPHDEF), tensorflow_entry.read_entry(subject.exported)
     path = subject.graph.path
-    call = tensorflow_session.of_keras(path, subject.signature) if subject.graph.format == "keras" else function.concrete(path)
-    return freeze.frozen(call, subject.signature)
+    if subject.graph.format == "keras":
+        return freeze.frozen(tensorflow_session.of_keras(path, subject.signature), subject.signature)
+    if subject.graph.format == "graphdef":
+        graph, entry = tensorflow_graph.read_graph(path / tensorflow_entry.GRAPHDEF), tensorflow_entry.read_entry(path)
+        if graph_session.needed(graph, entry):
+            return _as_it_is(graph, entry, subject.signature)
+    return freeze.frozen(function.concrete(path), subject.signature)
+
+
+def _as_it_is(graph: Any, entry: GraphEntry, signature: Signature) -> tuple[Any, GraphEntry]:
+    """A graph that no ``tf.function`` takes, with the sizes of ``signature``."""
+    if single := [port.name for port in (*entry.inputs, *entry.outputs) if port.scalar]:
+        raise Refused(f"{', '.join(single)} is a single value and no batch of them, which is for TensorFlow itself")
+    graph, entry = freeze.settled(graph, entry, signature)
+    nodes = {node.name: node for node in graph.node}
+    for port, spec in zip(entry.inputs, signature.inputs, strict=True):
+        sizes = [size if isinstance(size, int) else None for size in spec.shape]
+        nodes[port.tensor.partition(":")[0]].attr["shape"].shape.CopyFrom(framework.framework().TensorShape(sizes).as_proto())
+    return graph, entry
 
 
 def _write(call: Call, subject: TensorFlowSubject, out: Path) -> Written:

@@ -1,4 +1,4 @@
-"""Observe one run of the original for what a trace cannot record: a tensor's value that is read into Python.
+"""Observe one run of the original: a tensor's value that is read into Python, which no trace records, and types narrower than float32.
 
 Export refuses most such models, a trace does not: it records the side of the branch, or the number, that the
 example led to. Here the values that stem from the inputs are followed through one eager run.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,31 @@ _READS = (
     torch.ops.aten.equal.default,
     torch.ops.aten._nested_tensor_from_mask_left_aligned.default,
 )
+_NARROW = {torch.bfloat16, torch.float16}
 _READS_WHOLE = (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__)
 _TORCH = str(Path(torch.__file__).parent)
 
 
-def value_reads(module: torch.nn.Module, example: Sequence[torch.Tensor]) -> tuple[str, ...]:
-    """Where ``module`` reads a value that stems from ``example`` into Python: ``file.py:line: code``, each place once."""
+@dataclass(frozen=True)
+class Observed:
+    """``reads`` are the places where a value that stems from the input is read into Python (``file.py:line: code``), each once;
+    ``narrow`` the floating types below float32 that it computes in.
+    """
+
+    reads: tuple[str, ...]
+    narrow: tuple[str, ...]
+
+
+def observe(module: torch.nn.Module, example: Sequence[torch.Tensor]) -> Observed:
+    """One run of ``module`` on ``example``."""
     followed = WeakTensorKeyDictionary()
     for tensor in example:
         followed[tensor] = True
     places: list[str] = []
-    with torch.no_grad(), _Methods(followed, places), _Operators(followed, places):
+    with torch.no_grad(), _Methods(followed, places), _Operators(followed, places) as operators:
         module(*example)
-    return tuple(dict.fromkeys(places))
+    narrow = sorted(str(dtype).removeprefix("torch.") for dtype in operators.dtypes & _NARROW)
+    return Observed(tuple(dict.fromkeys(places)), tuple(narrow))
 
 
 class _Operators(TorchDispatchMode):  # type: ignore[misc]
@@ -43,15 +56,17 @@ class _Operators(TorchDispatchMode):  # type: ignore[misc]
     def __init__(self, followed: Any, places: list[str]) -> None:
         super().__init__()
         self._followed, self._places = followed, places
+        self.dtypes: set[torch.dtype] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         stems = _any_followed(self._followed, (args, kwargs))
         if stems and func in _READS:
             self._places.append(_place())
         result = func(*args, **(kwargs or {}))
-        if stems:
-            for leaf in tree_leaves(result):
-                if isinstance(leaf, torch.Tensor):
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self.dtypes.add(leaf.dtype)
+                if stems:
                     self._followed[leaf] = True
         return result
 

@@ -14,14 +14,14 @@ from roadworthy.build.capture.route import CaptureRoute, Written
 from roadworthy.build.capture.torch import torchscript
 from roadworthy.build.capture.torch.original import TorchSubject
 from roadworthy.build.capture.torch.program import Program, checked
-from roadworthy.frameworks.torch import module as torch_module
+from roadworthy.frameworks.torch.calling import AdaptedModule
 
 NAME = "model.pt2"
 
 
 def routes(subject: TorchSubject) -> Iterator[CaptureRoute]:
     """The routes that make sense for the form the original came in."""
-    if subject.kind == "exported" and not isinstance(subject.module, torch_module.AdaptedModule):
+    if subject.kind == "exported" and not isinstance(subject.module, AdaptedModule):
         yield CaptureRoute("as it came", lambda subject, out: _save(checked(torch.export.load(subject.path), subject.signature), out))
     if subject.kind == "script":
         yield CaptureRoute("converted from the script", lambda subject, out: _save(_converted(subject), out))
@@ -67,7 +67,7 @@ def _export(module: torch.nn.Module, subject: TorchSubject, *, strict: bool) -> 
 
 def _exported(module: torch.nn.Module, subject: TorchSubject, *, strict: bool, limits: bool) -> Any:
     shapes = subject.dynamic_shapes(limits=limits)
-    given: Any = (shapes,) if isinstance(module, torch_module.AdaptedModule) else shapes
+    given: Any = (shapes,) if isinstance(module, AdaptedModule) else shapes
     return torch.export.export(module, subject.example(), dynamic_shapes=given, strict=strict)
 
 

@@ -10,8 +10,9 @@ import torch
 
 from roadworthy.build.capture.onnx_file import NAME, check_file
 from roadworthy.build.capture.route import CaptureRoute, Written
-from roadworthy.build.capture.torch import export, torchscript
+from roadworthy.build.capture.torch import export, onnx_bfloat16, torchscript
 from roadworthy.build.capture.torch.original import TorchSubject
+from roadworthy.core.types import Signature, output_names
 
 OPSET = 20
 OLDER_OPSET = 17
@@ -36,17 +37,18 @@ def _dynamo(subject: TorchSubject, out: Path) -> Written:
         dynamo=True,
         opset_version=OPSET,
         input_names=subject.inputs,
-        output_names=subject.outputs,
+        output_names=list(output_names(subject.signature)),
         optimize=True,
         verbose=False,
     )
     made.save(out / NAME)  # weights stay inside the file unless they pass protobuf's 2 GB
-    return Written(out / NAME, start.signature, check_file(out / NAME, start.signature, OPSET))
+    return Written(out / NAME, start.signature, _finished(out / NAME, start.signature, OPSET))
 
 
 def _older(source: Any, subject: TorchSubject, out: Path) -> Written:
+    names = (*subject.inputs, *output_names(subject.signature))
     specs = subject.signature.inputs + subject.signature.outputs
-    named = {spec.name: {i: size for i, size in enumerate(spec.shape) if isinstance(size, str)} for spec in specs}
+    named = {name: {i: size for i, size in enumerate(spec.shape) if isinstance(size, str)} for name, spec in zip(names, specs, strict=True)}
     torch.onnx.export(
         source,
         subject.example(),
@@ -54,10 +56,15 @@ def _older(source: Any, subject: TorchSubject, out: Path) -> Written:
         dynamo=False,
         opset_version=OLDER_OPSET,
         input_names=subject.inputs,
-        output_names=subject.outputs,
+        output_names=list(output_names(subject.signature)),
         dynamic_axes={name: axes for name, axes in named.items() if axes},
     )
-    return Written(out / NAME, subject.signature, check_file(out / NAME, subject.signature, OLDER_OPSET))
+    return Written(out / NAME, subject.signature, _finished(out / NAME, subject.signature, OLDER_OPSET))
+
+
+def _finished(path: Path, signature: Signature, opset: int) -> tuple[str, ...]:
+    """The file at ``path`` without bfloat16, checked; returns notes."""
+    return (*onnx_bfloat16.widen(path), *check_file(path, signature, opset))
 
 
 def _traceable(subject: TorchSubject) -> Any:

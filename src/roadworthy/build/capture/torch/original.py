@@ -19,6 +19,7 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import BATCH, Array, Arrays, Signature, SizeRange
 from roadworthy.frameworks.torch import module as torch_module
+from roadworthy.frameworks.torch import traversal
 
 Kind = Literal["module", "script", "exported"]
 _KINDS: dict[str, Kind] = {torch_module.SCRIPT: "script", torch_module.EXPORTED: "exported"}
@@ -72,7 +73,7 @@ def open_subject(graph: Graph, samples: SampleSet, doubts: tuple[str, ...], expo
         module=module,
         kind=kind,
     )
-    return _with_own_doubts(_with_stated_limit(subject.limited()))
+    return _observed(_with_stated_limit(subject.limited()))
 
 
 def _dim(name: str, axis: SizeRange) -> Any:
@@ -82,7 +83,7 @@ def _dim(name: str, axis: SizeRange) -> Any:
 
 
 def _refuse_training(module: torch.nn.Module) -> None:
-    live = [path or type(part).__name__ for path, part in module.named_modules() if getattr(part, "training", False)]
+    live = [path or type(part).__name__ for path, part in traversal.named_parts(module) if getattr(part, "training", False)]
     if live:
         raise CaptureFailed(
             f"the model is in training mode ({', '.join(live[:3])}): dropout and batch statistics would stay live; call eval() on it"
@@ -117,10 +118,15 @@ def _with_stated_limit(subject: TorchSubject) -> TorchSubject:
     return replace(subject, signature=replace(subject.signature, max_batch=limit), notes=(*subject.notes, note))
 
 
-def _with_own_doubts(subject: TorchSubject) -> TorchSubject:
-    """Add what one watched run of the original says; a script keeps its branches and needs no watching."""
+def _observed(subject: TorchSubject) -> TorchSubject:
+    """Add what one watched run of the original says; a script keeps its branches, so that nothing it reads is in doubt."""
+    seen = data_dependence.observe(subject.module, subject.example())
+    if seen.narrow:
+        note = (
+            f"the original computes partly in {' and '.join(seen.narrow)} (by autocast, for example), and its own answers are that coarse"
+        )
+        subject = replace(subject, gate=parity.NARROW_GATE, notes=(*subject.notes, note))
     if subject.kind == "script":
         return subject
-    places = data_dependence.value_reads(subject.module, subject.example())
-    found = tuple(f"the model reads a value that depends on the data ({exporter_errors.one_line(place)})" for place in places[:3])
+    found = tuple(f"the model reads a value that depends on the data ({exporter_errors.one_line(place)})" for place in seen.reads[:3])
     return replace(subject, doubts=tuple(dict.fromkeys((*subject.doubts, *found))))

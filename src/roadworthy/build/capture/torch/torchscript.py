@@ -11,7 +11,7 @@ import torch
 from roadworthy.build.capture.exporter_errors import Refused
 from roadworthy.build.capture.route import CaptureRoute, Written
 from roadworthy.build.capture.torch.original import TorchSubject
-from roadworthy.frameworks.torch import module as torch_module
+from roadworthy.frameworks.torch.calling import AdaptedModule
 
 NAME = "model.ts"
 
@@ -31,10 +31,10 @@ def script(subject: TorchSubject) -> Any:
     module = subject.module
     if isinstance(module, torch.jit.ScriptModule):
         return module
-    if not isinstance(module, torch_module.AdaptedModule):
+    if not isinstance(module, AdaptedModule):
         return torch.jit.script(module)
     inner = module.module if isinstance(module.module, torch.jit.ScriptModule) else torch.jit.script(module.module)
-    return torch.jit.trace(torch_module.AdaptedModule(inner, module.call), subject.example(), check_trace=False)
+    return torch.jit.trace(AdaptedModule(inner, module.call), subject.example(), check_trace=False)
 
 
 def trace(subject: TorchSubject) -> Any:

@@ -41,7 +41,7 @@ def record(graph: Graph, feeds: Arrays, out: Path) -> Recorded:
     given: list[Array] = []
 
     def see(event: LayerEvent) -> None:
-        if type(event.layer).__name__ in SILENT or next(event.layer.children(), None) is not None:
+        if type(event.layer).__name__ in SILENT or event.layer._modules:
             return
         if event.begins:
             given[:] = event.arrays[:1]

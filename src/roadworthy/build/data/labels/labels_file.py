@@ -68,9 +68,12 @@ def parse(text: str, suffix: str, what: str) -> ClassNames:
     if suffix in YAML:
         return _from_value(_yaml(text, what), what)
     if suffix == ".json" or _is_literal(lines):
-        return _from_value(_literal(text.strip(), what), what)
+        return _from_value(_literal("\n".join(lines), what), what)
     if suffix in TABLES:
         return _from_table(_table(lines, TABLES[suffix]), what)
+    if len(lines) == 1 and "," in lines[0]:
+        # No model has one class: a single line with commas is the list of all.
+        lines = [cell.strip() for cell in next(csv.reader(lines, skipinitialspace=True))]
     rows = [_index_and_name(line) for line in lines]
     return _by_index([(int(index), name) for index, name in rows], what) if _numbered(rows) else _without_ids(lines)
 

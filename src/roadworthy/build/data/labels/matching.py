@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from roadworthy.build.data.class_names import spelling_key
+from roadworthy.core.samples import one_each
+from roadworthy.core.types import Array
 
 WORDNET = re.compile(r"(n\d{8})(?:[\s._-].*)?")
 NUMBER = re.compile(r"\d+[\s._-]+(?=\S)")
@@ -23,6 +27,18 @@ def ways(labels: Sequence[str], ids: Sequence[str]) -> Iterator[tuple[Sequence[s
     yield ids, _wordnet_id
     yield labels, _first_synonym
     yield labels, _without_number
+
+
+def as_labels(y: Array, labels: Sequence[str], ids: Sequence[str]) -> Array:
+    """Texts as targets, one a sample or rows of them, spelled as the ``labels`` that they name; ``y`` as it is where one names none."""
+    found = sorted({str(name) for row in y for name in np.ravel(row)})
+    for names, spelled in ways(labels, ids):
+        known = [spelled(name) for name in names]
+        if known and all(known.count(spelled(name)) == 1 for name in found):
+            label = {name: labels[known.index(spelled(name))] for name in found}
+            rows = [np.array([label[str(name)] for name in np.ravel(row)]).reshape(np.shape(row)) for row in y]
+            return one_each(rows) if y.dtype == np.dtype(object) else np.array(rows)
+    return y
 
 
 def hint(unknown: str, labels: Sequence[str]) -> str:

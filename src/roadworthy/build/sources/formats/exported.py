@@ -25,9 +25,11 @@ def inspect(file: SourceFile) -> StaticFacts:
     """Its weights, signature and operators, by its JSON."""
     with Archive(file.path) as archive:
         executes = exported_program.executes(archive)
-        tensors, signature = exported_program.tensors(archive), exported_program.signature(archive)
+        tensors, methods = exported_program.tensors(archive), exported_program.methods(archive)
+        signature = exported_program.signature(archive, methods[0]) if len(methods) == 1 else None
     asked = listed(executes) or "its format is read by unpickling"
-    return StaticFacts(tensors, signature, executes, refusal=Refusal(f"is an ExportedProgram, and reading one can run code ({asked})"))
+    refusal = Refusal(f"is an ExportedProgram, and reading one can run code ({asked})")
+    return StaticFacts(tensors, signature, executes, signatures=methods if len(methods) > 1 else (), refusal=refusal)
 
 
 def open(source: Source) -> Opened:

@@ -7,6 +7,7 @@ from roadworthy.build.sources.parsers import tf_graph, tf_operators
 from roadworthy.build.sources.parsers.protobuf import BYTES, VARINT
 from roadworthy.build.sources.source_file import SourceFile
 from roadworthy.build.sources.static_facts import StaticFacts
+from roadworthy.build.sources.tensorflow import static_outputs
 from roadworthy.core.stages import Source
 
 KIND = "graphdef"
@@ -27,7 +28,11 @@ def inspect(file: SourceFile) -> StaticFacts:
     graph = tf_graph.graph_def(file.path)
     executes = tf_operators.beyond_computing(graph)
     return StaticFacts(
-        graph.tensors, executes=executes, notes=(tf_graph.described(graph),), refusal=tf_operators.refusal(executes), open_outputs=True
+        graph.tensors,
+        executes=executes,
+        notes=(tf_graph.described(graph), *static_outputs.notes(graph)),
+        refusal=tf_operators.refusal(executes),
+        open_outputs=True,
     )
 
 

@@ -30,13 +30,16 @@ def sniff(file: SourceFile) -> bool:
 
 
 def inspect(file: SourceFile) -> StaticFacts:
-    """Of several meta graphs, the one tagged for serving states the signatures; the operators of all of them count."""
+    """Of several meta graphs, the one tagged for serving states the signatures; the operators of all of them count.
+
+    A model without a signature can be called by its functions.
+    """
     _check_form(file.path)
     _check_directory(file.path)
     found = tf_graph.saved_model(file.path / GRAPH)
     main = next((graph for graph in found if SERVE in graph.tags), found[0])
     executes = tuple(dict.fromkeys(use for graph in found for use in tf_operators.beyond_computing(graph)))
-    keys = tuple(sorted(main.signatures))
+    keys = tuple(sorted(main.signatures)) or main.methods
     key = SERVING if SERVING in keys else keys[0] if len(keys) == 1 else ""
     return StaticFacts(
         main.tensors,
@@ -45,6 +48,7 @@ def inspect(file: SourceFile) -> StaticFacts:
         tuple(_notes(file.path, found, main)),
         keys,
         refusal=tf_operators.refusal(executes),
+        open_outputs=True,
     )
 
 
@@ -58,6 +62,8 @@ def open(source: Source) -> Model:
 def _notes(path: Path, found: tuple[MetaGraph, ...], main: MetaGraph) -> list[str]:
     notes = [f"{tf_graph.written_by(main)}, tags {', '.join(map(shown, main.tags)) or 'none'}"]
     notes.append(f"signatures: {', '.join(map(shown, sorted(main.signatures))) or 'none'}")
+    if not main.signatures and main.methods:
+        notes.append(f"functions: {', '.join(map(shown, main.methods))}")
     if len(found) > 1:
         notes.append(f"{len(found)} graphs, tagged {'; '.join(', '.join(map(shown, graph.tags)) for graph in found)}")
     if main.assets:

@@ -11,6 +11,7 @@ from roadworthy.build.sources.parsers import tf_graph, tf_operators
 from roadworthy.build.sources.parsers.protobuf import BYTES
 from roadworthy.build.sources.source_file import SourceFile
 from roadworthy.build.sources.static_facts import StaticFacts
+from roadworthy.build.sources.tensorflow import static_outputs
 from roadworthy.core.errors import SourceUnreadable
 from roadworthy.core.stages import Source
 
@@ -39,7 +40,7 @@ def inspect(file: SourceFile) -> StaticFacts:
     return StaticFacts(
         graph.tensors,
         executes=executes,
-        notes=(tf_graph.described(graph), tf_graph.written_by(graph)),
+        notes=(tf_graph.described(graph), tf_graph.written_by(graph), *static_outputs.notes(graph)),
         files=_beside(file.path),
         refusal=tf_operators.refusal(executes),
         open_outputs=True,

@@ -29,21 +29,24 @@ def of(model: Any) -> tuple[KerasCall | None, tuple[TensorSpec, ...]]:
     return KerasCall("graph", names, outputs=_output_names(model)), specs
 
 
-def arguments(model: Any, names: tuple[str, ...]) -> KerasCall:
-    """How a model of the user's own class takes inputs of these names; UsageError where its ``call`` has no such parameters.
+def arguments(model: Any, names: tuple[str, ...]) -> tuple[KerasCall, ...]:
+    """The ways in which a model of the user's own class may take inputs of these names, the likeliest first.
 
-    A single input goes to the first parameter, whatever it is called.
+    A single input goes to the first parameter of its ``call``, whatever it is called; several go to the parameters of their names or,
+    where there is one parameter alone, to that: as one mapping, or as one list. UsageError where there are no such parameters.
     """
     known = parameters(model)
     if len(names) == 1:
-        return KerasCall("arguments", names)
-    if not set(names) <= set(known) or known[0] not in names:
-        example = " ".join(option(TensorSpec(name, "float32", (BATCH, EXAMPLE_SIZE))) for name in known[: len(names)])
-        raise UsageError(
-            f"the model's call takes {', '.join(known)}, and was given {', '.join(names)}; give them these names, for example "
-            f"{example} with their own types and sizes"
-        )
-    return KerasCall("arguments", tuple(name for name in known if name in names))
+        return (KerasCall("arguments", names),)
+    if set(names) <= set(known) and known[0] in names:
+        return (KerasCall("arguments", tuple(name for name in known if name in names)),)
+    if len(known) == 1:
+        return KerasCall("mapping", names, keys=names), KerasCall("list", names)
+    example = " ".join(option(TensorSpec(name, "float32", (BATCH, EXAMPLE_SIZE))) for name in known[: len(names)])
+    raise UsageError(
+        f"the model's call takes {', '.join(known)}, and was given {', '.join(names)}; give them these names, for example "
+        f"{example} with their own types and sizes"
+    )
 
 
 def parameters(model: Any) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def save(model: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
 
 
 def save_module(module: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
-    """The SavedModel directory of a ``tf.Module``: its ``__call__`` on ``said``, or the only function with an input signature.
+    """The SavedModel directory of a ``tf.Module`` or a ``tf.function``: itself on ``said``, or its only function with an input signature.
 
     Raises SourceError where nothing says what it takes.
     """
@@ -70,10 +70,12 @@ def save_module(module: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
     holder = tf.Module()
     holder.module = module
     if said:
-        options = {"training": False} if "training" in _parameters(module.__call__) else {}
+        options = {"training": False} if "training" in _parameters(_body(module)) else {}
+        names = parameters(module)
 
         def serve(*tensors: Any) -> dict[str, Any]:
-            return dict(tensorflow_keras_model.flatten(module(*tensors, **options)))
+            given, keywords = _arguments(names, dict(zip((spec.name for spec in said), tensors, strict=True)))
+            return dict(tensorflow_keras_model.flatten(module(*given, **keywords, **options)))
 
         signature = tf.function(serve, input_signature=[tensorflow_keras_model.tensor_spec(spec) for spec in said])
     else:
@@ -81,6 +83,8 @@ def save_module(module: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            # A function owns no variables: TensorFlow saves those that something holds.
+            holder.held = list(signature.get_concrete_function().variables)
             tf.saved_model.save(holder, str(out / EXPORTED), signatures={tensorflow_keras_model.SIGNATURE_KEY: signature})
     except Exception as problem:
         words = f"{type(module).__name__} cannot be saved as a SavedModel: {framework.first_line(problem)}"
@@ -91,7 +95,7 @@ def save_module(module: Any, said: tuple[TensorSpec, ...], out: Path) -> Path:
 def parameters(model: Any) -> tuple[str, ...]:
     """The names of a live model's inputs, in order."""
     if not hasattr(model, "_flatten_layers"):
-        return tuple(name for name in _parameters(model.__call__) if name not in ("training", "mask"))
+        return tuple(name for name in _parameters(_body(model)) if name not in ("training", "mask"))
     call, _ = call_signature.of(model)
     return call.inputs if call else call_signature.parameters(model)
 
@@ -120,6 +124,8 @@ def _export(live: Live, specs: tuple[TensorSpec, ...], out: Path) -> Path:
     folder = out / EXPORTED
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
+    if not any(spec.dtype == BYTES or spec.open_sizes for spec in specs):
+        live.answer(sampling.draw(specs, inputs.stated_samples(specs) or 2, None))  # which shows how it is called
     bound = live.bound(tuple(spec.name for spec in specs))
     tensorflow_keras_model.export(bound, Signature(specs, _outputs(bound, specs)), folder)
     return folder / entry.SAVED_MODEL
@@ -130,8 +136,22 @@ def _outputs(model: KerasModel, specs: tuple[TensorSpec, ...]) -> tuple[TensorSp
     return tuple(TensorSpec(name, tensor.dtype.name, ()) for name, tensor in answers.items())
 
 
+def _body(module: Any) -> Any:
+    """What a call of ``module`` runs: the Python function of a ``tf.function``, else its ``__call__``."""
+    return module if hasattr(module, "python_function") else module.__call__
+
+
+def _arguments(names: tuple[str, ...], given: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """``given`` as a function with the parameters ``names`` takes it: by these names, as one mapping, or in its order."""
+    if set(given) <= set(names):
+        return (), given
+    return ((given,) if len(names) == 1 and len(given) > 1 else tuple(given.values())), {}
+
+
 def _own_signature(module: Any, tf: Any) -> Any:
     polymorphic = tf.types.experimental.PolymorphicFunction
+    if isinstance(module, polymorphic) and module.input_signature is not None:
+        return module
     methods = {name: getattr(module, name) for name, kind in inspect.getmembers_static(type(module)) if isinstance(kind, polymorphic)}
     typed = {name: method for name, method in methods.items() if method.input_signature is not None}
     chosen = typed.get("__call__") or (next(iter(typed.values())) if len(typed) == 1 else None)

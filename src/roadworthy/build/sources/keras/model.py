@@ -15,11 +15,11 @@ from roadworthy.build.sources import inference_mode, inputs, same_answers
 from roadworthy.build.sources.keras import call_signature, layer_hooks
 from roadworthy.build.sources.model import Model, SameAnswer
 from roadworthy.build.sources.samples import sampling
-from roadworthy.core.errors import SourceError
+from roadworthy.core.errors import RoadworthyError, SourceError
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import BYTES, Array, Arrays, Signature
 from roadworthy.frameworks.tensorflow import framework, function, keras_model
-from roadworthy.frameworks.tensorflow.keras_model import KerasModel, Original, Reader
+from roadworthy.frameworks.tensorflow.keras_model import KerasCall, KerasModel, Original, Reader
 
 ROUTE = "the original"
 OF_TRAINING = ("seed_generator", "BatchNormalization")
@@ -32,18 +32,36 @@ class Live:
     def __init__(self, model: Any, reader: Reader, trusted: bool) -> None:
         self.model, self.reader, self.trusted = model, reader, trusted
         self.call, self.inputs = call_signature.of(model)
+        self._ways: dict[KerasCall, KerasModel] = {}
         self.largest: Arrays | None = None
         """The inputs of the largest call that it answered."""
 
     def bound(self, names: tuple[str, ...]) -> KerasModel:
         """The model with its calling convention."""
-        return KerasModel(self.model, self.reader, self.call or call_signature.arguments(self.model, names))
+        return self._called(self.call or call_signature.arguments(self.model, names)[0])
 
     def answer(self, feeds: Arrays) -> dict[str, Array]:
-        answers = self.bound(tuple(feeds)).answer(feeds)
+        """The outputs by name; of several ways to call the model the first that it answers decides for all calls to come."""
+        *others, last = (self.call,) if self.call else call_signature.arguments(self.model, tuple(feeds))
+        for way in others:
+            try:
+                answers = self._called(way).answer(feeds)
+                self.call = way
+                break
+            except RoadworthyError:
+                continue
+        else:
+            answers = self._called(last).answer(feeds)
+            self.call = last if others else self.call
         if self.largest is None or _values(feeds) >= _values(self.largest):
             self.largest = feeds
         return answers
+
+    def _called(self, way: KerasCall) -> KerasModel:
+        """The model called in this way; always the same object, which may have been compiled."""
+        if way not in self._ways:
+            self._ways[way] = KerasModel(self.model, self.reader, way)
+        return self._ways[way]
 
     def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
         return layer_hooks.locate(self.bound(tuple(first)), first, second, same)

@@ -20,6 +20,8 @@ DTYPES = {
 }  # fmt: skip
 """tensorflow.DataType, by number; a reference to a variable is 100 more."""
 PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"})
+RESULT_TYPES = ("DstT", "output_type", "out_type", "dtype", "Tparams", "Tvalues", "T")
+"""Attributes that state the type of an operation's results, the most telling first."""
 VARIABLES = frozenset({"Variable", "VariableV2", "VarHandleOp"})
 INITIALISERS = ("saved_model_main_op", "legacy_init_op", "saved_model_init_op", "table_initializer")
 RUN_AT_LOAD = "__saved_model_init_op"
@@ -31,7 +33,8 @@ INTERNAL = "__saved_model"
 class GraphNode:
     """One operation. ``inputs`` as written (``name``, ``name:1``, ``^name``); ``calls`` the functions its attributes name.
 
-    ``texts`` holds the attributes that are strings or lists of them; ``tensor`` what a constant or a variable holds.
+    ``texts`` holds the attributes that are strings or lists of them; ``tensor`` what a constant or a variable holds. ``dtype`` and
+    ``shapes`` are those of its results, as far as the file states them (``_output_shapes``, which a checkpoint's graph has).
     """
 
     op: str
@@ -40,6 +43,8 @@ class GraphNode:
     calls: tuple[str, ...]
     texts: Mapping[str, tuple[str, ...]]
     tensor: TensorSpec | None = None
+    dtype: str = ""
+    shapes: tuple[tuple[int | str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,8 @@ class CheckpointNodes:
 class MetaGraph:
     """One graph with its functions, and how it is called.
 
-    ``ends`` are nodes that a signature reads, ``starts`` nodes that run when the graph is loaded, ``offered`` the functions that a
-    loaded SavedModel offers to call.
+    ``methods`` are the names of its root object's functions. ``ends`` are nodes that a signature reads, ``starts`` nodes that run when
+    the graph is loaded, ``offered`` the functions that a loaded SavedModel offers to call.
     """
 
     nodes: tuple[GraphNode, ...] = ()
@@ -68,6 +73,7 @@ class MetaGraph:
     offered: tuple[str, ...] = ()
     saver: CheckpointNodes = CheckpointNodes()
     assets: int = 0
+    methods: tuple[str, ...] = ()
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
@@ -123,6 +129,16 @@ def _meta_graph(message: Any) -> MetaGraph:
         offered=tuple(entry.key for entry in message.object_graph_def.concrete_functions),
         saver=CheckpointNodes(_node_of(message.saver_def.save_tensor_name), _node_of(message.saver_def.restore_op_name)),
         assets=len(message.asset_file_def),
+        methods=_methods(message.object_graph_def),
+    )
+
+
+def _methods(objects: Any) -> tuple[str, ...]:
+    """The names of the functions of the root object, which is the first one."""
+    children = objects.nodes[0].children if objects.nodes else ()
+    known = range(len(objects.nodes))
+    return tuple(
+        sorted(child.local_name for child in children if child.node_id in known and objects.nodes[child.node_id].HasField("function"))
     )
 
 
@@ -152,7 +168,14 @@ def _node(message: Any) -> GraphNode:
         own = [value.s] if value.HasField("s") else []
         texts[key] = (*texts.get(key, ()), *(text.decode(errors="replace") for text in (*own, *value.list.s)))
     calls = tuple(function.name for _, value in attributes for function in _called(value))
-    return GraphNode(message.op, message.name, tuple(message.input), calls, texts, _held(message, texts))
+    stated = {entry.key: entry.value for entry in message.attr}
+    typed = next((stated[key].type for key in RESULT_TYPES if key in stated and stated[key].type), 0)
+    shapes = tuple(map(_shape, stated["_output_shapes"].list.shape)) if "_output_shapes" in stated else ()
+    if not shapes and message.op in PLACEHOLDERS and "shape" in stated:
+        shapes = (_shape(stated["shape"].shape),)
+    return GraphNode(
+        message.op, message.name, tuple(message.input), calls, texts, _held(message, texts), dtype_of(typed) if typed else "", shapes
+    )
 
 
 def _flat(entries: Any, above: str = "") -> Iterable[tuple[str, Any]]:

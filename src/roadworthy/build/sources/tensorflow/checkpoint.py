@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.build.sources.model import Model
-from roadworthy.build.sources.tensorflow import endpoints, session_model
+from roadworthy.build.sources.tensorflow import endpoints, session_model, tables
 from roadworthy.core.errors import ArchitectureMismatch, SourceError, SourceUnreadable
 from roadworthy.core.stages import Source
-from roadworthy.frameworks.tensorflow import framework
+from roadworthy.frameworks.tensorflow import framework, graph_session
 
 META = ".meta"
 
@@ -21,18 +21,14 @@ def read(source: Source) -> Model:
     graph = tf.Graph()
     with graph.as_default():
         saver = _imported(source.path)
-        session = session_model.session_of(graph)
+        session = graph_session.session_of(graph)
         _restore(saver, session, Path(prefix))
     found = endpoints.find(graph, source.path, source.inputs, source.outputs)
-    _refuse_empty(session, found, source.path)
-
-    def frozen() -> Any:
-        wanted = [port.tensor.partition(":")[0] for port in (*found.outputs, *found.inputs)]
-        keep = list(dict.fromkeys(wanted + [one.tensor.partition(":")[0] for one in found.constants]))
-        return tf.compat.v1.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), keep)
-
+    needed = endpoints.ancestors([graph.get_tensor_by_name(port.tensor) for port in found.outputs])
+    _refuse_empty(session, needed, source.path)
+    tables.prepare(session, needed, source.path)
     proof = f"every variable that the answers need was restored from {Path(prefix).name}"
-    return session_model.model(session, found, frozen, source.path, (proof,))
+    return session_model.model(session, found, session_model.freezing(session, found), source.path, (proof,))
 
 
 def _imported(path: Path) -> Any:
@@ -66,10 +62,9 @@ def _restore(saver: Any, session: Any, prefix: Path) -> None:
         ) from problem
 
 
-def _refuse_empty(session: Any, found: endpoints.Endpoints, path: Path) -> None:
-    """SourceError for a variable that the answers need and that the checkpoint has no value for."""
+def _refuse_empty(session: Any, needed: set[Any], path: Path) -> None:
+    """ArchitectureMismatch for a variable among the operations ``needed`` that the checkpoint has no value for."""
     tf = framework.framework()
-    needed = endpoints.ancestors([session.graph.get_tensor_by_name(port.tensor) for port in found.outputs])
     with session.graph.as_default():
         for variable in tf.compat.v1.global_variables() + tf.compat.v1.local_variables():
             if variable.op in needed and not session.run(tf.compat.v1.is_variable_initialized(variable)):

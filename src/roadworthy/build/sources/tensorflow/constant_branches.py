@@ -165,20 +165,21 @@ class _Dead:
 
     def __init__(self, graph: Any, switches: Mapping[str, bool]) -> None:
         self._outputs = {f"{name}:{0 if value else 1}" for name, value in switches.items()}
-        self.nodes: set[str] = set()
+        # What runs is found from the inputs on: a loop that is never entered would keep itself alive by the value that it hands back.
+        self.nodes: set[str] = {node.name for node in graph.node}
         # GraphDefs need not be in the order of their edges, so that one pass may see a node before its inputs.
-        while found := {node.name for node in graph.node if node.name not in self.nodes and self._dies(node)}:
-            self.nodes |= found
+        while found := {node.name for node in graph.node if node.name in self.nodes and self._runs(node)}:
+            self.nodes -= found
 
     def tensor(self, name: str) -> bool:
         """Whether the tensor ``name``, as a node's input has it, never carries a value."""
         full = name if ":" in name or name.startswith("^") else f"{name}:0"
         return full in self._outputs or _node(name) in self.nodes
 
-    def _dies(self, node: Any) -> bool:
+    def _runs(self, node: Any) -> bool:
         """A ``Merge`` runs while one of its inputs is live; any other node needs all of them."""
-        lost = [self.tensor(one) for one in node.input]
-        return bool(lost) and (all(lost) if node.op == "Merge" else any(lost))
+        live = [not self.tensor(one) for one in node.input]
+        return not live or (any(live) if node.op == "Merge" else all(live))
 
 
 def _node(tensor: str) -> str:

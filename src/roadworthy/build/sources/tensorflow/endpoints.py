@@ -15,16 +15,19 @@ from typing import Any
 from roadworthy.build.sources import inputs
 from roadworthy.build.sources.input_syntax import EXAMPLE_SIZE, option
 from roadworthy.build.sources.tensorflow import training_flags
-from roadworthy.build.sources.tensorflow.output_search import is_label, name_of, search, shown
+from roadworthy.build.sources.tensorflow.output_search import PIPELINES, is_label, search, shown
+from roadworthy.build.sources.tensorflow.specs import name_of, spec_of
 from roadworthy.core.errors import SourceError, UsageError
-from roadworthy.core.types import ANY_RANK, BATCH, BYTES, TensorSpec
+from roadworthy.core.types import ANY_RANK, BATCH, TensorSpec
+from roadworthy.frameworks.tensorflow import framework
 from roadworthy.frameworks.tensorflow.entry import Constant, Port
 
 PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
-VARIABLES = ("Variable", "VariableV2", "VarHandleOp", "AutoReloadVariable")
 DECODERS = ("DecodeWav", "DecodeJpeg", "DecodePng", "DecodeGif", "DecodeBmp", "DecodeImage", "DecodeAndCropJpeg", "DecodeWebP")
 """Operations that read one file's bytes: graphs from before 2017 do not say that they are fed a single value."""
-FED_BY_HAND = TensorSpec("NAME", "float32", (BATCH, EXAMPLE_SIZE))
+ELEMENTWISE = frozenset({"Cast", "Identity", "Sub", "Mul", "RealDiv", "Div", "Add", "AddV2", "ReverseV2", "StopGradient"})
+"""Operations that may scale a picture before it gets a batch."""
+DRAW = "RandomUniform"
 SHARES = 3
 """How often a dropout takes one share from one to get the other."""
 
@@ -50,7 +53,7 @@ def find(graph: Any, path: Path, said: tuple[TensorSpec, ...], outputs: tuple[st
     fed = [tensor for spec in said if (tensor := _tensor(graph, spec.name)) is not None]
     answers = [_named(graph, name, path) for name in outputs] or _searched(graph, fed, path)
     needed = ancestors(answers, stop={tensor.name for tensor in fed})
-    _refuse_state(needed, path)
+    _refuse_pipeline(needed, {tensor.name for tensor in fed}, path)
     placeholders = [tensor for tensor in _placeholders(graph) if tensor.op in needed and tensor.name not in {one.name for one in fed}]
     constants = [flag for tensor in placeholders if (flag := _training_flag(tensor))]
     fed = _in_file_order(graph, [*fed, *(tensor for tensor in placeholders if _must_be_fed(tensor))])
@@ -58,25 +61,13 @@ def find(graph: Any, path: Path, said: tuple[TensorSpec, ...], outputs: tuple[st
         raise SourceError(
             f"{path}: {shown(answers)} depends on no placeholder, so there is nothing to feed; name other outputs: --outputs NAME"
         )
+    alone = all(map(_single, fed))
     return Endpoints(
-        tuple(Port(name_of(tensor), tensor.name, scalar=_single(tensor)) for tensor in fed),
-        tuple(_spec(tensor, path) for tensor in fed),
-        tuple(Port(name_of(tensor), tensor.name, scalar=tensor.shape.rank == 0) for tensor in answers),
+        tuple(Port(name_of(tensor), tensor.name, scalar=alone) for tensor in fed),
+        tuple(_spec(tensor, path, alone=alone) for tensor in fed),
+        tuple(Port(name_of(tensor), tensor.name, scalar=alone and tensor.shape.rank == 0) for tensor in answers),
         tuple(constants),
         () if outputs else (f"the answer was found in the graph: {shown(answers)}; --outputs names another",),
-    )
-
-
-def spec_of(name: str, dtype: Any, shape: Any) -> TensorSpec:
-    """A tensor of TensorFlow as a spec: BATCH where the first size is open, symbols for other open sizes, one axis for a single value."""
-    kind = BYTES if dtype.name == "string" else dtype.name
-    if shape.rank is None:
-        return TensorSpec(name, kind, (ANY_RANK,))
-    if shape.rank == 0:
-        return TensorSpec(name, kind, (1,))
-    sizes = shape.as_list()
-    return TensorSpec(
-        name, kind, tuple(size if size is not None else f"{name}_{axis}" if axis else BATCH for axis, size in enumerate(sizes))
     )
 
 
@@ -96,7 +87,8 @@ def ancestors(tensors: Iterable[Any], stop: Collection[str] = (), *, control: bo
 def _searched(graph: Any, chosen: list[Any], path: Path) -> list[Any]:
     placeholders = _placeholders(graph)
     fed, labels = ([tensor for tensor in placeholders if test(tensor)] for test in (_must_be_fed, is_label))
-    return search(graph.get_operations(), chosen, fed, labels, path)
+    pipeline = [tensor for op in graph.get_operations() if op.type.endswith(PIPELINES) for tensor in op.outputs]
+    return search(graph.get_operations(), chosen, fed or pipeline, labels, path)
 
 
 def _placeholders(graph: Any) -> list[Any]:
@@ -114,12 +106,28 @@ def _in_file_order(graph: Any, tensors: list[Any]) -> list[Any]:
     return sorted(tensors, key=lambda tensor: (order[tensor.op.name], tensor.value_index))
 
 
-def _spec(tensor: Any, path: Path) -> TensorSpec:
-    spec = spec_of(name_of(tensor), tensor.dtype, tensor.shape)
+def _spec(tensor: Any, path: Path, *, alone: bool) -> TensorSpec:
+    spec = spec_of(name_of(tensor), tensor.dtype, tensor.shape, alone=alone)
     if _single(tensor):
-        spec = replace(spec, shape=(1,))
+        spec = replace(spec, shape=(1,)) if alone else replace(spec, shape=(), sample_axis=None)
+    elif tensor.shape.rank and _gets_a_batch(tensor):
+        sizes = (f"{spec.name}_{axis}" if size == BATCH else size for axis, size in enumerate(spec.shape))
+        spec = replace(spec, shape=tuple(sizes), sample_axis=None)
     inputs.refuse_type(spec, path)
     return spec
+
+
+def _gets_a_batch(tensor: Any) -> bool:
+    """Whether the graph itself puts the axis of the samples before the axes of ``tensor``: it takes one picture, say, and no batch."""
+    for op in tensor.consumers():
+        first = bool(len(op.inputs)) and op.inputs[0].name == tensor.name
+        if op.type == "ExpandDims" and first and framework.framework().get_static_value(op.inputs[1]) == 0:
+            return True
+        if op.type == "Pack" and op.get_attr("axis") == 0 and len(op.inputs) == 1:
+            return True
+        if op.type in ELEMENTWISE and op.outputs[0].shape.rank == tensor.shape.rank and _gets_a_batch(op.outputs[0]):
+            return True
+    return False
 
 
 def _single(tensor: Any) -> bool:
@@ -129,7 +137,7 @@ def _single(tensor: Any) -> bool:
 def _training_flag(tensor: Any) -> Constant | None:
     """What the placeholder is fed in every call, where it says whether the model trains."""
     shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
-    return training_flags.constant(tensor.name, tensor.dtype.name, shape, used=_without_dropout(tensor))
+    return training_flags.constant(tensor.name, tensor.dtype.name, shape, used=_without_dropout(tensor), drawn=_meets_a_draw(tensor))
 
 
 def _without_dropout(tensor: Any, depth: int = 0) -> float | None:
@@ -150,15 +158,26 @@ def _without_dropout(tensor: Any, depth: int = 0) -> float | None:
     return None
 
 
-def _refuse_state(needed: set[Any], path: Path) -> None:
-    if tables := sorted(op.name for op in needed if "HashTable" in op.type):
+def _meets_a_draw(tensor: Any, depth: int = 0) -> bool:
+    """Whether ``tensor``, or one minus it, is added to a random number or compared with one, as the share of a dropout is."""
+    for op in tensor.consumers():
+        others = [one for one in op.inputs if one.name != tensor.name]
+        if op.type in ("Add", "AddV2", "GreaterEqual", "Less") and DRAW in {one.type for one in ancestors(others)}:
+            return True
+        if op.type == "Sub" and depth < SHARES and _meets_a_draw(op.outputs[0], depth + 1):
+            return True
+    return False
+
+
+def _refuse_pipeline(needed: set[Any], fed: set[str], path: Path) -> None:
+    """SourceError where a queue or a data set of the graph's own feeds what is ``needed``, with the tensor that can be fed instead."""
+    used = {tensor.name: tensor for op in needed for tensor in op.inputs if tensor.op.type.endswith(PIPELINES) and tensor.name not in fed}
+    for name in sorted(used):
+        known = spec_of(name_of(used[name]), used[name].dtype, used[name].shape)
+        own = " with its own sizes" if ANY_RANK in known.shape else ""
         raise SourceError(
-            f"{path} looks things up in the table {tables[0]}, which nothing fills outside its own program; give the SavedModel instead"
-        )
-    if readers := sorted(op.name for op in needed if op.type.endswith(("DequeueV2", "DequeueManyV2", "IteratorGetNext", "ReaderReadV2"))):
-        raise SourceError(
-            f"{path} is fed from a queue or a data set of its own ({readers[0]}); "
-            f"name the tensor to feed instead, for example {option(FED_BY_HAND)} with its own name, type and sizes"
+            f"{path} is fed from a queue or a data set of its own: {shown([used[name]])}; name that tensor as the input: "
+            f"{option(known, sizes=(EXAMPLE_SIZE,))}{own}"
         )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from roadworthy.build.sources.model import Model
-from roadworthy.build.sources.tensorflow import endpoints, session_model
+from roadworthy.build.sources.tensorflow import endpoints, output_search, session_model, tables
 from roadworthy.core.errors import SourceError, SourceUnreadable, StepFailed
 from roadworthy.core.stages import Source
 from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
+from roadworthy.frameworks.tensorflow import graph_session
 
 
 def read(source: Source) -> Model:
@@ -16,11 +17,13 @@ def read(source: Source) -> Model:
     except StepFailed as problem:
         raise SourceUnreadable(f"{source.path} is cut short or damaged; fetch it again", detail=problem.detail) from problem
     graph = session_model.imported(graph_def, source.path)
-    unfrozen = [op.name for op in graph.get_operations() if op.type in endpoints.VARIABLES]
+    unfrozen = [op.name for op in graph.get_operations() if op.type in output_search.VARIABLES]
     if unfrozen:
         raise SourceError(
             f"{source.path} is not frozen: it has variables ({', '.join(unfrozen[:3])}) and no values for them; "
             "give the checkpoint (the .meta file with its .index and .data beside it) instead"
         )
     found = endpoints.find(graph, source.path, source.inputs, source.outputs)
-    return session_model.model(session_model.session_of(graph), found, lambda: graph_def, source.path)
+    session = graph_session.session_of(graph)
+    tables.prepare(session, endpoints.ancestors([graph.get_tensor_by_name(port.tensor) for port in found.outputs]), source.path)
+    return session_model.model(session, found, lambda: graph_def, source.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from roadworthy.build.sources.tensorflow import constant_branches
@@ -27,7 +28,7 @@ def inference_graph(graph: Any, endpoints: Endpoints, specs: tuple[TensorSpec, .
         if node.name in constants:
             own.node.append(_constant(node.name, constants[node.name]))
         elif f"{node.name}:0" in inputs:
-            own.node.append(_placeholder(node, *inputs[f"{node.name}:0"], graph))
+            own.node.append(_placeholder(node, *inputs[f"{node.name}:0"]))
         else:
             own.node.add().CopyFrom(node)
             if node.op == "PlaceholderWithDefault":
@@ -37,6 +38,7 @@ def inference_graph(graph: Any, endpoints: Endpoints, specs: tuple[TensorSpec, .
     ports = (*endpoints.outputs, *endpoints.inputs)
     names = list(dict.fromkeys(port.tensor.partition(":")[0] for port in ports))
     extract = tf.compat.v1.graph_util.extract_sub_graph
+    _refuse_several(extract(own, names), inputs)
     return _with_called_functions(extract(constant_branches.without_constant_branches(extract(own, names)), names))
 
 
@@ -67,11 +69,17 @@ def _constant(name: str, constant: Constant) -> Any:
     return node
 
 
-def _placeholder(node: Any, port: Port, spec: TensorSpec, graph: Any) -> Any:
+def _refuse_several(graph: Any, inputs: Mapping[str, Any]) -> None:
+    """SourceError where what is fed is one of several tensors of an operation that ``graph`` uses."""
+    fed = {tensor.partition(":")[0] for tensor in inputs}
+    others = {name.partition(":")[0] for node in graph.node for name in node.input if ":" in name}
+    if several := sorted(fed & others):
+        raise SourceError(f"{several[0]!r} gives several tensors that the graph uses; name an input that gives one")
+
+
+def _placeholder(node: Any, port: Port, spec: TensorSpec) -> Any:
     """A placeholder in the place of the node that is fed, whatever operation that was."""
     tf = framework.framework()
-    if any(name.partition(":")[0] == node.name and ":" in name for other in graph.node for name in other.input):
-        raise SourceError(f"{node.name!r} ({node.op}) gives several tensors that the graph uses; name an input that gives one")
     own = tf.compat.v1.NodeDef(name=node.name, op="Placeholder")
     own.attr["dtype"].type = tf.string.as_datatype_enum if spec.dtype == BYTES else tf.as_dtype(spec.dtype).as_datatype_enum
     own.attr["shape"].shape.SetInParent()

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 import re
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from roadworthy.build.sources import inputs
 from roadworthy.build.sources.model import Model, SameAnswer
-from roadworthy.build.sources.tensorflow import session_model, training_flags
-from roadworthy.build.sources.tensorflow.endpoints import spec_of
+from roadworthy.build.sources.tensorflow import composite, session_model, training_flags
+from roadworthy.build.sources.tensorflow.endpoints import Endpoints
+from roadworthy.build.sources.tensorflow.specs import spec_of
 from roadworthy.core.errors import SourceError, SourceUnreadable, StepFailed, UsageError
 from roadworthy.core.stages import Graph, Source
 from roadworthy.core.types import BYTES, Arrays, Signature, TensorSpec
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
-from roadworthy.frameworks.tensorflow import framework, saved_model
+from roadworthy.frameworks.tensorflow import framework, graph_session, saved_model
 from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
 from roadworthy.frameworks.tensorflow.entry import CALL, Constant, GraphEntry, Port
 from roadworthy.frameworks.tensorflow.function import Function
@@ -38,31 +39,61 @@ def read(source: Source) -> Model:
     """
     meta = _meta_graph(source.path)
     key = _key(tuple(sorted(key for key in meta.signature_def if not key.startswith("__"))), source)
-    function = _restored(source.path, key)
-    arguments, given = _tensor_specs(saved_model.arguments_of(function), source.path), _results(function, source)
-    constants = tuple(one for name, spec in arguments.items() if (one := _switch(name, spec)))
-    taken = {name: spec for name, spec in arguments.items() if name not in {one.tensor for one in constants}}
-    entry = GraphEntry(
-        tuple(Port(name, name, scalar=spec.shape.rank == 0) for name, spec in taken.items()),
-        tuple(Port(name, name, scalar=spec.shape.rank == 0) for name, spec in given.items()),
-        key,
-        constants,
-    )
-    specs = tuple(spec_of(name, spec.dtype, spec.shape) for name, spec in taken.items())
-    if not specs:
-        raise SourceError(f"the signature {key!r} of {source.path} takes no input; name another: --signature")
-    for spec in specs:
-        inputs.refuse_type(spec, source.path)
+    if any(node.op in graph_session.LOOPS for node in meta.graph_def.node):
+        return _in_session(source, meta, key)
+    composite.refuse(meta, key, source.path)
+    function = _restored(source.path, key, key in meta.signature_def)
+    key = function.key
+    arguments = _tensor_specs(saved_model.arguments_of(function), source.path)
+    found = _called(arguments, _chosen(saved_model.named(function.structured_outputs), source), source.path, key)
+    entry = GraphEntry(found.inputs, found.outputs, key, found.constants)
     return Model(
         Function(saved_model.calling(function, entry), entry),
-        specs,
+        found.specs,
         _keeper(source.path, entry),
         _parameters(function),
         lambda seed: framework.framework().random.set_seed(seed),
         _Operations(function, entry).locate,
-        (PROOF, *training_flags.said(constants)),
-        _notes(meta, key, specs),
+        (PROOF, *training_flags.said(found.constants)),
+        _notes(meta, key, found.specs),
         states=lambda: {f"the variable {one.name!r}": one.numpy() for one in _variables(function) if one.dtype.name != "resource"},
+    )
+
+
+def _in_session(source: Source, meta: Any, key: str) -> Model:
+    """The signature in a session, where the graph has loops as TensorFlow 1 wrote them; it is kept frozen."""
+    tf = framework.framework()
+    graph = tf.Graph()
+    with graph.as_default(), framework.explained(source.path, SourceError):
+        session = graph_session.session_of(graph)
+        tf.compat.v1.saved_model.load(session, list(meta.meta_info_def.tags), str(source.path))
+    sides = (meta.signature_def[key].inputs, meta.signature_def[key].outputs)
+    fed, given = ({name: graph.get_tensor_by_name(side[name].name) for name in sorted(side)} for side in sides)
+    found = _called(fed, _chosen(given, source), source.path, key, inside=True)
+    found = replace(found, notes=_notes(meta, key, found.specs))
+    proof = "its variables and tables were restored by TensorFlow's own loader"
+    return session_model.model(session, found, session_model.freezing(session, found), source.path, (proof,))
+
+
+def _called(arguments: Mapping[str, Any], results: Mapping[str, Any], path: Path, key: str, *, inside: bool = False) -> Endpoints:
+    """How the signature ``key`` is called, whose tensors are these by name. In a session (``inside``) each has the graph's name for it."""
+    constants = {name: one for name, spec in arguments.items() if (one := _switch(name, spec))}
+    taken = {name: spec for name, spec in arguments.items() if name not in constants}
+    if not taken:
+        raise SourceError(f"the signature {key!r} of {path} takes no input; name another: --signature")
+    alone = all(spec.shape.rank == 0 for spec in taken.values())
+    specs = tuple(spec_of(name, spec.dtype, spec.shape, alone=alone) for name, spec in taken.items())
+    for spec in specs:
+        inputs.refuse_type(spec, path)
+
+    def tensor(name: str, spec: Any) -> str:
+        return str(spec.name) if inside else name
+
+    return Endpoints(
+        tuple(Port(name, tensor(name, spec), scalar=alone) for name, spec in taken.items()),
+        specs,
+        tuple(Port(name, tensor(name, spec), scalar=alone and spec.shape.rank == 0) for name, spec in results.items()),
+        tuple(replace(one, tensor=tensor(name, arguments[name])) for name, one in constants.items()),
     )
 
 
@@ -87,10 +118,10 @@ def _meta_graph(path: Path) -> Any:
 
 
 def _key(keys: tuple[str, ...], source: Source) -> str:
-    if source.signature:
-        if source.signature not in keys:
-            raise UsageError(f"{source.path} has no signature {source.signature!r}; it has {', '.join(keys) or 'none'}")
+    if source.signature and (not keys or source.signature in keys):
         return source.signature
+    if source.signature:
+        raise UsageError(f"{source.path} has no signature {source.signature!r}; it has {', '.join(keys)}")
     if SERVING in keys:
         return SERVING
     if len(keys) > 1:
@@ -98,28 +129,34 @@ def _key(keys: tuple[str, ...], source: Source) -> str:
     return keys[0] if keys else CALL
 
 
-def _restored(path: Path, key: str) -> Any:
-    """The function behind the signature; where there is none, the one way to call the model itself."""
+def _restored(path: Path, key: str, signed: bool) -> Any:
+    """The function behind the signature ``key`` or, in a model without signatures, of that name."""
     try:
         loaded = saved_model.load_saved(path)
-        found = saved_model.bare_calls(loaded) if key == CALL else (loaded.signatures[key],)
+        found = {key: (loaded.signatures[key],)} if signed else saved_model.functions(loaded)
     except StepFailed as problem:
         raise SourceError(problem.message, detail=problem.detail) from problem
-    if len(found) != 1:
+    if key == CALL and key not in found:
+        if len(found) > 1:
+            known = sorted(found)
+            raise UsageError(f"{path} has no signature; it has the functions {', '.join(known)}; name one: --signature {known[0]}")
+        key = next(iter(found), CALL)
+    if len(ways := found.get(key, ())) != 1:
+        listed = "; ".join(map(saved_model.taken, ways))
         raise SourceError(
-            f"{path} has no signature, and {'nothing' if not found else f'{len(found)} ways'} to call it; save it again with one: "
-            "tf.saved_model.save(model, path, signatures=model.call.get_concrete_function(...)), or model.export(path)"
+            f"{path} has no signature, and {f'{len(ways)} ways to call {key}: {listed}' if ways else 'no function to call'}; save it again "
+            "with one: tf.saved_model.save(model, path, signatures=model.call.get_concrete_function(...)), or model.export(path)"
         )
-    found[0].model = loaded  # without a reference to the model its variables are deleted
-    return found[0]
+    ways[0].model, ways[0].key = loaded, key  # without a reference to the model its variables are deleted
+    return ways[0]
 
 
-def _results(function: Any, source: Source) -> dict[str, Any]:
+def _chosen(results: Mapping[str, Any], source: Source) -> dict[str, Any]:
     """The outputs by name: those that the user named, in that order, or all of them, output_2 before output_10."""
-    found = saved_model.named(function.structured_outputs)
-    if missing := [name for name in source.outputs if name not in found]:
-        raise UsageError(f"{source.path} has no output {missing[0]!r}; it has {', '.join(sorted(found, key=_natural))}")
-    return _tensor_specs({name: found[name] for name in source.outputs or sorted(found, key=_natural)}, source.path)
+    if missing := [name for name in source.outputs if name not in results]:
+        known = sorted(results, key=_natural)
+        raise UsageError(f"{source.path} has no output {missing[0]!r}; it has {', '.join(known)}: --outputs {','.join(known[:2])}")
+    return _tensor_specs({name: results[name] for name in source.outputs or sorted(results, key=_natural)}, source.path)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -176,7 +213,7 @@ class _Operations:
         """The operation whose answers begin to differ; LookupError where the function cannot be made one graph."""
         try:
             graph, flat = tensorflow_graph.frozen(saved_model.traced(self.function, self.entry))
-            session = session_model.session_of(session_model.imported(graph, Path(self.entry.signature)))
+            session = graph_session.session_of(session_model.imported(graph, Path(self.entry.signature)))
         except (StepFailed, SourceError) as problem:
             raise LookupError("the function cannot be made one graph") from problem
         outputs = [session.graph.get_tensor_by_name(port.tensor) for port in flat.outputs]
@@ -187,7 +224,9 @@ class _Operations:
 
 def _notes(meta: Any, key: str, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
     keys = sorted(one for one in meta.signature_def if not one.startswith("__"))
-    notes = ["it has no signature and was called itself"] if key == CALL else [f"called by its signature {key}"]
+    notes = [f"called by its signature {key}"]
+    if not keys:
+        notes = [f"it has no signature and was called {'itself' if key == CALL else f'by its function {key}'}"]
     if others := [one for one in keys if one != key]:
         notes[0] += f"; it also has {', '.join(others)}: --signature"
     operations = {node.op for node in meta.graph_def.node} | {

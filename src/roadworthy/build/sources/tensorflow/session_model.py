@@ -11,15 +11,17 @@ import numpy as np
 
 from roadworthy.build.sources import inference_mode, same_answers
 from roadworthy.build.sources.model import Model, SameAnswer
-from roadworthy.build.sources.tensorflow import inference_graph, training_flags
-from roadworthy.build.sources.tensorflow.endpoints import VARIABLES, Endpoints, ancestors
-from roadworthy.core.errors import SourceError, StepFailed
+from roadworthy.build.sources.tensorflow import inference_graph, tables, training_flags
+from roadworthy.build.sources.tensorflow.endpoints import Endpoints, ancestors
+from roadworthy.build.sources.tensorflow.output_search import VARIABLES
+from roadworthy.core.errors import SourceError
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import Array, Arrays, Signature
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import framework
 from roadworthy.frameworks.tensorflow import function as tensorflow_function
-from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
+from roadworthy.frameworks.tensorflow.entry import GraphEntry
+from roadworthy.frameworks.tensorflow.graph_session import SessionFunction
 
 FORMAT = "graphdef"
 MODES = "a TensorFlow graph has no modes beside its training flags: what it does was tested"
@@ -42,36 +44,41 @@ def model(session: Any, endpoints: Endpoints, frozen: Callable[[], Any], path: P
         live.locate,
         (MODES, *training_flags.said(endpoints.constants), *proofs, SAME),
         endpoints.notes,
+        single=all(spec.sample_axis is None for spec in endpoints.specs),
     )
 
 
-class SessionModel:
-    """The graph of a session, called by the names of its endpoints.
+def freezing(session: Any, endpoints: Endpoints) -> Callable[[], Any]:
+    """How the graph of ``session`` becomes a GraphDef whose variables are constants."""
+    tensors = [port.tensor for port in (*endpoints.outputs, *endpoints.inputs)] + [one.tensor for one in endpoints.constants]
+    names = list(dict.fromkeys(tensor.partition(":")[0] for tensor in tensors))
+    convert = framework.framework().compat.v1.graph_util.convert_variables_to_constants
+    return lambda: convert(session, session.graph.as_graph_def(), names)
 
-    For example ``endpoints`` with the input ``x`` (tensor ``x:0``), the output ``probs`` (tensor ``softmax:0``) and the constant
-    ``is_training:0 = False``: ``call({"x": array})`` runs ``softmax:0`` with the feeds {``x:0``: array, ``is_training:0``: False}.
-    """
+
+class SessionModel:
+    """The graph of a session between its endpoints, and the answers that its kept form must give again."""
 
     def __init__(self, session: Any, endpoints: Endpoints, frozen: Callable[[], Any], path: Path) -> None:
-        self._session, self._endpoints, self._frozen, self._path = session, endpoints, frozen, path
-        self._outputs = [session.graph.get_tensor_by_name(port.tensor) for port in endpoints.outputs]
+        self._endpoints, self._frozen, self._path = endpoints, frozen, path
+        self._function = SessionFunction(session, GraphEntry(endpoints.inputs, endpoints.outputs, constants=endpoints.constants))
         self._latest: Arrays = {}
 
     def call(self, feeds: Arrays) -> dict[str, Array]:
         """The outputs by name; StepFailed, in one line, where the graph fails on ``feeds``."""
-        try:
-            answers = self._session.run(self._outputs, self._by_tensor(feeds))
-        except Exception as problem:
-            raise StepFailed(framework.first_line(problem), detail=str(problem)) from problem
+        answers = self._function(feeds)
         self._latest = feeds
-        return {port.name: _array(answer, port) for port, answer in zip(self._endpoints.outputs, answers, strict=True)}
+        return answers
 
     def keep(self, signature: Signature, out: Path) -> Graph:
         """The frozen graph in ``out``, after it gave the session's answers to the latest call again."""
-        (out / tensorflow_entry.GRAPHDEF).write_bytes(
-            inference_graph.inference_graph(self._frozen(), self._endpoints, signature.inputs).SerializeToString()
-        )
-        tensorflow_entry.write_entry(out, self._entry(signature))
+        graph = inference_graph.inference_graph(self._frozen(), self._endpoints, signature.inputs)
+        initialisers = tables.fill(graph, self._function.session)
+        (out / tensorflow_entry.GRAPHDEF).write_bytes(graph.SerializeToString())
+        # The signature may have the outputs in another order.
+        known = {port.name: port for port in self._endpoints.outputs}
+        outputs = tuple(known[spec.name] for spec in signature.outputs)
+        tensorflow_entry.write_entry(out, GraphEntry(self._endpoints.inputs, outputs, initialisers=initialisers))
         feeds = self._latest
         expected, again = self.call(feeds), self.call(feeds)
         gap = same_answers.difference(expected, tensorflow_function.open_function(out)(feeds))
@@ -81,16 +88,8 @@ class SessionModel:
 
     def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
         """The operation whose answers begin to differ between two runs."""
-        return locate(self._session, self._outputs, self._by_tensor(first), self._by_tensor(second), same)
-
-    def _by_tensor(self, feeds: Arrays) -> dict[str, Any]:
-        given = {port.tensor: feeds[port.name].reshape(()) if port.scalar else feeds[port.name] for port in self._endpoints.inputs}
-        return {one.tensor: one.value for one in self._endpoints.constants} | given
-
-    def _entry(self, signature: Signature) -> GraphEntry:
-        """The ports of the signature, whose outputs may be in another order."""
-        known = {port.name: port for port in self._endpoints.outputs}
-        return GraphEntry(self._endpoints.inputs, tuple(known[spec.name] for spec in signature.outputs))
+        own = self._function
+        return locate(own.session, own.outputs, own.by_tensor(first), own.by_tensor(second), same)
 
 
 def imported(graph_def: Any, path: Path) -> Any:
@@ -103,13 +102,6 @@ def imported(graph_def: Any, path: Path) -> Any:
     except Exception as problem:
         raise SourceError(f"TensorFlow does not take {path}: {framework.first_line(problem)}", detail=str(problem)) from problem
     return graph
-
-
-def session_of(graph: Any) -> Any:
-    """A session of the ``tf.Graph`` on the CPU, whatever devices its nodes ask for."""
-    tf = framework.framework()
-    config = tf.compat.v1.ConfigProto(allow_soft_placement=True, device_count={"GPU": 0})
-    return tf.compat.v1.Session(graph=graph, config=config)
 
 
 def parameters(graph: Any) -> int:
@@ -138,11 +130,6 @@ def _trained(graph: Any) -> list[Any]:
     tf = framework.framework()
     keys = tf.compat.v1.GraphKeys
     return list(graph.get_collection(keys.TRAINABLE_VARIABLES) or graph.get_collection(keys.GLOBAL_VARIABLES))
-
-
-def _array(answer: Any, port: Port) -> Array:
-    array = np.asarray(answer, dtype=object) if isinstance(answer, bytes) else np.asarray(answer)
-    return array.reshape(1) if port.scalar else array
 
 
 def _seed(seed: int) -> None:

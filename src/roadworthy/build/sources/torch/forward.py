@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +10,12 @@ import torch
 from roadworthy.build.sources.input_syntax import option
 from roadworthy.build.sources.inputs import agree, listed, of_samples, refuse_unknown_rank, with_samples
 from roadworthy.build.sources.model import Opened
+from roadworthy.build.sources.torch import argument_forms
 from roadworthy.core.errors import UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import BATCH, TensorSpec
+from roadworthy.frameworks.torch import traversal
+from roadworthy.frameworks.torch.calling import Arguments
 
 GUESSES = {
     "Conv1d": ((1000,), "your own length"),
@@ -27,44 +29,38 @@ def resolve(opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | N
     given = said or of_samples(samples) or opened.inputs or _of_first_linear(opened.module)
     if not given:
         raise UsageError(f"what the model takes cannot be known from its file; say it, for example {example(opened.module)}")
-    if not said and samples and len(given) == 1:
-        given = tuple(replace(spec, name=name) for spec, name in zip(given, parameters(opened.module) or (given[0].name,), strict=False))
+    if not said and samples and len(given) == 1 and not opened.inputs:
+        names = argument_forms.required(opened.module) or (given[0].name,)
+        given = tuple(replace(spec, name=name) for spec, name in zip(given, names, strict=False))
     if opened.inputs:
         given = agree(opened.inputs, given) if said else opened.inputs
     given = with_samples(given, samples)
+    if len({spec.name for spec in given}) != len(given):
+        raise UsageError(f"two inputs have one name: {listed(given)}")
     refuse_unknown_rank(given)
-    return _ordered(given, parameters(opened.module))
+    order = [spec.name for spec in opened.inputs] or [parameter.name for parameter in argument_forms.parameters(opened.module)]
+    return tuple(sorted(given, key=lambda spec: order.index(spec.name))) if {spec.name for spec in given} <= set(order) else given
 
 
-def parameters(module: Any) -> tuple[str, ...]:
-    """The names of the parameters of ``forward`` that have no default; empty where it takes any number."""
-    if isinstance(module, torch.jit.ScriptModule):
-        return tuple(argument.name for argument in module.forward.schema.arguments[1:] if not argument.has_default_value())
-    found = inspect.signature(module.forward).parameters.values()
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in found):
-        return ()
-    return tuple(
-        parameter.name for parameter in found if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
-    )
-
-
-def keywords(module: Any, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
-    """The parameters that the inputs go to by name; empty when they can go by position."""
-    names = tuple(spec.name for spec in specs)
-    if isinstance(module, torch.jit.ScriptModule | torch.fx.GraphModule):
-        return ()
-    known = tuple(inspect.signature(module.forward).parameters)
-    return names if set(names) <= set(known) and names != known[: len(names)] else ()
+def forms(opened: Opened, specs: tuple[TensorSpec, ...]) -> tuple[Arguments, ...]:
+    """The ways to call the module with ``specs``; UsageError where they do not fit the parameters of its forward."""
+    if opened.arguments is not None:
+        return (opened.arguments,)
+    found = argument_forms.forms(opened.module, tuple(spec.name for spec in specs))
+    if not found:
+        names = ", ".join(parameter.name for parameter in argument_forms.parameters(opened.module)) or "nothing"
+        raise UsageError(f"the model's forward takes {names}; only {listed(specs)} was given, say each with its own --input")
+    return found
 
 
 def example(module: Any) -> str:
     """``--input 'name:dtype[...]'`` with what the first layer knows, and words for what the user must state."""
-    name = (parameters(module) or ("x",))[0]
+    name = (argument_forms.required(module) or ("x",))[0]
 
     def written(dtype: str, *sizes: int) -> str:
         return option(TensorSpec(name, dtype, (BATCH, *sizes)))
 
-    for layer in module.modules():
+    for layer in traversal.parts(module):
         kind, channels = type(layer).__name__, getattr(layer, "in_channels", 0)
         if kind in GUESSES:
             sizes, words = GUESSES[kind]
@@ -77,18 +73,8 @@ def example(module: Any) -> str:
 
 
 def _of_first_linear(module: Any) -> tuple[TensorSpec, ...]:
-    names = parameters(module)
-    first = next((layer for layer in module.modules() if next(layer.parameters(recurse=False), None) is not None), None)
+    names = argument_forms.required(module)
+    first = next((layer for layer in traversal.parts(module) if traversal.own_parameters(layer)), None)
     if len(names) == 1 and isinstance(first, torch.nn.Linear):
         return (TensorSpec(names[0], "float32", (BATCH, first.in_features)),)
     return ()
-
-
-def _ordered(given: tuple[TensorSpec, ...], names: tuple[str, ...]) -> tuple[TensorSpec, ...]:
-    """In the order of ``forward``'s own parameters, where the names are theirs; otherwise in the given order."""
-    by_name = {spec.name: spec for spec in given}
-    if len(by_name) != len(given):
-        raise UsageError(f"two inputs have one name: {listed(given)}")
-    if names and len(given) < len(names):
-        raise UsageError(f"the model's forward takes {', '.join(names)}; only {listed(given)} was given, say each with its own --input")
-    return tuple(by_name[name] for name in names) if set(names) == set(by_name) else given

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from roadworthy.build.sources.layer_events import LayerEvent, first_difference
 from roadworthy.build.sources.model import SameAnswer
+from roadworthy.build.sources.torch import messages
 from roadworthy.core.types import Array, TensorSpec
-from roadworthy.frameworks.torch.module import flatten
+from roadworthy.frameworks.torch import calling, traversal
 
 WANTS = {
     "Linear": "in_features", "Conv1d": "in_channels", "Conv2d": "in_channels", "Conv3d": "in_channels", "ConvTranspose2d": "in_channels",
@@ -49,7 +50,7 @@ def watched(module: Any, see: Callable[[LayerEvent], None]) -> Iterator[None]:
 
         return begin, end
 
-    for name, part in module.named_modules() if watchable(module) else ():
+    for name, part in traversal.named_parts(module) if watchable(module) else ():
         if not isinstance(part, torch.jit.ScriptModule):
             begin, end = hooks(name, part)
             handles += [part.register_forward_pre_hook(begin, with_kwargs=True), part.register_forward_hook(end)]
@@ -62,11 +63,8 @@ def watched(module: Any, see: Callable[[LayerEvent], None]) -> Iterator[None]:
 
 def explain(forward: Forward, feeds: list[Tensor], module: Any, specs: tuple[TensorSpec, ...], problem: Exception) -> str:
     """Why the model does not take ``feeds``, in words: the layer that raised, what it got and what it wants."""
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()] or [type(problem).__name__]
-    # TorchScript puts its own traceback first and the reason last.
-    reason = lines[-1] if "TorchScript" in str(problem) else lines[0]
     given = ", ".join(f"{spec.name}:{spec.dtype}{list(feed.shape)}" for spec, feed in zip(specs, feeds, strict=True))
-    return f"the model does not take {given}: {_place(_raising(forward, feeds, module), module)}{reason[:300]}"
+    return f"the model does not take {given}: {_place(_raising(forward, feeds, module), module)}{messages.reason(problem)}"
 
 
 def _raising(forward: Forward, feeds: list[Tensor], module: Any) -> LayerEvent | None:
@@ -91,7 +89,7 @@ def _place(event: LayerEvent | None, module: Any) -> str:
     if event is None or not event.name:
         return ""
     attribute = WANTS.get(event.kind)
-    wants = f" and wants {attribute} = {getattr(module.get_submodule(event.name), attribute)}" if attribute else ""
+    wants = f" and wants {attribute} = {getattr(torch.nn.Module.get_submodule(module, event.name), attribute)}" if attribute else ""
     return f"layer {event.name!r} ({event.kind}) got {', '.join(str(list(array.shape)) for array in event.arrays)}{wants}: "
 
 
@@ -106,13 +104,17 @@ def locate(forward: Forward, module: Any, first: list[Tensor], second: list[Tens
 
 
 def _named(name: str, module: Any) -> str:
-    return f"{name!r} ({type(module.get_submodule(name)).__name__})" if name else f"the model itself ({type(module).__name__})"
+    return (
+        f"{name!r} ({type(torch.nn.Module.get_submodule(module, name)).__name__})"
+        if name
+        else f"the model itself ({type(module).__name__})"
+    )
 
 
 def _arrays(value: Any) -> tuple[Array, ...]:
     """Copies of the tensors in ``value``: a layer may write into what it was given. Tensors that arrays cannot hold are left out."""
     try:
-        return tuple(np.array(array(tensor)) for _, tensor in flatten(value))
+        return tuple(np.array(array(tensor)) for _, tensor in calling.tensors(value))
     except (RuntimeError, TypeError):
         return ()
 

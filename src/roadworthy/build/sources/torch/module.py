@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.utils import parametrize
 
 from roadworthy.build.sources import Loaded, infer_signature, inference_mode
-from roadworthy.build.sources.model import Model, Opened, SameAnswer
+from roadworthy.build.sources.model import Model, Opened
 from roadworthy.build.sources.samples.made import Making
-from roadworthy.build.sources.torch import forward, layer_hooks, quantised, states, weights
+from roadworthy.build.sources.torch import forward, quantised, states, weights
+from roadworthy.build.sources.torch.live_module import LiveModule
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Source
 from roadworthy.core.text import first_line
-from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
+from roadworthy.core.types import Signature, TensorSpec
 from roadworthy.frameworks.torch import module as torch_module
-from roadworthy.frameworks.torch.module import TorchCall
+from roadworthy.frameworks.torch import traversal
+from roadworthy.frameworks.torch.calling import TorchCall
+from roadworthy.frameworks.torch.pickles import unwrapped
 
 
 def prove_and_save(
@@ -40,19 +42,20 @@ def prove_and_save(
 
     ``examples`` are the shapes of the arrays that ``said`` was read from, where it was read from example inputs.
     """
-    module = _unwrapped(opened.module)
+    module = unwrapped(opened.module)
+    _refuse_without_weights(module)
     notes = (*opened.notes, *(weights.to_float32(module) if opened.program is None else ()), *_fold(module))
     proofs = (*opened.proofs, _to_inference(module, graph=opened.program is not None, allow=allow))
-    specs = forward.resolve(replace(opened, module=module), said, samples)
-    live = _Live(module, specs, forward.keywords(module, specs))
+    opened = replace(opened, module=module)
+    specs = forward.resolve(opened, said, samples)
+    live = LiveModule(module, specs, forward.forms(opened, specs))
 
     def keep(signature: Signature, directory: Path) -> Graph:
-        plain = live.plain and len(specs) == 1 and not live.keywords
-        convention = TorchCall(live.keywords, tuple(spec.name for spec in signature.outputs), plain)
-        path = torch_module.save(module, directory, program=opened.program, call=convention)
+        call = TorchCall(live.form, tuple(spec.name for spec in signature.outputs), live.plain)
+        path = torch_module.save(module, directory, program=opened.program, call=call)
         return Graph("module", path, signature, route="the original", precision=quantised.precision(module))
 
-    parameters = sum(parameter.numel() for parameter in module.parameters())
+    parameters = sum(parameter.numel() for parameter in traversal.parameters(module))
     free = samples is not None and not (said or opened.inputs)
     model = Model(
         live.call, specs, keep, parameters, _seed, live.locate, proofs, notes,
@@ -61,60 +64,32 @@ def prove_and_save(
     shapes = {spec.name: shape for spec, shape in zip(said, examples, strict=False)}
     ordered = [shapes[spec.name] for spec in specs if spec.name in shapes]
     with torch.random.fork_rng(devices=[]):
-        return infer_signature.prove_and_keep(model, said, samples, out, allow=allow, making=making, examples=ordered)
-
-
-class _Live:
-    """A module that takes and gives arrays by name. Its outputs have the names that ``flatten`` gives them.
-
-    ``plain`` says that its latest answer was one bare tensor.
-    """
-
-    def __init__(self, module: Any, specs: tuple[TensorSpec, ...], keywords: tuple[str, ...]) -> None:
-        self.module, self.specs, self.keywords = module, specs, keywords
-        self.plain = False
-
-    def tensors(self, feeds: Arrays) -> list[Tensor]:
-        return [torch.from_numpy(feeds[spec.name].copy()) for spec in self.specs]
-
-    def forward(self, tensors: list[Tensor]) -> Any:
-        with torch.no_grad():
-            return self.module(**dict(zip(self.keywords, tensors, strict=True))) if self.keywords else self.module(*tensors)
-
-    def call(self, feeds: Arrays) -> dict[str, Array]:
-        """Every tensor of the module's answer by name; SourceError naming the layer and the shapes when it raises."""
-        try:
-            answer = self.forward(self.tensors(feeds))
-            found = list(torch_module.flatten(answer))
-        except Exception as problem:
-            words = layer_hooks.explain(self.forward, self.tensors(feeds), self.module, self.specs, problem)
-            raise SourceError(words, detail=str(problem)) from problem
-        if len(dict(found)) != len(found):
-            raise SourceError(f"the model gives two outputs of one name: {', '.join(name for name, _ in found)}")
-        if not found:
-            raise SourceError("the model's answer holds no tensor")
-        if odd := [f"{name!r} ({tensor.dtype})" for name, tensor in found if tensor.dtype == torch.bfloat16]:
-            raise SourceError(f"the model gives {', '.join(odd)}, a type that arrays do not have; make it float32 in forward")
-        self.plain = isinstance(answer, Tensor)
-        return {name: layer_hooks.array(tensor) for name, tensor in found}
-
-    def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
-        """The part of the module whose answers begin to differ."""
-        return layer_hooks.locate(self.forward, self.module, self.tensors(first), self.tensors(second), same)
+        loaded = infer_signature.prove_and_keep(model, said, samples, out, allow=allow, making=making, examples=ordered)
+    return replace(loaded, notes=(*loaded.notes, *live.notes))
 
 
 def _seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def _refuse_without_weights(module: Any) -> None:
+    """SourceError for a lazy layer that was never run: it would draw its weights at the first call."""
+    for name, part in traversal.named_parts(module):
+        if any(torch.nn.parameter.is_lazy(tensor) for tensor in (*part._parameters.values(), *part._buffers.values())):
+            raise SourceError(
+                f"the layer {name!r} ({type(part).__name__}) has no weights yet: it takes its size from its first call; "
+                "run the model once on an example before you save or deploy it"
+            )
+
+
 def _to_inference(module: Any, *, graph: bool, allow: bool) -> str:
     """Put ``module`` into inference mode; NotInference names the parts that stay in training mode."""
     if graph:
         return "a captured graph has no modes: what it does was tested"
-    module.eval()
+    traversal.to_inference(module)
     stuck = [
         f"{path or 'the model itself'!r} ({type(part).__name__})"
-        for path, part in module.named_modules()
+        for path, part in traversal.named_parts(module)
         if getattr(part, "training", False)
     ]
     if stuck:
@@ -130,7 +105,9 @@ def from_live(module: Any, out: Path) -> Source:
         kind, path = "exported", torch_module.save(None, out, program=module)
     elif isinstance(module, torch.nn.Module):
         kind = "jit" if isinstance(module, torch.jit.ScriptModule) else "pickled"
-        path = torch_module.save(_ready(_unwrapped(module)), out)
+        bare = unwrapped(module)
+        _refuse_without_weights(bare)
+        path = torch_module.save(_ready(bare), out)
     else:
         raise UsageError(f"{type(module).__name__} is neither a torch.nn.Module nor an ExportedProgram; pass the model itself")
     data = path.read_bytes()
@@ -139,8 +116,11 @@ def from_live(module: Any, out: Path) -> Source:
 
 def _ready(module: Any) -> Any:
     """``module`` itself where it can be written as it is, else a copy that can: on the CPU, without parametrizations."""
-    parametrized = any(parametrize.is_parametrized(part) for part in module.modules())
-    if not parametrized and all(tensor.device.type == "cpu" for tensor in (*module.parameters(), *module.buffers())):
+    parametrized = any(_parametrized(part) for part in traversal.parts(module))
+    devices = {tensor.device.type for tensor in traversal.tensors(module)}
+    if "meta" in devices:
+        raise SourceError(f"{type(module).__name__} has weights on the device 'meta', which holds no values; load its weights first")
+    if not parametrized and devices <= {"cpu"}:
         return module
     try:
         copied = copy.deepcopy(module).to("cpu")
@@ -150,21 +130,10 @@ def _ready(module: Any) -> Any:
     return copied
 
 
-def _unwrapped(module: Any) -> Any:
-    """Without the wrappers of training: torch.compile, DataParallel, DistributedDataParallel."""
-    while True:
-        if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
-            module = module.module
-        elif isinstance(inner := dict(module.named_children()).get("_orig_mod"), torch.nn.Module):
-            module = inner
-        else:
-            return module
-
-
 def _fold(module: Any) -> tuple[str, ...]:
     """Replace each parametrized weight by its value: a parametrized module cannot be pickled, and computes the weight in every call."""
     folded = 0
-    for part in [part for part in module.modules() if parametrize.is_parametrized(part)]:
+    for part in [part for part in traversal.parts(module) if _parametrized(part)]:
         # A copy shares the class that torch made for the original, and removing takes attributes off that class.
         made = type(part)
         part.__class__ = type(made.__name__, made.__bases__, {k: v for k, v in vars(made).items() if k not in ("__dict__", "__weakref__")})
@@ -172,3 +141,7 @@ def _fold(module: Any) -> tuple[str, ...]:
             parametrize.remove_parametrizations(part, name, leave_parametrized=True)
             folded += 1
     return (f"{folded} parametrized weights (weight_norm, for example) were replaced by their values",) if folded else ()
+
+
+def _parametrized(part: Any) -> bool:
+    return not isinstance(part, torch.jit.ScriptModule) and parametrize.is_parametrized(part)

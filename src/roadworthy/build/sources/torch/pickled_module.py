@@ -17,6 +17,7 @@ from roadworthy.core.errors import SourceRefused, SourceUnreadable, UsageError
 from roadworthy.core.isolation import confinement, usercode
 from roadworthy.core.stages import Source
 from roadworthy.core.text import first_line
+from roadworthy.frameworks.torch import traversal
 
 DEEP = 4
 
@@ -27,7 +28,10 @@ def read(source: Source) -> Opened:
     modules = dict(_modules(held, "", 0))
     if modules:
         place = _chosen(modules, source)
-        return Opened(torch.nn.Module.to(modules[place], "cpu"), notes=_taken(place, modules))
+        module = modules[place]
+        if any(tensor.device.type != "cpu" for tensor in traversal.tensors(module)):
+            module = module.to("cpu")
+        return Opened(module, notes=_taken(place, modules))
     if source.arch is None:
         raise UsageError(
             f"{source.path} holds no module, only a {type(held).__name__}; name the code that builds it: --arch FILE.py:CALLABLE"

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from roadworthy.core.stages import Precision
+from roadworthy.frameworks.torch import traversal
 
 DYNAMIC = (
     "quantized::linear_dynamic",
@@ -40,7 +41,7 @@ def _used(module: Any) -> list[str]:
         except RuntimeError:  # a module without a forward of its own
             return []
     found: list[str] = []
-    for part in module.modules():
+    for part in traversal.parts(module):
         kind = type(part)
         if kind.__module__.startswith(OF_TORCH):
             found.append(f"{kind.__module__}.{kind.__name__}")

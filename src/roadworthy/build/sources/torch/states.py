@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from roadworthy.core.types import Array
+from roadworthy.frameworks.torch import traversal
 
 OF_TORCH = frozenset(vars(torch.nn.Module()))
 """The attributes that every module has."""
@@ -21,13 +22,13 @@ def of(module: Any) -> dict[str, Array]:
 
 
 def _all(module: Any) -> Iterator[tuple[str, Array]]:
-    for path, part in module.named_modules():
+    for path, part in traversal.named_parts(module):
         where = f"of {path!r} ({type(part).__name__})" if path else f"of {type(part).__name__}"
         if isinstance(part, torch.nn.modules.batchnorm._NormBase):
             continue  # what training would change
-        for name, buffer in part.named_buffers(recurse=False):
+        for name, buffer in torch.nn.Module.named_buffers(part, recurse=False):
             yield f"the buffer {name!r} {where}", _array(buffer)
-        for name, weight in part.named_parameters(recurse=False):
+        for name, weight in torch.nn.Module.named_parameters(part, recurse=False):
             yield f"the parameter {name!r} {where}", _array(weight)
         own = {} if isinstance(part, torch.jit.ScriptModule) else vars(part)
         for name, value in own.items():

@@ -14,6 +14,7 @@ import torch
 from roadworthy.build.sources.torch import weight_sets
 from roadworthy.build.sources.torch.weight_sets import WeightSet
 from roadworthy.core.errors import ArchitectureMismatch
+from roadworthy.frameworks.torch import traversal
 
 LISTED = 6
 TRAINING = re.compile(
@@ -119,11 +120,11 @@ def _with_metadata(tensors: Mapping[str, Any], metadata: Mapping[str, Any]) -> A
 
 def to_float32(module: Any) -> tuple[str, ...]:
     """Raise every floating weight of ``module`` to float32 in place."""
-    kept = [*module.parameters(), *module.buffers()]
+    kept = traversal.tensors(module)
     others = {str(tensor.dtype).removeprefix("torch.") for tensor in kept if tensor.is_floating_point() and tensor.dtype != torch.float32}
     if not others:
         return ()
-    module.float()
+    traversal.convert(module, lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
     return (f"weights in {', '.join(sorted(others))} were made float32",)
 
 
