@@ -68,7 +68,7 @@ def test_a_checkup_says_why_todays_figure_is_not_certain(printed: Console, noisy
     one = Interval(1.0, 0.9, 1.1)
     today = Today(one, 1.2, 2, noisy, trusted=False)
     golden = GoldenCheck("null-fp32-t1", 8, 0.0, 1e-5)
-    found = Checkup("b", "null-fp32-t1", 5, golden, (), other_host(), other_host(), one, today)
+    found = Checkup("b", "null-fp32-t1", 5, golden, (), (), other_host(), other_host(), one, today)
     show_checkup(found, as_json=False)
     assert words in printed.export_text()
 

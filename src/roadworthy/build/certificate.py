@@ -31,6 +31,7 @@ from roadworthy.core.evidence import Note
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Measured, Rejected, Source, Verified
+from roadworthy.core.types import TensorSpec
 from roadworthy.core.version import __version__
 from roadworthy.preprocess.contract import Answer, Contract
 
@@ -44,7 +45,8 @@ MOST_REASONS = 6
 class Data:
     """The samples of a deployment, and their kind: ``labelled``, ``unlabelled`` or ``generated``. ``notes`` are about them.
 
-    ``unproven`` is why they prove no lossy plan; empty where they can. ``answer`` says how
+    ``unproven`` is why they prove no lossy plan; empty where they can. ``guessed`` are inputs of whole numbers that were made up
+    although nothing says which the model takes: that two models agree on them says nothing. ``answer`` says how
     the model's first output is read; its labels are the ``classes``.
     """
 
@@ -54,6 +56,7 @@ class Data:
     classes: tuple[str, ...]
     notes: tuple[Note, ...] = ()
     unproven: str = ""
+    guessed: tuple[TensorSpec, ...] = ()
     answer: Answer = field(default_factory=Answer)
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from roadworthy.build.sources import formats
 from roadworthy.build.sources.identify import IdentifyRequest, identify, identify_step, layout, may_be_quantised
+from roadworthy.build.sources.input_syntax import option as input_option
 from roadworthy.build.sources.input_syntax import parse as parse_input
 from roadworthy.build.sources.input_syntax import parse_all as parse_inputs
 from roadworthy.build.sources.inspect import Inspection, InspectRequest, inspect, inspect_step
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.samples.made import COUNT as MADE
-from roadworthy.build.sources.samples.made import Fill, Making
+from roadworthy.build.sources.samples.made import Fill, Making, guessed
 from roadworthy.build.sources.samples.made import blocks as made_pictures
 from roadworthy.build.sources.samples.made import notes as made_notes
 from roadworthy.core.samples import SampleSet
@@ -21,9 +22,9 @@ from roadworthy.core.stages import Graph, Source
 from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
-    "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "identify", "identify_step", "inspect",
-    "inspect_step", "layout", "load", "made_notes", "made_pictures", "may_be_quantised", "parameters", "parse_input",
-    "parse_inputs", "save_live",
+    "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "guessed", "identify", "identify_step",
+    "input_option", "inspect", "inspect_step", "layout", "load", "made_notes", "made_pictures", "may_be_quantised", "parameters",
+    "parse_input", "parse_inputs", "save_live",
 ]  # fmt: skip
 
 

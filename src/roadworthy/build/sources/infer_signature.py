@@ -44,6 +44,8 @@ def prove_and_keep(
 
 
 def _kept(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet, out: Path, allow: bool) -> Loaded:
+    if model.settle is not None:
+        model, specs = model.settle(model, specs, samples)
     specs, sizes, limit = _sizes(model, specs, samples)
     answers = {size: sampling.answer(model, sampling.draw(specs, size, samples)) for size in sizes}
     quantised = {spec.name: spec.quantization for spec in model.outputs}

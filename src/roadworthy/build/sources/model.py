@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 
 SameAnswer: TypeAlias = Callable[[Array, Array], bool]
 """Whether what a layer gave in one run agrees with what it gave in another."""
+
+
+Settle: TypeAlias = "Callable[[Model, tuple[TensorSpec, ...], SampleSet], tuple[Model, tuple[TensorSpec, ...]]]"
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Model:
     random generator that the model could draw from. ``locate`` names, in words, the layer whose answers begin to differ between
     two feeds (the same feed twice: between two runs), and is ``None`` where the framework shows no layers.
     ``outputs`` is what the file says of its quantised outputs; the other outputs are found by running it. ``otherwise`` are its
-    inputs where neither the file nor the user nor the data says any.
+    inputs where neither the file nor the user nor the data says any. ``settle`` gives the model, and its inputs, with what is known
+    of them only after a call with samples that it accepts.
     """
 
     call: Callable[[Arrays], dict[str, Array]]
@@ -52,3 +57,4 @@ class Model:
     notes: tuple[str, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     otherwise: tuple[TensorSpec, ...] = ()
+    settle: Settle | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,13 @@ from roadworthy.build.sources.samples import sampling
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError
 from roadworthy.core.interfaces import Session
+from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan, Precision, Source
 from roadworthy.core.types import Arrays, Signature, TensorSpec
 
 FORMAT = "tflite"
 FILE = "model.tflite"
+RESIZED = "the file was made for one sample a call; resized for several, each gave the answer that it gives alone"
 PROOF = "a TFLite graph has no modes: what it does was tested"
 TRIED = 3
 """Samples in the call that shows whether a file of one sample a call takes more."""
@@ -36,20 +40,23 @@ def read(source: Source) -> Model:
         inputs.refuse_type(spec, source.path)
     precision: Precision = "int8" if found.quantised else "fp32"
     specs = found.signature.inputs
-    notes: tuple[str, ...] = ()
-    if (free := _freed(specs)) and _takes_several(source.path, found, free, precision):
-        specs, notes = free, ("the file was made for one sample a call; resized for several, each gave the answer that it gives alone",)
-    session = _open(source.path, Signature(specs, found.signature.outputs), precision)
 
-    def call(feeds: Arrays) -> dict[str, Any]:
-        return dict(session.run(feeds))
+    def calling(inputs: tuple[TensorSpec, ...]) -> Callable[[Arrays], dict[str, Any]]:
+        session = _open(source.path, Signature(inputs, found.signature.outputs), precision)
+        return lambda feeds: dict(session.run(feeds))
+
+    def settle(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet) -> tuple[Model, tuple[TensorSpec, ...]]:
+        free = _freed(specs)
+        if not free or not _takes_several(source.path, found, free, precision, samples):
+            return model, specs
+        return replace(model, call=calling(free), notes=(*model.notes, RESIZED)), free
 
     def keep(signature: Signature, out: Path) -> Graph:
         path = Path(shutil.copyfile(source.path, out / FILE))
         return Graph(FORMAT, path, signature, route="the original", precision=precision)
 
     parameters = sum(math.prod(size for size in spec.shape if isinstance(size, int)) for spec in found.tensors)
-    return Model(call, specs, keep, parameters, proofs=(PROOF,), notes=notes, outputs=found.signature.outputs)
+    return Model(calling(specs), specs, keep, parameters, proofs=(PROOF,), outputs=found.signature.outputs, settle=settle)
 
 
 def _open(path: Path, signature: Signature, precision: Precision) -> Session:
@@ -68,10 +75,10 @@ def _freed(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     return tuple(spec.with_batch() for spec in specs) if one else ()
 
 
-def _takes_several(path: Path, found: TfliteFile, specs: tuple[TensorSpec, ...], precision: Precision) -> bool:
+def _takes_several(path: Path, found: TfliteFile, specs: tuple[TensorSpec, ...], precision: Precision, samples: SampleSet) -> bool:
     try:
         session = _open(path, Signature(specs, found.signature.outputs), precision)
-        feeds = sampling.draw(specs, TRIED, None)
+        feeds = sampling.draw(specs, TRIED, samples)
         batch = session.run(feeds)
         singles = [session.run({spec.name: spec.take(feeds[spec.name], slice(row, row + 1)) for spec in specs}) for row in range(TRIED)]
     except RoadworthyError:

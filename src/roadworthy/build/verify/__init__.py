@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from roadworthy.build.verify import scoring
 from roadworthy.build.verify.label_check import label_warnings
-from roadworthy.build.verify.metrics import BUILT_IN
+from roadworthy.build.verify.metrics import AGREEMENT, BUILT_IN, ERROR
 from roadworthy.build.verify.originals import OriginalsCompared, compare_originals
 from roadworthy.build.verify.parity import top_classes
 from roadworthy.build.verify.reference import Reference, ReferenceRequest, establish
@@ -20,8 +20,8 @@ from roadworthy.preprocess.contract import Activation
 from roadworthy.runtimes import open_session
 
 __all__ = [
-    "BUILT_IN", "OriginalsCompared", "Reference", "ReferenceRequest", "ScoreRequest", "VerifyOutcome", "VerifyRequest",
-    "compare_originals", "establish", "explained", "label_warnings", "score_original", "top_classes", "verify",
+    "AGREEMENT", "BUILT_IN", "ERROR", "OriginalsCompared", "Reference", "ReferenceRequest", "ScoreRequest", "VerifyOutcome",
+    "VerifyRequest", "compare_originals", "establish", "explained", "label_warnings", "score_original", "top_classes", "verify",
 ]  # fmt: skip
 
 

@@ -6,20 +6,24 @@ import math
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from roadworthy.build.sources import inference_mode, inputs, same_answers
 from roadworthy.build.sources.keras import call_signature, layer_hooks
 from roadworthy.build.sources.model import Model, SameAnswer
 from roadworthy.build.sources.samples import sampling
 from roadworthy.core.errors import SourceError
+from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph
-from roadworthy.core.types import BYTES, Array, Arrays, Signature
+from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
 from roadworthy.frameworks.tensorflow import framework, function, keras_model
 from roadworthy.frameworks.tensorflow.keras_model import KerasModel, Original, Reader
 
 ROUTE = "the original"
+Specs: TypeAlias = tuple[TensorSpec, ...]
 
 
 class Live:
@@ -94,25 +98,21 @@ def same(what: str, model: KerasModel, other: Callable[[Arrays], dict[str, Array
 
 
 def _model(live: Live, keep: Callable[[Signature, Path], Graph], said: tuple[str, ...], notes: tuple[str, ...]) -> Model:
-    mode, forced = _modes(live)
-    if forced:
-        notes = (*notes, f"the model calls {', '.join(forced)} with training=True, whatever it is told itself")
     parameters = sum(math.prod(weight.shape) for weight in live.model.weights)
-    return Model(live.answer, live.inputs, keep, parameters, live.seed, live.locate, (*said, *mode), notes)
+    return Model(live.answer, live.inputs, keep, parameters, live.seed, live.locate, said, notes, settle=partial(_with_modes, live))
 
 
-def _modes(live: Live) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Found by one call with made-up samples, where all sizes are known; the proofs that follow do not depend on it."""
-    specs = live.inputs
-    if not specs or any(spec.dtype == BYTES or spec.open_sizes for spec in specs):
-        return ("the model is called with training=False",), ()
+def _with_modes(live: Live, model: Model, specs: Specs, samples: SampleSet) -> tuple[Model, Specs]:
+    """``model`` with what one call shows of the modes of its layers; the proofs that follow do not depend on it."""
     try:
-        size = inputs.stated_samples(specs) or 2
-        sentence, forced = layer_hooks.modes(live.bound(tuple(spec.name for spec in specs)), sampling.draw(specs, size, None))
+        feeds = sampling.draw(specs, inputs.stated_samples(specs) or 2, samples)
+        sentence, forced = layer_hooks.modes(live.bound(tuple(spec.name for spec in specs)), feeds)
     except Exception:
         # The proofs call the model too, and raise the error in words.
-        return ("the model is called with training=False",), ()
-    return ((sentence,) if sentence else ()), forced
+        sentence, forced = "the model is called with training=False", ()
+    told = (f"the model calls {', '.join(forced)} with training=True, whatever it is told itself",) if forced else ()
+    proofs = (*model.proofs, *((sentence,) if sentence else ()))
+    return replace(model, proofs=proofs, notes=(*model.notes, *told)), specs
 
 
 def _values(feeds: Arrays) -> int:

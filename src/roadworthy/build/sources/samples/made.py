@@ -149,6 +149,16 @@ def notes(specs: Sequence[TensorSpec], fills: Sequence[Fill]) -> tuple[Note, ...
     return tuple(note for fill in fills if (note := _note(by_name[fill.name], fill)))
 
 
+def guessed(specs: Sequence[TensorSpec], fills: Sequence[Fill]) -> tuple[TensorSpec, ...]:
+    """The inputs of whole numbers that were made up although nothing says which of them the model takes."""
+    by_name = {fill.name: fill for fill in fills}
+    return tuple(spec for spec in specs if spec.name in by_name and _is_guess(spec, by_name[spec.name]))
+
+
+def _is_guess(spec: TensorSpec, fill: Fill) -> bool:
+    return not fill.stated and np.dtype(spec.dtype).kind in "iu" and not covers(spec, fill.spans[0])
+
+
 def _note(spec: TensorSpec, fill: Fill) -> Note | None:
     widest = fill.spans[0]
     if fill.stated:
@@ -156,7 +166,7 @@ def _note(spec: TensorSpec, fill: Fill) -> Note | None:
     if np.dtype(spec.dtype).kind not in "iu":
         told = [str(span) for span in fill.spans if span.kind != "normal"]
         return Note(f"{spec.name!r} was also fed made-up values of {', '.join(told)}") if told and not covers(spec, widest) else None
-    if covers(spec, widest):
+    if not _is_guess(spec, fill):
         return None
     return Note(
         f"{spec.name!r} takes whole numbers ({spec.dtype}), and nothing says which: it was fed made-up ones, {widest}, that the original "
