@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from roadworthy.build import deploy_live
-from roadworthy.core.errors import UsageError
+from roadworthy.core.errors import DataError, UsageError
 
 
 @pytest.mark.parametrize("data", [np.ma.masked_less([[1.0], [-999.0]], 0), {"x": np.ma.masked_less([[1], [-1]], 0)}])
@@ -19,7 +19,7 @@ def test_masked_values_are_not_revealed(data: Any, tmp_path: Path) -> None:
 
 
 def test_labels_too(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="'y' has masked values"):
+    with pytest.raises(DataError, match="y has masked values"):
         deploy_live._data_file((np.zeros((2, 1)), np.ma.masked_less([1, -1], 0)), tmp_path)
 
 

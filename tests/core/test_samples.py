@@ -33,4 +33,4 @@ def test_byte_strings_follow_their_input_to_another_name(tmp_path: Path) -> None
     written = samples.write(tmp_path / "set", {"input": strings(b"ab\0", b"", b"\0")}, np.array([2, 0, 1]))
     other = samples.renamed(written, ("wav_data",))
     assert list(other.open()["wav_data"]) == [b"ab\0", b"", b"\0"]
-    assert sorted(path.name for path in other.path.iterdir()) == ["ends.wav_data.npy", "in.wav_data.npy", "labels.npy"]
+    assert sorted(path.name for path in other.path.iterdir()) == ["ends.wav_data.npy", "in.wav_data.npy", "target.y.npy"]

@@ -38,25 +38,8 @@ ECHO, SLEEP, RAISE, HANG, HANG_LOCKED, EXIT, SEGFAULT, DEVOUR, HOLD = range(9)
 BREAKER = Signature((TensorSpec("x", "float32", ("batch", 3)),), (TensorSpec("y", "float32", ("batch", 3)),))
 
 
-SCRIPT = """
-import json, sys
-from roadworthy.core.errors import RoadworthyError
-from roadworthy.serving.limits import ServerLimits
-from roadworthy.serving.server import serve_as
-from roadworthy.serving.settings import Settings
-options = json.loads(sys.argv[1])
-try:
-    serve_as(Settings(sources=tuple(sys.argv[2:]), port=0, limits=ServerLimits(**options.pop("limits", {})), **options))
-except RoadworthyError as problem:
-    print(problem.message, file=sys.stderr)
-    sys.exit(problem.exit_code)
-"""
-
-
 class Server(serving.Server):
-    """``serve_as`` with these settings in a process of its own; ``limits`` are those that are not the default's."""
-
-    script = SCRIPT
+    """``serve_as`` with these settings in a process of its own; ``limits`` are those that are not ``PATIENT``'s."""
 
     @property
     def grpc_address(self) -> str:

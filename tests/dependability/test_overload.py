@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from dependability.harness import DIALECTS, JSON, Server, ask, in_hand, load, port_of, probing, quantile, record, row, workers
+from roadworthy.serving.limits import DEFAULT
 from support.waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.slow
@@ -25,7 +26,7 @@ WORKERS = 2
 
 @pytest.mark.parametrize("times", [2, 5, 10])
 def test_overload(serve: Callable[..., Server], worker_of_eight: Path, times: int) -> None:
-    server = serve(worker_of_eight, workers=WORKERS)
+    server = serve(worker_of_eight, workers=WORKERS, limits={"wait_seconds": DEFAULT.wait_seconds})
     url = server.wait_ready()
     spoken = DIALECTS["oip"]
     request = ("127.0.0.1", port_of(url), "POST", spoken.path("breaker"), JSON, spoken.body(row()))

@@ -74,7 +74,8 @@ def others(url: str, seconds: float) -> list[float]:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             begun = time.perf_counter()
-            assert ask(client, row()).status_code == 200
+            answer = ask(client, row())
+            assert answer.status_code == 200, answer.text
             taken.append(time.perf_counter() - begun)
             time.sleep(0.005)
     return sorted(taken)

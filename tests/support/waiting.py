@@ -5,8 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from roadworthy.serving.limits import ServerLimits
+
 HANG_SECONDS = 120.0
 """Seconds after which something counts as hanging, even on a busy machine."""
+
+PATIENT = ServerLimits(wait_seconds=HANG_SECONDS)
+"""By default a server refuses a request that would wait for two seconds, which is common on a busy machine; only tests of that want it."""
 
 
 def until(condition: Callable[[], bool], what: str) -> float:

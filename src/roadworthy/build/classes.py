@@ -46,7 +46,7 @@ def refuse_wrong_classes(job: Job, contract: Contract, gathered: Dataset | None,
         return
     if contract.answer.labels:
         class_names.check_count(contract.answer.labels, count, first.name, str(job.labels or job.preprocess))
-    if gathered is not None and not _own_metric(job):
+    if gathered is not None and not own_metric(job):
         check_classes(gathered, count, first.name)
 
 
@@ -55,7 +55,7 @@ def reading(data: Data, reference: verify.Reference, signature: Signature, job: 
     first, labels = signature.outputs[0], data.answer.labels
     values = reference.values()[first.name]
     # Only the user's own metric knows what the labels mean: they may not be classes.
-    two = len(labels) == 2 or (data.evaluation.labelled and not _own_metric(job))
+    two = len(labels) == 2 or (data.evaluation.labelled and not own_metric(job))
     answer = answers.with_activation(data.answer, {first.name: values}, two=two)
     single = answers.column(values) is not None
     binary = answer.activation if single and two and answer.activation in answers.TWO_CLASSES else None
@@ -95,5 +95,6 @@ def _on_column(trial: Trial, data: Data) -> Note:
     return Note(f"{text}, because {why} of the original's answers lie {where}; {says}", generated)
 
 
-def _own_metric(job: Job) -> bool:
+def own_metric(job: Job) -> bool:
+    """Whether the user's own code is the metric, which alone knows what the targets mean."""
     return ":" in (job.metric or "")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.build import sources
+from roadworthy.build.data.user_targets import as_file_arrays, read_targets
 from roadworthy.build.deploy import Deployment, deploy
 from roadworthy.build.job import Job, Objective
 from roadworthy.build.workspace import Notify
@@ -125,9 +126,8 @@ def _data_file(data: Any, scratch: Path) -> str | None:
     x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
     given = dict(x) if isinstance(x, Mapping) else {"x": x}
     arrays = {name: _array(name, array) for name, array in given.items()}
-    if y is not None:
-        arrays["y"] = _array("y", y)
-    if any(array.dtype.kind in "OSU" for array in arrays.values()):
+    arrays |= as_file_arrays(read_targets(y, "the data"))
+    if any(array.dtype.kind in "OS" or (array.dtype.kind == "U" and name in given) for name, array in arrays.items()):
         raise UsageError("byte strings in memory cannot be handed over; give a folder of files, or 'FILE.py:callable' that returns them")
     path = scratch / "data.npz"
     np.savez(path, allow_pickle=False, **arrays)

@@ -61,6 +61,8 @@ def load_original(
     samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
     supplied.check_stated(samples, job.stated)
+    if not classes.own_metric(job):
+        samples = dataset.with_class_indices(samples, str(job.data))
     classes.refuse_wrong_classes(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
     data = supplied.data(samples, gathered, loaded, calibrate, workspace)
     supplied.refuse_unproven(job, source, data, loaded.graph.precision)

@@ -1,18 +1,27 @@
-"""Preprocessed samples on disk, mapped and not loaded: what calibration, verification and the race all read."""
+"""Preprocessed samples on disk, mapped and not loaded: what calibration, verification and the race all read.
+
+Targets lie beside them: what the answers are held against, as arrays by name, samples first: class indexes, one-hot rows, numbers, masks,
+texts. Where samples have targets of different lengths (boxes) the array is an object array [count] of arrays; its file holds the rows of
+all samples one after the other, and a second file says where each sample ends. Nothing here is pickled.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import quote
 
 import numpy as np
 
 from roadworthy.core.types import BYTES, Array, Arrays
 
-LABELS = "labels.npy"
+Targets: TypeAlias = Mapping[str, Array]
+TARGET = ""
+"""The name of targets that the user gave as one array, without a name."""
 
 
 def file_of(name: str) -> str:
@@ -27,15 +36,20 @@ def ends_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class SampleSet:
-    """A directory with an ``.npy`` for each input (``file_of``), samples first, and ``labels.npy`` (int64 [count]) if labelled.
+    """A directory with an ``.npy`` for each input (``file_of``) and for each of the ``targets`` (see above), samples first.
 
-    Byte strings are stored one after the other as uint8, with a second file that says where each ends: nothing here is pickled.
+    Byte strings are stored one after the other as uint8, with a second file that says where each ends.
     """
 
     path: Path
     inputs: tuple[str, ...]
     count: int
-    labelled: bool = False
+    targets: tuple[str, ...] = ()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are targets."""
+        return bool(self.targets)
 
     def open(self) -> dict[str, Array]:
         """Every input, mapped read-only; byte strings are read into memory."""
@@ -45,9 +59,14 @@ class SampleSet:
         """Samples ``start`` to ``stop`` as C-contiguous arrays of their own in memory, ready for a session."""
         return {name: np.array(read_array(self.path, name, start, stop)) for name in self.inputs}
 
+    def open_targets(self) -> dict[str, Array]:
+        """The targets by name, mapped read-only, samples first; empty where there are none."""
+        return {name: read_targets(self.path, name) for name in self.targets}
+
     def labels(self) -> Array | None:
-        """The class index of each sample, if there are labels."""
-        return np.load(self.path / LABELS, allow_pickle=False) if self.labelled else None
+        """The class index of each sample, int64 [count]; ``None`` where the targets are something else, or there are none."""
+        found = self.open_targets().get(TARGET)
+        return found if found is not None and found.dtype == np.int64 and found.ndim == 1 else None
 
 
 def read_array(folder: Path, name: str, start: int = 0, stop: int | None = None) -> Array:
@@ -84,14 +103,15 @@ def write_array(folder: Path, name: str, array: Array) -> None:
     np.save(folder / file_of(name), array, allow_pickle=False)
 
 
-def write(path: Path, inputs: Arrays, labels: Array | None = None) -> SampleSet:
-    """A sample set of ``inputs`` (samples first) in the new directory ``path``."""
+def write(path: Path, inputs: Arrays, targets: Array | Targets | None = None) -> SampleSet:
+    """A sample set of ``inputs`` (samples first) in the new directory ``path``, with one array of targets or several by name."""
     path.mkdir(parents=True)
     for name, array in inputs.items():
         write_array(path, name, array)
-    if labels is not None:
-        np.save(path / LABELS, np.asarray(labels, dtype=np.int64), allow_pickle=False)
-    return SampleSet(path, tuple(inputs), len(next(iter(inputs.values()))), labels is not None)
+    named = {} if targets is None else targets if isinstance(targets, Mapping) else {TARGET: targets}
+    for name, array in named.items():
+        write_targets(path, name, np.asarray(array))
+    return SampleSet(path, tuple(inputs), len(next(iter(inputs.values()))), tuple(named))
 
 
 def renamed(samples: SampleSet, names: tuple[str, ...]) -> SampleSet:
@@ -99,11 +119,64 @@ def renamed(samples: SampleSet, names: tuple[str, ...]) -> SampleSet:
 
     The names are matched by position, except where the samples have the model's own names already, in any order.
     """
-    if set(names) == set(samples.inputs):
-        return SampleSet(samples.path, names, samples.count, samples.labelled)
-    for old, new in zip(samples.inputs, names, strict=True):
-        if old != new:
-            (samples.path / file_of(old)).rename(samples.path / file_of(new))
-            if (samples.path / ends_of(old)).is_file():
-                (samples.path / ends_of(old)).rename(samples.path / ends_of(new))
-    return SampleSet(samples.path, names, samples.count, samples.labelled)
+    if set(names) != set(samples.inputs):
+        for old, new in zip(samples.inputs, names, strict=True):
+            if old != new:
+                (samples.path / file_of(old)).rename(samples.path / file_of(new))
+                if (samples.path / ends_of(old)).is_file():
+                    (samples.path / ends_of(old)).rename(samples.path / ends_of(new))
+    return replace(samples, inputs=names)
+
+
+def target_file(name: str) -> str:
+    """The file of the targets ``name``."""
+    return f"target.{quote(name, safe='') or 'y'}.npy"
+
+
+def target_ends(name: str) -> str:
+    """The file beside it for targets of different lengths: where each sample ends, int64 [count]."""
+    return f"target-ends.{quote(name, safe='') or 'y'}.npy"
+
+
+def as_given(targets: Targets) -> Array | dict[str, Array] | None:
+    """``targets`` in the form in which the user gave them: one array, or arrays by name; ``None`` where there are none."""
+    if TARGET in targets:
+        return targets[TARGET]
+    return dict(targets) or None
+
+
+def read_targets(folder: Path, name: str) -> Array:
+    """The targets ``name`` of the sample set in ``folder``, mapped read-only; those of different lengths are read into memory."""
+    if not (folder / target_ends(name)).is_file():
+        return np.asarray(np.load(folder / target_file(name), mmap_mode="r", allow_pickle=False))
+    return split_rows(np.load(folder / target_file(name), allow_pickle=False), np.load(folder / target_ends(name), allow_pickle=False))
+
+
+def write_targets(folder: Path, name: str, array: Array) -> None:
+    """Put the targets ``array``, samples first, into the sample set in ``folder``."""
+    if array.dtype == np.dtype(object):
+        array, ends = join_rows(array)
+        np.save(folder / target_ends(name), ends, allow_pickle=False)
+    np.save(folder / target_file(name), array, allow_pickle=False)
+
+
+def one_each(items: Iterable[Array]) -> Array:
+    """Arrays of different lengths, one a sample, as an object array [count]."""
+    listed = list(items)
+    array = np.empty(len(listed), object)
+    for index, item in enumerate(listed):
+        array[index] = item
+    return array
+
+
+def join_rows(ragged: Array) -> tuple[Array, Array]:
+    """The rows of the arrays in ``ragged`` (object [count]) one after the other, and where each array ends, int64 [count]."""
+    return np.concatenate(list(ragged)), np.cumsum([len(rows) for rows in ragged], dtype=np.int64)
+
+
+def split_rows(whole: Array, ends: Array) -> Array:
+    """The arrays that ``join_rows`` joined, one a sample; ValueError where ``ends`` do not fit ``whole``."""
+    bounds = np.concatenate([[0], ends])
+    if ends.ndim != 1 or ends.dtype.kind not in "iu" or not whole.ndim or (np.diff(bounds) < 0).any() or bounds[-1] != len(whole):
+        raise ValueError("the ends of the targets do not fit their rows")
+    return one_each(whole[start:stop] for start, stop in pairwise(bounds))

@@ -15,9 +15,9 @@ from PIL import Image
 
 from roadworthy.build.data import sample_writer
 from roadworthy.build.data.class_names import with_labels
-from roadworthy.build.data.dataset import Dataset, check_classes, check_inputs, gather, split
+from roadworthy.build.data.dataset import Dataset, check_classes, check_inputs, gather, split, with_class_indices
 from roadworthy.core.errors import DataError, OutOfSpace
-from roadworthy.core.samples import SampleSet
+from roadworthy.core.samples import TARGET, SampleSet
 from roadworthy.core.types import Array, Signature, TensorSpec
 from roadworthy.preprocess import spec
 from roadworthy.preprocess.contract import Answer, Contract
@@ -41,7 +41,7 @@ def first_pixels(samples: SampleSet) -> Array:
 
 
 def labels_of(samples: SampleSet) -> Array:
-    labels = samples.labels()
+    labels = with_class_indices(samples, "the data").labels()
     assert labels is not None and labels.dtype == np.int64
     return labels
 
@@ -58,7 +58,7 @@ def test_a_folder_is_numbered_as_by_image_folder(tmp_path: Path) -> None:
     (root / "bee" / ".hidden.png").write_text("not an image")
     dataset = gather(root, ("x",), IMAGES, tmp_path / "out")
     assert (dataset.classes, dataset.kind, dataset.by_folder) == (("Zebra", "ant", "bee"), "labelled", True)
-    assert dataset.samples == SampleSet(tmp_path / "out", ("x",), 9, True)
+    assert dataset.samples == SampleSet(tmp_path / "out", ("x",), 9, (TARGET,))
     np.testing.assert_array_equal(first_pixels(dataset.samples)[:, 0], labels_of(dataset.samples))
     assert sorted(map(tuple, first_pixels(dataset.samples)[:, :2].tolist())) == [(c, i) for c, n in enumerate((3, 2, 4)) for i in range(n)]
     assert sorted(labels_of(dataset.samples)[:3].tolist()) == [0, 1, 2], "the beginning does not hold every class"
@@ -230,18 +230,30 @@ def test_images_in_npz_go_through_the_contract_and_tensors_do_not(tmp_path: Path
         ({"x": np.array([b"a\0", b"b"])}, "has lost the zeros at the ends .* give byte strings as a folder of files"),
         ({"x": np.array([{}, None])}, "would have to be unpickled: give byte strings as a folder"),
         ({"x": np.zeros((3, 2)), "y": np.zeros(4, int)}, "has 3 samples and 4 labels"),
-        ({"x": np.zeros((3, 2)), "y": np.array([0, 0.5, 1])}, "must be one integer class index"),
-        ({"x": np.zeros((3, 2)), "y": np.array([0, np.nan, 1])}, "must be one integer class index"),
-        ({"x": np.zeros((3, 2)), "y": np.array([[0, 1], [1, 1], [1, 0]])}, "must be one integer class index"),
-        ({"x": np.zeros((3, 2)), "y": np.zeros((3, 10), int)}, "must be one integer class index"),
-        ({"x": np.zeros((3, 2)), "y": np.array([0, -1, 2])}, "y holds -1; class indices start at 0"),
-        ({"x": np.zeros((3, 2)), "y": np.array([0, 2**63, 2], np.uint64)}, "y holds 9223372036854775808"),
     ],
 )
 def test_arrays_with_faults(tmp_path: Path, arrays: dict[str, Array], words: str) -> None:
     with pytest.raises(DataError, match=words) as caught:
         gather(npz(tmp_path / "d.npz", **arrays), ("x",), TENSORS, tmp_path / "out")
     assert "d.npz" in caught.value.message and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        ([0, 0.5, 1], "must be one integer class index"),
+        ([0, np.nan, 1], "must be one integer class index"),
+        ([[0, 1], [1, 1], [1, 0]], "must be one integer class index"),
+        ([[0] * 10] * 3, "must be one integer class index"),
+        ([0, -1, 2], "y holds -1; class indices start at 0"),
+        (np.array([0, 2**63, 2], np.uint64), "y holds 9223372036854775808"),
+    ],
+)
+def test_targets_that_are_no_class_indices(tmp_path: Path, y: Any, words: str) -> None:
+    samples = gather(npz(tmp_path / "d.npz", x=np.zeros((3, 2)), y=y), ("x",), TENSORS, tmp_path / "out").samples
+    with pytest.raises(DataError, match=words) as caught:
+        with_class_indices(samples, "d.npz")
+    assert caught.value.message.startswith("d.npz")
 
 
 def test_inputs_of_different_length(tmp_path: Path) -> None:
@@ -418,7 +430,7 @@ def test_inputs_are_compared_with_the_signature(tmp_path: Path) -> None:
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80))
 def test_every_beginning_is_as_even_as_it_can_be(labels: list[int]) -> None:
-    order = sample_writer.balanced_order(len(labels), np.array(labels))
+    order = sample_writer.balanced_order(len(labels), {TARGET: np.array(labels)})
     assert sorted(order.tolist()) == list(range(len(labels)))
     total = np.bincount(labels, minlength=5)
     for stop in range(1, len(labels) + 1):
@@ -456,7 +468,7 @@ def test_large_arrays_are_written_in_chunks(tmp_path: Path, monkeypatch: pytest.
     x = np.arange(50, dtype=np.float32).reshape(10, 5)
     order = np.array([9, 0, 3])
     assert [len(chunk) for chunk in sample_writer.rows(x, order)] == [2, 1]
-    np.testing.assert_array_equal(sample_writer.write(tmp_path / "out", {"x": x}, None, order).open()["x"], x[order])
+    np.testing.assert_array_equal(sample_writer.write(tmp_path / "out", {"x": x}, {}, order).open()["x"], x[order])
 
 
 def test_real_cifar_images_keep_their_classes(real: Path, tmp_path: Path) -> None:
@@ -493,7 +505,7 @@ def test_a_folder_of_other_files_is_byte_strings(tmp_path: Path) -> None:
     root = files(tmp_path / "data", {"yes": 3, "no": 4})
     (root / "no" / ".hidden").write_bytes(b"no sample")
     dataset = gather(root, ("wav",), with_labels(TENSORS, ["silence", "yes", "no"]), tmp_path / "out")
-    assert (dataset.samples, dataset.kind) == (SampleSet(tmp_path / "out", ("wav",), 7, True), "labelled")
+    assert (dataset.samples, dataset.kind) == (SampleSet(tmp_path / "out", ("wav",), 7, (TARGET,)), "labelled")
     strings = dataset.samples.open()["wav"]
     assert strings.dtype == object and strings.shape == (7,)
     for string, label in zip(strings, labels_of(dataset.samples), strict=True):

@@ -10,13 +10,14 @@ from roadworthy.serving.engine.counters import Counters
 from roadworthy.serving.engine.dataplane import DataPlane
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.engine.model_queue import ModelQueue
-from roadworthy.serving.limits import DEFAULT, ServerLimits
+from roadworthy.serving.limits import ServerLimits
 from roadworthy.serving.registry.catalogue import Catalogue, Served, Version, order
 from roadworthy.serving.registry.commands import AnyCommand
+from support.waiting import PATIENT
 
 
 @contextmanager
-def opened(*bundles: Path, limits: ServerLimits = DEFAULT, commands: list[AnyCommand] | None = None) -> Iterator[DataPlane]:
+def opened(*bundles: Path, limits: ServerLimits = PATIENT, commands: list[AnyCommand] | None = None) -> Iterator[DataPlane]:
     """A dataplane over ``bundles``, several versions of a model among them; within a running event loop. Commands are kept, not done."""
     counters = Counters()
 

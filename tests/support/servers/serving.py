@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from roadworthy.core.types import BYTES, Array, Arrays, Quantization, Signature,
 from roadworthy.preprocess.contract import Answer, Contract
 from roadworthy.preprocess.spec import ImageTable
 from support.models import bundles
-from support.waiting import HANG_SECONDS
+from support.waiting import HANG_SECONDS, PATIENT
 
 PLUGIN = Path(__file__).parent / "plugin"
 SCRIPT = """
@@ -34,7 +34,7 @@ from roadworthy.serving.server import serve_as
 from roadworthy.serving.settings import Settings
 options = {"port": 0} | json.loads(sys.argv[1])
 try:
-    serve_as(Settings(sources=tuple(sys.argv[2:]), limits=ServerLimits(**options.pop("limits", {})), **options))
+    serve_as(Settings(sources=tuple(sys.argv[2:]), limits=ServerLimits(**options.pop("limits")), **options))
 except RoadworthyError as problem:
     print(problem.message, file=sys.stderr)
     sys.exit(problem.exit_code)
@@ -103,14 +103,15 @@ def write_files(target: Path, *, lie: bytes = b"") -> Path:
 
 
 class Server:
-    """``serve_as`` with these settings in a fresh process; usable at once, ready after ``wait_ready``."""
+    """``serve_as`` with these settings in a fresh process; usable at once, ready after ``wait_ready``.
 
-    script = SCRIPT
-    """What runs there, of the options as JSON and the paths."""
+    ``limits`` are those that are not ``PATIENT``'s.
+    """
 
-    def __init__(self, *paths: Path, **options: object) -> None:
+    def __init__(self, *paths: Path, limits: Mapping[str, float] | None = None, **options: object) -> None:
+        options["limits"] = asdict(replace(PATIENT, **(limits or {})))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", self.script, json.dumps(options), *map(str, paths)],
+            [sys.executable, "-c", SCRIPT, json.dumps(options), *map(str, paths)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -92,7 +92,7 @@ def _moved(data: Data, move: str, workspace: Workspace) -> dataset.Dataset:
 
     samples = data.evaluation
     arrays = {name: np.ascontiguousarray(moved(array)) for name, array in samples.open().items()}
-    copied = write(workspace.folder("data/all"), arrays, samples.labels())
+    copied = write(workspace.folder("data/all"), arrays, samples.open_targets())
     return dataset.Dataset(copied, data.classes, "labelled" if samples.labelled else "unlabelled")
 
 

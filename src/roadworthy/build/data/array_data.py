@@ -1,4 +1,4 @@
-"""Data in memory: arrays, tensors of any library, lists of images and byte strings, with or without labels."""
+"""Data in memory: arrays, tensors of any library, lists of images and byte strings, with or without targets."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from roadworthy.build.data.class_indices import class_indices
 from roadworthy.build.data.raw_data import UNNAMED, ExpectedInputs, RawData
+from roadworthy.build.data.user_targets import check_length, read_targets, unfastened
 from roadworthy.core.errors import DataError
+from roadworthy.core.samples import Targets
 from roadworthy.core.types import BYTES, Array
 from roadworthy.preprocess.contract import Contract
 
@@ -21,37 +22,38 @@ BYTES_HINT = "give byte strings as a folder of files, or by a callable that retu
 def read_arrays(data: Any, expected: ExpectedInputs, what: str) -> RawData:
     """The samples in ``data``: ``x``, or a tuple ``(x, y)``; ``x`` is an array, a mapping of them by input name, or a list of images.
 
-    Raises DataError, with ``what`` in front, where they are not samples of the model that is ``expected``.
+    ``y`` is an array or several by name (see ``read_targets``). Raises DataError, with ``what`` in front, where they are not samples of
+    the model that is ``expected``.
     """
     x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-    labels = None if y is None else _as_array(y, f"{what}: y")
+    targets = read_targets(y, what)
     if _is_list_of_images(x, expected.contract):
-        return _list_of_images(x, labels, expected, what)
+        return _list_of_images(x, targets, expected, what)
     given = dict(x) if isinstance(x, Mapping) else {"x": x}
     arrays = {name: _strings(value) if _are_bytes(value) else _as_array(value, f"{what}: {name}") for name, value in given.items()}
-    return named_samples(arrays, labels, expected, what)
+    return named_samples(arrays, targets, expected, what)
 
 
-def named_samples(arrays: Mapping[str, Array], labels: Array | None, expected: ExpectedInputs, what: str) -> RawData:
+def named_samples(arrays: Mapping[str, Array], targets: Targets, expected: ExpectedInputs, what: str) -> RawData:
     """``arrays`` by name as the model's inputs, of one length and of dtypes that a model can take; raises DataError where they are not."""
     inputs = {name: _checked(array, f"{what}: {name}") for name, array in _by_input(arrays, expected.names, what).items()}
     count = _common_length(inputs, what)
-    indices = None if labels is None else class_indices(labels, count, what)
+    check_length(targets, count, what)
     classes = expected.contract.answer.labels
     if expected.contract.takes_images and len(inputs) == 1:
         (only,) = inputs.values()
         if _are_images(only):
-            return RawData(count, indices, classes, images=only)
-    return RawData(count, indices, classes, arrays=inputs)
+            return RawData(count, targets, classes, images=only)
+    return RawData(count, targets, classes, arrays=inputs)
 
 
-def _list_of_images(x: Any, labels: Array | None, expected: ExpectedInputs, what: str) -> RawData:
+def _list_of_images(x: Any, targets: Targets, expected: ExpectedInputs, what: str) -> RawData:
     names = expected.names
     if len(names) > 1:
         raise DataError(f"{what} is a list of images, but the model has {len(names)} inputs ({', '.join(names)})")
     images = [Path(item) if isinstance(item, str) else item for item in x]
-    indices = None if labels is None else class_indices(labels, len(images), what)
-    return RawData(len(images), indices, expected.contract.answer.labels, images=images)
+    check_length(targets, len(images), what)
+    return RawData(len(images), targets, expected.contract.answer.labels, images=images)
 
 
 def _is_list_of_images(x: Any, contract: Contract) -> bool:
@@ -105,10 +107,7 @@ def _common_length(inputs: Mapping[str, Array], what: str) -> int:
 
 
 def _as_array(value: Any, what: str) -> Array:
-    # A tensor of PyTorch has to leave its gradient tape and its device first; no framework is imported for it.
-    for step in ("detach", "cpu"):
-        if callable(method := getattr(value, step, None)):
-            value = method()
+    value = unfastened(value)
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise DataError(f"{what} has masked values, which no model takes; fill them first, for example with .filled(0)")
     try:

@@ -26,18 +26,20 @@ def class_indices(labels: Array, count: int, what: str) -> Array:
 
 def _as_whole_numbers(labels: Array) -> Array:
     """``labels`` as whole numbers where nothing is lost by it; Keras has floats 0. and 1. for two classes."""
-    if _is_one_hot(labels):
+    if is_one_hot(labels):
         return np.asarray(labels.argmax(axis=1))
-    if labels.ndim == 1 and (labels.dtype.kind == "b" or _is_whole(labels)):
+    if labels.ndim == 1 and (labels.dtype.kind == "b" or is_whole(labels)):
         return labels.astype(np.int64)
     return labels
 
 
-def _is_one_hot(labels: Array) -> bool:
+def is_one_hot(labels: Array) -> bool:
+    """Whether ``labels`` are rows, each with one 1 and else zeros."""
     if labels.ndim != 2 or not labels.size or labels.dtype.kind not in "biuf":
         return False
     return bool(np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all())
 
 
-def _is_whole(labels: Array) -> bool:
+def is_whole(labels: Array) -> bool:
+    """Whether ``labels`` are floats without a fraction."""
     return labels.dtype.kind == "f" and labels.size > 0 and bool(np.isfinite(labels).all() and (labels == np.rint(labels)).all())

@@ -10,11 +10,12 @@ from typing import Any, Literal
 import numpy as np
 
 from roadworthy.build.data import class_names, sample_writer, user_function
+from roadworthy.build.data.class_indices import class_indices
 from roadworthy.build.data.raw_data import UNNAMED, ExpectedInputs, RawData
 from roadworthy.build.data.read_data import read_data
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
-from roadworthy.core.samples import SampleSet, file_of
+from roadworthy.core.samples import TARGET, SampleSet, Targets, file_of, write_targets
 from roadworthy.core.types import Array, Signature, TensorSpec
 from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.image import Preprocessor
@@ -79,9 +80,10 @@ def gather(
       line of ``contract.answer.labels`` that holds the folder's name (or of ``ids``, the classes' other names); or a directory
       of images alone, unlabelled;
     - the same with files of any other kind, where the contract takes no images: the bytes of each file are one sample;
-    - an ``.npz`` file (path or string) with ``x`` or with arrays named like the inputs, and optionally the class indices ``y``,
-      one whole number a sample or one-hot rows;
-    - ``module:callable`` or ``FILE.py:callable``, which returns ``x`` or ``(x, y)``; ``x`` may be a dict by input name;
+    - an ``.npz`` file (path or string) with ``x`` or with arrays named like the inputs, and optionally the targets: ``y``, or several
+      by name as ``y.boxes`` and ``y.classes`` (see ``user_targets.take_targets``);
+    - ``module:callable`` or ``FILE.py:callable``, which returns ``x`` or ``(x, y)``; ``x`` may be a dict by input name, and ``y`` a dict
+      of targets by name, or a list of dicts;
     - the same in memory: a tuple ``(x, y)``, or ``x`` alone. Anything with ``__array__`` is an array. Byte strings are a list of
       ``bytes`` or an object array of them; text counts as UTF-8. No ``.npz`` can hold byte strings.
 
@@ -92,9 +94,9 @@ def gather(
     if limit is not None and limit < 1:
         raise DataError(f"a limit of {limit} samples leaves none")
     raw = read_data(data, ExpectedInputs(signature_names, contract, ids))
-    order = sample_writer.balanced_order(raw.count, raw.labels)[:limit]
+    order = sample_writer.balanced_order(raw.count, raw.targets)[:limit]
     samples = _written(raw, signature_names[0] if signature_names else UNNAMED, order, contract, out)
-    return Dataset(samples, raw.classes, "unlabelled" if raw.labels is None else "labelled", raw.by_folder, raw.notes)
+    return Dataset(samples, raw.classes, "labelled" if raw.targets else "unlabelled", raw.by_folder, raw.notes)
 
 
 def check_inputs(samples: SampleSet, signature: Signature) -> None:
@@ -128,6 +130,21 @@ def check_classes(dataset: Dataset, outputs: int, output: str = "output") -> Non
     raise DataError(f"{most}; a model with {outputs} outputs knows classes 0 to {model - 1}")
 
 
+def with_class_indices(samples: SampleSet, what: str) -> SampleSet:
+    """``samples`` with the class index of each sample as the target, int64 [count], where the targets say that in another form.
+
+    Raises DataError where the targets are not class indexes in any form (see ``class_indices``).
+    """
+    if not samples.labelled:
+        return samples
+    if samples.targets != (TARGET,):
+        raise DataError(
+            f"{what} has the targets {', '.join(samples.targets)}: say what they are held against with --metric module:callable"
+        )
+    write_targets(samples.path, TARGET, class_indices(np.array(samples.open_targets()[TARGET]), samples.count, what))
+    return samples
+
+
 def split(samples: SampleSet, calibration: int, out: Path) -> tuple[SampleSet, SampleSet | None]:
     """``samples`` as two disjoint sets, for evaluation and for calibration, each with the classes evenly; the same split each time.
 
@@ -137,11 +154,11 @@ def split(samples: SampleSet, calibration: int, out: Path) -> tuple[SampleSet, S
     taken = min(calibration, samples.count // CALIBRATION_SHARE)
     if samples.count < FEWEST_TO_SPLIT or taken < 1:
         return samples, None
-    labels, arrays = samples.labels(), samples.open()
-    order = sample_writer.balanced_order(samples.count, labels)
+    targets, arrays = samples.open_targets(), samples.open()
+    order = sample_writer.balanced_order(samples.count, targets)
     return (
-        sample_writer.write(out / "evaluation", arrays, labels, order[taken:]),
-        sample_writer.write(out / "calibration", arrays, labels, order[:taken]),
+        sample_writer.write(out / "evaluation", arrays, targets, order[taken:]),
+        sample_writer.write(out / "calibration", arrays, targets, order[:taken]),
     )
 
 
@@ -160,13 +177,13 @@ def _check_input(array: Array, spec: TensorSpec) -> None:
 def _written(raw: RawData, name: str, order: Array, contract: Contract, out: Path) -> SampleSet:
     """The samples of ``raw`` in ``order``; images and files become the input ``name``."""
     if raw.images is not None:
-        return _write_images(out, name, raw.images, raw.labels, order, contract)
+        return _write_images(out, name, raw.images, raw.targets, order, contract)
     if raw.files is not None:
-        return _write_files(out, name, raw.files, raw.labels, order)
-    return sample_writer.write(out, raw.arrays, raw.labels, order)
+        return _write_files(out, name, raw.files, raw.targets, order)
+    return sample_writer.write(out, raw.arrays, raw.targets, order)
 
 
-def _write_images(out: Path, name: str, images: Sequence[Any] | Array, labels: Array | None, order: Array, contract: Contract) -> SampleSet:
+def _write_images(out: Path, name: str, images: Sequence[Any] | Array, targets: Targets, order: Array, contract: Contract) -> SampleSet:
     if not contract.takes_images:
         raise DataError(
             "the data is images; say how they become the model's input, by a preprocessing preset or file; to a model that decodes "
@@ -182,15 +199,15 @@ def _write_images(out: Path, name: str, images: Sequence[Any] | Array, labels: A
 
     with sample_writer.directory(out):
         sample_writer.write_array(out / file_of(name), first.dtype, (len(order), *first.shape), samples())
-        sample_writer.write_labels(out, labels, order)
-    return SampleSet(out, (name,), len(order), labels is not None)
+        sample_writer.write_all_targets(out, targets, order)
+    return SampleSet(out, (name,), len(order), tuple(targets))
 
 
-def _write_files(out: Path, name: str, files: Sequence[Path], labels: Array | None, order: Array) -> SampleSet:
+def _write_files(out: Path, name: str, files: Sequence[Path], targets: Targets, order: Array) -> SampleSet:
     with sample_writer.directory(out):
         sample_writer.write_strings(out, name, (len(order),), map(_content, (files[index] for index in order.tolist())))
-        sample_writer.write_labels(out, labels, order)
-    return SampleSet(out, (name,), len(order), labels is not None)
+        sample_writer.write_all_targets(out, targets, order)
+    return SampleSet(out, (name,), len(order), tuple(targets))
 
 
 def _content(file: Path) -> bytes:

@@ -14,6 +14,7 @@ from roadworthy.build.data.class_names import spelling_key
 from roadworthy.build.data.raw_data import ExpectedInputs, RawData
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
+from roadworthy.core.samples import TARGET
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ def read_folder(root: Path, expected: ExpectedInputs) -> RawData:
     samples = [path for paths in found.members for path in paths]
     images, files = (samples, None) if found.images else (None, samples)
     if not found.names:
-        return RawData(len(samples), None, labels, images, files, notes=found.notes)
+        return RawData(len(samples), {}, labels, images, files, notes=found.notes)
     placed = _classes(root, found.names, labels, expected.ids)
-    indices = np.repeat(placed.indices, [len(paths) for paths in found.members])
+    indices = np.repeat(np.array(placed.indices, np.int64), [len(paths) for paths in found.members])
     notes = (*found.notes, *placed.notes)
-    return RawData(len(samples), indices, placed.classes, images, files, by_folder=placed.by_folder, notes=notes)
+    return RawData(len(samples), {TARGET: indices}, placed.classes, images, files, by_folder=placed.by_folder, notes=notes)
 
 
 def _classes(root: Path, folders: tuple[str, ...], labels: tuple[str, ...], ids: tuple[str, ...]) -> _FolderClasses:

@@ -1,4 +1,4 @@
-"""Data from an ``.npz`` file: ``x`` or arrays named like the inputs, and optionally the class indices."""
+"""Data from an ``.npz`` file: ``x`` or arrays named like the inputs, and optionally the targets."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ import numpy as np
 
 from roadworthy.build.data.array_data import BYTES_HINT, named_samples
 from roadworthy.build.data.raw_data import ExpectedInputs, RawData
+from roadworthy.build.data.user_targets import take_targets
 from roadworthy.core.errors import DataError
 from roadworthy.core.text import first_line
 from roadworthy.core.types import Array
-
-LABEL_NAMES = ("y", "labels")
 
 
 def read_npz(path: Path, expected: ExpectedInputs) -> RawData:
     """The samples in the file at ``path``; raises DataError where it is damaged, or holds Python objects (it is never unpickled)."""
     arrays = _loaded(path)
-    labels = next((arrays.pop(name) for name in LABEL_NAMES if name in arrays and name not in expected.names), None)
-    return named_samples(arrays, labels, expected, str(path))
+    targets = take_targets(arrays, expected.names, str(path))
+    return named_samples(arrays, targets, expected, str(path))
 
 
 def _loaded(path: Path) -> dict[str, Array]:

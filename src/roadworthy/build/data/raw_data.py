@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.core.evidence import Note
+from roadworthy.core.samples import Targets
 from roadworthy.core.types import Array
 from roadworthy.preprocess.contract import Contract
 
@@ -31,11 +32,12 @@ class RawData:
     """Samples in one of three forms: ``images`` (paths, Pillow images or uint8 arrays) that the contract turns into samples, ``files``
     whose bytes are the samples, or ``arrays`` by input name that are samples already.
 
-    ``labels`` are class indices, int64 [count]. ``by_folder`` says that the classes are numbered by the sorted order of their folders.
+    ``targets`` are what the answers are held against, by name, samples first (see ``core.samples``); empty where there are none. One array
+    without a name is called ``TARGET``. ``by_folder`` says that the classes are numbered by the sorted order of their folders.
     """
 
     count: int
-    labels: Array | None
+    targets: Targets
     classes: tuple[str, ...]
     images: Sequence[Any] | Array | None = None
     files: Sequence[Path] | None = None

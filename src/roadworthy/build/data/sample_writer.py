@@ -11,8 +11,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from roadworthy.build.data.class_indices import is_one_hot, is_whole
 from roadworthy.core.errors import DataError, OutOfSpace
-from roadworthy.core.samples import LABELS, SampleSet, ends_of, file_of
+from roadworthy.core.samples import TARGET, SampleSet, Targets, ends_of, file_of, target_file, write_targets
 from roadworthy.core.types import BYTES, Array
 
 CHUNK_BYTES = 1 << 23
@@ -35,7 +36,7 @@ def directory(out: Path) -> Iterator[Path]:
         raise
 
 
-def write(out: Path, inputs: Mapping[str, Array], labels: Array | None, order: Array) -> SampleSet:
+def write(out: Path, inputs: Mapping[str, Array], targets: Targets, order: Array) -> SampleSet:
     """The rows ``order`` of every array (which may be mapped) as a sample set in the new directory ``out``."""
     with directory(out):
         for name, array in inputs.items():
@@ -43,14 +44,17 @@ def write(out: Path, inputs: Mapping[str, Array], labels: Array | None, order: A
                 write_strings(out, name, (len(order), *array.shape[1:]), array[order].flat)
                 continue
             write_array(out / file_of(name), array.dtype.newbyteorder("="), (len(order), *array.shape[1:]), rows(array, order))
-        write_labels(out, labels, order)
-    return SampleSet(out, tuple(inputs), len(order), labels is not None)
+        write_all_targets(out, targets, order)
+    return SampleSet(out, tuple(inputs), len(order), tuple(targets))
 
 
-def write_labels(out: Path, labels: Array | None, order: Array) -> None:
-    """``labels.npy`` of a sample set, where there are labels."""
-    if labels is not None:
-        np.save(out / LABELS, labels[order].astype(np.int64), allow_pickle=False)
+def write_all_targets(out: Path, targets: Targets, order: Array) -> None:
+    """The rows ``order`` of all targets, into the sample set in ``out``."""
+    for name, array in targets.items():
+        if array.dtype == np.dtype(object):
+            write_targets(out, name, array[order])
+        else:
+            write_array(out / target_file(name), array.dtype.newbyteorder("="), (len(order), *array.shape[1:]), rows(array, order))
 
 
 def write_array(path: Path, dtype: np.dtype[np.generic], shape: tuple[int, ...], chunks: Iterable[Array]) -> None:
@@ -90,18 +94,30 @@ def rows(array: Array, order: Array) -> Iterator[Array]:
         yield array[order[start : start + step]]
 
 
-def balanced_order(count: int, labels: Array | None) -> Array:
-    """All indices, always the same for the same labels, so that every beginning holds the classes as evenly as they last.
+def balanced_order(count: int, targets: Targets) -> Array:
+    """All indices, always the same for the same targets, so that every beginning holds the classes as evenly as they last.
 
-    Within a class the order is a seeded shuffle; without labels all samples are one class.
+    Within a class the order is a seeded shuffle; where the targets are not class indexes all samples are one class.
     """
     shuffled = np.random.default_rng(SEED).permutation(count)
-    classes = np.zeros(count, np.int64) if labels is None else labels[shuffled]
+    found = _classes(targets)
+    classes = np.zeros(count, np.int64) if found is None else found[shuffled]
+    by_class = np.argsort(classes, kind="stable")
+    sizes = np.unique(classes, return_counts=True)[1]
     turn = np.empty(count, np.int64)
-    for label in np.unique(classes):
-        members = np.flatnonzero(classes == label)
-        turn[members] = np.arange(len(members))
+    turn[by_class] = np.arange(count) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return np.asarray(shuffled[np.lexsort((classes, turn))])
+
+
+def _classes(targets: Targets) -> Array | None:
+    """What looks like the class of each sample, [count]: whole numbers, booleans, texts, a column of these, or one-hot rows."""
+    array = targets.get(TARGET)
+    if array is None or array.dtype.kind not in "biufU" or array.ndim not in (1, 2):
+        return None
+    if array.ndim == 2 and array.shape[1] > 1:
+        return np.asarray(array.argmax(axis=1)) if is_one_hot(array) else None
+    column = np.asarray(array.reshape(-1))
+    return None if column.dtype.kind == "f" and not is_whole(column) else column
 
 
 def _translate(problem: OSError, out: Path) -> DataError | OutOfSpace:

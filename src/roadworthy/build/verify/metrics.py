@@ -18,6 +18,7 @@ from roadworthy.core.types import Array
 from roadworthy.preprocess.contract import Activation
 
 Outputs = dict[str, Array]
+Labels = Array | dict[str, Array] | None
 
 AGREEMENT, ERROR = "agreement", "error"
 SMALLEST = 1e-6
@@ -33,7 +34,7 @@ class Metric:
     """
 
     name: str
-    score: Callable[[Outputs, Outputs, Array | None, dict[str, float]], Array]
+    score: Callable[[Outputs, Outputs, Labels, dict[str, float]], Array]
     labelled: bool
     span: float | None = 1.0
     relative: bool = False
@@ -45,8 +46,8 @@ def find(name: str, binary: Activation | None = None) -> Metric:
     ``binary`` says that the first output is one number a sample, for two classes: the second's probability (``applied``) or its
     logit (``sigmoid``).
 
-    A user's callable gets ``(outputs, labels)`` for one batch after another: a dict of arrays with the samples
-    first, and int64 [n] or None; it returns one score a sample, [n], higher is better. Raises UsageError.
+    A user's callable gets ``(outputs, targets)`` for one batch after another: a dict of arrays with the samples first, and the targets
+    as the user gave them (an array, a dict of arrays or None). It returns one score a sample, [n], higher is better. Raises UsageError.
     """
     if name in ("top1", "top5"):
         return Metric(name, partial(_top, int(name[3:]), binary), labelled=True)
@@ -59,7 +60,7 @@ def find(name: str, binary: Activation | None = None) -> Metric:
     return Metric(name, partial(_custom, name, _load(name)), labelled=False, span=None)
 
 
-def _top(k: int, binary: Activation | None, outputs: Outputs, reference: Outputs, labels: Array | None, scales: dict[str, float]) -> Array:
+def _top(k: int, binary: Activation | None, outputs: Outputs, reference: Outputs, labels: Labels, scales: dict[str, float]) -> Array:
     logits, classes = _voter(reference, f"top{k}", binary).scores(outputs), np.asarray(labels)
     if classes.min() < 0 or classes.max() >= logits.shape[1]:
         raise DataError(f"a label is {classes.max() if classes.min() >= 0 else classes.min()}, but the model has {logits.shape[1]} classes")
@@ -68,13 +69,13 @@ def _top(k: int, binary: Activation | None, outputs: Outputs, reference: Outputs
     return np.asarray(np.any(best == classes[:, None], axis=1), dtype=np.float64)
 
 
-def _agreement(binary: Activation | None, outputs: Outputs, reference: Outputs, labels: Array | None, scales: dict[str, float]) -> Array:
+def _agreement(binary: Activation | None, outputs: Outputs, reference: Outputs, labels: Labels, scales: dict[str, float]) -> Array:
     voting = _voter(reference, AGREEMENT, binary)
     best, wanted = (np.argmax(voting.scores(answers), axis=1) for answers in (outputs, reference))
     return np.asarray(best == wanted, dtype=np.float64)
 
 
-def _error(outputs: Outputs, reference: Outputs, labels: Array | None, scales: dict[str, float]) -> Array:
+def _error(outputs: Outputs, reference: Outputs, labels: Labels, scales: dict[str, float]) -> Array:
     """The relative error of each sample, ||y - y_ref|| / ||y_ref|| over an output's elements; the worst output counts.
 
     A reference smaller than ``SMALLEST`` of the output's scale is taken as that, so that zeros do not divide. A
@@ -93,7 +94,7 @@ def _error(outputs: Outputs, reference: Outputs, labels: Array | None, scales: d
 
 
 def _custom(
-    name: str, function: Callable[..., Any], outputs: Outputs, reference: Outputs, labels: Array | None, scales: dict[str, float]
+    name: str, function: Callable[..., Any], outputs: Outputs, reference: Outputs, labels: Labels, scales: dict[str, float]
 ) -> Array:
     count = len(next(iter(reference.values())))
     try:

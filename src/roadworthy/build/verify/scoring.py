@@ -12,7 +12,7 @@ from roadworthy.build.verify.reference import Reference
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Interval, Score
 from roadworthy.core.numerics import ROWS
-from roadworthy.core.samples import SampleSet
+from roadworthy.core.samples import SampleSet, Targets, as_given
 from roadworthy.core.types import Array
 from roadworthy.preprocess.contract import Activation
 
@@ -37,15 +37,20 @@ def score_original(request: ScoreRequest) -> Score:
             f"give --data whose classes differ, or use --metric {metrics.ERROR}"
         )
     outputs, scales = request.reference.values(), request.reference.scale()
-    labels = request.samples.labels()
+    targets = request.samples.open_targets()
     scores = []
     for start in range(0, request.reference.samples, ROWS):
         rows = slice(start, start + ROWS)
         piece = {name: np.asarray(array[rows]) for name, array in outputs.items()}
-        scores.append(metric.score(piece, piece, None if labels is None else labels[rows], scales))
+        scores.append(metric.score(piece, piece, rows_of(targets, rows), scales))
     joined = np.concatenate(scores)
     value = intervals.mean_interval(joined)
     return Score(metric.name, len(joined), value, value.value, Interval(0.0, 0.0, 0.0), 0.0, request.budget)
+
+
+def rows_of(targets: Targets, rows: slice) -> Array | dict[str, Array] | None:
+    """Some rows of the targets as the user gave them: one array, or arrays by name; ``None`` where there are none."""
+    return as_given({name: np.asarray(array[rows]) for name, array in targets.items()})
 
 
 def metric_for(name: str, samples: SampleSet, binary: Activation | None) -> Metric:

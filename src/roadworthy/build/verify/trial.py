@@ -10,6 +10,7 @@ from roadworthy.build.verify import feeding, parity
 from roadworthy.build.verify.feeding import Piece
 from roadworthy.build.verify.metrics import Metric
 from roadworthy.build.verify.reference import Reference
+from roadworthy.build.verify.scoring import rows_of
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.text import first_line
 from roadworthy.core.types import Array, Arrays, Signature
@@ -33,7 +34,7 @@ class CandidateTrial:
     ) -> None:
         self._session, self._signature, self._samples, self._binary = session, signature, samples, binary
         self._truth, self._scales, self._limit = reference.values(), reference.scale(), reference.tolerance.limit
-        self._labels = samples.labels()
+        self._targets = samples.open_targets()
 
     def all_samples(self, metric: Metric) -> tuple[parity.Differences, Array, Array]:
         """The differences from the original, each sample's loss against it, and each sample's own score (both float64 [samples]).
@@ -49,7 +50,7 @@ class CandidateTrial:
                 break
             rows = slice(piece.start, piece.stop)
             truth = {name: np.asarray(array[rows]) for name, array in self._truth.items()}
-            labels = None if self._labels is None else self._labels[rows]
+            labels = rows_of(self._targets, rows)
             scores.append(metric.score(piece.outputs, truth, labels, self._scales))
             losses.append(scores[-1] if metric.relative else metric.score(truth, truth, labels, self._scales) - scores[-1])
         if not scores:
