@@ -17,7 +17,7 @@ from roadworthy.build.workspace import Notify
 from roadworthy.core.errors import InvalidRequest, UsageError
 from roadworthy.core.exact import as_array
 from roadworthy.core.isolation.scratch import Directory
-from roadworthy.core.types import BATCH, Array, TensorSpec
+from roadworthy.core.types import BATCH, Array, Fixed, Stated, TensorSpec
 
 
 def deploy_live(
@@ -63,10 +63,10 @@ def deploy_live(
             source = Path(model)
             if example_inputs is not None and not isinstance(example_inputs, Mapping):
                 raise UsageError("the example inputs of a file must be named: example_inputs={'image': array}")
-            specs = specs or _specs(None, example_inputs)
+            specs = _beside(specs, stated, _specs(None, example_inputs))
         else:
-            specs = specs or _specs(model, example_inputs)
-            source = sources.save_live(model, scratch, specs or _specs(model, _inputs_of(data))).path
+            specs = _beside(specs, stated, _specs(model, example_inputs))
+            source = sources.save_live(model, scratch, _beside(specs, stated, _specs(model, _inputs_of(data)))).path
             trust, name = True, name or type(model).__name__
         job = Job(
             source,
@@ -95,6 +95,14 @@ def deploy_live(
             allow_framework=allow_framework,
         )
         return deploy(job, notify)
+
+
+def _beside(said: tuple[TensorSpec, ...], stated: tuple[Stated, ...], shown: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    """The inputs as said, and those that the examples show where only inputs of one fixed value were said."""
+    fixed = {one.name for one in stated if isinstance(one, Fixed)}
+    if not {spec.name for spec in said} <= fixed:
+        return said
+    return (*(spec for spec in shown if spec.name not in fixed), *said)
 
 
 def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:

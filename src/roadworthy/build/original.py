@@ -13,6 +13,7 @@ from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.isolation import unchanged
 from roadworthy.core.samples import renamed
 from roadworthy.core.stages import Source
+from roadworthy.core.types import Fixed
 from roadworthy.preprocess import spec
 from roadworthy.preprocess.contract import Contract
 
@@ -28,6 +29,7 @@ def identify(job: Job, workspace: Workspace) -> Source:
 def contract_of(job: Job, source: Source) -> Contract:
     """How inputs are made and answers are read; where ``--preprocess`` leaves the layout open, it is that of the source's framework."""
     contract = spec.read(job.preprocess, sources.layout(source)) if job.preprocess else Contract()
+    contract = contract.keeping_pixels_for(job.inputs or source.takes)
     return class_names.with_labels(contract, job.labels) if job.labels else contract
 
 
@@ -44,11 +46,15 @@ def load_original(
 
     ``given`` are samples that are there already, in place of the job's data; at most ``calibrate`` are put aside to calibrate with.
     """
-    contract.check_input(job.inputs)
+    free, bound = sources.bound_inputs(job.inputs, job.stated)
+    contract.check_input(free)
     workspace.notify(Progress("data", 0, 1))
     before = workspace.confinement.listing()
     gathered = given or _gathered(source, job, contract, workspace)
-    samples = gathered.samples if gathered else supplied.pictures(contract, job.inputs, job, workspace)
+    if gathered:
+        supplied.check_stated(gathered.samples, tuple(one for one in job.stated if one.name in gathered.samples.inputs))
+        gathered = replace(gathered, samples=sources.with_fixed(gathered.samples, job.inputs, job.stated))
+    samples = gathered.samples if gathered else supplied.pictures(contract, free, job, workspace)
     workspace.notify(Progress("data", 1, 1, f"{gathered.samples.count} samples" if gathered else "none given"))
     workspace.notify(Progress("load", 0, 1))
     making = sources.Making(job.samples or sources.MADE, job.stated, workspace.folder("data/made"))
@@ -60,7 +66,7 @@ def load_original(
     samples = samples or supplied.pictures(contract, inputs, job, workspace) or loaded.samples
     samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
-    supplied.check_stated(samples, job.stated)
+    supplied.check_stated(samples, tuple(one for one in job.stated if one.name not in {gone.name for gone in bound}))
     if not classes.own_metric(job):
         samples = dataset.with_class_indices(samples, str(job.data))
     classes.refuse_wrong_classes(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
@@ -76,7 +82,9 @@ def _gathered(source: Source, job: Job, contract: Contract, workspace: Workspace
     """The job's samples, if it has any. The user's own code that gives them runs in a child and may take as long as the deployment."""
     if job.data is None:
         return None
-    stated, ids = tuple(one.name for one in job.inputs), class_names.read(job.labels).ids if job.labels else ()
+    # Data may hold an input of one value, or leave it out.
+    stated = () if any(isinstance(one, Fixed) for one in job.stated) else tuple(one.name for one in job.inputs)
+    ids = class_names.read(job.labels).ids if job.labels else ()
     request = dataset.GatherRequest(job.data, stated, contract, workspace.folder("data/all"), job.samples, ids)
     if not dataset.is_code(request.data):
         return dataset.gather_step(request)

@@ -29,7 +29,8 @@ class Source:
 
     ``arch`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` with optional keyword arguments. ``signature`` names one
     of several that the file offers, ``outputs`` the tensors to answer with where the file does not say, and ``inputs`` are the
-    inputs in the user's words, for a file that does not say where it is fed; all may be empty. ``files`` are all that is read of it.
+    inputs in the user's words, for a file that does not say where it is fed; all may be empty. ``files`` are all that is read of it,
+    and ``takes`` are its inputs, as far as they can be read without running it.
     A source knows how to be loaded again, in any process.
     """
 
@@ -44,6 +45,7 @@ class Source:
     outputs: tuple[str, ...] = ()
     inputs: tuple[TensorSpec, ...] = ()
     files: tuple[FileSum, ...] = ()
+    takes: tuple[TensorSpec, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from roadworthy.build.sources.input_syntax import parse as parse_input
 from roadworthy.build.sources.input_syntax import parse_all as parse_inputs
 from roadworthy.build.sources.inspect import Inspection, InspectRequest, inspect, inspect_step
 from roadworthy.build.sources.model import Model
+from roadworthy.build.sources.samples.fixed import filled as with_fixed
+from roadworthy.build.sources.samples.fixed import split as bound_inputs
 from roadworthy.build.sources.samples.made import COUNT as MADE
 from roadworthy.build.sources.samples.made import Fill, Making, guessed
 from roadworthy.build.sources.samples.made import blocks as made_pictures
@@ -22,9 +24,9 @@ from roadworthy.core.stages import Graph, Source
 from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
-    "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "guessed", "identify", "identify_step",
-    "input_option", "inspect", "inspect_step", "layout", "load", "made_notes", "made_pictures", "may_be_quantised", "parameters",
-    "parse_input", "parse_inputs", "save_live",
+    "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "bound_inputs", "guessed", "identify",
+    "identify_step", "input_option", "inspect", "inspect_step", "layout", "load", "made_notes", "made_pictures", "may_be_quantised",
+    "parameters", "parse_input", "parse_inputs", "save_live", "with_fixed",
 ]  # fmt: skip
 
 

@@ -49,7 +49,9 @@ def identify(path: Path, *, arch: str | None = None, trust: bool = False, signat
     if outputs and not found.facts.open_outputs:
         raise UsageError(f"{found.path} states what it answers with; leave --outputs {','.join(outputs)} out")
     size, sha256, files = measure(found)
-    return Source(found.path.absolute(), found.kind, found.framework, sha256, size, arch, trust, signature, outputs, files=files)
+    takes = found.facts.signature.inputs if found.facts.signature else ()
+    path, kind, framework = found.path.absolute(), found.kind, found.framework
+    return Source(path, kind, framework, sha256, size, arch, trust, signature, outputs, files=files, takes=takes)
 
 
 def layout(source: Source) -> Literal["CHW", "HWC"]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from roadworthy.build.sources import NO_MAKING, Loaded, inference_mode, inputs
 from roadworthy.build.sources.model import Model
-from roadworthy.build.sources.samples import made, ranges, sampling
+from roadworthy.build.sources.samples import fixed, made, ranges, sampling
 from roadworthy.build.sources.samples.made import Making
 from roadworthy.core.errors import NotInference, SourceError
 from roadworthy.core.samples import SampleSet
@@ -32,8 +32,11 @@ def prove_and_keep(
     model that does not run or whose outputs do not follow the batch, NotInference where a proof fails, DataError where it takes
     byte strings, or refuses all whole numbers that were made up, and there are no samples.
     """
+    said, bound = fixed.split(said, making.stated)
+    model = fixed.bind(model, bound)
     known = model.inputs or (model.otherwise if not said and samples is None else ())
     specs = inputs.resolve(known, said, samples)
+    model = replace(model, notes=(*model.notes, *fixed.notes(bound)))
     if samples is not None:
         return _kept(model, specs, samples, out, allow)
     fills = ranges.learn(model, specs, making.stated)

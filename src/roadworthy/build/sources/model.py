@@ -9,12 +9,13 @@ from typing import Any, TypeAlias
 
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph
-from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
+from roadworthy.core.types import Array, Arrays, BoundInput, Signature, TensorSpec
 
 SameAnswer: TypeAlias = Callable[[Array, Array], bool]
 """Whether what a layer gave in one run agrees with what it gave in another."""
 
 
+Bind: TypeAlias = "Callable[[tuple[BoundInput, ...]], Model]"
 Settle: TypeAlias = "Callable[[Model, tuple[TensorSpec, ...], SampleSet], tuple[Model, tuple[TensorSpec, ...]]]"
 
 
@@ -42,6 +43,8 @@ class Model:
     none. ``keep`` writes the original into a directory as a graph of the signature that was proven. ``seed`` sets every
     random generator that the model could draw from. ``locate`` names, in words, the layer whose answers begin to differ between
     two feeds (the same feed twice: between two runs), and is ``None`` where the framework shows no layers.
+    ``bind`` gives the model without inputs of fixed values, and is ``None`` where the format cannot hold these.
+    ``tables`` says how many rows the tables have that an input chooses from, as far as one call, or the file, shows it.
     ``outputs`` is what the file says of its quantised outputs; the other outputs are found by running it. ``otherwise`` are its
     inputs where neither the file nor the user nor the data says any. ``settle`` gives the model, and its inputs, with what is known
     of them only after a call with samples that it accepts.
@@ -58,3 +61,5 @@ class Model:
     outputs: tuple[TensorSpec, ...] = ()
     otherwise: tuple[TensorSpec, ...] = ()
     settle: Settle | None = None
+    tables: Callable[[Arrays], dict[str, int]] | None = None
+    bind: Bind | None = None

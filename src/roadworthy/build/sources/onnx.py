@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import numpy as np
 from roadworthy.build.sources import inputs
 from roadworthy.build.sources.model import Model, SameAnswer
 from roadworthy.build.sources.parsers import onnx as parsers_onnx
+from roadworthy.build.sources.parsers import onnx_tables
 from roadworthy.build.sources.parsers.onnx import OnnxFile
 from roadworthy.build.sources.parsers.untrusted import shown
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, SourceUnreadable
 from roadworthy.core.stages import Graph, Plan, Precision, Source
 from roadworthy.core.text import first_line
-from roadworthy.core.types import BYTES, Arrays, Signature, TensorSpec
+from roadworthy.core.types import BYTES, Arrays, BoundInput, Signature, TensorSpec
 
 FORMAT = "onnx"
 FILE = "model.onnx"
@@ -57,7 +59,27 @@ def read(source: Source) -> Model:
 
     parameters = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
     locate = _Nodes(model).locate
-    return Model(call, found.signature.inputs, keep, parameters, locate=locate, proofs=(PROOF,), notes=_notes(found, model))
+
+    def bind(bound: tuple[BoundInput, ...]) -> Model:
+        from onnx import numpy_helper
+
+        model.graph.initializer.extend(numpy_helper.from_array(one.array, one.name) for one in bound)
+        values = {one.name: one.array for one in bound}
+        rest = tuple(spec for spec in found.signature.inputs if spec.name not in values)
+        return replace(known, call=lambda feeds: call({**feeds, **values}), inputs=rest)
+
+    known = Model(
+        call,
+        found.signature.inputs,
+        keep,
+        parameters,
+        locate=locate,
+        proofs=(PROOF,),
+        notes=_notes(found, model),
+        bind=bind,
+        tables=lambda feeds: onnx_tables.rows(model.graph),
+    )
+    return known
 
 
 def _check(spec: TensorSpec, path: Path) -> None:

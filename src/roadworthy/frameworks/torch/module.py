@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +31,34 @@ CALL = "call.json"
 
 
 @dataclass(frozen=True)
+class FixedArgument:
+    """The argument at ``position`` of the original's call; ``number`` says that it takes Python's own number, and no tensor."""
+
+    position: int
+    dtype: str
+    shape: tuple[int, ...]
+    value: int | float | bool
+    number: bool = False
+
+    def argument(self) -> Any:
+        """What the original is given. Of one element it is a literal, whose value an exporter knows."""
+        if self.number:
+            return self.value
+        dtype = getattr(torch, self.dtype)
+        return torch.full(self.shape, self.value, dtype=dtype) if self.shape else torch.tensor(self.value, dtype=dtype)
+
+
+@dataclass(frozen=True)
 class TorchCall:
     """How the original is called: ``keywords`` are the parameters its inputs go to (empty: by position), ``outputs`` the
-    names of what is taken from its answer, in order; ``plain`` says that it gives one bare tensor for one.
+    names of what is taken from its answer, in order; ``plain`` says that it gives one bare tensor for one. Inputs in ``fixed`` have the
+    same value in every call.
     """
 
     keywords: tuple[str, ...]
     outputs: tuple[str, ...]
     plain: bool
+    fixed: tuple[FixedArgument, ...] = ()
 
 
 class _InferenceModule(torch.nn.Module):  # type: ignore[misc]
@@ -68,9 +88,18 @@ class AdaptedModule(_InferenceModule):
         self.call = call
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        options = dict(zip(self.call.keywords, tensors, strict=True)) if self.call.keywords else {}
-        named = dict(flatten(self.module(**options) if options else self.module(*tensors)))
+        arguments = with_fixed(tensors, self.call.fixed)
+        options = dict(zip(self.call.keywords, arguments, strict=True)) if self.call.keywords else {}
+        named = dict(flatten(self.module(**options) if options else self.module(*arguments)))
         return tuple(named[name] for name in self.call.outputs)
+
+
+def with_fixed(tensors: Sequence[Tensor], fixed: tuple[FixedArgument, ...]) -> list[Any]:
+    """All arguments of the original's call, in order; ``fixed`` are in the order of their positions."""
+    arguments: list[Any] = list(tensors)
+    for one in fixed:
+        arguments.insert(one.position, one.argument())
+    return arguments
 
 
 def adapt(module: Any, call: TorchCall) -> _InferenceModule:

@@ -13,12 +13,14 @@ from typing import Any, TypeAlias
 
 from roadworthy.build.sources import inference_mode, inputs, same_answers
 from roadworthy.build.sources.keras import call_signature, layer_hooks
+from roadworthy.build.sources.layer_events import LayerEvent
 from roadworthy.build.sources.model import Model, SameAnswer
 from roadworthy.build.sources.samples import sampling
+from roadworthy.build.sources.samples.table_rows import TableRows
 from roadworthy.core.errors import SourceError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph
-from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
+from roadworthy.core.types import BYTES, Array, Arrays, BoundInput, Signature, TensorSpec
 from roadworthy.frameworks.tensorflow import framework, function, keras_model
 from roadworthy.frameworks.tensorflow.keras_model import KerasModel, Original, Reader
 
@@ -32,12 +34,14 @@ class Live:
     def __init__(self, model: Any, reader: Reader, trusted: bool) -> None:
         self.model, self.reader, self.trusted = model, reader, trusted
         self.call, self.inputs = call_signature.of(model)
+        self.fixed: tuple[BoundInput, ...] = ()
         self.largest: Arrays | None = None
         """The inputs of the largest call that it answered."""
 
     def bound(self, names: tuple[str, ...]) -> KerasModel:
         """The model with its calling convention."""
-        return KerasModel(self.model, self.reader, self.call or call_signature.arguments(self.model, names))
+        call = self.call or call_signature.arguments(self.model, (*names, *(one.name for one in self.fixed)))
+        return KerasModel(self.model, self.reader, replace(call, fixed=self.fixed))
 
     def answer(self, feeds: Arrays) -> dict[str, Array]:
         answers = self.bound(tuple(feeds)).answer(feeds)
@@ -47,6 +51,18 @@ class Live:
 
     def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
         return layer_hooks.locate(self.bound(tuple(first)), first, second, same)
+
+    def tables(self, feeds: Arrays) -> dict[str, int]:
+        """How many rows the embeddings have that an input chooses from."""
+        rows = TableRows(feeds)
+
+        def see(event: LayerEvent) -> None:
+            if event.begins and event.kind == "Embedding" and event.arrays:
+                rows.see(event.arrays[0], event.layer.input_dim)
+
+        with layer_hooks.watched(self.model, see):
+            self.bound(tuple(feeds)).answer(feeds)
+        return rows.found
 
     def seed(self, seed: int) -> None:
         """Seed Python's, NumPy's and TensorFlow's random generators."""
@@ -99,7 +115,17 @@ def same(what: str, model: KerasModel, other: Callable[[Arrays], dict[str, Array
 
 def _model(live: Live, keep: Callable[[Signature, Path], Graph], said: tuple[str, ...], notes: tuple[str, ...]) -> Model:
     parameters = sum(math.prod(weight.shape) for weight in live.model.weights)
-    return Model(live.answer, live.inputs, keep, parameters, live.seed, live.locate, said, notes, settle=partial(_with_modes, live))
+
+    def bind(bound: tuple[BoundInput, ...]) -> Model:
+        live.fixed = bound
+        names = {one.name for one in bound}
+        return replace(known, inputs=tuple(spec for spec in live.inputs if spec.name not in names))
+
+    settle = partial(_with_modes, live)
+    known = Model(
+        live.answer, live.inputs, keep, parameters, live.seed, live.locate, said, notes, settle=settle, bind=bind, tables=live.tables
+    )
+    return known
 
 
 def _with_modes(live: Live, model: Model, specs: Specs, samples: SampleSet) -> tuple[Model, Specs]:

@@ -51,11 +51,15 @@ WHOLE = (Draw(0, 1), Draw(0, 1, "leading"), Draw(1, 1), Draw(0, 0))
 
 @dataclass(frozen=True)
 class Fill:
-    """The values for the input ``name``: each sample is drawn from one of ``spans``, the widest first. ``stated``: by the user."""
+    """The values for the input ``name``: each sample is drawn from one of ``spans``, the widest first.
+
+    ``stated`` are those that the user states, ``shown`` the rows of a table of the model that the input chooses from.
+    """
 
     name: str
     spans: tuple[Draw, ...]
     stated: bool = False
+    shown: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,13 +160,15 @@ def guessed(specs: Sequence[TensorSpec], fills: Sequence[Fill]) -> tuple[TensorS
 
 
 def _is_guess(spec: TensorSpec, fill: Fill) -> bool:
-    return not fill.stated and np.dtype(spec.dtype).kind in "iu" and not covers(spec, fill.spans[0])
+    return not (fill.stated or fill.shown) and np.dtype(spec.dtype).kind in "iu" and not covers(spec, fill.spans[0])
 
 
 def _note(spec: TensorSpec, fill: Fill) -> Note | None:
     widest = fill.spans[0]
     if fill.stated:
         return Note(f"{spec.name!r} was fed values of {widest}, as --input states")
+    if fill.shown:
+        return Note(f"{spec.name!r} was fed {widest}, the rows of the table that the model looks it up in")
     if np.dtype(spec.dtype).kind not in "iu":
         told = [str(span) for span in fill.spans if span.kind != "normal"]
         return Note(f"{spec.name!r} was also fed made-up values of {', '.join(told)}") if told and not covers(spec, widest) else None

@@ -57,6 +57,8 @@ def learn(model: Model, specs: tuple[TensorSpec, ...], stated: tuple[Stated, ...
         raise DataError(f"the model takes byte strings ({strings[0]}), and those cannot be made up; give real ones: --data")
     prober = _begun(model, specs, stated)
     base = prober.fills
+    for name, count in prober.tables().items():
+        prober.show(name, count)
     for spec in specs:
         prober.widen(spec)
     return prober.fills if prober.clean(prober.try_all(prober.fills)) else base
@@ -164,11 +166,32 @@ class _Prober:
             np.isnan(array).any() for answer in answers for array in answer.values() if array.dtype.kind in "fc"
         )
 
+    def tables(self) -> dict[str, int]:
+        """How many rows the tables have that an input chooses from, by the input's name; what fails to show it shows nothing."""
+        if self._model.tables is None:
+            return {}
+        try:
+            return self._model.tables(Signature(self._specs, ()).to_call(self.drawn(self.fills, self.size)))
+        except Exception:  # the hooks of each framework have their own errors, and the ranges are then found by trying
+            return {}
+
+    def show(self, name: str, count: int) -> None:
+        """Feed the input all ``count`` rows of its table, where the model takes them."""
+        fill = next((fill for fill in self.fills if fill.name == name), None)
+        if fill is None:
+            return
+        kind = np.dtype(next(spec.dtype for spec in self._specs if spec.name == name))
+        if fill.stated or kind.kind not in "iu" or count - 1 > np.iinfo(kind.name).max:
+            return
+        shown = replace(fill, spans=(Draw(0, count - 1),), shown=True)
+        if self.clean(self.try_all(self._with(shown))):
+            self._set(shown)
+
     def widen(self, spec: TensorSpec) -> None:
         """Feed the input more than it began with, where the model takes it and tells it apart."""
         fill = next(fill for fill in self.fills if fill.name == spec.name)
         kind = np.dtype(spec.dtype)
-        if fill.stated:
+        if fill.stated or fill.shown:
             return
         if fill.spans == (NORMAL,):
             self._set(replace(fill, spans=self._noticed(fill)))

@@ -6,7 +6,7 @@ import math
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from roadworthy.build.sources.tensorflow import session_model, training_flags
 from roadworthy.build.sources.tensorflow.endpoints import spec_of
 from roadworthy.core.errors import SourceError, SourceUnreadable, StepFailed, UsageError
 from roadworthy.core.stages import Graph, Source
-from roadworthy.core.types import BYTES, Arrays, Signature, TensorSpec
+from roadworthy.core.types import BYTES, Arrays, BoundInput, Signature, TensorSpec
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import framework, saved_model
 from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
@@ -53,15 +53,27 @@ def read(source: Source) -> Model:
         raise SourceError(f"the signature {key!r} of {source.path} takes no input; name another: --signature")
     for spec in specs:
         inputs.refuse_type(spec, source.path)
+    return _model(function, entry, specs, source.path, _notes(meta, key, specs))
+
+
+def _model(function: Any, entry: GraphEntry, specs: tuple[TensorSpec, ...], path: Path, notes: tuple[str, ...]) -> Model:
+    def bind(bound: tuple[BoundInput, ...]) -> Model:
+        constants = tensorflow_entry.fixed(entry.inputs, bound)
+        names = {one.name for one in bound}
+        rest = tuple(port for port in entry.inputs if port.name not in names)
+        own = replace(entry, inputs=rest, constants=(*entry.constants, *constants))
+        return _model(function, own, tuple(spec for spec in specs if spec.name not in names), path, notes)
+
     return Model(
         Function(saved_model.calling(function, entry), entry),
         specs,
-        _keeper(source.path, entry),
+        _keeper(path, entry),
         _parameters(function),
         lambda seed: framework.framework().random.set_seed(seed),
         _Operations(function, entry).locate,
-        (PROOF, *training_flags.said(constants)),
-        _notes(meta, key, specs),
+        (PROOF, *training_flags.said(entry.constants)),
+        notes,
+        bind=bind,
     )
 
 

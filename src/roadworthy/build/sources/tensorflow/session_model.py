@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from roadworthy.build.sources.tensorflow import inference_graph, training_flags
 from roadworthy.build.sources.tensorflow.endpoints import VARIABLES, Endpoints, ancestors
 from roadworthy.core.errors import SourceError, StepFailed
 from roadworthy.core.stages import Graph
-from roadworthy.core.types import Array, Arrays, Signature
+from roadworthy.core.types import Array, Arrays, BoundInput, Signature
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import framework
 from roadworthy.frameworks.tensorflow import function as tensorflow_function
@@ -33,6 +34,19 @@ def model(session: Any, endpoints: Endpoints, frozen: Callable[[], Any], path: P
     that runs it later (SourceError otherwise). ``proofs`` are sentences of the reader.
     """
     live = SessionModel(session, endpoints, frozen, path)
+
+    def bind(bound: tuple[BoundInput, ...]) -> Model:
+        constants = tensorflow_entry.fixed(endpoints.inputs, bound)
+        fed = {one.tensor for one in constants}
+        rest = [(port, spec) for port, spec in zip(endpoints.inputs, endpoints.specs, strict=True) if port.tensor not in fed]
+        own = replace(
+            endpoints,
+            inputs=tuple(port for port, _ in rest),
+            specs=tuple(spec for _, spec in rest),
+            constants=(*endpoints.constants, *constants),
+        )
+        return model(session, own, frozen, path, proofs)
+
     return Model(
         live.call,
         endpoints.specs,
@@ -42,6 +56,7 @@ def model(session: Any, endpoints: Endpoints, frozen: Callable[[], Any], path: P
         live.locate,
         (MODES, *training_flags.said(endpoints.constants), *proofs, SAME),
         endpoints.notes,
+        bind=bind,
     )
 
 
@@ -85,7 +100,7 @@ class SessionModel:
 
     def _by_tensor(self, feeds: Arrays) -> dict[str, Any]:
         given = {port.tensor: feeds[port.name].reshape(()) if port.scalar else feeds[port.name] for port in self._endpoints.inputs}
-        return {one.tensor: one.value for one in self._endpoints.constants} | given
+        return {one.tensor: one.array for one in self._endpoints.constants} | given
 
     def _entry(self, signature: Signature) -> GraphEntry:
         """The ports of the signature, whose outputs may be in another order."""

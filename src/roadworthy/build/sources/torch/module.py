@@ -14,15 +14,17 @@ from torch.nn.utils import parametrize
 
 from roadworthy.build.sources import Loaded, infer_signature, inference_mode
 from roadworthy.build.sources.model import Model, Opened, SameAnswer
+from roadworthy.build.sources.samples import fixed as bound_inputs
 from roadworthy.build.sources.samples.made import Making
-from roadworthy.build.sources.torch import forward, layer_hooks, weights
+from roadworthy.build.sources.samples.table_rows import TableRows
+from roadworthy.build.sources.torch import forward, layer_hooks, tables, weights
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Source
 from roadworthy.core.text import first_line
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 from roadworthy.frameworks.torch import module as torch_module
-from roadworthy.frameworks.torch.module import TorchCall
+from roadworthy.frameworks.torch.module import FixedArgument, TorchCall
 
 
 def prove_and_save(
@@ -32,17 +34,20 @@ def prove_and_save(
     module = _unwrapped(opened.module)
     notes = (*opened.notes, *(weights.to_float32(module) if opened.program is None else ()), *_fold(module))
     proofs = (*opened.proofs, _to_inference(module, graph=opened.program is not None, allow=allow))
-    specs = forward.resolve(replace(opened, module=module), said, samples)
-    live = _Live(module, specs, forward.keywords(module, specs))
+    said, bound = bound_inputs.split(said, making.stated)
+    everything = forward.resolve(replace(opened, module=module), said, samples, bound)
+    specs = tuple(spec for spec in everything if spec.name not in {one.name for one in bound})
+    live = _Live(module, specs, forward.keywords(module, everything), forward.fixed(module, everything, bound))
 
     def keep(signature: Signature, directory: Path) -> Graph:
-        plain = live.plain and len(specs) == 1 and not live.keywords
-        convention = TorchCall(live.keywords, tuple(spec.name for spec in signature.outputs), plain)
+        plain = live.plain and len(everything) == 1 and not live.keywords
+        convention = TorchCall(live.keywords, tuple(spec.name for spec in signature.outputs), plain, live.fixed)
         path = torch_module.save(module, directory, program=opened.program, call=convention)
         return Graph("module", path, signature, route="the original")
 
+    notes = (*notes, *bound_inputs.notes(bound))
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    model = Model(live.call, specs, keep, parameters, _seed, live.locate, proofs, notes)
+    model = Model(live.call, specs, keep, parameters, _seed, live.locate, proofs, notes, tables=live.tables)
     with torch.random.fork_rng(devices=[]):
         return infer_signature.prove_and_keep(model, specs, samples, out, allow=allow, making=making)
 
@@ -53,16 +58,17 @@ class _Live:
     ``plain`` says that its latest answer was one bare tensor.
     """
 
-    def __init__(self, module: Any, specs: tuple[TensorSpec, ...], keywords: tuple[str, ...]) -> None:
-        self.module, self.specs, self.keywords = module, specs, keywords
+    def __init__(self, module: Any, specs: tuple[TensorSpec, ...], keywords: tuple[str, ...], fixed: tuple[FixedArgument, ...]) -> None:
+        self.module, self.specs, self.keywords, self.fixed = module, specs, keywords, fixed
         self.plain = False
 
     def tensors(self, feeds: Arrays) -> list[Tensor]:
         return [torch.from_numpy(feeds[spec.name].copy()) for spec in self.specs]
 
     def forward(self, tensors: list[Tensor]) -> Any:
+        given = torch_module.with_fixed(tensors, self.fixed)
         with torch.no_grad():
-            return self.module(**dict(zip(self.keywords, tensors, strict=True))) if self.keywords else self.module(*tensors)
+            return self.module(**dict(zip(self.keywords, given, strict=True))) if self.keywords else self.module(*given)
 
     def call(self, feeds: Arrays) -> dict[str, Array]:
         """Every tensor of the module's answer by name; SourceError naming the layer and the shapes when it raises."""
@@ -80,6 +86,13 @@ class _Live:
             raise SourceError(f"the model gives {', '.join(odd)}, a type that arrays do not have; make it float32 in forward")
         self.plain = isinstance(answer, Tensor)
         return {name: layer_hooks.array(tensor) for name, tensor in found}
+
+    def tables(self, feeds: Arrays) -> dict[str, int]:
+        """How many rows the tables have that an input chooses from."""
+        rows = TableRows(feeds)
+        with tables.Watched(rows):
+            self.forward(self.tensors(feeds))
+        return rows.found
 
     def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
         """The part of the module whose answers begin to differ."""
