@@ -60,7 +60,7 @@ def test_one_output_and_a_folder_of_two_classes(tmp_path: Path, weight: float, b
     data = pictures(tmp_path / "data", {"cat": 60, "dog": 190})
     deployment = deploy.deploy(job(net(tmp_path / "net.npz", weight, bias), data=str(data), preprocess="unit"))
     certificate = deployment.certificate
-    assert certificate.goal.metric == "top1" and certificate.original is not None and certificate.original.value.value == 1
+    assert certificate.goal.metric == "accuracy" and certificate.original is not None and certificate.original.value.value == 1
     assert certificate.baseline.verified.parity.agreement == 1
     assert [note for note in texts(certificate) if what in note] and not texts(certificate, warnings=True)
     answer = store.read(deployment.bundle).contract.answer

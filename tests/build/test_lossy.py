@@ -11,6 +11,7 @@ import pytest
 from roadworthy.build import deploy, lower
 from roadworthy.build.job import Job
 from roadworthy.bundle.certificate import Certificate
+from roadworthy.core.evidence import Budget
 from roadworthy.core.host import this_host
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Signature, TensorSpec
@@ -34,7 +35,7 @@ def deployed(linear: Path, bits: int, monkeypatch: pytest.MonkeyPatch) -> Certif
     monkeypatch.setattr(
         deploy, "capture_all", lambda graph, samples, workspace: ((rounded(graph, bits, linear / "rounded.npz"), graph), ())
     )
-    job = Job(linear / "model.npz", linear / "bundle", data=str(linear / "data.npz"), seconds=120, max_drop=0.05)
+    job = Job(linear / "model.npz", linear / "bundle", data=str(linear / "data.npz"), seconds=120, budget=Budget(0.05, relative=False))
     return deploy.deploy(job).certificate
 
 

@@ -34,3 +34,10 @@ def test_byte_strings_follow_their_input_to_another_name(tmp_path: Path) -> None
     other = samples.renamed(written, ("wav_data",))
     assert list(other.open()["wav_data"]) == [b"ab\0", b"", b"\0"]
     assert sorted(path.name for path in other.path.iterdir()) == ["ends.wav_data.npy", "in.wav_data.npy", "target.y.npy"]
+
+
+def test_names_of_any_length_and_letters_have_files_of_their_own(tmp_path: Path) -> None:
+    names = ["x" * 300, "x" * 299 + "y", "模" * 80, "模" * 79 + "型", "StatefulPartitionedCall/" * 12, "a" * 180]
+    written = samples.write(tmp_path / "set", {name: strings(str(number).encode()) for number, name in enumerate(names)})
+    assert [written.open()[name][0] for name in names] == [str(number).encode() for number in range(len(names))]
+    assert max(len(path.name.encode()) for path in written.path.iterdir()) <= 255

@@ -9,16 +9,16 @@ from roadworthy.core.errors import SourceError
 
 
 @pytest.mark.parametrize(
-    ("problem", "first", "last", "named"),
+    ("problem", "first", "named"),
     [
-        (ValueError("\n  no such axis\nat line 3\n"), "no such axis", "at line 3", "ValueError: no such axis"),
-        (ValueError(""), "ValueError", "ValueError", "ValueError"),
-        (SourceError("is cut short", detail="a log"), "is cut short", "is cut short", "SourceError: is cut short"),
-        (RuntimeError("x" * 1000), "x" * text.LONGEST, "x" * text.LONGEST, f"RuntimeError: {'x' * text.LONGEST}"),
+        (ValueError("\n  no such axis\nat line 3\n"), "no such axis", "ValueError: no such axis"),
+        (ValueError(""), "ValueError", "ValueError"),
+        (SourceError("is cut short", detail="a log"), "is cut short", "SourceError: is cut short"),
+        (RuntimeError("x" * 1000), "x" * text.LONGEST, f"RuntimeError: {'x' * text.LONGEST}"),
     ],
 )
-def test_lines_of_a_message(problem: Exception, first: str, last: str, named: str) -> None:
-    assert (text.first_line(problem), text.last_line(problem), text.named_line(problem)) == (first, last, named)
+def test_lines_of_a_message(problem: Exception, first: str, named: str) -> None:
+    assert (text.first_line(problem), text.named_line(problem)) == (first, named)
 
 
 def test_lines_that_are_passed_over_and_a_message_without_any() -> None:

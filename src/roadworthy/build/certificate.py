@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from roadworthy.build import benchmark, package, sources
+from roadworthy.build import benchmark, package, sources, verify
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
 from roadworthy.bundle.certificate import (
@@ -47,7 +47,8 @@ class Data:
 
     ``unproven`` is why they prove no lossy plan; empty where they can. ``guessed`` are inputs of whole numbers that were made up
     although nothing says which the model takes: that two models agree on them says nothing. ``answer`` says how
-    the model's first output is read; its labels are the ``classes``.
+    the model's first output is read; its labels are the ``classes``. ``metric`` and ``reading`` are those of ``verify.metrics.find``;
+    the metric is empty where nothing but the original's own answers is there to compare with.
     """
 
     kind: str
@@ -58,6 +59,8 @@ class Data:
     unproven: str = ""
     guessed: tuple[TensorSpec, ...] = ()
     answer: Answer = field(default_factory=Answer)
+    metric: str = ""
+    reading: verify.Reading = field(default_factory=verify.Reading)
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ def nothing_left(
     told = "".join(f". {note.text}" for note in notes if note.warning)
     return (
         f"no candidate that serves without the training framework passed{why}. Those that need it ({names}) take part with "
-        "--allow-framework-at-serve; or widen the search with --runtimes, --precisions, a larger --max-drop or more --data"
+        "--allow-framework-at-serve; or widen the search with --runtimes, --precisions, a larger --max-drop or --max-rise, or more --data"
         f"{told}"
     )
 

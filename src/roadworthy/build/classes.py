@@ -12,55 +12,81 @@ from roadworthy.build.data.dataset import Dataset, check_classes
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
 from roadworthy.core.evidence import Note
-from roadworthy.core.types import Signature
+from roadworthy.core.types import Array, Signature
 from roadworthy.preprocess import answer as answers
 from roadworthy.preprocess.contract import Activation, Answer, Contract
 
 
 @dataclass(frozen=True)
 class AnswerReading:
-    """How the original's answers are read: the contract's ``answer`` without ``auto``, and ``binary`` of ``verify.metrics.find``.
+    """How the original's answers are read: the contract's ``answer`` without ``auto``, and ``reading`` of ``verify.metrics.find``.
 
     ``classes`` says whether a sample's answer names a class at all, and ``seen`` how many different classes the samples have, counted
     to two.
     """
 
     answer: Answer
-    binary: Activation | None
+    reading: verify.Reading
     classes: bool
     seen: int
 
 
-def named(contract: Contract, gathered: Dataset | None) -> Answer:
-    """The contract's answer with the names that the data gives, where no labels were given."""
+def named(contract: Contract, gathered: Dataset | None, paired: verify.TargetPairing | None = None) -> Answer:
+    """The contract's answer with the names that the data or its targets give, where no labels were given."""
     if contract.answer.labels or gathered is None:
         return contract.answer
-    return replace(contract.answer, labels=gathered.classes)
+    return replace(contract.answer, labels=gathered.classes or (paired.classes if paired else ()))
 
 
-def refuse_wrong_classes(job: Job, contract: Contract, gathered: Dataset | None, signature: Signature) -> None:
-    """Raises DataError where names or the samples' classes cannot be those of the model's first output."""
+def paired(job: Job, contract: Contract, gathered: Dataset | None, signature: Signature) -> verify.TargetPairing | None:
+    """The metric of the job and how it reads the answers, by the targets of the data; ``None`` where there is nothing to compare with.
+
+    Raises DataError where names or targets cannot be those of the model's outputs, UsageError where they do not fit the metric.
+    """
     first = signature.outputs[0]
-    count = answers.columns(first)
-    if not count:
-        return
-    if contract.answer.labels:
+    count, own = answers.columns(first), verify.is_own(job.metric)
+    if count and contract.answer.labels:
         class_names.check_count(contract.answer.labels, count, first.name, str(job.labels or job.preprocess))
-    if gathered is not None and not own_metric(job):
+    if gathered is not None and count and not own:
         check_classes(gathered, count, first.name)
+    if gathered is None or not gathered.samples.labelled:
+        return verify.TargetPairing(job.metric, verify.Reading()) if job.metric else None
+    return verify.pair(gathered.samples.open_targets(), signature.outputs, contract.answer.labels or gathered.classes, job.metric)
 
 
-def reading(data: Data, reference: verify.Reference, signature: Signature, job: Job) -> AnswerReading:
+def reading(data: Data, reference: verify.Reference, signature: Signature) -> AnswerReading:
     """How the answers in ``reference`` are read: by their values, and by what is known of the classes."""
-    first, labels = signature.outputs[0], data.answer.labels
-    values = reference.values()[first.name]
-    # Only the user's own metric knows what the labels mean: they may not be classes.
-    two = len(labels) == 2 or (data.evaluation.labelled and not own_metric(job))
+    first, labels, judged = signature.outputs[0], data.answer.labels, data.reading
+    outputs = reference.values()
+    values = outputs[first.name]
+    two = len(labels) == 2 or (judged.form == "binary" and judged.output == first.name)
     answer = answers.with_activation(data.answer, {first.name: values}, two=two)
+    if judged.output == first.name and data.answer.activation == "auto":
+        answer = replace(answer, activation=_of_form(judged, answer.activation))
     single = answers.column(values) is not None
-    binary = answer.activation if single and two and answer.activation in answers.TWO_CLASSES else None
-    says = binary is not None or bool(answers.columns(first) and not single)
-    return AnswerReading(answer, binary, says, verify.top_classes(reference.values(), binary))
+    if judged.form in ("none", "own") and single and two and answer.activation in answers.TWO_CLASSES:
+        judged = replace(judged, form="binary", output=first.name, activation=answer.activation, classes=2)
+    elif judged.output:
+        own = answer.activation if judged.output == first.name else "auto"
+        judged = replace(judged, activation=_activation(judged, own, outputs[judged.output]))
+    says = judged.binary is not None or bool(answers.columns(first) and not single)
+    return AnswerReading(answer, judged, says, verify.top_classes(outputs, judged.binary, judged.voting))
+
+
+def _of_form(judged: verify.Reading, found: Activation) -> Activation:
+    """The activation that the answers of this form have: several labels have no softmax, and plain numbers have none at all."""
+    if judged.form == "multilabel":
+        return "applied" if found == "applied" else "sigmoid"
+    return "none" if judged.form == "values" else found
+
+
+def _activation(judged: verify.Reading, stated: Activation, values: Array) -> Activation:
+    """What the numbers of the judged output are: as it is ``stated``, else by their values."""
+    if judged.form not in ("classes", "binary", "multilabel", "masks") or stated in ("applied", "softmax", "sigmoid"):
+        return stated if stated != "auto" else "none"
+    if answers.are_shares(values):
+        return "applied"
+    return "softmax" if judged.form == "classes" else "sigmoid"
 
 
 def notes_on_names(labels: tuple[str, ...]) -> tuple[Note, ...]:
@@ -73,28 +99,26 @@ def notes_on_names(labels: tuple[str, ...]) -> tuple[Note, ...]:
 
 def notes_on_answers(trial: Trial, data: Data) -> Iterator[Note]:
     """How a single column is read, and a warning where the original's answers do not fit the samples' labels."""
-    labels = data.evaluation.labels()
-    if trial.binary:
+    labels, read = data.evaluation.labels(), trial.reading
+    if read.binary and read.output == trial.signature.outputs[0].name:
         yield _on_column(trial, data)
-    if labels is not None and trial.metric in verify.BUILT_IN:
-        yield from verify.label_warnings(trial.reference, labels, data.answer.labels, trial.binary)
+    if read.form in ("multilabel", "masks") and read.activation in answers.TWO_CLASSES:
+        what, limit = ("probabilities", "0.5") if read.activation == "applied" else ("logits", "0")
+        yield Note(f"the output {read.output!r} is read as {what}: above {limit} is yes")
+    if labels is not None and data.reading.form in ("classes", "binary"):
+        yield from verify.label_warnings(trial.reference, labels, data.answer.labels, read.binary, read.voting)
 
 
 def _on_column(trial: Trial, data: Data) -> Note:
     """How the one column is read. From generated samples this is a warning: they can give any logit."""
     labels = data.answer.labels
     second = repr(labels[1]) if len(labels) == 2 else "class 1"
-    what, limit = ("probability", "0.5") if trial.binary == "applied" else ("logit", "0")
+    what, limit = ("probability", "0.5") if trial.reading.binary == "applied" else ("logit", "0")
     text = f"the output {trial.signature.outputs[0].name!r} is one number a sample, read as the {what} of {second} (above {limit})"
     if data.answer.activation != "auto":
         return Note(text)
-    why, other = ("all", "sigmoid") if trial.binary == "applied" else ("not all", "applied")
+    why, other = ("all", "sigmoid") if trial.reading.binary == "applied" else ("not all", "applied")
     generated = data.kind not in ("labelled", "unlabelled")
     where = "in 0..1 on generated samples" if generated else "in 0..1"
     says = f'activation = "{other}" under [answer] in --preprocess says otherwise'
     return Note(f"{text}, because {why} of the original's answers lie {where}; {says}", generated)
-
-
-def own_metric(job: Job) -> bool:
-    """Whether the user's own code is the metric, which alone knows what the targets mean."""
-    return ":" in (job.metric or "")

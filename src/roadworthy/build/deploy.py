@@ -10,7 +10,7 @@ from roadworthy.build import classes, lower, supplied
 from roadworthy.build.certificate import Findings, certificate_of, exports_of, nothing_left
 from roadworthy.build.graphs import capture_all, plans_to_try, promised
 from roadworthy.build.job import Job
-from roadworthy.build.original import contract_of, identify, load_original
+from roadworthy.build.original import contract_of, identify, load_original, refuse_wrong_metric
 from roadworthy.build.races import race_by_target
 from roadworthy.build.reference import reference_of
 from roadworthy.build.search import search
@@ -41,6 +41,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     store.refuse_other_content(job.output)
     lower.refuse_unknown(job.runtimes, job.precisions)
     with workspace_for((job,), notify) as workspace:
+        refuse_wrong_metric(job, workspace)
         inputs = unchanged.user_files(job.code_files, job.data_files)
         source = identify(job, workspace)
         supplied.refuse_unproven(job, source)
@@ -48,7 +49,9 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         loaded, data = load_original(source, job, contract, workspace)
         inputs.refuse_changed()
 
-        graphs, routes = capture_all(loaded.graph, data.evaluation, workspace)
+        graphs, routes = capture_all(
+            loaded.graph, data.evaluation, workspace, [symbol for spec in job.inputs for symbol in spec.symbols.values()]
+        )
         signature = promised(loaded.signature, graphs)
         plans, unavailable = plans_to_try(graphs, signature, data, job, workspace)
         trial, original = reference_of(loaded.graph, signature, data, job, workspace)
@@ -59,7 +62,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         rejected = (*found.rejected, *races.failed)
         if not (job.allow_framework or races.servable):
             raise NoCandidate(nothing_left(races.server.measured, routes, rejected, unavailable, data.notes))
-        goal = Goal(job.objective, trial.metric, trial.budget)
+        goal = Goal(job.objective, trial.metric, trial.budget, str(job.budget))
         choices = races.choices(goal, framework_allowed=job.allow_framework)
 
         unchanged.refuse_changed(source, workspace.user_code.notes)

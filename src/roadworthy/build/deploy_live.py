@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from roadworthy.build import sources
+from roadworthy.build import sources, verify
 from roadworthy.build.data.user_targets import as_file_arrays, read_targets
 from roadworthy.build.deploy import Deployment, deploy
-from roadworthy.build.job import Job, Objective
+from roadworthy.build.job import DECODER, Job, Objective, read_budget
 from roadworthy.build.workspace import Notify
 from roadworthy.core.errors import InvalidRequest, UsageError
 from roadworthy.core.exact import as_array
 from roadworthy.core.isolation.scratch import Directory
-from roadworthy.core.types import BATCH, Array, Fixed, Stated, TensorSpec
+from roadworthy.core.types import Array, Fixed, Stated, TensorSpec
 
 
 def deploy_live(
@@ -29,11 +29,13 @@ def deploy_live(
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     arch: str | None = None,
+    weights: str = "",
     signature: str = "",
     labels: Sequence[str] | Mapping[int, str] | Path | str | None = None,
     preprocess: Path | str | None = None,
-    metric: str | None = None,
-    max_drop: float = 0.01,
+    metric: str | Callable[..., Any] | tuple[str, Callable[..., Any]] | None = None,
+    max_drop: str | float | None = None,
+    max_rise: str | float | None = None,
     objective: Objective = "latency",
     runtimes: Sequence[str] = (),
     precisions: Sequence[str] = (),
@@ -50,20 +52,25 @@ def deploy_live(
 ) -> Deployment:
     """Deploy ``model``: the path of a source, or a live model of PyTorch, Keras or TensorFlow, which is not changed.
 
-    ``example_inputs`` (an array or tensor, several, or a mapping by name; samples on the first axis) show the inputs of the model where
-    ``data`` does not. ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. ``labels`` are a file, names in the
-    order of the outputs, or names by index. All others are as for the command (see ``Job``): ``max_drop`` is a share of the metric,
-    ``seconds`` the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the host's memory).
+    ``example_inputs`` (an array or tensor, several, or a mapping by name) are one call, and show the inputs of the model where ``data``
+    does not. The axis that counts the samples is found by running the model; it has the same size in each of them.
+    ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. ``labels`` are a file, names in the
+    order of the outputs, or names by index. ``metric`` is a name, a function as ``--metric`` takes them (see ``verify.metrics.own``), or
+    ``("map", decoder)``. ``max_drop`` and ``max_rise`` are parts of the original's score (``"1%"``) or in the metric's units (``0.01``).
+    All others are as for the command (see ``Job``): ``seconds`` is the time for the whole deployment, ``memory_mb`` the limit of each
+    step in MiB (0: most of the host's memory).
     ``notify`` is told of the progress. Raises UsageError, SourceError, DataError, NoCandidate and other errors of ``core.errors``.
     """
     with Directory() as made:
         scratch = made.path
         specs, stated = sources.parse_inputs(inputs)
+        shown = not specs and example_inputs is not None
+        live = None if isinstance(model, str | Path) else model
         if isinstance(model, str | Path):
             source = Path(model)
             if example_inputs is not None and not isinstance(example_inputs, Mapping):
                 raise UsageError("the example inputs of a file must be named: example_inputs={'image': array}")
-            specs = _beside(specs, stated, _specs(None, example_inputs))
+            specs = _beside(specs, stated, _specs(live, example_inputs))
         else:
             specs = _beside(specs, stated, _specs(model, example_inputs))
             source = sources.save_live(model, scratch, _beside(specs, stated, _specs(model, _inputs_of(data)))).path
@@ -72,15 +79,17 @@ def deploy_live(
             source,
             Path(output),
             arch=arch,
+            weights=weights,
             signature=signature,
             outputs=tuple(outputs),
             inputs=specs,
+            examples=tuple(array.shape for array in _by_name(live, example_inputs).values()) if shown else (),
             stated=stated,
             data=_data_file(data, scratch),
             labels=_labels_file(labels, scratch),
             preprocess=None if preprocess is None else str(preprocess),
-            metric=metric,
-            max_drop=max_drop,
+            metric=_metric_name(metric, scratch),
+            budget=read_budget(max_drop, max_rise),
             objective=objective,
             runtimes=tuple(runtimes),
             precisions=tuple(precisions),
@@ -107,19 +116,21 @@ def _beside(said: tuple[TensorSpec, ...], stated: tuple[Stated, ...], shown: tup
 
 def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
     """The inputs as the examples show them; positional ones take the names of the model's own parameters."""
+    arrays = _by_name(model, examples)
+    samples = next((len(array) for array in arrays.values() if array.ndim), 0)
+    return tuple(sources.in_call(TensorSpec(name, str(array.dtype), array.shape), samples) for name, array in arrays.items())
+
+
+def _by_name(model: Any, examples: Any) -> dict[str, Array]:
     if examples is None:
-        return ()
+        return {}
     if not isinstance(examples, Mapping):
         several = examples if isinstance(examples, tuple | list) else (examples,)
         names = sources.parameters(model)
         if len(names) < len(several):
             raise UsageError(f"there are {len(several)} example inputs, and {type(model).__name__} takes {len(names)}: {', '.join(names)}")
         examples = dict(zip(names, several, strict=False))
-    arrays = {name: _array(name, example) for name, example in examples.items()}
-    for name, array in arrays.items():
-        if array.ndim == 0:
-            raise UsageError(f"the example for {name!r} is a single number; give a batch, samples first")
-    return tuple(TensorSpec(name, str(array.dtype), (BATCH, *array.shape[1:])) for name, array in arrays.items())
+    return {name: _array(name, example) for name, example in examples.items()}
 
 
 def _inputs_of(data: Any) -> Any:
@@ -140,6 +151,19 @@ def _data_file(data: Any, scratch: Path) -> str | None:
     path = scratch / "data.npz"
     np.savez(path, allow_pickle=False, **arrays)
     return str(path)
+
+
+def _metric_name(metric: str | Callable[..., Any] | tuple[str, Callable[..., Any]] | None, scratch: Path) -> str | None:
+    """The metric's name in any process: a function in memory is written to a file."""
+    if metric is None or isinstance(metric, str):
+        return metric
+    if isinstance(metric, tuple):
+        if len(metric) != 2 or metric[0] != "map" or not callable(metric[1]):
+            raise UsageError("a metric of two parts is ('map', decoder), with your function that turns outputs into boxes")
+        return f"{DECODER}{verify.keep_function(metric[1], scratch)}"
+    if not callable(metric):
+        raise UsageError(f"metric is a {type(metric).__name__}; give a name or a function")
+    return verify.keep_function(metric, scratch)
 
 
 def _array(name: str, item: Any) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +19,30 @@ from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Signature
 
 
-def capture_all(original: Graph, samples: SampleSet, workspace: Workspace) -> tuple[tuple[Graph, ...], tuple[TriedRoute, ...]]:
-    """The original in every format. The first format's doubts are passed to the others, which run at once."""
+def capture_all(
+    original: Graph, samples: SampleSet, workspace: Workspace, stated: Collection[str] = ()
+) -> tuple[tuple[Graph, ...], tuple[TriedRoute, ...]]:
+    """The original in every format. Where no format keeps its symbolic axes, graphs for the sizes of the samples.
+
+    Not so where the user ``stated`` their symbols.
+    """
+    graphs, routes = _captured(original, samples, workspace, "graphs")
+    if graphs or not original.signature.sizes or any(axis.symbol in stated for axis in original.signature.sizes):
+        return (*graphs, original), routes
+    closed, again = _captured(replace(original, signature=original.signature.closed()), samples, workspace, "graphs/closed")
+    named = tuple(replace(route, route=f"{route.route}, sizes of the samples") for route in again)
+    return (*closed, original), (*routes, *named)
+
+
+def _captured(original: Graph, samples: SampleSet, workspace: Workspace, folder: str) -> tuple[tuple[Graph, ...], tuple[TriedRoute, ...]]:
+    """``original`` in every format. The first format's doubts are passed to the others, which run at once."""
     formats = capture.formats(original)
     if not formats:
-        return (original,), ()
+        return (), ()
     workspace.notify(Progress("capture", 0, len(formats)))
 
     def one(format: str, doubts: tuple[str, ...], exported: Path | None) -> capture.Captured:
-        request = capture.CaptureRequest(original, format, samples, workspace.folder(f"graphs/{format}"), doubts, exported)
+        request = capture.CaptureRequest(original, format, samples, workspace.folder(f"{folder}/{format}"), doubts, exported)
         try:
             return workspace.step(capture.capture, request, f"capture-{format}")
         except StepFailed as problem:
@@ -40,13 +56,22 @@ def capture_all(original: Graph, samples: SampleSet, workspace: Workspace) -> tu
         captured = [first, *(workspace.result(future) for future in rest)]
     workspace.notify(Progress("capture", len(formats), len(formats)))
     graphs = tuple(one.graph for one in captured if one.graph)
-    return (*graphs, original), tuple(route for one in captured for route in one.routes)
+    return graphs, tuple(route for one in captured for route in one.routes)
 
 
 def promised(signature: Signature, graphs: tuple[Graph, ...]) -> Signature:
-    """The signature that every graph keeps, with the smallest of their proven limits; larger calls are split, whichever candidate wins."""
-    limits = [graph.signature.max_batch for graph in graphs if graph.signature.batched and graph.signature.max_batch]
-    return replace(signature, max_batch=min(limits)) if signature.batched and limits else signature
+    """The signature that every graph keeps, with the smallest of their proven limits; larger calls are split, whichever candidate wins.
+
+    Where no graph but the original keeps its symbolic axes, they have the sizes of the samples.
+    """
+    captured = graphs[:-1]
+    if captured and signature.sizes and not captured[0].signature.sizes:
+        signature = signature.closed()
+    for graph in captured if signature.sizes else ():
+        theirs = {axis.symbol: axis for axis in graph.signature.sizes}
+        signature = replace(signature, sizes=tuple(axis.both(theirs[axis.symbol]) for axis in signature.sizes))
+    limits = [graph.signature.max_batch for graph in graphs if graph.signature.dynamic and graph.signature.max_batch]
+    return replace(signature, max_batch=min(limits)) if signature.dynamic and limits else signature
 
 
 def plans_to_try(
@@ -63,7 +88,7 @@ def plans_to_try(
     as_it_is = baseline_of(graphs[-1], workspace)
     plans: list[tuple[Plan, Graph]] = []
     for plan, graph in planned.plans:
-        narrow = signature.batched and not graph.signature.batched
+        narrow = signature.dynamic and not graph.signature.dynamic
         fitted = replace(plan, batch=graph.signature.call_size(1)) if narrow else plan
         if (not job.plans or fitted.name in job.plans) and fitted not in (as_it_is, *(other for other, _ in plans)):
             plans.append((fitted, graph))

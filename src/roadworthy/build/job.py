@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from roadworthy.core.errors import UsageError
+from roadworthy.core.evidence import Budget
 from roadworthy.core.isolation import usercode
 from roadworthy.core.types import Stated, TensorSpec
 
 CODE = re.compile(r"([^:]*\.py|[\w.]+):.+", re.DOTALL)
+DECODER = "map@"
+"""What stands in front of a decoder in ``metric``."""
 Objective = Literal["latency", "throughput", "size", "memory"]
 
 
@@ -18,26 +22,31 @@ Objective = Literal["latency", "throughput", "size", "memory"]
 class Job:
     """One call of ``roadworthy deploy``.
 
+    ``weights`` names one of several sets of weights in a checkpoint.
     ``signature`` names one of several that the source offers, ``outputs`` the tensors to answer with where it does not say.
+    ``examples`` are the shapes of one call, where ``inputs`` were read from example arrays.
     ``stated`` are the values that inputs hold, where the user states them: generated samples keep to them, and data must.
     ``data`` is a folder, an ``.npz``, ``module:callable``, or arrays; ``preprocess`` a preset's name or a TOML file; ``metric``
-    of ``None`` is top-1 where there are labels, else agreement with the original. ``max_drop`` is a share of the metric, absolute:
-    0.01 is one percent. ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty means everything this host can do.
+    of ``None`` is the one that fits the labels, else agreement with the original; for its forms see ``verify.metrics.find``. ``budget`` is
+    by how much a candidate that is meant to differ may be worse. ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty
+    means everything this host can do.
     ``samples`` caps the evaluation data. ``seconds`` bounds the whole deployment, ``memory_mb`` each step's process (0: most of the host).
     """
 
     source: Path
     output: Path
     arch: str | None = None
+    weights: str = ""
     signature: str = ""
     outputs: tuple[str, ...] = ()
     inputs: tuple[TensorSpec, ...] = ()
+    examples: tuple[tuple[int, ...], ...] = ()
     stated: tuple[Stated, ...] = ()
     data: str | None = None
     labels: Path | None = None
     preprocess: str | None = None
     metric: str | None = None
-    max_drop: float = 0.01
+    budget: Budget = Budget()  # noqa: RUF009 (it is frozen)
     objective: Objective = "latency"
     runtimes: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
@@ -55,7 +64,8 @@ class Job:
     def code(self) -> tuple[str, ...]:
         """The user's own code that is imported for ``arch``, ``data`` and ``metric``: ``FILE.py`` or dotted modules."""
         data = self.data if self.data is not None and not Path(self.data).exists() else None
-        found = (CODE.fullmatch(text) for text in (self.arch, data, self.metric) if text)
+        metric = (self.metric or "").removeprefix(DECODER)
+        found = (CODE.fullmatch(text) for text in (self.arch, data, metric) if text)
         return tuple(match[1] for match in found if match)
 
     @property
@@ -73,3 +83,25 @@ class Job:
     def data_files(self) -> tuple[Path, ...]:
         """The files and folders that are read beside the source and the code; some of the values may not be paths."""
         return tuple(Path(path) for path in (self.data, self.labels, self.preprocess) if path)
+
+
+def read_budget(max_drop: str | float | None, max_rise: str | float | None) -> Budget:
+    """The budget of ``--max-drop`` or ``--max-rise``: ``1%`` is a part of the original's score, a plain number is in the metric's units.
+
+    The default is 1 %, in the direction that fits the metric. Raises UsageError for both at once and for what is no such number.
+    """
+    if max_drop is not None and max_rise is not None:
+        raise UsageError("--max-drop and --max-rise are for different metrics: give the one that fits yours")
+    if max_drop is None and max_rise is None:
+        return Budget()
+    option, value = ("--max-drop", max_drop) if max_drop is not None else ("--max-rise", max_rise)
+    text = str(value).strip()
+    try:
+        amount = float(text.removesuffix("%"))
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount < float("inf") or (text.endswith("%") and amount > 100):
+        raise UsageError(
+            f"{option} {text}: give a percentage of the original's score such as 1%, or a number in the metric's units such as 0.01"
+        )
+    return Budget(amount / 100 if text.endswith("%") else amount, text.endswith("%"), "drop" if max_drop is not None else "rise")

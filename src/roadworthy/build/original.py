@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from roadworthy.build import classes, sources, supplied
+from roadworthy.build import classes, sources, supplied, verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.data import class_names, dataset
 from roadworthy.build.job import Job
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core.errors import RoadworthyError
-from roadworthy.core.isolation import unchanged
-from roadworthy.core.samples import renamed
+from roadworthy.core.isolation import unchanged, user_imports
+from roadworthy.core.samples import renamed, with_target
 from roadworthy.core.stages import Source
 from roadworthy.core.types import Fixed
 from roadworthy.preprocess import spec
@@ -21,9 +21,27 @@ CALIBRATION_SAMPLES = 200
 
 
 def identify(job: Job, workspace: Workspace) -> Source:
-    """What the source is, found in a child process, because a damaged file may crash a parser."""
-    request = sources.IdentifyRequest(job.source, job.arch, job.trust, job.signature, job.outputs)
+    """What the source is, found in a child process, because a damaged file may crash a parser.
+
+    Raises EnvironmentFault where the user's own code needs a package that is not installed, before anything else is read.
+    """
+    user_imports.refuse_missing(job.code_files)
+    request = sources.IdentifyRequest(job.source, job.arch, job.trust, job.signature, job.outputs, job.weights)
     return replace(workspace, confinement=workspace.confinement.at_home()).step(sources.identify_step, request, "identify")
+
+
+def refuse_wrong_metric(job: Job, workspace: Workspace) -> None:
+    """Raise UsageError or DataError where there is no such metric, or where it, the budget and the data do not fit each other.
+
+    The user's own metric is imported for this, in a child process; without a metric the labels choose it later.
+    """
+    if job.metric is None:
+        return
+    request = verify.BudgetRequest(job.metric, job.budget, labels=job.data is not None)
+    if verify.is_code(job.metric):
+        workspace.step(verify.check_budget, request, "metric")
+    else:
+        verify.check_budget(request)
 
 
 def contract_of(job: Job, source: Source) -> Contract:
@@ -58,7 +76,7 @@ def load_original(
     workspace.notify(Progress("data", 1, 1, f"{gathered.samples.count} samples" if gathered else "none given"))
     workspace.notify(Progress("load", 0, 1))
     making = sources.Making(job.samples or sources.MADE, job.stated, workspace.folder("data/made"))
-    request = sources.LoadRequest(source, job.inputs, samples, workspace.folder("original"), job.allow_training, making)
+    request = sources.LoadRequest(source, job.inputs, samples, workspace.folder("original"), job.allow_training, making, job.examples)
     loaded = _loaded(request, workspace)
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.confinement.written(before)))
     inputs = loaded.signature.inputs
@@ -67,15 +85,16 @@ def load_original(
     samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
     supplied.check_stated(samples, tuple(one for one in job.stated if one.name not in {gone.name for gone in bound}))
-    if not classes.own_metric(job):
-        samples = dataset.with_class_indices(samples, str(job.data))
-    classes.refuse_wrong_classes(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
+    paired = classes.paired(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
+    if paired is not None and paired.targets is not None:
+        samples = with_target(samples, paired.targets)
     data = supplied.data(samples, gathered, loaded, calibrate, workspace)
     supplied.refuse_unproven(job, source, data, loaded.graph.precision)
     workspace.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))
-    answer = classes.named(contract, gathered)
+    answer = classes.named(contract, gathered, paired)
     notes = (*data.notes, *(gathered.notes if gathered else ()), *classes.notes_on_names(answer.labels))
-    return loaded, replace(data, notes=notes, answer=answer)
+    data = replace(data, notes=notes, answer=answer)
+    return loaded, replace(data, metric=paired.metric, reading=paired.reading) if paired else data
 
 
 def _gathered(source: Source, job: Job, contract: Contract, workspace: Workspace) -> dataset.Dataset | None:

@@ -20,20 +20,21 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, wo
     """The original's own answers, with which every candidate is compared, and the original as a candidate in the race."""
     workspace.notify(Progress("original", 0, 1))
     remedy = supplied.remedy(data, signature)
-    request = verify.ReferenceRequest(original, data.evaluation, workspace.host.cores, workspace.folder("reference"), remedy)
+    promised = replace(original, signature=signature)
+    request = verify.ReferenceRequest(promised, data.evaluation, workspace.host.cores, workspace.folder("reference"), remedy)
     reference = workspace.step(verify.establish, request, "reference")
-    read = classes.reading(data, reference, signature, job)
+    read = classes.reading(data, reference, signature)
     _refuse_guesses(data, job)
     reference = replace(reference, classes=0 if data.guessed else read.seen)
     votes = read.classes and reference.classes > 1
-    metric = job.metric or ("top1" if data.evaluation.labelled else "agreement" if votes else "error")
-    reserve = RACE_SHARE * job.seconds
-    trial = Trial(data.calibration, data.evaluation, reference, signature, metric, job.max_drop, reserve, read.answer, read.binary)
-    candidate = Candidate(baseline_of(original, workspace), original.path, signature, original.format, original.size, 0.0)
-    asked = verify.ScoreRequest(data.evaluation, reference, metric, job.max_drop, read.binary)
+    metric = data.metric or (verify.AGREEMENT if votes else verify.ERROR)
+    asked = verify.ScoreRequest(data.evaluation, reference, metric, job.budget, read.reading)
     score = workspace.step(verify.score_original, asked, "score")
+    reserve = RACE_SHARE * job.seconds
+    trial = Trial(data.calibration, data.evaluation, reference, signature, metric, score.budget, reserve, read.answer, read.reading)
+    candidate = Candidate(baseline_of(original, workspace), original.path, signature, original.format, original.size, 0.0)
     parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if votes else None, True)
-    workspace.notify(Progress("original", 1, 1, f"{score.metric} {score.value.value:.2%}"))
+    workspace.notify(Progress("original", 1, 1, f"{score.metric} {score.shown(score.value.value)}"))
     return trial, Verified(candidate, parity, score)
 
 

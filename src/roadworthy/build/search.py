@@ -16,16 +16,15 @@ from roadworthy.core.isolation import isolate
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Graph, Plan, Rejected, Verified
 from roadworthy.core.types import Signature
-from roadworthy.preprocess.contract import Activation, Answer
+from roadworthy.preprocess.contract import Answer
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What every candidate is verified with: samples, the original's answers, the metric and its budget (a share of the metric).
+    """What every candidate is verified with: samples, the original's answers, the metric and its budget (in the metric's units).
 
     ``signature`` is what the deployment promises. ``reserve`` is the part of the time budget that is kept for the race, in seconds.
-    ``answer`` says how the first output is read, and ``binary`` that it is one number a sample for two classes, and how that number
-    is read (see ``verify.metrics.find``).
+    ``answer`` says how the first output is read, and ``reading`` how the answers are held against the targets.
     """
 
     calibration: SampleSet | None
@@ -36,7 +35,7 @@ class Trial:
     budget: float
     reserve: float
     answer: Answer = field(default_factory=Answer)
-    binary: Activation | None = None
+    reading: verify.Reading = field(default_factory=verify.Reading)
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def _try_graph(plans: list[Plan], graph: Graph, trial: Trial, workspace: Workspa
 
 
 def _verify(candidate: Candidate, trial: Trial, workspace: Workspace) -> Verified | Rejected:
-    request = verify.VerifyRequest(candidate, trial.samples, trial.reference, trial.metric, trial.budget, binary=trial.binary)
+    request = verify.VerifyRequest(candidate, trial.samples, trial.reference, trial.metric, trial.budget, reading=trial.reading)
     try:
         outcome = workspace.step(verify.verify, request, f"verify-{candidate.plan.name}")
     except OutOfSpace:

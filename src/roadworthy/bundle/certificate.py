@@ -62,11 +62,14 @@ class TriedRoute:
 
 @dataclass(frozen=True)
 class Goal:
-    """What the user asked for. ``metric`` is what the budget is stated on."""
+    """What the user asked for. ``metric`` is what the budget is stated on, ``max_drop`` by how much a candidate may be worse than the
+    original, in the metric's units, and ``budget`` the same as it was stated ("1 %" of the original's score, or "0.01").
+    """
 
     objective: str
     metric: str
     max_drop: float
+    budget: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from roadworthy.cli.options import EXISTING, duration, json_option, names, percent
+from roadworthy.cli.options import EXISTING, duration, json_option, names
 
 
 @click.command("deploy")
@@ -16,6 +16,7 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names, perce
 @click.option(
     "--arch", help="FILE.py:CALLABLE or package.module:callable that builds the network, with keyword arguments if it needs them."
 )
+@click.option("--weights", default="", help="Which set of weights in a checkpoint, such as ema_state_dict; the trained one by default.")
 @click.option(
     "--input",
     "inputs",
@@ -33,8 +34,9 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names, perce
     "--preprocess",
     help="How an image becomes an input: imagenet, cifar10, mnist, unit, tf, caffe, raw (the last four also as tf:224), or a TOML file.",
 )
-@click.option("--metric", help="top1, top5, agreement, error or module:callable; top1 by default with labels, else agreement.")
-@click.option("--max-drop", default="1%", show_default=True, callback=percent, help="The largest loss of the metric that is acceptable.")
+@click.option("--metric", help="A name (see the README) or module:callable; by default what fits the labels, else agreement.")
+@click.option("--max-drop", help="How much a lossy candidate may lose: a part of the original's score (1%, the default) or in its units.")
+@click.option("--max-rise", help="The same for metrics where lower is better, such as mae.")
 @click.option(
     "--objective",
     type=click.Choice(["latency", "throughput", "size", "memory"]),
@@ -58,16 +60,25 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names, perce
     "--allow-framework-at-serve", "allow_framework", is_flag=True, help="The winner may need the training framework on the server."
 )
 @json_option
-def command(source: Path, output: Path, inputs: tuple[str, ...], model_version: str, as_json: bool, **options: Any) -> None:
+def command(
+    source: Path,
+    output: Path,
+    inputs: tuple[str, ...],
+    model_version: str,
+    max_drop: str | None,
+    max_rise: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Turn a trained model into a bundle: verified, fast, and ready to serve."""
     from roadworthy.build import deploy as build_deploy
-    from roadworthy.build.job import Job
+    from roadworthy.build.job import Job, read_budget
     from roadworthy.build.sources.input_syntax import parse_all
     from roadworthy.cli.console.deployment import show_deployment
     from roadworthy.cli.console.progress import progress
 
     specs, stated = parse_all(inputs)
-    job = Job(source, output, inputs=specs, stated=stated, version=model_version, **options)
+    job = Job(source, output, inputs=specs, stated=stated, version=model_version, budget=read_budget(max_drop, max_rise), **options)
     with progress(quiet=as_json) as notify:
         deployment = build_deploy.deploy(job, notify)
     show_deployment(deployment.bundle, deployment.certificate, as_json=as_json)

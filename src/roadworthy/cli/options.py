@@ -15,17 +15,6 @@ EXISTING_FILE = click.Path(exists=True, dir_okay=False)
 PORT = click.IntRange(0, 65535)
 
 
-def percent(context: click.Context, option: click.Parameter, value: str) -> float:
-    """``1%`` or ``0.01``."""
-    try:
-        share = float(value[:-1]) / 100 if value.endswith("%") else float(value)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise click.BadParameter(f"{value!r} is neither a percentage such as 1% nor a share such as 0.01")
-    return share
-
-
 def duration(context: click.Context, option: click.Parameter, value: str) -> float:
     """``90s``, ``10m``, ``1h``, ``2ms`` or plain seconds, in seconds; 0 only where that is the default."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|[smh]?)", value)

@@ -6,6 +6,7 @@ The seed makes a report repeatable. Pairs are resampled by giving one value for 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -44,6 +45,13 @@ def means(values: Array, seed: int = SEED) -> tuple[Array, Array]:
         errors = chunk.std(axis=1) / math.sqrt(n)
         distances.append((found[-1] - values.mean()) / np.where(errors > 0, errors, np.inf))
     return np.concatenate(found), np.concatenate(distances)
+
+
+def draws(count: int, resamples: int, seed: int = SEED) -> Iterator[Array]:
+    """The indices of ``resamples`` resamples of ``count`` samples, int64 [count] each: the same ones in every process."""
+    generator = np.random.default_rng(seed)
+    for _ in range(resamples):
+        yield generator.integers(0, count, count)
 
 
 @lru_cache(maxsize=64)

@@ -68,7 +68,9 @@ class Form:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the models. ``score`` is the metric of the original on these samples; ``failed`` what could not be run, and why."""
+    """One of the models. ``score`` is the metric of the original on these samples, which reads as a percentage where it is a ``share``;
+    ``failed`` is what could not be run, and why.
+    """
 
     name: str
     file: str
@@ -82,6 +84,7 @@ class Side:
     forms: tuple[Form, ...]
     failed: tuple[Rejected, ...]
     notes: tuple[str, ...]
+    share: bool = True
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 ENOUGH = 5
 """Undisturbed rounds below which no figure is trusted."""
@@ -60,12 +61,30 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """By how much a candidate that is meant to differ may be worse than the original: ``amount`` in the metric's own units or, where it is
+    ``relative``, as a part of the original's score.
+
+    ``way`` is the direction in which the user stated it, if they did: a drop fits a metric of which higher is better, a rise the others.
+    """
+
+    amount: float = 0.01
+    relative: bool = True
+    way: Literal["either", "drop", "rise"] = "either"
+
+    def __str__(self) -> str:
+        return f"{100 * self.amount:g} %" if self.relative else f"{self.amount:g}"
+
+
+@dataclass(frozen=True)
 class Score:
     """A task metric of a candidate and of the original on the same samples.
 
-    ``drop`` is original minus candidate, so positive is worse, with a 95 % interval from paired resampling;
-    ``bound`` is its one-sided 95 % upper bound, which must be within the budget. ``needed`` is the number of samples with which the
-    observed drop would have passed, where there were too few.
+    ``drop`` says by how much the candidate is worse, with a 95 % interval: original minus candidate, or candidate minus original where
+    lower is ``better``. ``bound`` is its one-sided 95 % upper bound, which must be within ``budget`` (in the metric's units).
+    ``needed`` is the number of samples with which the observed drop would have passed, where there were too few.
+    ``interval`` says how the intervals were found: from one score a sample, or, for a figure of the whole set, by resampling the samples.
+    ``share`` says that the values lie in 0..1 and read as percentages.
     """
 
     metric: str
@@ -76,6 +95,24 @@ class Score:
     bound: float
     budget: float
     needed: int | None = None
+    better: Literal["higher", "lower"] = "higher"
+    interval: Literal["per sample", "resampled"] = "per sample"
+    share: bool = True
+
+    @property
+    def percent(self) -> bool:
+        """Whether the values read as percentages."""
+        return self.share and max(abs(self.original), abs(self.value.value)) <= 1
+
+    @property
+    def kind(self) -> str:
+        """The direction of the metric and how its intervals were found, in words."""
+        how = "resampling the samples" if self.interval == "resampled" else "one score a sample"
+        return f"{self.better} is better; 95 % intervals from {how}"
+
+    def shown(self, value: float) -> str:
+        """A value of the metric as text."""
+        return f"{value:.2%}" if self.percent else f"{value:.4g}"
 
 
 @dataclass(frozen=True)

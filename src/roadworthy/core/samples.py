@@ -7,6 +7,7 @@ all samples one after the other, and a second file says where each sample ends. 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -20,18 +21,28 @@ import numpy as np
 from roadworthy.core.types import BYTES, Array, Arrays
 
 Targets: TypeAlias = Mapping[str, Array]
+LONGEST = 180
+"""Characters of a name in a file's name."""
 TARGET = ""
 """The name of targets that the user gave as one array, without a name."""
 
 
 def file_of(name: str) -> str:
     """The file's name for the input ``name``, which may hold anything a framework allows, a slash included."""
-    return f"in.{quote(name, safe='')}.npy"
+    return f"in.{_quoted(name)}.npy"
 
 
 def ends_of(name: str) -> str:
     """The file beside it for byte strings: where each one ends in the first file, int64 [count]."""
-    return f"ends.{quote(name, safe='')}.npy"
+    return f"ends.{_quoted(name)}.npy"
+
+
+def _quoted(name: str) -> str:
+    """``name`` as a part of a file's name; the end of a long one is replaced by a hash, as file systems take 255 bytes."""
+    quoted = quote(name, safe="")
+    if len(quoted) <= LONGEST:
+        return quoted
+    return f"{quoted[: LONGEST - 65].rpartition('%')[0] or quoted[: LONGEST - 65]}-{hashlib.sha256(name.encode()).hexdigest()}"
 
 
 @dataclass(frozen=True)
@@ -126,6 +137,15 @@ def renamed(samples: SampleSet, names: tuple[str, ...]) -> SampleSet:
                 if (samples.path / ends_of(old)).is_file():
                     (samples.path / ends_of(old)).rename(samples.path / ends_of(new))
     return replace(samples, inputs=names)
+
+
+def with_target(samples: SampleSet, array: Array) -> SampleSet:
+    """``samples`` with ``array`` in place of their targets."""
+    for name in samples.targets:
+        (samples.path / target_file(name)).unlink()
+        (samples.path / target_ends(name)).unlink(missing_ok=True)
+    write_targets(samples.path, TARGET, array)
+    return replace(samples, targets=(TARGET,))
 
 
 def target_file(name: str) -> str:

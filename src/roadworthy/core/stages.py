@@ -30,7 +30,8 @@ class Source:
     ``arch`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` with optional keyword arguments. ``signature`` names one
     of several that the file offers, ``outputs`` the tensors to answer with where the file does not say, and ``inputs`` are the
     inputs in the user's words, for a file that does not say where it is fed; all may be empty. ``files`` are all that is read of it,
-    and ``takes`` are its inputs, as far as they can be read without running it.
+    and ``takes`` are its inputs, as far as they can be read without running it. ``weights`` names one of several sets of weights in the
+    file.
     A source knows how to be loaded again, in any process.
     """
 
@@ -46,6 +47,7 @@ class Source:
     inputs: tuple[TensorSpec, ...] = ()
     files: tuple[FileSum, ...] = ()
     takes: tuple[TensorSpec, ...] = ()
+    weights: str = ""
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,6 @@ def first_line(problem: BaseException, *, longest: int = LONGEST, skip: Callable
     return found[:longest] or empty or type(problem).__name__
 
 
-def last_line(problem: BaseException) -> str:
-    """The last line of the message of ``problem``, cut to ``LONGEST`` characters: some libraries put places in their source before it."""
-    return (lines(problem) or [type(problem).__name__])[-1][:LONGEST]
-
-
 def named_line(problem: BaseException, *, longest: int = LONGEST) -> str:
     """The name of the exception's class and the first line of its message: ``ValueError: no such axis``."""
     kind, line = type(problem).__name__, first_line(problem, longest=longest)

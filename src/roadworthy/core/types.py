@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,6 +25,8 @@ STRING = "string"
 """The word for that dtype in what users write and read."""
 ANY_RANK = "..."
 """The only size in the shape of a tensor whose number of axes a file does not state."""
+UNKNOWN = "unknown"
+"""The dtype of what a file does not state, or of what is not a tensor."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,21 @@ class TensorSpec:
 
     def fixed(self, batch: int) -> TensorSpec:
         """The same tensor with the symbolic batch replaced by a number."""
-        return replace(self, shape=tuple(batch if size == BATCH else size for size in self.shape))
+        return self.at({BATCH: batch})
+
+    def at(self, sizes: Mapping[str, int]) -> TensorSpec:
+        """The same tensor with the symbols of ``sizes`` replaced by numbers."""
+        return replace(self, shape=tuple(sizes.get(size, size) if isinstance(size, str) else size for size in self.shape))
+
+    def resized(self, array: Array, sizes: Mapping[str, int], *, rows: bool = False) -> Array:
+        """``array``, a call or ``rows`` [samples, ...], with the axes of the symbols in ``sizes`` at those sizes.
+
+        They are cut, or continued from their beginning: the values stay among those that were there.
+        """
+        for axis, symbol in enumerate(("", *self.sample_shape) if rows else self.shape):
+            if isinstance(symbol, str) and array.shape[axis] != (size := sizes.get(symbol, array.shape[axis])):
+                array = np.take(array, np.arange(size) % array.shape[axis], axis=axis)
+        return array
 
     def with_batch(self) -> TensorSpec:
         """The same tensor for any number of samples."""
@@ -202,22 +219,61 @@ def _quoted(value: float | bytes) -> str:
 
 
 @dataclass(frozen=True)
+class SizeRange:
+    """The axis ``symbol`` may have any size from ``least`` to ``most`` that is a multiple of ``multiple``; ``None``: no limit was found.
+
+    The answers are compared at each of ``sizes``, of which the first is the size of the samples.
+    """
+
+    symbol: str
+    sizes: tuple[int, ...]
+    least: int = 1
+    most: int | None = None
+    multiple: int = 1
+
+    def __str__(self) -> str:
+        limits = f"{self.least} to {self.most}" if self.most is not None else f"at least {self.least}"
+        return f"{limits}, in multiples of {self.multiple}" if self.multiple > 1 else limits
+
+    def until(self, size: int) -> SizeRange:
+        """The range from ``size`` on, where that is below the size of the samples, or up to it; it is compared there too."""
+        low, high = (size, self.most) if size < self.sizes[0] else (self.least, size)
+        limited = replace(self, least=low, most=high)
+        return replace(limited, sizes=tuple(one for one in dict.fromkeys((*self.sizes, size)) if limited.allows(one)))
+
+    def both(self, other: SizeRange) -> SizeRange:
+        """What both allow."""
+        limits = [one for one in (self.most, other.most) if one is not None]
+        shared = replace(
+            self, least=max(self.least, other.least), most=min(limits, default=None), multiple=math.lcm(self.multiple, other.multiple)
+        )
+        return replace(shared, sizes=tuple(size for size in dict.fromkeys((*self.sizes, *other.sizes)) if shared.allows(size)))
+
+    def allows(self, size: int) -> bool:
+        """Whether the axis may have this size."""
+        return self.least <= size <= (self.most or size) and size % self.multiple == 0
+
+
+@dataclass(frozen=True)
 class Signature:
     """What a model takes and gives, in the order of its own call.
 
     ``max_batch`` is the largest number of samples one call was proven to take;
     ``None`` says that no limit was found. A model proven at one size only has that
-    size, and no symbol, in its shapes.
+    size, and no symbol, in its shapes. ``sizes`` holds the limits of each other symbol of
+    the inputs; a symbol of the outputs alone is a size that follows from those.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     max_batch: int | None = None
+    sizes: tuple[SizeRange, ...] = ()
 
     @cached_property
     def batched(self) -> bool:
-        """Whether every input and output carries the symbolic batch, so that samples can share a call."""
-        return all(spec.batched for spec in self.inputs + self.outputs)
+        """Whether samples can share a call: every input carries the symbolic batch, and every output does, or is a constant."""
+        constants = all(spec.batched or spec.sample_axis is None for spec in self.outputs)
+        return all(spec.batched for spec in self.inputs) and constants and self.dynamic
 
     @cached_property
     def dynamic(self) -> bool:
@@ -235,13 +291,43 @@ class Signature:
         counts = (spec.count(feeds[spec.name]) for spec in self.inputs if spec.name in feeds)
         return next((count for count in counts if count is not None), 1)
 
+    @cached_property
+    def whole_call(self) -> bool:
+        """Whether an input holds for the whole call: samples share a call only where they have the same value of it."""
+        return any(spec.sample_axis is None for spec in self.inputs)
+
     def fixed(self, batch: int) -> Signature:
         """The same signature for exactly ``batch`` samples a call."""
-        return Signature(
-            tuple(spec.fixed(batch) for spec in self.inputs),
-            tuple(spec.fixed(batch) for spec in self.outputs),
-            batch,
-        )
+        inputs, outputs = (tuple(spec.fixed(batch) for spec in specs) for specs in (self.inputs, self.outputs))
+        return replace(self, inputs=inputs, outputs=outputs, max_batch=batch)
+
+    def closed(self) -> Signature:
+        """The same signature with every symbolic axis but the batch at the size of the samples.
+
+        A size of an output that follows from those stays a symbol.
+        """
+        base = {one.symbol: one.sizes[0] for one in self.sizes}
+        inputs, outputs = (tuple(spec.at(base) for spec in specs) for specs in (self.inputs, self.outputs))
+        return replace(self, inputs=inputs, outputs=outputs, sizes=())
+
+    def size_cases(self) -> tuple[dict[str, int], ...]:
+        """What is compared beside the sizes of the samples: each symbolic axis alone at each of its other sizes, then all at once.
+
+        At once, neighbouring axes take their sizes from different places in their lists: axes that were confused show.
+        """
+        base = {one.symbol: one.sizes[0] for one in self.sizes}
+        alone = [base | {one.symbol: size} for one in self.sizes for size in one.sizes[1:]]
+        if len(self.sizes) < 2:
+            return tuple(alone)
+        return (*alone, {one.symbol: one.sizes[1:][number % (len(one.sizes) - 1)] for number, one in enumerate(self.sizes)})
+
+    def size_fault(self, found: Mapping[str, int]) -> str | None:
+        """In words, which axis of the sizes ``found`` is beyond its limits; ``None`` where none is."""
+        for one in self.sizes:
+            size = found.get(one.symbol, one.least)
+            if not one.allows(size):
+                return f"{one.symbol} is {size}; this model takes {one.symbol} of {one}"
+        return None
 
     def to_call(self, rows: Arrays) -> dict[str, Array]:
         """Inputs as rows [samples, ...] in the layouts of the model, C-contiguous; an unknown name is passed on as it is."""
@@ -279,16 +365,20 @@ def difference(found: Iterable[TensorSpec], wanted: Iterable[TensorSpec], *, siz
     """In words, how the tensors of a loaded file differ from a signature's; ``None`` where they fit.
 
     Order is free. With ``sizes`` a tensor of the file must take every shape that the signature promises: a symbol
-    takes any size, a number only itself.
+    takes any size, a number only itself. What the signature leaves unknown, a dtype or the number of axes, fits.
     """
     ours, theirs = {spec.name: spec for spec in wanted}, {spec.name: spec for spec in found}
     if ours.keys() != theirs.keys():
         return f"it has {', '.join(theirs) or 'none'} where the signature has {', '.join(ours) or 'none'}"
     for name, spec in ours.items():
         other = theirs[name]
-        if other.dtype != spec.dtype:
+        if spec.dtype not in (other.dtype, UNKNOWN):
             return f"{name} is {other.dtype} where the signature has {spec.dtype}"
-        if sizes and not (len(other.shape) == len(spec.shape) and all(map(_covers, other.shape, spec.shape))):
+        if (
+            sizes
+            and ANY_RANK not in spec.shape
+            and not (len(other.shape) == len(spec.shape) and all(map(_covers, other.shape, spec.shape)))
+        ):
             return f"it has {other} where the signature has {spec}"
     return None
 

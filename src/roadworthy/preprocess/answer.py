@@ -71,9 +71,9 @@ def with_activation(answer: Answer, outputs: Arrays, quantization: Quantization 
         if not (two or len(answer.labels) == 2):
             return replace(answer, activation="none")
         values = values[~np.isnan(values)]
-        return replace(answer, activation="applied" if _shares(values) else "sigmoid")
+        return replace(answer, activation="applied" if are_shares(values) else "sigmoid")
     values = scores(replace(answer, activation="none"), outputs, quantization)
-    return replace(answer, activation="applied" if values is not None and _shares(values) else "softmax")
+    return replace(answer, activation="applied" if values is not None and are_shares(values) else "softmax")
 
 
 def read_out(answer: Answer, outputs: Arrays, quantization: Quantization | None = None) -> tuple[tuple[Ranked, ...], ...]:
@@ -136,5 +136,6 @@ def _real(values: Array, quantization: Quantization | None) -> Array:
     return real_values(values, quantization).astype(np.float64)
 
 
-def _shares(values: Array) -> bool:
+def are_shares(values: Array) -> bool:
+    """Whether all ``values`` lie in 0..1, as probabilities do."""
     return values.size > 0 and bool(((values >= 0) & (values <= 1)).all())

@@ -23,7 +23,7 @@ def open_session(path: Path, signature: Signature, plan: Plan) -> CheckedSession
     ``signature`` is the model's own, with its symbolic batch; where the plan fixes a batch, larger calls
     are cut into pieces of that size, and the last one filled up.
     """
-    inner = signature.fixed(plan.batch) if plan.batch and signature.batched else signature
+    inner = signature.fixed(plan.batch) if plan.batch and signature.dynamic else signature
     return CheckedSession(registry.runtime(plan.runtime).load(path, inner, plan), signature, plan.batch)
 
 
@@ -48,7 +48,7 @@ class CheckedSession:
     def __init__(self, session: Session, signature: Signature, batch: int | None) -> None:
         self.signature = signature
         self._session = session
-        self._batch = batch if signature.batched else None
+        self._batch = batch if signature.dynamic else None
         self._inputs = tuple((spec, np.dtype(spec.dtype)) for spec in signature.inputs)
         self._run: Callable[[Arrays], Arrays] = session.run
 
@@ -67,6 +67,8 @@ class CheckedSession:
             if array.dtype != dtype or not _fits(array.shape, spec, symbols):
                 raise InvalidRequest(f"input {spec.name!r} has dtype {array.dtype} and shape {list(array.shape)}; the model takes {spec}")
             ready[spec.name] = array
+        if self.signature.sizes and (fault := self.signature.size_fault(symbols)):
+            raise InvalidRequest(fault)
         if len(feeds) != len(self._inputs):
             stray = next(name for name in feeds if name not in ready)
             raise InvalidRequest(f"there is no input {stray!r}; the model takes {', '.join(map(str, self.signature.inputs))}")
@@ -75,7 +77,7 @@ class CheckedSession:
     def answer(self, given: Checked) -> Arrays:
         """The outputs by name for what was checked by this session, or by another of the same signature."""
         limit = self.signature.max_batch
-        if limit is not None and given.samples > limit and self.signature.batched and self._batch is None:
+        if limit is not None and given.samples > limit and self.signature.dynamic and self._batch is None:
             return self._in_pieces(given, limit, pad=False)
         if self._batch is None or given.samples == self._batch:
             return self._call(given.feeds)

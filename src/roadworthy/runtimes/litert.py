@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Plan
-from roadworthy.core.text import LONGEST, lines
 from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec, difference
+from roadworthy.runtimes._reasons import reason
 
 RUNS: tuple[str, ...] = ("tflite",)
 PACKAGES: tuple[str, ...] = ("ai-edge-litert", "numpy")
@@ -23,6 +22,7 @@ NATIVE = False
 MODEL = "model.tflite"
 STATEFUL = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 FLEX = "Flex"
+DELEGATE = "XNNPack"
 
 Ports = Mapping[str, Mapping[str, Any]]
 """The runtime's own description of each tensor, by the name that a user knows."""
@@ -48,7 +48,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> LiteRtSession:
         _check_precision(interpreter, plan, file)
         return LiteRtSession(interpreter, inputs, outputs, signature)
     except (ValueError, RuntimeError) as problem:
-        raise StepFailed(f"LiteRT cannot load {file}: {_reason(problem)}", detail=str(problem)) from problem
+        raise StepFailed(f"LiteRT cannot load {file.name}: {_explained(file, problem)}", detail=str(problem)) from problem
 
 
 def _refuse_what_cannot_answer(interpreter: Any, file: Path) -> None:
@@ -100,9 +100,14 @@ def _check_precision(interpreter: Any, plan: Plan, file: Path) -> None:
         raise UsageError(f"{plan.precision} was asked for and {file} is {'' if quantised else 'not '}quantised; choose another precision")
 
 
-def _reason(problem: Exception) -> str:
-    """The whole message on one line, without the places in the runtime's source."""
-    return re.sub(r"\S+\.(cc|h):\d+ ", "", " ".join(lines(problem)))[:LONGEST] or type(problem).__name__
+def _explained(file: Path, problem: Exception) -> str:
+    """The reason; where the delegate for all operators failed, that of the operator by its own kernel."""
+    if DELEGATE in str(problem):
+        try:
+            Interpreter(str(file), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES).allocate_tensors()
+        except (ValueError, RuntimeError) as own:
+            return reason(own)
+    return reason(problem)
 
 
 class LiteRtSession:
@@ -131,7 +136,7 @@ class LiteRtSession:
             return {name: self._answer(index, strings) for name, index, strings in self._outputs}
         except (ValueError, RuntimeError) as problem:
             self._shapes = {}
-            raise StepFailed(f"LiteRT failed: {_reason(problem)}", detail=str(problem)) from problem
+            raise StepFailed(f"LiteRT failed: {reason(problem)}", detail=str(problem)) from problem
 
     def close(self) -> None:
         self._interpreter = None

@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from roadworthy.core.errors import StepFailed, UsageError
+import numpy as np
+
+from roadworthy.core.errors import InvalidRequest, StepFailed, UsageError
 from roadworthy.core.stages import Plan
-from roadworthy.core.text import first_line
-from roadworthy.core.types import Arrays, Signature, TensorSpec, difference
+from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec, difference
+from roadworthy.runtimes._reasons import reason
 
 # The Linux wheel opens a device id and an upload queue below $HOME as soon as it is imported, unless told before.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -27,6 +29,7 @@ DTYPES = {
     "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(bool)": "bool",
     "tensor(int8)": "int8", "tensor(int16)": "int16", "tensor(int32)": "int32", "tensor(int64)": "int64",
     "tensor(uint8)": "uint8", "tensor(uint16)": "uint16", "tensor(uint32)": "uint32", "tensor(uint64)": "uint64",
+    "tensor(string)": BYTES, "tensor(bfloat16)": "bfloat16",
 }  # fmt: skip
 
 
@@ -43,7 +46,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> OnnxRuntimeSession:
     try:
         session = ort.InferenceSession(file, _options(plan), providers=["CPUExecutionProvider"])
     except Exception as problem:
-        raise StepFailed(f"ONNX Runtime cannot load {file}: {first_line(problem)}", detail=str(problem)) from problem
+        raise StepFailed(f"ONNX Runtime cannot load {file.name}: {reason(problem)}", detail=str(problem)) from problem
     wrong = difference(map(_spec, session.get_inputs()), signature.inputs, sizes=True)
     wrong = wrong or difference(map(_spec, session.get_outputs()), signature.outputs, sizes=False)
     if wrong:
@@ -69,17 +72,43 @@ def _spec(port: Any) -> TensorSpec:
 
 
 class OnnxRuntimeSession:
-    """Passes the arrays through; the runtime reads feeds in place and gives every answer memory of its own."""
+    """Passes the arrays through; the runtime reads feeds in place and gives every answer memory of its own.
+
+    Its strings are texts: byte strings are read as UTF-8, and answered so.
+    """
 
     def __init__(self, session: Any, signature: Signature) -> None:
         self._session = session
         self._outputs = [spec.name for spec in signature.outputs]
+        self._texts = tuple(spec.name for spec in signature.inputs if spec.dtype == BYTES)
+        self._said = tuple(port.name for port in session.get_outputs() if DTYPES.get(port.type) == BYTES)
 
     def run(self, feeds: Arrays) -> Arrays:
+        """The outputs by name; InvalidRequest for byte strings that are no text, StepFailed where the model fails."""
+        if self._texts:
+            feeds = {**feeds, **{name: _decoded(name, feeds[name]) for name in self._texts}}
         try:
-            return dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+            answers = dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
         except Exception as problem:
-            raise StepFailed(f"ONNX Runtime failed: {first_line(problem)}", detail=str(problem)) from problem
+            raise StepFailed(f"ONNX Runtime failed: {reason(problem)}", detail=str(problem)) from problem
+        return answers | {name: _encoded(answers[name]) for name in self._said} if self._said else answers
 
     def close(self) -> None:
         self._session = None
+
+
+def _decoded(name: str, strings: Array) -> Array:
+    texts = np.empty(strings.shape, object)
+    for position, string in enumerate(strings.flat):
+        try:
+            texts.flat[position] = string.decode()
+        except UnicodeDecodeError:
+            where = [int(index) for index in np.unravel_index(position, strings.shape)]
+            raise InvalidRequest(f"input {name!r} holds bytes at {where} that are not UTF-8, and a string of ONNX is text") from None
+    return texts
+
+
+def _encoded(texts: Array) -> Array:
+    strings = np.empty(texts.shape, BYTES)
+    strings.flat[:] = [text.encode() for text in texts.flat]
+    return strings

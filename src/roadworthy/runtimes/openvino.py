@@ -10,8 +10,8 @@ from typing import Any
 from roadworthy.core.errors import InvalidRequest, StepFailed, UsageError
 from roadworthy.core.exact import cast_exactly
 from roadworthy.core.stages import Plan
-from roadworthy.core.text import last_line
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec, difference
+from roadworthy.runtimes._reasons import reason
 
 # Importing the package reports the import to its maker, unless its reporting half cannot be found.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -49,7 +49,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> OpenVinoSession:
         wrong = wrong or difference(map(_spec, model.outputs), signature.outputs, sizes=False)
         compiled = None if wrong else _core().compile_model(model, "CPU", _properties(precision, plan.threads))
     except Exception as problem:
-        raise StepFailed(f"OpenVINO cannot load {file}: {last_line(problem)}", detail=str(problem)) from problem
+        raise StepFailed(f"OpenVINO cannot load {file.name}: {reason(problem)}", detail=str(problem)) from problem
     if compiled is None:
         raise StepFailed(f"{file} is not the model of this signature: {wrong}")
     given = compiled.get_property("INFERENCE_PRECISION_HINT")
@@ -119,7 +119,7 @@ class OpenVinoSession:
             request.infer(share_outputs=True)
             return {name: request.get_output_tensor(index).data.copy() for index, name in self._outputs}
         except Exception as problem:
-            raise StepFailed(f"OpenVINO failed: {last_line(problem)}", detail=str(problem)) from problem
+            raise StepFailed(f"OpenVINO failed: {reason(problem)}", detail=str(problem)) from problem
 
     def close(self) -> None:
         self._request = None

@@ -28,16 +28,16 @@ MODULES = (torch_module.PICKLE, torch_module.SCRIPT, torch_module.EXPORTED)
 def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
     """The session of a module's own file, of a captured ``.pt2``, or of a candidate directory that holds the former.
 
-    ``fp32`` is exactly that; ``fp64`` and ``bf16`` cast the whole module and its floating-point inputs. The flavour
-    ``channels_last`` lays out images and kernels that way; ``compile`` is torch.compile, which compiles at the first call
-    and again where a new batch size needs it, from nothing each time a candidate is loaded. Raises UsageError for another
-    precision or flavour, StepFailed where the file does not load.
+    ``fp32`` is exactly that, and ``int8`` a module that came quantised; ``fp64`` and ``bf16`` cast the whole module and its
+    floating-point inputs. The flavour ``channels_last`` lays out images and kernels that way; ``compile`` is torch.compile, which
+    compiles at the first call and again where a new batch size needs it, from nothing each time a candidate is loaded. Raises
+    UsageError for another precision or flavour, StepFailed where the file does not load.
     """
-    check_plan(plan, COMPUTE, FLAVOURS)
+    check_plan(plan, (*COMPUTE, "int8"), FLAVOURS)
     exact_float32()
     try:
         module = _open(path)
-        if plan.precision != "fp32":
+        if plan.precision not in ("fp32", "int8"):
             module.to(COMPUTE[plan.precision])
         if plan.flavour == "channels_last":
             module.to(memory_format=torch.channels_last)
@@ -48,7 +48,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
         call = _channels_last(module)
     elif plan.flavour == "compile":
         call = _compiled(module, path)
-    return TensorSession(call, signature, plan, COMPUTE[plan.precision])
+    return TensorSession(call, signature, plan, COMPUTE.get(plan.precision, torch.float32))
 
 
 def _open(path: Path) -> torch.nn.Module:

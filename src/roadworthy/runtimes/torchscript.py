@@ -32,7 +32,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
     The flavour ``optimized`` fuses and packs weights for this very CPU, here and not in the file: what that makes
     cannot be saved. Raises UsageError for a precision other than fp32, StepFailed where the archive does not load.
     """
-    check_plan(plan, ("fp32",), FLAVOURS)
+    check_plan(plan, ("fp32", "int8"), FLAVOURS)
     exact_float32()
     file = path / MODEL if path.is_dir() else path
     try:

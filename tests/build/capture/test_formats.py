@@ -239,6 +239,25 @@ def test_a_file_that_is_not_of_the_signature_is_refused(tmp_path: Path, spoil, s
         onnx_format.check_file(path, signature, 20)
 
 
+def test_what_a_file_says_of_its_inner_and_outer_shapes_is_no_reason_to_refuse_it(tmp_path: Path) -> None:
+    """ONNX's checker refuses the file, and the runtime answers rightly."""
+    helper, path = onnx.helper, tmp_path / "model.onnx"
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["image"], ["inner"]), helper.make_node("Gelu", ["inner"], ["output"], domain="com.microsoft")], "g",
+        [value("image", 1, ["n", 4])], [value("output", 1, [7, 4])], value_info=[value("inner", 1, ["n", 9])],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets), str(path))
+    signature = Signature((TensorSpec("image", "float32", (BATCH, 4)),), (TensorSpec("output", "float32", (BATCH, 4)),))
+    notes = onnx_format.check_file(path, signature, 20)
+    assert notes[0] == "opset 20"
+    assert "ONNX's own checker complains, and the answers of the runtime decide: " in notes[1]
+    x = np.float32([[-1, 0, 1, 2], [3, 4, -5, 6]])
+    with open_session(path, signature, Plan("onnxruntime")) as session:
+        assert np.allclose(session.run({"image": x})["output"], [[0, 0, 0.8413, 1.9545], [3, 4, 0, 6]], atol=1e-2)
+
+
 @pytest.mark.parametrize("format", FORMATS["module"])
 def test_a_model_may_take_nine_inputs(tmp_path: Path, format: str) -> None:
     generator = np.random.default_rng(0)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper
+from onnx import load as load_onnx
+from onnx import save as save_onnx
 
 from roadworthy.build import lower
 from roadworthy.build.lower import null
@@ -15,8 +18,9 @@ from roadworthy.core import registry, samples
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import this_host
 from roadworthy.core.isolation import isolate
-from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.stages import Graph, Plan, Precision
 from roadworthy.core.types import BATCH, Signature, TensorSpec
+from roadworthy.runtimes import open_session
 from support.files import onnx_files
 
 LARGE = replace(this_host(), architecture="x86_64", cores=4, features=("avx512_vnni", "avx512_bf16", "amx_bf16", "avx512_fp16"))
@@ -178,3 +182,49 @@ def test_int8_flavour(features: tuple[str, ...], architecture: str, flavour: str
 
 def test_every_lowering_has_its_runtime() -> None:
     assert set(registry.names(registry.LOWERINGS)) <= set(registry.names(registry.RUNTIMES))
+
+
+def files_with(folder: Path, kind: str) -> Path:
+    """``y = relu(x @ w)`` with a function of the file's own around it, or with a wrong shape stated for what is inside."""
+    nodes = [onnx_files.node("MatMul", "x w", "h"), onnx_files.node("Relu", "h", "y")]
+    weights = {"w": np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)}
+    tensors = ([("x", 1, [BATCH, 8])], [("y", 1, [BATCH, 4])], weights)
+    if kind == "function":
+        own = helper.make_function("own", "Layer", ["a", "b"], ["c"], [
+            helper.make_node("MatMul", ["a", "b"], ["m"]), helper.make_node("Relu", ["m"], ["c"]),
+        ], [helper.make_opsetid("", 17)])  # fmt: skip
+        layer = onnx_files.node("Layer", "x w", "y", domain="own")
+        return onnx_files.written(folder / "graph.onnx", [layer], *tensors, functions=(own,), domains=("own",))
+    model = load_onnx(onnx_files.written(folder / "graph.onnx", nodes, *tensors))
+    model.graph.value_info.append(helper.make_tensor_value_info("h", 1, [BATCH, 9]))
+    save_onnx(model, folder / "graph.onnx")
+    return folder / "graph.onnx"
+
+
+@pytest.mark.parametrize("kind", ["function", "wrong"])
+@pytest.mark.parametrize(("runtime", "precision"), [("onnxruntime", "fp32"), ("onnxruntime", "int8"), ("openvino", "fp32")])
+def test_functions_of_a_file_and_wrong_statements_in_it_keep_no_runtime_away(
+    kind: str, runtime: str, precision: Precision, tmp_path: Path
+) -> None:
+    graph = Graph("onnx", files_with(tmp_path, kind), onnx_files.SIGNATURE, "by hand")
+    x = np.random.default_rng(1).standard_normal((32, 8)).astype(np.float32)
+    data = samples.write(tmp_path / "s", {"x": x}) if precision == "int8" else None
+    plan = Plan(runtime, precision)
+    path = lower.lower(lower.LowerRequest(graph, plan, data, tmp_path / "out")).path
+    wanted = np.maximum(x[:3] @ np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32), 0)
+    with open_session(path, graph.signature, plan) as session:
+        assert np.allclose(session.run({"x": x[:3]})["y"], wanted, atol=0.2 if precision == "int8" else 1e-4)
+
+
+def test_a_graph_for_one_sample_a_call_is_a_plan_of_that_size(tmp_path: Path) -> None:
+    """What was captured for one sample alone answers any number, one at a time."""
+    whole = onnx_files.SIGNATURE
+    graph = Graph("onnx", onnx_files.linear(tmp_path / "graph.onnx", batch=1), whole.fixed(1), "by hand")
+    plan = Plan("onnxruntime", batch=1)
+    path = lower.lower(lower.LowerRequest(graph, plan, None, tmp_path / "out")).path
+    x = np.random.default_rng(1).standard_normal((3, 8)).astype(np.float32)
+    with open_session(path, whole, plan) as session:
+        assert np.allclose(session.run({"x": x})["y"], x @ onnx_files.weight(graph.path), atol=1e-5)
+    batched = Graph("onnx", graph.path, whole, "by hand")
+    with pytest.raises(UsageError, match="is not a plan of ONNX Runtime"):
+        lower.lower(lower.LowerRequest(batched, plan, None, tmp_path / "other"))

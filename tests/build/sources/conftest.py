@@ -91,9 +91,17 @@ def loaded(tmp_path: Path) -> Callable[..., Loaded]:
     """Identify and load a file in this process, as a child would."""
 
     def run(
-        path: Path, *said: str, arch: str | None = None, trust: bool = False, samples: SampleSet | None = None, allow: bool = False
+        path: Path,
+        *said: str,
+        arch: str | None = None,
+        trust: bool = False,
+        samples: SampleSet | None = None,
+        allow: bool = False,
+        weights: str = "",
+        signature: str = "",
+        outputs: tuple[str, ...] = (),
     ) -> Loaded:
-        source = sources.identify(path, arch=arch, trust=trust)
+        source = sources.identify(path, arch=arch, trust=trust, weights=weights, signature=signature, outputs=outputs)
         out = tmp_path / f"out{len(list(tmp_path.glob('out*')))}"
         out.mkdir()
         return sources.load(LoadRequest(source, tuple(sources.parse_input(text) for text in said), samples, out, allow))

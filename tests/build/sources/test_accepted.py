@@ -83,16 +83,6 @@ def test_a_state_dict_is_found_wherever_trainers_keep_it(
         assert torch.allclose(kept(x)[0], net.eval()(x), atol=2e-2)
 
 
-def test_weights_as_trained_are_taken_before_their_moving_average_and_it_is_said(
-    net: Any, net_file: Path, tmp_path: Path, loaded: Load
-) -> None:
-    ema = {name: tensor * 0 for name, tensor in net.state_dict().items()}
-    torch.save({"ema": ema, "model": net.state_dict()}, tmp_path / "both.pt")
-    result = loaded(tmp_path / "both.pt", IMAGE, arch=f"{net_file}:Net")
-    assert answers_like(result, net)
-    assert result.notes == ("the weights were taken from 'model'; the file also has weights in 'ema'",)
-
-
 def test_half_precision_is_raised_and_it_is_said(net: Any, net_file: Path, tmp_path: Path, loaded: Load) -> None:
     torch.save(net.half().state_dict(), tmp_path / "half.pt")
     assert "weights in float16 were made float32" in loaded(tmp_path / "half.pt", IMAGE, arch=f"{net_file}:Net").notes

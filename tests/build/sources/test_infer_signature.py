@@ -206,11 +206,13 @@ def test_the_file_says_and_the_user_closes(settled: Kept, tmp_path: Path) -> Non
     def mean(feeds: Arrays) -> dict[str, Array]:
         return {"y": feeds["image"].mean((1, 2))}
 
-    with pytest.raises(UsageError, match="leaves height, width of image:"):
-        settled(mean, open_)
+    result = settled(mean, open_)
+    assert result.signature.inputs == (open_,)
+    assert [axis.symbol for axis in result.signature.sizes] == ["height", "width"]
     assert settled(mean, open_, said=("image:float32[batch,6,5,1]",)).signature.inputs[0].shape == (BATCH, 6, 5, 1)
     images = given(tmp_path, input=np.zeros((4, 8, 8, 1), np.float32))
-    assert settled(mean, open_, given=images).signature.inputs == (TensorSpec("image", "float32", (BATCH, 8, 8, 1)),)
+    found = settled(mean, open_, given=images).signature
+    assert found.inputs == (open_,) and [axis.sizes[0] for axis in found.sizes] == [8, 8]
     with pytest.raises(UsageError, match=r"given as image:float32\[batch,8,8,1\], and the model takes image:float32\[batch,6,5,1\]"):
         settled(mean, open_, said=("image:float32[batch,6,5,1]",), given=images)
     with pytest.raises(UsageError, match="has no input 'picture'; it takes image:"):
@@ -258,12 +260,17 @@ def test_a_batch_that_was_baked_in_is_found(settled: Kept) -> None:
 
 
 def test_outputs_that_do_not_follow_the_batch(settled: Kept) -> None:
-    with pytest.raises(SourceError, match="only its first dimension may follow the batch"):
-        settled(lambda feeds: {"y": (feeds["x"] @ WEIGHT).T}, X)
-    with pytest.raises(SourceError, match="at some batch sizes only"):
+    result = settled(lambda feeds: {"y": (feeds["x"] @ WEIGHT).T}, X)
+    assert result.signature.outputs == (TensorSpec("y", "float32", (3, BATCH), sample_axis=1),)
+    with pytest.raises(SourceError, match=r"has the shape \[3\] for 1, .* samples; one axis of it must be as long as the batch"):
+        settled(lambda feeds: {"y": np.repeat(feeds["x"][0, :3], len(feeds["x"]), axis=0)}, X)
+    with pytest.raises(SourceError, match="two of its axes count the samples"):
+        settled(lambda feeds: {"y": feeds["x"] @ feeds["x"].T}, X)
+    with pytest.raises(SourceError, match="at some sizes only"):
         settled(lambda feeds: linear(feeds) | ({"z": feeds["x"]} if len(feeds["x"]) > 1 else {}), X)
     result = settled(lambda feeds: linear(feeds) | {"scale": np.ones(3, np.float32)}, X)
-    assert result.signature.outputs[1].shape == (3,)
+    assert result.signature.outputs[1] == TensorSpec("scale", "float32", (3,), sample_axis=None)
+    assert result.signature.batched, "a constant is the same for all samples that share a call"
 
 
 def test_samples_of_another_dtype_do_not_wrap(tmp_path: Path) -> None:

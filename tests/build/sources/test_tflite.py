@@ -6,15 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
 
-from roadworthy.build.sources import Loaded
+from roadworthy.build.sources import Loaded, inspect
 from roadworthy.core import registry, samples
-from roadworthy.core.errors import NotInference, SourceError
+from roadworthy.core.errors import NotInference, SourceError, UsageError
 from roadworthy.core.stages import Plan
-from roadworthy.core.types import BATCH, Array, Quantization, TensorSpec
+from roadworthy.core.types import BATCH, BYTES, Array, Quantization, TensorSpec
 from roadworthy.runtimes import open_session
 from support.files import tflite_models
 from support.files.tflite_models import WEIGHT, Operator, Tensor, connected
@@ -123,15 +124,122 @@ def test_names_are_those_of_the_signature_definition(tmp_path: Path, loaded: Loa
     assert np.allclose(answer(result, image=X)["logits"], X @ WEIGHT.T, atol=1e-5)
 
 
+def two(folder: Path) -> Path:
+    """``encode`` is x @ w, ``score`` max(x, 0): the same names inside and out, other answers."""
+    tensors = [Tensor("x", "float32", (1, 8)), Tensor("y", "float32", (1, 8))]
+    relu = tflite_models.write(folder / "relu", tensors, [Operator("RELU", ("x",), ("y",))], ["x"], ["y"], **{"the x:0": "x", "y": "y"})
+    linear = tflite_models.linear(folder / "linear", **{"the x:0": "x", "y": "y"})
+    return tflite_models.joined(folder / "two.tflite", encode=linear, score=relu)
+
+
+def test_one_of_several_signatures_is_deployed_by_its_name(tmp_path: Path, loaded: Load) -> None:
+    path = two(tmp_path)
+    for key, wanted in (("encode", X @ WEIGHT.T), ("score", np.maximum(X, 0))):
+        result = loaded(path, signature=key)
+        assert [spec.name for spec in (*result.signature.inputs, *result.signature.outputs)] == ["the x:0", "y"]
+        assert f"the signature {key!r} of encode, score is deployed" in result.notes
+        assert np.allclose(answer(result, **{"the x:0": X})["y"], wanted, atol=1e-5)
+        # Other readers than LiteRT run the first subgraph, and know tensors by their own names.
+        model = openvino.Core().read_model(result.graph.path)
+        assert model.inputs[0].get_names() == {"the x:0"}
+        assert np.allclose(openvino.compile_model(model, "CPU")({"the x:0": X[:1]})[0], wanted[:1], atol=1e-5)
+    with pytest.raises(UsageError, match=r"has the signatures encode, score; name one: --signature encode"):
+        loaded(path)
+    with pytest.raises(UsageError, match=r"has no signature 'train'; it has 'encode', 'score'"):
+        loaded(path, signature="train")
+    found = inspect(path)
+    assert found.signatures == ("encode", "score")
+    assert "signature score: the x:0:float32[1,8] -> y:float32[1,8]" in found.notes
+
+
+def test_the_signature_for_serving_needs_no_name(tmp_path: Path, loaded: Load) -> None:
+    both = {"other": tmp_path / "relu", "serving_default": tmp_path / "linear"}
+    two(tmp_path)
+    result = loaded(tflite_models.joined(tmp_path / "m.tflite", **both))
+    assert np.allclose(answer(result, **{"the x:0": X})["y"], X @ WEIGHT.T, atol=1e-5)
+
+
+def test_subgraphs_that_branches_name_are_found_after_one_moved_to_the_front(tmp_path: Path, loaded: Load) -> None:
+    """The signature's subgraph is number 3, and its If names the numbers 1 and 2."""
+    branches = {
+        f"branch_{op}": tflite_models.write(
+            tmp_path / op, [Tensor("x", "float32", (1, 8)), Tensor("y", "float32", (1, 8))], [Operator(op, ("x",), ("y",))],
+            ["x"], ["y"], a="x", b="y",
+        )
+        for op in ("RELU", "ABS", "NEG")
+    }  # fmt: skip
+    chosen = schema.IfOptionsT()
+    chosen.thenSubgraphIndex, chosen.elseSubgraphIndex = 1, 0
+    tensors = [Tensor("on", "bool", ()), Tensor("x", "float32", (1, 8)), Tensor("y", "float32", (1, 8))]
+    main = tflite_models.write(tmp_path / "main", tensors, [Operator("IF", ("on", "x"), ("y",), chosen)], ["on", "x"], ["y"],
+                               on="on", x="x", y="y")  # fmt: skip
+    path = tflite_models.joined(tmp_path / "m.tflite", **branches, main=main)
+    result = loaded(path, signature="main")
+    with open_session(result.graph.path, result.signature, Plan("litert")) as session:
+        for on, wanted in ((True, np.abs(X[:1])), (False, np.maximum(X[:1], 0))):
+            assert np.array_equal(session.run({"on": np.array(on), "x": X[:1]})["y"], wanted)
+
+
 def test_what_the_runtime_lacks_is_said(tmp_path: Path, loaded: Load) -> None:
     tensors = [Tensor("x", "float32", (1, 8)), Tensor("y", "float32", (1, 8))]
     path = tflite_models.write(tmp_path / "m.tflite", tensors, [Operator("AcmeShuffle", ("x",), ("y",))], ["x"], ["y"])
     with pytest.raises(SourceError, match="AcmeShuffle"):
         loaded(path)
-    tensors = [Tensor("x", "bfloat16", (1, 8)), Tensor("y", "bfloat16", (1, 8))]
-    path = tflite_models.write(tmp_path / "m.tflite", tensors, [Operator("RELU", ("x",), ("y",))], ["x"], ["y"])
-    with pytest.raises(SourceError, match="'x' is bfloat16"):
+    for kind in ("bfloat16", "int4"):
+        with pytest.raises(SourceError, match=f"'x' is {kind}, a type that arrays do not have"):
+            loaded(cast(tmp_path, kind))
+    sizes = Tensor("s", "int32", (2,), np.array([3, 5], np.int32))
+    tensors = [Tensor("x", "float32", (1, 8)), sizes, Tensor("y", "float32", (3, 5))]
+    operators = [Operator("RESHAPE", ("x", "s"), ("y",), schema.ReshapeOptionsT())]
+    with pytest.raises(SourceError, match=r"RESHAPE \(node 0\) failed to prepare: .*8 != 15"):
+        loaded(tflite_models.write(tmp_path / "r.tflite", tensors, operators, ["x"], ["y"]))
+
+
+def cast(folder: Path, kind: str) -> Path:
+    """``x`` of ``kind`` as float32."""
+    options = schema.CastOptionsT()
+    options.inDataType, options.outDataType = tflite_models.TYPES[kind], tflite_models.TYPES["float32"]
+    tensors = [Tensor("x", kind, (1, 4)), Tensor("y", "float32", (1, 4))]
+    return tflite_models.write(folder / f"{kind}.tflite", tensors, [Operator("CAST", ("x",), ("y",), options)], ["x"], ["y"])
+
+
+@pytest.mark.parametrize("kind", ["float16", "float64", "uint8", "int8", "int16", "uint16", "uint32", "int64", "bool", "complex64"])
+def test_inputs_of_every_type_that_arrays_have(kind: str, tmp_path: Path, loaded: Load) -> None:
+    result = loaded(cast(tmp_path, kind), f"x:{kind}[batch,4]")
+    assert result.signature.inputs[0].dtype == kind and result.signature.batched
+    given = np.array([[0, 1, 0, 1], [1, 1, 0, 0]], kind)
+    assert np.array_equal(answer(result, x=given)["y"], given.real.astype(np.float32))
+
+
+def test_byte_strings_and_quantised_numbers_of_16_bits(tmp_path: Path, loaded: Load) -> None:
+    texts = np.array([b"a", b"b\0", b""], BYTES)
+    result = loaded(tflite_models.strings(tmp_path / "s.tflite", (1, 0, 2)), samples=samples.write(tmp_path / "s", {"x": texts}))
+    assert answer(result, x=texts)["y"].tolist() == [b"b\0", b"a", b""]
+    step = Quantization(0.01, 0)
+    tensors = [Tensor("x", "int16", (1, 4), None, step), Tensor("y", "int16", (1, 4), None, step)]
+    twice = Operator("ADD", ("x", "x"), ("y",), schema.AddOptionsT())
+    result = loaded(tflite_models.write(tmp_path / "w.tflite", tensors, [twice], ["x"], ["y"]))
+    assert result.graph.precision == "int8" and result.signature.outputs[0].quantization == Quantization(pytest.approx(0.01), 0)  # type: ignore[arg-type]
+    assert answer(result, x=np.array([[100, -300, 5, 0]], np.int16))["y"].tolist() == [[200, -600, 10, 0]]
+
+
+def test_of_two_signatures_one_is_quantised(tmp_path: Path, loaded: Load) -> None:
+    whole = tflite_models.quantised(tmp_path / "whole", x="x", y="y")
+    path = tflite_models.joined(tmp_path / "m.tflite", whole=whole, real=tflite_models.linear(tmp_path / "real", x="x", y="y"))
+    assert loaded(path, signature="whole").graph.precision == "int8"
+    assert loaded(path, signature="real").graph.precision == "fp32"
+
+
+def test_sizes_that_a_file_leaves_open_are_asked_for_as_they_are_spelled(tmp_path: Path, loaded: Load) -> None:
+    axes = Tensor("axes", "int32", (2,), np.array([1, 2], np.int32))
+    tensors = [Tensor("x:0", "float32", (1, -1, -1, 3)), axes, Tensor("y", "float32", (1, 3))]
+    mean = [Operator("MEAN", ("x:0", "axes"), ("y",), schema.ReducerOptionsT())]
+    path = tflite_models.write(tmp_path / "m.tflite", tensors, mean, ["x:0"], ["y"])
+    with pytest.raises(UsageError, match=r"--input 'x:0:float32\[1,\d+,\d+,3\]'"):
         loaded(path)
+    result = loaded(path, "x:0:float32[1,5,6,3]")
+    image = np.random.default_rng(0).standard_normal((1, 5, 6, 3)).astype(np.float32)
+    assert np.allclose(answer(result, **{"x:0": image})["y"], image.mean((1, 2)), atol=1e-5)
 
 
 def test_mobilenet_in_uint8_sees_what_is_there(real: Path, tmp_path: Path, loaded: Load) -> None:

@@ -11,6 +11,7 @@ import pytest
 from roadworthy.build import verify
 from roadworthy.build.verify import ReferenceRequest, ScoreRequest, VerifyRequest
 from roadworthy.core.errors import DataError, StepFailed
+from roadworthy.core.evidence import Budget
 from roadworthy.core.isolation import isolate
 from roadworthy.core.stages import Candidate, Graph, Rejected, Verified
 from roadworthy.core.types import Signature, TensorSpec
@@ -113,7 +114,7 @@ def test_too_few_samples_say_how_many_would_do(linear: Linear, tmp_path: Path) -
 def test_without_labels_the_budget_is_on_agreement_or_error(linear: Linear, tmp_path: Path) -> None:
     blind = linear.with_samples(tmp_path, 1000, labelled=False)
     with pytest.raises(DataError, match="needs labels"):
-        verify.score_original(ScoreRequest(blind.samples, blind.reference, "top1", 0.01))
+        verify.score_original(ScoreRequest(blind.samples, blind.reference, "top1", Budget()))
     assert "agreement drops by" in rejected(blind, blind.candidate("swaps=0.2", "int8"), "agreement").reason
     noisy = blind.candidate("errs by=0.01", "int8")
     result = verified(blind, noisy, "error", 0.05)
@@ -124,7 +125,7 @@ def test_without_labels_the_budget_is_on_agreement_or_error(linear: Linear, tmp_
 
 
 def test_the_original_has_a_score_of_its_own(linear: Linear) -> None:
-    request = ScoreRequest(linear.samples, linear.reference, "top1", 0.01)
+    request = ScoreRequest(linear.samples, linear.reference, "top1", Budget())
     score = isolate.call(verify.score_original, request)
     assert score.drop.value == score.bound == 0.0
     assert score.value.low < score.value.value == score.original < score.value.high

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from roadworthy.core.types import BATCH, Signature, TensorSpec
+from roadworthy.core.types import BATCH, Array, Signature, TensorSpec
 
 SIGNATURE = Signature((TensorSpec("x", "float32", (BATCH, 8)),), (TensorSpec("y", "float32", (BATCH, 4)),))
 
@@ -51,3 +52,37 @@ def passed_on(path: Path, dtype: str) -> Path:
     )
     path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
     return path
+
+
+def written(
+    path: Path,
+    nodes: list[Any],
+    inputs: list[tuple[str, int, list[Any] | None]],
+    outputs: list[Any],
+    weights: dict[str, Array] | None = None,
+    *,
+    opset: int = 17,
+    ir: int = 8,
+    functions: tuple[Any, ...] = (),
+    domains: tuple[str, ...] = (),
+) -> Path:
+    """A model of ``nodes`` at ``path``; inputs are (name, type, shape), outputs the same or of any type; a domain
+    is ``name`` or ``name:version``."""
+    graph = helper.make_graph(
+        nodes,
+        "made",
+        [helper.make_tensor_value_info(*value) for value in inputs],
+        [helper.make_tensor_value_info(*value) if isinstance(value, tuple) else value for value in outputs],
+        [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()],
+    )
+    opsets = [
+        helper.make_opsetid("", opset),
+        *(helper.make_opsetid(name, int(version or 1)) for name, _, version in (domain.partition(":") for domain in domains)),
+    ]
+    path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=ir, functions=functions).SerializeToString())
+    return path
+
+
+def node(op: str, inputs: str, output: str, **options: Any) -> Any:
+    """``output = op(inputs)``, named after its output; names are separated by blanks."""
+    return helper.make_node(op, inputs.split(), [output], **{"name": f"the {output}", **options})

@@ -12,7 +12,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from roadworthy.core.types import Array, Quantization
 
-TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "object": 5, "bool": 6, "int8": 9, "bfloat16": 18}
+TYPES = {
+    "float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "object": 5, "bool": 6, "int16": 7, "complex64": 8, "int8": 9,
+    "float64": 10, "uint64": 12, "uint32": 15, "uint16": 16, "int4": 17, "bfloat16": 18,
+}  # fmt: skip
 """schema.TensorType."""
 WEIGHT: Array = np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)
 """Of the fully connected layer in these files: [outputs, inputs]."""
@@ -107,12 +110,12 @@ def linear(path: Path, *, batch: int = 1, **names: str) -> Path:
     return write(path, tensors, [connected("x", "y")], ["x"], ["y"], **names)
 
 
-def quantised(path: Path, *, batch: int = 1, out: Quantization = OUT) -> Path:
+def quantised(path: Path, *, batch: int = 1, out: Quantization = OUT, **names: str) -> Path:
     """The same in uint8, inputs and outputs too."""
     weight = np.clip(np.rint(WEIGHT / WEIGHTS.scale) + WEIGHTS.zero_point, 0, 255).astype(np.uint8)
     tensors = [Tensor("x", "uint8", (batch, 8), None, IN), Tensor("w", "uint8", (4, 8), weight, WEIGHTS),
                Tensor("y", "uint8", (batch, 4), None, out)]  # fmt: skip
-    return write(path, tensors, [connected("x", "y")], ["x"], ["y"])
+    return write(path, tensors, [connected("x", "y")], ["x"], ["y"], **names)
 
 
 def strings(path: Path, order: tuple[int, ...]) -> Path:
@@ -120,3 +123,25 @@ def strings(path: Path, order: tuple[int, ...]) -> Path:
     count, rows = len(order), np.array(order, np.int32)
     tensors = [Tensor("x", "object", (count,)), Tensor("rows", "int32", (count,), rows), Tensor("y", "object", (count,))]
     return write(path, tensors, [Operator("GATHER", ("x", "rows"), ("y",), schema.GatherOptionsT())], ["x"], ["y"])
+
+
+def joined(path: Path, **files: Path) -> Path:
+    """One file with a signature for each of ``files``, by its key; each file has one subgraph and one signature definition."""
+    whole = schema.ModelT()
+    whole.version, whole.buffers, whole.operatorCodes, whole.subgraphs, whole.signatureDefs = 3, [], [], [], []
+    for key, file in files.items():
+        part = schema.ModelT.InitFromPackedBuf(bytearray(file.read_bytes()))
+        (graph,), (definition,) = part.subgraphs, part.signatureDefs
+        for tensor in graph.tensors:
+            tensor.buffer += len(whole.buffers)
+        for operator in graph.operators:
+            operator.opcodeIndex += len(whole.operatorCodes)
+        definition.signatureKey, definition.subgraphIndex = key, len(whole.subgraphs)
+        whole.buffers += part.buffers
+        whole.operatorCodes += part.operatorCodes
+        whole.subgraphs.append(graph)
+        whole.signatureDefs.append(definition)
+    builder = flatbuffers.Builder(4096)
+    builder.Finish(whole.Pack(builder), b"TFL3")
+    path.write_bytes(builder.Output())
+    return path

@@ -16,7 +16,9 @@ _DATA_DEPENDENT = re.compile(
     re.IGNORECASE,
 )
 _LOOP = re.compile(r"Iterating over a symbolic")
-_UNKNOWN_SIZE = re.compile(r"'?NoneType'?|None values not supported|partially known TensorShape|got None|Constraints violated")
+_UNKNOWN_SIZE = re.compile(
+    r"'?NoneType'?|None values not supported|partially known TensorShape|got None|Constraints violated \((?:[^)]*\b)?batch\b"
+)
 _SPECIALISED = re.compile(r"You marked (\w+) as dynamic but your code specialized it to be a constant \((\d+)\)")
 _SUGGESTED_LIMIT = re.compile(r"batch = Dim\('batch', (?:min=\d+, )?max=(\d+)\)")
 _SOURCE_LINE = re.compile(r"File \"?([^\s\":]+\.py)\"?(?:, line |:)(\d+),? in \w+(?:, code: (.+))?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Self
@@ -56,10 +56,14 @@ class Subject:
         """The same original for exactly one sample a call; what was exported for any number is of no use there."""
         return replace(self, signature=self.signature.fixed(1), batch=1, exported=None)
 
-    def feeds(self, batch: int, start: int = 0) -> dict[str, Array]:
-        """``batch`` samples from number ``start`` on, C-contiguous, from the beginning again where they run out."""
+    def feeds(self, batch: int, start: int = 0, sizes: Mapping[str, int] | None = None) -> dict[str, Array]:
+        """``batch`` samples from number ``start`` on, C-contiguous, from the beginning again where they run out.
+
+        Symbolic axes are as in the samples, or as ``sizes`` has them.
+        """
         mapped = self.samples.open()
-        return {spec.name: _call(mapped[spec.name], spec, batch, start) for spec in self.signature.inputs}
+        calls = {spec.name: _call(mapped[spec.name], spec, batch, start) for spec in self.signature.inputs}
+        return {spec.name: np.asarray(spec.resized(calls[spec.name], sizes or {}), order="C") for spec in self.signature.inputs}
 
     def answer(self, feeds: Arrays) -> dict[str, Array]:
         """The original's own outputs; raises CaptureFailed where they are not of the signature."""
@@ -124,6 +128,6 @@ def _example_size(signature: Signature) -> int:
     """A number that is not another size in the model's inputs, so that the exporter cannot confuse the two."""
     if not signature.dynamic:
         return signature.call_size(1)
-    taken = {size for spec in signature.inputs for size in spec.shape}
+    taken = {size for spec in signature.inputs for size in spec.shape} | {size for axis in signature.sizes for size in axis.sizes}
     limit = signature.max_batch or _EXAMPLE_SIZES[-1]
     return next((size for size in _EXAMPLE_SIZES if size not in taken and size <= limit), min(limit, _EXAMPLE_SIZES[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from roadworthy.core.errors import BackendMissing
 from roadworthy.core.host import usable_cores
 from roadworthy.core.numerics import output_error
 from roadworthy.core.stages import Plan
-from roadworthy.core.types import Array, Quantization, Signature
+from roadworthy.core.types import Array, Quantization, Signature, SizeRange
 from roadworthy.runtimes import CheckedSession, open_session
 
 GATE = 1e-3
@@ -60,6 +61,12 @@ def _proven(session: CheckedSession, written: Written, subject: Subject) -> Writ
         raise Refused(complaint.text)
     if complaint := _compare(session, subject, traced, traced):
         raise Refused(f"right on the example alone, so something of the example was recorded: {complaint.text}")
+    return _sized(session, _batched(session, written, subject), subject)
+
+
+def _batched(session: CheckedSession, written: Written, subject: Subject) -> Written:
+    """``written`` with the numbers of samples that were proven."""
+    traced = subject.batch
     if not subject.dynamic:
         return written
     complaints = {size: found for size in _sizes(written.signature) if (found := _compare(session, subject, size, 2 * traced))}
@@ -79,14 +86,46 @@ def _proven(session: CheckedSession, written: Written, subject: Subject) -> Writ
     return replace(written, signature=replace(written.signature, max_batch=limit), notes=(*written.notes, note))
 
 
+def _sized(session: CheckedSession, written: Written, subject: Subject) -> Written:
+    """``written`` with the sizes of its symbolic axes that were proven: where it fails, less is promised; where it is wrong, nothing."""
+    base = {axis.symbol: axis.sizes[0] for axis in written.signature.sizes}
+    for case in written.signature.size_cases():
+        others = {symbol: size for symbol, size in case.items() if size != base[symbol]}
+        axes = {axis.symbol: axis for axis in written.signature.sizes}
+        if not all(axes[symbol].allows(size) for symbol, size in others.items()):
+            continue
+        if complaint := _compare(session, subject, subject.batch, 0, case):
+            said = " and ".join(f"{symbol} = {size}" for symbol, size in others.items())
+            if complaint.wrong or len(others) > 1:
+                raise Refused(f"right at the sizes of the samples, and not at {said} ({complaint.text})")
+            ((symbol, size),) = others.items()
+            less = _less(session, subject, axes[symbol], size, base)
+            if len(less.sizes) < 2:
+                raise Refused(f"works at {symbol} = {base[symbol]}, and fails at {said} ({complaint.text})")
+            ranges = tuple(less if axis.symbol == symbol else axis for axis in written.signature.sizes)
+            note = f"fails at {said} ({complaint.text}), so {symbol} may be {less}"
+            written = replace(written, signature=replace(written.signature, sizes=ranges), notes=(*written.notes, note))
+    return written
+
+
+def _less(session: CheckedSession, subject: Subject, axis: SizeRange, failing: int, base: Mapping[str, int]) -> SizeRange:
+    """``axis`` as far as the graph answers rightly between the size of the samples and ``failing``."""
+    good, bad = axis.sizes[0] // axis.multiple, failing // axis.multiple
+    while abs(good - bad) > 1:
+        middle = (good + bad) // 2
+        right = not _compare(session, subject, subject.batch, 0, {**base, axis.symbol: middle * axis.multiple})
+        good, bad = (middle, bad) if right else (good, middle)
+    return axis.until(good * axis.multiple)
+
+
 def _sizes(signature: Signature) -> list[int]:
     limit = signature.max_batch
     stated = [limit] if limit and 5 < limit <= LARGEST_PROVEN else []
     return [size for size in (1, 2, 5) if size <= (limit or size)] + stated
 
 
-def _compare(session: CheckedSession, subject: Subject, batch: int, start: int) -> Complaint | None:
-    feeds = subject.feeds(batch, start)
+def _compare(session: CheckedSession, subject: Subject, batch: int, start: int, sizes: Mapping[str, int] | None = None) -> Complaint | None:
+    feeds = subject.feeds(batch, start, sizes)
     expected = subject.answer(feeds)
     try:
         found = session.run(feeds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from roadworthy.build import benchmark, lower
+from roadworthy.build import benchmark, lower, verify
 from roadworthy.build.certificate import noticed
 from roadworthy.build.compare.load import LoadedSide
 from roadworthy.build.graphs import capture_all, promised
@@ -100,4 +100,5 @@ def side_of(run: VerifiedSide, forms: list[Form], failed: list[Rejected]) -> Sid
         forms=tuple(forms),
         failed=(*run.failed, *failed),
         notes=run.notes,
+        share=score.percent and score.metric != verify.ERROR,
     )

@@ -89,9 +89,9 @@ def _checked(array: Array, what: str) -> Array:
     """``array`` as an input: numbers, or texts and byte strings as an object array of bytes."""
     if array.dtype.kind == "S":
         raise DataError(f"{what} is {array.dtype}, which has lost the zeros at the ends of its byte strings: {BYTES_HINT}")
-    if array.dtype.kind in "OU" and array.ndim == 1 and all(isinstance(value, str | bytes) for value in array.tolist()):
-        return _strings(array.tolist())
-    if array.dtype.kind not in "biuf" or array.ndim == 0:
+    if array.dtype.kind in "OU" and array.ndim and all(isinstance(value, str | bytes) for value in array.flat):
+        return _strings(array.ravel().tolist()).reshape(array.shape)
+    if array.dtype.kind not in "biufc" or array.ndim == 0:
         raise DataError(f"{what} is {array.dtype} {list(array.shape)}; it must be an array of numbers, samples first")
     return array
 

@@ -10,12 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from roadworthy.build.data import class_names, sample_writer, user_function
-from roadworthy.build.data.class_indices import class_indices
 from roadworthy.build.data.raw_data import UNNAMED, ExpectedInputs, RawData
 from roadworthy.build.data.read_data import read_data
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
-from roadworthy.core.samples import TARGET, SampleSet, Targets, file_of, write_targets
+from roadworthy.core.samples import SampleSet, Targets, file_of
 from roadworthy.core.types import Array, Signature, TensorSpec
 from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.image import Preprocessor
@@ -109,7 +108,7 @@ def check_inputs(samples: SampleSet, signature: Signature) -> None:
 
 
 def check_classes(dataset: Dataset, outputs: int, output: str = "output") -> None:
-    """Raises DataError where the classes cannot be those of a model with ``outputs`` outputs; a single one may tell two classes apart.
+    """Raises DataError where the class names cannot be those of a model with ``outputs`` outputs; a single one may tell two apart.
 
     ``output`` is the name of the model's output that ranks them.
     """
@@ -121,28 +120,6 @@ def check_classes(dataset: Dataset, outputs: int, output: str = "output") -> Non
         )
     if dataset.classes:
         class_names.check_count(dataset.classes, outputs, output)
-    labels = dataset.samples.labels()
-    if labels is None or labels.max() < model:
-        return
-    most = f"the data has a sample of class {labels.max()}"
-    if outputs == 1:
-        raise DataError(f"{most}; a model with one output tells classes 0 and 1 apart, and other targets need a --metric of your own")
-    raise DataError(f"{most}; a model with {outputs} outputs knows classes 0 to {model - 1}")
-
-
-def with_class_indices(samples: SampleSet, what: str) -> SampleSet:
-    """``samples`` with the class index of each sample as the target, int64 [count], where the targets say that in another form.
-
-    Raises DataError where the targets are not class indexes in any form (see ``class_indices``).
-    """
-    if not samples.labelled:
-        return samples
-    if samples.targets != (TARGET,):
-        raise DataError(
-            f"{what} has the targets {', '.join(samples.targets)}: say what they are held against with --metric module:callable"
-        )
-    write_targets(samples.path, TARGET, class_indices(np.array(samples.open_targets()[TARGET]), samples.count, what))
-    return samples
 
 
 def split(samples: SampleSet, calibration: int, out: Path) -> tuple[SampleSet, SampleSet | None]:

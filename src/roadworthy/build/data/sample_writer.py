@@ -11,7 +11,6 @@ from typing import BinaryIO
 
 import numpy as np
 
-from roadworthy.build.data.class_indices import is_one_hot, is_whole
 from roadworthy.core.errors import DataError, OutOfSpace
 from roadworthy.core.samples import TARGET, SampleSet, Targets, ends_of, file_of, target_file, write_targets
 from roadworthy.core.types import BYTES, Array
@@ -115,9 +114,21 @@ def _classes(targets: Targets) -> Array | None:
     if array is None or array.dtype.kind not in "biufU" or array.ndim not in (1, 2):
         return None
     if array.ndim == 2 and array.shape[1] > 1:
-        return np.asarray(array.argmax(axis=1)) if is_one_hot(array) else None
+        return np.asarray(array.argmax(axis=1)) if _is_one_hot(array) else None
     column = np.asarray(array.reshape(-1))
-    return None if column.dtype.kind == "f" and not is_whole(column) else column
+    return None if column.dtype.kind == "f" and not _is_whole(column) else column
+
+
+def _is_one_hot(labels: Array) -> bool:
+    """Whether ``labels`` are rows, each with one 1 and else zeros."""
+    if labels.ndim != 2 or not labels.size or labels.dtype.kind not in "biuf":
+        return False
+    return bool(np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all())
+
+
+def _is_whole(labels: Array) -> bool:
+    """Whether ``labels`` are floats without a fraction."""
+    return labels.dtype.kind == "f" and labels.size > 0 and bool(np.isfinite(labels).all() and (labels == np.rint(labels)).all())
 
 
 def _translate(problem: OSError, out: Path) -> DataError | OutOfSpace:

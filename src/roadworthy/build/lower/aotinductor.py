@@ -33,7 +33,12 @@ NO_COMPILER = "it needs a C++ compiler, and there is no g++ on this machine; ins
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
-    """One plan for each precision, for any batch: a compilation takes 15 to 30 s on two cores, so there are no variations."""
+    """One plan for each precision, for any batch: a compilation takes 15 to 30 s on two cores, so there are no variations.
+
+    None for what came quantised: its operators are those of another library.
+    """
+    if graph.precision == "int8":
+        return
     yield Plan("aotinductor", "fp32", threads=host.cores)
     if "bf16" not in unavailable(host):
         yield Plan("aotinductor", "bf16", threads=host.cores)

@@ -15,10 +15,10 @@ from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
-from roadworthy.core.text import LONGEST, first_line, lines
 from roadworthy.core.types import Array, Signature
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import framework
+from roadworthy.runtimes._reasons import reason
 
 ACCEPTS = ("graphdef", "saved_model", "tflite")
 MODEL = "model.tflite"
@@ -72,7 +72,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         raise
     except Exception as problem:
         raise StepFailed(
-            f"LiteRT's converter could not make {plan.artefact} of the {graph.format} graph: {_reason(problem)}", detail=str(problem)
+            f"LiteRT's converter could not make {plan.artefact} of the {graph.format} graph: {reason(problem)}", detail=str(problem)
         ) from problem
 
 
@@ -111,8 +111,3 @@ def _samples(calibration: SampleSet, signature: Signature) -> Iterator[dict[str,
         if number == CALIBRATION_SAMPLES:
             break
         yield feeds
-
-
-def _reason(problem: Exception) -> str:
-    """The first line with an error; the lines around it are places in the converter's own source."""
-    return next((line for line in lines(problem) if "error:" in line), first_line(problem))[:LONGEST]

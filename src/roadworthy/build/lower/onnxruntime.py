@@ -13,7 +13,7 @@ from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
-from roadworthy.core.text import first_line
+from roadworthy.runtimes._reasons import reason
 
 # As in the runtime: set before the first import, this turns the library's telemetry off.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -47,7 +47,8 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     """
     import onnx
 
-    if plan.batch is not None or plan.precision not in ("fp32", "int8"):
+    # A batch is fixed only where the graph holds for that size alone.
+    if plan.batch not in (None, *(spec.samples for spec in graph.signature.inputs)) or plan.precision not in ("fp32", "int8"):
         raise UsageError(f"{plan.name} is not a plan of ONNX Runtime")
     to_quantise = plan.precision == "int8" and graph.precision != "int8"
     if to_quantise and calibration is None:
@@ -61,7 +62,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         raise
     except Exception as problem:
         raise StepFailed(
-            f"ONNX Runtime could not make {plan.artefact} of {graph.path.name}: {first_line(problem)}", detail=str(problem)
+            f"ONNX Runtime could not make {plan.artefact} of {graph.path.name}: {reason(problem)}", detail=str(problem)
         ) from problem
 
 

@@ -14,10 +14,10 @@ from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan, Precision
-from roadworthy.core.text import last_line, lines
 from roadworthy.core.types import Signature
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow.entry import Constant, Port
+from roadworthy.runtimes._reasons import reason
 
 ACCEPTS = ("graphdef", "onnx", "saved_model", "tflite")
 """From a frozen GraphDef and from the ONNX made of it come the same layers at the same speed; the former has passed one converter less."""
@@ -84,7 +84,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         raise
     except Exception as problem:
         raise StepFailed(
-            f"OpenVINO could not make {plan.artefact} of the {graph.format} graph: {_reason(problem)}", detail=str(problem)
+            f"OpenVINO could not make {plan.artefact} of the {graph.format} graph {graph.path.name}: {reason(problem)}", detail=str(problem)
         ) from problem
 
 
@@ -93,7 +93,7 @@ def _read(graph: Graph) -> Any:
     import openvino
 
     if graph.format == "onnx":
-        return openvino.Core().read_model(graph.path)
+        return _read_onnx(graph.path)
     if graph.format == "tflite":
         return _only_ones_named(openvino.Core().read_model(graph.path), graph.signature)
     entry = tensorflow_entry.read_entry(graph.path)
@@ -109,6 +109,18 @@ def _read(graph: Graph) -> Any:
     for port in (*entry.inputs, *entry.outputs):
         _rename(model, port)
     return model
+
+
+def _read_onnx(path: Path) -> Any:
+    """The ONNX file with functions of its own in the place of their calls, which OpenVINO does not follow."""
+    import onnx
+    import openvino
+    from onnx import inliner
+
+    core = openvino.Core()
+    if not onnx.load(path, load_external_data=False).functions:
+        return core.read_model(path)
+    return core.read_model(inliner.inline_local_functions(onnx.load(path)).SerializeToString())
 
 
 def _only_ones_named(model: Any, signature: Signature) -> Any:
@@ -152,9 +164,3 @@ def _quantise(model: Any, calibration: SampleSet, signature: Signature, *, narro
         subset_size=len(samples),
         advanced_parameters=AdvancedQuantizationParameters(overflow_fix=overflow),
     )
-
-
-def _reason(problem: Exception) -> str:
-    """The first operator that the converter lacks, if it lists any; else its last line, as the others are places in its source."""
-    lacking = [line.removeprefix("-- ") for line in lines(problem) if line.startswith("-- ")]
-    return (lacking or [last_line(problem)])[0]

@@ -14,7 +14,9 @@ ACCEPTS = ("module",)
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
-    """``channels_last`` in float32 where an input is an image, and bf16 where the CPU computes in it."""
+    """``channels_last`` in float32 where an input is an image, and bf16 where the CPU computes in it; none for what came quantised."""
+    if graph.precision == "int8":
+        return
     layout = "channels_last" if any(len(spec.shape) == 4 for spec in graph.signature.inputs) else ""
     if layout:
         yield Plan("pytorch", "fp32", threads=host.cores, flavour=layout)

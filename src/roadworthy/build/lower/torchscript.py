@@ -17,9 +17,9 @@ MODEL = "model.ts"
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
-    """Float32, frozen, and optimised for inference on top."""
-    yield Plan("torchscript", threads=host.cores, flavour="frozen")
-    yield Plan("torchscript", threads=host.cores, flavour="optimized")
+    """Frozen, and optimised for inference on top, in the precision that the model came in."""
+    yield Plan("torchscript", graph.precision, threads=host.cores, flavour="frozen")
+    yield Plan("torchscript", graph.precision, threads=host.cores, flavour="optimized")
 
 
 def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None:

@@ -11,6 +11,7 @@ from roadworthy.build.sources.identify import IdentifyRequest, identify, identif
 from roadworthy.build.sources.input_syntax import option as input_option
 from roadworthy.build.sources.input_syntax import parse as parse_input
 from roadworthy.build.sources.input_syntax import parse_all as parse_inputs
+from roadworthy.build.sources.inputs import in_call
 from roadworthy.build.sources.inspect import Inspection, InspectRequest, inspect, inspect_step
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.samples.fixed import filled as with_fixed
@@ -25,8 +26,8 @@ from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
     "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "bound_inputs", "guessed", "identify",
-    "identify_step", "input_option", "inspect", "inspect_step", "layout", "load", "made_notes", "made_pictures", "may_be_quantised",
-    "parameters", "parse_input", "parse_inputs", "save_live", "with_fixed",
+    "identify_step", "in_call", "input_option", "inspect", "inspect_step", "layout", "load", "made_notes", "made_pictures",
+    "may_be_quantised", "parameters", "parse_input", "parse_inputs", "save_live", "with_fixed",
 ]  # fmt: skip
 
 
@@ -38,7 +39,8 @@ class LoadRequest:
     """``inputs`` as the user stated them, maybe none; ``samples`` to infer them from and to prove with; ``out`` is made if missing.
 
     With ``allow_training`` behaviour of training mode is intended: it is recorded, and not refused. ``making`` says how samples
-    are made up where there are none.
+    are made up where there are none. ``examples`` are the shapes of the arrays that ``inputs`` were read from, where those are the
+    user's example inputs: any axis of one call may count the samples.
     """
 
     source: Source
@@ -47,6 +49,7 @@ class LoadRequest:
     out: Path
     allow_training: bool = False
     making: Making = NO_MAKING
+    examples: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,14 @@ def load(request: LoadRequest) -> Loaded:
         from roadworthy.build.sources import infer_signature
 
         return infer_signature.prove_and_keep(
-            opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making
-        )
+            opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making,
+            examples=request.examples,
+        )  # fmt: skip
     from roadworthy.build.sources.torch import module
 
-    return module.prove_and_save(opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making)
+    return module.prove_and_save(
+        opened, request.inputs, request.samples, request.out, allow=request.allow_training, making=request.making, examples=request.examples
+    )
 
 
 def save_live(model: Any, out: Path, inputs: tuple[TensorSpec, ...] = ()) -> Source:

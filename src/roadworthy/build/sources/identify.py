@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,14 +23,30 @@ class IdentifyRequest:
     trust: bool = False
     signature: str = ""
     outputs: tuple[str, ...] = ()
+    weights: str = ""
 
 
 def identify_step(request: IdentifyRequest) -> Source:
     """``identify`` as a step for ``isolate.call``: a file that brings a parser down costs a child process."""
-    return identify(request.path, arch=request.arch, trust=request.trust, signature=request.signature, outputs=request.outputs)
+    return identify(
+        request.path,
+        arch=request.arch,
+        trust=request.trust,
+        signature=request.signature,
+        outputs=request.outputs,
+        weights=request.weights,
+    )
 
 
-def identify(path: Path, *, arch: str | None = None, trust: bool = False, signature: str = "", outputs: tuple[str, ...] = ()) -> Source:
+def identify(
+    path: Path,
+    *,
+    arch: str | None = None,
+    trust: bool = False,
+    signature: str = "",
+    outputs: tuple[str, ...] = (),
+    weights: str = "",
+) -> Source:
     """The source at ``path``, for ``load`` to read; nothing in it is run and no framework is imported.
 
     Raises SourceUnreadable (missing, empty, damaged, not a model), SourceError (a kind that is not supported),
@@ -48,10 +65,12 @@ def identify(path: Path, *, arch: str | None = None, trust: bool = False, signat
     _check_signature(found, signature)
     if outputs and not found.facts.open_outputs:
         raise UsageError(f"{found.path} states what it answers with; leave --outputs {','.join(outputs)} out")
+    if weights:
+        _check_weights(found, weights)
     size, sha256, files = measure(found)
     takes = found.facts.signature.inputs if found.facts.signature else ()
     path, kind, framework = found.path.absolute(), found.kind, found.framework
-    return Source(path, kind, framework, sha256, size, arch, trust, signature, outputs, files=files, takes=takes)
+    return Source(path, kind, framework, sha256, size, arch, trust, signature, outputs, files=files, takes=takes, weights=weights)
 
 
 def layout(source: Source) -> Literal["CHW", "HWC"]:
@@ -76,6 +95,20 @@ def _check_arch(found: Examined, arch: str | None) -> None:
         raise UsageError(f"{found.path} {found.facts.needs_arch}: --arch FILE.py:CALLABLE")
     if arch is not None and not found.facts.takes_arch:
         raise UsageError(f"{found.path} brings its own architecture; leave --arch {arch} out")
+
+
+def _check_weights(found: Examined, weights: str) -> None:
+    if not found.facts.takes_weights:
+        raise UsageError(f"{found.path} holds one set of weights; leave --weights {weights} out")
+    names = [spec.name for spec in found.facts.tensors]
+    if names and not any(name.startswith(f"{weights}.") or name == weights for name in names):
+        beginnings = list(dict.fromkeys(name.partition(".")[0] for name in names if "." in name))
+        near = difflib.get_close_matches(weights, beginnings, 1)
+        known = ", ".join(map(repr, beginnings[:8]))
+        raise UsageError(
+            f"{found.path} holds no weights in {weights!r}; its tensors' names begin with {known}"
+            + (f"; did you mean --weights {near[0]}?" if near else "")
+        )
 
 
 def _check_signature(found: Examined, signature: str) -> None:

@@ -1,116 +1,194 @@
-"""The signature of a live model, found by running it: which inputs and how many samples it takes, which outputs it gives."""
+"""The signature of a live model, found by running it: which inputs, samples and sizes it takes, which outputs it gives."""
 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from roadworthy.build.sources import NO_MAKING, Loaded, inference_mode, inputs
+from roadworthy.build.sources.axes import open_axes, sample_axis
+from roadworthy.build.sources.axes.outputs import SizedAnswer, of_answers
+from roadworthy.build.sources.axes.sample_axis import Possible
+from roadworthy.build.sources.axes.sized_calls import SizedCalls
+from roadworthy.build.sources.input_syntax import option
 from roadworthy.build.sources.model import Model
-from roadworthy.build.sources.samples import fixed, made, ranges, sampling
-from roadworthy.build.sources.samples.made import Making
-from roadworthy.core.errors import NotInference, SourceError
+from roadworthy.build.sources.samples import fixed, made, ranges
+from roadworthy.build.sources.samples.made import Fill, Making
+from roadworthy.core.errors import DataError, NotInference, SourceError, UsageError
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.types import BYTES, Array, Quantization, Signature, TensorSpec
+from roadworthy.core.types import Signature, TensorSpec
 
 SIZES = (2, 1, 3, 4, 5)
 """Batch sizes that the model is tried at; two first, because one sample alone hides what depends on the batch."""
 OTHER_SIZES = (8, 16, 32, 64, 128, 256)
 """Where none of those runs, a size may have been fixed when the model was traced."""
+OPEN_SIZES = (64, 128, 256, 32, 16, 512, 1024, 8, 4, 2, 1)
+"""The sizes to try for axes that are left open, where no samples show any."""
+FEW = 16
+"""Made-up samples that are enough to find the samples' axis."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The inputs with the samples' axis that was found, and the samples to call the model with; ``fills`` where they are made up."""
+
+    calls: SizedCalls
+    samples: SampleSet
+    fills: tuple[Fill, ...] = ()
 
 
 def prove_and_keep(
-    model: Model, said: tuple[TensorSpec, ...], samples: SampleSet | None, out: Path, *, allow: bool, making: Making = NO_MAKING
+    model: Model,
+    said: tuple[TensorSpec, ...],
+    samples: SampleSet | None,
+    out: Path,
+    *,
+    allow: bool,
+    making: Making = NO_MAKING,
+    examples: Sequence[tuple[int, ...]] = (),
 ) -> Loaded:
     """``model`` in inference mode, proven, and kept in ``out`` with the signature that was found.
 
-    ``said`` are the inputs as the user stated them, maybe none; with ``allow`` behaviour of training mode is intended. Without
-    ``samples``, samples are made up, of values that the model takes. Raises UsageError for inputs that do not fit, SourceError for a
-    model that does not run or whose outputs do not follow the batch, NotInference where a proof fails, DataError where it takes
-    byte strings, or refuses all whole numbers that were made up, and there are no samples.
+    ``said`` are the inputs as the user stated them, maybe none; with ``allow`` behaviour of training mode is intended. ``examples`` are
+    the shapes of one call, where ``said`` was read from example arrays. Without ``samples``, samples are made up, of values that the
+    model takes. Raises UsageError for inputs that do not fit, SourceError for a model that does not run or whose outputs do not follow
+    the batch, NotInference where a proof fails, DataError where it takes byte strings, or refuses all whole numbers that were made up,
+    and there are no samples.
     """
     said, bound = fixed.split(said, making.stated)
     model = fixed.bind(model, bound)
+    model = replace(model, notes=(*model.notes, *fixed.notes(bound)))
     known = model.inputs or (model.otherwise if not said and samples is None else ())
     specs = inputs.resolve(known, said, samples)
-    model = replace(model, notes=(*model.notes, *fixed.notes(bound)))
-    if samples is not None:
-        return _kept(model, specs, samples, out, allow)
-    fills = ranges.learn(model, specs, making.stated)
+    named = frozenset(spec.name for spec in said)
+    free = model.free or not (known or said)
+    possible = sample_axis.possible(specs, named, free=free, data=samples is not None, examples=examples)
     with tempfile.TemporaryDirectory() as scratch:
-        samples = made.write(making.out or Path(scratch) / "made", specs, fills, making.count)
-        loaded = _kept(model, specs, samples, out, allow)
-    return replace(loaded, samples=samples if making.out else None, fills=fills)
+        found = _found(model, possible, samples, making, Path(scratch))
+        loaded = _kept(_settled(found), found.samples, out, allow, stated=inputs.symbols_of(said))
+    if samples is not None:
+        return loaded
+    return replace(loaded, samples=found.samples if making.out else None, fills=found.fills)
 
 
-def _kept(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet, out: Path, allow: bool) -> Loaded:
-    if model.settle is not None:
-        model, specs = model.settle(model, specs, samples)
-    specs, sizes, limit = _sizes(model, specs, samples)
-    answers = {size: sampling.answer(model, sampling.draw(specs, size, samples)) for size in sizes}
-    quantised = {spec.name: spec.quantization for spec in model.outputs}
-    outputs = tuple(
-        _output(name, {size: answer[name] for size, answer in answers.items() if name in answer}, sizes, quantised.get(name))
-        for name in dict.fromkeys(name for answer in answers.values() for name in answer)
-    )
-    symbolic, batch = len(sizes) > 1, max(sizes)
-    rows = symbolic or all(len(spec.shape) > 1 and spec.samples == batch for spec in (*specs, *outputs))
-    signature = Signature(specs, outputs, limit)
-    case = inference_mode.ModelUnderProof(model, signature, batch, symbolic, rows)
-    proofs = (*model.proofs, *inference_mode.prove(case, samples, allow=allow))
+def _settled(found: _Found) -> SizedCalls:
+    """The calls with what is known of the model only after one with samples that it accepts."""
+    calls, model = found.calls, found.calls.model
+    if model.settle is None:
+        return calls
+    model, specs = model.settle(model, tuple(spec.at(calls.base) for spec in calls.specs), found.samples)
+    pairs = zip(calls.specs, specs, strict=True)
+    return replace(calls, model=model, specs=tuple(now if now.batched and not before.batched else before for before, now in pairs))
+
+
+def _found(model: Model, possible: Possible, samples: SampleSet | None, making: Making, scratch: Path) -> _Found:
+    """The first possibility along whose axis the samples are independent, else the one that is taken without evidence."""
+    chosen = possible.otherwise
+    for number, specs in enumerate(possible.specs):
+        try:
+            tried = _calls(model, specs, samples, replace(making, count=FEW, out=None), scratch / str(number))
+        except (UsageError, SourceError, DataError):
+            continue
+        if sample_axis.counts_samples(tried.calls):
+            chosen = possible.stated(specs)
+            break
+    return _calls(model, chosen, samples, making, scratch / "made")
+
+
+def _calls(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet | None, making: Making, scratch: Path) -> _Found:
+    """Calls of ``model`` with the samples, or with made-up ones; their sizes are the first that the model takes."""
+    if samples is not None:
+        specs = inputs.with_samples(specs, samples)
+        return _Found(SizedCalls(model, specs, samples, inputs.sizes_of(specs, samples)), samples)
+    symbols = inputs.symbols_of(specs)
+    problem: Exception | None = None
+    for size in OPEN_SIZES if symbols else (1,):
+        base = dict.fromkeys(symbols, size)
+        closed = tuple(spec.at(base) for spec in specs)
+        try:
+            fills = ranges.learn(model, closed, making.stated)
+        except (SourceError, DataError) as failure:
+            problem = problem or failure
+            continue
+        given = made.write(making.out or scratch, closed, fills, making.count)
+        return _Found(SizedCalls(model, specs, given, base), given, fills)
+    raise problem or AssertionError("unreachable")
+
+
+def _kept(calls: SizedCalls, samples: SampleSet, out: Path, allow: bool, stated: tuple[str, ...]) -> Loaded:
+    """The model with its signature, proven; ``stated`` are the symbols that the user named: they are kept, or refused."""
+    specs, sizes, limit = _sizes(_alone(calls))
+    found = open_axes.find(replace(calls, specs=specs), min(sizes))
+    _refuse_closed(replace(calls, specs=specs), found, stated)
+    calls = replace(calls, specs=found.specs)
+    model, base = calls.model, {symbol: calls.base[symbol] for symbol in inputs.symbols_of(found.specs)}
+    draft = Signature(found.specs, (), limit, found.ranges)
+    at = [(size, base) for size in sizes] + [(sizes[number % len(sizes)], case) for number, case in enumerate(draft.size_cases())]
+    answers = [SizedAnswer(size, case, calls.answer(size, case)) for size, case in at]
+    outputs = of_answers(answers, found.specs, {spec.name: spec.quantization for spec in model.outputs if spec.quantization})
+    signature = replace(draft, outputs=outputs)
+    proofs = (*model.proofs, *_inference_mode(calls, samples, signature, sizes, allow), *map(open_axes.proof, found.ranges))
     most = () if limit is None else (f"the model takes at most {limit} {'sample' if limit == 1 else 'samples'} a call",)
+    if calls.model.neighbours and limit == 1:
+        most = (f"one sample a call: {calls.model.neighbours}, so the answer for a sample would depend on the others in its call",)
     graph = model.keep(signature, out)
-    return Loaded(graph, model.parameters, proofs, (*model.notes, *most))
+    return Loaded(graph, model.parameters, proofs, (*model.notes, *most, *found.notes(calls.base)))
 
 
-def _sizes(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet) -> tuple[tuple[TensorSpec, ...], tuple[int, ...], int | None]:
+def _alone(calls: SizedCalls) -> SizedCalls:
+    """``calls`` of one sample, where the model is known to make its answers depend on the others in a call."""
+    if not calls.model.neighbours:
+        return calls
+    return replace(calls, specs=tuple(spec.fixed(1) for spec in calls.specs))
+
+
+def _inference_mode(calls: SizedCalls, samples: SampleSet, signature: Signature, sizes: tuple[int, ...], allow: bool) -> tuple[str, ...]:
+    """The proofs of inference mode, at the sizes of the samples; where samples see each other, another axis may count them."""
+    symbolic, batch = len(sizes) > 1, max(sizes)
+    tensors = (*signature.inputs, *signature.outputs)
+    rows = symbolic or (batch > 1 and all(spec.samples == batch for spec in tensors if spec.sample_axis is not None))
+    closed = replace(signature, inputs=tuple(spec.at(calls.base) for spec in signature.inputs))
+    case = inference_mode.ModelUnderProof(calls.model, closed, batch, symbolic, rows)
+    try:
+        return inference_mode.prove(case, samples, allow=allow)
+    except NotInference as problem:
+        if (other := sample_axis.advice(calls)) is None:
+            raise
+        raise NotInference(f"{problem.message}. {other}", detail=problem.detail) from problem
+
+
+def _refuse_closed(calls: SizedCalls, found: open_axes.OpenAxes, stated: tuple[str, ...]) -> None:
+    for symbol in stated:
+        if symbol in found.closed:
+            pairs = zip(calls.specs, found.specs, strict=True)
+            closed = next(now for before, now in pairs if symbol in before.symbols.values())
+            raise UsageError(
+                f"--input leaves {symbol} open, and the model takes it at {calls.base[symbol]} alone ({found.closed[symbol]}); "
+                f"say the number: {option(closed)}"
+            )
+
+
+def _sizes(calls: SizedCalls) -> tuple[tuple[TensorSpec, ...], tuple[int, ...], int | None]:
     """The specs, the batch sizes the model was seen to take (ascending), and the largest when there is one."""
-    if not all(spec.batched for spec in specs):
+    specs = calls.specs
+    if not any(spec.batched for spec in specs):
         size = inputs.stated_samples(specs) or 1
         return tuple(spec.fixed(size) for spec in specs), (size,), size
-    taken = [size for size in SIZES if _takes(model, specs, samples, size)]
+    taken = [size for size in SIZES if calls.takes(size)]
     if {1, 2} <= set(taken):
         limit = next((size - 1 for size in sorted(SIZES) if size not in taken), None)
         taken = [size for size in sorted(taken) if limit is None or size <= limit]
         return specs, tuple(taken), max(taken) if limit is not None else None
-    only = taken or [size for size in OTHER_SIZES if _takes(model, specs, samples, size)]
+    only = taken or [size for size in OTHER_SIZES if calls.takes(size)]
     if not only:
-        sampling.answer(model, sampling.draw(specs, 2, samples))
+        calls.answer(2)
     if len(only) > 1:
         try:
-            sampling.answer(model, sampling.draw(specs, 1, samples))
+            calls.answer(1)
         except SourceError as problem:
             raise NotInference(
                 f"the model takes several samples and not a single one: {problem.message}", detail=problem.detail
             ) from problem
     return tuple(spec.fixed(only[0]) for spec in specs), (only[0],), only[0]
-
-
-def _takes(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet, size: int) -> bool:
-    feeds = sampling.draw(specs, size, samples)
-    try:
-        sampling.answer(model, feeds)
-    except SourceError:
-        return False
-    return True
-
-
-def _output(name: str, arrays: dict[int, Array], sizes: tuple[int, ...], quantization: Quantization | None) -> TensorSpec:
-    """The spec of the output that was ``arrays`` in calls of ``sizes`` samples.
-
-    For example shapes [2, 10] for 2 samples and [1, 10] for 1 are float32[batch, 10]; where all are [10], it is float32[10].
-    """
-    if len(arrays) != len(sizes):
-        raise SourceError(f"the model gives the output {name!r} at some batch sizes only")
-    dtype = next(iter(arrays.values())).dtype
-    if dtype.kind in "US":
-        raise SourceError(f"output {name!r} holds text of the type {dtype}; give byte strings as objects")
-    spec = TensorSpec(name, BYTES if dtype == np.dtype(BYTES) else str(dtype), arrays[sizes[0]].shape, quantization)
-    follows = len(sizes) > 1 and all(spec.count(array) == size for size, array in arrays.items())
-    if len({spec.shape_of_one(array) if follows else array.shape for array in arrays.values()}) > 1:
-        shapes = ", ".join(f"{list(array.shape)} for {size}" for size, array in arrays.items())
-        raise SourceError(f"output {name!r} has the shape {shapes} samples; only its first dimension may follow the batch")
-    return spec.with_batch() if follows else spec

@@ -25,6 +25,8 @@ from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 FLOOR, NOISE, FACTOR = 1e-5, 1e-7, 10.0
 TELLING = 0.05
 """A limit above this proves nothing, and the sentence says so."""
+STATES = 4
+"""States that a message names."""
 MEANT = "If that is meant, say so with --allow-training-behaviour"
 
 
@@ -71,11 +73,35 @@ def _repeats(case: ModelUnderProof, samples: SampleSet, allow: bool) -> str:
     first, second, _, third = runs
     worst = max(same_answers.difference(first, second), same_answers.difference(first, third))
     if worst > same_answers.SAME:
+        if state := _kept_state(case.model, feeds):
+            raise NotInference(
+                f"the model keeps a state between calls ({state}): the same input gave two answers (they differ by {worst:.1e} of the "
+                "output's scale), and a server's requests would answer each other; make the state an input and an output of the model"
+            )
         place = _place(case.model, feeds, feeds, lambda a, b: _near(a, b, same_answers.SAME), ", and the first to differ is ")
         sentence = f"the same input gave two answers (they differ by {worst:.1e} of the output's scale){place}"
         return training_found(f"{sentence}: a dropout left on, a random number, or a state that is kept between calls", allow)
     how = "bit-identical outputs" if worst == 0 else f"outputs within {worst:.1e} of their scale"
     return f"the same {case.batch} {_plural(case.batch)} gave {how} three times, under different random seeds"
+
+
+def _kept_state(model: Model, feeds: Arrays) -> str:
+    """The states that a call changes and that change its answer, in words; empty where random numbers explain what was seen."""
+    answers = []
+    for _ in range(2):
+        model.seed(0)
+        answers.append(sampling.answer(model, feeds))
+    if model.states is None or same_answers.difference(*answers) <= same_answers.SAME:
+        return ""
+    before = model.states()
+    sampling.answer(model, feeds)
+    changed = [name for name, value in model.states().items() if not _equal(value, before.get(name))]
+    more = f" and {len(changed) - STATES} more" if len(changed) > STATES else ""
+    return f"{', '.join(changed[:STATES])}{more}" if changed else ""
+
+
+def _equal(value: Array, before: Array | None) -> bool:
+    return before is not None and np.array_equal(value, before, equal_nan=value.dtype.kind in "fc")
 
 
 def _independent(case: ModelUnderProof, samples: SampleSet, allow: bool) -> tuple[str, ...]:
@@ -192,7 +218,7 @@ def _rows(answer: Arrays, outputs: tuple[TensorSpec, ...], samples: int) -> dict
 
 
 def _amplified(array: Array) -> Array:
-    return (array * 3 + 1).astype(array.dtype) if array.dtype.kind == "f" else array
+    return np.asarray(array * 3 + 1, array.dtype) if array.dtype.kind == "f" else array
 
 
 def _noisy(feeds: Arrays) -> dict[str, Array]:

@@ -46,8 +46,11 @@ class Model:
     ``bind`` gives the model without inputs of fixed values, and is ``None`` where the format cannot hold these.
     ``tables`` says how many rows the tables have that an input chooses from, as far as one call, or the file, shows it.
     ``outputs`` is what the file says of its quantised outputs; the other outputs are found by running it. ``otherwise`` are its
-    inputs where neither the file nor the user nor the data says any. ``settle`` gives the model, and its inputs, with what is known
-    of them only after a call with samples that it accepts.
+    inputs where neither the file nor the user nor the data says any. ``free`` says that ``inputs`` were read from samples, so
+    that any axis of a call may count them. ``states`` gives what the model holds at the moment, by a name that says where: weights,
+    and whatever a call may change. ``neighbours`` says what makes the answer for a sample depend on the others in its call, where that
+    is known and not a mode of training: such a model is called with one sample. ``settle`` gives the model, and its inputs, with what
+    is known of them only after a call with samples that it accepts.
     """
 
     call: Callable[[Arrays], dict[str, Array]]
@@ -63,3 +66,6 @@ class Model:
     settle: Settle | None = None
     tables: Callable[[Arrays], dict[str, int]] | None = None
     bind: Bind | None = None
+    free: bool = False
+    states: Callable[[], Arrays] | None = None
+    neighbours: str = ""

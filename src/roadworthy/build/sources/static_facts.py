@@ -26,7 +26,8 @@ class StaticFacts:
     ``tensors`` are its weights. ``signature`` is its own statement of inputs and outputs, ``signatures`` the keys to choose one by;
     ``open_outputs`` says that it does not state what it answers with, so that ``--outputs`` names them. ``executes`` lists what
     reading it the ordinary way could run, and ``refusal`` is set where that needs ``--trust``. ``takes_arch`` says that ``--arch``
-    has a meaning for it, and ``needs_arch`` why it cannot do without (empty where it can). ``needs`` are the classes that are
+    has a meaning for it, and ``needs_arch`` why it cannot do without (empty where it can); ``takes_weights`` says that it may hold several
+    sets of weights, of which ``--weights`` names one by the beginning of its tensors' names. ``needs`` are the classes that are
     neither in the file nor the framework's. ``unsupported`` says why it cannot be deployed, empty where it can. ``files`` are the
     files beside it that belong to it.
     """
@@ -43,3 +44,4 @@ class StaticFacts:
     takes_arch: bool = False
     needs_arch: str = ""
     open_outputs: bool = False
+    takes_weights: bool = False

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from roadworthy.core.errors import UsageError
+from roadworthy.core.errors import EnvironmentFault, RoadworthyError, UsageError
 from roadworthy.core.isolation import confinement, usercode
 from roadworthy.core.text import first_line
 
@@ -113,9 +113,9 @@ def module(text: str) -> ModuleType:
         raise _translated(text, problem) from problem
 
 
-def _translated(text: str, problem: BaseException) -> UsageError:
+def _translated(text: str, problem: BaseException) -> RoadworthyError:
     """``problem`` in one sentence, with the line of the user's code where it happened."""
-    if isinstance(problem, UsageError):
+    if isinstance(problem, RoadworthyError):
         return problem
     detail = "".join(traceback.format_exception(problem))
     where = parse(text).where
@@ -123,6 +123,7 @@ def _translated(text: str, problem: BaseException) -> UsageError:
         return UsageError(f"--arch {text}: {Path(problem.filename or where).name}, line {problem.lineno}: {problem.msg}", detail=detail)
     inside = [frame for frame in traceback.extract_tb(problem.__traceback__) if usercode.is_users(frame.filename)]
     at = f"{Path(inside[-1].filename).name}, line {inside[-1].lineno}: " if inside else ""
-    said = first_line(problem, empty="no message")
-    hint = "; install it, or run where it can be imported" if isinstance(problem, ModuleNotFoundError) else confinement.explained(problem)
-    return UsageError(f"--arch {text}: {at}{type(problem).__name__}: {said}{hint}", detail=detail)
+    said = f"--arch {text}: {at}{type(problem).__name__}: {first_line(problem, empty='no message')}"
+    if isinstance(problem, ModuleNotFoundError) and (problem.name or "").partition(".")[0] != where.partition(".")[0]:
+        return EnvironmentFault(f"{said}; install it, or run where it can be imported", detail=detail)
+    return UsageError(f"{said}{confinement.explained(problem)}", detail=detail)

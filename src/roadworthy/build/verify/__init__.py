@@ -6,30 +6,53 @@ from dataclasses import dataclass, replace
 
 from roadworthy.build.verify import scoring
 from roadworthy.build.verify.label_check import label_warnings
-from roadworthy.build.verify.metrics import AGREEMENT, BUILT_IN, ERROR
+from roadworthy.build.verify.metrics import AGREEMENT, ERROR, Reading, is_code, is_own
+from roadworthy.build.verify.metrics.own import keep as keep_function
+from roadworthy.build.verify.metrics.pairing import TargetPairing, pair
 from roadworthy.build.verify.originals import OriginalsCompared, compare_originals
 from roadworthy.build.verify.parity import top_classes
 from roadworthy.build.verify.reference import Reference, ReferenceRequest, establish
-from roadworthy.build.verify.scoring import ScoreRequest, score_original
+from roadworthy.build.verify.scoring import BudgetRequest, MetricFacts, ScoreRequest, check_budget, score_original
 from roadworthy.build.verify.trial import BATCH, SAID_BATCH, CandidateTrial
 from roadworthy.core.errors import RoadworthyError, StepFailed
 from roadworthy.core.evidence import Parity, Score
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Rejected, Verified
-from roadworthy.preprocess.contract import Activation
 from roadworthy.runtimes import open_session
 
 __all__ = [
-    "AGREEMENT", "BUILT_IN", "ERROR", "OriginalsCompared", "Reference", "ReferenceRequest", "ScoreRequest", "VerifyOutcome",
-    "VerifyRequest", "compare_originals", "establish", "explained", "label_warnings", "score_original", "top_classes", "verify",
+    "AGREEMENT",
+    "ERROR",
+    "BudgetRequest",
+    "MetricFacts",
+    "OriginalsCompared",
+    "Reading",
+    "Reference",
+    "ReferenceRequest",
+    "ScoreRequest",
+    "TargetPairing",
+    "VerifyOutcome",
+    "VerifyRequest",
+    "check_budget",
+    "compare_originals",
+    "establish",
+    "explained",
+    "is_code",
+    "is_own",
+    "keep_function",
+    "label_warnings",
+    "pair",
+    "score_original",
+    "top_classes",
+    "verify",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class VerifyRequest:
-    """``batches`` are the promised batch sizes; ``budget`` is the largest drop of ``metric`` that is allowed.
+    """``batches`` are the promised batch sizes; ``budget`` is by how much the original may be better, in the units of ``metric``.
 
-    For ``metric`` and ``binary`` see ``metrics.find``.
+    For ``metric`` and ``reading`` see ``metrics.find``.
     """
 
     candidate: Candidate
@@ -38,7 +61,7 @@ class VerifyRequest:
     metric: str
     budget: float
     batches: tuple[int, ...] = (1, 2, 5)
-    binary: Activation | None = None
+    reading: Reading = Reading()  # noqa: RUF009 (it is frozen)
 
 
 @dataclass(frozen=True)
@@ -62,21 +85,22 @@ def verify(request: VerifyRequest) -> VerifyOutcome:
     A candidate is rejected where
 
     - it gives NaN or infinite values in place of finite ones, or its answers depend on the batch size;
+    - it fails, or its answers are not the original's, at another size of a symbolic axis;
     - it is not lossy, is not the same function as the original, and the original is not quantised;
     - it is lossy, or not the same function as a quantised original, and its drop may exceed the budget at 95 % confidence.
     """
     candidate, reference = request.candidate, request.reference
-    metric = scoring.metric_for(request.metric, request.samples, request.binary)
+    metric = scoring.metric_for(request.metric, request.samples, request.reading)
     with open_session(candidate.path, candidate.signature, candidate.plan) as session:
-        trial = CandidateTrial(session, candidate.signature, request.samples, reference, request.binary)
-        found, losses, scores = trial.all_samples(metric)
+        trial = CandidateTrial(session, candidate.signature, request.samples, reference, request.reading)
+        found, mine, theirs = trial.all_samples(metric)
         sizes = tuple(sorted({candidate.signature.call_size(batch) for batch in (BATCH, *request.batches)}))
         parity = found.parity(sizes, reference.tolerance.limit, classes=reference.classes)
         if found.nonfinite:
             return _rejected(request, f"gives NaN or infinite values where the original's are finite ({found.nonfinite} seen)", parity)
-        if fault := trial.batch_fault(sizes):
+        if fault := trial.batch_fault(sizes) or trial.sizes_fault(reference, found.worst):
             return _rejected(request, fault, parity)
-    score = scoring.score(metric, scores, losses, request.budget)
+    score = scoring.score(metric, mine, theirs, request.budget)
     if not candidate.plan.lossy:
         # The same function passes, whatever the samples could prove about the metric.
         if parity.equivalent:

@@ -34,16 +34,27 @@ def valued(pieces: Iterable[Piece], signature: Signature) -> Iterator[Piece]:
     return (replace(piece, outputs=values(piece.outputs, signature)) for piece in pieces)
 
 
+def calls(signature: Signature, samples: SampleSet, size: int, count: int) -> Iterator[tuple[int, int]]:
+    """The first and one past the last of each call's samples: ``size`` of them, or as many as share what holds for the whole call."""
+    ends = {count}
+    if signature.dynamic:
+        for array in (samples.open()[spec.name][:count] for spec in signature.inputs if spec.sample_axis is None):
+            changes = (array[1:] != array[:-1]).reshape(max(count - 1, 0), -1).any(axis=1)
+            ends.update((np.flatnonzero(changes) + 1).tolist())
+    start = 0
+    for end in sorted(ends):
+        yield from ((begin, min(begin + size, end)) for begin in range(start, end, size))
+        start = end
+
+
 def answers(session: Session, signature: Signature, samples: SampleSet, size: int, count: int | None = None) -> Iterator[Piece]:
     """Run the first ``count`` samples (default: all) in calls of ``size``, or of the size nearest to it that was proven.
 
-    The last call may be smaller; where only one size was proven, its last sample is repeated until the call is full.
-    Raises StepFailed for an output whose sample axis does not count the samples.
+    A call may be smaller at the end, and where an input that holds for the whole call changes; where only one size was proven, its last
+    sample is repeated until the call is full. Raises StepFailed for an output whose sample axis does not count the samples.
     """
     size = signature.call_size(size)
-    count = samples.count if count is None else min(count, samples.count)
-    for start in range(0, count, size):
-        stop = min(start + size, count)
+    for start, stop in calls(signature, samples, size, samples.count if count is None else min(count, samples.count)):
         rows, called = samples.feeds(start, stop), stop - start
         if not signature.dynamic and called < size:
             rows = {name: np.concatenate([array, np.repeat(array[-1:], size - called, axis=0)]) for name, array in rows.items()}

@@ -1,4 +1,4 @@
-"""How certain the drop of a metric is: a paired bootstrap of the per-sample losses, and an exact lower limit for its bounds.
+"""How certain the drop of a metric is: a paired bootstrap of the samples, and an exact lower limit for its bounds.
 
 Where hardly any sample changed, the bootstrap has nothing to draw from and its bounds are too small. The exact binomial bound (Clopper
 and Pearson 1934) on the number of samples that got worse is then the limit. Worked example: none of 100 samples changed. The drop is 0,
@@ -8,6 +8,8 @@ yet the rate of losses may be as high as 1 - 0.05^(1/100) = 3 % at 95 % confiden
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -46,6 +48,53 @@ def drop_interval(losses: Array, span: float) -> tuple[Interval, float]:
     if np.count_nonzero(losses) < FEW_CHANGED:
         low = min(low, -_exact_bound(-losses, span, TAIL))
     return Interval(value, low, max(high, _exact_bound(losses, span, TAIL))), max(bound, _exact_bound(losses, span, ONE_SIDED))
+
+
+@dataclass(frozen=True)
+class SetIntervals:
+    """The figure of a whole set, the original's on the same samples, by how much it is worse, and the one-sided 95 % bound on that."""
+
+    value: Interval
+    original: float
+    drop: Interval
+    bound: float
+
+
+def set_intervals(
+    combine: Callable[[Array], float], mine: Array, theirs: Array, *, sign: int, span: float | None, resamples: int
+) -> SetIntervals | None:
+    """By the percentiles of ``resamples`` resamples of the samples (Efron 1979), the same ones for both; ``sign`` is -1 where lower is
+    better. ``None`` where the figure is not defined on these samples, or on most resamples.
+
+    ``mine`` and ``theirs`` are rows [n, ...] that ``combine`` makes the figure of. Where few rows differ, the rate of those that do may
+    be larger than what was seen; each of them may cost ``span`` samples.
+    """
+    n, changed = len(mine), _rows_that_differ(mine, theirs)
+    value, original = combine(mine), combine(theirs) if changed else combine(mine)
+    drawn = []
+    for rows in bootstrap.draws(n, resamples):
+        one = combine(mine[rows])
+        drawn.append((one, combine(theirs[rows]) if changed else one))
+    pairs = np.array(drawn)
+    pairs = pairs[np.isfinite(pairs).all(axis=1)]
+    if not (math.isfinite(value) and math.isfinite(original)) or len(pairs) < resamples / 2:
+        return None
+    low, high = np.quantile(pairs[:, 0], [TAIL, 1 - TAIL])
+    worse, seen = sign * (original - value), sign * (pairs[:, 1] - pairs[:, 0])
+    ends = [float(x) for x in np.quantile(seen, [TAIL, 1 - TAIL, 1 - ONE_SIDED])]
+    if span is not None and changed < FEW_CHANGED:
+        unseen = [span * (binomial_upper(changed, n, alpha) - changed / n) for alpha in (TAIL, ONE_SIDED)]
+        ends = [min(ends[0], worse - unseen[0]), max(ends[1], worse + unseen[0]), max(ends[2], worse + unseen[1])]
+    return SetIntervals(Interval(value, float(low), float(high)), original, Interval(worse, ends[0], ends[1]), ends[2])
+
+
+def _rows_that_differ(mine: Array, theirs: Array) -> int:
+    if mine is theirs:
+        return 0
+    if mine.dtype.hasobject or mine.dtype.names:
+        # Such rows hold answers in full, and these are hardly ever equal to the last bit.
+        return len(mine)
+    return int(np.sum((mine != theirs).reshape(len(mine), -1).any(axis=1)))
 
 
 def samples_needed(losses: Array, span: float, budget: float) -> int | None:

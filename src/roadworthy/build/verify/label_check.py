@@ -23,15 +23,17 @@ ANOTHER = "check the order of the labels"
 CHECK = "the order of the labels, the preprocessing or the weights are probably not what the model was trained with"
 
 
-def label_warnings(reference: Reference, labels: Array, classes: Sequence[str], binary: Activation | None) -> tuple[Note, ...]:
+def label_warnings(
+    reference: Reference, labels: Array, classes: Sequence[str], binary: Activation | None, output: str = ""
+) -> tuple[Note, ...]:
     """A warning where the original is at or below chance on ``labels`` (int64 [n]), or where another order of them fits far better.
 
     Chance is the share of samples at which the answers would agree with labels in random order. A model that always answers the
     commonest class is therefore at chance, however common that is. The bounds are exact binomial ones, so few samples prove nothing.
-    ``classes`` are the names by index, empty where there are none; ``binary`` is that of ``metrics.find``.
+    ``classes`` are the names by index, empty where there are none; for ``binary`` and ``output`` see ``parity.voter``.
     """
     outputs = reference.values()
-    voting = parity.voter(outputs, binary)
+    voting = parity.voter(outputs, binary, output)
     if voting is None:
         return ()
     scores = voting.scores({voting.output: np.asarray(outputs[voting.output])})

@@ -85,20 +85,23 @@ class Voter:
         return values if single is None or self.activation is None else two_classes(single, self.activation)
 
 
-def voter(outputs: dict[str, Array], binary: Activation | None) -> Voter | None:
-    """The output that gives the class, if one does; ``binary`` says that it is the first, with one number for two classes, and how."""
+def voter(outputs: dict[str, Array], binary: Activation | None, output: str = "") -> Voter | None:
+    """The output that gives the class, if one does: ``output``, or the one that looks like scores of classes.
+
+    ``binary`` says that it is one number for two classes, and how; without ``output`` that is the first one.
+    """
     if binary is not None:
-        return Voter(next(iter(outputs)), binary)
-    name = class_output(outputs)
+        return Voter(output or next(iter(outputs)), binary)
+    name = output or class_output(outputs)
     return None if name is None else Voter(name)
 
 
-def top_classes(outputs: dict[str, Array], binary: Activation | None = None) -> int:
+def top_classes(outputs: dict[str, Array], binary: Activation | None = None, output: str = "") -> int:
     """How many different top classes the samples have, counted to two; 0 where no output gives a class.
 
     Where all samples have one class, a function that ignores its input may have it too: agreement then proves nothing.
     """
-    voting = voter(outputs, binary)
+    voting = voter(outputs, binary, output)
     if voting is None:
         return 0
     seen = set[int]()
@@ -118,15 +121,17 @@ def compare(pieces: Iterable[Piece], reference: dict[str, Array], scales: dict[s
     return total
 
 
-def difference(piece: Piece, reference: dict[str, Array], scales: dict[str, float], binary: Activation | None = None) -> Differences:
-    """The differences of one piece from the same samples of ``reference``; for ``binary`` see ``voter``.
+def difference(
+    piece: Piece, reference: dict[str, Array], scales: dict[str, float], binary: Activation | None = None, output: str = ""
+) -> Differences:
+    """The differences of one piece from the same samples of ``reference``; for ``binary`` and ``output`` see ``voter``.
 
     Raises StepFailed where names or shapes differ.
     """
     if missing := [name for name in reference if name not in piece.outputs]:
         raise StepFailed(f"output {missing[0]!r} is missing; the original gives {', '.join(reference)}")
     total = Differences(samples=piece.stop - piece.start)
-    voting = voter(reference, binary)
+    voting = voter(reference, binary, output)
     for name, mapped in reference.items():
         mine, truth = piece.outputs[name], np.asarray(mapped[piece.start : piece.stop])
         if mine.shape != truth.shape:

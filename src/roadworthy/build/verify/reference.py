@@ -15,7 +15,7 @@ from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.interfaces import Session
 from roadworthy.core.numerics import ROWS
-from roadworthy.core.samples import SampleSet, file_of, read_array, write_array
+from roadworthy.core.samples import SampleSet, file_of, read_array, write, write_array
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BYTES, Array, Arrays, Signature
 from roadworthy.runtimes import open_session
@@ -23,6 +23,8 @@ from roadworthy.runtimes import open_session
 BATCH = 32
 NOISE, NOISE_SEED = 1e-7, 7
 NOISE_SAMPLES, DOUBLE_SAMPLES = 1000, 64
+SIZED_SAMPLES = 3
+"""The samples that are answered at other sizes of the symbolic axes."""
 
 MULTIPLE, EPSILONS, CEILING = 32, 16, 0.05
 """The limit is ``MULTIPLE`` times the larger of the two distances, plus ``EPSILONS`` float32 epsilons, never above ``CEILING``.
@@ -58,12 +60,24 @@ class ReferenceRequest:
 
 
 @dataclass(frozen=True)
+class SizedReference:
+    """The original's answers, in ``path``, to a few of the samples with the symbolic axes at other sizes, given here by symbol."""
+
+    sizes: dict[str, int]
+    samples: SampleSet
+    path: Path
+
+    def __str__(self) -> str:
+        return ", ".join(f"{symbol} = {size}" for symbol, size in self.sizes.items())
+
+
+@dataclass(frozen=True)
 class Reference:
     """The original's outputs in ``path``, one array for each name, samples first; for a quantised one also the values that it represents.
 
     ``scales`` holds each output's largest finite magnitude, ``batch`` the samples in one call of the run. ``quantized`` says that
     the original computes in whole numbers. ``classes`` is how many different top classes its answers have, counted to two, and 0
-    where no output has a class axis.
+    where no output has a class axis. ``sized`` are the answers at other sizes of the symbolic axes.
     """
 
     path: Path
@@ -74,15 +88,17 @@ class Reference:
     tolerance: Tolerance
     quantized: bool = False
     classes: int = 0
+    sized: tuple[SizedReference, ...] = ()
 
     def open(self) -> dict[str, Array]:
         """Every output as the original gave it, memory-mapped read-only; byte strings are read into memory."""
         return {name: read_array(self.path, name) for name in self.outputs}
 
-    def values(self) -> dict[str, Array]:
-        """The same with quantised outputs as the values they stand for: candidates are compared with these."""
-        values = self.path / VALUES
-        return {name: read_array(values if (values / file_of(name)).is_file() else self.path, name) for name in self.outputs}
+    def values(self, sized: SizedReference | None = None) -> dict[str, Array]:
+        """The same with quantised outputs as the values they stand for, at other sizes if asked: candidates are compared with these."""
+        path = self.path if sized is None else sized.path
+        values = path / VALUES
+        return {name: read_array(values if (values / file_of(name)).is_file() else path, name) for name in self.outputs}
 
     def scale(self) -> dict[str, float]:
         """Each output's scale by name."""
@@ -111,9 +127,22 @@ def establish(request: ReferenceRequest) -> Reference:
         classes = parity.top_classes(outputs)
         pieces = feeding.answers(_Noisy(session, samples), graph.signature, samples, BATCH, NOISE_SAMPLES)
         noise = parity.compare(feeding.valued(pieces, graph.signature), outputs, scales).worst
+        sized = tuple(_sized(session, request, number) for number in range(len(graph.signature.size_cases())))
     double = _double(request, plan, outputs, scales)
     tolerance = Tolerance(double, noise, _limit(graph.signature, noise, double, outputs, scales))
-    return Reference(request.out, names, tuple(scales.values()), samples.count, draft.batch, tolerance, graph.quantized, classes)
+    return Reference(request.out, names, tuple(scales.values()), samples.count, draft.batch, tolerance, graph.quantized, classes, sized)
+
+
+def _sized(session: Session, request: ReferenceRequest, number: int) -> SizedReference:
+    """The answers to the first samples in the sizes of case ``number``: each is cut, or continued from its beginning."""
+    signature, out = request.graph.signature, request.out / f"sizes-{number}"
+    case = signature.size_cases()[number]
+    rows = request.samples.feeds(0, SIZED_SAMPLES)
+    resized = {spec.name: spec.resized(rows[spec.name], case, rows=True) for spec in signature.inputs}
+    out.mkdir()
+    given = write(out / "samples", resized)
+    _record(feeding.answers(session, signature, given, BATCH), signature, given.count, out)
+    return SizedReference(case, given, out)
 
 
 def _limit(signature: Signature, noise: float, double: float | None, outputs: dict[str, Array], scales: dict[str, float]) -> float:
@@ -171,7 +200,7 @@ class _Noisy:
     def _with_noise(self, name: str, array: Array) -> Array:
         if name not in self._amplitudes:
             return array
-        return numerics.nudged(array, self._amplitudes[name], self._random, self._bounds[name])
+        return np.asarray(numerics.nudged(array, self._amplitudes[name], self._random, self._bounds[name]))
 
 
 def _grain(array: Array) -> float:

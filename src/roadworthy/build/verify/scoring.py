@@ -2,35 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from roadworthy.build.verify import intervals, metrics
-from roadworthy.build.verify.metrics import Metric
+from roadworthy.build.verify.metrics import GivenTargets, Metric, Reading
 from roadworthy.build.verify.reference import Reference
-from roadworthy.core.errors import DataError
-from roadworthy.core.evidence import Interval, Score
+from roadworthy.core.errors import DataError, UsageError
+from roadworthy.core.evidence import Budget, Interval, Score
 from roadworthy.core.numerics import ROWS
 from roadworthy.core.samples import SampleSet, Targets, as_given
 from roadworthy.core.types import Array
-from roadworthy.preprocess.contract import Activation
 
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """What the original's own score is computed from; for ``binary`` see ``metrics.find``."""
+    """What the original's own score is computed from; for ``reading`` see ``metrics.find``."""
 
     samples: SampleSet
     reference: Reference
     metric: str
-    budget: float
-    binary: Activation | None = None
+    budget: Budget
+    reading: Reading = Reading()  # noqa: RUF009 (it is frozen)
+
+
+@dataclass(frozen=True)
+class BudgetRequest:
+    """The arguments of ``check_budget``; ``labels`` says that there may be some."""
+
+    metric: str
+    budget: Budget
+    labels: bool = True
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """What is known of a metric before anything is scored."""
+
+    name: str
+    better: str
+    whole_set: bool
+
+
+def check_budget(request: BudgetRequest) -> MetricFacts:
+    """A step, because the metric may be the user's own code: whether there is that metric, and whether budget and data fit it.
+
+    Raises UsageError where the budget does not, DataError where there are no labels for it.
+    """
+    metric, budget = metrics.find(request.metric), request.budget
+    if metric.forms and not request.labels:
+        raise DataError(f"{metric.name} needs labels: give --data with them, or use --metric agreement or --metric error")
+    stated = f"{100 * budget.amount:g}%" if budget.relative else f"{budget.amount:g}"
+    if budget.way == "drop" and metric.better == "lower" and not metric.relative:
+        raise UsageError(f"--max-drop {stated}: lower is better for {metric.name}, so say how much it may rise: --max-rise {stated}")
+    if budget.way == "rise" and metric.better == "higher":
+        raise UsageError(f"--max-rise {stated}: higher is better for {metric.name}, so say how much it may drop: --max-drop {stated}")
+    if metric.share and metric.span is not None and not budget.relative and budget.amount > 1:
+        raise UsageError(f"--max-{budget.way} {stated}: {metric.name} lies between 0 and 1; for a part of it write {stated}%")
+    return MetricFacts(metric.name, metric.better, metric.combine is not None)
 
 
 def score_original(request: ScoreRequest) -> Score:
     """The original's own score: a step, or a plain call. Raises UsageError for the metric, DataError for the labels."""
-    metric = metric_for(request.metric, request.samples, request.binary)
+    metric = metric_for(request.metric, request.samples, request.reading)
     if metric.name == metrics.AGREEMENT and request.reference.classes == 1:
         raise DataError(
             f"the original's top class is the same for all {request.reference.samples} samples, so that others agree with it says nothing: "
@@ -38,41 +73,61 @@ def score_original(request: ScoreRequest) -> Score:
         )
     outputs, scales = request.reference.values(), request.reference.scale()
     targets = request.samples.open_targets()
-    scores = []
+    rows = []
     for start in range(0, request.reference.samples, ROWS):
-        rows = slice(start, start + ROWS)
-        piece = {name: np.asarray(array[rows]) for name, array in outputs.items()}
-        scores.append(metric.score(piece, piece, rows_of(targets, rows), scales))
-    joined = np.concatenate(scores)
-    value = intervals.mean_interval(joined)
-    return Score(metric.name, len(joined), value, value.value, Interval(0.0, 0.0, 0.0), 0.0, request.budget)
+        here = slice(start, start + ROWS)
+        piece = {name: np.asarray(array[here]) for name, array in outputs.items()}
+        rows.append(metric.rows(piece, piece, rows_of(targets, here), scales))
+    joined = np.concatenate(rows)
+    found = score(metric, joined, joined, 0.0)
+    # What the original loses against itself is nothing, whatever the samples could prove.
+    return replace(found, drop=Interval(0.0, 0.0, 0.0), bound=0.0, budget=allowed(request.budget, metric, found.original), needed=None)
 
 
-def rows_of(targets: Targets, rows: slice) -> Array | dict[str, Array] | None:
+def allowed(budget: Budget, metric: Metric, original: float) -> float:
+    """The budget in the metric's units; a score that is itself a loss against the original is a part of one already."""
+    return budget.amount * (abs(original) if budget.relative and not metric.relative else 1.0)
+
+
+def rows_of(targets: Targets, rows: slice) -> GivenTargets:
     """Some rows of the targets as the user gave them: one array, or arrays by name; ``None`` where there are none."""
     return as_given({name: np.asarray(array[rows]) for name, array in targets.items()})
 
 
-def metric_for(name: str, samples: SampleSet, binary: Activation | None) -> Metric:
+def metric_for(name: str, samples: SampleSet, reading: Reading) -> Metric:
     """The metric of that name, which ``samples`` have what it needs for: UsageError for the name, DataError without labels."""
-    metric = metrics.find(name, binary)
-    if metric.labelled and not samples.labelled:
+    metric = metrics.find(name, reading)
+    if metric.forms and not samples.labelled:
         raise DataError(f"{name} needs labels and the data has none; use --metric agreement or --metric error")
     return metric
 
 
-def score(metric: Metric, scores: Array, losses: Array, budget: float) -> Score:
-    """The score of a candidate from its per-sample ``scores`` and its ``losses`` against the original, float64 [samples] each."""
-    originals = np.zeros_like(scores) if metric.relative else scores + losses
+def score(metric: Metric, mine: Array, theirs: Array, budget: float) -> Score:
+    """The score of a candidate from its rows and the original's (see ``Metric``) on the same samples; ``budget`` is in its units."""
+    sign = 1 if metric.better == "higher" else -1
+    if metric.combine is not None:
+        found = intervals.set_intervals(metric.combine, mine, theirs, sign=sign, span=metric.span, resamples=metric.resamples)
+        if found is None:
+            raise DataError(f"{metric.name} is not defined on these {len(mine)} samples, or on most resamples of them: give more --data")
+        return Score(
+            metric.name, len(mine), found.value, found.original, found.drop, found.bound, budget,
+            better=metric.better, interval="resampled", share=metric.share,
+        )  # fmt: skip
+    originals = np.zeros_like(mine) if metric.relative else theirs
+    losses = sign * (originals - mine)
     span = metric.span if metric.span is not None else float(np.ptp(originals)) or 1.0
     drop, bound = intervals.drop_interval(losses, span)
     needed = intervals.samples_needed(losses, span, budget) if bound > budget else None
-    return Score(metric.name, len(scores), intervals.mean_interval(scores), float(np.mean(originals)), drop, bound, budget, needed)
+    value, original = intervals.mean_interval(mine), float(np.mean(originals))
+    return Score(metric.name, len(mine), value, original, drop, bound, budget, needed, better=metric.better, share=metric.share)
 
 
 def beyond_budget(score: Score, metric: Metric) -> str:
     """Why a score is not within the budget, in words."""
-    found = f"{score.metric} is {score.drop.value:.2%}" if metric.relative else f"{score.metric} drops by {score.drop.value:.2%}"
-    may = "be" if metric.relative else "drop by"
-    said = f"{found} and may {may} {score.bound:.2%} (95 % confidence, {score.samples} samples) where {score.budget:.2%} is allowed"
+    shown = score.shown
+    verb = "drop" if metric.better == "higher" else "rise"
+    found = f"{score.metric} is {shown(score.drop.value)}" if metric.relative else f"{score.metric} {verb}s by {shown(score.drop.value)}"
+    may = "be" if metric.relative else f"{verb} by"
+    how = f"95 % confidence, {score.samples} samples{', resampled' if score.interval == 'resampled' else ''}"
+    said = f"{found} and may {may} {shown(score.bound)} ({how}) where {shown(score.budget)} is allowed"
     return f"{said}; with about {score.needed} samples like these it would have passed" if score.needed else said

@@ -8,13 +8,13 @@ import numpy as np
 
 from roadworthy.build.verify import feeding, parity
 from roadworthy.build.verify.feeding import Piece
-from roadworthy.build.verify.metrics import Metric
+from roadworthy.build.verify.metrics import Metric, Reading
 from roadworthy.build.verify.reference import Reference
 from roadworthy.build.verify.scoring import rows_of
+from roadworthy.core import numerics
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.text import first_line
 from roadworthy.core.types import Array, Arrays, Signature
-from roadworthy.preprocess.contract import Activation
 from roadworthy.runtimes import CheckedSession
 
 BATCH = 32
@@ -27,39 +27,38 @@ SAID_BATCH = "roadworthy: verifying at a batch of "
 
 
 class CandidateTrial:
-    """An open session over ``samples``, at one batch size after another; for ``binary`` see ``metrics.find``."""
+    """An open session over ``samples``, at one batch size after another; for ``reading`` see ``metrics.find``."""
 
-    def __init__(
-        self, session: CheckedSession, signature: Signature, samples: SampleSet, reference: Reference, binary: Activation | None
-    ) -> None:
-        self._session, self._signature, self._samples, self._binary = session, signature, samples, binary
+    def __init__(self, session: CheckedSession, signature: Signature, samples: SampleSet, reference: Reference, reading: Reading) -> None:
+        self._session, self._signature, self._samples = session, signature, samples
+        self._binary, self._voting = reading.binary, reading.voting
         self._truth, self._scales, self._limit = reference.values(), reference.scale(), reference.tolerance.limit
         self._targets = samples.open_targets()
 
     def all_samples(self, metric: Metric) -> tuple[parity.Differences, Array, Array]:
-        """The differences from the original, each sample's loss against it, and each sample's own score (both float64 [samples]).
+        """The differences from the original, the metric's rows of the candidate, and those of the original, [samples, ...] each.
 
-        It stops at the first call with a wrong value that is not finite; the scores are then of the calls before it.
+        It stops at the first call with a wrong value that is not finite; the rows are then of the calls before it.
         """
-        total, losses, scores = parity.Differences(), [], []
+        total, mine, theirs = parity.Differences(), [], []
         self._say(BATCH)
         answers = feeding.answers(self._session, self._signature, self._samples, BATCH)
         for piece in feeding.valued(answers, self._signature):
-            total = total.plus(parity.difference(piece, self._truth, self._scales, self._binary))
+            total = total.plus(parity.difference(piece, self._truth, self._scales, self._binary, self._voting))
             if total.nonfinite:
                 break
             rows = slice(piece.start, piece.stop)
             truth = {name: np.asarray(array[rows]) for name, array in self._truth.items()}
-            labels = rows_of(self._targets, rows)
-            scores.append(metric.score(piece.outputs, truth, labels, self._scales))
-            losses.append(scores[-1] if metric.relative else metric.score(truth, truth, labels, self._scales) - scores[-1])
-        if not scores:
+            targets = rows_of(self._targets, rows)
+            mine.append(metric.rows(piece.outputs, truth, targets, self._scales))
+            theirs.append(mine[-1] if metric.relative else metric.rows(truth, truth, targets, self._scales))
+        if not mine:
             return total, np.zeros(0), np.zeros(0)
-        return total, np.concatenate(losses), np.concatenate(scores)
+        return total, np.concatenate(mine), np.concatenate(theirs)
 
     def batch_fault(self, sizes: tuple[int, ...]) -> str:
         """Why the answers to the first few samples are not the same at every size; empty where they are."""
-        few = min(FEW, self._samples.count)
+        few = next(feeding.calls(self._signature, self._samples, FEW, self._samples.count))[1]
         feeds = self._samples.feeds(0, few)
         errors: dict[int, float] = {}
         for size in sizes:
@@ -84,10 +83,35 @@ class CandidateTrial:
             f"{errors[worst]:.2g} at a batch of {worst} and {errors[best]:.2g} at {best}"
         )
 
+    def sizes_fault(self, reference: Reference, worst: float) -> str:
+        """Why the answers at other sizes of the symbolic axes are not the original's; empty where they are.
+
+        ``worst`` is the error at the sizes of the samples.
+        """
+        for sized in reference.sized:
+            truth = reference.values(sized)
+            scales = {name: numerics.scale_of(array) for name, array in truth.items()}
+            found: list[parity.Differences] = []
+            for size in {1, sized.samples.count}:
+                self._say(size)
+                try:
+                    answers = feeding.answers(self._session, self._signature, sized.samples, size)
+                    found.append(parity.compare(feeding.valued(answers, self._signature), truth, scales))
+                except Exception as problem:
+                    return f"fails at {sized}: {first_line(problem)}"
+            error = max(one.worst + one.discrete_misses / one.samples for one in found)
+            if any(one.nonfinite for one in found) or error > max(self._limit, BATCH_FACTOR * worst):
+                return (
+                    f"answers wrongly at {sized}: its error is {error:.2g} of the output's scale, "
+                    f"and {worst:.2g} at the sizes of the samples"
+                )
+        return ""
+
     def _calls(self, feeds: Arrays, rows: Array, size: int) -> Iterator[Piece]:
         for start in range(0, len(rows), size):
             call = {name: array[rows[start : start + size]] for name, array in feeds.items()}
-            yield Piece(start, start + size, feeding.values(self._session.run(call), self._signature))
+            outputs = self._signature.to_rows(self._session.run(self._signature.to_call(call)), size)
+            yield Piece(start, start + size, feeding.values(outputs, self._signature))
 
     def _say(self, size: int) -> None:
         print(f"{SAID_BATCH}{self._signature.call_size(size)}", flush=True)

@@ -28,6 +28,8 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
     for reason in certificate.unavailable:
         terminal.output.print(f"[dim]not tried: {escape(reason)}[/]")
     terminal.output.print()
+    if certificate.original is not None:
+        terminal.output.print(f"{escape(certificate.goal.metric)}: {certificate.original.kind}; {_budget(certificate)}.", soft_wrap=True)
     if certificate.preprocessing:
         terminal.output.print(f"An image is {escape('; '.join(certificate.preprocessing))}.", soft_wrap=True)
     for reason in certificate.choice.reasons:
@@ -37,6 +39,13 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
             name = escape(export.measured.verified.candidate.plan.name)
             terminal.output.print(f"For the target {escape(export.target)}: {name} in {escape(export.path)}, {export.verification}.")
     terminal.output.print(f"\nBundle  {bundle}\nReport  {bundle / 'report.html'}", soft_wrap=True)
+
+
+def _budget(certificate: Certificate) -> str:
+    goal, score = certificate.goal, certificate.original
+    allowed = score.shown(goal.max_drop) if score else ""
+    part = f", {goal.budget} of the original's score" if goal.budget.endswith("%") and score and score.original else ""
+    return f"a lossy candidate may be worse by {allowed}{part}"
 
 
 def show_notes(notes: Sequence[Note]) -> None:
@@ -88,5 +97,7 @@ def _figures(entry: Measured) -> tuple[str, ...]:
 def _score(verified: Verified) -> str:
     if verified.score is None:
         return f"error {verified.parity.max_rel:.1e}"
-    value = verified.score.value
+    score, value = verified.score, verified.score.value
+    if not score.percent:
+        return f"{value.value:.4g} [{value.low:.4g}, {value.high:.4g}]"
     return f"{100 * value.value:.2f} % [{100 * value.low:.1f}, {100 * value.high:.1f}]"

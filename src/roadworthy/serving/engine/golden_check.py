@@ -95,8 +95,11 @@ def golden_errors(session: CheckedSession, signature: Signature, golden: Golden,
 
 
 def golden_calls(signature: Signature, count: int) -> Iterator[tuple[int, int]]:
-    """The first and one past the last sample of each call: one sample alone, then all ``count`` in the largest calls there may be."""
-    one, many = signature.call_size(1), signature.call_size(count)
+    """The first and one past the last sample of each call: one sample alone, then all ``count`` in the largest calls there may be.
+
+    Samples do not share a call where an input holds for the whole of it: they may have different values of that.
+    """
+    one, many = signature.call_size(1), signature.call_size(1 if signature.whole_call else count)
     if one > count:
         raise BundleError(f"{count} golden samples are fewer than the {one} of one call")
     yield 0, one

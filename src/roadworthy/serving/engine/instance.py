@@ -128,6 +128,10 @@ def _split(signature: Signature, outputs: Arrays, requests: list[QueuedRequest])
     samples = sum(request.samples for request in requests)
     for spec in signature.outputs:
         array = outputs[spec.name]
+        if spec.sample_axis is None:
+            for part in parts:
+                part[spec.name] = array
+            continue
         if spec.count(array) != samples:
             raise Inseparable(f"output {spec.name!r} of {samples} samples has shape {list(array.shape)}")
         start = 0

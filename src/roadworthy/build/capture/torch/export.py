@@ -51,15 +51,24 @@ def program(subject: TorchSubject) -> Program:
 
 def _export(module: torch.nn.Module, subject: TorchSubject, *, strict: bool) -> Program:
     try:
-        shapes = subject.dynamic_shapes()
-        given: Any = (shapes,) if isinstance(module, torch_module.AdaptedModule) else shapes
-        exported = torch.export.export(module, subject.example(), dynamic_shapes=given, strict=strict)
+        exported = _exported(module, subject, strict=strict, limits=True)
     except Exception as problem:
         limit = exporter_errors.suggested_limit(problem)
-        if limit is None or limit < subject.batch:
+        if limit is not None and limit >= subject.batch:
+            return _export(module, replace(subject, signature=replace(subject.signature, max_batch=limit)), strict=strict)
+        if not subject.signature.sizes or exporter_errors.is_data_dependent(problem):
             raise
-        return _export(module, replace(subject, signature=replace(subject.signature, max_batch=limit)), strict=strict)
+        try:
+            exported = _exported(module, subject, strict=strict, limits=False)
+        except Exception:
+            raise problem from None
     return checked(exported, subject.signature)
+
+
+def _exported(module: torch.nn.Module, subject: TorchSubject, *, strict: bool, limits: bool) -> Any:
+    shapes = subject.dynamic_shapes(limits=limits)
+    given: Any = (shapes,) if isinstance(module, torch_module.AdaptedModule) else shapes
+    return torch.export.export(module, subject.example(), dynamic_shapes=given, strict=strict)
 
 
 def _converted(subject: TorchSubject) -> Program:

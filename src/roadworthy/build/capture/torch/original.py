@@ -17,7 +17,7 @@ from roadworthy.build.capture.torch import data_dependence
 from roadworthy.core.errors import CaptureFailed
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph
-from roadworthy.core.types import BATCH, Array, Arrays, Signature
+from roadworthy.core.types import BATCH, Array, Arrays, Signature, SizeRange
 from roadworthy.frameworks.torch import module as torch_module
 
 Kind = Literal["module", "script", "exported"]
@@ -39,15 +39,18 @@ class TorchSubject(Subject):
         return self.graph.path
 
     def example(self) -> tuple[Tensor, ...]:
-        """New tensors in the order of the signature; a model may write into its input."""
-        return _tensors(self.feeds(self.batch), self.signature)
+        """New tensors in the order of the signature; a model may write into its input. No symbolic axis has a size of 1."""
+        sizes = {axis.symbol: max(axis.sizes[0], *axis.sizes[1:]) for axis in self.signature.sizes if axis.sizes[0] == 1}
+        return _tensors(self.feeds(self.batch, sizes=sizes), self.signature)
 
-    def dynamic_shapes(self) -> tuple[dict[int, Any], ...]:
-        """For each input its symbolic dimensions, named as in the signature; never Dim.AUTO, which may turn static in silence."""
-        dims: dict[str, Any] = {}
-        for symbol in (symbol for spec in self.signature.inputs for symbol in spec.symbols.values()):
-            if symbol not in dims:
-                dims[symbol] = torch.export.Dim(symbol, min=1, max=self.signature.max_batch if symbol == BATCH else None)
+    def dynamic_shapes(self, *, limits: bool = True) -> tuple[dict[int, Any], ...]:
+        """For each input its symbolic dimensions, named as in the signature; never Dim.AUTO, which may turn static in silence.
+
+        Without ``limits`` the exporter finds those of all axes but the batch by itself.
+        """
+        dims: dict[str, Any] = {BATCH: torch.export.Dim(BATCH, min=1, max=self.signature.max_batch)} if self.dynamic else {}
+        for number, axis in enumerate(self.signature.sizes):
+            dims[axis.symbol] = _dim(f"size_{number}", axis) if limits else torch.export.Dim.DYNAMIC
         return tuple({axis: dims[symbol] for axis, symbol in spec.symbols.items()} for spec in self.signature.inputs)
 
 
@@ -68,6 +71,12 @@ def open_subject(graph: Graph, samples: SampleSet, doubts: tuple[str, ...], expo
         kind=kind,
     )
     return _with_own_doubts(_with_stated_limit(subject.limited()))
+
+
+def _dim(name: str, axis: SizeRange) -> Any:
+    most = None if axis.most is None else axis.most // axis.multiple
+    plain = torch.export.Dim(name, min=max(1, axis.least // axis.multiple), max=most)
+    return plain * axis.multiple if axis.multiple > 1 else plain
 
 
 def _refuse_training(module: torch.nn.Module) -> None:

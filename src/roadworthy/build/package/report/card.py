@@ -100,7 +100,7 @@ def _accuracy(verified: Verified, samples: str) -> str:
     if score:
         found, original = figures.metric(score, score.value.value), figures.metric(score, score.original)
         values = f"{found} on {score.samples:,} {samples}, the original {original}"
-        return f"- {_text(score.metric)} {values}: {figures.change(score)} (95 % interval {figures.change_span(score)})"
+        return f"- {_text(score.metric)} {values}: {figures.change(score)} ({figures.change_span(score)}; {score.kind})"
     return f"- largest error {figures.number(parity.max_rel)} of the output's scale on {parity.samples:,} {samples}"
 
 

@@ -95,7 +95,8 @@ def draw(shown: tuple[ChartEntry, ...], budget: float, *, width: int, height: in
     """The chart at that size; ``None`` where no timed candidate has a score.
 
     Across, the median latency on a logarithmic scale; up, the paired change of the metric against the original (zero),
-    whose 95 % interval is the bar. A rejected candidate far below the rest is drawn at the lower edge, with its figure as the label.
+    whose 95 % interval is the bar; where lower is better, a rise points down. A rejected candidate far below the rest is drawn at
+    the lower edge, with its figure as the label.
     """
     timed = [entry for entry in shown if entry.latency_ms]
     if not timed:
@@ -115,14 +116,15 @@ def draw(shown: tuple[ChartEntry, ...], budget: float, *, width: int, height: in
     bars = [(x - 2, _bar(entry, up)[1], x + 2, _bar(entry, up)[0]) for x, _, entry in spots]
     level = up(-budget)
     line: Box = (LEFT, level - 1, inner, level + 1)
-    words = f"budget: {figures.number(scale * budget)}{' points' if scale == 100 else ''} lower"
+    worse = figures.direction(timed[0].score)
+    words = f"budget: {figures.number(scale * budget)}{' points' if scale == 100 else ''} {'higher' if worse > 0 else 'lower'}"
     budget_label = Sheet((LEFT, TOP, inner, bottom), markers, bars).line(words, level, "budget")
     sheet = Sheet((LEFT, TOP, width - 2 if untimed else inner, bottom), markers, bars, (line, budget_label.box))
     labels = _labels(spots, up, sheet)
     points = tuple(_point(entry, x, y, up, labels.get(number)) for number, (x, y, entry) in enumerate(spots))
     return Chart(
         width, height, LEFT, inner, TOP, bottom, inner if untimed else None, scale,
-        across.ticks(6 if width > 500 else 3), up.ticks(scale), level, budget_label, points,
+        across.ticks(6 if width > 500 else 3), up.ticks(-worse * scale), level, budget_label, points,
     )  # fmt: skip
 
 
@@ -209,7 +211,7 @@ class Linear:
         rough = (self.high - self.low) / 5
         power = 10 ** floor(log10(rough))
         step = next(power * unit for unit in (1, 2, 5, 10) if power * unit >= rough)
-        decimals = max(0, -floor(log10(step * scale)))
+        decimals = max(0, -floor(log10(step * abs(scale))))
         marks = range(ceil(self.low / step), floor(self.high / step) + 1)
         return tuple(Tick(self(mark * step), _signed(scale * mark * step, decimals)) for mark in marks)
 

@@ -74,14 +74,19 @@ def metric_span(score: Score, interval: Interval) -> str:
 
 
 def change(score: Score) -> str:
-    """The change of the metric against the original; a minus sign says worse."""
-    text = _signed(score, -score.drop.value)
+    """The change of the metric against the original; a minus sign says worse, or, where lower is better, better."""
+    text = _signed(score, direction(score) * score.drop.value)
     return "no change" if text == "0.00" else f"{text} points" if is_share(score) else text
 
 
 def change_span(score: Score) -> str:
     """The interval of ``change``, worst first."""
-    return f"{_signed(score, -score.drop.high)} to {_signed(score, -score.drop.low)}"
+    return f"{_signed(score, direction(score) * score.drop.high)} to {_signed(score, direction(score) * score.drop.low)}"
+
+
+def direction(score: Score) -> int:
+    """The sign of the change of a metric that got worse: a drop where higher is better, else a rise."""
+    return 1 if score.better == "lower" else -1
 
 
 def loss(score: Score, value: float) -> str:
@@ -91,7 +96,7 @@ def loss(score: Score, value: float) -> str:
 
 def is_share(score: Score) -> bool:
     """Whether the metric's values read as parts of one."""
-    return max(abs(score.original), abs(score.value.value)) <= 1
+    return score.percent
 
 
 def _signed(score: Score, value: float) -> str:

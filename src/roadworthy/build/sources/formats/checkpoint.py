@@ -24,13 +24,15 @@ def inspect(file: SourceFile) -> StaticFacts:
     found = file.pickle
     if found is None:
         raise SourceUnreadable(f"{file.path} was not written by torch.save")
-    refusal = Refusal(f"asks for code beside its weights when it is read: {listed(found.code)}", "save the state_dict alone")
+    refusal = Refusal(f"asks for code beside its weights when it is read: {listed(found.unsafe)}", "save the state_dict alone")
+    sets = ", ".join(f"{place!r} ({count})" for place, count in found.sets if place)
     return StaticFacts(
         found.tensors,
         executes=found.code,
-        notes=found.notes,
-        refusal=refusal if found.code else None,
+        notes=(*found.notes, f"tensors by dictionary: {sets}") if sets else found.notes,
+        refusal=refusal if found.unsafe else None,
         takes_arch=True,
+        takes_weights=True,
         needs_arch=NO_MODEL,
     )
 

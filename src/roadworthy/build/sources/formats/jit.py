@@ -25,7 +25,7 @@ def inspect(file: SourceFile) -> StaticFacts:
     """The tensors of ``data.pkl``; the program itself is what runs."""
     with Archive(file.path) as archive:
         walked = pickle_scan.walk(io.BytesIO(archive.read("data.pkl")), f"{file.path}: data.pkl")
-    tensors = tuple(spec for spec, _ in pickle_scan.tensors(walked.root))
+    tensors = tuple(one.spec for one in pickle_scan.tensors(walked.root))
     files = sum(name.startswith("code/") and name.endswith(".py") for name in file.members)
     program = f"a TorchScript program ({files} source files in code/)"
     return StaticFacts(tensors, executes=(program,), refusal=Refusal(f"is {program}, which runs when the model does"))

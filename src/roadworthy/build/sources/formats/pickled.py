@@ -26,7 +26,7 @@ def inspect(file: SourceFile) -> StaticFacts:
         raise SourceUnreadable(f"{file.path} is not a pickle")
     asked = listed(found.code) or "an object of an unknown class"
     refusal = Refusal(f"is a pickle that asks for code when it is read: {asked}", "save the model's state_dict instead")
-    return StaticFacts(found.tensors, executes=found.code, notes=found.notes, refusal=refusal, takes_arch=True)
+    return StaticFacts(found.tensors, executes=found.code, notes=found.notes, refusal=refusal, takes_arch=True, takes_weights=True)
 
 
 def open(source: Source) -> Opened:

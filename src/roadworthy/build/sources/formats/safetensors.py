@@ -20,7 +20,7 @@ def sniff(file: SourceFile) -> bool:
 
 def inspect(file: SourceFile) -> StaticFacts:
     """The tensors by the file's header."""
-    return StaticFacts(parsers_safetensors.read(file.path), takes_arch=True, needs_arch=NO_MODEL)
+    return StaticFacts(parsers_safetensors.read(file.path), takes_arch=True, takes_weights=True, needs_arch=NO_MODEL)
 
 
 def open(source: Source) -> Opened:

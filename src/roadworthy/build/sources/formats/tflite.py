@@ -25,14 +25,23 @@ def sniff(file: SourceFile) -> bool:
 def inspect(file: SourceFile) -> StaticFacts:
     """Operators that TFLite's own interpreter does not have are named; whether the runtime brings them is known when it opens the file."""
     found = parsers_tflite.read(file.path)
-    return StaticFacts(found.tensors, found.signature, found.executes, tuple(_notes(found)), refusal=refusal(found.executes))
+    usual = found.usual
+    shown_first = None if usual is None else next((one for one in found.signatures if one.key == usual), found.bare)
+    return StaticFacts(
+        found.tensors,
+        shown_first.signature if shown_first else None,
+        found.executes,
+        tuple(_notes(found)),
+        signatures=tuple(one.key for one in found.signatures),
+        refusal=refusal(found.executes),
+    )
 
 
 def open(source: Source) -> Model:
-    """The model in the runtime that takes such files as they are; see ``tflite.read`` for what it raises."""
-    from roadworthy.build.sources import tflite
+    """The model in the runtime that takes such files as they are; see ``tflite.reader.read`` for what it raises."""
+    from roadworthy.build.sources.tflite import reader
 
-    return tflite.read(source)
+    return reader.read(source)
 
 
 def _notes(found: TfliteFile) -> list[str]:
@@ -41,9 +50,10 @@ def _notes(found: TfliteFile) -> list[str]:
         notes.append(f"operators that are not TFLite's own: {', '.join(found.custom)}")
     if found.variables:
         notes.append(f"{found.variables} operators on variables: it was converted without freezing them, and may give wrong answers")
-    if found.key:
-        notes.append(f"signature {shown(found.key)}")
-    for spec in (*found.signature.inputs, *found.signature.outputs):
-        if spec.quantization:
-            notes.append(f"{shown(spec.name)} stands for (q - {spec.quantization.zero_point}) * {spec.quantization.scale:.6g}")
-    return notes
+    for one in found.signatures:
+        given, answered = (", ".join(shown(str(spec)) for spec in side) for side in (one.signature.inputs, one.signature.outputs))
+        notes.append(f"signature {shown(one.key)}: {given} -> {answered}")
+    functions = (*found.signatures, *(() if found.signatures else (found.bare,)))
+    specs = [spec for one in functions for spec in (*one.signature.inputs, *one.signature.outputs)]
+    quantised = {spec.name: spec.quantization for spec in specs if spec.quantization}
+    return notes + [f"{shown(name)} stands for (q - {one.zero_point}) * {one.scale:.6g}" for name, one in quantised.items()]

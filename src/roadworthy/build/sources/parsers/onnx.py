@@ -10,7 +10,7 @@ from typing import Any
 from roadworthy.build.sources.parsers import onnx_external_data, protobuf
 from roadworthy.build.sources.parsers.onnx_external_data import ExternalTensor
 from roadworthy.build.sources.parsers.untrusted import reading
-from roadworthy.core.types import ANY_RANK, BATCH, BYTES, Signature, TensorSpec
+from roadworthy.core.types import ANY_RANK, BATCH, BYTES, UNKNOWN, Signature, TensorSpec
 
 DTYPES = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: BYTES, 9: "bool", 10: "float16", 11: "float64",
@@ -56,6 +56,13 @@ def read(path: Path) -> OnnxFile:
     return found
 
 
+def signature(graph: Any) -> Signature:
+    """The inputs that no initialiser of ``graph`` fills, and its outputs."""
+    filled = {tensor.name for tensor in _initialisers(graph)}
+    inputs = (_value(value) for value in graph.input if value.name not in filled)
+    return Signature(tuple(inputs), tuple(map(_value, graph.output)))
+
+
 def external_files(path: Path, found: OnnxFile) -> tuple[Path, ...]:
     """The files beside the model that hold its weights, each once, in order of their names."""
     return tuple(sorted({path.parent / one.location for one in found.external}))
@@ -73,7 +80,7 @@ def _model(model: Any) -> OnnxFile:
     local = {(function.domain, function.name) for function in model.functions}
     initialisers = tuple(map(_tensor, _initialisers(model.graph)))
     return OnnxFile(
-        _signature(model.graph, {spec.name for spec in initialisers}),
+        signature(model.graph),
         initialisers,
         tuple(onnx_external_data.of(tensor) for tensor in _stored((*graphs, *inner), nodes) if onnx_external_data.outside(tensor)),
         tuple(sorted(_full(*op) for op in operators)),
@@ -112,28 +119,28 @@ def _initialisers(graph: Any) -> Iterator[Any]:
     yield from (sparse.values for sparse in graph.sparse_initializer)
 
 
-def _signature(graph: Any, filled: set[str]) -> Signature:
-    inputs = (_value(value) for value in graph.input if value.name not in filled)
-    return Signature(tuple(inputs), tuple(map(_value, graph.output)))
-
-
 def _full(domain: str, name: str) -> str:
     return name if domain in ("", "ai.onnx") else f"{domain}::{name}"
 
 
 def _tensor(tensor: Any) -> TensorSpec:
-    return TensorSpec(tensor.name, DTYPES.get(tensor.data_type, "unknown"), tuple(tensor.dims))
+    return TensorSpec(tensor.name, _dtype(tensor.data_type), tuple(tensor.dims))
+
+
+def _dtype(number: int) -> str:
+    return DTYPES.get(number, f"of type {number}")
 
 
 def _value(value: Any) -> TensorSpec:
-    """An input or output; its type is unknown where it is not a tensor, but a sequence, a map or an optional value."""
+    """An input or output; its dtype is unknown where it is not a tensor, but a sequence, a map or an optional value."""
     kind = value.type.tensor_type
-    dtype = DTYPES.get(kind.elem_type, "unknown") if value.type.HasField("tensor_type") else "unknown"
+    dtype = _dtype(kind.elem_type) if kind.elem_type and value.type.HasField("tensor_type") else UNKNOWN
     shape = tuple(_size(axis, size) for axis, size in enumerate(kind.shape.dim)) if kind.HasField("shape") else (ANY_RANK,)
     return TensorSpec(value.name, dtype, shape)
 
 
 def _size(axis: int, size: Any) -> int | str:
-    if size.HasField("dim_value") and size.dim_value >= 0:
+    # Some exporters write 0 or -1 for a size that is open.
+    if size.HasField("dim_value") and size.dim_value > 0:
         return int(size.dim_value)
     return BATCH if axis == 0 else size.dim_param[:40] or "?"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import _compat_pickle
 import io
 import pickletools
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 from roadworthy.core.errors import SourceUnreadable
 from roadworthy.core.text import first_line
@@ -33,6 +34,32 @@ DTYPES = (
     "torch.float", "torch.bfloat", "torch.int", "torch.uint", "torch.bool", "torch.complex", "torch.qint", "torch.quint",
     "torch.per_tensor_", "torch.per_channel_", "torch._utils._rebuild_",
 )  # fmt: skip
+
+RUNNERS = frozenset({
+    "os", "sys", "subprocess", "importlib", "runpy", "shutil", "socket", "ctypes", "pty", "pickle", "_pickle", "cloudpickle", "dill",
+    "marshal", "code", "codeop", "types", "operator", "_operator", "functools", "webbrowser", "pdb", "timeit", "multiprocessing",
+    "asyncio", "pip",
+})  # fmt: skip
+"""Modules whose functions run code, start processes or reach files. A name outside of them may be read as data, as it is never imported."""
+VALUES = frozenset(
+    {
+        "dict",
+        "list",
+        "tuple",
+        "set",
+        "frozenset",
+        "object",
+        "int",
+        "float",
+        "complex",
+        "bool",
+        "str",
+        "bytes",
+        "bytearray",
+        "slice",
+        "range",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +103,18 @@ class PickleScan:
 def harmless(name: str) -> bool:
     """Whether torch's weights-only reader knows ``name`` as part of plain weights."""
     return name in WEIGHTS_ONLY or name.startswith(DTYPES) or (name.startswith("torch.") and name.removesuffix("Storage")[6:] in STORAGES)
+
+
+def in_python_3(name: str) -> str:
+    """The name today: protocol 2 of pickle, which ``torch.save`` writes, has the names of Python 2."""
+    module, _, own = name.rpartition(".")
+    return ".".join(_compat_pickle.NAME_MAPPING.get((module, own), (_compat_pickle.IMPORT_MAPPING.get(module, module), own)))
+
+
+def runs_code(name: str) -> bool:
+    """Whether ``name`` is something that a hostile pickle calls, and no class of data that trainers keep beside weights."""
+    module, _, own = in_python_3(name).rpartition(".")
+    return module.partition(".")[0] in RUNNERS or (module == "builtins" and own not in VALUES) or not module or " " in module
 
 
 _MARK = object()
@@ -222,32 +261,72 @@ def _pairs(items: list[Any]) -> list[tuple[Any, Any]]:
     return list(zip(items[::2], items[1::2], strict=True))
 
 
-def tensors(root: Any) -> Iterator[tuple[TensorSpec, bool]]:
-    """Every torch tensor below ``root`` with its dotted name, and whether only plain dictionaries and lists lie around it."""
-    waiting: list[tuple[str, Any, bool, int]] = [("", root, True, 0)]
+Within = Literal["names", "numbers", "object"]
+"""What lies around a tensor: dictionaries with names and lists alone, a dictionary with numbers for keys too, or an object of a class."""
+
+
+@dataclass(frozen=True)
+class FoundTensor:
+    """A torch tensor with its dotted name; ``place`` is the dotted name of the dictionary or list that it is in."""
+
+    spec: TensorSpec
+    place: str
+    within: Within
+
+
+def tensors(root: Any) -> Iterator[FoundTensor]:
+    """Every torch tensor below ``root``, in the order of the file."""
+    waiting: list[tuple[str, str, Any, Within, int]] = [("", "", root, "names", 0)]
     seen: set[int] = set()
     while waiting:
-        name, value, plain, depth = waiting.pop()
+        name, place, value, within, depth = waiting.pop()
         if isinstance(value, CallResult) and (spec := _tensor(name, value)):
-            yield spec, plain
+            yield FoundTensor(spec, place, within)
             continue
         if not isinstance(value, CallResult | list | tuple) or id(value) in seen or depth > DEEP:
             continue
         seen.add(id(value))
-        waiting.extend((_join(name, key), inner, plain and still, depth + 1) for key, inner, still in reversed(list(_inside(value))))
+        inside = reversed(list(_inside(value)))
+        waiting.extend((_join(name, key), name, inner, max(within, kind, key=_ORDER.index), depth + 1) for key, inner, kind in inside)
 
 
-def _inside(value: Any) -> Iterator[tuple[Any, Any, bool]]:
+_ORDER: tuple[Within, ...] = ("names", "numbers", "object")
+
+
+def _inside(value: Any) -> Iterator[tuple[Any, Any, Within]]:
     if not isinstance(value, CallResult):
-        yield from ((number, item, True) for number, item in enumerate(value))
+        yield from ((number, item, "names") for number, item in enumerate(value))
         return
-    yield from ((key, item, True) for key, item in value.pairs)
-    yield from ((number, item, True) for number, item in enumerate(value.items))
+    yield from ((key, item, "names" if isinstance(key, str) else "numbers") for key, item in value.pairs)
+    yield from ((number, item, "names") for number, item in enumerate(value.items))
     # The state of an OrderedDict is its metadata; the state of any other object is its attributes.
     states = value.state if isinstance(value.state, tuple) else (value.state,)
     for state in states if value.function != Global("collections.OrderedDict") else ():
         if isinstance(state, CallResult):
-            yield from (("" if key in ("_parameters", "_buffers", "_modules") else key, item, False) for key, item in state.pairs)
+            yield from (("" if key in ("_parameters", "_buffers", "_modules") else key, item, "object") for key, item in state.pairs)
+
+
+def forms(root: Any, names: Iterable[str]) -> dict[str, Form]:
+    """What the results of calling each of ``names`` are filled with, anywhere below ``root``."""
+    found: dict[str, Form] = dict.fromkeys(names, "record")
+    waiting, seen = [root], set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, list | tuple):
+            waiting.extend(value)
+        elif isinstance(value, CallResult):
+            name = value.function.name if isinstance(value.function, Global) else ""
+            if name in found and (value.pairs or value.items):
+                found[name] = "pairs" if value.pairs else "items"
+            waiting.extend((value.function, value.arguments, value.state, *value.items))
+            waiting.extend(item for pair in value.pairs for item in pair)
+    return found
+
+
+Form = Literal["record", "pairs", "items"]
 
 
 def _join(name: str, key: Any) -> str:

@@ -5,6 +5,7 @@ Field numbers are those of tensorflow/compiler/mlir/lite/schema/schema.fbs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,23 +47,49 @@ CUSTOM = 32
 STORED_BEHIND = 1
 
 
+SERVING = "serving_default"
+
+
+@dataclass(frozen=True)
+class TfliteSignature:
+    """A function of the file: the ``number`` of its signature definition, its key, its subgraph, inputs and outputs by its own names.
+
+    Without a definition (``number`` -1) it is the first subgraph under the names of the tensors. ``among_others`` says that a reader
+    without signatures would run another function, or know its tensors by other names.
+    """
+
+    number: int
+    key: str
+    subgraph: int
+    signature: Signature
+    quantised: bool
+    among_others: bool = False
+
+
 @dataclass(frozen=True)
 class TfliteFile:
-    """One TFLite model. ``signature`` has the names of its signature ``key`` where it has one, else those of its tensors.
+    """One TFLite model. ``signatures`` are its signature definitions, and ``bare`` is the first subgraph under its tensors' names.
 
     ``operators`` are names of TFLite's own, ``custom`` those that the interpreter must be given; ``executes`` the ones among
     these that would do more than compute. ``variables`` counts operators on variables, which a correct conversion freezes.
     """
 
-    signature: Signature
-    key: str
+    bare: TfliteSignature
+    signatures: tuple[TfliteSignature, ...]
     tensors: tuple[TensorSpec, ...]
     operators: tuple[str, ...]
     custom: tuple[str, ...]
     executes: tuple[str, ...]
     version: int
     variables: int
-    quantised: bool
+
+    @property
+    def usual(self) -> str | None:
+        """The key of the signature that is meant where none is named, "" for ``bare``; ``None`` where that leaves a choice."""
+        keys = [one.key for one in self.signatures]
+        if SERVING in keys:
+            return SERVING
+        return None if len(keys) > 1 else (keys or [""])[0]
 
 
 def read(path: Path) -> TfliteFile:
@@ -77,16 +104,19 @@ def _model(model: flatbuffer.FlatTable) -> TfliteFile:
         raise ValueError("it holds no graph")
     codes = [_operator(code) for code in model.tables(1)]
     used = [codes[_index(one.scalar(0, "I"), codes)] for graph in graphs for one in graph.tables(3)]
-    tensors = [_tensor(tensor) for tensor in graphs[0].tables(0)]
     stored = _stored(model)
-    key, signature = _signature(model, graphs[0], tensors)
-    weights = tuple(spec for spec, tensor in zip(tensors, graphs[0].tables(0), strict=True) if tensor.scalar(2, "I") in stored)
+    tensors = [[_tensor(tensor) for tensor in graph.tables(0)] for graph in graphs]
+    weights: dict[int, TensorSpec] = {}
+    for graph, specs in zip(graphs, tensors, strict=True):
+        for spec, tensor in zip(specs, graph.tables(0), strict=True):
+            if (buffer := int(tensor.scalar(2, "I"))) in stored:
+                weights.setdefault(buffer, spec)
     names = sorted({name for name, custom in used if not custom})
     custom = sorted({shown(name) for name, custom in used if custom})
     return TfliteFile(
-        signature, key, weights, tuple(names), tuple(custom), tuple(use for name in custom if (use := _flex(name))),
+        _bare(graphs[0], tensors[0]), _signatures(model, graphs, tensors), tuple(weights.values()), tuple(names), tuple(custom),
+        tuple(use for name in custom if (use := _flex(name))),
         int(model.scalar(0, "I")), sum(name in ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE") for name, _ in used),
-        any(_whole(spec) for graph in graphs for tensor in graph.tables(0) if (spec := _tensor(tensor)) and _scales(tensor)),
     )  # fmt: skip
 
 
@@ -127,18 +157,36 @@ def _scales(tensor: flatbuffer.FlatTable) -> tuple[tuple[float, int], ...]:
     return tuple((float(scale), int(zeros[number]) if number < len(zeros) else 0) for number, scale in enumerate(scales))
 
 
-def _signature(model: flatbuffer.FlatTable, graph: flatbuffer.FlatTable, tensors: list[TensorSpec]) -> tuple[str, Signature]:
+def _bare(graph: flatbuffer.FlatTable, tensors: list[TensorSpec]) -> TfliteSignature:
     inputs, outputs = (tuple(tensors[_index(number, tensors)] for number in graph.numbers(field, "i")) for field in (1, 2))
-    for definition in model.tables(7):
-        if definition.scalar(4, "I"):
-            continue
-        sides = [{one.text(0): _index(one.scalar(1, "I"), tensors) for one in definition.tables(field)} for field in (0, 1)]
-        given, answered = (tuple(replace(tensors[at], name=name) for name, at in side.items()) for side in sides)
-        return definition.text(2), Signature(given, answered)
-    return "", Signature(inputs, outputs)
+    return TfliteSignature(-1, "", 0, Signature(inputs, outputs), _quantised(graph, tensors))
 
 
-def _index(number: int | float, among: list[TensorSpec] | list[tuple[str, bool]]) -> int:
+def _quantised(graph: flatbuffer.FlatTable, tensors: list[TensorSpec]) -> bool:
+    """Whether some of it computes in whole numbers."""
+    return any(_whole(spec) and _scales(tensor) for spec, tensor in zip(tensors, graph.tables(0), strict=True))
+
+
+def _signatures(
+    model: flatbuffer.FlatTable, graphs: tuple[flatbuffer.FlatTable, ...], tensors: list[list[TensorSpec]]
+) -> tuple[TfliteSignature, ...]:
+    found = []
+    for number, definition in enumerate(model.tables(7)):
+        subgraph = int(definition.scalar(4, "I"))
+        if subgraph >= len(graphs):
+            raise ValueError(f"it names number {subgraph} of {len(graphs)}")
+        own = tensors[subgraph]
+        sides = [[(one.text(0), own[_index(one.scalar(1, "I"), own)]) for one in definition.tables(field)] for field in (0, 1)]
+        given, answered = (tuple(replace(spec, name=name) for name, spec in side) for side in sides)
+        # One of each is told apart without its name.
+        renamed = any(len(side) > 1 and any(name != spec.name for name, spec in side) for side in sides)
+        among = len(model.tables(7)) > 1 or subgraph > 0 or renamed
+        whole = _quantised(graphs[subgraph], own)
+        found.append(TfliteSignature(number, definition.text(2), subgraph, Signature(given, answered), whole, among))
+    return tuple(found)
+
+
+def _index(number: int | float, among: Sequence[object]) -> int:
     if not 0 <= number < len(among):
         raise ValueError(f"it names number {int(number)} of {len(among)}")
     return int(number)

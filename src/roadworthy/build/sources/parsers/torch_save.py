@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from roadworthy.build.sources.parsers import pickle_scan
@@ -19,13 +22,23 @@ OLD = "torch.save's format from before version 1.6"
 
 @dataclass(frozen=True)
 class TorchSave:
-    """``code`` lists the globals that weights alone never need. ``plain`` says that the file is a checkpoint: its tensors lie in
-    plain dictionaries and lists, and nowhere else. Otherwise there is a pickled model in it."""
+    """``code`` lists the globals that weights alone never need. ``plain`` says that the file is a checkpoint: most of its values lie
+    in plain dictionaries with names. Otherwise there is a pickled model in it. ``sets`` are the dictionaries that hold named
+    tensors, each with their number. ``records`` are the globals of ``code`` that a reader of weights may leave as inert data, with
+    what they are filled with."""
 
     tensors: tuple[TensorSpec, ...]
     code: tuple[str, ...]
     plain: bool
     notes: tuple[str, ...] = ()
+    sets: tuple[tuple[str, int], ...] = ()
+    records: tuple[tuple[str, pickle_scan.Form], ...] = ()
+
+    @property
+    def unsafe(self) -> tuple[str, ...]:
+        """The globals that are no data, whatever they are used for."""
+        known = {name for name, _ in self.records}
+        return tuple(name for name in self.code if name not in known)
 
 
 def zipped(path: Path) -> TorchSave:
@@ -43,10 +56,23 @@ def unzipped(path: Path) -> TorchSave:
         found = _of(pickle_scan.walk(file, str(path)))
     code = tuple(name for scan in preamble for name in scan.code)
     # torch.load reads weights alone only from the formats of torch.save.
-    return TorchSave(found.tensors, (*code, *found.code), old and found.plain, (OLD,) if old else ())
+    return replace(found, code=(*code, *found.code), plain=old and found.plain, notes=(OLD,) if old else ())
 
 
 def _of(scan: pickle_scan.PickleScan) -> TorchSave:
     found = list(pickle_scan.tensors(scan.root))
-    plain = all(plain for _, plain in found) and bool(found or not scan.code)
-    return TorchSave(tuple(spec for spec, _ in found), scan.code, plain)
+    named = [one for one in found if one.within == "names"]
+    plain = bool(named) and _values(named) >= _values(one for one in found if one.within == "object")
+    sets = Counter(one.place for one in named)
+    harmless = [name for name in scan.code if not pickle_scan.runs_code(name)]
+    return TorchSave(
+        tuple(one.spec for one in found),
+        scan.code,
+        plain or not (found or scan.code),
+        sets=tuple(sets.items()) if plain else (),
+        records=tuple(pickle_scan.forms(scan.root, harmless).items()),
+    )
+
+
+def _values(found: Iterable[pickle_scan.FoundTensor]) -> int:
+    return sum(math.prod(size for size in one.spec.shape if isinstance(size, int)) for one in found)

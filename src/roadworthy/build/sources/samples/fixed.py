@@ -34,10 +34,11 @@ def bind(model: Model, bound: tuple[BoundInput, ...]) -> Model:
     """``model`` without its ``bound`` inputs; UsageError where it has none of that name and form, SourceError where it cannot be."""
     if not bound:
         return model
-    known = {spec.name: spec for spec in model.inputs}
+    own = model.inputs or model.otherwise
+    known = {spec.name: spec for spec in own}
     bound = tuple(fitted(one, known[one.name]) if one.name in known else one for one in bound)
     if known and (stray := [one.name for one in bound if one.name not in known]):
-        raise UsageError(f"the model has no input {stray[0]!r}; it takes {listed(model.inputs)}")
+        raise UsageError(f"the model has no input {stray[0]!r}; it takes {listed(own)}")
     if known and len(known) == len(bound):
         raise UsageError("every input of the model has a fixed value, so there is nothing left to send it; leave one open")
     if model.bind is None:

@@ -17,6 +17,8 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import BYTES, Array, Fixed, Range, Stated, TensorSpec
 
 COUNT = 256
+HELD = 32
+"""So many samples in a row have the same value of what holds for a whole call."""
 BLOCKS = 4
 """A sample of constant blocks has at most so many of them along each axis."""
 LEAST, MOST = 1, 2
@@ -105,7 +107,12 @@ def write(path: Path, specs: Sequence[TensorSpec], fills: Sequence[Fill], count:
     An input of a fixed number of samples gets as many as all others: calls are cut to its size later. Raises DataError for byte strings.
     """
     generator = np.random.default_rng(0)
-    return samples.write(path, {spec.name: rows(spec, fill, count, generator) for spec, fill in zip(specs, fills, strict=True)})
+    arrays = {spec.name: rows(spec, fill, count, generator) for spec, fill in zip(specs, fills, strict=True)}
+    if any(spec.batched for spec in specs):
+        # What holds for a whole call changes rarely: samples with different values of it cannot share one.
+        held = np.arange(count) // HELD * HELD
+        arrays |= {spec.name: arrays[spec.name][held] for spec in specs if spec.sample_axis is None}
+    return samples.write(path, arrays)
 
 
 def rows(spec: TensorSpec, fill: Fill, count: int, generator: np.random.Generator) -> Array:

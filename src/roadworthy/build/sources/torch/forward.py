@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from roadworthy.build.sources.input_syntax import option
-from roadworthy.build.sources.inputs import agree, listed, of_samples, refuse_open
+from roadworthy.build.sources.inputs import agree, listed, of_samples, refuse_unknown_rank, with_samples
 from roadworthy.build.sources.model import Opened
 from roadworthy.build.sources.samples.fixed import fitted
 from roadworthy.core.errors import UsageError
@@ -40,10 +40,9 @@ def resolve(
     if not said and samples and len(given) == 1:
         given = tuple(replace(spec, name=name) for spec, name in zip(given, parameters(opened.module) or (given[0].name,), strict=False))
     if opened.inputs:
-        given = agree(opened.inputs, given)
-    elif said and samples:
-        agree(of_samples(samples), said)
-    refuse_open(given)
+        given = agree(opened.inputs, given) if said else opened.inputs
+    given = with_samples(given, samples)
+    refuse_unknown_rank(given)
     return _ordered(given, parameters(opened.module))
 
 
@@ -65,10 +64,9 @@ def _with_bound(
     if not said and len(given) == len(left) == 1:
         given = (replace(given[0], name=left[0]),)
     if rest:
-        given = agree(rest, given)
-    elif said and samples:
-        agree(of_samples(samples), said)
-    refuse_open(given)
+        given = agree(rest, given) if said else rest
+    given = with_samples(given, samples)
+    refuse_unknown_rank(given)
     specs = (*given, *(fitted(one, own[one.name]).spec if one.name in own else one.spec for one in bound))
     order = tuple(name for name in known if name in {spec.name for spec in specs})
     return _ordered(specs, order) if len(order) == len(specs) else _ordered(specs, parameters(opened.module))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from roadworthy.build.sources.model import Model, Opened, SameAnswer
 from roadworthy.build.sources.samples import fixed as bound_inputs
 from roadworthy.build.sources.samples.made import Making
 from roadworthy.build.sources.samples.table_rows import TableRows
-from roadworthy.build.sources.torch import forward, layer_hooks, tables, weights
+from roadworthy.build.sources.torch import forward, layer_hooks, quantised, states, tables, weights
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Source
@@ -28,9 +29,19 @@ from roadworthy.frameworks.torch.module import FixedArgument, TorchCall
 
 
 def prove_and_save(
-    opened: Opened, said: tuple[TensorSpec, ...], samples: SampleSet | None, out: Path, *, allow: bool, making: Making
+    opened: Opened,
+    said: tuple[TensorSpec, ...],
+    samples: SampleSet | None,
+    out: Path,
+    *,
+    allow: bool,
+    making: Making,
+    examples: Sequence[tuple[int, ...]] = (),
 ) -> Loaded:
-    """The module of ``opened`` in inference mode, proven, and kept in ``out``; ``samples`` are made up where there are none."""
+    """The module of ``opened`` in inference mode, proven, and kept in ``out``; ``samples`` are made up where there are none.
+
+    ``examples`` are the shapes of the arrays that ``said`` was read from, where it was read from example inputs.
+    """
     module = _unwrapped(opened.module)
     notes = (*opened.notes, *(weights.to_float32(module) if opened.program is None else ()), *_fold(module))
     proofs = (*opened.proofs, _to_inference(module, graph=opened.program is not None, allow=allow))
@@ -43,13 +54,19 @@ def prove_and_save(
         plain = live.plain and len(everything) == 1 and not live.keywords
         convention = TorchCall(live.keywords, tuple(spec.name for spec in signature.outputs), plain, live.fixed)
         path = torch_module.save(module, directory, program=opened.program, call=convention)
-        return Graph("module", path, signature, route="the original")
+        return Graph("module", path, signature, route="the original", precision=quantised.precision(module))
 
     notes = (*notes, *bound_inputs.notes(bound))
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    model = Model(live.call, specs, keep, parameters, _seed, live.locate, proofs, notes, tables=live.tables)
+    free = samples is not None and not (said or opened.inputs)
+    model = Model(
+        live.call, specs, keep, parameters, _seed, live.locate, proofs, notes,
+        free=free, states=lambda: states.of(module), neighbours=quantised.neighbours(module), tables=live.tables,
+    )  # fmt: skip
+    shapes = {spec.name: shape for spec, shape in zip(said, examples, strict=False)}
+    ordered = [shapes[spec.name] for spec in specs if spec.name in shapes]
     with torch.random.fork_rng(devices=[]):
-        return infer_signature.prove_and_keep(model, specs, samples, out, allow=allow, making=making)
+        return infer_signature.prove_and_keep(model, said, samples, out, allow=allow, making=making, examples=ordered)
 
 
 class _Live:

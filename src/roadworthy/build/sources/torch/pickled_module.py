@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import IO, Any
 
@@ -12,28 +12,58 @@ import torch
 from roadworthy.build.sources import user_code
 from roadworthy.build.sources.model import Opened
 from roadworthy.build.sources.parsers.torch_save import MAGIC
-from roadworthy.build.sources.torch import weights
+from roadworthy.build.sources.torch import weight_sets, weights
 from roadworthy.core.errors import SourceRefused, SourceUnreadable, UsageError
 from roadworthy.core.isolation import confinement, usercode
 from roadworthy.core.stages import Source
 from roadworthy.core.text import first_line
 
-PLACES = ("model", "net", "network", "module", "ema", "model_ema", "ema_model")
+DEEP = 4
 
 
 def read(source: Source) -> Opened:
     """The module in the file; where it holds weights alone, the architecture of ``--arch`` with these weights."""
     held = unpickle(source)
-    places = [place for place in PLACES if isinstance(held, Mapping) and isinstance(held.get(place), torch.nn.Module)]
-    if isinstance(held, torch.nn.Module) or places:
-        module = held if isinstance(held, torch.nn.Module) else held[places[0]]
-        return Opened(module.to("cpu"), notes=(f"the model was taken from {places[0]!r}",) if places else ())
+    modules = dict(_modules(held, "", 0))
+    if modules:
+        place = _chosen(modules, source)
+        return Opened(torch.nn.Module.to(modules[place], "cpu"), notes=_taken(place, modules))
     if source.arch is None:
         raise UsageError(
             f"{source.path} holds no module, only a {type(held).__name__}; name the code that builds it: --arch FILE.py:CALLABLE"
         )
     module = user_code.build(source.arch)
-    return Opened(module, notes=weights.fill(module, weights.find(held, source.path), source.path))
+    return Opened(module, notes=weights.fill(module, held, source.path, source.weights))
+
+
+def _modules(held: object, place: str, depth: int) -> Iterator[tuple[str, Any]]:
+    """The outermost modules in ``held``, each with the dotted keys that lead to it. A loss is no model."""
+    if isinstance(held, torch.nn.Module):
+        if not isinstance(held, torch.nn.modules.loss._Loss) and (weight_sets.AVERAGED.search(place) or not weights.of_training(place)):
+            yield place, held
+    elif isinstance(held, Mapping | list | tuple) and depth < DEEP:
+        for key, item in held.items() if isinstance(held, Mapping) else enumerate(held):
+            yield from _modules(item, f"{place}.{key}" if place else str(key), depth + 1)
+
+
+def _chosen(modules: Mapping[str, Any], source: Source) -> str:
+    """The place that --weights names, or that of the one model that is no average of another; UsageError where there are several."""
+    if source.weights and source.weights not in modules:
+        raise UsageError(f"{source.path} holds no model in {source.weights!r}; it holds models in {', '.join(map(repr, modules))}")
+    trained = [place for place in modules if not weight_sets.AVERAGED.search(place)] or list(modules)
+    if not source.weights and len(trained) > 1:
+        raise UsageError(
+            f"{source.path} holds {len(trained)} models: {', '.join(map(repr, trained))}; say which one to deploy, for example "
+            f"--weights {trained[0]}"
+        )
+    return source.weights or trained[0]
+
+
+def _taken(place: str, modules: Mapping[str, Any]) -> tuple[str, ...]:
+    others = [other for other in modules if other != place]
+    if not others:
+        return (f"the model was taken from {place!r}",) if place else ()
+    return (f"the model was taken from {place!r}; the file also has {', '.join(map(repr, others))}: --weights {others[0]} takes that",)
 
 
 def unpickle(source: Source) -> Any:

@@ -26,6 +26,6 @@ def read(source: Source) -> Opened:
     except (SafetensorError, OSError, ValueError, KeyError) as problem:
         raise SourceUnreadable(f"{source.path} is damaged ({first_line(problem)}); fetch it again") from problem
     module = user_code.build(source.arch)
-    notes = weights.fill(module, weights.FoundWeights(tensors, {}, ()), source.path)
-    proof = f"the {len(tensors)} tensors of the file are those of {source.arch}, name by name and shape by shape"
+    notes = weights.fill(module, tensors, source.path, source.weights)
+    proof = f"the tensors of {source.arch} are those of the file, name by name and shape by shape"
     return Opened(module, proofs=(proof,), notes=notes)

@@ -1,105 +1,119 @@
-"""Load weights into an architecture: find them in a checkpoint, remove prefixes of wrappers from their names, list what does not fit."""
+"""Load weights into an architecture: the set in the file that fits it, what was left out of the file, and what does not fit."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from roadworthy.core.errors import ArchitectureMismatch, SourceUnreadable
+from roadworthy.build.sources.torch import weight_sets
+from roadworthy.build.sources.torch.weight_sets import WeightSet
+from roadworthy.core.errors import ArchitectureMismatch
 
-PLACES = (
-    "state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params", "state",
-    "ema_state_dict", "state_dict_ema", "model_ema", "ema_model", "ema",
-)  # fmt: skip
-"""Where trainers keep the weights, in the order they are looked for: the trained weights come before their moving average."""
-WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
-COUNTERS = ("n_averaged",)
 LISTED = 6
-NEST = 3
-_Renamed = tuple[tuple[str, ...], dict[str, Any]]
+TRAINING = re.compile(
+    r"(^|_)(loss|losses|criterion|criteria|crit|metrics?|acc|accuracy|auroc|auc|f1|iou|mae|mse|precision|recall|confmat|confusion|meter"
+    r"|margin|arcface|cosface|aux\d*|auxiliary|teacher|ema|swa)(_|\d|$)",
+    re.IGNORECASE,
+)
+"""How trainers call the parts that only training uses: losses, metrics, auxiliary heads, averages."""
 
 
-@dataclass(frozen=True)
-class FoundWeights:
-    """The weights by name, the versions of the modules that wrote them, and where in the checkpoint they were."""
+def fill(module: Any, held: object, path: Path, chosen: str = "") -> tuple[str, ...]:
+    """Load the weights in ``held`` into ``module``, as float32 where they are of another floating type.
 
-    tensors: dict[str, Any]
-    metadata: dict[str, Any]
-    notes: tuple[str, ...]
-
-
-def find(checkpoint: object, path: Path) -> FoundWeights:
-    """The weights in an object from ``torch.load``; SourceUnreadable when there are none."""
-    found = _search(checkpoint, "", NEST)
-    if not found:
-        keys = ", ".join(map(repr, list(checkpoint)[:8])) if isinstance(checkpoint, Mapping) else type(checkpoint).__name__
-        raise SourceUnreadable(f"{path} holds no weights that can be found; it holds {keys or 'nothing'}")
-    (place, state), *others = found
-    notes = [f"the weights were taken from {place!r}"] if place else []
-    if others:
-        notes = [f"the weights were taken from {place!r}; the file also has weights in {', '.join(repr(name) for name, _ in others)}"]
-    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
-    return FoundWeights(tensors, dict(getattr(state, "_metadata", {})), tuple(notes))
-
-
-def _search(value: object, place: str, depth: int) -> list[tuple[str, Mapping[str, Any]]]:
-    if isinstance(value, torch.nn.Module):
-        value = value.state_dict()
-    if not isinstance(value, Mapping) or not depth:
-        return []
-    if value and all(isinstance(key, str) for key in value) and any(isinstance(item, torch.Tensor) for item in value.values()):
-        inner = [item for item in value.values() if isinstance(item, Mapping | torch.nn.Module)]
-        if not inner:
-            return [(place, value)]
-    found = []
-    for name in PLACES:
-        if name in value:
-            found += _search(value[name], f"{place}.{name}" if place else name, depth - 1)
-    return found
-
-
-def fill(module: Any, state: FoundWeights, path: Path) -> tuple[str, ...]:
-    """Load ``state`` into ``module``, as float32 where it is of another floating type. Returns sentences on what was changed.
-
-    Raises ArchitectureMismatch with everything that does not fit.
+    ``held`` is what ``torch.load`` gives, ``chosen`` the set that the user names. Returns sentences on which set was taken, what was left
+    out and what was changed. Raises ArchitectureMismatch with everything that does not fit, and the errors of ``weight_sets.choose``.
     """
-    wanted = module.state_dict()
-    tensors, metadata, notes = _unwrap(state, wanted)
+    wanted = torch.nn.Module.state_dict(module)
+    found = weight_sets.choose(weight_sets.read(held), wanted, chosen, path)
+    tensors, left_out = _without_training_parts(module, found, path, chosen)
     lowered = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values() if tensor.is_floating_point()} - {"float32"}
     tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    _load(module, tensors, found, wanted, path)
+    raised = (f"weights in {', '.join(sorted(lowered))} were made float32",) if lowered else ()
+    return (*_taken(found, chosen), *found.renamed, *left_out, *raised)
+
+
+def _load(module: Any, tensors: Mapping[str, Any], found: WeightSet, wanted: Mapping[str, Any], path: Path) -> None:
+    """Load ``tensors`` into ``module``; ArchitectureMismatch where a name or a shape does not fit."""
     shaped = {
         name: tensor for name, tensor in wanted.items() if isinstance(tensor, torch.Tensor) and not torch.nn.parameter.is_lazy(tensor)
     }
-    other = [
-        f"{name} is {_shape(tensors[name])} in the file and {_shape(shaped[name])} in the architecture"
-        for name in shaped
-        if name in tensors and not _fits(tensors[name], shaped[name])
-    ]
+    other = [name for name in shaped if name in tensors and not _fits(tensors[name], shaped[name])]
     missing, unexpected = [name for name in wanted if name not in tensors], [name for name in tensors if name not in wanted]
     if not other:
         # The module's own hooks may rename weights (weight_norm does): after them it is known what is missing.
-        given = _with_metadata(tensors, metadata)
-        result = module.load_state_dict(given, strict=False)
+        given = _with_metadata(tensors, found.metadata)
+        result = torch.nn.Module.load_state_dict(module, given, strict=False)
         missing, unexpected = list(result.missing_keys), list(result.unexpected_keys)
     missing = _really_missing(module, missing, tensors)
     if missing or unexpected or other:
-        raise ArchitectureMismatch(_mismatch(path, missing, unexpected, other, len(wanted)))
-    if lowered:
-        notes = (*notes, f"weights in {', '.join(sorted(lowered))} were made float32")
-    return (*state.notes, *notes)
+        sizes = [f"{name} is {_shape(tensors[name])} in the file and {_shape(shaped[name])} in the architecture" for name in other]
+        raise ArchitectureMismatch(_mismatch(path, missing, unexpected, sizes, wanted, found, tensors))
 
 
-def _with_metadata(tensors: dict[str, Any], metadata: dict[str, Any]) -> Any:
+def _taken(found: WeightSet, chosen: str) -> tuple[str, ...]:
+    """Where in the file the weights were, and where else there are weights that would fit."""
+    notes = []
+    if found.others:
+        listed = ", ".join(map(repr, found.others))
+        notes.append(
+            f"the weights were taken from {found.spelled or 'the top'!r}; the file also has weights in {listed}: "
+            f"--weights {found.others[0]} takes those"
+        )
+    elif found.place:
+        notes.append(f"the weights were taken from {found.place!r}")
+    if found.prefix:
+        notes.append(f"the prefix {found.prefix!r} was removed from the weights' names")
+    return tuple(notes)
+
+
+def _without_training_parts(module: Any, found: WeightSet, path: Path, chosen: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The tensors of the network, and a sentence on those that only training uses.
+
+    Raises ArchitectureMismatch where a layer lies beside the network that the architecture has no place for, unless ``chosen`` says that
+    the network is all that is wanted.
+    """
+    wanted = torch.nn.Module.state_dict(module)
+    computed = {name: tensor for name, tensor in torch.nn.Module.named_buffers(module) if name not in wanted}
+    tensors, training = {}, []
+    for name, tensor in found.tensors.items():
+        if name not in wanted and (of_training(name) or (name in computed and _equal(computed[name], tensor))):
+            training.append(name)
+        elif name not in weight_sets.COUNTERS or name in wanted:
+            tensors[name] = tensor
+    layers = [name for name, tensor in found.beside.items() if tensor.ndim > 1 and tensor.is_floating_point() and not of_training(name)]
+    if layers and not chosen:
+        raise ArchitectureMismatch(
+            f"{path} has weights beside those of the architecture ({found.spelled!r}): {_listed(layers)}; pass the --arch that uses them, "
+            f"or say that the model does without them: --weights {found.spelled}"
+        )
+    left_out = [*training, *([] if chosen else found.beside)]
+    if not left_out:
+        return tensors, ()
+    return tensors, (f"the file also holds {_listed(left_out)}; the architecture does not have these, and they were left out",)
+
+
+def of_training(name: str) -> bool:
+    """Whether a part of the dotted ``name`` is called as a part that only training uses."""
+    return any(TRAINING.search(part) for part in name.split(".")[:-1] or [name])
+
+
+def _equal(computed: Any, saved: Any) -> bool:
+    return bool(computed.shape == saved.shape and torch.equal(computed, saved.to(computed.dtype)))
+
+
+def _with_metadata(tensors: Mapping[str, Any], metadata: Mapping[str, Any]) -> Any:
     """A state_dict as ``load_state_dict`` wants it, with the versions of the modules that wrote it."""
     given = OrderedDict(tensors)
     if metadata:
-        given._metadata = metadata  # type: ignore[attr-defined]
+        given._metadata = dict(metadata)  # type: ignore[attr-defined]
     return given
 
 
@@ -111,37 +125,6 @@ def to_float32(module: Any) -> tuple[str, ...]:
         return ()
     module.float()
     return (f"weights in {', '.join(sorted(others))} were made float32",)
-
-
-def _unwrap(state: FoundWeights, wanted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
-    """Names without the prefixes of DataParallel, torch.compile, AveragedModel or a trainer's class, where more names fit that way."""
-    best: _Renamed = ((), state.tensors)
-    ways: list[_Renamed] = [best]
-    for prefixes, tensors in ways:
-        if _fit(tensors, wanted) > _fit(best[1], wanted):
-            best = (prefixes, tensors)
-        for prefix in WRAPPERS if len(prefixes) < NEST else ():
-            shorter = _without(tensors, prefix)
-            if shorter.keys() != tensors.keys() and len(shorter) == len(tensors):
-                ways.append(((*prefixes, prefix), shorter))
-    stripped, tensors = best
-    metadata = {f"{name}.": value for name, value in state.metadata.items()}
-    for prefix in stripped:
-        metadata = _without(metadata, prefix)
-    tensors = {name: value for name, value in tensors.items() if name not in COUNTERS or name in wanted}
-    notes = (f"the prefix {''.join(stripped)!r} was removed from the weights' names",) if stripped else ()
-    return tensors, {name.removesuffix("."): value for name, value in metadata.items()}, notes
-
-
-def _without(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    # torch.compile puts its prefix in the middle of a name too, where a part of the model is compiled.
-    if prefix == "_orig_mod.":
-        return {name.replace(prefix, ""): value for name, value in tensors.items()}
-    return {name.removeprefix(prefix): value for name, value in tensors.items()}
-
-
-def _fit(tensors: Mapping[str, Any], wanted: Mapping[str, Any]) -> int:
-    return sum(name in wanted for name in tensors)
 
 
 def _fits(given: Any, wanted: Any) -> bool:
@@ -164,7 +147,15 @@ def _really_missing(module: Any, missing: list[str], tensors: Mapping[str, Any])
     ]
 
 
-def _mismatch(path: Path, missing: list[str], unexpected: list[str], other: list[str], count: int) -> str:
+def _mismatch(
+    path: Path,
+    missing: list[str],
+    unexpected: list[str],
+    other: list[str],
+    wanted: Mapping[str, Any],
+    found: WeightSet,
+    tensors: Mapping[str, Any],
+) -> str:
     parts = []
     if missing:
         parts.append(f"missing in the file: {_listed([_near(name, unexpected) for name in missing])}")
@@ -172,10 +163,29 @@ def _mismatch(path: Path, missing: list[str], unexpected: list[str], other: list
         parts.append(f"unexpected in the file: {_listed([_near(name, missing) for name in unexpected])}")
     if other:
         parts.append(f"of another shape: {_listed(other)}")
-    return (
-        f"the weights in {path} do not fit the architecture ({count} tensors); {'; '.join(parts)}; "
-        "pass the --arch that the weights were trained with"
-    )
+    place = f" in {found.spelled!r}" if found.spelled else ""
+    advice = _advice(missing, unexpected, wanted, tensors)
+    return f"the weights{place} of {path} do not fit the architecture ({len(wanted)} tensors); {'; '.join(parts)}; {advice}"
+
+
+def _advice(missing: list[str], unexpected: list[str], wanted: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
+    """What to do about the mismatch that was found."""
+    common = [name for name in wanted if name in tensors]
+    other = [name for name in common if isinstance(wanted[name], torch.Tensor) and not _fits(tensors[name], wanted[name])]
+    tail = {name.rpartition(".")[0] for name in other}
+    if not (missing or unexpected) and len(tail) == 1 and all(_rows_differ(tensors[name], wanted[name]) for name in other):
+        rows = tensors[other[0]].shape[0]
+        return (
+            f"the layer {tail.pop()!r} has {rows} outputs in the file: build the architecture with as many, for example "
+            f"--arch 'FILE.py:CALLABLE(num_classes={rows})'"
+        )
+    if not common:
+        return "none of the names is the architecture's: pass the --arch that the weights were trained with"
+    return "pass the --arch that the weights were trained with, with the arguments of the training"
+
+
+def _rows_differ(given: Any, wanted: Any) -> bool:
+    return bool(given.ndim and given.ndim == wanted.ndim and given.shape[1:] == wanted.shape[1:] and given.shape[0] != wanted.shape[0])
 
 
 def _near(name: str, others: list[str]) -> str:
