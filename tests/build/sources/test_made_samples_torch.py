@@ -77,6 +77,36 @@ class Scaled(nn.Module):
         return answer
 
 
+class Clipped(nn.Module):
+    """Tokens that reach their table as other types and shapes, and clipped: no identifier is refused."""
+
+    def __init__(self, table: nn.Module) -> None:
+        super().__init__()
+        self.table, self.head = table, nn.Linear(4, 2)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        rows = self.table(ids.clamp(0, 49).to(torch.int64).reshape(-1)).reshape(ids.shape[0], -1, 4)
+        answer: Tensor = self.head(rows.sum(1))
+        return answer
+
+
+class Indexed(nn.Module):
+    """A table that is indexed as a tensor is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.randn(50, 4))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.rows[ids]
+
+
+@pytest.mark.parametrize("table", [nn.Embedding(50, 4), Indexed()])
+def test_a_table_bounds_the_identifiers_that_reach_it(table: nn.Module, fed: Load) -> None:
+    found = fed(Clipped(table), "ids:int32[batch,6]")
+    assert (found["ids"].min(), found["ids"].max()) == (0, 49)
+
+
 def test_tokens_and_their_mask(fed: Load) -> None:
     found = fed(Masked(), "input_ids:int64[batch,8]", "attention_mask:int64[batch,8]")
     assert (found["input_ids"].min(), found["input_ids"].max()) == (0, 49)
