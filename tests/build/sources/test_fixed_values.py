@@ -142,7 +142,7 @@ def net(folder: Path, form: str) -> tuple[Path, str | None, Array]:
     model = fixed_net.Tensors().eval() if form == "exported" else fixed_net.Net().eval()
     with torch.no_grad():
         wanted = model.head(torch.from_numpy(X) * 2).numpy() * 0.5
-    path = folder / f"net.{form}"
+    path = folder / {"state": "net.pt", "script": "net.ts", "exported": "net.pt2"}[form]
     if form == "state":
         torch.save(model.state_dict(), path)
         return path, f"{folder / 'fixed_net.py'}:Net", wanted
