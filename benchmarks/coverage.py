@@ -99,6 +99,7 @@ def carry(family: str, name: str, size: int, path: Path) -> Found:
     from roadworthy.build.sources.input_syntax import parse
     from roadworthy.build.workspace import STEP_SECONDS, open_workspace
     from roadworthy.core.errors import RoadworthyError
+    from roadworthy.core.evidence import Budget
 
     started = time.monotonic()
     runtimes = RUNTIMES[family]
@@ -106,7 +107,8 @@ def carry(family: str, name: str, size: int, path: Path) -> Found:
     verified, rejected, tried = dict[str, float](), dict[str, str](), dict[str, str]()
     arch = None if family == "keras" else f"{HERE / 'torchvision_networks.py'}:network(name={name!r}, size={size})"
     inputs = () if family == "keras" else (parse(f"image:float32[batch,3,{size},{size}]"),)
-    job = Job(path, path.with_suffix(".bundle"), arch, inputs=inputs, metric="error", max_drop=BUDGET, samples=SAMPLES, seconds=SECONDS)
+    output, budget = path.with_suffix(".bundle"), Budget(BUDGET)
+    job = Job(path, output, arch, inputs=inputs, metric="error", budget=budget, samples=SAMPLES, seconds=SECONDS)
     try:
         with open_workspace(seconds=job.seconds, step_seconds=STEP_SECONDS, memory_mb=0, notify=lambda progress: None) as workspace:
             source = identify(job, workspace)

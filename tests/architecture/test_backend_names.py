@@ -9,10 +9,11 @@ from roadworthy.core import registry
 
 SOURCE = Path(__file__).parents[2] / "src" / "roadworthy"
 FRAMEWORKS = {"tensorflow", "torchscript"}
-"""Backends that have the name of a framework, of its server's protocol or of its file format: the folders that read and write these
-say that name too."""
+"""Backends that have the name of a framework, of its server's protocol, of its file format or of its data sets: the folders that read
+and write these say that name too."""
 FRAMEWORK_ROOMS = (
-    "build/sources/", "build/capture/", "build/compare/layer_diff/", "frameworks/", "runtimes/_", "build/lower/_", "serving/protocols/"
+    "build/data/live/", "build/sources/", "build/capture/", "build/compare/layer_diff/", "frameworks/", "runtimes/_", "build/lower/_",
+    "serving/protocols/",
 )  # fmt: skip
 
 

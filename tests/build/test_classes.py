@@ -123,9 +123,9 @@ def test_two_names_without_data_are_a_guess_that_is_a_warning(tmp_path: Path) ->
         (
             3,
             ["background", "cat", "dog", "bird"],
-            "there are 4 class names .* \\(first 'background', last 'bird'\\).* has 3: leave 'background'",
+            "there are 4 class names .* \\(first 'background', last 'bird'\\).* has 3: this model has no class 'background': leave",
         ),
-        (3, ["cat", "dog"], "a background class in front"),
+        (3, ["cat", "dog"], "if the first output is a background class"),
         (1, ["dog"], "name both"),
         (1, ["cat", "dog", "bird"], "one number a sample"),
     ],
@@ -139,6 +139,18 @@ def test_labels_that_are_not_as_many_as_the_outputs_are_refused_before_the_work(
     with pytest.raises(DataError, match=says):
         deploy.deploy(job(tmp_path / "net.npz", labels=tmp_path / "labels.json"), lambda progress: stages.append(progress.stage))
     assert set(stages) <= {"data", "load"} and not (tmp_path / "bundle").exists()
+
+
+def test_one_class_folder_too_few_is_asked_about_before_the_work(tmp_path: Path) -> None:
+    pictures(tmp_path / "my data", {"cat": 60, "dog": 190})
+    np.savez(tmp_path / "net.npz", weight=np.ones((PIXELS, 3), np.float32), bias=np.zeros(3, np.float32))
+    stages: list[str] = []
+    with pytest.raises(
+        DataError, match=r"has 3: one output more than folders; .* say so by \{ echo background; LC_ALL=C ls '.*my data'; \} > "
+    ) as e:
+        asked = job(tmp_path / "net.npz", data=str(tmp_path / "my data"), preprocess="unit")
+        deploy.deploy(asked, lambda progress: stages.append(progress.stage))
+    assert "the data has 2 class folders" in e.value.message and set(stages) <= {"data", "load"}
 
 
 def test_splits_are_not_taken_for_the_classes_of_a_model_with_two_outputs(tmp_path: Path) -> None:
@@ -173,3 +185,12 @@ def test_a_live_models_names_by_index_are_names_and_not_indices(tmp_path: Path) 
     source = net(tmp_path / "net.npz", 1.0, 0.0)
     bundle = rw.deploy(source, tmp_path / "bundle", labels={1: "dog", 0: "cat"}, runtimes=("null",), seconds=1).bundle
     assert store.read(bundle).contract.answer.labels == ("cat", "dog")
+
+
+def test_names_that_were_given_in_python_are_asked_about_without_a_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "net.npz", weight=np.ones((PIXELS, 3), np.float32), bias=np.zeros(3, np.float32))
+    with pytest.raises(
+        DataError, match=r"there are 2 class names \(first 'cat', last 'dog'\).*put 'background' in front of the names; if it"
+    ) as caught:
+        rw.deploy(tmp_path / "net.npz", tmp_path / "bundle", labels=["cat", "dog"], inputs=[f"x:float32[batch,{PIXELS}]"])
+    assert "scratch" not in caught.value.message and " by " not in caught.value.message

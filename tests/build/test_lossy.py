@@ -33,7 +33,7 @@ def rounded(graph: Graph, bits: int, out: Path) -> Graph:
 def deployed(linear: Path, bits: int, monkeypatch: pytest.MonkeyPatch) -> Certificate:
     """A deployment whose graphs are the original and the same with rounded weights."""
     monkeypatch.setattr(
-        deploy, "capture_all", lambda graph, samples, workspace: ((rounded(graph, bits, linear / "rounded.npz"), graph), ())
+        deploy, "capture_all", lambda graph, samples, workspace, symbols: ((rounded(graph, bits, linear / "rounded.npz"), graph), ())
     )
     job = Job(linear / "model.npz", linear / "bundle", data=str(linear / "data.npz"), seconds=120, budget=Budget(0.05, relative=False))
     return deploy.deploy(job).certificate

@@ -199,10 +199,10 @@ def test_an_original_without_a_number_for_made_up_values_asks_for_data(job: Job)
 def test_a_model_of_pixels_gets_pixels(job: Job) -> None:
     """The presets make floats; a model that scales pixels itself may take them as they are stored."""
     specs, _ = sources.parse_inputs(("image:uint8[batch,16,16,3]",))
-    source = Source(Path("m"), "keras", "tensorflow", "", 0, takes=specs)
+    source = Source(Path("m"), "keras", "tensorflow", "", 0, dtypes=("uint8",))
     raw = replace(job, preprocess="raw:16", inputs=())
     assert contract_of(raw, source).sample_shape().dtype == "uint8"
-    assert contract_of(replace(raw, inputs=specs), replace(source, takes=())).sample_shape().dtype == "uint8"
+    assert contract_of(replace(raw, inputs=specs), replace(source, dtypes=())).sample_shape().dtype == "uint8"
     assert (
         contract_of(raw, replace(source, takes=(TensorSpec("image", "float32", ("batch", 16, 16, 3)),))).sample_shape().dtype == "float32"
     )

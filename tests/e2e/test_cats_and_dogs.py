@@ -79,7 +79,7 @@ def server(bundle: Path) -> Iterator[str]:
 
 def test_the_certificate_says_how_the_number_is_read(bundle: Path) -> None:
     certificate = json.loads((bundle / "certificate.json").read_text())
-    assert certificate["original"]["metric"] == "top1" and certificate["original"]["value"]["value"] == 1
+    assert certificate["original"]["metric"] == "accuracy" and certificate["original"]["value"]["value"] == 1
     kind = "probability" if bundle.name.startswith("keras") else "logit"
     assert any(f"read as the {kind} of 'dog'" in note["text"] and not note["warning"] for note in certificate["notes"])
 

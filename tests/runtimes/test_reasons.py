@@ -62,6 +62,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         {"nodes": [node("MatMul", "x x", "y")], "inputs": [("x", TensorProto.BFLOAT16, [4, 4])], "kind": TensorProto.BFLOAT16}, {},
         "MatMul(13) 'the y': the runtime has no kernel for it", "",
     ),
+    "an operator set to come": (
+        {"nodes": [node("Relu", "x", "y")], "inputs": VECTOR, "opset": 99}, {},
+        "operator set 99 of ai.onnx is newer than this runtime, which ends at ", "",
+    ),
     "versions": (
         {"nodes": [node("Relu", "x", "y")], "inputs": VECTOR, "ir": 99}, {},
         "Unsupported model IR version: 99, max supported", "",

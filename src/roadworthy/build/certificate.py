@@ -10,6 +10,7 @@ from pathlib import Path
 
 from roadworthy.build import benchmark, package, sources, verify
 from roadworthy.build.job import Job
+from roadworthy.build.package.report import figures
 from roadworthy.build.search import Trial
 from roadworthy.bundle.certificate import (
     NOT_ON_TARGET,
@@ -48,7 +49,8 @@ class Data:
     ``unproven`` is why they prove no lossy plan; empty where they can. ``guessed`` are inputs of whole numbers that were made up
     although nothing says which the model takes: that two models agree on them says nothing. ``answer`` says how
     the model's first output is read; its labels are the ``classes``. ``metric`` and ``reading`` are those of ``verify.metrics.find``;
-    the metric is empty where nothing but the original's own answers is there to compare with.
+    the metric is empty where nothing but the original's own answers is there to compare with. The first ``choosing`` of ``evaluation``
+    choose among the candidates, and the others are kept for the figures of what is chosen; ``None``: there are too few for that.
     """
 
     kind: str
@@ -61,6 +63,12 @@ class Data:
     answer: Answer = field(default_factory=Answer)
     metric: str = ""
     reading: verify.Reading = field(default_factory=verify.Reading)
+    choosing: int | None = None
+
+    @property
+    def kept(self) -> int:
+        """How many samples take no part in choosing."""
+        return 0 if self.choosing is None else self.evaluation.count - self.choosing
 
 
 @dataclass(frozen=True)
@@ -110,13 +118,14 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         name=job.name or source.path.stem,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         roadworthy=__version__,
+        claim=claim_of(findings),
         notes=noticed(loaded, data, findings.graphs, trial),
         host=host,
         packages=packages(),
         origin=Origin(source.path.name, source.kind, source.framework, source.sha256, source.size, loaded.parameters, loaded.proofs),
         signature=trial.signature,
         preprocessing=contract.describe(),
-        samples=Samples(data.kind, data.evaluation.count, data.calibration.count if data.calibration else 0, data.classes),
+        samples=Samples(data.kind, data.evaluation.count, data.calibration.count if data.calibration else 0, data.classes, data.kept),
         goal=findings.goal,
         tolerance=trial.reference.tolerance,
         original=findings.baseline.score,
@@ -129,6 +138,20 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         seconds=seconds,
         exports=findings.exports,
     )
+
+
+def claim_of(findings: Findings) -> str:
+    """What was proven of the winner, in one sentence: its figure, and which samples it is of."""
+    found = {one.verified.candidate.plan.name: one.verified for one in findings.race.measured}
+    winner, generated = found[findings.choice.winner], "generated " if findings.data.kind == "generated" else ""
+    score, is_original = winner.score, winner.candidate.plan == findings.baseline.candidate.plan
+    if score is None:
+        error = figures.number(winner.parity.max_rel)
+        return f"{findings.choice.winner}: error {error} of the output's scale on {winner.parity.samples:,} {generated}samples"
+    part = {"final": " that took no part in choosing it", "all": "" if is_original else ", on which it was also chosen"}.get(score.part, "")
+    value = f"{score.metric} {figures.metric(score, score.value.value)} (95 % interval {figures.metric_span(score, score.value)})"
+    beside = "" if is_original else f"; the original {figures.metric(score, score.original)}"
+    return f"{findings.choice.winner}: {value} on {score.samples:,} {generated}samples{part}{beside}"
 
 
 def noticed(loaded: sources.Loaded, data: Data, graphs: tuple[Graph, ...], trial: Trial | None = None) -> tuple[Note, ...]:
@@ -199,6 +222,7 @@ import pathlib
 import sys
 
 from roadworthy.build.job import Job
+from roadworthy.build.package.report import figures
 from roadworthy.build.deploy import deploy
 from roadworthy.core import codec
 

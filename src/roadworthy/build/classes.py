@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from roadworthy.build import verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.data import class_names
 from roadworthy.build.data.dataset import Dataset, check_classes
+from roadworthy.build.data.labels import background
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
+from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
+from roadworthy.core.isolation import scratch
+from roadworthy.core.numerics import ROWS
 from roadworthy.core.types import Array, Signature
 from roadworthy.preprocess import answer as answers
 from roadworthy.preprocess.contract import Activation, Answer, Contract
@@ -38,20 +44,36 @@ def named(contract: Contract, gathered: Dataset | None, paired: verify.TargetPai
     return replace(contract.answer, labels=gathered.classes or (paired.classes if paired else ()))
 
 
-def paired(job: Job, contract: Contract, gathered: Dataset | None, signature: Signature) -> verify.TargetPairing | None:
+def paired(
+    job: Job, contract: Contract, gathered: Dataset | None, signature: Signature, *, scored: bool = True
+) -> verify.TargetPairing | None:
     """The metric of the job and how it reads the answers, by the targets of the data; ``None`` where there is nothing to compare with.
+
+    Without ``scored`` targets that fit no output count as none.
 
     Raises DataError where names or targets cannot be those of the model's outputs, UsageError where they do not fit the metric.
     """
     first = signature.outputs[0]
     count, own = answers.columns(first), verify.is_own(job.metric)
     if count and contract.answer.labels:
-        class_names.check_count(contract.answer.labels, count, first.name, str(job.labels or job.preprocess))
+        # Names that were given in Python are in a file of ours, which the user cannot edit.
+        file = job.labels if job.labels and not scratch.holds(job.labels) else None
+        where = "" if job.labels and not file else str(job.labels or job.preprocess)
+        class_names.check_count(contract.answer.labels, count, first.name, where, background.of_labels(contract.answer.labels, count, file))
+    elif count and gathered and gathered.by_folder and (hint := background.of_folders(gathered.classes, count, job.data or "")):
+        raise DataError(f"the data has {len(gathered.classes)} class folders, the model's output {first.name!r} has {count}: {hint}")
     if gathered is not None and count and not own:
         check_classes(gathered, count, first.name)
-    if gathered is None or not gathered.samples.labelled:
-        return verify.TargetPairing(job.metric, verify.Reading()) if job.metric else None
-    return verify.pair(gathered.samples.open_targets(), signature.outputs, contract.answer.labels or gathered.classes, job.metric)
+    targets = gathered.samples.open_targets() if gathered else {}
+    if not targets and job.metric is None:
+        return None
+    names = contract.answer.labels or (gathered.classes if gathered else ())
+    try:
+        return verify.pair(targets, signature.outputs, names, job.metric)
+    except DataError:
+        if scored:
+            raise
+        return None
 
 
 def reading(data: Data, reference: verify.Reference, signature: Signature) -> AnswerReading:
@@ -67,8 +89,11 @@ def reading(data: Data, reference: verify.Reference, signature: Signature) -> An
     if judged.form in ("none", "own") and single and two and answer.activation in answers.TWO_CLASSES:
         judged = replace(judged, form="binary", output=first.name, activation=answer.activation, classes=2)
     elif judged.output:
-        own = answer.activation if judged.output == first.name else "auto"
-        judged = replace(judged, activation=_activation(judged, own, outputs[judged.output]))
+        stated = data.answer.activation if judged.output == first.name else "auto"
+        judged = replace(judged, activation=_activation(judged, stated, outputs[judged.output]))
+    if judged.form in ("multilabel", "values", "masks"):
+        # The largest of several labels or numbers is no answer.
+        return AnswerReading(answer, judged, False, 0)
     says = judged.binary is not None or bool(answers.columns(first) and not single)
     return AnswerReading(answer, judged, says, verify.top_classes(outputs, judged.binary, judged.voting))
 
@@ -82,11 +107,22 @@ def _of_form(judged: verify.Reading, found: Activation) -> Activation:
 
 def _activation(judged: verify.Reading, stated: Activation, values: Array) -> Activation:
     """What the numbers of the judged output are: as it is ``stated``, else by their values."""
-    if judged.form not in ("classes", "binary", "multilabel", "masks") or stated in ("applied", "softmax", "sigmoid"):
-        return stated if stated != "auto" else "none"
-    if answers.are_shares(values):
+    if judged.form not in ("classes", "binary", "multilabel", "masks"):
+        return "none"
+    if stated in ("applied", "softmax", "sigmoid"):
+        return stated
+    chunks = (np.asarray(values[start : start + ROWS]) for start in range(0, len(values), ROWS))
+    if values.dtype.kind == "f" and all(answers.are_shares(chunk[~np.isnan(chunk)]) for chunk in chunks):
         return "applied"
     return "softmax" if judged.form == "classes" else "sigmoid"
+
+
+def notes_on_texts(contract: Contract, pairing: verify.TargetPairing | None) -> tuple[Note, ...]:
+    """That the order of the classes was guessed, where the labels are texts and no names were given."""
+    if pairing is None or not pairing.classes or contract.answer.labels:
+        return ()
+    guess = f"the labels are texts, whose classes were taken in sorted order, {pairing.classes[0]!r} first"
+    return (Note(f"{guess}; --labels FILE says another order"),)
 
 
 def notes_on_names(labels: tuple[str, ...]) -> tuple[Note, ...]:

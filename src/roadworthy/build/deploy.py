@@ -8,6 +8,7 @@ from pathlib import Path
 
 from roadworthy.build import classes, lower, supplied
 from roadworthy.build.certificate import Findings, certificate_of, exports_of, nothing_left
+from roadworthy.build.choice import choose, notes_on_winner
 from roadworthy.build.graphs import capture_all, plans_to_try, promised
 from roadworthy.build.job import Job
 from roadworthy.build.original import contract_of, identify, load_original, refuse_wrong_metric
@@ -59,11 +60,12 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         found = search(plans, graphs, trial, workspace)
 
         races = race_by_target(original, found.verified, trial, job, workspace)
-        rejected = (*found.rejected, *races.failed)
-        if not (job.allow_framework or races.servable):
-            raise NoCandidate(nothing_left(races.server.measured, routes, rejected, unavailable, data.notes))
         goal = Goal(job.objective, trial.metric, trial.budget, str(job.budget))
-        choices = races.choices(goal, framework_allowed=job.allow_framework)
+        choices, races = choose(races, goal, trial, job, workspace)
+        rejected = (*found.rejected, *races.failed)
+        if SERVER not in choices:
+            raise NoCandidate(nothing_left(races.server.measured, routes, rejected, unavailable, data.notes))
+        data = replace(data, notes=(*data.notes, *notes_on_winner(choices[SERVER], races.server, data)))
 
         unchanged.refuse_changed(source, workspace.user_code.notes)
         loaded = replace(loaded, notes=(*loaded.notes, *workspace.user_code.notes, *inputs.changed()))

@@ -7,15 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from roadworthy.build import sources, verify
-from roadworthy.build.data.user_targets import as_file_arrays, read_targets
+from roadworthy.build.data.live import forms, spool
+from roadworthy.build.data.live.values import array_of
+from roadworthy.build.data.live.wanted import Wanted
 from roadworthy.build.deploy import Deployment, deploy
 from roadworthy.build.job import DECODER, Job, Objective, read_budget
 from roadworthy.build.workspace import Notify
-from roadworthy.core.errors import InvalidRequest, UsageError
-from roadworthy.core.exact import as_array
+from roadworthy.core.errors import UsageError
 from roadworthy.core.isolation.scratch import Directory
 from roadworthy.core.types import Array, Fixed, Stated, TensorSpec
 
@@ -26,6 +25,7 @@ def deploy_live(
     *,
     example_inputs: Any = None,
     data: Any = None,
+    targets: Sequence[str] = (),
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     arch: str | None = None,
@@ -54,11 +54,12 @@ def deploy_live(
 
     ``example_inputs`` (an array or tensor, several, or a mapping by name) are one call, and show the inputs of the model where ``data``
     does not. The axis that counts the samples is found by running the model; it has the same size in each of them.
-    ``data`` is what ``--data`` takes, or ``(x, y)``, or ``x`` alone, in memory. ``labels`` are a file, names in the
-    order of the outputs, or names by index. ``metric`` is a name, a function as ``--metric`` takes them (see ``verify.metrics.own``), or
-    ``("map", decoder)``. ``max_drop`` and ``max_rise`` are parts of the original's score (``"1%"``) or in the metric's units (``0.01``).
-    All others are as for the command (see ``Job``): ``seconds`` is the time for the whole deployment, ``memory_mb`` the limit of each
-    step in MiB (0: most of the host's memory).
+    ``data`` is what ``--data`` takes, or samples in memory in any form of docs/data.md: arrays, ``(x, y)``, data sets of the
+    frameworks, generators. Of what does not end, ``samples`` says how many are taken. ``targets`` names those of its arrays or columns
+    that answers are compared with. ``labels`` are a file, names in the order of the outputs, or names by index. ``metric`` is a name, a
+    function as ``--metric`` takes them (see ``verify.metrics.own``), or ``("map", decoder)``. ``max_drop`` and ``max_rise`` are parts of
+    the original's score (``"1%"``) or in the metric's units (``0.01``). All others are as for the command (see ``Job``): ``seconds`` is
+    the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the host's memory).
     ``notify`` is told of the progress. Raises UsageError, SourceError, DataError, NoCandidate and other errors of ``core.errors``.
     """
     with Directory() as made:
@@ -71,9 +72,13 @@ def deploy_live(
             if example_inputs is not None and not isinstance(example_inputs, Mapping):
                 raise UsageError("the example inputs of a file must be named: example_inputs={'image': array}")
             specs = _beside(specs, stated, _specs(live, example_inputs))
+            given, _ = _data_file(data, Wanted(_open(specs, stated), tuple(targets), samples), scratch)
         else:
             specs = _beside(specs, stated, _specs(model, example_inputs))
-            source = sources.save_live(model, scratch, _beside(specs, stated, _specs(model, _inputs_of(data)))).path
+            names = _open(specs, stated) or tuple(name for name in sources.required(model) if name not in {spec.name for spec in specs})
+            optional = tuple(name for name in sources.parameters(model) if name not in names)
+            given, seen = _data_file(data, Wanted(names, tuple(targets), samples, optional), scratch)
+            source = sources.save_live(model, scratch, _beside(specs, stated, _specs(model, seen))).path
             trust, name = True, name or type(model).__name__
         job = Job(
             source,
@@ -85,7 +90,8 @@ def deploy_live(
             inputs=specs,
             examples=tuple(array.shape for array in _by_name(live, example_inputs).values()) if shown else (),
             stated=stated,
-            data=_data_file(data, scratch),
+            data=given,
+            targets=tuple(targets) if isinstance(data, str | Path) else (),
             labels=_labels_file(labels, scratch),
             preprocess=None if preprocess is None else str(preprocess),
             metric=_metric_name(metric, scratch),
@@ -114,11 +120,19 @@ def _beside(said: tuple[TensorSpec, ...], stated: tuple[Stated, ...], shown: tup
     return (*(spec for spec in shown if spec.name not in fixed), *said)
 
 
+def _open(said: tuple[TensorSpec, ...], stated: tuple[Stated, ...]) -> tuple[str, ...]:
+    """The inputs that data must hold: those that have no fixed value."""
+    fixed = {one.name for one in stated if isinstance(one, Fixed)}
+    return tuple(spec.name for spec in said if spec.name not in fixed)
+
+
 def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:
     """The inputs as the examples show them; positional ones take the names of the model's own parameters."""
     arrays = _by_name(model, examples)
     samples = next((len(array) for array in arrays.values() if array.ndim), 0)
-    return tuple(sources.in_call(TensorSpec(name, str(array.dtype), array.shape), samples) for name, array in arrays.items())
+    floats = None if model is None else sources.float_type(model)
+    dtypes = {name: floats if floats and array.dtype.kind == "f" else str(array.dtype) for name, array in arrays.items()}
+    return tuple(sources.in_call(TensorSpec(name, dtypes[name], array.shape), samples) for name, array in arrays.items())
 
 
 def _by_name(model: Any, examples: Any) -> dict[str, Array]:
@@ -130,27 +144,15 @@ def _by_name(model: Any, examples: Any) -> dict[str, Array]:
         if len(names) < len(several):
             raise UsageError(f"there are {len(several)} example inputs, and {type(model).__name__} takes {len(names)}: {', '.join(names)}")
         examples = dict(zip(names, several, strict=False))
-    return {name: _array(name, example) for name, example in examples.items()}
+    return {name: array_of(example, f"the example for {name!r}") for name, example in examples.items()}
 
 
-def _inputs_of(data: Any) -> Any:
-    """The samples in memory, which show the inputs of a model that does not state them; ``None`` where they are in a file."""
-    x = data[0] if isinstance(data, tuple) and len(data) == 2 else data
-    return None if isinstance(x, str | Path) else x
-
-
-def _data_file(data: Any, scratch: Path) -> str | None:
+def _data_file(data: Any, wanted: Wanted, scratch: Path) -> tuple[str | None, Any]:
+    """Where the samples of ``data`` are for other processes, and the arrays that show the inputs; ``None`` for those of a file."""
     if data is None or isinstance(data, str | Path):
-        return None if data is None else str(data)
-    x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-    given = dict(x) if isinstance(x, Mapping) else {"x": x}
-    arrays = {name: _array(name, array) for name, array in given.items()}
-    arrays |= as_file_arrays(read_targets(y, "the data"))
-    if any(array.dtype.kind in "OS" or (array.dtype.kind == "U" and name in given) for name, array in arrays.items()):
-        raise UsageError("byte strings in memory cannot be handed over; give a folder of files, or 'FILE.py:callable' that returns them")
-    path = scratch / "data.npz"
-    np.savez(path, allow_pickle=False, **arrays)
-    return str(path)
+        return None if data is None else str(data), None
+    samples = spool.hand_over(forms.read(data, wanted, "the data"), scratch / "data")
+    return str(samples.path), samples.open()
 
 
 def _metric_name(metric: str | Callable[..., Any] | tuple[str, Callable[..., Any]] | None, scratch: Path) -> str | None:
@@ -164,14 +166,6 @@ def _metric_name(metric: str | Callable[..., Any] | tuple[str, Callable[..., Any
     if not callable(metric):
         raise UsageError(f"metric is a {type(metric).__name__}; give a name or a function")
     return verify.keep_function(metric, scratch)
-
-
-def _array(name: str, item: Any) -> Array:
-    """``item`` as an array; UsageError where it is not an array or has masked values."""
-    try:
-        return as_array(name, item.detach().cpu() if hasattr(item, "detach") else item)
-    except InvalidRequest as problem:
-        raise UsageError(problem.message) from None
 
 
 def _labels_file(labels: Sequence[str] | Mapping[int, str] | Path | str | None, scratch: Path) -> Path | None:

@@ -26,7 +26,8 @@ class Job:
     ``signature`` names one of several that the source offers, ``outputs`` the tensors to answer with where it does not say.
     ``examples`` are the shapes of one call, where ``inputs`` were read from example arrays.
     ``stated`` are the values that inputs hold, where the user states them: generated samples keep to them, and data must.
-    ``data`` is a folder, an ``.npz``, ``module:callable``, or arrays; ``preprocess`` a preset's name or a TOML file; ``metric``
+    ``data`` is a folder, a file or ``module:callable``, and ``targets`` names the columns or arrays in it that the answers are compared
+    with, where they do not have the usual names; ``preprocess`` is a preset's name or a TOML file; ``metric``
     of ``None`` is the one that fits the labels, else agreement with the original; for its forms see ``verify.metrics.find``. ``budget`` is
     by how much a candidate that is meant to differ may be worse. ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty
     means everything this host can do.
@@ -43,6 +44,7 @@ class Job:
     examples: tuple[tuple[int, ...], ...] = ()
     stated: tuple[Stated, ...] = ()
     data: str | None = None
+    targets: tuple[str, ...] = ()
     labels: Path | None = None
     preprocess: str | None = None
     metric: str | None = None

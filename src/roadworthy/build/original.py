@@ -6,14 +6,16 @@ from dataclasses import replace
 
 from roadworthy.build import classes, sources, supplied, verify
 from roadworthy.build.certificate import Data
-from roadworthy.build.data import class_names, dataset
+from roadworthy.build.data import dataset
+from roadworthy.build.data.labels import labels_file
+from roadworthy.build.data.raw_data import ExpectedInputs
 from roadworthy.build.job import Job
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.isolation import unchanged, user_imports
 from roadworthy.core.samples import renamed, with_target
 from roadworthy.core.stages import Source
-from roadworthy.core.types import Fixed
+from roadworthy.core.types import BYTES, Fixed
 from roadworthy.preprocess import spec
 from roadworthy.preprocess.contract import Contract
 
@@ -47,8 +49,9 @@ def refuse_wrong_metric(job: Job, workspace: Workspace) -> None:
 def contract_of(job: Job, source: Source) -> Contract:
     """How inputs are made and answers are read; where ``--preprocess`` leaves the layout open, it is that of the source's framework."""
     contract = spec.read(job.preprocess, sources.layout(source)) if job.preprocess else Contract()
-    contract = contract.keeping_pixels_for(job.inputs or source.takes)
-    return class_names.with_labels(contract, job.labels) if job.labels else contract
+    dtypes = tuple(spec.dtype for spec in job.inputs) or source.dtypes
+    contract = contract.keeping_pixels_for(dtypes)
+    return labels_file.with_labels(contract, job.labels) if job.labels else contract
 
 
 def load_original(
@@ -59,10 +62,12 @@ def load_original(
     *,
     given: dataset.Dataset | None = None,
     calibrate: int = CALIBRATION_SAMPLES,
+    scored: bool = True,
 ) -> tuple[sources.Loaded, Data]:
     """The model, proven to be in inference mode on real samples where there are some, and the samples under its input names.
 
     ``given`` are samples that are there already, in place of the job's data; at most ``calibrate`` are put aside to calibrate with.
+    Where the answers need not be ``scored``, labels that fit no output are no error.
     """
     free, bound = sources.bound_inputs(job.inputs, job.stated)
     contract.check_input(free)
@@ -81,18 +86,23 @@ def load_original(
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.confinement.written(before)))
     inputs = loaded.signature.inputs
     contract.check_input(inputs)
-    samples = samples or supplied.pictures(contract, inputs, job, workspace) or loaded.samples
+    samples = loaded.samples if samples else supplied.pictures(contract, inputs, job, workspace) or loaded.samples
     samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
     supplied.check_stated(samples, tuple(one for one in job.stated if one.name not in {gone.name for gone in bound}))
-    paired = classes.paired(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature)
+    paired = classes.paired(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature, scored=scored)
     if paired is not None and paired.targets is not None:
         samples = with_target(samples, paired.targets)
     data = supplied.data(samples, gathered, loaded, calibrate, workspace)
     supplied.refuse_unproven(job, source, data, loaded.graph.precision)
     workspace.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))
     answer = classes.named(contract, gathered, paired)
-    notes = (*data.notes, *(gathered.notes if gathered else ()), *classes.notes_on_names(answer.labels))
+    notes = (
+        *data.notes,
+        *(gathered.notes if gathered else ()),
+        *classes.notes_on_names(answer.labels),
+        *classes.notes_on_texts(contract, paired),
+    )
     data = replace(data, notes=notes, answer=answer)
     return loaded, replace(data, metric=paired.metric, reading=paired.reading) if paired else data
 
@@ -101,16 +111,25 @@ def _gathered(source: Source, job: Job, contract: Contract, workspace: Workspace
     """The job's samples, if it has any. The user's own code that gives them runs in a child and may take as long as the deployment."""
     if job.data is None:
         return None
-    # Data may hold an input of one value, or leave it out.
-    stated = () if any(isinstance(one, Fixed) for one in job.stated) else tuple(one.name for one in job.inputs)
-    ids = class_names.read(job.labels).ids if job.labels else ()
-    request = dataset.GatherRequest(job.data, stated, contract, workspace.folder("data/all"), job.samples, ids)
-    if not dataset.is_code(request.data):
-        return dataset.gather_step(request)
+    expected, out = _expected(source, job, contract), workspace.folder("data/all")
+    if not dataset.is_code(job.data):
+        return dataset.gather(job.data, expected, out, lambda done, count: workspace.notify(Progress("data", done, count)))
+    request = dataset.GatherRequest(job.data, expected, out)
     patient = replace(workspace, limits=replace(workspace.limits, seconds=max(job.seconds, workspace.limits.seconds)))
     gathered = patient.step(dataset.gather_step, request, "data")
     unchanged.refuse_changed(source, workspace.user_code.notes)
     return gathered
+
+
+def _expected(source: Source, job: Job, contract: Contract) -> ExpectedInputs:
+    """What is known of the model before it is loaded."""
+    fixed = {stated.name for stated in job.stated if isinstance(stated, Fixed)}
+    specs = tuple(spec for spec in job.inputs if spec.name not in fixed)
+    dtypes = tuple(spec.dtype for spec in specs) or source.dtypes
+    numbers = source.framework == "torch" or (bool(dtypes) and BYTES not in dtypes)
+    ids = labels_file.read(job.labels).ids if job.labels else ()
+    names = tuple(spec.name for spec in specs)
+    return ExpectedInputs(names, contract, ids, numbers, sources.layout(source) == "CHW", job.targets, job.samples)
 
 
 def _loaded(request: sources.LoadRequest, workspace: Workspace) -> sources.Loaded:

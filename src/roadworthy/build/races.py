@@ -9,7 +9,6 @@ from roadworthy.build import benchmark
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
 from roadworthy.build.workspace import Progress, Workspace
-from roadworthy.bundle.certificate import Choice, Goal
 from roadworthy.core import registry
 from roadworthy.core.interfaces import SERVER
 from roadworthy.core.stages import Rejected, Verified
@@ -32,19 +31,6 @@ class Races:
     def failed(self) -> tuple[Rejected, ...]:
         """What failed while it was timed."""
         return tuple(failed for race in (self.server, *self.others.values()) for failed in race.failed)
-
-    @property
-    def servable(self) -> bool:
-        """Whether a candidate is left that needs no training framework to answer."""
-        return any(not registry.facts(one.plan.runtime).framework for one in self.server.timed)
-
-    def choices(self, goal: Goal, *, framework_allowed: bool) -> dict[str, Choice]:
-        """The choice for each target that has a candidate left; the one for a server is always there."""
-        found = {SERVER: benchmark.choose(self.server, goal, framework_allowed=framework_allowed)}
-        for target, race in self.others.items():
-            if len(race.timed) > 1:
-                found[target] = benchmark.choose(race, goal, framework_allowed=True, target=target)
-        return {target: benchmark.in_words(decision) for target, decision in found.items()}
 
 
 def race_by_target(original: Verified, verified: Sequence[Verified], trial: Trial, job: Job, workspace: Workspace) -> Races:

@@ -22,16 +22,19 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, wo
     remedy = supplied.remedy(data, signature)
     promised = replace(original, signature=signature)
     request = verify.ReferenceRequest(promised, data.evaluation, workspace.host.cores, workspace.folder("reference"), remedy)
-    reference = workspace.step(verify.establish, request, "reference")
+    here = replace(workspace, done=lambda words: workspace.notify(Progress("original", 0, 1, words)))
+    reference = here.step(verify.establish, request, "reference")
     read = classes.reading(data, reference, signature)
     _refuse_guesses(data, job)
     reference = replace(reference, classes=0 if data.guessed else read.seen)
     votes = read.classes and reference.classes > 1
     metric = data.metric or (verify.AGREEMENT if votes else verify.ERROR)
-    asked = verify.ScoreRequest(data.evaluation, reference, metric, job.budget, read.reading)
+    asked = verify.ScoreRequest(data.evaluation, reference, metric, job.budget, read.reading, data.choosing)
     score = workspace.step(verify.score_original, asked, "score")
     reserve = RACE_SHARE * job.seconds
-    trial = Trial(data.calibration, data.evaluation, reference, signature, metric, score.budget, reserve, read.answer, read.reading)
+    trial = Trial(
+        data.calibration, data.evaluation, reference, signature, metric, score.budget, reserve, read.answer, read.reading, data.choosing
+    )
     candidate = Candidate(baseline_of(original, workspace), original.path, signature, original.format, original.size, 0.0)
     parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if votes else None, True)
     workspace.notify(Progress("original", 1, 1, f"{score.metric} {score.shown(score.value.value)}"))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from roadworthy.build import lower, verify
 from roadworthy.build.workspace import Progress, Workspace
@@ -18,13 +19,16 @@ from roadworthy.core.stages import Candidate, Graph, Plan, Rejected, Verified
 from roadworthy.core.types import Signature
 from roadworthy.preprocess.contract import Answer
 
+A = TypeVar("A")
+
 
 @dataclass(frozen=True)
 class Trial:
     """What every candidate is verified with: samples, the original's answers, the metric and its budget (in the metric's units).
 
     ``signature`` is what the deployment promises. ``reserve`` is the part of the time budget that is kept for the race, in seconds.
-    ``answer`` says how the first output is read, and ``reading`` how the answers are held against the targets.
+    ``answer`` says how the first output is read, and ``reading`` how the answers are held against the targets. The first ``choosing``
+    samples choose among the candidates; ``None``: all do.
     """
 
     calibration: SampleSet | None
@@ -36,6 +40,13 @@ class Trial:
     reserve: float
     answer: Answer = field(default_factory=Answer)
     reading: verify.Reading = field(default_factory=verify.Reading)
+    choosing: int | None = None
+
+    def request(self, candidate: Candidate) -> verify.VerifyRequest:
+        """What ``candidate`` is verified with."""
+        return verify.VerifyRequest(
+            candidate, self.samples, self.reference, self.metric, self.budget, reading=self.reading, choosing=self.choosing
+        )
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,12 @@ def search(planned: Sequence[tuple[Plan, Graph]], graphs: tuple[Graph, ...], tri
     results: dict[str, Verified | Rejected] = {}
     stopping = threading.Event()
     workspace.notify(Progress("candidates", 0, len(planned)))
+    notify = workspace.notify
+    workspace = replace(
+        workspace,
+        deadline=workspace.deadline - trial.reserve,
+        done=lambda words: notify(Progress("candidates", len(results), len(planned), words)),
+    )
     with ThreadPoolExecutor(max_workers=workspace.host.cores) as pool:
         try:
             turns = _in_turn(list(artefacts.values()))
@@ -102,7 +119,7 @@ def _try_artefact(
     results = _try_graph([plan for plan, _ in planned], graph, trial, workspace, stopping)
     for other in lower.others(plan, graph, graphs):
         failed = [result for result in results if isinstance(result, Rejected)]
-        if not failed or stopping.is_set() or workspace.seconds_left < trial.reserve:
+        if not failed or stopping.is_set() or not workspace.seconds_left:
             break
         again = {_plan(result).name: result for result in _try_graph([result.plan for result in failed], other, trial, workspace, stopping)}
         results = [_second(result, again, other) if isinstance(result, Rejected) else result for result in results]
@@ -118,7 +135,7 @@ def _second(first: Rejected, again: dict[str, Verified | Rejected], graph: Graph
 
 def _try_graph(plans: list[Plan], graph: Graph, trial: Trial, workspace: Workspace, stopping: threading.Event) -> list[Verified | Rejected]:
     plan = plans[0]
-    if stopping.is_set() or workspace.seconds_left < trial.reserve:
+    if stopping.is_set() or not workspace.seconds_left:
         return [Rejected(plan, "lower", "the time budget was spent before its turn") for plan in plans]
     out = workspace.folder(f"candidates/{graph.format}/{plan.artefact}")
     try:
@@ -132,14 +149,19 @@ def _try_graph(plans: list[Plan], graph: Graph, trial: Trial, workspace: Workspa
 
 
 def _verify(candidate: Candidate, trial: Trial, workspace: Workspace) -> Verified | Rejected:
-    request = verify.VerifyRequest(candidate, trial.samples, trial.reference, trial.metric, trial.budget, reading=trial.reading)
+    return verdict(verify.verify, trial.request(candidate), candidate.plan, f"verify-{candidate.plan.name}", workspace)
+
+
+def verdict(function: Callable[[A], verify.VerifyOutcome], asked: A, plan: Plan, name: str, workspace: Workspace) -> Verified | Rejected:
+    """``function(asked)`` about the candidate of ``plan``, as the step ``name``; a step that fails rejects it. Raises OutOfSpace."""
+    named = replace(workspace, done=lambda words: workspace.done(f"{plan.name}: {words}"))
     try:
-        outcome = workspace.step(verify.verify, request, f"verify-{candidate.plan.name}")
+        outcome = named.step(function, asked, name)
     except OutOfSpace:
         raise
     except RoadworthyError as problem:
-        return Rejected(candidate.plan, "verify", verify.explained(problem), problem.detail)
-    return outcome.verified or outcome.rejected or Rejected(candidate.plan, "verify", "gave no outcome")
+        return Rejected(plan, "verify", verify.explained(problem), problem.detail)
+    return outcome.verified or outcome.rejected or Rejected(plan, "verify", "gave no outcome")
 
 
 def _plan(result: Verified | Rejected) -> Plan:

@@ -7,6 +7,7 @@ import numpy as np
 from roadworthy.build import sources
 from roadworthy.build.certificate import Data
 from roadworthy.build.data import dataset
+from roadworthy.build.data.raw_data import ExpectedInputs
 from roadworthy.build.job import Job
 from roadworthy.build.lower import PRECISIONS
 from roadworthy.build.workspace import Workspace
@@ -20,6 +21,8 @@ from roadworthy.preprocess.pixels import SampleShape
 
 GENERATED = "generated"
 """The kind of samples that Roadworthy makes."""
+FEWEST_TO_KEEP = 2000
+"""With so many samples to evaluate, half of them choose among the candidates, and the others are kept for the figures of what is chosen."""
 NO_DATA = "they need --data to be proven on"
 MADE_UP = Note(
     "no data was given: the answers were compared on generated values, so nothing here was proven on real ones; give some with --data",
@@ -56,7 +59,7 @@ def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, worksp
     pixels = generator.integers(0, 256, (count, *size, shape.channels), np.uint8)
     pixels[1::2] = (256 * sources.made_pictures(pixels[1::2].shape, generator)).astype(np.uint8)
     names = tuple(spec.name for spec in specs)
-    return dataset.gather(pixels, names, contract, workspace.folder("data/pictures")).samples
+    return dataset.gather(pixels, ExpectedInputs(names, contract), workspace.folder("data/pictures")).samples
 
 
 def _size(shape: SampleShape, specs: tuple[TensorSpec, ...]) -> tuple[int, int] | None:
@@ -110,7 +113,10 @@ def _others(values: Array, stated: Stated) -> Array:
 
 
 def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: sources.Loaded, calibrate: int, workspace: Workspace) -> Data:
-    """``samples`` split into those to evaluate and those to calibrate; ``gathered`` is the data set they come from, if they are real."""
+    """``samples`` split into those to calibrate, those that choose, and those that are kept for the figures of what is chosen.
+
+    ``gathered`` is the data set they come from, if they are real.
+    """
     if gathered is None:
         if not _made(samples, loaded):
             return Data(GENERATED, samples, None, (), (MADE_UP,), NO_DATA)
@@ -121,11 +127,12 @@ def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: sources.L
         said = f"all {samples.count:,} samples of the data are the same: every figure is of one sample"
         unproven = "they need samples that differ to be proven on"
         return Data(gathered.kind, evaluation, None, gathered.classes, (Note(said, warning=True),), unproven)
-    return Data(gathered.kind, evaluation, calibration, gathered.classes)
+    enough = calibration is not None and evaluation.count >= FEWEST_TO_KEEP
+    return Data(gathered.kind, evaluation, calibration, gathered.classes, choosing=evaluation.count // 2 if enough else None)
 
 
 def _made(samples: SampleSet, loaded: sources.Loaded) -> bool:
-    return loaded.samples is not None and samples.path == loaded.samples.path
+    return bool(loaded.fills) and loaded.samples is not None and samples.path == loaded.samples.path
 
 
 def _all_equal(samples: SampleSet) -> bool:

@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -82,6 +81,7 @@ class Workspace:
     """The scratch directory and limits of one deployment; ``deadline`` is in the monotonic clock's seconds.
 
     Every step is confined as ``confinement`` says; ``user_code`` gathers what the user's code prints and the notes about it.
+    ``done`` is told in words how much of a step is done.
     """
 
     path: Path
@@ -91,12 +91,23 @@ class Workspace:
     notify: Notify
     confinement: Confinement
     user_code: UserCodeOutput
+    done: Callable[[str], None] = lambda words: None
 
     def step(self, function: Callable[[A], R], argument: A, name: str) -> R:
-        """``function(argument)`` in a fresh process; its output goes to a log named after the step."""
+        """``function(argument)`` in a fresh process; its output goes to a log named after the step.
+
+        One that says how much is done may take all of the time that is left; any other has the limit of one step.
+        """
         log = self.folder(f"logs/{name}.log")
-        hear = partial(self.user_code.hear, name, self.notify)
-        return isolate.call(function, argument, limits=self.limits, log=log, confinement=self.confinement, hear=hear)
+
+        def hear(heard: Heard) -> None:
+            if heard.kind == "done":
+                self.done(heard.text)
+            else:
+                self.user_code.hear(name, self.notify, heard)
+
+        limits = replace(self.limits, longest=self.seconds_left)
+        return isolate.call(function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear)
 
     def result(self, future: Future[R]) -> R:
         """The result of a step in another thread; an interrupt meanwhile stops every step, so that no thread keeps waiting."""

@@ -37,12 +37,17 @@ class Origin:
 
 @dataclass(frozen=True)
 class Samples:
-    """The data behind the evidence. ``kind`` is ``labelled``, ``unlabelled`` or ``generated``."""
+    """The data behind the evidence. ``kind`` is ``labelled``, ``unlabelled`` or ``generated``.
+
+    Of the ``evaluated`` samples ``kept`` took no part in choosing: the figures of what was chosen are of these. 0 where there were too few,
+    and in certificates that were written before any were kept.
+    """
 
     kind: str
     evaluated: int
     calibrated: int
     classes: tuple[str, ...]
+    kept: int = 0
 
     @property
     def words(self) -> str:
@@ -121,6 +126,7 @@ class Export:
 class Certificate:
     """The whole of ``certificate.json``. ``baseline`` is the original itself in the race.
 
+    ``claim`` is what was proven of the winner, in one sentence; certificates of older versions have none.
     ``preprocessing`` describes the steps from an image to a sample, in order; it is empty where the model takes tensors as they are.
     ``notes`` holds what was noticed about the original, its data and its graphs, warnings first. Certificates of older versions have
     neither. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
@@ -130,6 +136,7 @@ class Certificate:
     name: str
     created: str
     roadworthy: str
+    claim: str = ""
     notes: tuple[Note, ...] = ()
     host: Host
     packages: tuple[InstalledPackage, ...]

@@ -12,7 +12,7 @@ from roadworthy.core import codec
 from roadworthy.core.errors import BundleError, DataError, RoadworthyError
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.stages import Plan
-from roadworthy.core.types import BYTES, Quantization, Signature
+from roadworthy.core.types import BYTES, Quantization, Signature, SizeRange
 from roadworthy.core.version import __version__
 from roadworthy.preprocess import steps
 from roadworthy.preprocess.contract import Contract
@@ -175,11 +175,19 @@ def fault(manifest: Manifest) -> str | None:
             return f"tensor {spec.name!r} has the impossible shape {list(spec.shape)}"
         if spec.quantization and not _possible(spec.dtype, spec.quantization):
             return f"tensor {spec.name!r} is {spec.dtype} with the impossible quantization {spec.quantization}"
+    for axis in manifest.signature.sizes:
+        if not _possible_range(axis):
+            return f"the axis {axis.symbol!r} has the impossible sizes {axis}"
     try:
         manifest.contract.check()
     except DataError as problem:
         return f"in its contract {problem.message}"
     return None
+
+
+def _possible_range(axis: SizeRange) -> bool:
+    limits = 1 <= axis.least <= (axis.most or axis.least) and axis.multiple >= 1
+    return limits and len(axis.sizes) > 1 and all(map(axis.allows, axis.sizes))
 
 
 def _possible(dtype: str, quantization: Quantization) -> bool:

@@ -23,13 +23,21 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
     multiple=True,
     help="An input such as 'x:float32[batch,3,32,32]', where it cannot be inferred; its values too: '... in 0..255', '= ones', '~ normal'.",
 )
-@click.option("--signature", default="", help="Which signature of a SavedModel; the serving one by default.")
-@click.option("--outputs", multiple=True, callback=names, help="The output tensors of a frozen graph, where the file does not name them.")
+@click.option("--signature", default="", help="Which signature of a SavedModel or TFLite file; the serving one by default.")
+@click.option(
+    "--outputs", multiple=True, callback=names, help="The tensors to answer with: needed where the file names none, a choice elsewhere."
+)
 @click.option(
     "--data",
-    help="Samples: a folder with one folder a class (images, or any files for a model of bytes), a .npz with x and y, or module:callable.",
+    help="Samples: a folder (one folder a class), .npz, .npy, a table (.csv, .parquet, .jsonl), a .txt, or module:callable; docs/data.md.",
 )
-@click.option("--labels", type=EXISTING, help="Class names in the order of the model's outputs: one a line, CSV or JSON.")
+@click.option(
+    "--targets",
+    multiple=True,
+    callback=names,
+    help="The columns or arrays of the data that answers are compared with; by default those called y, label, labels, target or targets.",
+)
+@click.option("--labels", type=EXISTING, help="Class names in the order of the model's outputs: one a line, CSV, JSON or YAML.")
 @click.option(
     "--preprocess",
     help="How an image becomes an input: imagenet, cifar10, mnist, unit, tf, caffe, raw (the last four also as tf:224), or a TOML file.",

@@ -60,6 +60,9 @@ class Parity:
     equivalent: bool
 
 
+Part = Literal["all", "choosing", "final"]
+
+
 @dataclass(frozen=True)
 class Budget:
     """By how much a candidate that is meant to differ may be worse than the original: ``amount`` in the metric's own units or, where it is
@@ -85,6 +88,10 @@ class Score:
     ``needed`` is the number of samples with which the observed drop would have passed, where there were too few.
     ``interval`` says how the intervals were found: from one score a sample, or, for a figure of the whole set, by resampling the samples.
     ``share`` says that the values lie in 0..1 and read as percentages.
+
+    ``part`` says which samples these are: all, those that choose among the candidates, or those that are kept for the figures of what is
+    chosen (``final``). There ``bound`` is corrected for the candidates that were judged on them before. ``stopped`` says that the verdict
+    was certain before all samples of the part were used; where the metric decided that, the intervals are valid at any time.
     """
 
     metric: str
@@ -98,6 +105,8 @@ class Score:
     better: Literal["higher", "lower"] = "higher"
     interval: Literal["per sample", "resampled"] = "per sample"
     share: bool = True
+    part: Part = "all"
+    stopped: bool = False
 
     @property
     def percent(self) -> bool:

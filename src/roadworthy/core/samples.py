@@ -25,6 +25,8 @@ LONGEST = 180
 """Characters of a name in a file's name."""
 TARGET = ""
 """The name of targets that the user gave as one array, without a name."""
+ROWS = "rows.npy"
+"""Which row of the user's data each sample is."""
 
 
 def file_of(name: str) -> str:
@@ -104,6 +106,17 @@ def split_strings(whole: Array, ends: Array, start: int = 0, stop: int | None = 
     strings = np.empty((max(0, last - first), *ends.shape[1:]), BYTES)
     strings.flat[:] = [whole[begin:end].tobytes() for begin, end in pairwise(bounds[first * width : last * width + 1].tolist())]
     return strings
+
+
+def write_source_rows(folder: Path, rows: Array) -> None:
+    """Say which row of the user's data each sample in ``folder`` is, int64 [count]."""
+    np.save(folder / ROWS, rows.astype(np.int64), allow_pickle=False)
+
+
+def source_rows(samples: SampleSet) -> Array:
+    """The row of the user's data that each sample is, int64 [count], in place of its number where that is not known."""
+    file = samples.path / ROWS
+    return np.asarray(np.load(file, allow_pickle=False)) if file.is_file() else np.arange(samples.count)
 
 
 def write_array(folder: Path, name: str, array: Array) -> None:

@@ -29,9 +29,8 @@ class Source:
 
     ``arch`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` with optional keyword arguments. ``signature`` names one
     of several that the file offers, ``outputs`` the tensors to answer with where the file does not say, and ``inputs`` are the
-    inputs in the user's words, for a file that does not say where it is fed; all may be empty. ``files`` are all that is read of it,
-    and ``takes`` are its inputs, as far as they can be read without running it. ``weights`` names one of several sets of weights in the
-    file.
+    inputs in the user's words, for a file that does not say where it is fed; all may be empty. ``files`` are all that is read of it.
+    ``weights`` names one of several sets of weights in the file. ``dtypes`` are those of its inputs, where the file itself states them.
     A source knows how to be loaded again, in any process.
     """
 
@@ -46,8 +45,8 @@ class Source:
     outputs: tuple[str, ...] = ()
     inputs: tuple[TensorSpec, ...] = ()
     files: tuple[FileSum, ...] = ()
-    takes: tuple[TensorSpec, ...] = ()
     weights: str = ""
+    dtypes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,11 +146,15 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Verified:
-    """A candidate that gives the original's answers or, where it is lossy, stays within the budget that the user set."""
+    """A candidate that gives the original's answers or, where it is lossy, stays within the budget that the user set.
+
+    ``choosing`` is the score by which it was chosen, where ``score`` is of other samples.
+    """
 
     candidate: Candidate
     parity: Parity
     score: Score | None
+    choosing: Score | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from roadworthy.core.errors import RoadworthyError
@@ -30,3 +31,9 @@ def named_line(problem: BaseException, *, longest: int = LONGEST) -> str:
     """The name of the exception's class and the first line of its message: ``ValueError: no such axis``."""
     kind, line = type(problem).__name__, first_line(problem, longest=longest)
     return kind if line == kind else f"{kind}: {line}"
+
+
+def identifier(text: str) -> str:
+    """``text`` as a name that can be written on a command line: letters, digits and underscores (``input_1:0`` gives ``input_1_0``)."""
+    plain = re.sub(r"\W", "_", text)
+    return plain if plain.isidentifier() else f"_{plain}"

@@ -21,7 +21,8 @@ class Answer:
     """How the first output becomes an answer for a user.
 
     ``applied`` says that the outputs are probabilities already, ``none`` that they are scores without a unit. ``auto`` is decided
-    when the bundle is packed: ``applied`` where the original's own answers all lie in 0..1, else ``softmax``.
+    when the bundle is packed: ``applied`` where the original's own answers all lie in 0..1, else ``softmax``, or ``sigmoid`` where the
+    data labels several classes at once, or ``none`` where its labels are plain numbers.
 
     An output of one number for each sample tells two classes apart where there are exactly two ``labels``: ``applied`` says that it is
     the probability of the second (above 0.5 the second is the answer), ``sigmoid`` that it is its logit (above 0). For such an output
@@ -61,10 +62,10 @@ class Contract:
         )
         return replace(self, image=tuple(limited))
 
-    def keeping_pixels_for(self, inputs: tuple[TensorSpec, ...]) -> Contract:
-        """The same contract for a model of ``inputs``: where its only one takes pixels as they are, uint8, they do not become floats."""
+    def keeping_pixels_for(self, dtypes: tuple[str, ...]) -> Contract:
+        """The same contract for a model of inputs of ``dtypes``: where its only one takes uint8 pixels, they do not become floats."""
         last = self.image[-1] if self.image else None
-        if [spec.dtype for spec in inputs] != ["uint8"] or not isinstance(last, Normalize) or not last.keeps_values:
+        if dtypes != ("uint8",) or not isinstance(last, Normalize) or not last.keeps_values:
             return self
         return replace(self, image=self.image[:-1])
 

@@ -30,6 +30,7 @@ _AROUND = re.compile(
     r"^(Exception from |Check '.*' failed at |FrontEnd API failed|Model wasn't fully converted|Summary:|While validating |-- )"
 )
 _PREPARE = re.compile(r"Node number (?P<number>\d+) \((?P<op>\w+)\) failed to (?P<step>prepare|invoke)\.?")
+_NEWER = re.compile(r"Opset (?P<asked>\d+) is under development.* domain (?P<domain>\S+) is till opset (?P<most>\d+)")
 _ADVICE = re.compile(r"See instructions: \S+ ?")
 NO_KERNEL = "the runtime has no kernel for it"
 
@@ -75,6 +76,8 @@ def _of_litert(said: list[str]) -> str:
 
 
 def _of_node(whole: str) -> str:
+    if match := _NEWER.search(whole):
+        return f"operator set {match['asked']} of {match['domain']} is newer than this runtime, which ends at {match['most']}"
     for pattern in _NODES:
         if match := pattern.search(whole):
             name = f" {match['name']!r}" if match["name"] else ""

@@ -53,6 +53,11 @@ def load(path: Path, signature: Signature, plan: Plan) -> LiteRtSession:
 
 def _refuse_what_cannot_answer(interpreter: Any, file: Path) -> None:
     operators = {operator["op_name"] for operator in interpreter._get_ops_details()}
+    if "ASSIGN_VARIABLE" in operators:
+        raise StepFailed(
+            f"{file} keeps a state between calls, in a variable that each call assigns (ASSIGN_VARIABLE): on a server one request would "
+            "change the answer to the next; make the state an input and an output of the model"
+        )
     if kept := sorted(operators.intersection(STATEFUL)):
         # Before they are written, a read returns uninitialised memory, often NaN, without an error.
         raise StepFailed(f"{file} keeps its weights in variables ({', '.join(kept)}) that nothing fills; convert the frozen model instead")

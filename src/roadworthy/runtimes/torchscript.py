@@ -49,7 +49,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> TensorSession:
 
 
 def _warm_up(session: TensorSession, signature: Signature) -> None:
-    feeds = zeros(signature.inputs)
+    feeds = zeros(signature.closed().inputs)
     try:
         for _ in range(WARM_UP):
             session.run(feeds)

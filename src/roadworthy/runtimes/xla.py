@@ -37,7 +37,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> FunctionSession:
         session = FunctionSession(function.Function(compiled, entry), signature)
         if plan.batch is not None:
             with suppress(StepFailed):  # zeros may not be a valid input; the first real call then compiles
-                session.run(zeros(signature.inputs, plan.batch))
+                session.run(zeros(signature.closed().inputs, plan.batch))
         return session
     except RoadworthyError:
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from roadworthy.build.data import sample_writer
-from roadworthy.build.data.class_names import with_labels
-from roadworthy.build.data.dataset import Dataset, check_classes, check_inputs, gather, split
+from roadworthy.build.data.dataset import Dataset, check_classes, check_inputs, split
+from roadworthy.build.data.labels.labels_file import with_labels
 from roadworthy.core.errors import DataError, OutOfSpace
 from roadworthy.core.samples import TARGET, SampleSet
 from roadworthy.core.types import Array, Signature, TensorSpec
 from roadworthy.preprocess import spec
 from roadworthy.preprocess.contract import Answer, Contract
 from roadworthy.preprocess.spec import ImageTable, ResizeTable
+from support.gathering import gather
 
 IMAGES = Contract(ImageTable(scale=1, layout="HWC", dtype="uint8").steps())
 TENSORS = Contract()
@@ -212,8 +214,8 @@ def test_images_in_npz_go_through_the_contract_and_tensors_do_not(tmp_path: Path
         ({}, "holds nothing"),
         ({"x": np.zeros((0, 2))}, "holds no samples"),
         ({"x": np.float32(1)}, "must be an array of numbers"),
-        ({"x": np.array(["2026-01-01"], "datetime64[D]")}, "must be an array of numbers"),
-        ({"x": np.array([b"a\0", b"b"])}, "has lost the zeros at the ends .* give byte strings as a folder of files"),
+        ({"x": np.array([np.datetime64("2020-01-01")])}, "must be an array of numbers"),
+        ({"x": np.array([b"a\0", b"b"])}, "has lost the zeros at the ends .* or as a folder of files"),
         ({"x": np.array([{}, None])}, "would have to be unpickled: give byte strings as a folder"),
         ({"x": np.zeros((3, 2)), "y": np.zeros(4, int)}, "has 3 samples and 4 labels"),
     ],
@@ -233,12 +235,13 @@ def test_files_that_are_not_npz(tmp_path: Path) -> None:
     good = npz(tmp_path / "good.npz", x=np.zeros((50, 50))).read_bytes()
     flipped = bytearray(good)
     flipped[300] ^= 0xFF
-    np.save(tmp_path / "bare.npy", np.zeros(3))
+    np.save(tmp_path / "cut.npy", np.zeros(300))
+    os.truncate(tmp_path / "cut.npy", 500)
     with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
         archive.writestr("x.npy", b"not an array")
     for name, data in {"text": b"1,2,3\n", "nothing": b"", "cut": good[:-30], "flipped": bytes(flipped)}.items():
         (tmp_path / name).write_bytes(data)
-    for name in ("text", "nothing", "cut", "flipped", "bare.npy", "other.npz"):
+    for name in ("text", "nothing", "cut", "flipped", "cut.npy", "other.npz"):
         with pytest.raises(DataError, match=name):
             gather(tmp_path / name, ("x",), TENSORS, tmp_path / "out")
 
@@ -266,9 +269,9 @@ def test_a_callable_in_a_module_of_the_working_directory(tmp_path: Path, monkeyp
         ("import sys; sys.exit(3)", "raised SystemExit: 3"),
         ("def other(): pass", "raised AttributeError"),
         ("def load(", "raised SyntaxError"),
-        ("def load(): return object()", "must be an array of numbers"),
+        ("def load(): return object()", "load is object; it must be arrays or tensors"),
         ("def load(): return [[1], [2, 3]]", "cannot be read as an array"),
-        ("def load(): return None", "must be an array of numbers"),
+        ("def load(): return None", "load is NoneType; it must be arrays or tensors"),
         ("import numpy as np\ndef load(): return np.ma.masked_less([[1.0], [-999.0]], 0)", "has masked values"),
     ],
 )
@@ -313,8 +316,8 @@ def test_torch_tensors_are_taken(tmp_path: Path) -> None:
 
     x = torch.arange(6.0, requires_grad=True)[:, None].transpose(0, 1).contiguous().transpose(0, 1)
     assert pairs(gather((x, torch.arange(6)), ("x",), TENSORS, tmp_path / "a").samples) == {(float(i), i) for i in range(6)}
-    with pytest.raises(DataError, match="BFloat16"):
-        gather(x.bfloat16(), ("x",), TENSORS, tmp_path / "b")
+    narrow = gather((x.bfloat16(), torch.arange(6)), ("x",), TENSORS, tmp_path / "b").samples
+    assert narrow.open()["x"].dtype == np.float32 and pairs(narrow) == {(float(i), i) for i in range(6)}
 
 
 def test_lists_of_images_in_memory(tmp_path: Path) -> None:
@@ -331,7 +334,7 @@ def test_lists_of_images_in_memory(tmp_path: Path) -> None:
 def test_a_full_disk_is_said_and_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # /dev/full is a real device on which every write fails for want of space.
     monkeypatch.setattr(sample_writer, "file_of", lambda name: Path("/dev/full"))
-    monkeypatch.setattr("roadworthy.build.data.dataset.file_of", lambda name: Path("/dev/full"))
+    monkeypatch.setattr("roadworthy.build.data.raw_writer.file_of", lambda name: Path("/dev/full"))
     for data, contract in ((np.zeros((5, 100_000), np.float32), TENSORS), (folder(tmp_path / "data", {"ant": 3, "bee": 3}), IMAGES)):
         with pytest.raises(OutOfSpace, match="the disk filled up"):
             gather(data, ("x",), contract, tmp_path / "out")
@@ -418,6 +421,17 @@ def test_the_split_is_disjoint_even_and_repeatable(tmp_path: Path, count: int, a
     assert counts.max() - counts.min() <= 1
     again = split(samples, asked, tmp_path / "again")
     np.testing.assert_array_equal(evaluation.open()["x"], again[0].open()["x"])
+
+
+def test_each_beginning_of_the_evaluation_is_a_sample_of_the_whole(tmp_path: Path) -> None:
+    """A balanced order has the rare class in its beginning: what is found there does not hold for the whole."""
+    labels = np.repeat([0, 1], [2700, 300])
+    samples = gather((np.arange(3000, dtype=np.float32), labels), ("x",), TENSORS, tmp_path / "all").samples
+    evaluation, calibration = split(samples, 100, tmp_path / "split")
+    assert calibration is not None and labels_of(evaluation).sum() == 250
+    for count in (290, 580, 1450):
+        rare = labels_of(evaluation)[:count].sum()
+        assert abs(rare - 250 * count / 2900) < 4 * np.sqrt(250 * count / 2900)
 
 
 def test_an_unlabelled_set_is_split_too(tmp_path: Path) -> None:

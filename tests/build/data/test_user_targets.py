@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roadworthy.build import deploy_live
-from roadworthy.build.data.dataset import gather, split
+from roadworthy.build.data.dataset import split
+from roadworthy.build.data.live import forms, spool
+from roadworthy.build.data.live.wanted import Wanted
 from roadworthy.build.data.sample_writer import balanced_order
 from roadworthy.core.errors import DataError
 from roadworthy.core.samples import TARGET, SampleSet, as_given, renamed
 from roadworthy.preprocess.contract import Contract
+from support.gathering import gather
 
 COUNT = 24
 
@@ -65,7 +67,7 @@ def boxes(place: int) -> np.ndarray:
     return np.full((place % 3, 4), place, np.float32)
 
 
-@pytest.mark.parametrize("form", ["a dict of lists", "a list of dicts", "tensors", "a file"])
+@pytest.mark.parametrize("form", ["a dict of lists", "a list of dicts", "tensors", "a file", "handed over"])
 def test_boxes_of_any_number_keep_to_their_samples(tmp_path: Path, form: str) -> None:
     several = {"boxes": [boxes(place) for place in range(COUNT)], "labels": [np.full(place % 3, place) for place in range(COUNT)]}
     each = [{name: values[place] for name, values in several.items()} for place in range(COUNT)]
@@ -73,9 +75,15 @@ def test_boxes_of_any_number_keep_to_their_samples(tmp_path: Path, form: str) ->
     if form == "tensors":
         torch = pytest.importorskip("torch")
         y = [{name: torch.from_numpy(value).requires_grad_(name == "boxes") for name, value in one.items()} for one in each]
+    x, data = np.arange(float(COUNT))[:, None], tmp_path / "data"
     if form == "a file":
-        file = deploy_live._data_file((np.arange(float(COUNT))[:, None], y), tmp_path)
-        samples = gather(file, ("x",), Contract(), tmp_path / "all").samples
+        joined = {f"y.{name}": np.concatenate(values) for name, values in several.items()}
+        ends = {f"{name}.ends": np.cumsum([place % 3 for place in range(COUNT)]) for name in joined}
+        np.savez(data.with_suffix(".npz"), x=x, **joined, **ends)
+        samples = gather(data.with_suffix(".npz"), ("x",), Contract(), tmp_path / "all").samples
+    elif form == "handed over":
+        spool.hand_over(forms.read((x, y), Wanted(("x",)), "the data"), data)
+        samples = gather(data, ("x",), Contract(), tmp_path / "all").samples
     else:
         samples = gathered(tmp_path, y)
     evaluation, calibration = split(samples, 4, tmp_path / "split")

@@ -162,6 +162,15 @@ def test_a_metric_that_is_no_share_reads_as_a_number() -> None:
     assert drawn and drawn.scale == 1
 
 
+def test_a_rise_of_a_metric_of_which_lower_is_better_is_worse() -> None:
+    score = Score("mae", 50, Interval(0.32, 0.3, 0.34), 0.3, Interval(0.02, 0.01, 0.03), 0.028, 0.05, better="lower", share=False)
+    assert figures.metric(score, 0.32) == "0.320" and figures.change(score) == "+0.02" and figures.change_span(score) == "+0.03 to +0.01"
+    drawn = chart.draw((chart.ChartEntry("a", "winner", score, 1.0),), 0.05, width=400, height=300)
+    assert drawn and drawn.scale == 1 and drawn.budget_label.text == "budget: 0.0500 higher"
+    ticks = {tick.text: tick.at for tick in drawn.y_ticks}
+    assert ticks["+0.04"] > ticks["+0.02"] > ticks["0"], "worse is drawn above better"
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.4896, "0.490"), (9.236, "9.24"), (3878.2, "3,878"), (0, "0"), (-1.5, "−1.50"), (2.1e-5, "2.1e−05"), (1e9, "1e+09"),

@@ -169,3 +169,56 @@ def test_an_exported_or_scripted_dropout_is_caught(from_module: Load) -> None:
         from_module(program)
     with pytest.raises(NotInference, match="two answers"):
         from_module(torch.jit.script(Around(FunctionalDropout())), SPEC)
+
+
+class KeepsABuffer(nn.Module):
+    """Adds what it saw before, which it keeps in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen = self.seen + x.detach().mean(0)
+        return x + self.seen
+
+
+class KeepsATuple(nn.Module):
+    """A recurrent layer that goes on where its last call ended, as examples of streaming have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(6, 6)
+        self.carried: Any = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps, state = self.lstm(x[None], self.carried if self.carried is not None and self.carried[0].shape[1] == len(x) else None)
+        self.carried = tuple(part.detach() for part in state)
+        return steps[0]
+
+
+@pytest.mark.parametrize(
+    ("part", "state"),
+    [
+        (KeepsABuffer(), "the buffer 'seen' of 'part' (KeepsABuffer)"),
+        (KeepsATuple(), "the attribute 'carried' of 'part' (KeepsATuple)"),
+        (Counts(), "the attribute 'total' of 'part' (Counts)"),
+    ],
+)
+def test_a_state_inside_is_refused_with_its_layer(part: nn.Module, state: str, from_module: Load) -> None:
+    with pytest.raises(NotInference) as caught:
+        from_module(Around(part), SPEC)
+    assert f"keeps a state between calls ({state})" in caught.value.message
+    assert "dropout" not in caught.value.message and "--allow" not in caught.value.message
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_what_is_quantised_is_called_int8_and_on_the_fly_one_sample_a_call(from_module: Load) -> None:
+    dynamic = torch.ao.quantization.quantize_dynamic(Around(nn.ReLU()).eval(), {nn.Linear}, dtype=torch.qint8)
+    loaded = from_module(dynamic, SPEC)
+    assert loaded.graph.precision == "int8"
+    assert loaded.signature.inputs[0].shape == (1, 4)
+    assert any(note.startswith("one sample a call: the model finds the scale of its whole numbers in each call") for note in loaded.notes)
+    scripted = torch.jit.trace(dynamic, torch.ones(1, 4))
+    loaded = from_module(scripted, SPEC)
+    assert (loaded.graph.precision, loaded.signature.inputs[0].shape) == ("int8", (1, 4))

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from roadworthy.build.sources import Loaded, LoadRequest, load
 from roadworthy.core import registry, samples
-from roadworthy.core.errors import NotInference, SourceError, SourceRefused, SourceUnreadable, UsageError
+from roadworthy.core.errors import NotInference, SourceError, SourceRefused, SourceUnreadable
 from roadworthy.core.stages import Plan, Source
 from roadworthy.core.types import BATCH, Array, TensorSpec
 from roadworthy.runtimes import open_session
@@ -103,19 +103,69 @@ def test_weights_elsewhere_are_refused_by_the_reader_itself(how: str, tmp_path: 
         load(LoadRequest(source, (), None, tmp_path / "out"))
 
 
-def test_sizes_that_stay_open_are_asked_for_and_then_fixed_in_the_file(tmp_path: Path, loaded: Load) -> None:
+def test_open_sizes_are_kept_under_names_or_fixed_in_the_file_as_the_user_says(tmp_path: Path, loaded: Load) -> None:
+    """A size without a name gets its own: two of them are not one."""
     path = written(
-        tmp_path / "m.onnx", [node("GlobalAveragePool", "image", "y")],
-        [("image", FLOAT, ["N", 3, "height", None])], [("y", FLOAT, ["N", 3, 1, 1])],
+        tmp_path / "m.onnx", [node("GlobalAveragePool", "image:0", "y")],
+        [("image:0", FLOAT, ["N", 3, "height - 1", None])], [("y", FLOAT, ["N", 3, 1, 1])],
     )  # fmt: skip
-    with pytest.raises(UsageError, match=r"leaves height, \? of image:.* open"):
-        loaded(path)
-    result = loaded(path, "image:float32[batch,3,5,6]")
+    images = samples.write(tmp_path / "s", {"input": np.ones((4, 3, 7, 9), np.float32)})
+    for result in (loaded(path), loaded(path, samples=images)):
+        assert result.signature.inputs[0].shape == (BATCH, 3, "height___1", "image_0_3")
+        dims = onnx.load(result.graph.path).graph.input[0].type.tensor_type.shape.dim
+        assert [size.dim_value or size.dim_param for size in dims] == [BATCH, 3, "height___1", "image_0_3"]
+    result = loaded(path, "image:0:float32[batch,3,5,6]")
     assert result.signature.inputs[0].shape == (BATCH, 3, 5, 6)
     dims = onnx.load(result.graph.path).graph.input[0].type.tensor_type.shape.dim
     assert [size.dim_value or size.dim_param for size in dims] == [BATCH, 3, 5, 6]
-    images = samples.write(tmp_path / "s", {"input": np.ones((4, 3, 7, 7), np.float32)})
-    assert loaded(path, samples=images).signature.inputs[0].shape == (BATCH, 3, 7, 7)
+
+
+@pytest.mark.parametrize("batch", ["batch", "n"])
+def test_a_batch_that_is_not_the_first_axis(batch: str, tmp_path: Path, loaded: Load) -> None:
+    """A recurrent network as exporters write it: time first, states of [layers, batch, hidden]."""
+    draws = np.random.default_rng(0)
+    weights = {"w": draws.standard_normal((1, 8, 4)).astype(np.float32), "r": draws.standard_normal((1, 8, 2)).astype(np.float32)}
+    lstm = helper.make_node("LSTM", ["x", "w", "r", "", "", "h0", "c0"], ["y", "h", "c"], hidden_size=2)
+    states = [("h0", FLOAT, [1, batch, 2]), ("c0", FLOAT, [1, batch, 2])]
+    path = written(
+        tmp_path / "m.onnx", [lstm], [("x", FLOAT, ["time", batch, 4]), *states], [(name, FLOAT, None) for name in "yhc"], weights
+    )
+    signature = loaded(path).signature
+    assert [spec.sample_axis for spec in (*signature.inputs, *signature.outputs)] == [1, 1, 1, 2, 1, 1]
+    assert all(spec.batched for spec in (*signature.inputs, *signature.outputs))
+    assert signature.inputs[0].shape == ("time", BATCH, 4)
+
+
+def test_the_batch_is_one_name_at_any_axis(tmp_path: Path, loaded: Load) -> None:
+    """A state [layers, batch, hidden], as recurrent models have it, with a scalar beside it."""
+    path = written(
+        tmp_path / "m.onnx",
+        [node("Mul", "x rate", "scaled"), node("ReduceMean", "scaled", "mean", axes=[1], keepdims=1), node("Add", "state mean", "next")],
+        [("x", FLOAT, ["N", 1]), ("state", FLOAT, [2, "N", 4]), ("rate", FLOAT, [])], [("next", FLOAT, [2, "N", 4])],
+    )  # fmt: skip
+    found = loaded(path).signature
+    assert [(one.name, one.shape, one.sample_axis) for one in (*found.inputs, *found.outputs)] == [
+        ("x", (BATCH, 1), 0), ("state", (2, BATCH, 4), 1), ("rate", (), None), ("next", (2, BATCH, 4), 1),
+    ]  # fmt: skip
+
+
+def test_a_file_of_numbers_alone_may_have_no_batch(tmp_path: Path, loaded: Load) -> None:
+    """An image [height, width, 3]; a vector that is one sample because the user says so; five rows that are five samples."""
+    kernel = {"k": np.random.default_rng(0).standard_normal((2, 3, 3, 3)).astype(np.float32), "first": np.array([0])}
+    steps = [node("Transpose", "x", "t", perm=[2, 0, 1]), node("Unsqueeze", "t first", "u"), node("Conv", "u k", "c"),
+             node("GlobalAveragePool", "c", "g"), node("Flatten", "g", "y")]  # fmt: skip
+    image = written(tmp_path / "image.onnx", steps, [("x", FLOAT, [8, 9, 3])], [("y", FLOAT, [1, 2])], kernel)
+    result = loaded(image)
+    assert (result.signature.inputs[0].sample_axis, result.signature.max_batch) == (None, 1)
+    assert answer(result, x=np.ones((8, 9, 3), np.float32))["y"].shape == (1, 2)
+    square = {"w": np.random.default_rng(0).standard_normal((5, 5)).astype(np.float32)}
+    vector = written(tmp_path / "vector.onnx", [node("MatMul", "x w", "y")], [("x", FLOAT, [5])], [("y", FLOAT, [5])], square)
+    with pytest.raises(NotInference, match=r"If a call is one sample, state its sizes without a batch: --input 'x:float32\[5\]'"):
+        loaded(vector)
+    assert loaded(vector, "x:float32[5]").signature.inputs[0].sample_axis is None
+    rows = written(tmp_path / "rows.onnx", [node("MatMul", "x w", "y")], [("x", FLOAT, [4, 5])], [("y", FLOAT, [4, 5])], square)
+    for said in ((), ("x:float32[4,5]",)):
+        assert (loaded(rows, *said).signature.inputs[0].sample_axis, loaded(rows, *said).signature.max_batch) == (0, 4)
 
 
 def test_two_inputs_of_other_types_and_two_outputs_keep_their_names(tmp_path: Path, loaded: Load) -> None:
@@ -203,7 +253,10 @@ def test_what_no_runtime_has_is_refused_in_words(tmp_path: Path, loaded: Load) -
     values = ([("x", FLOAT, ["N", 8])], [("y", FLOAT, ["N", 8])])
     with pytest.raises(SourceError, match=r"acme\.ops::Shuffle"):
         loaded(written(tmp_path / "custom.onnx", [strange], *values, domains=("acme.ops",)))
-    with pytest.raises(SourceError, match=r"operators of ai\.onnx 99\)"):
+    with pytest.raises(
+        SourceError,
+        match=r"operators of ai\.onnx 99\): .* newer than this runtime, .*; update \w+, or export the model with an older opset",
+    ):
         loaded(written(tmp_path / "new.onnx", [node("Relu", "x", "y")], *values, opset=99))
     with pytest.raises(SourceError, match=r"newir.* cannot be opened .*IR version: 99, .*set ir_version of the loaded model to that"):
         loaded(written(tmp_path / "newir.onnx", [node("Relu", "x", "y")], *values, ir=99))

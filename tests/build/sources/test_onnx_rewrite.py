@@ -116,6 +116,7 @@ def test_an_input_that_the_chosen_outputs_do_not_need_is_left_out(tmp_path: Path
         ([node("Relu", "x", "y"), node("Neg", "x", "z"), node("SequenceConstruct", "y z", "all")], "sequence", ["y", "z"]),
         ([node("Relu", "x", "y"), node("SplitToSequence", "y", "all", axis=1)], "sequence", ["y"]),
         ([node("Relu", "x", "y"), node("SequenceConstruct", "y", "s"), node("Identity", "s", "all")], "sequence", ["y"]),
+        ([node("Relu", "x", "h"), node("Identity", "h", "y"), node("SequenceConstruct", "y", "all")], "sequence", ["y"]),
         ([node("Relu", "x", "y"), node("Optional", "y", "all")], "optional value", ["y"]),
     ],
 )
@@ -246,6 +247,7 @@ def test_bfloat16_is_float32_outside_of_the_graph(tmp_path: Path, loaded: Load) 
     assert names(result) == (["x:float32[batch,4]"], ["y:float32[batch,4]"])
     assert "'x' is bfloat16 in the file and float32 outside of it: it is rounded on its way in" in result.notes
     assert np.allclose(answer(result, x=X)["y"], X * X, rtol=2e-2)
+    assert loaded(path, "x:bfloat16[batch,4]").signature == result.signature
 
 
 def test_nodes_of_one_name_and_branches(tmp_path: Path, loaded: Load) -> None:

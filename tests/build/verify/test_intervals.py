@@ -74,3 +74,50 @@ def test_without_scipy_the_message_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "scipy.special", None)
     with pytest.raises(BackendMissing, match=r"need SciPy: pip install 'roadworthy\[build\]'"):
         intervals.mean_interval(np.ones(50))
+
+
+def accuracy_of_set(rows: np.ndarray) -> float:
+    return float(np.mean(rows[:, 0] == rows[:, 1]))
+
+
+@pytest.mark.parametrize(("samples", "lose", "gain", "budget"), [(400, 0.06, 0.0395, 0.02), (300, 0.03, 0.0, 0.028)])
+def test_a_drop_of_a_whole_sets_figure_passes_beyond_the_budget_about_once_in_twenty_runs(
+    samples: int, lose: float, gain: float, budget: float
+) -> None:
+    random = np.random.default_rng(1)
+    runs, passed, covered = 100, 0, 0
+    for _ in range(runs):
+        change = random.choice([1, -1, 0], size=samples, p=[lose, gain, 1 - lose - gain])
+        same = random.integers(0, 2, samples)
+        rights = np.where(change == 1, 1, np.where(change == -1, 0, same)), np.where(change == 1, 0, np.where(change == -1, 1, same))
+        theirs, mine = (np.stack([np.ones(samples, int), right], axis=1) for right in rights)
+        found = intervals.set_intervals(accuracy_of_set, mine, theirs, sign=1, span=1.0, resamples=200)
+        assert found is not None and found.drop.value == pytest.approx(float(np.mean(change)))
+        passed += found.bound <= budget
+        covered += found.drop.low <= lose - gain <= found.drop.high
+    assert passed / runs <= 0.09
+    assert covered / runs >= 0.9
+
+
+def test_a_set_that_did_not_change_proves_only_so_much() -> None:
+    rows = np.stack([np.arange(100) % 2, np.ones(100, int)], 1)
+    found = intervals.set_intervals(accuracy_of_set, rows, rows.copy(), sign=1, span=1.0, resamples=100)
+    assert found is not None and (found.drop.value, found.value.value, found.original) == (0, 0.5, 0.5)
+    assert found.bound == pytest.approx(1 - 0.05 ** (1 / 100))
+    free = intervals.set_intervals(accuracy_of_set, rows, rows.copy(), sign=1, span=None, resamples=100)
+    assert free is not None and free.bound == 0
+
+
+def test_lower_is_better_turns_the_drop_round() -> None:
+    theirs = np.linspace(0, 1, 200)
+    found = intervals.set_intervals(lambda rows: float(rows.mean()), theirs + 0.5, theirs, sign=-1, span=None, resamples=200)
+    assert found is not None and found.drop.value == pytest.approx(0.5) and found.drop.low == pytest.approx(found.drop.high)
+
+
+def test_a_figure_that_most_resamples_do_not_have_is_none() -> None:
+    rows = np.arange(30.0)
+    assert intervals.set_intervals(lambda rows: float("nan"), rows, rows, sign=1, span=1.0, resamples=50) is None
+    assert (
+        intervals.set_intervals(lambda rows: 1.0 if 0 in rows and 1 in rows else float("nan"), rows, rows, sign=1, span=1.0, resamples=50)
+        is None
+    )

@@ -176,6 +176,13 @@ def test_the_mean_of_the_scores_is_scikit_learns(case: str) -> None:
     assert np.mean(metric.rows({"y": values}, {"y": values}, targets, {})) == pytest.approx(wanted, abs=1e-9)
 
 
+def test_answers_that_are_no_numbers_have_no_figure() -> None:
+    metric, gap = metrics.find("r2", OF_NUMBERS), np.where(np.arange(60) == 5, np.nan, NEAR.T).T
+    assert metric.combine is not None
+    with pytest.raises(DataError, match="r2_score cannot be computed from these answers: Input contains NaN"):
+        metric.combine(metric.rows({"y": gap}, {"y": gap}, NUMBERS, {}))
+
+
 MASK = np.array([[[0, 1], [2, 255]], [[0, 0], [1, 2]]], np.uint8)
 SAYS = np.array([[[0, 1], [1, 0]], [[0, 2], [1, 2]]])
 
@@ -212,7 +219,7 @@ def test_a_metric_of_the_users_for_the_whole_set(tmp_path: Path) -> None:
         "spread.per, spread.better = 'set', 'lower'\n"
     )
     metric = metrics.find(f"{file}:spread")
-    assert (metric.better, metric.share, metric.resamples) == ("lower", True, 200) and metric.combine is not None
+    assert (metric.better, metric.share, metric.resamples) == ("lower", False, 200) and metric.combine is not None
     boxes = one_each([np.zeros((place % 2, 4)) for place in range(60)])
     rows = metric.rows({"y": SCORES}, {"y": SCORES}, {"a": LOGIT, "b": boxes}, {})
     assert metric.combine(rows) == pytest.approx((SCORES[:, 0] - LOGIT).std())

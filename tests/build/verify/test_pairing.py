@@ -86,6 +86,8 @@ def test_scores_come_before_indices_and_the_output_that_fits_before_the_first() 
     both = spec(dtype="int64", name="label"), spec(3, name="probabilities")
     assert paired(THREE, *both).reading.output == "probabilities"
     assert paired(MASK, spec(3, name="score"), spec(3, 4, 5, name="mask")).reading.output == "mask"
+    constant = TensorSpec("scale", "float32", (), sample_axis=None)
+    assert paired(TWO, constant, spec(1, name="logit")).reading.output == "logit"
 
 
 def test_an_asked_metric_reads_the_labels_in_its_own_way() -> None:
@@ -97,6 +99,7 @@ def test_an_asked_metric_reads_the_labels_in_its_own_way() -> None:
         else:
             assert paired(rows, spec(3), asked=asked).reading.form == form
     assert paired(TWO, spec(1), asked="rmse").reading.form == "values"
+    assert paired(TWO + 1, spec(1), asked="mae").reading.form == "values"
     assert paired(TWO, spec(1), asked="agreement").reading.form == "binary"
     assert paired(np.linspace(0, 1, N), spec(3), asked="error").metric == "error"
 
@@ -134,6 +137,11 @@ def test_texts_are_classes_by_their_names() -> None:
         (np.full(N, np.nan), [spec(1)], (), None, "not finite"),
         (np.linspace(0, 1, N), [spec(1)], (), "f1", "f1 needs one class a sample or .* use --metric mae, rmse, r2, psnr"),
         (THREE, [spec(3)], (), "mae", "mae needs numbers of the output's shape, and the labels, .* one class a sample for the output"),
+        (TWO + 1, [spec(1)], (), None, "labels are 1 and 2, and the output 'y' is one number a sample: two classes are 0 and 1"),
+        (TWO * 2 - 1, [spec()], (), None, "labels are -1 and 1"),
+        (THREE, [spec(3)], (), "top3", "top3 of 3 classes is always right"),
+        ({}, [spec(3)], (), "f1", "f1 needs labels and the data has none; use --metric agreement"),
+        (THREE, [spec(3)], (), "map@never_imported.py:decode", "boxes are targets by name"),
         (THREE, [spec(dtype="int64")], (), "log-loss", "use --metric top1, accuracy, balanced-accuracy, f1"),
     ],
 )  # fmt: skip

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from roadworthy.bundle.golden import Golden
-from roadworthy.core.types import Signature, TensorSpec
+from roadworthy.core.types import BATCH, Array, Arrays, Signature, SizeRange, TensorSpec
 from roadworthy.preprocess.answer import columns, ranks
 from roadworthy.preprocess.contract import Answer
 from roadworthy.runtimes import CheckedSession
 from roadworthy.serving.engine import batch_plan
-from roadworthy.serving.engine.golden_check import golden_errors
+from roadworthy.serving.engine.golden_check import golden_calls, golden_errors
 from roadworthy.serving.engine.inputs import as_input
 from roadworthy.serving.engine.instance import QueuedRequest, call, kind_of
-from support.models.sample_axis import SIGNATURE, TimeFirst, X, Y, answers, rows
+from support.models.sample_axis import SIGNATURE, WITH_GAIN, TimeFirst, X, Y, answers, rows
 
 
 def checked_session(session: TimeFirst) -> CheckedSession:
@@ -40,6 +40,41 @@ def test_requests_share_a_call_and_get_their_own_answers() -> None:
     assert session.sizes == [5]
     np.testing.assert_allclose(ran.outputs[0]["y"], answers(rows(5)[:2]).T, rtol=1e-6)
     np.testing.assert_allclose(ran.outputs[1]["y"], answers(rows(5)[2:]).T, rtol=1e-6)
+
+
+def test_a_constant_is_the_answer_to_every_request() -> None:
+    """A detector's anchors: no request's samples are in them, so all of them may share the call."""
+    signature = Signature((X,), (Y, TensorSpec("anchors", "float32", (2, 2), sample_axis=None)))
+    assert signature.batched
+
+    class WithAnchors(TimeFirst):
+        def run(self, feeds: Arrays) -> dict[str, Array]:
+            return super().run(feeds) | {"anchors": np.eye(2, dtype=np.float32)}
+
+    session = WithAnchors()
+    checked = CheckedSession(session, signature, None)
+    model: Any = SimpleNamespace(signature=signature, answer=checked.answer)
+    loop = asyncio.new_event_loop()
+    given = [checked.checked(signature.to_call({"x": part})) for part in (rows(5)[:2], rows(5)[2:])]
+    requests = [QueuedRequest(one, 0, kind_of(signature, one.feeds), loop.create_future(), None, 0) for one in given]
+    loop.close()
+    ran = call(model, requests)
+    assert session.sizes == [5]
+    for outputs, part in zip(ran.outputs, (rows(5)[:2], rows(5)[2:]), strict=True):
+        np.testing.assert_allclose(outputs["y"], answers(part).T, rtol=1e-6)
+        np.testing.assert_array_equal(outputs["anchors"], np.eye(2))
+
+
+def test_requests_of_different_sizes_do_not_share_a_call() -> None:
+    time = TensorSpec("x", "float32", ("time", BATCH, 3), sample_axis=1)
+    signature = Signature((time,), (), sizes=(SizeRange("time", (4, 2)),))
+    kinds = [kind_of(signature, {"x": np.zeros((size, 2, 3), np.float32)}) for size in (4, 4, 5)]
+    assert kinds[0] == kinds[1] != kinds[2]
+
+
+def test_golden_samples_with_settings_are_answered_alone() -> None:
+    assert list(golden_calls(WITH_GAIN, 3)) == [(0, 1), (0, 1), (1, 2), (2, 3)]
+    assert list(golden_calls(SIGNATURE, 3)) == [(0, 1), (0, 3)]
 
 
 def test_golden_samples_are_rows_and_compared_as_rows() -> None:
@@ -73,4 +108,4 @@ def test_scores_are_told_by_the_shape_of_one_sample() -> None:
     whole = TensorSpec("y", "float32", (3,), sample_axis=None)
     assert columns(whole) is None
     assert not ranks(Answer(), whole)
-    assert Signature((X,), (whole,)).batched is False
+    assert Signature((X,), (whole,)).batched, "a constant keeps no request out of a call"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from roadworthy.build.benchmark import statistics
@@ -59,6 +59,20 @@ class Race:
     def measured(self) -> tuple[Measured, ...]:
         """The figures, the original's first."""
         return tuple(one.measured for one in self.timed)
+
+    def without(self, rejected: Rejected) -> Race:
+        """The race without the candidate that was rejected after it."""
+        return Race(tuple(one for one in self.timed if one.plan != rejected.plan), (*self.failed, rejected))
+
+    def confirmed(self, verified: Verified) -> Race:
+        """The race with all the evidence of one candidate."""
+        return Race(
+            tuple(
+                replace(one, measured=replace(one.measured, verified=verified)) if one.plan == verified.candidate.plan else one
+                for one in self.timed
+            ),
+            self.failed,
+        )
 
     def paired(self, a: Timed, b: Timed, figure: Figure = "latency", confidence: float = 0.95) -> Paired | None:
         """The figure of ``a`` over that of ``b``, paired by the rounds that were quiet for both, or by all where those are too few.

@@ -6,6 +6,7 @@ import re
 import traceback
 
 from roadworthy.core.errors import RoadworthyError
+from roadworthy.core.types import BATCH
 
 LONGEST = 240
 DEEPEST = 6
@@ -67,6 +68,11 @@ def is_data_dependent(problem: BaseException) -> bool:
 def is_batch(problem: BaseException) -> bool:
     """Whether the route may work for another number of samples, or for one fixed number."""
     return problem.batch if isinstance(problem, Refused) else bool(_UNKNOWN_SIZE.search(_whole(problem)))
+
+
+def fixes_a_size(problem: BaseException) -> bool:
+    """Whether the model's own code takes one size of an axis beside the batch that was to be open."""
+    return any(name != BATCH for name, _ in _SPECIALISED.findall(_whole(problem)))
 
 
 def suggested_limit(problem: BaseException) -> int | None:

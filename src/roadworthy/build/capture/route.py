@@ -21,7 +21,11 @@ class Written:
 
 @dataclass(frozen=True)
 class CaptureRoute:
-    """One way to a graph. ``write`` puts its framework's subject into an empty directory, or raises Refused or what the exporter raises."""
+    """One way to a graph. ``write`` puts its framework's subject into an empty directory, or raises Refused or what the exporter raises.
+
+    ``same_tool`` says that it runs the tool of the route before it: where that found the model to fix a size, this one finds it again.
+    """
 
     name: str
     write: Callable[[Any, Path], Written]
+    same_tool: bool = False

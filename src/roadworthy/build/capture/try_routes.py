@@ -65,7 +65,10 @@ def _opened(request: CaptureRequest) -> Subject:
 
 
 def _first_proven(subject: Subject, request: CaptureRequest, log: _Log, suffix: str = "") -> Graph | None:
+    fixed = False
     for route in _routes(request.format, subject):
+        if fixed and route.same_tool:
+            continue
         name = route.name + suffix
         shutil.rmtree(request.out, ignore_errors=True)
         request.out.mkdir(parents=True)
@@ -76,6 +79,7 @@ def _first_proven(subject: Subject, request: CaptureRequest, log: _Log, suffix: 
             if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
             log.failed(name, problem)
+            fixed = exporter_errors.fixes_a_size(problem)
             continue
         log.rows.append(certificate.TriedRoute(request.format, name, "used", ok=True))
         return graph

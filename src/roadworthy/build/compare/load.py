@@ -46,7 +46,7 @@ def load_all(jobs: Sequence[Job], workspace: Workspace) -> list[LoadedSide]:
             continue
         here = replace(workspace, path=workspace.path / f"side-{index}")
         try:
-            loaded, data = load_original(sources[index], job, contract, here, calibrate=0)
+            loaded, data = load_original(sources[index], job, contract, here, calibrate=0, scored=False)
             models[index] = LoadedSide(names[index], sources[index], loaded, data, here, ())
         except (DataError, SourceError, UsageError) as problem:
             problems[index] = problem
@@ -73,7 +73,7 @@ def _load_from(taken: LoadedSide, name: str, source: Source, job: Job, workspace
         here = replace(workspace, path=workspace.path / f"side-{name.replace('/', '-')}-{number}")
         try:
             given = _moved(taken.data, move, here)
-            loaded, data = load_original(source, job, Contract(), here, given=given, calibrate=0)
+            loaded, data = load_original(source, job, Contract(), here, given=given, calibrate=0, scored=False)
         except (DataError, SourceError, UsageError) as failure:
             problem = problem or failure
             continue

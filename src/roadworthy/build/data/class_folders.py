@@ -28,7 +28,7 @@ COMPANIONS = re.compile(
     r"|ground[ _-]?truth|gt)(?:[ _-]?\d+)?",
     re.IGNORECASE,
 )
-JUNK = ("__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "lost+found", "Thumbs.db", "desktop.ini")
+JUNK = ("__macosx", "__pycache__", "@eadir", "$recycle.bin", "lost+found", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
 SHOWN = 3
 
 
@@ -52,12 +52,12 @@ def read(root: Path, known: Sequence[str], *, images: bool) -> ClassFolders:
     files and folders and what operating systems leave do not count. Raises DataError where the folders are not classes: with the
     path that was meant, where there is one.
     """
-    folders, named = _folders(root), set(map(spelling_key, known))
+    folders, named = folders_in(root), set(map(spelling_key, known))
     doubtful = [folder for folder in folders if spelling_key(folder.name) not in named]
     _refuse_no_classes(root, doubtful, folders)
     members = [sorted(_samples(folder)) for folder in folders] or [[path for path in _entries(root) if path.is_file()]]
-    images = images or any(_is_image(path) for paths in members for path in paths)
-    kept = tuple(tuple(path for path in paths if _is_image(path) or not images) for paths in members)
+    images = images or any(is_image(path) for paths in members for path in paths)
+    kept = tuple(tuple(path for path in paths if is_image(path) or not images) for paths in members)
     _refuse_empty(root, folders, kept, images)
     return ClassFolders(tuple(folder.name for folder in folders), kept, images, tuple(_notes(root, folders, doubtful, images)))
 
@@ -110,7 +110,7 @@ def _refuse_splits(root: Path, splits: Sequence[Path], folders: Sequence[Path]) 
 
 def _share_classes(splits: Sequence[Path]) -> bool:
     """Whether at least two splits hold folders of the same names."""
-    inside = [{folder.name for folder in _folders(split)} for split in splits]
+    inside = [{folder.name for folder in folders_in(split)} for split in splits]
     return any(one & other for index, one in enumerate(inside) for other in inside[:index])
 
 
@@ -122,14 +122,14 @@ def _preference(split: Path) -> int:
 def _option(folder: Path) -> str:
     """The option with the folder that was meant: ``folder``, or one below it, for example ``data/`` that holds nothing but splits."""
     for _ in range(4):
-        inside = _folders(folder)
+        inside = folders_in(folder)
         splits = [one for one in inside if SPLIT.fullmatch(one.name)]
         pictures = [one for one in inside if PICTURES.fullmatch(one.name)]
         if inside and len(splits) == len(inside):
             folder = min(splits, key=_preference)
         elif pictures and any(COMPANIONS.fullmatch(one.name) for one in inside):
             folder = pictures[0]
-        elif len(inside) == 1 and _folders(inside[0]):
+        elif len(inside) == 1 and folders_in(inside[0]):
             (folder,) = inside
         else:
             break
@@ -141,11 +141,11 @@ def _notes(root: Path, folders: Sequence[Path], doubtful: Sequence[Path], images
     for folder in doubtful:
         if SPLIT.fullmatch(folder.name):
             yield Note(f"the folder {folder.name}/ has the name of a split of a data set and was taken for a class")
-    loose = [path for path in _entries(root) if path.is_file() and _is_image(path)] if folders and images else []
+    loose = [path for path in _entries(root) if path.is_file() and is_image(path)] if folders and images else []
     if loose:
         many = f"{len(loose)} images are" if len(loose) > 1 else "1 image is"
         yield Note(f"{many} beside the class folders, left out: {_some([path.name for path in loose])}")
-    nested = [(folder, inside) for folder in folders if (inside := [one for one in _folders(folder) if any(_samples(one))])]
+    nested = [(folder, inside) for folder in folders if (inside := [one for one in folders_in(folder) if any(_samples(one))])]
     if nested:
         folder, inside = nested[0]
         more = f", and so for {len(nested) - 1} more class folders" if len(nested) > 1 else ""
@@ -159,10 +159,16 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _holds_folders(folder: Path) -> bool:
-    return any(any(_samples(inside)) for inside in _folders(folder))
+    return any(any(_samples(inside)) for inside in folders_in(folder))
 
 
-def _folders(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """The images of ``folder`` itself, in the order of their names."""
+    return [path for path in _entries(folder) if path.is_file() and is_image(path)]
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in ``folder`` that count, in the order of their names."""
     return [path for path in _entries(folder) if path.is_dir()]
 
 
@@ -171,10 +177,20 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _samples(folder: Path) -> Iterator[Path]:
-    """Every file below ``folder``, in no order, except hidden ones and what an operating system leaves."""
-    for place, inside, files in os.walk(folder, onerror=_raise):
-        inside[:] = filter(_counts, inside)
-        yield from (path for name in files if _counts(name) and (path := Path(place, name)).is_file())
+    """Every file below ``folder``, in no order, except hidden ones and what an operating system leaves. Links are followed, once each.
+
+    DataError names a link to a file that is not there.
+    """
+    seen = {folder.resolve()}
+    for place, inside, files in os.walk(folder, onerror=_raise, followlinks=True):
+        fresh = {name: path for name in inside if _counts(name) and (path := Path(place, name).resolve()) not in seen}
+        seen.update(fresh.values())
+        inside[:] = fresh
+        for path in (Path(place, name) for name in files if _counts(name)):
+            if path.is_symlink() and not path.exists():
+                raise DataError(f"{path} is a link to a file that is not there")
+            if path.is_file():
+                yield path
 
 
 def _raise(problem: OSError) -> None:
@@ -182,8 +198,9 @@ def _raise(problem: OSError) -> None:
 
 
 def _counts(name: str) -> bool:
-    return not name.startswith(".") and name not in JUNK
+    return not name.startswith(".") and name.lower() not in JUNK
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether the file's name says that it is an image."""
     return path.suffix.lower() in IMAGES

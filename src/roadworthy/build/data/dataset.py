@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from roadworthy.build.data import class_names, sample_writer, user_function
-from roadworthy.build.data.raw_data import UNNAMED, ExpectedInputs, RawData
+from roadworthy.build.data import class_names, raw_writer, sample_writer, user_function
+from roadworthy.build.data.raw_data import UNNAMED, ExpectedInputs
+from roadworthy.build.data.raw_writer import Tell
 from roadworthy.build.data.read_data import read_data
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
-from roadworthy.core.samples import SampleSet, Targets, file_of
+from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array, Signature, TensorSpec
-from roadworthy.preprocess.contract import Contract
-from roadworthy.preprocess.image import Preprocessor
 
 CALIBRATION_SHARE = 5
 """Calibration takes at most one sample in this many."""
 FEWEST_TO_SPLIT = 20
+ORDER_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,16 @@ class Dataset:
 
 @dataclass(frozen=True)
 class GatherRequest:
-    """The arguments of ``gather``, for data that the user named."""
+    """The arguments of ``gather_step``: data that the user named, and what is known of the model."""
 
     data: str
-    names: tuple[str, ...]
-    contract: Contract
+    expected: ExpectedInputs
     out: Path
-    limit: int | None = None
-    ids: tuple[str, ...] = ()
 
 
 def gather_step(request: GatherRequest) -> Dataset:
     """``gather`` as a step for ``isolate.call``: the user's code runs in a child process."""
-    return gather(request.data, request.names, request.contract, request.out, limit=request.limit, ids=request.ids)
+    return gather(request.data, request.expected, request.out)
 
 
 def is_code(data: str) -> bool:
@@ -62,40 +59,32 @@ def is_code(data: str) -> bool:
     return function is not None and function.module != "__main__"
 
 
-def gather(
-    data: Any,
-    signature_names: tuple[str, ...],
-    contract: Contract,
-    out: Path,
-    *,
-    limit: int | None = None,
-    ids: tuple[str, ...] = (),
-) -> Dataset:
-    """Every sample of ``data`` (or ``limit`` of them, classes evenly), preprocessed, as a sample set in the new directory ``out``.
+def gather(data: Any, expected: ExpectedInputs, out: Path, tell: Tell = lambda done, count: None) -> Dataset:
+    """Every sample of ``data`` (or ``expected.limit`` of them, classes evenly), preprocessed, as a sample set in the new directory ``out``.
 
-    ``signature_names`` are the inputs' names, empty where they are not known yet: then several arrays give them. ``data`` is one of
+    ``data`` is one of the forms that `docs/data.md` lists:
 
     - a directory with one folder of images for each class, numbered in sorted order as by torchvision's ImageFolder, or by the
-      line of ``contract.answer.labels`` that holds the folder's name (or of ``ids``, the classes' other names); or a directory
-      of images alone, unlabelled;
-    - the same with files of any other kind, where the contract takes no images: the bytes of each file are one sample;
-    - an ``.npz`` file (path or string) with ``x`` or with arrays named like the inputs, and optionally the targets: ``y``, or several
-      by name as ``y.boxes`` and ``y.classes`` (see ``user_targets.take_targets``);
-    - ``module:callable`` or ``FILE.py:callable``, which returns ``x`` or ``(x, y)``; ``x`` may be a dict by input name, and ``y`` a dict
-      of targets by name, or a list of dicts;
-    - the same in memory: a tuple ``(x, y)``, or ``x`` alone. Anything with ``__array__`` is an array. Byte strings are a list of
-      ``bytes`` or an object array of them; text counts as UTF-8. No ``.npz`` can hold byte strings.
+      line of the labels that holds the folder's name (or of ``expected.ids``, the classes' other names); or a directory of images
+      alone, unlabelled;
+    - the same with other files: numbers of sounds and arrays where the model takes no byte strings, else the bytes of each file;
+    - a file of arrays (``.npz``, ``.npy``), a table of samples or of files (``.csv``, ``.parquet``, ``.jsonl``), or of texts (``.txt``);
+    - ``module:callable`` or ``FILE.py:callable``, which returns anything that is taken in memory;
+    - in memory: whatever ``live.forms`` knows.
 
-    Where the contract takes images and the model one input, uint8 images [n,h,w,3], [n,h,w,1] or [n,h,w] and lists of images go
-    through its steps; other arrays are taken as ready samples, first axis samples. The order is shuffled, the same each time, so that
-    every beginning of the set holds all classes evenly. Raises DataError, and OutOfSpace on a full disk; then nothing is left at ``out``.
+    Where the contract takes images and the model one input, uint8 images [n,h,w,3], [n,h,w,1] or [n,h,w], lists of images and encoded
+    images go through its steps; other arrays are taken as ready samples, first axis samples. The order is shuffled, the same each time,
+    so that every beginning of the set holds all classes evenly. ``tell`` is told how many samples are written. Raises DataError, and
+    OutOfSpace on a full disk; then nothing is left at ``out``.
     """
-    if limit is not None and limit < 1:
-        raise DataError(f"a limit of {limit} samples leaves none")
-    raw = read_data(data, ExpectedInputs(signature_names, contract, ids))
-    order = sample_writer.balanced_order(raw.count, raw.targets)[:limit]
-    samples = _written(raw, signature_names[0] if signature_names else UNNAMED, order, contract, out)
-    return Dataset(samples, raw.classes, "labelled" if raw.targets else "unlabelled", raw.by_folder, raw.notes)
+    if expected.limit is not None and expected.limit < 1:
+        raise DataError(f"a limit of {expected.limit} samples leaves none")
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        raw = read_data(data, expected, Path(scratch) / "stream")
+        order = sample_writer.balanced_order(raw.count, raw.targets)[: expected.limit]
+        name = expected.names[0] if expected.names else UNNAMED
+        samples, notes = raw_writer.write(raw, name, order, expected, out, tell)
+    return Dataset(samples, raw.classes, "labelled" if raw.targets else "unlabelled", raw.by_folder, (*raw.notes, *notes))
 
 
 def check_inputs(samples: SampleSet, signature: Signature) -> None:
@@ -126,15 +115,17 @@ def split(samples: SampleSet, calibration: int, out: Path) -> tuple[SampleSet, S
     """``samples`` as two disjoint sets, for evaluation and for calibration, each with the classes evenly; the same split each time.
 
     Calibration gets ``calibration`` samples, at most one fifth of all; ``None``, and evaluation everything, where there
-    are fewer than 20 or none is asked for. They are written to ``out/evaluation`` and ``out/calibration``.
+    are fewer than 20 or none is asked for. They are written to ``out/evaluation`` and ``out/calibration``, the first in random order:
+    each beginning of it then is a sample of the whole.
     """
     taken = min(calibration, samples.count // CALIBRATION_SHARE)
     if samples.count < FEWEST_TO_SPLIT or taken < 1:
         return samples, None
     targets, arrays = samples.open_targets(), samples.open()
     order = sample_writer.balanced_order(samples.count, targets)
+    evaluated = np.random.default_rng(ORDER_SEED).permutation(order[taken:])
     return (
-        sample_writer.write(out / "evaluation", arrays, targets, order[taken:]),
+        sample_writer.write(out / "evaluation", arrays, targets, evaluated),
         sample_writer.write(out / "calibration", arrays, targets, order[:taken]),
     )
 
@@ -149,50 +140,3 @@ def _check_input(array: Array, spec: TensorSpec) -> None:
     )
     if not fits:
         raise DataError(f"the data for {spec.name!r} has samples of shape {list(array.shape[1:])}; the model takes {spec}")
-
-
-def _written(raw: RawData, name: str, order: Array, contract: Contract, out: Path) -> SampleSet:
-    """The samples of ``raw`` in ``order``; images and files become the input ``name``."""
-    if raw.images is not None:
-        return _write_images(out, name, raw.images, raw.targets, order, contract)
-    if raw.files is not None:
-        return _write_files(out, name, raw.files, raw.targets, order)
-    return sample_writer.write(out, raw.arrays, raw.targets, order)
-
-
-def _write_images(out: Path, name: str, images: Sequence[Any] | Array, targets: Targets, order: Array, contract: Contract) -> SampleSet:
-    if not contract.takes_images:
-        raise DataError(
-            "the data is images; say how they become the model's input, by a preprocessing preset or file; to a model that decodes "
-            "them itself give their bytes, by a callable"
-        )
-    preprocessor = Preprocessor(contract.image)
-    first = preprocessor.one(images[order[0]], name=_name(order[0]))
-
-    def samples() -> Iterator[Array]:
-        buffer = np.empty_like(first)
-        for index in order.tolist():
-            yield preprocessor.one(images[index], out=buffer, name=_name(index))
-
-    with sample_writer.directory(out):
-        sample_writer.write_array(out / file_of(name), first.dtype, (len(order), *first.shape), samples())
-        sample_writer.write_all_targets(out, targets, order)
-    return SampleSet(out, (name,), len(order), tuple(targets))
-
-
-def _write_files(out: Path, name: str, files: Sequence[Path], targets: Targets, order: Array) -> SampleSet:
-    with sample_writer.directory(out):
-        sample_writer.write_strings(out, name, (len(order),), map(_content, (files[index] for index in order.tolist())))
-        sample_writer.write_all_targets(out, targets, order)
-    return SampleSet(out, (name,), len(order), tuple(targets))
-
-
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as problem:
-        raise DataError(f"{file} cannot be read: {problem.strerror or problem}") from None
-
-
-def _name(index: int) -> str:
-    return f"image {index} of the data"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from roadworthy.build.data import class_folders
+from roadworthy.build.data import class_folders, masks
 from roadworthy.build.data.class_names import spelling_key
+from roadworthy.build.data.labels import matching
+from roadworthy.build.data.listed_files import listed_files
 from roadworthy.build.data.raw_data import ExpectedInputs, RawData
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
@@ -29,26 +31,25 @@ class _FolderClasses:
 
 def read_folder(root: Path, expected: ExpectedInputs) -> RawData:
     """The samples below ``root``; raises DataError where its folders cannot be classes, or cannot be read."""
-    names, labels = expected.names, expected.contract.answer.labels
-    if len(names) > 1:
-        raise DataError(f"{root} is a folder of samples, but the model has {len(names)} inputs ({', '.join(names)}); give an .npz file")
+    labels = expected.contract.answer.labels
     try:
+        if pairs := masks.pairs_of(root):
+            return listed_files(pairs.pictures, {TARGET: masks.read(pairs.masks)}, expected, str(root))
         found = class_folders.read(root, (*labels, *expected.ids), images=expected.contract.takes_images)
     except OSError as problem:
         raise DataError(f"{problem.filename or root} cannot be read: {problem.strerror}") from None
-    samples = [path for paths in found.members for path in paths]
-    images, files = (samples, None) if found.images else (None, samples)
+    listed = listed_files([path for paths in found.members for path in paths], {}, expected, str(root))
     if not found.names:
-        return RawData(len(samples), {}, labels, images, files, notes=found.notes)
+        return replace(listed, notes=found.notes)
     placed = _classes(root, found.names, labels, expected.ids)
     indices = np.repeat(np.array(placed.indices, np.int64), [len(paths) for paths in found.members])
     notes = (*found.notes, *placed.notes)
-    return RawData(len(samples), {TARGET: indices}, placed.classes, images, files, by_folder=placed.by_folder, notes=notes)
+    return replace(listed, targets={TARGET: indices}, classes=placed.classes, by_folder=placed.by_folder, notes=notes)
 
 
 def _classes(root: Path, folders: tuple[str, ...], labels: tuple[str, ...], ids: tuple[str, ...]) -> _FolderClasses:
     """The class of each folder: by the label of its name, by its id, by a label of another spelling, else by sorted order."""
-    for names, spelled in ((labels, str), (ids, str), (labels, spelling_key)):
+    for names, spelled in matching.ways(labels, ids):
         indices = _indices_by_name(folders, names, spelled)
         if indices is not None:
             return _FolderClasses(labels, indices)
@@ -80,6 +81,7 @@ def _refuse_other_names(root: Path, folders: Sequence[str], labels: Sequence[str
     if len(labels) != len(folders) or len(unknown) < len(folders):
         raise DataError(
             f"{root}: the class folder {unknown[0]!r} is not among the {len(labels)} labels; give folders and labels the same names"
+            f"{matching.hint(unknown[0], labels)}"
         )
 
 

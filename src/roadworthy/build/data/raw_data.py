@@ -20,17 +20,24 @@ UNNAMED = "input"
 class ExpectedInputs:
     """What is known of the model for which data is read: its inputs' ``names`` (empty where they are not known yet), its contract,
     and ``ids``, the other names of its classes.
+
+    ``numbers`` says that it takes no byte strings, and ``channels_first`` that its framework has the channels before the values.
+    ``targets`` names what is to be targets (empty: the usual names), and ``limit`` is the most samples that are wanted.
     """
 
     names: tuple[str, ...]
     contract: Contract
     ids: tuple[str, ...] = ()
+    numbers: bool = False
+    channels_first: bool = False
+    targets: tuple[str, ...] = ()
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
 class RawData:
     """Samples in one of three forms: ``images`` (paths, Pillow images or uint8 arrays) that the contract turns into samples, ``files``
-    whose bytes are the samples, or ``arrays`` by input name that are samples already.
+    that are samples (``numbers``: what they hold, a sound or an array; else their bytes), or ``arrays`` by input name.
 
     ``targets`` are what the answers are held against, by name, samples first (see ``core.samples``); empty where there are none. One array
     without a name is called ``TARGET``. ``by_folder`` says that the classes are numbered by the sorted order of their folders.
@@ -41,6 +48,7 @@ class RawData:
     classes: tuple[str, ...]
     images: Sequence[Any] | Array | None = None
     files: Sequence[Path] | None = None
+    numbers: bool = False
     arrays: Mapping[str, Array] = field(default_factory=dict)
     by_folder: bool = False
     notes: tuple[Note, ...] = ()

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.errors import DataError
-from roadworthy.core.samples import TARGET, Targets, join_rows, one_each, split_rows
+from roadworthy.core.samples import TARGET, Targets, one_each, split_rows
 from roadworthy.core.types import Array
 
-LABEL_NAMES = ("y", "labels")
+LABEL_NAMES = ("y", "labels", "label", "targets", "target")
 PREFIX, ENDS = "y.", ".ends"
 
 
@@ -51,18 +51,6 @@ def take_targets(arrays: dict[str, Array], inputs: Sequence[str], what: str) -> 
         raise DataError(f"{what} holds {stray[0] + ENDS!r} and no {stray[0]!r}, whose ends it says")
     split = {name: _rows(array, ends[name], f"{what}: {name}") if name in ends else array for name, array in named.items()}
     return read_targets({name.removeprefix(PREFIX): array for name, array in split.items()}, what)
-
-
-def as_file_arrays(targets: Targets) -> dict[str, Array]:
-    """``targets`` as arrays that ``take_targets`` reads from a file."""
-    found: dict[str, Array] = {}
-    for name, array in targets.items():
-        key = f"{PREFIX}{name}" if name != TARGET else LABEL_NAMES[0]
-        if array.dtype == np.dtype(object):
-            found[key], found[f"{key}{ENDS}"] = join_rows(array)
-        else:
-            found[key] = array
-    return found
 
 
 def check_length(targets: Targets, count: int, what: str) -> None:

@@ -77,7 +77,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
             model = _quantise(model, calibration, graph.signature, narrow=plan.flavour == NARROW)
         if plan.batch is not None:
             fixed = graph.signature.fixed(plan.batch)
-            model.reshape({spec.name: list(spec.shape) for spec in fixed.inputs})
+            model.reshape({spec.name: [size if isinstance(size, int) else -1 for size in spec.shape] for spec in fixed.inputs})
         # The default halves the weights to fp16 without a word.
         openvino.save_model(model, out / MODEL, compress_to_fp16=False)
     except (RoadworthyError, OSError):

@@ -15,7 +15,12 @@ ACCEPTS = ("graphdef", "saved_model", "keras")
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
-    """float32 for any batch and, where the model allows it, for one sample, compiled before the first request."""
+    """float32 for any batch and, where the model allows it, for one sample, compiled before the first request.
+
+    None where another axis is open: XLA would compile again at the first request of each size.
+    """
+    if graph.signature.sizes:
+        return
     plan = Plan("xla", threads=host.cores)
     yield plan
     if graph.signature.batched:

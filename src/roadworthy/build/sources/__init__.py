@@ -13,7 +13,7 @@ from roadworthy.build.sources.input_syntax import parse as parse_input
 from roadworthy.build.sources.input_syntax import parse_all as parse_inputs
 from roadworthy.build.sources.inputs import in_call
 from roadworthy.build.sources.inspect import Inspection, InspectRequest, inspect, inspect_step
-from roadworthy.build.sources.model import Model
+from roadworthy.build.sources.model import Model, Opened
 from roadworthy.build.sources.samples.fixed import filled as with_fixed
 from roadworthy.build.sources.samples.fixed import split as bound_inputs
 from roadworthy.build.sources.samples.made import COUNT as MADE
@@ -25,9 +25,9 @@ from roadworthy.core.stages import Graph, Source
 from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
-    "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "bound_inputs", "guessed", "identify",
-    "identify_step", "in_call", "input_option", "inspect", "inspect_step", "layout", "load", "made_notes", "made_pictures",
-    "may_be_quantised", "parameters", "parse_input", "parse_inputs", "save_live", "with_fixed",
+    "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "bound_inputs", "float_type", "guessed",
+    "identify", "identify_step", "in_call", "input_option", "inspect", "inspect_step", "layout", "load", "made_notes", "made_pictures",
+    "may_be_quantised", "parameters", "parse_input", "parse_inputs", "required", "save_live", "with_fixed",
 ]  # fmt: skip
 
 
@@ -56,7 +56,8 @@ class LoadRequest:
 class Loaded:
     """The original as a graph, in the format that its reader keeps it in. ``proofs`` and ``notes`` are sentences for the certificate.
 
-    Where no samples were given, ``fills`` says what each input was fed, and ``samples`` are those that were made up.
+    Where no samples were given, ``fills`` says what each input was fed, and ``samples`` are those that were made up; else these are the
+    given ones in the form that the model takes.
     """
 
     graph: Graph
@@ -80,6 +81,36 @@ def load(request: LoadRequest) -> Loaded:
     source = replace(request.source, inputs=request.inputs)
     request.out.mkdir(parents=True, exist_ok=True)
     opened = formats.named(source.kind).open(source)
+    samples, changes = _fitted(opened, request)
+    loaded = _proven(opened, replace(request, samples=samples))
+    return replace(loaded, samples=samples or loaded.samples, notes=(*loaded.notes, *changes))
+
+
+def _fitted(opened: Model | Opened, request: LoadRequest) -> tuple[SampleSet | None, tuple[str, ...]]:
+    """The given samples as the model takes them, and what changed; ``None`` where none were given."""
+    if request.samples is None:
+        return None, ()
+    from roadworthy.build.sources.samples import fit
+
+    if isinstance(opened, Model):
+        taker = fit.Taker(opened.inputs or request.inputs, (), "float32", opened.call)
+    else:
+        from roadworthy.build.sources.torch import taker as torch_taker
+
+        taker = torch_taker.taker(opened, request.inputs)
+    values = {one.name: one.array for one in bound_inputs(request.inputs, request.making.stated)[1]}
+    if values:
+        call = taker.call
+        taker = replace(
+            taker,
+            specs=tuple(spec for spec in taker.specs if spec.name not in values),
+            names=tuple(name for name in taker.names if name not in values),
+            call=lambda arrays: call({**arrays, **values}),
+        )
+    return fit.fitted(request.samples, taker, request.out.with_name(f"{request.out.name}-samples"))
+
+
+def _proven(opened: Model | Opened, request: LoadRequest) -> Loaded:
     if isinstance(opened, Model):
         from roadworthy.build.sources import infer_signature
 
@@ -103,6 +134,20 @@ def save_live(model: Any, out: Path, inputs: tuple[TensorSpec, ...] = ()) -> Sou
     from roadworthy.build.sources import live_model
 
     return live_model.save(model, out, inputs)
+
+
+def required(model: Any) -> tuple[str, ...]:
+    """The names of the inputs that a live model cannot do without, in the order of its call."""
+    from roadworthy.build.sources import live_model
+
+    return live_model.required(model)
+
+
+def float_type(model: Any) -> str:
+    """The dtype of a live model's floats."""
+    from roadworthy.build.sources import live_model
+
+    return live_model.float_type(model)
 
 
 def parameters(model: Any) -> tuple[str, ...]:

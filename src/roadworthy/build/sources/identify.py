@@ -68,9 +68,22 @@ def identify(
     if weights:
         _check_weights(found, weights)
     size, sha256, files = measure(found)
-    takes = found.facts.signature.inputs if found.facts.signature else ()
-    path, kind, framework = found.path.absolute(), found.kind, found.framework
-    return Source(path, kind, framework, sha256, size, arch, trust, signature, outputs, files=files, takes=takes, weights=weights)
+    stated = found.facts.signature
+    dtypes = tuple(spec.dtype for spec in stated.inputs) if stated and not signature else ()
+    return Source(
+        found.path.absolute(),
+        found.kind,
+        found.framework,
+        sha256,
+        size,
+        arch,
+        trust,
+        signature,
+        outputs,
+        files=files,
+        weights=weights,
+        dtypes=dtypes,
+    )
 
 
 def layout(source: Source) -> Literal["CHW", "HWC"]:

@@ -24,8 +24,10 @@ SIZES = (2, 1, 3, 4, 5)
 """Batch sizes that the model is tried at; two first, because one sample alone hides what depends on the batch."""
 OTHER_SIZES = (8, 16, 32, 64, 128, 256)
 """Where none of those runs, a size may have been fixed when the model was traced."""
-OPEN_SIZES = (64, 128, 256, 32, 16, 512, 1024, 8, 4, 2, 1)
+OPEN_SIZES = (16, 32, 64, 128, 256, 512, 1024, 8, 4, 2, 1)
 """The sizes to try for axes that are left open, where no samples show any."""
+OF_PICTURES = (64, 128, 256)
+"""What is tried first where two axes of one tensor are open, as those of pictures are."""
 FEW = 16
 """Made-up samples that are enough to find the samples' axis."""
 
@@ -66,7 +68,7 @@ def prove_and_keep(
     free = model.free or not (known or said)
     possible = sample_axis.possible(specs, named, free=free, data=samples is not None, examples=examples)
     with tempfile.TemporaryDirectory() as scratch:
-        found = _found(model, possible, samples, making, Path(scratch))
+        found = _found(model, possible, named, samples, making, Path(scratch))
         loaded = _kept(_settled(found), found.samples, out, allow, stated=inputs.symbols_of(said))
     if samples is not None:
         return loaded
@@ -83,12 +85,16 @@ def _settled(found: _Found) -> SizedCalls:
     return replace(calls, model=model, specs=tuple(now if now.batched and not before.batched else before for before, now in pairs))
 
 
-def _found(model: Model, possible: Possible, samples: SampleSet | None, making: Making, scratch: Path) -> _Found:
+def _found(model: Model, possible: Possible, said: frozenset[str], samples: SampleSet | None, making: Making, scratch: Path) -> _Found:
     """The first possibility along whose axis the samples are independent, else the one that is taken without evidence."""
-    chosen = possible.otherwise
+    chosen, few = possible.otherwise, replace(making, count=FEW, out=None)
+    if samples is None and sample_axis.of_fixed_size(chosen):
+        # Nothing but the model's answers says whether a file of numbers alone, such as [480,640,3], has a batch.
+        tried = _calls(model, chosen, None, few, scratch / "fixed")
+        chosen = sample_axis.without_samples(chosen) if sample_axis.is_one_sample(tried.calls, said) else chosen
     for number, specs in enumerate(possible.specs):
         try:
-            tried = _calls(model, specs, samples, replace(making, count=FEW, out=None), scratch / str(number))
+            tried = _calls(model, specs, samples, few, scratch / str(number))
         except (UsageError, SourceError, DataError):
             continue
         if sample_axis.counts_samples(tried.calls):
@@ -104,7 +110,8 @@ def _calls(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet | Non
         return _Found(SizedCalls(model, specs, samples, inputs.sizes_of(specs, samples)), samples)
     symbols = inputs.symbols_of(specs)
     problem: Exception | None = None
-    for size in OPEN_SIZES if symbols else (1,):
+    pictures = any(len(inputs.symbols_of((spec,))) > 1 for spec in specs)
+    for size in ((*OF_PICTURES, *OPEN_SIZES) if pictures else OPEN_SIZES) if symbols else (1,):
         base = dict.fromkeys(symbols, size)
         closed = tuple(spec.at(base) for spec in specs)
         try:

@@ -76,7 +76,8 @@ def _repeats(case: ModelUnderProof, samples: SampleSet, allow: bool) -> str:
         if state := _kept_state(case.model, feeds):
             raise NotInference(
                 f"the model keeps a state between calls ({state}): the same input gave two answers (they differ by {worst:.1e} of the "
-                "output's scale), and a server's requests would answer each other; make the state an input and an output of the model"
+                "output's scale), and on a server one request would change the answer to the next; make the state an input and an output "
+                "of the model"
             )
         place = _place(case.model, feeds, feeds, lambda a, b: _near(a, b, same_answers.SAME), ", and the first to differ is ")
         sentence = f"the same input gave two answers (they differ by {worst:.1e} of the output's scale){place}"
@@ -91,8 +92,10 @@ def _kept_state(model: Model, feeds: Arrays) -> str:
     for _ in range(2):
         model.seed(0)
         answers.append(sampling.answer(model, feeds))
-    if model.states is None or same_answers.difference(*answers) <= same_answers.SAME:
+    if same_answers.difference(*answers) <= same_answers.SAME:
         return ""
+    if model.states is None:
+        return ", ".join(model.keeps[:STATES])
     before = model.states()
     sampling.answer(model, feeds)
     changed = [name for name, value in model.states().items() if not _equal(value, before.get(name))]

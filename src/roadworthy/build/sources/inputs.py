@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from roadworthy.build.sources.input_syntax import option
+from roadworthy.build.sources.parsers.batch_symbol import UNNAMED
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
+from roadworthy.core.text import identifier
 from roadworthy.core.types import ANY_RANK, BATCH, BYTES, TensorSpec
 
 CARRIED = {"bfloat16": "float32"}
@@ -30,7 +32,7 @@ def resolve(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...], samples
     else:
         if stray := [spec.name for spec in said if spec.name not in {own.name for own in known}]:
             raise UsageError(f"the model has no input {stray[0]!r}; it takes {listed(known)}")
-        specs = aligned(_closed_by(known, said))
+        specs = aligned(_closed_by(tuple(map(_told_apart, known)), said))
     specs = with_samples(specs, samples)
     refuse_unknown_rank(specs)
     return specs
@@ -138,6 +140,17 @@ def _named(given: tuple[TensorSpec, ...], known: tuple[TensorSpec, ...]) -> dict
     if len(given) != len(known):
         raise UsageError(f"the data holds {listed(given)}, and the model takes {listed(known)}")
     return {own.name: replace(spec, name=own.name) for spec, own in zip(given, known, strict=True)}
+
+
+def _told_apart(spec: TensorSpec) -> TensorSpec:
+    """``spec`` with symbols that can be written on a command line, one of its own for each axis that the file leaves open without a name.
+
+    Equal symbols have equal sizes.
+    """
+    if ANY_RANK in spec.shape:
+        return spec
+    named = (f"{spec.name}_{axis}" if size == UNNAMED else size for axis, size in enumerate(spec.shape))
+    return replace(spec, shape=tuple(identifier(size) if isinstance(size, str) else size for size in named))
 
 
 def _fitted(own: TensorSpec, given: TensorSpec) -> TensorSpec:

@@ -39,6 +39,21 @@ def framework_of(model: Any) -> str:
     )
 
 
+def required(model: Any) -> tuple[str, ...]:
+    """The names of the inputs that a live model cannot do without, in the order of its call."""
+    call = getattr(model, "forward", None) if framework_of(model) == "torch" else getattr(model, "call", None) or model.__call__
+    found = inspect.signature(call).parameters if call is not None else {}
+    return tuple(name for name in parameters(model) if name not in found or found[name].default is inspect.Parameter.empty)
+
+
+def float_type(model: Any) -> str:
+    """The dtype of a live model's floats: float64 where all its weights have it, else float32."""
+    torch = framework_of(model) == "torch"
+    weights = [*model.parameters(), *model.buffers()] if torch and hasattr(model, "buffers") else getattr(model, "variables", ())
+    kinds = {str(getattr(weight.dtype, "name", weight.dtype)).removeprefix("torch.") for weight in weights}
+    return "float64" if "float64" in kinds and not kinds & {"float32", "float16", "bfloat16"} else "float32"
+
+
 def parameters(model: Any) -> tuple[str, ...]:
     """The names of a live model's inputs, in the order of its call."""
     if framework_of(model) != "torch":

@@ -48,9 +48,9 @@ class Model:
     ``outputs`` is what the file says of its quantised outputs; the other outputs are found by running it. ``otherwise`` are its
     inputs where neither the file nor the user nor the data says any. ``free`` says that ``inputs`` were read from samples, so
     that any axis of a call may count them. ``states`` gives what the model holds at the moment, by a name that says where: weights,
-    and whatever a call may change. ``neighbours`` says what makes the answer for a sample depend on the others in its call, where that
-    is known and not a mode of training: such a model is called with one sample. ``settle`` gives the model, and its inputs, with what
-    is known of them only after a call with samples that it accepts.
+    and whatever a call may change; ``keeps`` names states that cannot be read. ``neighbours`` says what makes the answer for a
+    sample depend on the others in its call, where that is known and not a mode of training: such a model is called with one sample.
+    ``settle`` gives the model, and its inputs, with what is known of them only after a call with samples that it accepts.
     """
 
     call: Callable[[Arrays], dict[str, Array]]
@@ -68,4 +68,5 @@ class Model:
     bind: Bind | None = None
     free: bool = False
     states: Callable[[], Arrays] | None = None
+    keeps: tuple[str, ...] = ()
     neighbours: str = ""

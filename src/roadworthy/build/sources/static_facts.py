@@ -24,7 +24,7 @@ class StaticFacts:
     """What one file states, and what the user must or may add to it.
 
     ``tensors`` are its weights. ``signature`` is its own statement of inputs and outputs, ``signatures`` the keys to choose one by;
-    ``open_outputs`` says that it does not state what it answers with, so that ``--outputs`` names them. ``executes`` lists what
+    ``open_outputs`` says that ``--outputs`` may name what it answers with. ``executes`` lists what
     reading it the ordinary way could run, and ``refusal`` is set where that needs ``--trust``. ``takes_arch`` says that ``--arch``
     has a meaning for it, and ``needs_arch`` why it cannot do without (empty where it can); ``takes_weights`` says that it may hold several
     sets of weights, of which ``--weights`` names one by the beginning of its tensors' names. ``needs`` are the classes that are

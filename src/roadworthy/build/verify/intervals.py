@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -34,25 +35,25 @@ def mean_interval(values: Array) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def drop_interval(losses: Array, span: float) -> tuple[Interval, float]:
-    """The mean of ``losses`` (original minus candidate, float [n]; positive is worse), its 95 % interval and one-sided 95 % bound.
+def drop_interval(losses: Array, span: float, alpha: float = ONE_SIDED) -> tuple[Interval, float]:
+    """The mean of ``losses`` (original minus candidate, float [n]; positive is worse), its 95 % interval and one-sided bound.
 
-    ``span`` is what one sample can lose at most, for the case that none of them lost anything.
+    ``span`` is what one sample can lose at most, for the case that none of them lost anything. ``alpha`` is the error of the bound.
     """
     value = float(np.mean(losses))
     drawn, distances = bootstrap.means(losses)
-    low, high, bound = (float(x) for x in np.quantile(drawn, [TAIL, 1 - TAIL, 1 - ONE_SIDED]))
+    low, high, bound = (float(x) for x in np.quantile(drawn, [TAIL, 1 - TAIL, 1 - alpha]))
     if len(distances):
         error = float(np.std(losses)) / math.sqrt(len(losses))
-        bound, high = (max(a, value - float(np.quantile(distances, q)) * error) for a, q in ((bound, ONE_SIDED), (high, TAIL)))
+        bound, high = (max(a, value - float(np.quantile(distances, q)) * error) for a, q in ((bound, alpha), (high, TAIL)))
     if np.count_nonzero(losses) < FEW_CHANGED:
         low = min(low, -_exact_bound(-losses, span, TAIL))
-    return Interval(value, low, max(high, _exact_bound(losses, span, TAIL))), max(bound, _exact_bound(losses, span, ONE_SIDED))
+    return Interval(value, low, max(high, _exact_bound(losses, span, TAIL))), max(bound, _exact_bound(losses, span, alpha))
 
 
 @dataclass(frozen=True)
 class SetIntervals:
-    """The figure of a whole set, the original's on the same samples, by how much it is worse, and the one-sided 95 % bound on that."""
+    """The figure of a whole set, the original's on the same samples, by how much it is worse, and the one-sided bound on that."""
 
     value: Interval
     original: float
@@ -61,13 +62,20 @@ class SetIntervals:
 
 
 def set_intervals(
-    combine: Callable[[Array], float], mine: Array, theirs: Array, *, sign: int, span: float | None, resamples: int
+    combine: Callable[[Array], float],
+    mine: Array,
+    theirs: Array,
+    *,
+    sign: int,
+    span: float | None,
+    resamples: int,
+    alpha: float = ONE_SIDED,
 ) -> SetIntervals | None:
     """By the percentiles of ``resamples`` resamples of the samples (Efron 1979), the same ones for both; ``sign`` is -1 where lower is
     better. ``None`` where the figure is not defined on these samples, or on most resamples.
 
     ``mine`` and ``theirs`` are rows [n, ...] that ``combine`` makes the figure of. Where few rows differ, the rate of those that do may
-    be larger than what was seen; each of them may cost ``span`` samples.
+    be larger than what was seen; each of them may cost ``span`` samples. ``alpha`` is the error of the bound.
     """
     n, changed = len(mine), _rows_that_differ(mine, theirs)
     value, original = combine(mine), combine(theirs) if changed else combine(mine)
@@ -81,9 +89,9 @@ def set_intervals(
         return None
     low, high = np.quantile(pairs[:, 0], [TAIL, 1 - TAIL])
     worse, seen = sign * (original - value), sign * (pairs[:, 1] - pairs[:, 0])
-    ends = [float(x) for x in np.quantile(seen, [TAIL, 1 - TAIL, 1 - ONE_SIDED])]
+    ends = [float(x) for x in np.quantile(seen, [TAIL, 1 - TAIL, 1 - alpha])]
     if span is not None and changed < FEW_CHANGED:
-        unseen = [span * (binomial_upper(changed, n, alpha) - changed / n) for alpha in (TAIL, ONE_SIDED)]
+        unseen = [span * (binomial_upper(changed, n, error) - changed / n) for error in (TAIL, alpha)]
         ends = [min(ends[0], worse - unseen[0]), max(ends[1], worse + unseen[0]), max(ends[2], worse + unseen[1])]
     return SetIntervals(Interval(value, float(low), float(high)), original, Interval(worse, ends[0], ends[1]), ends[2])
 
@@ -97,16 +105,17 @@ def _rows_that_differ(mine: Array, theirs: Array) -> int:
     return int(np.sum((mine != theirs).reshape(len(mine), -1).any(axis=1)))
 
 
-def samples_needed(losses: Array, span: float, budget: float) -> int | None:
+def samples_needed(losses: Array, span: float, budget: float, alpha: float = ONE_SIDED) -> int | None:
     """How many samples like these would bring the bound within ``budget``; ``None`` where the drop itself is beyond it."""
     value, deviation, n = float(np.mean(losses)), float(np.std(losses)), len(losses)
+    quantile = NormalDist().inv_cdf(1 - alpha)
     if value >= budget:
         return None
 
     def passes(size: int) -> bool:
-        normal = value + 1.645 * deviation / math.sqrt(size)
+        normal = value + quantile * deviation / math.sqrt(size)
         worse, mean_loss, gained = _losses_and_gains(losses, span)
-        return max(normal, binomial_upper(round(worse * size / n), size, ONE_SIDED) * mean_loss - gained) <= budget
+        return max(normal, binomial_upper(round(worse * size / n), size, alpha) * mean_loss - gained) <= budget
 
     high = n
     while not passes(high):

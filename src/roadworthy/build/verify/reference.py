@@ -14,6 +14,7 @@ from roadworthy.core import numerics, registry
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.interfaces import Session
+from roadworthy.core.isolation import reported
 from roadworthy.core.numerics import ROWS
 from roadworthy.core.samples import SampleSet, file_of, read_array, write, write_array
 from roadworthy.core.stages import Graph, Plan
@@ -164,6 +165,7 @@ def _record(pieces: Iterator[Piece], signature: Signature, count: int, out: Path
             _put(files, out / file_of(name), array, piece, count)
             if values[name] is not array:
                 _put(files, out / VALUES / file_of(name), values[name], piece, count)
+        reported.done(piece.stop, count, "samples")
     for file in files.values():
         getattr(file, "flush", lambda: None)()
     for name in names:

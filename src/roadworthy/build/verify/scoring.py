@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roadworthy.build.verify import intervals, metrics
+from roadworthy.build.verify import intervals, metrics, sequential
 from roadworthy.build.verify.metrics import GivenTargets, Metric, Reading
 from roadworthy.build.verify.reference import Reference
+from roadworthy.build.verify.sequential import Bounds
 from roadworthy.core.errors import DataError, UsageError
-from roadworthy.core.evidence import Budget, Interval, Score
+from roadworthy.core.evidence import Budget, Interval, Part, Score
 from roadworthy.core.numerics import ROWS
 from roadworthy.core.samples import SampleSet, Targets, as_given
 from roadworthy.core.types import Array
@@ -18,13 +20,17 @@ from roadworthy.core.types import Array
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """What the original's own score is computed from; for ``reading`` see ``metrics.find``."""
+    """What the original's own score is computed from; for ``reading`` see ``metrics.find``.
+
+    Where the first ``choosing`` samples choose among the candidates, the score is of the others.
+    """
 
     samples: SampleSet
     reference: Reference
     metric: str
     budget: Budget
     reading: Reading = Reading()  # noqa: RUF009 (it is frozen)
+    choosing: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,14 +80,16 @@ def score_original(request: ScoreRequest) -> Score:
     outputs, scales = request.reference.values(), request.reference.scale()
     targets = request.samples.open_targets()
     rows = []
-    for start in range(0, request.reference.samples, ROWS):
+    for start in range(request.choosing or 0, request.reference.samples, ROWS):
         here = slice(start, start + ROWS)
         piece = {name: np.asarray(array[here]) for name, array in outputs.items()}
         rows.append(metric.rows(piece, piece, rows_of(targets, here), scales))
     joined = np.concatenate(rows)
     found = score(metric, joined, joined, 0.0)
     # What the original loses against itself is nothing, whatever the samples could prove.
-    return replace(found, drop=Interval(0.0, 0.0, 0.0), bound=0.0, budget=allowed(request.budget, metric, found.original), needed=None)
+    budget = allowed(request.budget, metric, found.original)
+    part: Part = "all" if request.choosing is None else "final"
+    return replace(found, drop=Interval(0.0, 0.0, 0.0), bound=0.0, budget=budget, needed=None, part=part)
 
 
 def allowed(budget: Budget, metric: Metric, original: float) -> float:
@@ -102,11 +110,14 @@ def metric_for(name: str, samples: SampleSet, reading: Reading) -> Metric:
     return metric
 
 
-def score(metric: Metric, mine: Array, theirs: Array, budget: float) -> Score:
-    """The score of a candidate from its rows and the original's (see ``Metric``) on the same samples; ``budget`` is in its units."""
+def score(metric: Metric, mine: Array, theirs: Array, budget: float, *, alpha: float = intervals.ONE_SIDED) -> Score:
+    """The score of a candidate from its rows and the original's (see ``Metric``) on the same samples; ``budget`` is in its units.
+
+    ``alpha`` is the error of the one-sided bound.
+    """
     sign = 1 if metric.better == "higher" else -1
     if metric.combine is not None:
-        found = intervals.set_intervals(metric.combine, mine, theirs, sign=sign, span=metric.span, resamples=metric.resamples)
+        found = intervals.set_intervals(metric.combine, mine, theirs, sign=sign, span=metric.span, resamples=metric.resamples, alpha=alpha)
         if found is None:
             raise DataError(f"{metric.name} is not defined on these {len(mine)} samples, or on most resamples of them: give more --data")
         return Score(
@@ -114,12 +125,33 @@ def score(metric: Metric, mine: Array, theirs: Array, budget: float) -> Score:
             better=metric.better, interval="resampled", share=metric.share,
         )  # fmt: skip
     originals = np.zeros_like(mine) if metric.relative else theirs
-    losses = sign * (originals - mine)
+    losses = losses_of(metric, mine, theirs)
     span = metric.span if metric.span is not None else float(np.ptp(originals)) or 1.0
-    drop, bound = intervals.drop_interval(losses, span)
-    needed = intervals.samples_needed(losses, span, budget) if bound > budget else None
+    drop, bound = intervals.drop_interval(losses, span, alpha)
+    needed = intervals.samples_needed(losses, span, budget, alpha) if bound > budget else None
     value, original = intervals.mean_interval(mine), float(np.mean(originals))
     return Score(metric.name, len(mine), value, original, drop, bound, budget, needed, better=metric.better, share=metric.share)
+
+
+def losses_of(metric: Metric, mine: Array, theirs: Array) -> Array:
+    """What each sample loses against the original (float64 [samples]; positive is worse), for a metric of one score a sample."""
+    losses = (0.0 if metric.relative else theirs) - mine
+    return np.asarray(losses if metric.better == "higher" else -losses, dtype=np.float64)
+
+
+def stopped(found: Score, metric: Metric, mine: Array, theirs: Array) -> Score:
+    """``found`` with intervals that are valid although the losses themselves decided how many samples there are."""
+    bounds = loss_bounds(metric)
+    value, _ = sequential.interval(np.asarray(mine, dtype=np.float64), Bounds(0.0, bounds.high), found.value)
+    drop, bound = sequential.interval(losses_of(metric, mine, theirs), bounds, found.drop)
+    return replace(found, value=value, drop=drop, bound=bound, needed=None)
+
+
+def loss_bounds(metric: Metric) -> Bounds:
+    """The least and the most that one sample can lose, infinite where that is not known."""
+    if metric.relative:
+        return Bounds(0.0, math.inf)
+    return Bounds(-math.inf, math.inf) if metric.span is None else Bounds(-metric.span, metric.span)
 
 
 def beyond_budget(score: Score, metric: Metric) -> str:

@@ -10,8 +10,10 @@ from roadworthy.build.verify import feeding, parity
 from roadworthy.build.verify.feeding import Piece
 from roadworthy.build.verify.metrics import Metric, Reading
 from roadworthy.build.verify.reference import Reference
-from roadworthy.build.verify.scoring import rows_of
+from roadworthy.build.verify.scoring import losses_of, rows_of
+from roadworthy.build.verify.sequential import Stopping
 from roadworthy.core import numerics
+from roadworthy.core.isolation import reported
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.text import first_line
 from roadworthy.core.types import Array, Arrays, Signature
@@ -35,14 +37,18 @@ class CandidateTrial:
         self._truth, self._scales, self._limit = reference.values(), reference.scale(), reference.tolerance.limit
         self._targets = samples.open_targets()
 
-    def all_samples(self, metric: Metric) -> tuple[parity.Differences, Array, Array]:
+    def answer(self, metric: Metric, count: int | None = None, stopping: Stopping | None = None) -> tuple[parity.Differences, Array, Array]:
         """The differences from the original, the metric's rows of the candidate, and those of the original, [samples, ...] each.
 
-        It stops at the first call with a wrong value that is not finite; the rows are then of the calls before it.
+        The first ``count`` samples (default: all) are answered, fewer where ``stopping`` says that the verdict is certain. It stops at
+        the first call with a wrong value that is not finite; the rows are then of the calls before it.
         """
-        total, mine, theirs = parity.Differences(), [], []
+        total = parity.Differences()
+        mine: list[Array] = []
+        theirs: list[Array] = []
+        count = self._samples.count if count is None else count
         self._say(BATCH)
-        answers = feeding.answers(self._session, self._signature, self._samples, BATCH)
+        answers = feeding.answers(self._session, self._signature, self._samples, BATCH, count)
         for piece in feeding.valued(answers, self._signature):
             total = total.plus(parity.difference(piece, self._truth, self._scales, self._binary, self._voting))
             if total.nonfinite:
@@ -52,6 +58,10 @@ class CandidateTrial:
             targets = rows_of(self._targets, rows)
             mine.append(metric.rows(piece.outputs, truth, targets, self._scales))
             theirs.append(mine[-1] if metric.relative else metric.rows(truth, truth, targets, self._scales))
+            reported.done(piece.stop, count, "samples")
+            losses = losses_of(metric, mine[-1], theirs[-1]) if stopping and metric.combine is None else None
+            if stopping is not None and stopping.see(total.samples, total.worst, total.discrete_misses, losses):
+                break
         if not mine:
             return total, np.zeros(0), np.zeros(0)
         return total, np.concatenate(mine), np.concatenate(theirs)

@@ -20,6 +20,8 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
     if as_json:
         terminal.show_json({"bundle": bundle, "certificate": certificate})
         return
+    if certificate.claim:
+        terminal.output.print(escape(certificate.claim), soft_wrap=True)
     show_notes(certificate.notes)
     terminal.output.print(_table(certificate))
     for group in by_reason(certificate.rejected):
@@ -60,7 +62,8 @@ def _table(certificate: Certificate) -> Table:
     title = f"{certificate.name} on {host.cpu}, {host.cores} cores, {certificate.samples.evaluated:,} {certificate.samples.words}"
     table = Table(title=title, title_justify="left", box=SIMPLE)
     table.add_column("candidate", no_wrap=True)
-    for heading in (certificate.goal.metric, "median ms", "p99 ms", "x original", "samples/s", "RAM MB", "cold s", "disk MB"):
+    counted = ("samples",) if certificate.samples.kept else ()
+    for heading in (certificate.goal.metric, *counted, "median ms", "p99 ms", "x original", "samples/s", "RAM MB", "cold s", "disk MB"):
         table.add_column(heading, justify="right", no_wrap=True)
     ranked = sorted(certificate.measured, key=lambda entry: entry.timing.latency_ms.value)
     for entry in (certificate.baseline, *ranked):
@@ -68,9 +71,22 @@ def _table(certificate: Certificate) -> Table:
         # A log file has no colours, so the roles are in words too.
         roles = {certificate.choice.winner: " (winner)", certificate.choice.fallback: " (fallback)"}
         label = f"{name} (original)" if entry is certificate.baseline else f"{name}{roles.get(name, '')}"
-        table.add_row(label, *_figures(entry), style="bold green" if name == certificate.choice.winner else None)
+        score, *others = _figures(entry)
+        table.add_row(
+            label,
+            score,
+            *((_samples(entry.verified),) if counted else ()),
+            *others,
+            style="bold green" if name == certificate.choice.winner else None,
+        )
+    captions = []
     if not all(map(_certain, (certificate.baseline, *certificate.measured))):
-        table.caption = "? too few undisturbed rounds, or rounds that do not agree; a ratio with ? counts disturbed rounds too"
+        captions.append("? too few undisturbed rounds, or rounds that do not agree; a ratio with ? counts disturbed rounds too")
+    if counted:
+        captions.append(
+            f"{certificate.samples.kept:,} samples were kept for what was chosen; < stopped early, when the verdict was certain"
+        )
+    table.caption = "\n".join(captions) or None
     return table
 
 
@@ -92,6 +108,12 @@ def _figures(entry: Measured) -> tuple[str, ...]:
         f"{timing.cold_ms / 1000:.2f}",
         terminal.short(timing.size_mb),
     )
+
+
+def _samples(verified: Verified) -> str:
+    """How many samples the figure is of."""
+    score = verified.score
+    return f"{verified.parity.samples:,}" if score is None else f"{'< ' if score.stopped else ''}{score.samples:,}"
 
 
 def _score(verified: Verified) -> str:

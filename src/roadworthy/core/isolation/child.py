@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 
 from roadworthy.core import codec, errors, text
-from roadworthy.core.isolation import confinement, messages, usercode
+from roadworthy.core.isolation import confinement, messages, reported, usercode
 from roadworthy.core.isolation.confinement import Confinement
 from roadworthy.core.isolation.usercode import Heard
 
@@ -40,6 +40,7 @@ def main(requests: int, answers: int, memory_mb: int, confined: str = "") -> Non
     with open(requests, "rb") as reader, open(answers, "wb", buffering=0) as writer:
         answer = _Answers(writer)
         usercode.connect(answer.tell)
+        reported.connect(answer.tell)
         for line in reader:
             answer.write(_guarded(line))
 

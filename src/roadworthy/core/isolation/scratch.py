@@ -10,6 +10,7 @@ import getpass
 import os
 import shutil
 import tempfile
+from fnmatch import fnmatch
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -66,6 +67,11 @@ def sweep(folder: Path | None = None, names: str = NAMES) -> None:
             if os.fstat(lock).st_uid == os.getuid():
                 shutil.rmtree(path, ignore_errors=True)
             os.close(lock)
+
+
+def holds(path: Path) -> bool:
+    """Whether ``path`` is in a scratch directory, which goes when the program ends."""
+    return any(fnmatch(part, NAMES) for part in path.parts)
 
 
 def shared_temporary() -> str:

@@ -35,10 +35,10 @@ class Heard:
     """What a child tells its parent while it works.
 
     A ``note`` is a sentence for the certificate, a ``print`` one line of the user's; ``begin`` and ``end`` stand around the user's code,
-    the first with words for the case that it takes long, which become ``slow`` when it does.
+    the first with words for the case that it takes long, which become ``slow`` when it does. ``done`` says how much of a step is done.
     """
 
-    kind: Literal["note", "print", "begin", "end", "slow"]
+    kind: Literal["note", "print", "begin", "end", "slow", "done"]
     text: str
 
 

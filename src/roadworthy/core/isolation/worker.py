@@ -36,10 +36,14 @@ Hear = Callable[[Heard], None]
 
 @dataclass(frozen=True)
 class Limits:
-    """What a child may use: wall-clock seconds for one answer, resident memory in MiB."""
+    """What a child may use: wall-clock seconds for one answer, resident memory in MiB.
+
+    A child that says how much of its work is done has ``seconds`` from then on, up to ``longest`` in all.
+    """
 
     seconds: float = 900.0
     memory_mb: int = 16384
+    longest: float = 0.0
 
 
 USUAL = Limits()
@@ -167,10 +171,14 @@ class Worker:
 
     def _receive(self, seconds: float) -> bytearray:
         """The line of the answer; what the child says before it is heard meanwhile."""
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
+        deadline = began + seconds
         self._slow = None
         while (line := self._next_line(seconds, deadline))[:1] == b"!":
-            self._listen(codec.from_json(Heard, bytes(line[1:])))
+            heard = codec.from_json(Heard, bytes(line[1:]))
+            self._listen(heard)
+            if heard.kind == "done":
+                deadline = max(deadline, min(time.monotonic() + seconds, began + self._limits.longest))
             self._check(seconds, deadline)
         return line
 

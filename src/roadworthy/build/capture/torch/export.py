@@ -27,7 +27,7 @@ def routes(subject: TorchSubject) -> Iterator[CaptureRoute]:
         yield CaptureRoute("converted from the script", lambda subject, out: _save(_converted(subject), out))
         return
     yield CaptureRoute("non-strict export", lambda subject, out: _save(export(subject, strict=False), out))
-    yield CaptureRoute("strict export", lambda subject, out: _save(export(subject, strict=True), out))
+    yield CaptureRoute("strict export", lambda subject, out: _save(export(subject, strict=True), out), same_tool=True)
 
 
 def export(subject: TorchSubject, *, strict: bool) -> Program:
@@ -44,7 +44,7 @@ def program(subject: TorchSubject) -> Program:
     try:
         return export(subject, strict=False)
     except Exception as problem:
-        if exporter_errors.is_data_dependent(problem) or exporter_errors.is_batch(problem):
+        if exporter_errors.is_data_dependent(problem) or exporter_errors.is_batch(problem) or exporter_errors.fixes_a_size(problem):
             raise
         return export(subject, strict=True)
 
@@ -56,7 +56,7 @@ def _export(module: torch.nn.Module, subject: TorchSubject, *, strict: bool) -> 
         limit = exporter_errors.suggested_limit(problem)
         if limit is not None and limit >= subject.batch:
             return _export(module, replace(subject, signature=replace(subject.signature, max_batch=limit)), strict=strict)
-        if not subject.signature.sizes or exporter_errors.is_data_dependent(problem):
+        if not subject.signature.sizes or exporter_errors.is_data_dependent(problem) or exporter_errors.fixes_a_size(problem):
             raise
         try:
             exported = _exported(module, subject, strict=strict, limits=False)

@@ -50,7 +50,9 @@ class TorchSubject(Subject):
         """
         dims: dict[str, Any] = {BATCH: torch.export.Dim(BATCH, min=1, max=self.signature.max_batch)} if self.dynamic else {}
         for number, axis in enumerate(self.signature.sizes):
-            dims[axis.symbol] = _dim(f"size_{number}", axis) if limits else torch.export.Dim.DYNAMIC
+            dims[axis.symbol] = (
+                _dim(axis.symbol if axis.symbol.isidentifier() else f"size_{number}", axis) if limits else torch.export.Dim.DYNAMIC
+            )
         return tuple({axis: dims[symbol] for axis, symbol in spec.symbols.items()} for spec in self.signature.inputs)
 
 

@@ -70,7 +70,8 @@ def _signature(certificate: Certificate, contract: Contract) -> str:
 def _evidence(certificate: Certificate) -> str:
     found = (certificate.baseline, *certificate.measured)
     chosen = next((one for one in found if one.verified.candidate.plan.name == certificate.choice.winner), None)
-    lines = [f"- {_text(reason)}" for reason in certificate.choice.reasons]
+    lines = [f"- {_text(certificate.claim)}"] if certificate.claim else []
+    lines += [f"- {_text(reason)}" for reason in certificate.choice.reasons]
     if chosen:
         timing = chosen.timing
         speed = f"{figures.times(timing.speedup.value)} the original's speed ({_interval(timing.speedup, timing.paired)})"

@@ -89,6 +89,12 @@ def direction(score: Score) -> int:
     return 1 if score.better == "lower" else -1
 
 
+def basis(score: Score) -> str:
+    """How many samples a score is of, and which."""
+    part = {"final": ", none of which took part in choosing", "choosing": ", which choose among the candidates"}.get(score.part, "")
+    return f"on {score.samples:,} samples{part}{'; stopped early, when the verdict was certain' if score.stopped else ''}"
+
+
 def loss(score: Score, value: float) -> str:
     """A bound or a budget on the drop, in the units of ``change``."""
     return f"{100 * value:.2f} points".replace("-", MINUS) if is_share(score) else number(value)

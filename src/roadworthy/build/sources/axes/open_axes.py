@@ -109,12 +109,12 @@ def _largest(takes: Callable[[int], bool], good: int, most: int) -> int | None:
 
 
 def _proven(base: int, least: int, most: int | None, multiple: int) -> tuple[int, ...]:
-    """The sizes at which answers are compared, the samples' own first: one below and one above it, and the least."""
+    """The sizes at which answers are compared, the samples' own first: one below and one above it, and the limits that were found."""
     steps, limit = base // multiple, most // multiple if most is not None else None
     smaller = max(least // multiple, min(steps - 1, int(steps * SMALLER)))
     larger = max(steps + 1, int(steps * LARGER))
     larger = larger if limit is None else min(limit, larger)
-    return tuple(dict.fromkeys((base, smaller * multiple, larger * multiple, least)))
+    return tuple(dict.fromkeys((base, smaller * multiple, larger * multiple, least, *(() if most is None else (most,)))))
 
 
 def _named(spec: TensorSpec, one: tuple[str, ...]) -> TensorSpec:

@@ -9,6 +9,7 @@ import numpy as np
 
 from roadworthy.build.sources import inputs
 from roadworthy.core.errors import SourceError
+from roadworthy.core.text import identifier
 from roadworthy.core.types import BATCH, BYTES, Array, Arrays, Quantization, TensorSpec
 
 
@@ -55,7 +56,7 @@ def _output(
         elif _of_count_alone(sizes, answers) and sizes not in follows:
             raise _odd(name, answers, arrays)
         else:
-            shape.append(follows.setdefault(sizes, _free(f"{name}_{axis}", follows)))
+            shape.append(follows.setdefault(sizes, _free(identifier(f"{name}_{axis}"), follows)))
     if shape.count(BATCH) > 1:
         raise SourceError(
             f"output {name!r} has the shape {list(shape)}: two of its axes count the samples, so each sample's answer depends on the others"

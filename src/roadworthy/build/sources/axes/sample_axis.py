@@ -17,6 +17,7 @@ from roadworthy.build.sources.axes.sized_calls import SizedCalls
 from roadworthy.build.sources.input_syntax import option
 from roadworthy.build.sources.samples import sampling
 from roadworthy.core.errors import DataError, SourceError
+from roadworthy.core.text import identifier
 from roadworthy.core.types import BATCH, Array, Arrays, TensorSpec
 
 Specs = tuple[TensorSpec, ...]
@@ -63,8 +64,39 @@ def possible(specs: Specs, said: frozenset[str], *, free: bool, data: bool, exam
     return Possible((), specs)
 
 
+def of_fixed_size(specs: Specs) -> bool:
+    """Whether a call of ``specs`` has one size, of several samples if its first axis counts them."""
+    return inputs.stated_samples(specs) not in (None, 1) and not any(spec.symbols for spec in specs)
+
+
+def without_samples(specs: Specs) -> Specs:
+    """``specs`` of which no axis counts samples: a call is one sample."""
+    return tuple(replace(spec, sample_axis=None) for spec in specs)
+
+
+def is_one_sample(calls: SizedCalls, said: frozenset[str]) -> bool:
+    """Whether a call of fixed sizes (``of_fixed_size``) is one sample: an image without a batch, for example.
+
+    No output has as many rows as the samples would be; or, where the user stated the inputs in ``said``, and no batch among them, these
+    depend on each other.
+    """
+    count = inputs.stated_samples(calls.specs) or 1
+    try:
+        answer = calls.answer(count)
+    except SourceError:
+        return False
+    outputs = tuple(
+        TensorSpec(name, str(array.dtype), array.shape, sample_axis=inputs.axis_of(array.shape, count)) for name, array in answer.items()
+    )
+    if all(spec.sample_axis is None for spec in outputs):
+        return True
+    return {spec.name for spec in calls.specs} <= said and not all(_keeps(calls, answer, outputs, kept, count) for kept in (0, count - 1))
+
+
 def advice(calls: SizedCalls) -> str | None:
-    """A sentence that says which other axis counts the samples, where one does."""
+    """A sentence that says which other axis counts the samples, where one does, or how to say that none does."""
+    if of_fixed_size(calls.specs):
+        return f"If a call is one sample, state its sizes without a batch: {' '.join(map(option, calls.specs))}"
     shapes = [calls.feeds(SIZES[1])[spec.name].shape for spec in calls.specs]
     own = [spec.sample_axis for spec in calls.specs]
     for specs in of_call(calls.specs, shapes):
@@ -165,11 +197,12 @@ def _followed(small: tuple[int, ...], large: tuple[int, ...], sizes: tuple[int, 
 
 
 def _usual(specs: Specs) -> Specs:
-    """``specs`` of numbers alone: the first axis of size 1 counts the samples of the first input, else its first axis."""
+    """``specs`` of numbers alone: the first axis of size 1 counts the samples of the first input; without one a call is a sample."""
     first, *others = specs
-    axis = None if not first.shape else first.shape.index(1) if 1 in first.shape else 0
-    counting = replace(first, sample_axis=axis)
-    return (counting, *(replace(spec, sample_axis=inputs.axis_of(spec.shape, counting.samples)) for spec in others))
+    if 1 not in first.shape:
+        return specs
+    counting = replace(first, sample_axis=first.shape.index(1))
+    return (counting, *(replace(spec, sample_axis=inputs.axis_of(spec.shape, 1)) for spec in others))
 
 
 def _moved(spec: TensorSpec, axis: int) -> TensorSpec:
@@ -185,5 +218,7 @@ def _counting(spec: TensorSpec, axis: int | None) -> TensorSpec:
 
 def _renamed(spec: TensorSpec, batch: str) -> TensorSpec:
     """``spec`` with the symbol ``batch`` as the batch, and what was the batch under a name of its own."""
-    shape = tuple(BATCH if size == batch else f"{spec.name}_{axis}" if size == BATCH else size for axis, size in enumerate(spec.shape))
+    shape = tuple(
+        BATCH if size == batch else identifier(f"{spec.name}_{axis}") if size == BATCH else size for axis, size in enumerate(spec.shape)
+    )
     return replace(spec, shape=shape, sample_axis=shape.index(BATCH) if BATCH in shape else None)

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from roadworthy.build.sources import inference_mode, inputs, same_answers
 from roadworthy.build.sources.keras import call_signature, layer_hooks
 from roadworthy.build.sources.layer_events import LayerEvent
@@ -26,6 +28,8 @@ from roadworthy.frameworks.tensorflow.keras_model import KerasModel, Original, R
 
 ROUTE = "the original"
 Specs: TypeAlias = tuple[TensorSpec, ...]
+OF_TRAINING = ("seed_generator", "BatchNormalization")
+"""In the names of variables that change in a call where a layer was left in training mode."""
 
 
 class Live:
@@ -63,6 +67,18 @@ class Live:
         with layer_hooks.watched(self.model, see):
             self.bound(tuple(feeds)).answer(feeds)
         return rows.found
+
+    def states(self) -> dict[str, Array]:
+        """Every variable by a name that says which layer holds it; not what only training changes."""
+        found: dict[int, tuple[str, Any]] = {}
+        for layer in self.model._flatten_layers():
+            # An inner layer comes after those that hold it.
+            where = f"of {layer.name!r} ({type(layer).__name__})"
+            found |= {id(one): (f"{one.name!r} {where}", one) for one in layer.variables}
+            # A recurrent layer does not count its states among its variables.
+            kept = [one for one in getattr(layer, "states", None) or () if one is not None]
+            found |= {id(one): (f"the state {number} {where}", one) for number, one in enumerate(kept)}
+        return {name: np.asarray(one) for name, one in found.values() if not any(word in name for word in OF_TRAINING)}
 
     def seed(self, seed: int) -> None:
         """Seed Python's, NumPy's and TensorFlow's random generators."""
@@ -123,8 +139,9 @@ def _model(live: Live, keep: Callable[[Signature, Path], Graph], said: tuple[str
 
     settle = partial(_with_modes, live)
     known = Model(
-        live.answer, live.inputs, keep, parameters, live.seed, live.locate, said, notes, settle=settle, bind=bind, tables=live.tables
-    )
+        live.answer, live.inputs, keep, parameters, live.seed, live.locate, said, notes,
+        settle=settle, bind=bind, tables=live.tables, states=live.states,
+    )  # fmt: skip
     return known
 
 

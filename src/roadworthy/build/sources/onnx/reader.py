@@ -81,11 +81,6 @@ def read(source: Source) -> Model:
     return known
 
 
-def _neighbours(found: OnnxFile) -> str:
-    """What is quantised on the fly, in words: the scale is that of all samples of a call."""
-    return f"the model finds the scale of its whole numbers in each call ({ON_THE_FLY})" if ON_THE_FLY in found.operators else ""
-
-
 def _check(spec: TensorSpec, kind: str, path: Path) -> None:
     """SourceError for an input or output that is not an array of a type that NumPy has."""
     if kind:
@@ -131,14 +126,17 @@ def _way_out(found: OnnxFile, said: str) -> str:
             f"onnx.version_converter.convert_version(onnx.load(file), {RECENT})"
         )
     if "IR version" in said:
-        return "; update onnxruntime, or set ir_version of the loaded model to that and save it again"
-    if "under development" in said:
-        return "; update onnxruntime, or export the model with an older opset"
+        return f"; update {registry.runtime_for(FORMAT)}, or set ir_version of the loaded model to that and save it again"
+    if "newer than this runtime" in said:
+        return f"; update {registry.runtime_for(FORMAT)}, or export the model with an older opset"
     return ""
 
 
 def _save(model: Any, origin: Path, signature: Signature, out: Path) -> Path:
-    """Keep the model in ``out`` with the types and sizes that were proven."""
+    """Keep the model in ``out`` with the types and sizes that were proven, and without inputs that an initialiser fills by now."""
+    from roadworthy.build.sources.onnx import rewrite
+
+    rewrite.drop_filled(model)
     for values, specs in ((model.graph.input, signature.inputs), (model.graph.output, signature.outputs)):
         by_name = {spec.name: spec for spec in specs}
         for value in values:
@@ -171,6 +169,11 @@ def _written(model: Any, origin: Path, out: Path) -> Path:
     large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) >= LARGEST
     onnx.save(model, path, save_as_external_data=large, location=f"{FILE}.data" if large else None)
     return path
+
+
+def _neighbours(found: OnnxFile) -> str:
+    """What is quantised on the fly, in words: the scale is that of all samples of a call."""
+    return f"the model finds the scale of its whole numbers in each call ({ON_THE_FLY})" if ON_THE_FLY in found.operators else ""
 
 
 def _notes(found: OnnxFile) -> tuple[str, ...]:

@@ -20,9 +20,9 @@ from roadworthy.core.types import BoundInput
 
 IR_WITH_FILLED = 4
 """The first IR version in which an initialiser need not be listed as an input too."""
-MADE_OF = frozenset({"ZipMap", "Optional", "Identity", "SequenceConstruct", "SplitToSequence"})
-"""Operators whose result is a container; their inputs are the tensors, or containers, that it is made of."""
-CONTAINERS = MADE_OF | {"SequenceInsert", "SequenceErase", "SequenceEmpty", "SequenceMap", "SequenceAt", "DictVectorizer"}
+MADE_OF = frozenset({"ZipMap", "Optional", "SequenceConstruct", "SplitToSequence"})
+"""Operators whose result is a map, a sequence or an optional value, and whose inputs are what it is made of."""
+CONTAINERS = MADE_OF | {"SequenceInsert", "SequenceErase", "SequenceEmpty", "SequenceMap"}
 KINDS = {"sequence_type": "a sequence", "map_type": "a map", "optional_type": "an optional value", "sparse_tensor_type": "a sparse tensor"}
 LOCALE, PORTABLE = "en_US.UTF-8", "C.UTF-8"
 """What StringNormalizer changes case by where the file does not say, and a locale of the same letters that every Linux has."""
@@ -48,15 +48,20 @@ def kind_of(value: Any) -> str:
     return "" if found in (None, "tensor_type") else KINDS.get(found, "something else")
 
 
-def _without_filled(model: Any) -> Iterator[str]:
-    """Inputs that an initialiser fills, as old exporters listed all weights."""
+def drop_filled(model: Any) -> int:
+    """Remove the inputs that an initialiser fills, as old exporters listed all weights; how many these were."""
     filled = {tensor.name for tensor in model.graph.initializer} | {one.values.name for one in model.graph.sparse_initializer}
     listed_too = [value for value in model.graph.input if value.name in filled]
     for value in listed_too:
         model.graph.input.remove(value)
     if listed_too:
         model.ir_version = max(model.ir_version, IR_WITH_FILLED)
-        yield f"{len(listed_too)} inputs that the file fills itself were removed"
+    return len(listed_too)
+
+
+def _without_filled(model: Any) -> Iterator[str]:
+    if count := drop_filled(model):
+        yield f"{count} inputs that the file fills itself were removed"
 
 
 def _open_sizes(graph: Any) -> Iterator[str]:
@@ -99,7 +104,7 @@ def _tensors_alone(graph: Any) -> Iterator[str]:
             continue
         tensors = list(dict.fromkeys(_made_of(value.name, producers)))
         instead = f", and what it is made of, {', '.join(map(repr, tensors))}, is given in its place" if tensors else ""
-        yield f"{value.name!r} is {kind}, which no request carries: it is left out{instead}{_columns(producers.get(value.name))}"
+        yield f"{value.name!r} is {kind}, which no request carries: it is left out{instead}{_columns(_maker(value.name, producers))}"
         taken = {one.name for one in kept} | {one.name for one in graph.output}
         kept += [known.get(name) or onnx.ValueInfoProto(name=name) for name in tensors if name not in taken]
     if not kept:
@@ -113,16 +118,22 @@ def _tensors_alone(graph: Any) -> Iterator[str]:
 
 def _made_of(name: str, producers: dict[str, Any]) -> Iterator[str]:
     """The tensors that the container ``name`` is made of; none where that is not to be seen from the graph."""
-    node = producers.get(name)
+    node = _maker(name, producers)
     if node is None or node.op_type not in MADE_OF:
         return
     # SplitToSequence reads the sizes of its parts too.
     for read in node.input[:1] if node.op_type == "SplitToSequence" else node.input:
-        inner = producers.get(read)
-        if inner is not None and inner.op_type in CONTAINERS and inner.op_type != "SequenceAt":
+        inner = _maker(read, producers)
+        if inner is not None and inner.op_type in CONTAINERS:
             yield from _made_of(read, producers)
-        elif read and node.op_type != "Identity":
+        elif read:
             yield read
+
+
+def _maker(name: str, producers: dict[str, Any]) -> Any:
+    """The node that makes the tensor ``name``, behind every Identity; ``None`` for an input."""
+    node = producers.get(name)
+    return _maker(node.input[0], producers) if node is not None and node.op_type == "Identity" else node
 
 
 def _columns(node: Any) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from roadworthy.build.sources.parsers import batch_symbol
 from roadworthy.build.sources.parsers.untrusted import json
 from roadworthy.build.sources.parsers.zip_archive import Archive
-from roadworthy.core.types import BATCH, Signature, TensorSpec
+from roadworthy.core.types import Signature, TensorSpec
 
 WEIGHTS, CONSTANTS = "data/weights/model_weights_config.json", "data/constants/model_constants_config.json"
 DTYPES = (
@@ -42,7 +43,7 @@ def signature(archive: Archive) -> Signature | None:
     outputs = _names(_at(graph, "signature", "output_specs"), "user_output")
     if not isinstance(values, dict) or not inputs or not outputs or not all(name in values for name in inputs + outputs):
         return None
-    return Signature(tuple(_spec(name, values[name]) for name in inputs), tuple(_spec(name, values[name]) for name in outputs))
+    return Signature(*batch_symbol.named([_spec(name, values[name]) for name in inputs], [_spec(name, values[name]) for name in outputs]))
 
 
 def executes(archive: Archive) -> tuple[str, ...]:
@@ -78,14 +79,14 @@ def _names(specs: Any, kind: str) -> list[str]:
 def _spec(name: str, meta: Any) -> TensorSpec:
     number, sizes = _at(meta, "dtype"), _at(meta, "sizes")
     dtype = DTYPES[number] if isinstance(number, int) and 0 < number < len(DTYPES) else "unknown"
-    return TensorSpec(name, dtype, tuple(_size(axis, size) for axis, size in enumerate(sizes if isinstance(sizes, list) else ())))
+    return TensorSpec(name, dtype, tuple(map(_size, sizes if isinstance(sizes, list) else ())))
 
 
-def _size(axis: int, size: Any) -> int | str:
+def _size(size: Any) -> int | str:
     fixed = _at(size, "as_int")
     if isinstance(fixed, int):
         return fixed
-    return BATCH if axis == 0 else str(_at(size, "as_expr", "expr_str"))[:40]
+    return str(_at(size, "as_expr", "expr_str"))[:40]
 
 
 def _at(value: Any, *keys: str) -> Any:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.sources.parsers import onnx_external_data, protobuf
+from roadworthy.build.sources.parsers import batch_symbol, onnx_external_data, protobuf
 from roadworthy.build.sources.parsers.onnx_external_data import ExternalTensor
 from roadworthy.build.sources.parsers.untrusted import reading
-from roadworthy.core.types import ANY_RANK, BATCH, BYTES, UNKNOWN, Signature, TensorSpec
+from roadworthy.core.types import ANY_RANK, BYTES, UNKNOWN, Signature, TensorSpec
 
 DTYPES = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: BYTES, 9: "bool", 10: "float16", 11: "float64",
@@ -59,8 +59,8 @@ def read(path: Path) -> OnnxFile:
 def signature(graph: Any) -> Signature:
     """The inputs that no initialiser of ``graph`` fills, and its outputs."""
     filled = {tensor.name for tensor in _initialisers(graph)}
-    inputs = (_value(value) for value in graph.input if value.name not in filled)
-    return Signature(tuple(inputs), tuple(map(_value, graph.output)))
+    inputs = [_value(value) for value in graph.input if value.name not in filled]
+    return Signature(*batch_symbol.named(inputs, list(map(_value, graph.output))))
 
 
 def external_files(path: Path, found: OnnxFile) -> tuple[Path, ...]:
@@ -135,12 +135,12 @@ def _value(value: Any) -> TensorSpec:
     """An input or output; its dtype is unknown where it is not a tensor, but a sequence, a map or an optional value."""
     kind = value.type.tensor_type
     dtype = _dtype(kind.elem_type) if kind.elem_type and value.type.HasField("tensor_type") else UNKNOWN
-    shape = tuple(_size(axis, size) for axis, size in enumerate(kind.shape.dim)) if kind.HasField("shape") else (ANY_RANK,)
+    shape = tuple(map(_size, kind.shape.dim)) if kind.HasField("shape") else (ANY_RANK,)
     return TensorSpec(value.name, dtype, shape)
 
 
-def _size(axis: int, size: Any) -> int | str:
+def _size(size: Any) -> int | str:
     # Some exporters write 0 or -1 for a size that is open.
     if size.HasField("dim_value") and size.dim_value > 0:
         return int(size.dim_value)
-    return BATCH if axis == 0 else size.dim_param[:40] or "?"
+    return size.dim_param[:40] or batch_symbol.UNNAMED

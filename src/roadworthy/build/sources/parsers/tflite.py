@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from roadworthy.build.sources.parsers import flatbuffer, tf_operators
+from roadworthy.build.sources.parsers.batch_symbol import UNNAMED
 from roadworthy.build.sources.parsers.untrusted import mapped, reading, shown
 from roadworthy.core.types import BATCH, BYTES, Quantization, Signature, TensorSpec
 
@@ -71,7 +72,8 @@ class TfliteFile:
     """One TFLite model. ``signatures`` are its signature definitions, and ``bare`` is the first subgraph under its tensors' names.
 
     ``operators`` are names of TFLite's own, ``custom`` those that the interpreter must be given; ``executes`` the ones among
-    these that would do more than compute. ``variables`` counts operators on variables, which a correct conversion freezes.
+    these that would do more than compute. ``variables`` counts operators on variables, which a correct conversion freezes;
+    ``states`` names the tensors that keep their values between calls.
     """
 
     bare: TfliteSignature
@@ -82,6 +84,7 @@ class TfliteFile:
     executes: tuple[str, ...]
     version: int
     variables: int
+    states: tuple[str, ...]
 
     @property
     def usual(self) -> str | None:
@@ -117,6 +120,8 @@ def _model(model: flatbuffer.FlatTable) -> TfliteFile:
         _bare(graphs[0], tensors[0]), _signatures(model, graphs, tensors), tuple(weights.values()), tuple(names), tuple(custom),
         tuple(use for name in custom if (use := _flex(name))),
         int(model.scalar(0, "I")), sum(name in ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE") for name, _ in used),
+        tuple(shown(spec.name) for graph, specs in zip(graphs, tensors, strict=True)
+              for spec, tensor in zip(specs, graph.tables(0), strict=True) if tensor.scalar(5, "b")),
     )  # fmt: skip
 
 
@@ -142,7 +147,7 @@ def _tensor(tensor: flatbuffer.FlatTable) -> TensorSpec:
     sizes, signature = tensor.numbers(0, "i"), tensor.numbers(7, "i")
     # A size that is not fixed is 1 in the shape and -1 in the shape's signature.
     open_ = {axis for axis, size in enumerate(signature) if size < 0} if len(signature) == len(sizes) else set()
-    shape = tuple((BATCH if axis == 0 else "?") if axis in open_ else int(size) for axis, size in enumerate(sizes))
+    shape = tuple((UNNAMED if axis else BATCH) if axis in open_ else int(size) for axis, size in enumerate(sizes))
     scales = _scales(tensor)
     dtype = DTYPES[kind] if 0 <= kind < len(DTYPES) else "unknown"
     quantization = Quantization(scales[0][0], scales[0][1]) if len(scales) == 1 else None

@@ -74,6 +74,7 @@ def _model(function: Any, entry: GraphEntry, specs: tuple[TensorSpec, ...], path
         (PROOF, *training_flags.said(entry.constants)),
         notes,
         bind=bind,
+        states=lambda: {f"the variable {one.name!r}": one.numpy() for one in _variables(function) if one.dtype.name != "resource"},
     )
 
 
@@ -166,10 +167,13 @@ def _keeper(path: Path, entry: GraphEntry) -> Callable[[Signature, Path], Graph]
     return keep
 
 
+def _variables(function: Any) -> list[Any]:
+    return list({id(variable): variable for variable in function.variables or getattr(function.model, "variables", None) or ()}.values())
+
+
 def _parameters(function: Any) -> int:
     """How many numbers its variables hold; those of a model that was saved without any are in its constants."""
-    variables = {id(variable): variable for variable in function.variables or getattr(function.model, "variables", None) or ()}
-    held = [variable.shape.as_list() for variable in variables.values() if variable.shape.is_fully_defined()]
+    held = [variable.shape.as_list() for variable in _variables(function) if variable.shape.is_fully_defined()]
     return sum(math.prod(shape) for shape in held) or session_model.parameters(function.graph)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.build.sources.parsers.tflite import TfliteSignature
-from roadworthy.core.errors import BackendMissing, SourceError
+from roadworthy.core import registry
+from roadworthy.core.errors import SourceError
 
 BEHIND = 1
 """A buffer whose offset is above this lies behind the FlatBuffer, as in files above 2 GB."""
@@ -19,15 +20,13 @@ BEHIND = 1
 def extracted(path: Path, chosen: TfliteSignature) -> bytes:
     """The file at ``path`` with ``chosen`` alone.
 
-    Raises SourceError where its weights lie behind the FlatBuffer, BackendMissing without LiteRT.
+    Raises SourceError where its weights lie behind the FlatBuffer, BackendMissing where no runtime
+    for such files is installed.
     """
-    try:
-        import flatbuffers
-        from ai_edge_litert import schema_py_generated as schema
-    except ImportError as problem:
-        raise BackendMissing(
-            f"litert cannot be used: {problem}. Install it with: pip install 'roadworthy[litert]'", detail=repr(problem)
-        ) from problem
+    registry.runtime(registry.runtime_for("tflite"))  # brings both packages, or says how to install them
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
     model = schema.ModelT.InitFromPackedBuf(bytearray(path.read_bytes()))
     if any(buffer.offset > BEHIND for buffer in model.buffers):
         raise SourceError(f"{path} is too large for one of its signatures to be taken out; convert each signature to a file of its own")

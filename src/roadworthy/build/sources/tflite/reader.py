@@ -77,7 +77,13 @@ def read(source: Source) -> Model:
     if len(found.signatures) > 1:
         notes = (f"the signature {shown(chosen.key)!r} of {', '.join(shown(one.key) for one in found.signatures)} is deployed",)
     parameters = sum(math.prod(size for size in spec.shape if isinstance(size, int)) for spec in found.tensors)
-    return Model(call, given.inputs, keep, parameters, proofs=(PROOF,), notes=notes, outputs=given.outputs, settle=settle)
+    return Model(
+        call, given.inputs, keep, parameters, proofs=(PROOF,), notes=notes, outputs=given.outputs, keeps=_kept(found), settle=settle
+    )
+
+
+def _kept(found: TfliteFile) -> tuple[str, ...]:
+    return tuple(f"the variable tensor {name!r}" for name in found.states)
 
 
 def _chosen(found: TfliteFile, source: Source) -> TfliteSignature:
@@ -102,7 +108,7 @@ def _open(path: Path, file: Path, signature: Signature, precision: Precision) ->
 
 def _freed(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     """The inputs with a free batch where each of them has one sample; nothing where one has more."""
-    one = all(len(spec.shape) > 1 and spec.samples == 1 and "?" not in spec.shape for spec in specs)
+    one = all(len(spec.shape) > 1 and spec.samples == 1 and not spec.open_sizes for spec in specs)
     return tuple(spec.with_batch() for spec in specs) if one else ()
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 
 from roadworthy.build.sources.model import Opened
+from roadworthy.build.sources.parsers import batch_symbol
 from roadworthy.core.errors import SourceError, SourceRefused, SourceUnreadable
 from roadworthy.core.stages import Source
 from roadworthy.core.text import first_line
-from roadworthy.core.types import BATCH, TensorSpec
+from roadworthy.core.types import TensorSpec
 
 
 def read(source: Source) -> Opened:
@@ -37,11 +38,10 @@ def read(source: Source) -> Opened:
 def _inputs(program: Any) -> tuple[TensorSpec, ...]:
     values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
     names = [name for name in program.graph_signature.user_inputs if isinstance(name, str)]
-    return tuple(_spec(name, values[name]) for name in names if isinstance(values.get(name), torch.Tensor))
+    specs, _ = batch_symbol.named([_spec(name, values[name]) for name in names if isinstance(values.get(name), torch.Tensor)])
+    return specs
 
 
 def _spec(name: str, value: Any) -> TensorSpec:
-    sizes: list[int | str] = [size if isinstance(size, int) else str(size) for size in value.shape]
-    if sizes and isinstance(sizes[0], str):
-        sizes[0] = BATCH
-    return TensorSpec(name, str(value.dtype).removeprefix("torch."), tuple(sizes))
+    sizes = tuple(size if isinstance(size, int) else str(size) for size in value.shape)
+    return TensorSpec(name, str(value.dtype).removeprefix("torch."), sizes)

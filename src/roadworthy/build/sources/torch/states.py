@@ -23,6 +23,8 @@ def of(module: Any) -> dict[str, Array]:
 def _all(module: Any) -> Iterator[tuple[str, Array]]:
     for path, part in module.named_modules():
         where = f"of {path!r} ({type(part).__name__})" if path else f"of {type(part).__name__}"
+        if isinstance(part, torch.nn.modules.batchnorm._NormBase):
+            continue  # what training would change
         for name, buffer in part.named_buffers(recurse=False):
             yield f"the buffer {name!r} {where}", _array(buffer)
         for name, weight in part.named_parameters(recurse=False):

@@ -12,6 +12,7 @@ import numpy as np
 from roadworthy.build.verify.metrics.metric import GivenTargets, Metric, Outputs, Reading, TargetForm
 from roadworthy.build.verify.parity import Voter, voter
 from roadworthy.core.errors import BackendMissing, DataError, UsageError
+from roadworthy.core.text import first_line
 from roadworthy.core.types import Array
 from roadworthy.preprocess.answer import column
 
@@ -125,7 +126,7 @@ def _learned(function: str, rows: Array, **options: Any) -> float:
     with warnings.catch_warnings():
         # A class that nothing was found for, or that a resample lacks, counts as scikit-learn defines it.
         warnings.simplefilter("ignore")
-        return float(sklearn_metric(function)(rows[:, 0], rows[:, 1], **options))
+        return sklearn_metric(function)(rows[:, 0], rows[:, 1], **options)
 
 
 def _log_loss(reading: Reading, outputs: Outputs, reference: Outputs, targets: GivenTargets, scales: dict[str, float]) -> Array:
@@ -147,10 +148,21 @@ def _log_probabilities(values: Array, reading: Reading) -> Array:
     return np.asarray(log_expit(values) if reading.activation == "sigmoid" else np.log(np.clip(values, SMALLEST, 1.0)))
 
 
-def sklearn_metric(function: str) -> Callable[..., Any]:
-    """A function of ``sklearn.metrics``; BackendMissing without scikit-learn."""
+def sklearn_metric(function: str) -> Callable[..., float]:
+    """A function of ``sklearn.metrics``, which raises DataError for answers that it takes no figure of (NaN, say).
+
+    BackendMissing without scikit-learn.
+    """
     try:
         from sklearn import metrics
     except ImportError as problem:
         raise BackendMissing("this metric needs scikit-learn: pip install 'roadworthy[build]'") from problem
-    return getattr(metrics, function)  # type: ignore[no-any-return]
+    named = getattr(metrics, function)
+
+    def call(truth: Array, answers: Array, **options: Any) -> float:
+        try:
+            return float(named(truth, answers, **options))
+        except ValueError as problem:
+            raise DataError(f"{function} cannot be computed from these answers: {first_line(problem)}") from None
+
+    return call

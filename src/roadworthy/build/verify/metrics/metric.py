@@ -17,6 +17,8 @@ TargetForm: TypeAlias = Literal["none", "classes", "binary", "ids", "multilabel"
 """What one target is: nothing; the class among scores; which of two classes one number tells; the class where the output is an index too;
 0 or 1 for each of several labels; numbers like the output's; the class of each pixel; boxes; what only the user's own metric knows.
 """
+OWN = "a metric of your own gets the labels as they are: --metric FILE.py:callable"
+"""The way out for labels that no built-in metric takes."""
 WORDS: dict[TargetForm, str] = {
     "none": "no labels",
     "classes": "one class a sample",

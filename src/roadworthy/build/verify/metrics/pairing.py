@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roadworthy.build.verify.metrics import NAMES, find, is_own
+from roadworthy.build.verify.metrics import AGREEMENT, ERROR, NAMES, TOP, decoder_of, find, is_own
 from roadworthy.build.verify.metrics.boxes import check_targets
-from roadworthy.build.verify.metrics.metric import WORDS, Reading, TargetForm
+from roadworthy.build.verify.metrics.metric import OWN, WORDS, Reading, TargetForm
+from roadworthy.build.verify.metrics.texts import as_numbers
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.samples import TARGET, Targets
 from roadworthy.core.types import Array, TensorSpec
@@ -20,7 +21,6 @@ DEFAULTS: dict[TargetForm, str] = {
 }  # fmt: skip
 IGNORED = 255
 """In masks the value of pixels that do not count, where there are fewer classes."""
-OWN = "a metric of your own gets the labels as they are: --metric FILE.py:callable"
 
 
 @dataclass(frozen=True)
@@ -43,25 +43,47 @@ def pair(targets: Targets, outputs: Sequence[TensorSpec], names: Sequence[str], 
     """
     if asked is not None and is_own(asked):
         return TargetPairing(asked, Reading("own"))
-    wanted = find(asked).forms if asked is not None else ()
-    if wanted == ("boxes",):
+    if asked is not None and decoder_of(asked) is not None:
+        # The decoder is the user's code, which is imported in child processes alone.
         check_targets(targets)
-        return TargetPairing(str(asked), Reading("boxes"))
+        return TargetPairing(asked, Reading("boxes"))
+    wanted = find(asked).forms if asked is not None else ()
+    if not targets and asked is not None:
+        if wanted:
+            raise DataError(f"{asked} needs labels and the data has none; use --metric {AGREEMENT} or --metric {ERROR}")
+        return TargetPairing(asked, Reading())
     try:
         found = list(_pairings(targets, outputs, names))
     except DataError:
         if asked is not None and not wanted:
             return TargetPairing(asked, Reading())
         raise
+    if asked is None and (two := _two_other_values(targets, found[0].reading)):
+        raise DataError(
+            f"the labels are {two[0]} and {two[1]}, and the output {found[0].reading.output!r} is one number a sample: two classes are "
+            f"0 and 1; numbers to be predicted are --metric mae; {OWN}"
+        )
     chosen = next((one for one in found if not wanted or one.reading.form in wanted), None)
     if chosen is None:
         first = found[0].reading
-        fitting = ", ".join(name for name in NAMES if "@" not in name and name != "map" and first.form in find(name).forms)
+        fitting = ", ".join(name for name in NAMES if name not in ("top5", "map") and first.form in find(name).forms)
         raise UsageError(
             f"{asked} needs {' or '.join(WORDS[form] for form in wanted)}, and the labels, {_described(targets)}, are "
             f"{WORDS[first.form]} for the output {first.output!r}: use --metric {fitting}; {OWN}"
         )
+    match = TOP.fullmatch(asked or "")
+    if match and int(match[1]) >= chosen.reading.classes > 1:
+        raise UsageError(f"{asked} of {chosen.reading.classes} classes is always right: use --metric top1")
     return replace(chosen, metric=asked or DEFAULTS[chosen.reading.form])
+
+
+def _two_other_values(targets: Targets, reading: Reading) -> list[int]:
+    """The two whole numbers that are all labels of numbers, as in -1 and 1, or 1 and 2: these are classes, written in another way."""
+    y = targets[TARGET]
+    if reading.form != "values" or y.dtype.kind not in "iu" or y.size != len(y):
+        return []
+    found = np.unique(y).tolist()
+    return found if len(found) == 2 else []
 
 
 def _pairings(targets: Targets, outputs: Sequence[TensorSpec], names: Sequence[str]) -> Iterator[TargetPairing]:
@@ -69,8 +91,11 @@ def _pairings(targets: Targets, outputs: Sequence[TensorSpec], names: Sequence[s
     if set(targets) != {TARGET}:
         boxes = "; for boxes there is --metric map@FILE.py:decoder" if "boxes" in targets else ""
         raise DataError(f"the labels are several arrays ({', '.join(targets)}), and only you know what they mean: {OWN}{boxes}")
-    array, classes = _as_numbers(targets[TARGET], outputs, names)
-    ordered = sorted(outputs, key=lambda spec: np.dtype(spec.dtype).kind != "f" and spec.quantization is None)
+    array, classes = as_numbers(targets[TARGET], outputs, names)
+    ordered = sorted(
+        (spec for spec in outputs if spec.samples is not None),
+        key=lambda spec: np.dtype(spec.dtype).kind != "f" and spec.quantization is None,
+    )
     problem: DataError | None = None
     for spec in ordered:
         try:
@@ -177,32 +202,6 @@ def _values(y: Array, spec: TensorSpec) -> TargetPairing:
 
 def _pairing(form: TargetForm, spec: TensorSpec, targets: Array, *, classes: int) -> TargetPairing:
     return TargetPairing("", Reading(form, spec.name, classes=classes), targets)
-
-
-def _as_numbers(y: Array, outputs: Sequence[TensorSpec], names: Sequence[str]) -> tuple[Array, tuple[str, ...]]:
-    """Texts as the classes that they name, and the classes' names; rows of several names as 0 and 1 for each class."""
-    texts = y if y.dtype.kind == "U" else y[0] if y.dtype == object and len(y) and y[0].dtype.kind == "U" else None
-    if texts is None:
-        if y.dtype == object:
-            raise DataError(f"the labels are arrays of different lengths, and only you know what they mean: {OWN}")
-        return y, ()
-    several = y.dtype == object or y.ndim == 2
-    found = sorted({str(name) for row in y for name in np.ravel(row)})
-    known = tuple(names) or tuple(found)
-    if stray := [name for name in found if name not in known]:
-        raise DataError(f"the label {stray[0]!r} is not among the {len(known)} class names; {OWN}")
-    if not names and not any(len(known) == max(columns(spec) or 0, 2) for spec in outputs):
-        raise DataError(
-            f"the labels are texts, {len(found)} different ones ({found[0]!r} first), which are not as many as the model has outputs: name "
-            f"its classes with --labels FILE; {OWN}"
-        )
-    place = {name: index for index, name in enumerate(known)}
-    if not several:
-        return np.array([place[str(name)] for name in y], np.int64), known
-    rows = np.zeros((len(y), len(known)), np.int64)
-    for index, row in enumerate(y):
-        rows[index, [place[str(name)] for name in np.ravel(row)]] = 1
-    return rows, known
 
 
 def _whole(flat: Array, spec: TensorSpec) -> Array:

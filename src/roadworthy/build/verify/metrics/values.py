@@ -59,4 +59,4 @@ def _root_of_mean(rows: Array) -> float:
 
 
 def _r2(rows: Array) -> float:
-    return float(sklearn_metric("r2_score")(rows[:, 0], rows[:, 1])) if len(rows) > 1 else float("nan")
+    return sklearn_metric("r2_score")(rows[:, 0], rows[:, 1]) if len(rows) > 1 else float("nan")

@@ -1,0 +1,75 @@
+"""The choice for each target, proven on samples that took no part in choosing: what fails there leaves, and the next is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from roadworthy.build import benchmark, supplied, verify
+from roadworthy.build.certificate import Data
+from roadworthy.build.job import Job
+from roadworthy.build.races import Races
+from roadworthy.build.search import Trial, verdict
+from roadworthy.build.workspace import Progress, Workspace
+from roadworthy.bundle.certificate import Choice, Goal
+from roadworthy.core.errors import NoCandidate
+from roadworthy.core.evidence import Note
+from roadworthy.core.interfaces import SERVER
+from roadworthy.core.stages import Rejected, Verified
+
+Confirm = Callable[[Verified, int], Verified | Rejected]
+"""Judges a chosen candidate, the given lossy one in order, on the samples that took no part in choosing it."""
+
+
+def choose(races: Races, goal: Goal, trial: Trial, job: Job, workspace: Workspace) -> tuple[dict[str, Choice], Races]:
+    """The choice for each target that has a candidate left, and the races without those that failed their confirmation."""
+
+    def confirm(one: Verified, turn: int) -> Verified | Rejected:
+        name = one.candidate.plan.name
+        workspace.notify(Progress("final", 0, 1, name))
+        here = replace(workspace, done=lambda words: workspace.notify(Progress("final", 0, 1, words)))
+        asked = verify.ConfirmRequest(trial.request(one.candidate), one, turn)
+        judged = verdict(verify.confirm, asked, one.candidate.plan, f"confirm-{name}", here)
+        workspace.notify(Progress("final", 1, 1, f"{name} {'rejected' if isinstance(judged, Rejected) else 'confirmed'}"))
+        return judged
+
+    judge = confirm if trial.choosing is not None else None
+    settled = {SERVER: settle(races.server, goal, judge, framework_allowed=job.allow_framework)}
+    for target, race in races.others.items():
+        settled[target] = settle(race, goal, judge, framework_allowed=True, target=target)
+    choices = {target: choice for target, (choice, _) in settled.items() if choice is not None}
+    after = {target: race for target, (_, race) in settled.items()}
+    return choices, Races(after.pop(SERVER), after)
+
+
+def settle(
+    race: benchmark.Race, goal: Goal, confirm: Confirm | None, *, framework_allowed: bool, target: str = SERVER
+) -> tuple[Choice | None, benchmark.Race]:
+    """The choice in ``race`` after everything that is packed was confirmed, and the race with that evidence.
+
+    The choice is ``None`` where no candidate is left. ``confirm`` is ``None`` where every sample took part in choosing.
+    """
+    done = {race.original.plan}
+    turn = 1
+    while True:
+        try:
+            decision = benchmark.choose(race, goal, framework_allowed=framework_allowed, target=target)
+        except NoCandidate:
+            return None, race
+        packed = (one.measured.verified for one in (decision.winner, decision.fallback) if one is not None)
+        waiting = next((one for one in packed if one.candidate.plan not in done), None)
+        if confirm is None or waiting is None:
+            return benchmark.in_words(decision), race
+        judged = confirm(waiting, turn)
+        turn += waiting.candidate.plan.lossy or not waiting.parity.equivalent
+        done.add(waiting.candidate.plan)
+        race = race.without(judged) if isinstance(judged, Rejected) else race.confirmed(judged)
+
+
+def notes_on_winner(choice: Choice, race: benchmark.Race, data: Data) -> tuple[Note, ...]:
+    """That the figure of a lossy winner flatters it, where there were too few samples to keep some for that figure."""
+    winner = next(one.plan for one in race.timed if one.plan.name == choice.winner)
+    if not winner.lossy or data.choosing is not None:
+        return ()
+    chosen = f"the winner was chosen on the same {data.evaluation.count:,} samples that its figure is measured on, which flatters it"
+    return (Note(f"{chosen}; of {supplied.FEWEST_TO_KEEP:,} or more samples to evaluate, half are kept for that figure"),)

@@ -1,0 +1,1 @@
+"""Data in files: tables, manifests of files, arrays, texts and sounds."""

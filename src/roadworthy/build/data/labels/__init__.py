@@ -1,0 +1,1 @@
+"""Class names: the files that hold them, and the spellings of one name."""

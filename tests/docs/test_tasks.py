@@ -1,0 +1,26 @@
+"""The program of each page of docs/tasks runs as it stands, in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.servers.commands import SHORT_RACES
+from support.warm_children import ADDRESS
+
+PAGES = sorted((Path(__file__).parents[2] / "docs" / "tasks").glob("*.md"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_program_of_a_page_runs(page: Path, tmp_path: Path, torch_server: str) -> None:
+    program = re.search(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert program
+    (tmp_path / "first.py").write_text(program[1])
+    run = subprocess.run([*SHORT_RACES, "first.py"], cwd=tmp_path, capture_output=True, text=True, env=os.environ | {ADDRESS: torch_server})
+    assert run.returncode == 0, run.stderr
+    assert run.stdout, "an example shows what it got"
