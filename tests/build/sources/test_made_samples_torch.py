@@ -30,9 +30,9 @@ def fed(tmp_path: Path) -> Load:
         specs, ranges = parse_inputs(said)
         making = Making(64, ranges, tmp_path / "made")
         loaded: Loaded = load(LoadRequest(save_live(module.eval(), tmp_path), specs, given, tmp_path / "out", making=making))
-        assert (loaded.samples is None) == (given is not None)
+        assert bool(loaded.fills) == (given is None) and loaded.samples is not None
         assert all("--data" in note.text for note in made_notes(specs, loaded.fills) if note.warning)
-        return loaded.samples.open() if loaded.samples else {}
+        return loaded.samples.open()
 
     return run
 
