@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from roadworthy.build import deploy, sources
 from roadworthy.build.certificate import Data, noticed
@@ -141,3 +142,66 @@ def test_a_contract_that_gives_another_input_than_is_stated_is_refused_before_wo
     # Neither the data nor the model is there to be read, and there is no workspace to read them in.
     with pytest.raises(DataError, match=r"gives float32 \[3, 224, 224\] for each image, and the model takes x:float32\[batch,3,32,32\]"):
         load_original(source, job, spec.read("imagenet"), None)  # type: ignore[arg-type]
+
+
+def scorer(path: Path, *nodes: tuple[str, list[str], str]) -> Path:
+    """An ONNX file that makes three scores of a sample's four whole numbers, which ``nodes`` turn into the floats ``scores``."""
+    table = np.random.default_rng(0).standard_normal((101, 3)).astype(np.float32)
+    constants = {"table": table, "size": np.array(101), "one": np.array(1.0, np.float32), "axes": np.array([1])}
+    used = {name for _, names, _ in nodes for name in names}
+    graph = helper.make_graph(
+        [helper.make_node(kind, names, [output], **({"to": TensorProto.FLOAT} if kind == "Cast" else {})) for kind, names, output in nodes],
+        "scorer",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", 4])],
+        [helper.make_tensor_value_info(nodes[-1][2], TensorProto.FLOAT, ["batch", "classes"])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items() if name in used],
+    )
+    for node in graph.node:
+        if node.op_type == "ReduceSum":
+            node.attribute.append(helper.make_attribute("keepdims", 0))
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+    return path
+
+
+HASH = (("Mod", ["ids", "size"], "row"), ("Gather", ["table", "row"], "rows"), ("ReduceSum", ["rows", "axes"], "y"))
+NO_NUMBER = (
+    ("Cast", ["ids"], "x"), ("Mul", ["x", "x"], "square"), ("Add", ["square", "one"], "more"), ("Neg", ["more"], "less"),
+    ("Sqrt", ["less"], "y"),
+)  # fmt: skip
+
+
+def test_nothing_is_claimed_on_whole_numbers_that_are_guessed(job: Job) -> None:
+    """Nothing says which identifiers a hash is given; that two models agree on some of them says nothing."""
+    guessing = replace(job, source=scorer(job.source.parent / "hash.onnx", *HASH), data=None, samples=40)
+    with deployed_to_reference(guessing) as (found, trial, original, notes):
+        assert [spec.name for spec in found.guessed] == ["ids"]
+        assert (trial.metric, trial.reference.classes, original.parity.agreement) == ("error", 0, None)
+        assert [note.warning for note in notes[:2]] == [True, True] and "made-up ones" in notes[1].text
+        assert not [note for note in notes if "agreement" in note.text]
+    refusal = r"--metric agreement: 'ids' was fed whole numbers that are made up.*--input 'ids:int64\[batch,4\] in 0\.\.1000', or use"
+    with pytest.raises(DataError, match=refusal), deployed_to_reference(replace(guessing, metric="agreement")):
+        pass
+    specs, stated = sources.parse_inputs(("ids:int64[batch,4] in 0..100000",))
+    with deployed_to_reference(replace(guessing, inputs=specs, stated=stated)) as (found, trial, original, _):
+        assert (found.guessed, trial.metric, original.parity.agreement) == ((), "agreement", 1.0)
+
+
+def test_an_original_without_a_number_for_made_up_values_asks_for_data(job: Job) -> None:
+    silent = replace(job, source=scorer(job.source.parent / "silent.onnx", *NO_NUMBER), data=None, samples=40)
+    asked = r"no finite number in 'y' on these samples: they were made up, so give real ones with --data.*'ids:int64\[.*= ones'"
+    with pytest.raises(DataError, match=asked), deployed_to_reference(silent):
+        pass
+    real = replace(silent, data=data(silent, np.ones((30, 4), np.int64)))
+    with pytest.raises(DataError, match="on these samples: check the preprocessing and the weights"), deployed_to_reference(real):
+        pass
+
+
+def test_a_model_of_pixels_gets_pixels(job: Job) -> None:
+    """The presets make floats; a model that scales pixels itself may take them as they are stored."""
+    specs, _ = sources.parse_inputs(("image:uint8[batch,16,16,3]",))
+    source = Source(Path("m"), "keras", "tensorflow", "", 0, dtypes=("uint8",))
+    raw = replace(job, preprocess="raw:16", inputs=())
+    assert contract_of(raw, source).sample_shape().dtype == "uint8"
+    assert contract_of(replace(raw, inputs=specs), replace(source, dtypes=())).sample_shape().dtype == "uint8"
+    assert contract_of(raw, replace(source, dtypes=("float32",))).sample_shape().dtype == "float32"
+    assert contract_of(replace(raw, preprocess="unit:16"), source).sample_shape().dtype == "float32"

@@ -68,9 +68,19 @@ def test_a_checkup_says_why_todays_figure_is_not_certain(printed: Console, noisy
     one = Interval(1.0, 0.9, 1.1)
     today = Today(one, 1.2, 2, noisy, trusted=False)
     golden = GoldenCheck("null-fp32-t1", 8, 0.0, 1e-5)
-    found = Checkup("b", "null-fp32-t1", 5, golden, (), other_host(), other_host(), one, today)
+    found = Checkup("b", "null-fp32-t1", 5, golden, (), (), other_host(), other_host(), one, today)
     show_checkup(found, as_json=False)
     assert words in printed.export_text()
+
+
+def test_a_checkup_begins_with_what_limits_all_that_was_proven(printed: Console) -> None:
+    one = Interval(1.0, 0.9, 1.1)
+    golden = GoldenCheck("null-fp32-t1", 8, 0.0, 1e-5)
+    warnings = ("no data was given: the answers were compared on generated values",)
+    today = Today(one, 1.2, 20, 0, trusted=True)
+    show_checkup(Checkup("b", "null-fp32-t1", 5, golden, warnings, (), other_host(), other_host(), one, today), as_json=False)
+    first = printed.export_text().splitlines()[0]
+    assert first.split() == ["warning", *warnings[0].split()]
 
 
 def test_a_gain_is_paired_by_round_or_marked(printed: Console) -> None:

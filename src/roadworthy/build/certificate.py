@@ -32,6 +32,7 @@ from roadworthy.core.evidence import Note
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Measured, Rejected, Source, Verified
+from roadworthy.core.types import TensorSpec
 from roadworthy.core.version import __version__
 from roadworthy.preprocess.contract import Answer, Contract
 
@@ -45,7 +46,8 @@ MOST_REASONS = 6
 class Data:
     """The samples of a deployment, and their kind: ``labelled``, ``unlabelled`` or ``generated``. ``notes`` are about them.
 
-    ``unproven`` is why they prove no lossy plan; empty where they can. ``answer`` says how
+    ``unproven`` is why they prove no lossy plan; empty where they can. ``guessed`` are inputs of whole numbers that were made up
+    although nothing says which the model takes: that two models agree on them says nothing. ``answer`` says how
     the model's first output is read; its labels are the ``classes``. ``metric`` and ``reading`` are those of ``verify.metrics.find``;
     the metric is empty where nothing but the original's own answers is there to compare with. The first ``choosing`` of ``evaluation``
     choose among the candidates, and the others are kept for the figures of what is chosen; ``None``: there are too few for that.
@@ -57,6 +59,7 @@ class Data:
     classes: tuple[str, ...]
     notes: tuple[Note, ...] = ()
     unproven: str = ""
+    guessed: tuple[TensorSpec, ...] = ()
     answer: Answer = field(default_factory=Answer)
     metric: str = ""
     reading: verify.Reading = field(default_factory=verify.Reading)

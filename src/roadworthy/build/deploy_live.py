@@ -16,7 +16,7 @@ from roadworthy.build.job import DECODER, Job, Objective, read_budget
 from roadworthy.build.workspace import Notify
 from roadworthy.core.errors import UsageError
 from roadworthy.core.isolation.scratch import Directory
-from roadworthy.core.types import Array, TensorSpec
+from roadworthy.core.types import Array, Fixed, Stated, TensorSpec
 
 
 def deploy_live(
@@ -71,14 +71,14 @@ def deploy_live(
             source = Path(model)
             if example_inputs is not None and not isinstance(example_inputs, Mapping):
                 raise UsageError("the example inputs of a file must be named: example_inputs={'image': array}")
-            specs = specs or _specs(live, example_inputs)
-            given, _ = _data_file(data, Wanted(tuple(spec.name for spec in specs), tuple(targets), samples), scratch)
+            specs = _beside(specs, stated, _specs(live, example_inputs))
+            given, _ = _data_file(data, Wanted(_open(specs, stated), tuple(targets), samples), scratch)
         else:
-            specs = specs or _specs(model, example_inputs)
-            names = tuple(spec.name for spec in specs) or sources.required(model)
+            specs = _beside(specs, stated, _specs(model, example_inputs))
+            names = _open(specs, stated) or tuple(name for name in sources.required(model) if name not in {spec.name for spec in specs})
             optional = tuple(name for name in sources.parameters(model) if name not in names)
             given, seen = _data_file(data, Wanted(names, tuple(targets), samples, optional), scratch)
-            source = sources.save_live(model, scratch, specs or _specs(model, seen)).path
+            source = sources.save_live(model, scratch, _beside(specs, stated, _specs(model, seen))).path
             trust, name = True, name or type(model).__name__
         job = Job(
             source,
@@ -110,6 +110,20 @@ def deploy_live(
             allow_framework=allow_framework,
         )
         return deploy(job, notify)
+
+
+def _beside(said: tuple[TensorSpec, ...], stated: tuple[Stated, ...], shown: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    """The inputs as said, and those that the examples show where only inputs of one fixed value were said."""
+    fixed = {one.name for one in stated if isinstance(one, Fixed)}
+    if not {spec.name for spec in said} <= fixed:
+        return said
+    return (*(spec for spec in shown if spec.name not in fixed), *said)
+
+
+def _open(said: tuple[TensorSpec, ...], stated: tuple[Stated, ...]) -> tuple[str, ...]:
+    """The inputs that data must hold: those that have no fixed value."""
+    fixed = {one.name for one in stated if isinstance(one, Fixed)}
+    return tuple(spec.name for spec in said if spec.name not in fixed)
 
 
 def _specs(model: Any, examples: Any) -> tuple[TensorSpec, ...]:

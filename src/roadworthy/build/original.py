@@ -49,6 +49,8 @@ def refuse_wrong_metric(job: Job, workspace: Workspace) -> None:
 def contract_of(job: Job, source: Source) -> Contract:
     """How inputs are made and answers are read; where ``--preprocess`` leaves the layout open, it is that of the source's framework."""
     contract = spec.read(job.preprocess, sources.layout(source)) if job.preprocess else Contract()
+    dtypes = tuple(spec.dtype for spec in job.inputs) or source.dtypes
+    contract = contract.keeping_pixels_for(dtypes)
     return labels_file.with_labels(contract, job.labels) if job.labels else contract
 
 
@@ -67,11 +69,15 @@ def load_original(
     ``given`` are samples that are there already, in place of the job's data; at most ``calibrate`` are put aside to calibrate with.
     Where the answers need not be ``scored``, labels that fit no output are no error.
     """
-    contract.check_input(job.inputs)
+    free, bound = sources.bound_inputs(job.inputs, job.stated)
+    contract.check_input(free)
     workspace.notify(Progress("data", 0, 1))
     before = workspace.confinement.listing()
     gathered = given or _gathered(source, job, contract, workspace)
-    samples = gathered.samples if gathered else supplied.pictures(contract, job.inputs, job, workspace)
+    if gathered:
+        supplied.check_stated(gathered.samples, tuple(one for one in job.stated if one.name in gathered.samples.inputs))
+        gathered = replace(gathered, samples=sources.with_fixed(gathered.samples, job.inputs, job.stated))
+    samples = gathered.samples if gathered else supplied.pictures(contract, free, job, workspace)
     workspace.notify(Progress("data", 1, 1, f"{gathered.samples.count} samples" if gathered else "none given"))
     workspace.notify(Progress("load", 0, 1))
     making = sources.Making(job.samples or sources.MADE, job.stated, workspace.folder("data/made"))
@@ -83,7 +89,7 @@ def load_original(
     samples = loaded.samples if samples else supplied.pictures(contract, inputs, job, workspace) or loaded.samples
     samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
-    supplied.check_stated(samples, job.stated)
+    supplied.check_stated(samples, tuple(one for one in job.stated if one.name not in {gone.name for gone in bound}))
     paired = classes.paired(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature, scored=scored)
     if paired is not None and paired.targets is not None:
         samples = with_target(samples, paired.targets)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from roadworthy.build import classes, verify
+from roadworthy.build import classes, sources, supplied, verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.job import Job
 from roadworthy.build.races import RACE_SHARE
 from roadworthy.build.search import Trial, baseline_of
 from roadworthy.build.workspace import Progress, Workspace
+from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Parity
 from roadworthy.core.stages import Candidate, Graph, Verified
 from roadworthy.core.types import Signature
@@ -18,13 +19,15 @@ from roadworthy.core.types import Signature
 def reference_of(original: Graph, signature: Signature, data: Data, job: Job, workspace: Workspace) -> tuple[Trial, Verified]:
     """The original's own answers, with which every candidate is compared, and the original as a candidate in the race."""
     workspace.notify(Progress("original", 0, 1))
+    remedy = supplied.remedy(data, signature)
     promised = replace(original, signature=signature)
-    request = verify.ReferenceRequest(promised, data.evaluation, workspace.host.cores, workspace.folder("reference"))
+    request = verify.ReferenceRequest(promised, data.evaluation, workspace.host.cores, workspace.folder("reference"), remedy)
     here = replace(workspace, done=lambda words: workspace.notify(Progress("original", 0, 1, words)))
     reference = here.step(verify.establish, request, "reference")
     read = classes.reading(data, reference, signature)
-    reference = replace(reference, classes=read.seen)
-    votes = read.classes and read.seen > 1
+    _refuse_guesses(data, job)
+    reference = replace(reference, classes=0 if data.guessed else read.seen)
+    votes = read.classes and reference.classes > 1
     metric = data.metric or (verify.AGREEMENT if votes else verify.ERROR)
     asked = verify.ScoreRequest(data.evaluation, reference, metric, job.budget, read.reading, data.choosing)
     score = workspace.step(verify.score_original, asked, "score")
@@ -36,3 +39,13 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, wo
     parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if votes else None, True)
     workspace.notify(Progress("original", 1, 1, f"{score.metric} {score.shown(score.value.value)}"))
     return trial, Verified(candidate, parity, score)
+
+
+def _refuse_guesses(data: Data, job: Job) -> None:
+    """DataError where the metric is agreement, on whole numbers of which nothing says whether the model takes them."""
+    if data.guessed and job.metric == verify.AGREEMENT:
+        spec = data.guessed[0]
+        raise DataError(
+            f"--metric {verify.AGREEMENT}: {spec.name!r} was fed whole numbers that are made up, and to agree on those says nothing: give "
+            f"--data, state their range, for example {sources.input_option(spec, 'in 0..1000')}, or use --metric {verify.ERROR}"
+        )

@@ -15,7 +15,7 @@ from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Precision, Source
-from roadworthy.core.types import Array, Distribution, Fixed, Stated, TensorSpec
+from roadworthy.core.types import Array, Distribution, Fixed, Signature, Stated, TensorSpec
 from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.pixels import SampleShape
 
@@ -77,6 +77,19 @@ def required(samples: SampleSet | None) -> SampleSet:
     return samples
 
 
+def remedy(data: Data, signature: Signature) -> str:
+    """What to do about samples that the original has no answer to."""
+    if data.kind != GENERATED:
+        return "check the preprocessing and the weights"
+    asked = " ".join(_asked(spec) for spec in data.guessed or signature.inputs)
+    return f"they were made up, so give real ones with --data, or state what the inputs hold, for example {asked}"
+
+
+def _asked(spec: TensorSpec) -> str:
+    """How the user could state what an input holds: a mask of ones, or floats of another range than was tried."""
+    return sources.input_option(spec, "= ones" if np.dtype(spec.dtype).kind in "iub" else "in 0..1")
+
+
 def check_stated(samples: SampleSet, stated: tuple[Stated, ...]) -> None:
     """Raises DataError where a value is not one that --input states, UsageError where it states some for no input of the model."""
     arrays = samples.open()
@@ -105,8 +118,10 @@ def data(samples: SampleSet, gathered: dataset.Dataset | None, loaded: sources.L
     ``gathered`` is the data set they come from, if they are real.
     """
     if gathered is None:
-        notes = (MADE_UP, *sources.made_notes(loaded.signature.inputs, loaded.fills)) if _made(samples, loaded) else (MADE_UP,)
-        return Data(GENERATED, samples, None, (), notes, NO_DATA)
+        if not _made(samples, loaded):
+            return Data(GENERATED, samples, None, (), (MADE_UP,), NO_DATA)
+        notes = (MADE_UP, *sources.made_notes(loaded.signature.inputs, loaded.fills))
+        return Data(GENERATED, samples, None, (), notes, NO_DATA, sources.guessed(loaded.signature.inputs, loaded.fills))
     evaluation, calibration = dataset.split(samples, calibrate, workspace.folder("data/split"))
     if samples.count > 1 and _all_equal(samples):
         said = f"all {samples.count:,} samples of the data are the same: every figure is of one sample"

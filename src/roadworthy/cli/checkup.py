@@ -18,12 +18,16 @@ from roadworthy.serving.engine.local import LocalEngine
 
 @dataclass(frozen=True)
 class Checkup:
-    """What ``roadworthy check`` found. ``certified_ms`` is the certificate's batch-1 latency, ``today`` this host's figures."""
+    """What ``roadworthy check`` found. ``certified_ms`` is the certificate's batch-1 latency, ``today`` this host's figures.
+
+    ``warnings`` are the certificate's: what limits all that was proven.
+    """
 
     bundle: str
     variant: str
     files: int
     golden: GoldenCheck
+    warnings: tuple[str, ...]
     notes: tuple[str, ...]
     here: Host
     certified_on: Host
@@ -45,6 +49,7 @@ def checkup(bundle: Path | str) -> Checkup:
         variant=variant.name,
         files=len(manifest.files),
         golden=golden,
+        warnings=tuple(note.text for note in certificate.notes if note.warning),
         notes=notes,
         here=this_host(),
         certified_on=certificate.host,

@@ -80,6 +80,29 @@ def output_error(got: Array, want: Array, scale: float | None = None, quantizati
     return float(differences(real_values(got, quantization), real_values(want, quantization)).max(initial=0.0)) / scale
 
 
+def nudged(array: Array, amplitude: float | Array, generator: np.random.Generator, bounds: tuple[float, float]) -> Array:
+    """The floats ``array`` moved by normal noise of ``amplitude``, and still values like those of the data, which lie within ``bounds``.
+
+    NaN and infinities stay where they are. A float that holds a whole number may be an identifier, a length or a switch: zero stays
+    zero, and any other moves away from zero only, so that it is the same number where a model cuts it to a whole one.
+    """
+    noise = amplitude * generator.standard_normal(array.shape)
+    whole = np.rint(array) == array
+    moved = array + np.where(whole, np.sign(array) * np.abs(noise), noise)
+    return np.asarray(np.where(np.isfinite(array), np.clip(moved, *bounds), array)).astype(array.dtype)
+
+
+def bounds_of(array: Array) -> tuple[float, float]:
+    """The least and the largest finite number of ``array``, 0 and 0 where it has none."""
+    low, high = np.inf, -np.inf
+    array = np.atleast_1d(array)
+    for start in range(0, len(array), ROWS):
+        chunk = np.asarray(array[start : start + ROWS])
+        chunk = chunk[np.isfinite(chunk)]
+        low, high = min(low, float(chunk.min(initial=np.inf))), max(high, float(chunk.max(initial=-np.inf)))
+    return (low, high) if low <= high else (0.0, 0.0)
+
+
 def softmax(array: Array) -> Array:
     """The softmax over the last axis, float64 (NaN where a value is not finite)."""
     wide = array.astype(np.float64)

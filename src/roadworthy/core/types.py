@@ -195,6 +195,26 @@ Stated: TypeAlias = Range | Fixed | Distribution
 """What a user states of the values of one input; its ``str`` is what they write behind the input's shape."""
 
 
+@dataclass(frozen=True)
+class BoundInput:
+    """An input that a model was given one value for, in every element and every call: the deployed model has no such input."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    value: int | float | bool | bytes
+
+    @property
+    def spec(self) -> TensorSpec:
+        """The input that it was."""
+        return TensorSpec(self.name, self.dtype, self.shape, sample_axis=None)
+
+    @property
+    def array(self) -> Array:
+        """What the model is given."""
+        return np.full(self.shape, self.value, self.dtype)
+
+
 def _quoted(value: float | bytes) -> str:
     return f'"{value.decode(errors="surrogateescape")}"' if isinstance(value, bytes) else str(value)
 

@@ -11,7 +11,7 @@ from roadworthy.core.errors import DataError
 from roadworthy.core.types import TensorSpec
 from roadworthy.preprocess import steps
 from roadworthy.preprocess.pixels import SampleShape
-from roadworthy.preprocess.steps import Decode, Step
+from roadworthy.preprocess.steps import Decode, Normalize, Step
 
 Activation: TypeAlias = Literal["auto", "none", "applied", "softmax", "sigmoid"]
 
@@ -61,6 +61,13 @@ class Contract:
             for step in self.image
         )
         return replace(self, image=tuple(limited))
+
+    def keeping_pixels_for(self, dtypes: tuple[str, ...]) -> Contract:
+        """The same contract for a model of inputs of ``dtypes``: where its only one takes uint8 pixels, they do not become floats."""
+        last = self.image[-1] if self.image else None
+        if dtypes != ("uint8",) or not isinstance(last, Normalize) or not last.keeps_values:
+            return self
+        return replace(self, image=self.image[:-1])
 
     def check(self) -> None:
         """Raises DataError where values contradict each other, or steps do not fit each other."""

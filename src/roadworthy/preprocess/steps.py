@@ -188,6 +188,11 @@ class Normalize(_Step, frozen=True, tag="normalize"):
     axis: Literal[0, 2] = 0
     dtype: Literal["float32", "int8"] = "float32"
 
+    @property
+    def keeps_values(self) -> bool:
+        """Whether every pixel keeps its value and becomes a float alone."""
+        return self.dtype == "float32" and self.scale == 1 and not any(self.mean) and all(value == 1 for value in self.std)
+
     def apply(self, pixels: Pixels) -> Pixels:
         factor, offset = _affine(self)
         values: Array = np.multiply(np.ascontiguousarray(as_array(pixels)), factor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from roadworthy.core.errors import RoadworthyError, StepFailed
@@ -35,7 +36,8 @@ def load(path: Path, signature: Signature, plan: Plan) -> FunctionSession:
         compiled = tf.function(lambda *tensors: graph(*tensors), input_signature=specs, jit_compile=True, autograph=False)
         session = FunctionSession(function.Function(compiled, entry), signature)
         if plan.batch is not None:
-            session.run(zeros(signature.closed().inputs, plan.batch))
+            with suppress(StepFailed):  # zeros may not be a valid input; the first real call then compiles
+                session.run(zeros(signature.closed().inputs, plan.batch))
         return session
     except RoadworthyError:
         raise

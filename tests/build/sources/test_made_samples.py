@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
-from roadworthy.build.sources import Loaded, Making, parse_inputs
+from roadworthy.build.sources import Loaded, LoadRequest, Making, identify, load, parse_inputs
 from roadworthy.build.sources.infer_signature import prove_and_keep
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.samples import made
 from roadworthy.build.sources.samples.made import Draw, Fill
+from roadworthy.build.sources.samples.table_rows import TableRows
 from roadworthy.core import samples
 from roadworthy.core.errors import DataError, SourceError
 from roadworthy.core.samples import SampleSet
@@ -156,3 +158,73 @@ def test_with_data_nothing_is_made_up(settled: Settled, tmp_path: Path) -> None:
     given = samples.write(tmp_path / "given", {"x": x, "lengths": np.array([3, 4, 5, 6])})
     loaded = settled(picky, "x:float32[batch,3]", "lengths:int64[batch]", given=given)
     assert loaded.samples is None and loaded.fills == ()
+
+
+def gathered(path: Path, *between: str, one_hot: bool = False) -> Path:
+    """Identifiers that reach a table of 30 rows, or a one-hot vector of that depth, by way of other operators."""
+    nodes = []
+    here = "ids"
+    for number, kind in enumerate(between):
+        more = {"Clip": ["low", "high"], "Reshape": ["flat"]}.get(kind, [])
+        attributes = {"to": TensorProto.INT64} if kind == "Cast" else {}
+        nodes.append(helper.make_node(kind, [here, *more], [f"t{number}"], **attributes))
+        here = f"t{number}"
+    last = ["OneHot", [here, "depth", "ends"]] if one_hot else ["Gather", ["table", here]]
+    nodes += [helper.make_node(*last, ["rows"]), helper.make_node("Reshape", ["rows", "out"], ["y"])]
+    constants = {
+        "table": TABLE[:30], "low": np.array(0), "high": np.array(29), "flat": np.array([-1, 4]), "out": np.array([0, -1]),
+        "depth": np.array(30), "ends": np.array([0, 1], np.float32),
+    }  # fmt: skip
+    used = {name for node in nodes for name in node.input}
+    graph = helper.make_graph(
+        nodes,
+        "gathered",
+        [helper.make_tensor_value_info("ids", TensorProto.INT32 if "Cast" in between else TensorProto.INT64, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", "features"])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items() if name in used],
+    )
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("between", "one_hot"),
+    [((), False), (("Cast",), False), (("Reshape",), False), (("Clip",), False), (("Cast", "Reshape", "Clip"), False), ((), True)],
+)
+def test_a_table_in_the_file_says_which_identifiers_there_are(between: tuple[str, ...], one_hot: bool, tmp_path: Path) -> None:
+    """A clip or a one-hot vector refuses no identifier: without the table any of them would be made up."""
+    source = identify(gathered(tmp_path / "m.onnx", *between, one_hot=one_hot))
+    loaded = load(LoadRequest(source, (), None, tmp_path / "kept", making=Making(64, (), tmp_path / "made")))
+    ids = arrays(loaded)["ids"]
+    assert (ids.min(), ids.max()) == (0, 29) and not warnings(loaded)
+    assert made.guessed(loaded.signature.inputs, loaded.fills) == ()
+    (note,) = made.notes(loaded.signature.inputs, loaded.fills)
+    assert note.text == "'ids' was fed 0 to 29, the rows of the table that the model looks it up in"
+
+
+def test_a_table_is_known_by_the_numbers_that_reach_it() -> None:
+    ids, types = np.array([[3, 1, 2], [0, 2, 2]]), np.array([[0, 1, 1], [0, 0, 1]])
+    rows = TableRows({"ids": ids, "types": types, "one": np.array([[1]]), "x": types.astype(np.float32)})
+    rows.see(ids.astype(np.int32).reshape(-1), 30)
+    rows.see(ids, 20)
+    rows.see(types + 1, 9)
+    rows.see(np.array([1]), 5)
+    assert rows.found == {"ids": 20}
+    rows = TableRows({"a": types, "b": types})
+    rows.see(types, 9)
+    assert rows.found == {}
+
+
+def test_no_number_is_tried_beyond_one_that_is_refused(settled: Settled) -> None:
+    """A model that repeats a row as often as a number says would take all memory for a number of 31 bits."""
+    most = 0
+
+    def repeated(feeds: Arrays) -> dict[str, Array]:
+        nonlocal most
+        most = max(most, int(feeds["lengths"].max()))
+        if feeds["lengths"].max() > 12:
+            raise ValueError("longer than the sequence")
+        return {"y": feeds["lengths"].astype(np.float32)[:, None]}
+
+    assert arrays(settled(repeated, "lengths:int64[batch]"))["lengths"].max() == 12
+    assert most <= 99

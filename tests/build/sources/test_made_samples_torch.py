@@ -30,9 +30,9 @@ def fed(tmp_path: Path) -> Load:
         specs, ranges = parse_inputs(said)
         making = Making(64, ranges, tmp_path / "made")
         loaded: Loaded = load(LoadRequest(save_live(module.eval(), tmp_path), specs, given, tmp_path / "out", making=making))
-        assert (loaded.samples is None) == (given is not None)
+        assert bool(loaded.fills) == (given is None) and loaded.samples is not None
         assert all("--data" in note.text for note in made_notes(specs, loaded.fills) if note.warning)
-        return loaded.samples.open() if loaded.samples else {}
+        return loaded.samples.open()
 
     return run
 
@@ -75,6 +75,36 @@ class Scaled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         answer: Tensor = self.head(torch.relu(self.conv(x / 255)).mean((2, 3)))
         return answer
+
+
+class Clipped(nn.Module):
+    """Tokens that reach their table as other types and shapes, and clipped: no identifier is refused."""
+
+    def __init__(self, table: nn.Module) -> None:
+        super().__init__()
+        self.table, self.head = table, nn.Linear(4, 2)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        rows = self.table(ids.clamp(0, 49).to(torch.int64).reshape(-1)).reshape(ids.shape[0], -1, 4)
+        answer: Tensor = self.head(rows.sum(1))
+        return answer
+
+
+class Indexed(nn.Module):
+    """A table that is indexed as a tensor is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.randn(50, 4))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.rows[ids]
+
+
+@pytest.mark.parametrize("table", [nn.Embedding(50, 4), Indexed()])
+def test_a_table_bounds_the_identifiers_that_reach_it(table: nn.Module, fed: Load) -> None:
+    found = fed(Clipped(table), "ids:int32[batch,6]")
+    assert (found["ids"].min(), found["ids"].max()) == (0, 49)
 
 
 def test_tokens_and_their_mask(fed: Load) -> None:

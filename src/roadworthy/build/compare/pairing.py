@@ -68,7 +68,11 @@ def _verdict(a: VerifiedSide, b: VerifiedSide, beside: verify.OriginalsCompared)
     if beside.parity is None:
         return f"{other} cannot be compared with {one}: {beside.relation}"
     seen = beside.parity
-    agreed = "" if seen.agreement is None else f", and {seen.agreement:.2%} of {seen.samples} samples have the same top class"
+    agreed = (
+        ""
+        if seen.agreement is None or a.model.data.guessed
+        else f", and {seen.agreement:.2%} of {seen.samples} samples have the same top class"
+    )
     if not seen.equivalent:
         return (
             f"{other} is not the same function as {one}: it differs by {seen.max_rel:.2g} of the output's scale, where float32 explains "

@@ -77,7 +77,7 @@ def read(directory: Path, signature: Signature) -> tuple[Any, GraphEntry]:
         raise StepFailed(f"no output depends on {', '.join(unread)}, which a converter would leave away")
     for constant in entry.constants:
         if node := nodes.get(_node(constant.tensor)):
-            value = tf.make_tensor_proto(constant.value, dtype=tf.as_dtype(constant.dtype))
+            value = tf.make_tensor_proto(constant.array, dtype=tf.as_dtype(constant.dtype))
             node.Clear()
             node.name, node.op = _node(constant.tensor), "Const"
             node.attr["dtype"].type = value.dtype

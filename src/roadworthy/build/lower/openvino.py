@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from roadworthy.build.lower import NARROW, calibration_batches, int8_flavour
 from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host
@@ -180,7 +178,7 @@ def _settle(model: Any, constant: Constant) -> None:
     from openvino import opset8
 
     node = model.input(constant.tensor).get_node()
-    node.output(0).replace(opset8.constant(np.array(constant.value, constant.dtype)).output(0))
+    node.output(0).replace(opset8.constant(constant.array).output(0))
     model.remove_parameter(node)
     model.validate_nodes_and_infer_types()
 

@@ -8,13 +8,16 @@ from typing import Any
 
 from roadworthy.build.sources import formats
 from roadworthy.build.sources.identify import IdentifyRequest, identify, identify_step, layout, may_be_quantised
+from roadworthy.build.sources.input_syntax import option as input_option
 from roadworthy.build.sources.input_syntax import parse as parse_input
 from roadworthy.build.sources.input_syntax import parse_all as parse_inputs
 from roadworthy.build.sources.inputs import in_call
 from roadworthy.build.sources.inspect import Inspection, InspectRequest, inspect, inspect_step
 from roadworthy.build.sources.model import Model, Opened
+from roadworthy.build.sources.samples.fixed import filled as with_fixed
+from roadworthy.build.sources.samples.fixed import split as bound_inputs
 from roadworthy.build.sources.samples.made import COUNT as MADE
-from roadworthy.build.sources.samples.made import Fill, Making
+from roadworthy.build.sources.samples.made import Fill, Making, guessed
 from roadworthy.build.sources.samples.made import blocks as made_pictures
 from roadworthy.build.sources.samples.made import notes as made_notes
 from roadworthy.core.samples import SampleSet
@@ -22,9 +25,9 @@ from roadworthy.core.stages import Graph, Source
 from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
-    "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "float_type", "identify",
-    "identify_step", "in_call", "inspect", "inspect_step", "layout", "load", "made_notes", "made_pictures", "may_be_quantised",
-    "named_examples", "parameters", "parse_input", "parse_inputs", "required", "save_live",
+    "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "bound_inputs", "float_type", "guessed",
+    "identify", "identify_step", "in_call", "input_option", "inspect", "inspect_step", "layout", "load", "made_notes", "made_pictures",
+    "may_be_quantised", "named_examples", "parameters", "parse_input", "parse_inputs", "required", "save_live", "with_fixed",
 ]  # fmt: skip
 
 
@@ -95,6 +98,15 @@ def _fitted(opened: Model | Opened, request: LoadRequest) -> tuple[SampleSet | N
         from roadworthy.build.sources.torch import taker as torch_taker
 
         taker = torch_taker.taker(opened, request.inputs)
+    values = {one.name: one.array for one in bound_inputs(request.inputs, request.making.stated)[1]}
+    if values:
+        call = taker.call
+        taker = replace(
+            taker,
+            specs=tuple(spec for spec in taker.specs if spec.name not in values),
+            names=tuple(name for name in taker.names if name not in values),
+            call=lambda arrays: call({**arrays, **values}),
+        )
     return fit.fitted(request.samples, taker, request.out.with_name(f"{request.out.name}-samples"))
 
 

@@ -14,7 +14,7 @@ from roadworthy.build.sources.axes.sample_axis import Possible
 from roadworthy.build.sources.axes.sized_calls import SizedCalls
 from roadworthy.build.sources.input_syntax import option
 from roadworthy.build.sources.model import Model
-from roadworthy.build.sources.samples import made, ranges
+from roadworthy.build.sources.samples import fixed, made, ranges
 from roadworthy.build.sources.samples.made import Fill, Making
 from roadworthy.core.errors import DataError, NotInference, SourceError, UsageError
 from roadworthy.core.samples import SampleSet
@@ -59,6 +59,9 @@ def prove_and_keep(
     the batch, NotInference where a proof fails, DataError where it takes byte strings, or refuses all whole numbers that were made up,
     and there are no samples.
     """
+    said, bound = fixed.split(said, making.stated)
+    model = fixed.bind(model, bound)
+    model = replace(model, notes=(*model.notes, *fixed.notes(bound)))
     known = model.inputs or (model.otherwise if not said and samples is None else ())
     specs = inputs.resolve(known, said, samples)
     named = frozenset(spec.name for spec in said)
@@ -68,10 +71,20 @@ def prove_and_keep(
         possible = Possible((), specs)
     with tempfile.TemporaryDirectory() as scratch:
         found = _found(model, possible, named, samples, making, Path(scratch))
-        loaded = _kept(found.calls, found.samples, out, allow, stated=inputs.symbols_of(said))
+        loaded = _kept(_settled(found), found.samples, out, allow, stated=inputs.symbols_of(said))
     if samples is not None:
         return loaded
     return replace(loaded, samples=found.samples if making.out else None, fills=found.fills)
+
+
+def _settled(found: _Found) -> SizedCalls:
+    """The calls with what is known of the model only after one with samples that it accepts."""
+    calls, model = found.calls, found.calls.model
+    if model.settle is None:
+        return calls
+    model, specs = model.settle(model, tuple(spec.at(calls.base) for spec in calls.specs), found.samples)
+    pairs = zip(calls.specs, specs, strict=True)
+    return replace(calls, model=model, specs=tuple(now if now.batched and not before.batched else before for before, now in pairs))
 
 
 def _found(model: Model, possible: Possible, said: frozenset[str], samples: SampleSet | None, making: Making, scratch: Path) -> _Found:

@@ -18,7 +18,7 @@ from roadworthy.build.sources import same_answers
 from roadworthy.build.sources.model import Model, SameAnswer
 from roadworthy.build.sources.samples import sampling
 from roadworthy.core.errors import NotInference, SourceError
-from roadworthy.core.numerics import output_error, scale_of
+from roadworthy.core.numerics import bounds_of, nudged, output_error, scale_of
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 
@@ -113,10 +113,9 @@ def _independent(case: ModelUnderProof, samples: SampleSet, allow: bool) -> tupl
         return ("the model takes one sample a call, so no sample can see another",)
     if not (case.rows and counted):
         return ("whether samples see each other was not tested: the model's shapes name no batch",)
-    feeds, others = (case.draw(samples, seed) for seed in (0, 2))
+    feeds = case.draw(samples, 0)
     here = case.rows_of(feeds, case.batch)
-    replaced, there = _with_others_replaced(case, feeds, others)
-    coupled = same_answers.difference({name: rows[:1] for name, rows in here.items()}, {name: rows[:1] for name, rows in there.items()})
+    replaced, coupled = _with_others_replaced(case, feeds, case.draw(samples, 2), here)
     if coupled > same_answers.SAME:
         place = _place(case.model, feeds, replaced, _same_first_sample(case.batch), ", beginning at ")
         sentence = f"the answer for a sample changes with the others in its batch (by {coupled:.1e} of the output's scale){place}"
@@ -126,22 +125,27 @@ def _independent(case: ModelUnderProof, samples: SampleSet, allow: bool) -> tupl
     return (proof, _same_alone(case, feeds, here, allow)) if case.symbolic else (proof,)
 
 
-def _with_others_replaced(case: ModelUnderProof, feeds: Arrays, others: Arrays) -> tuple[Arrays, dict[str, Array]]:
-    """The first sample of ``feeds`` in a batch with ``others``, and the answers as rows.
+def _with_others_replaced(case: ModelUnderProof, feeds: Arrays, others: Arrays, here: Arrays) -> tuple[Arrays, float]:
+    """The first sample of ``feeds`` in a batch with ``others``, and how far its answer is from that in ``here``, relative to the scale.
 
-    The others are amplified, which shows more; where the model refuses such values they are as they are.
+    The others come as they are, then amplified, which shows more; that the model refuses such values means nothing.
     """
-    for change in (_amplified, np.asarray):
-        replaced = {
+    replaced, worst = feeds, 0.0
+    for change in (np.asarray, _amplified):
+        given = {
             spec.name: spec.joined([spec.take(feeds[spec.name], slice(1)), change(spec.take(others[spec.name], slice(1, None)))])
             for spec in case.signature.inputs
         }
         try:
-            return replaced, case.rows_of(replaced, case.batch)
+            there = case.rows_of(given, case.batch)
         except SourceError:
             if change is np.asarray:
                 raise
-    raise AssertionError("unreachable")
+            break
+        found = same_answers.difference({name: rows[:1] for name, rows in here.items()}, {name: rows[:1] for name, rows in there.items()})
+        if found > worst:
+            replaced, worst = given, found
+    return replaced, worst
 
 
 def _same_alone(case: ModelUnderProof, feeds: Arrays, batch: Arrays, allow: bool) -> str:
@@ -227,7 +231,7 @@ def _noisy(feeds: Arrays) -> dict[str, Array]:
     def moved(array: Array) -> Array:
         if array.dtype.kind != "f":
             return array
-        return np.asarray(array * (1 + max(NOISE, _epsilon(array)) * generator.standard_normal(array.shape)), array.dtype)
+        return nudged(array, max(NOISE, _epsilon(array)) * np.abs(array), generator, bounds_of(array))
 
     return {name: moved(array) for name, array in feeds.items()}
 

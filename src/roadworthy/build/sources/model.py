@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph
-from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
+from roadworthy.core.types import Array, Arrays, BoundInput, Signature, TensorSpec
 
 SameAnswer: TypeAlias = Callable[[Array, Array], bool]
 """Whether what a layer gave in one run agrees with what it gave in another."""
+
+
+Bind: TypeAlias = "Callable[[tuple[BoundInput, ...]], Model]"
+Settle: TypeAlias = "Callable[[Model, tuple[TensorSpec, ...], SampleSet], tuple[Model, tuple[TensorSpec, ...]]]"
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,15 @@ class Model:
     none. ``keep`` writes the original into a directory as a graph of the signature that was proven. ``seed`` sets every
     random generator that the model could draw from. ``locate`` names, in words, the layer whose answers begin to differ between
     two feeds (the same feed twice: between two runs), and is ``None`` where the framework shows no layers.
+    ``bind`` gives the model without inputs of fixed values, and is ``None`` where the format cannot hold these.
+    ``tables`` says how many rows the tables have that an input chooses from, as far as one call, or the file, shows it.
     ``outputs`` is what the file says of its quantised outputs; the other outputs are found by running it. ``otherwise`` are its
     inputs where neither the file nor the user nor the data says any. ``free`` says that ``inputs`` were read from samples, so
     that any axis of a call may count them. ``states`` gives what the model holds at the moment, by a name that says where: weights,
     and whatever a call may change; ``keeps`` names states that cannot be read. ``neighbours`` says what makes the answer for a
     sample depend on the others in its call, where that is known and not a mode of training: such a model is called with one sample.
     ``single`` says that no axis of ``inputs`` counts the samples, whatever their sizes: each call takes one.
+    ``settle`` gives the model, and its inputs, with what is known of them only after a call with samples that it accepts.
     """
 
     call: Callable[[Arrays], dict[str, Array]]
@@ -57,6 +65,9 @@ class Model:
     notes: tuple[str, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     otherwise: tuple[TensorSpec, ...] = ()
+    settle: Settle | None = None
+    tables: Callable[[Arrays], dict[str, int]] | None = None
+    bind: Bind | None = None
     free: bool = False
     states: Callable[[], Arrays] | None = None
     keeps: tuple[str, ...] = ()

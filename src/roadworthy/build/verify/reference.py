@@ -48,12 +48,16 @@ VALUES = "values"
 
 @dataclass(frozen=True)
 class ReferenceRequest:
-    """``graph`` is the original in a format that a runtime takes as it is; ``out`` is an empty or new directory."""
+    """``graph`` is the original in a format that a runtime takes as it is; ``out`` is an empty or new directory.
+
+    ``remedy`` is what to do about samples that the original has no answer to.
+    """
 
     graph: Graph
     samples: SampleSet
     threads: int
     out: Path
+    remedy: str = "check the preprocessing and the weights"
 
 
 @dataclass(frozen=True)
@@ -120,9 +124,7 @@ def establish(request: ReferenceRequest) -> Reference:
         scales = {name: numerics.scale_of(array) for name, array in outputs.items()}
         for name, array in outputs.items():
             if array.dtype.kind == "f" and not any(np.isfinite(array[start : start + ROWS]).any() for start in range(0, len(array), ROWS)):
-                raise DataError(
-                    f"the original itself gives no finite number in {name!r} on these samples: check the preprocessing and weights"
-                )
+                raise DataError(f"the original itself gives no finite number in {name!r} on these samples: {request.remedy}")
         classes = parity.top_classes(outputs)
         pieces = feeding.answers(_Noisy(session, samples), graph.signature, samples, BATCH, NOISE_SAMPLES)
         noise = parity.compare(feeding.valued(pieces, graph.signature), outputs, scales).worst
@@ -182,14 +184,14 @@ def _put(files: dict[Path, Array], path: Path, array: Array, piece: Piece, count
 
 
 class _Noisy:
-    """A session that adds noise to continuous inputs: ``NOISE`` of their own largest magnitude, the same in every run."""
+    """A session that moves floats by noise: ``NOISE`` of their own largest magnitude, within their range, the same in every run."""
 
     def __init__(self, session: Session, samples: SampleSet) -> None:
         self._session = session
         self._random = np.random.default_rng(NOISE_SEED)
-        self._amplitudes = {
-            name: max(NOISE, _grain(array)) * numerics.scale_of(array) for name, array in samples.open().items() if array.dtype.kind == "f"
-        }
+        floats = {name: array for name, array in samples.open().items() if array.dtype.kind == "f"}
+        self._amplitudes = {name: max(NOISE, _grain(array)) * numerics.scale_of(array) for name, array in floats.items()}
+        self._bounds = {name: numerics.bounds_of(array) for name, array in floats.items()}
 
     def run(self, feeds: Arrays) -> Arrays:
         return self._session.run({name: self._with_noise(name, array) for name, array in feeds.items()})
@@ -200,7 +202,7 @@ class _Noisy:
     def _with_noise(self, name: str, array: Array) -> Array:
         if name not in self._amplitudes:
             return array
-        return np.asarray(array + self._amplitudes[name] * self._random.standard_normal(array.shape), array.dtype)
+        return np.asarray(numerics.nudged(array, self._amplitudes[name], self._random, self._bounds[name]))
 
 
 def _grain(array: Array) -> float:

@@ -16,6 +16,8 @@ def show_checkup(found: Checkup, *, as_json: bool) -> None:
         terminal.show_json(found)
         return
     golden = found.golden
+    for warning in found.warnings:
+        terminal.output.print(f"[bold yellow]warning[/]    {escape(warning)}", soft_wrap=True)
     terminal.output.print(f"integrity  {found.files} files as they were packed")
     terminal.output.print(
         f"golden     {golden.samples} samples answered by {golden.variant}: error {golden.error:.2g}, at most {golden.gate:.2g} allowed"

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from roadworthy.core import codec
 from roadworthy.core.errors import RoadworthyError, StepFailed
+from roadworthy.core.types import BYTES, Array, BoundInput
 
 ENTRY = "entry.json"
 
@@ -35,11 +38,32 @@ class Port:
 
 @dataclass(frozen=True)
 class Constant:
-    """A placeholder that is fed the same value in every call: ``is_training`` with false, say."""
+    """A placeholder that is fed the same value in every call: ``is_training`` with false, say; ``stated`` by the user."""
 
     tensor: str
     dtype: str
-    value: bool | int | float
+    value: bool | int | float | bytes
+    shape: tuple[int, ...] = ()
+    stated: bool = False
+
+    @property
+    def array(self) -> Array:
+        """The value in the shape of the placeholder."""
+        return np.full(self.shape, self.value, BYTES if self.dtype == "string" else self.dtype)
+
+
+def fixed(ports: tuple[Port, ...], bound: tuple[BoundInput, ...]) -> tuple[Constant, ...]:
+    """Those of ``ports`` that are ``bound``, as the constants that are fed in their place."""
+    values = {one.name: one for one in bound}
+    return tuple(
+        Constant(port.tensor, _dtype(one), one.value, () if port.scalar else one.shape, stated=True)
+        for port in ports
+        if (one := values.get(port.name)) is not None
+    )
+
+
+def _dtype(one: BoundInput) -> str:
+    return "string" if one.dtype == BYTES else one.dtype
 
 
 @dataclass(frozen=True)

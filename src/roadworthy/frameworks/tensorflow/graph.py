@@ -28,7 +28,7 @@ def graph_function(graph: Any, entry: GraphEntry) -> Any:
 
     def call(*arguments: Any) -> list[Any]:
         fed = {port.tensor: inward(argument, port) for port, argument in zip(entry.inputs, arguments, strict=True)}
-        fed |= {one.tensor: tf.constant(one.value, one.dtype) for one in entry.constants if one.tensor.partition(":")[0] in present}
+        fed |= {one.tensor: tf.constant(one.array, one.dtype) for one in entry.constants if one.tensor.partition(":")[0] in present}
         found = dict(zip(wanted, tf.graph_util.import_graph_def(graph, input_map=fed, return_elements=wanted, name=""), strict=True))
         return [outward(found[port.tensor], port) for port in entry.outputs]
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from roadworthy.core import codec
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, StepFailed
-from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec
+from roadworthy.core.types import BYTES, Array, Arrays, BoundInput, Signature, TensorSpec
 from roadworthy.frameworks.pickling import by_value
 from roadworthy.frameworks.tensorflow import entry, framework
 from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
@@ -43,13 +43,14 @@ class KerasCall:
     ``inputs`` are names in the order of the model's own inputs. By ``form`` they go in as the structure that a Functional
     or Sequential model was built of ("graph"), as arguments (the first by position, the others as keywords of their names), as
     one list, or as one mapping with ``keys``. ``outputs`` name the tensors of the answer in order; where it is empty they have
-    the names that ``flatten`` gives them.
+    the names that ``flatten`` gives them. Inputs in ``fixed`` have the same value in every call.
     """
 
     form: Form
     inputs: tuple[str, ...]
     keys: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    fixed: tuple[BoundInput, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class KerasModel:
 
     def __call__(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Tensors by output name, for tensors or arrays by input name; SourceError for an answer that is none of tensors."""
-        arguments, keywords = self._arguments([tensors[name] for name in self.call.inputs])
+        fixed = {one.name: framework.framework().convert_to_tensor(one.array) for one in self.call.fixed}
+        arguments, keywords = self._arguments([fixed[name] if name in fixed else tensors[name] for name in self.call.inputs])
         found = list(flatten(self.model(*arguments, **keywords, **self._mode)))
         names = self.call.outputs or tuple(name for name, _ in found)
         if not found:

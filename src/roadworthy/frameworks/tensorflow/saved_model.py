@@ -91,7 +91,7 @@ def traced(signature: Any, entry: GraphEntry) -> Any:
 def calling(signature: Any, entry: GraphEntry) -> Callable[..., list[Any]]:
     """``signature``, a restored function that takes its arguments by name, as a function of tensors in the order of ``entry``."""
     tf = framework()
-    constants = {one.tensor: tf.constant(one.value, one.dtype) for one in entry.constants}
+    constants = {one.tensor: tf.constant(one.array, one.dtype) for one in entry.constants}
 
     def call(*arguments: Any) -> list[Any]:
         fed = {port.tensor: inward(given, port) for port, given in zip(entry.inputs, arguments, strict=True)}

@@ -16,10 +16,22 @@ Constant: TypeAlias = bool | int | float | str | None
 
 @dataclass(frozen=True)
 class Leaf:
-    """One leaf of the arguments: the input at a position of the signature, or a constant where ``input`` is ``None``."""
+    """One leaf of the arguments: the input at a position of the signature, or a constant where ``input`` is ``None``.
+
+    A constant is Python's own ``value``, or, with a ``dtype``, a tensor of that ``shape`` that holds it.
+    """
 
     input: int | None = None
     value: Constant = None
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+
+    def constant(self) -> Any:
+        """What the original is given. A tensor of one element is a literal, whose value an exporter knows."""
+        if not self.dtype:
+            return self.value
+        dtype = getattr(torch, self.dtype)
+        return torch.full(self.shape, self.value, dtype=dtype) if self.shape else torch.tensor(self.value, dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -33,14 +45,29 @@ class Arguments:
         """The positional arguments and those by keyword, with ``tensors`` (in the order of the signature) in their places."""
 
         def value(leaf: Leaf) -> Any:
-            return leaf.value if leaf.input is None else tensors[leaf.input]
+            return leaf.constant() if leaf.input is None else tensors[leaf.input]
 
         return pytree.tree_map(value, self.positional), pytree.tree_map(value, dict(self.keywords))
+
+    def with_constants(self, constants: Mapping[int, Leaf]) -> Arguments:
+        """The same call with ``constants`` in place of the inputs at their positions; the others move up."""
+        rest = [number for number in sorted(_inputs(self)) if number not in constants]
+        places = {number: Leaf(place) for place, number in enumerate(rest)}
+
+        def replaced(leaf: Leaf) -> Leaf:
+            return leaf if leaf.input is None else constants.get(leaf.input) or places[leaf.input]
+
+        return Arguments(pytree.tree_map(replaced, self.positional), pytree.tree_map(replaced, dict(self.keywords)))
 
     @property
     def one_by_position(self) -> bool:
         """Whether one tensor is the only argument."""
         return self == by_position(1)
+
+
+def _inputs(arguments: Arguments) -> list[int]:
+    leaves = pytree.tree_leaves((arguments.positional, dict(arguments.keywords)))
+    return [leaf.input for leaf in leaves if leaf.input is not None]
 
 
 def by_position(count: int) -> Arguments:

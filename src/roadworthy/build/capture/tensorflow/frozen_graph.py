@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import framework, function, graph_session
 from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
 from roadworthy.frameworks.tensorflow import session as tensorflow_session
-from roadworthy.frameworks.tensorflow.entry import Constant, GraphEntry, Port
+from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
 
 Call = Callable[..., Any]
 
@@ -86,7 +87,7 @@ def _session_call(path: Path) -> Call:
         inside = GraphEntry(
             tuple(Port(port.name, known.inputs[port.tensor].name, port.scalar) for port in entry.inputs),
             tuple(Port(port.name, known.outputs[port.tensor].name, port.scalar) for port in entry.outputs),
-            constants=tuple(Constant(known.inputs[one.tensor].name, one.dtype, one.value) for one in entry.constants),
+            constants=tuple(replace(one, tensor=known.inputs[one.tensor].name) for one in entry.constants),
         )
         nodes = [port.tensor.partition(":")[0] for port in inside.outputs]
         graph = tf.compat.v1.graph_util.convert_variables_to_constants(session, session.graph.as_graph_def(), nodes)

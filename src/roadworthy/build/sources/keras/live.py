@@ -10,13 +10,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.sources import inputs, same_answers
+from roadworthy.build.sources import same_answers
 from roadworthy.build.sources.keras import call_signature, custom_objects
 from roadworthy.build.sources.keras import model as keras_model
 from roadworthy.build.sources.keras import reader as keras_reader
 from roadworthy.build.sources.keras.model import Live
 from roadworthy.build.sources.parsers import keras_config_scan
-from roadworthy.build.sources.samples import sampling
+from roadworthy.build.sources.samples import ranges
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.types import BYTES, Signature, TensorSpec
 from roadworthy.frameworks.tensorflow import entry, framework
@@ -113,10 +113,10 @@ def _read_back(model: Any, reader: Reader, objects: dict[str, Any], specs: tuple
     """Raises where the saved model does not load, or gives other answers."""
     again = tensorflow_keras_model.read(out / ARCHIVE, reader, objects, trusted=True)
     if specs and not any(spec.dtype == BYTES or spec.open_sizes for spec in specs):
-        names, feeds = tuple(spec.name for spec in specs), sampling.draw(specs, inputs.stated_samples(specs) or 2, None)
-        live = Live(model, reader, trusted=True).bound(names)
+        live = Live(model, reader, trusted=True).bound(tuple(spec.name for spec in specs))
+        feeds = ranges.accepted(live.answer, specs)
         # A model that answers differently each time is refused by the proofs of inference mode, which name the layer.
-        if same_answers.difference(live.answer(feeds), live.answer(feeds)) <= same_answers.SAME:
+        if feeds and same_answers.difference(live.answer(feeds), live.answer(feeds)) <= same_answers.SAME:
             keras_model.same("the saved model", live, KerasModel(again, reader, live.call).answer, feeds)
 
 
@@ -125,7 +125,7 @@ def _export(live: Live, specs: tuple[TensorSpec, ...], out: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     if not any(spec.dtype == BYTES or spec.open_sizes for spec in specs):
-        live.answer(sampling.draw(specs, inputs.stated_samples(specs) or 2, None))  # which shows how it is called
+        ranges.accepted(live.answer, specs)  # which shows how it is called
     bound = live.bound(tuple(spec.name for spec in specs))
     tensorflow_keras_model.export(bound, Signature(specs, _outputs(bound, specs)), folder)
     return folder / entry.SAVED_MODEL

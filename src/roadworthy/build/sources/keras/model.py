@@ -6,22 +6,28 @@ import math
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from roadworthy.build.sources import inference_mode, inputs, same_answers
 from roadworthy.build.sources.keras import call_signature, layer_hooks
+from roadworthy.build.sources.layer_events import LayerEvent
 from roadworthy.build.sources.model import Model, SameAnswer
 from roadworthy.build.sources.samples import sampling
+from roadworthy.build.sources.samples.table_rows import TableRows
 from roadworthy.core.errors import RoadworthyError, SourceError
+from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph
-from roadworthy.core.types import BYTES, Array, Arrays, Signature
+from roadworthy.core.types import BYTES, Array, Arrays, BoundInput, Signature, TensorSpec
 from roadworthy.frameworks.tensorflow import framework, function, keras_model
 from roadworthy.frameworks.tensorflow.keras_model import KerasCall, KerasModel, Original, Reader
 
 ROUTE = "the original"
+Specs: TypeAlias = tuple[TensorSpec, ...]
 OF_TRAINING = ("seed_generator", "BatchNormalization")
 """In the names of variables that change in a call where a layer was left in training mode."""
 
@@ -33,16 +39,17 @@ class Live:
         self.model, self.reader, self.trusted = model, reader, trusted
         self.call, self.inputs = call_signature.of(model)
         self._ways: dict[KerasCall, KerasModel] = {}
+        self.fixed: tuple[BoundInput, ...] = ()
         self.largest: Arrays | None = None
         """The inputs of the largest call that it answered."""
 
     def bound(self, names: tuple[str, ...]) -> KerasModel:
         """The model with its calling convention."""
-        return self._called(self.call or call_signature.arguments(self.model, names)[0])
+        return self._called(self.call or call_signature.arguments(self.model, self._with_fixed(names))[0])
 
     def answer(self, feeds: Arrays) -> dict[str, Array]:
         """The outputs by name; of several ways to call the model the first that it answers decides for all calls to come."""
-        *others, last = (self.call,) if self.call else call_signature.arguments(self.model, tuple(feeds))
+        *others, last = (self.call,) if self.call else call_signature.arguments(self.model, self._with_fixed(tuple(feeds)))
         for way in others:
             try:
                 answers = self._called(way).answer(feeds)
@@ -57,14 +64,30 @@ class Live:
             self.largest = feeds
         return answers
 
+    def _with_fixed(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return (*names, *(one.name for one in self.fixed))
+
     def _called(self, way: KerasCall) -> KerasModel:
         """The model called in this way; always the same object, which may have been compiled."""
+        way = replace(way, fixed=self.fixed)
         if way not in self._ways:
             self._ways[way] = KerasModel(self.model, self.reader, way)
         return self._ways[way]
 
     def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
         return layer_hooks.locate(self.bound(tuple(first)), first, second, same)
+
+    def tables(self, feeds: Arrays) -> dict[str, int]:
+        """How many rows the embeddings have that an input chooses from."""
+        rows = TableRows(feeds)
+
+        def see(event: LayerEvent) -> None:
+            if event.begins and event.kind == "Embedding" and event.arrays:
+                rows.see(event.arrays[0], event.layer.input_dim)
+
+        with layer_hooks.watched(self.model, see):
+            self.bound(tuple(feeds)).answer(feeds)
+        return rows.found
 
     def states(self) -> dict[str, Array]:
         """Every variable by a name that says which layer holds it; not what only training changes."""
@@ -128,25 +151,32 @@ def same(what: str, model: KerasModel, other: Callable[[Arrays], dict[str, Array
 
 
 def _model(live: Live, keep: Callable[[Signature, Path], Graph], said: tuple[str, ...], notes: tuple[str, ...]) -> Model:
-    mode, forced = _modes(live)
-    if forced:
-        notes = (*notes, f"the model calls {', '.join(forced)} with training=True, whatever it is told itself")
     parameters = sum(math.prod(weight.shape) for weight in live.model.weights)
-    return Model(live.answer, live.inputs, keep, parameters, live.seed, live.locate, (*said, *mode), notes, states=live.states)
+
+    def bind(bound: tuple[BoundInput, ...]) -> Model:
+        live.fixed = bound
+        names = {one.name for one in bound}
+        return replace(known, inputs=tuple(spec for spec in live.inputs if spec.name not in names))
+
+    settle = partial(_with_modes, live)
+    known = Model(
+        live.answer, live.inputs, keep, parameters, live.seed, live.locate, said, notes,
+        settle=settle, bind=bind, tables=live.tables, states=live.states,
+    )  # fmt: skip
+    return known
 
 
-def _modes(live: Live) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Found by one call with made-up samples, where all sizes are known; the proofs that follow do not depend on it."""
-    specs = live.inputs
-    if not specs or any(spec.dtype == BYTES or spec.open_sizes for spec in specs):
-        return ("the model is called with training=False",), ()
+def _with_modes(live: Live, model: Model, specs: Specs, samples: SampleSet) -> tuple[Model, Specs]:
+    """``model`` with what one call shows of the modes of its layers; the proofs that follow do not depend on it."""
     try:
-        size = inputs.stated_samples(specs) or 2
-        sentence, forced = layer_hooks.modes(live.bound(tuple(spec.name for spec in specs)), sampling.draw(specs, size, None))
+        feeds = sampling.draw(specs, inputs.stated_samples(specs) or 2, samples)
+        sentence, forced = layer_hooks.modes(live.bound(tuple(spec.name for spec in specs)), feeds)
     except Exception:
         # The proofs call the model too, and raise the error in words.
-        return ("the model is called with training=False",), ()
-    return ((sentence,) if sentence else ()), forced
+        sentence, forced = "the model is called with training=False", ()
+    told = (f"the model calls {', '.join(forced)} with training=True, whatever it is told itself",) if forced else ()
+    proofs = (*model.proofs, *((sentence,) if sentence else ()))
+    return replace(model, proofs=proofs, notes=(*model.notes, *told)), specs
 
 
 def _values(feeds: Arrays) -> int:

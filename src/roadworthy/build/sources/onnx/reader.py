@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, SourceUnreadable
 from roadworthy.core.stages import Graph, Plan, Precision, Source
 from roadworthy.core.text import first_line
-from roadworthy.core.types import BYTES, UNKNOWN, Arrays, Signature, TensorSpec
+from roadworthy.core.types import BYTES, UNKNOWN, Arrays, BoundInput, Signature, TensorSpec
 
 FORMAT = "onnx"
 FILE = "model.onnx"
@@ -43,7 +44,7 @@ def read(source: Source) -> Model:
             "export it with standard operators"
         )
     model = _parsed(source.path)
-    from roadworthy.build.sources.onnx import modes, rewrite
+    from roadworthy.build.sources.onnx import modes, rewrite, tables
 
     notes = rewrite.rewrite(model, source.outputs)
     signature = parsers_onnx.signature(model.graph)
@@ -66,7 +67,18 @@ def read(source: Source) -> Model:
     parameters = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
     locate = modes.TrainingNodes(model).locate
     said = (*_notes(found), *notes)
-    return Model(call, signature.inputs, keep, parameters, locate=locate, proofs=(PROOF,), notes=said, neighbours=_neighbours(found))
+
+    def bind(bound: tuple[BoundInput, ...]) -> Model:
+        rewrite.bind(model, bound)
+        values = {one.name: one.array for one in bound}
+        rest = tuple(spec for spec in signature.inputs if spec.name not in values)
+        return replace(known, call=lambda feeds: call({**feeds, **values}), inputs=rest)
+
+    known = Model(
+        call, signature.inputs, keep, parameters, locate=locate, proofs=(PROOF,), notes=said, neighbours=_neighbours(found),
+        bind=bind, tables=lambda feeds: tables.rows(model.graph),
+    )  # fmt: skip
+    return known
 
 
 def _check(spec: TensorSpec, kind: str, path: Path) -> None:

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from roadworthy.build.sources.onnx.nodes import drop_unneeded, every_node, rename
 from roadworthy.build.sources.parsers.untrusted import listed, shown
 from roadworthy.core.errors import SourceError, UsageError
+from roadworthy.core.types import BoundInput
 
 IR_WITH_FILLED = 4
 """The first IR version in which an initialiser need not be listed as an input too."""
@@ -198,3 +199,13 @@ def _replace(values: Any, kept: list[Any]) -> None:
     copies = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in kept]
     del values[:]
     values.extend(copies)
+
+
+def bind(model: Any, bound: tuple[BoundInput, ...]) -> None:
+    """Give the ``bound`` inputs of the ModelProto their values: each becomes an initializer, and no input."""
+    names = {one.name for one in bound}
+    rest = [value for value in model.graph.input if value.name not in names]
+    del model.graph.input[:]
+    model.graph.input.extend(rest)
+    model.graph.initializer.extend(numpy_helper.from_array(one.array, one.name) for one in bound)
+    model.ir_version = max(model.ir_version, IR_WITH_FILLED)

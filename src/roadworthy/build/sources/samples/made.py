@@ -53,11 +53,15 @@ WHOLE = (Draw(0, 1), Draw(0, 1, "leading"), Draw(1, 1), Draw(0, 0))
 
 @dataclass(frozen=True)
 class Fill:
-    """The values for the input ``name``: each sample is drawn from one of ``spans``, the widest first. ``stated``: by the user."""
+    """The values for the input ``name``: each sample is drawn from one of ``spans``, the widest first.
+
+    ``stated`` are those that the user states, ``shown`` the rows of a table of the model that the input chooses from.
+    """
 
     name: str
     spans: tuple[Draw, ...]
     stated: bool = False
+    shown: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,14 +160,26 @@ def notes(specs: Sequence[TensorSpec], fills: Sequence[Fill]) -> tuple[Note, ...
     return tuple(note for fill in fills if (note := _note(by_name[fill.name], fill)))
 
 
+def guessed(specs: Sequence[TensorSpec], fills: Sequence[Fill]) -> tuple[TensorSpec, ...]:
+    """The inputs of whole numbers that were made up although nothing says which of them the model takes."""
+    by_name = {fill.name: fill for fill in fills}
+    return tuple(spec for spec in specs if spec.name in by_name and _is_guess(spec, by_name[spec.name]))
+
+
+def _is_guess(spec: TensorSpec, fill: Fill) -> bool:
+    return not (fill.stated or fill.shown) and np.dtype(spec.dtype).kind in "iu" and not covers(spec, fill.spans[0])
+
+
 def _note(spec: TensorSpec, fill: Fill) -> Note | None:
     widest = fill.spans[0]
     if fill.stated:
         return Note(f"{spec.name!r} was fed values of {widest}, as --input states")
+    if fill.shown:
+        return Note(f"{spec.name!r} was fed {widest}, the rows of the table that the model looks it up in")
     if np.dtype(spec.dtype).kind not in "iu":
         told = [str(span) for span in fill.spans if span.kind != "normal"]
         return Note(f"{spec.name!r} was also fed made-up values of {', '.join(told)}") if told and not covers(spec, widest) else None
-    if covers(spec, widest):
+    if not _is_guess(spec, fill):
         return None
     return Note(
         f"{spec.name!r} takes whole numbers ({spec.dtype}), and nothing says which: it was fed made-up ones, {widest}, that the original "

@@ -17,23 +17,21 @@ from roadworthy.core.types import BYTES, Array, Arrays, TensorSpec
 def draw(specs: tuple[TensorSpec, ...], count: int, samples: SampleSet | None, *, seed: int = 0) -> dict[str, Array]:
     """``count`` of ``samples`` for each input, from the first one on, and from the beginning again where they are fewer.
 
-    With another seed than 0 they begin at another sample, and each float is multiplied by a random factor from 0.5 to 1: the values
-    differ also where the samples are few, and none is larger than the samples'. Without samples the values are made up (normal; whole
-    numbers of 0 and 1; all bytes), and a model need not accept them. Raises DataError for byte strings without samples, and for
-    samples that do not fit.
+    With another ``seed`` than 0 they begin at another sample, so that each place in the call has another one. Without samples the
+    values are made up (normal; whole numbers of 0 and 1; all bytes), and a model need not accept them. Raises DataError for byte
+    strings without samples, and for samples that do not fit.
     """
     generator = np.random.default_rng(seed)
     feeds = {}
     for number, spec in enumerate(specs):
         real = _real(spec, number, samples)
         if spec.dtype == BYTES:
-            array = _strings(spec, count, real, seed)
+            strings = _strings(spec, real)
+            array = strings[_rows(count, len(strings), seed)]
         elif real is None:
             array = _made(spec, (count, *(int(size) for size in spec.sample_shape)), generator)
         else:
-            array = cast_exactly(spec.name, real[(np.arange(count) + seed * count) % len(real)], np.dtype(spec.dtype))
-            if seed and array.dtype.kind == "f":
-                array = (array * generator.uniform(0.5, 1.0, array.shape)).astype(array.dtype)
+            array = cast_exactly(spec.name, real[_rows(count, len(real), seed)], np.dtype(spec.dtype))
         feeds[spec.name] = np.asarray(spec.to_call(array), order="C")
     return feeds
 
@@ -51,10 +49,16 @@ def _real(spec: TensorSpec, number: int, samples: SampleSet | None) -> Array | N
     return real
 
 
-def _strings(spec: TensorSpec, count: int, real: Array | None, seed: int) -> Array:
+def _rows(count: int, of: int, seed: int) -> Array:
+    """``count`` indices below ``of``; for another seed a sample moves to another place, where there is more than one."""
+    shift = next((shift for shift in (seed * count, seed, 1) if shift % of), 0) if seed else 0
+    return (np.arange(count) + shift) % of
+
+
+def _strings(spec: TensorSpec, real: Array | None) -> Array:
     if real is None or not len(real) or real.dtype != np.dtype(BYTES):
         raise DataError(f"the model takes byte strings ({spec}), and those cannot be made up; give real ones: --data")
-    return real[(np.arange(count) + seed * count) % len(real)]
+    return real
 
 
 def _made(spec: TensorSpec, shape: tuple[int, ...], generator: np.random.Generator) -> Array:

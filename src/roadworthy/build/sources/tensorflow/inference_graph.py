@@ -65,7 +65,7 @@ def _constant(name: str, constant: Constant) -> Any:
     node = tf.compat.v1.NodeDef(name=name, op="Const")
     dtype = tf.as_dtype(constant.dtype)
     node.attr["dtype"].type = dtype.as_datatype_enum
-    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(constant.value, dtype))
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(constant.array, dtype))
     return node
 
 

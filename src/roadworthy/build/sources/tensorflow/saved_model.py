@@ -17,7 +17,7 @@ from roadworthy.build.sources.tensorflow.endpoints import Endpoints
 from roadworthy.build.sources.tensorflow.specs import spec_of
 from roadworthy.core.errors import SourceError, SourceUnreadable, StepFailed, UsageError
 from roadworthy.core.stages import Graph, Source
-from roadworthy.core.types import BYTES, Arrays, Signature, TensorSpec
+from roadworthy.core.types import BYTES, Arrays, BoundInput, Signature, TensorSpec
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import framework, graph_session, saved_model
 from roadworthy.frameworks.tensorflow import graph as tensorflow_graph
@@ -46,16 +46,29 @@ def read(source: Source) -> Model:
     key = function.key
     arguments = _tensor_specs(saved_model.arguments_of(function), source.path)
     found = _called(arguments, _chosen(saved_model.named(function.structured_outputs), source), source.path, key)
-    entry = GraphEntry(found.inputs, found.outputs, key, found.constants)
+    return _model(
+        function, GraphEntry(found.inputs, found.outputs, key, found.constants), found.specs, source.path, _notes(meta, key, found.specs)
+    )
+
+
+def _model(function: Any, entry: GraphEntry, specs: tuple[TensorSpec, ...], path: Path, notes: tuple[str, ...]) -> Model:
+    def bind(bound: tuple[BoundInput, ...]) -> Model:
+        constants = tensorflow_entry.fixed(entry.inputs, bound)
+        names = {one.name for one in bound}
+        rest = tuple(port for port in entry.inputs if port.name not in names)
+        own = replace(entry, inputs=rest, constants=(*entry.constants, *constants))
+        return _model(function, own, tuple(spec for spec in specs if spec.name not in names), path, notes)
+
     return Model(
         Function(saved_model.calling(function, entry), entry),
-        found.specs,
-        _keeper(source.path, entry),
+        specs,
+        _keeper(path, entry),
         _parameters(function),
         lambda seed: framework.framework().random.set_seed(seed),
         _Operations(function, entry).locate,
-        (PROOF, *training_flags.said(found.constants)),
-        _notes(meta, key, found.specs),
+        (PROOF, *training_flags.said(entry.constants)),
+        notes,
+        bind=bind,
         states=lambda: {f"the variable {one.name!r}": one.numpy() for one in _variables(function) if one.dtype.name != "resource"},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from roadworthy.build.sources.tensorflow.endpoints import Endpoints, ancestors
 from roadworthy.build.sources.tensorflow.output_search import VARIABLES
 from roadworthy.core.errors import SourceError
 from roadworthy.core.stages import Graph
-from roadworthy.core.types import Array, Arrays, Signature
+from roadworthy.core.types import Array, Arrays, BoundInput, Signature
 from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import framework
 from roadworthy.frameworks.tensorflow import function as tensorflow_function
@@ -35,6 +36,19 @@ def model(session: Any, endpoints: Endpoints, frozen: Callable[[], Any], path: P
     that runs it later (SourceError otherwise). ``proofs`` are sentences of the reader.
     """
     live = SessionModel(session, endpoints, frozen, path)
+
+    def bind(bound: tuple[BoundInput, ...]) -> Model:
+        constants = tensorflow_entry.fixed(endpoints.inputs, bound)
+        fed = {one.tensor for one in constants}
+        rest = [(port, spec) for port, spec in zip(endpoints.inputs, endpoints.specs, strict=True) if port.tensor not in fed]
+        own = replace(
+            endpoints,
+            inputs=tuple(port for port, _ in rest),
+            specs=tuple(spec for _, spec in rest),
+            constants=(*endpoints.constants, *constants),
+        )
+        return model(session, own, frozen, path, proofs)
+
     return Model(
         live.call,
         endpoints.specs,
@@ -45,6 +59,7 @@ def model(session: Any, endpoints: Endpoints, frozen: Callable[[], Any], path: P
         (MODES, *training_flags.said(endpoints.constants), *proofs, SAME),
         endpoints.notes,
         single=all(spec.sample_axis is None for spec in endpoints.specs),
+        bind=bind,
     )
 
 

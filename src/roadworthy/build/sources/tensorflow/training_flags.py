@@ -37,9 +37,10 @@ def constant(
 
 def said(constants: tuple[Constant, ...]) -> tuple[str, ...]:
     """A sentence for the certificate about the flags, if there are any."""
-    if not constants:
+    flags = [one for one in constants if not one.stated]
+    if not flags:
         return ()
-    fed = ", ".join(f"{one.tensor.removesuffix(':0')} = {str(one.value).lower()}" for one in constants)
+    fed = ", ".join(f"{one.tensor.removesuffix(':0')} = {str(one.value).lower()}" for one in flags)
     return (f"in inference mode by its training flags: {fed} in every call",)
 
 

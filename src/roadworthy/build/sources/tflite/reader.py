@@ -6,6 +6,7 @@ import math
 import shlex
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from roadworthy.build.sources.tflite import one_signature
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, UsageError
 from roadworthy.core.interfaces import Session
+from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan, Precision, Source
 from roadworthy.core.types import Arrays, Signature, TensorSpec
 
@@ -49,10 +51,19 @@ def read(source: Source) -> Model:
         if content:
             file = Path(folder) / FILE
             file.write_bytes(content)
-        session, specs, notes = _opened(source.path, file, given, precision)
+        session = _open(source.path, file, given, precision)
+        # A file that is one sample's is resized once samples are there to see whether it may be.
+        freed = Signature(free, given.outputs) if (free := _freed(given.inputs)) else None
+        larger = None if freed is None else _larger(source.path, file, freed, precision)
 
     def call(feeds: Arrays) -> dict[str, Any]:
         return dict(session.run(feeds))
+
+    def settle(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet) -> tuple[Model, tuple[TensorSpec, ...]]:
+        free = _freed(specs)
+        if larger is None or not free or not _takes_several(larger, Signature(free, given.outputs), samples):
+            return model, specs
+        return replace(model, call=lambda feeds: dict(larger.run(feeds)), notes=(*model.notes, FREED)), free
 
     def keep(signature: Signature, out: Path) -> Graph:
         path = out / FILE
@@ -62,10 +73,13 @@ def read(source: Source) -> Model:
             shutil.copyfile(source.path, path)
         return Graph(FORMAT, path, signature, route="the original", precision=precision)
 
+    notes: tuple[str, ...] = ()
     if len(found.signatures) > 1:
-        notes = (*notes, f"the signature {shown(chosen.key)!r} of {', '.join(shown(one.key) for one in found.signatures)} is deployed")
+        notes = (f"the signature {shown(chosen.key)!r} of {', '.join(shown(one.key) for one in found.signatures)} is deployed",)
     parameters = sum(math.prod(size for size in spec.shape if isinstance(size, int)) for spec in found.tensors)
-    return Model(call, specs, keep, parameters, proofs=(PROOF,), notes=notes, outputs=given.outputs, keeps=_kept(found))
+    return Model(
+        call, given.inputs, keep, parameters, proofs=(PROOF,), notes=notes, outputs=given.outputs, keeps=_kept(found), settle=settle
+    )
 
 
 def _kept(found: TfliteFile) -> tuple[str, ...]:
@@ -80,14 +94,6 @@ def _chosen(found: TfliteFile, source: Source) -> TfliteSignature:
     if wanted is None:
         raise UsageError(f"{source.path} has the signatures {', '.join(map(shown, keys))}; name one: --signature {shlex.quote(keys[0])}")
     return next((one for one in found.signatures if one.key == wanted), found.bare)
-
-
-def _opened(path: Path, file: Path, given: Signature, precision: Precision) -> tuple[Session, tuple[TensorSpec, ...], tuple[str, ...]]:
-    """A session of ``file`` that outlives it, its inputs, with a free number of samples where that holds, and notes."""
-    free = _freed(given.inputs)
-    if free and _takes_several(path, file, Signature(free, given.outputs), precision):
-        return _open(path, file, Signature(free, given.outputs), precision), free, (FREED,)
-    return _open(path, file, given, precision), given.inputs, ()
 
 
 def _open(path: Path, file: Path, signature: Signature, precision: Precision) -> Session:
@@ -106,11 +112,18 @@ def _freed(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     return tuple(spec.with_batch() for spec in specs) if one else ()
 
 
-def _takes_several(path: Path, file: Path, signature: Signature, precision: Precision) -> bool:
+def _larger(path: Path, file: Path, signature: Signature, precision: Precision) -> Session | None:
+    """A session of ``file`` for any number of samples; ``None`` where the runtime does not open one."""
+    try:
+        return _open(path, file, signature, precision)
+    except SourceError:
+        return None
+
+
+def _takes_several(session: Session, signature: Signature, samples: SampleSet) -> bool:
     specs = signature.inputs
     try:
-        session = _open(path, file, signature, precision)
-        feeds = sampling.draw(specs, TRIED, None)
+        feeds = sampling.draw(specs, TRIED, samples)
         batch = session.run(feeds)
         singles = [session.run({spec.name: spec.take(feeds[spec.name], slice(row, row + 1)) for spec in specs}) for row in range(TRIED)]
     except RoadworthyError:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from roadworthy.build.sources.model import SameAnswer
-from roadworthy.build.sources.torch import layer_hooks
+from roadworthy.build.sources.samples.table_rows import TableRows
+from roadworthy.build.sources.torch import layer_hooks, tables
 from roadworthy.core.errors import SourceError
 from roadworthy.core.types import Array, Arrays, TensorSpec
 from roadworthy.frameworks.torch import calling
@@ -18,7 +19,7 @@ from roadworthy.frameworks.torch.calling import Arguments
 class LiveModule:
     """``forms`` are the ways to call it, likeliest first; the first that it takes becomes ``form``.
 
-       Its outputs have the names that ``calling.leaves`` gives them.
+    Its outputs have the names that ``calling.leaves`` gives them.
     ``plain`` says that it gives one bare tensor for one, ``notes`` what was noticed about its latest answer.
     """
 
@@ -61,6 +62,13 @@ class LiveModule:
         self.plain = self.form.one_by_position and not handed_through and isinstance(answer, Tensor) and answer.dtype != torch.bfloat16
         self.notes = tuple(_notes(answer))
         return {name: layer_hooks.array(tensor) for name, tensor in found}
+
+    def tables(self, feeds: Arrays) -> dict[str, int]:
+        """How many rows the tables have that an input chooses from."""
+        rows = TableRows(feeds)
+        with tables.Watched(rows):
+            self.forward(self.tensors(feeds))
+        return rows.found
 
     def locate(self, first: Arrays, second: Arrays, same: SameAnswer) -> str:
         """The part of the module whose answers begin to differ."""

@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 
 from roadworthy.build.sources import Loaded, infer_signature, inference_mode
 from roadworthy.build.sources.model import Model, Opened
+from roadworthy.build.sources.samples import fixed as bound_inputs
 from roadworthy.build.sources.samples.made import Making
 from roadworthy.build.sources.torch import forward, quantised, states, weights
 from roadworthy.build.sources.torch.live_module import LiveModule
@@ -47,19 +48,22 @@ def prove_and_save(
     notes = (*opened.notes, *(weights.to_float32(module) if opened.program is None else ()), *_fold(module))
     proofs = (*opened.proofs, _to_inference(module, graph=opened.program is not None, allow=allow))
     opened = replace(opened, module=module)
-    specs = forward.resolve(opened, said, samples)
-    live = LiveModule(module, specs, forward.forms(opened, specs))
+    said, bound = bound_inputs.split(said, making.stated)
+    everything = forward.resolve(opened, said, samples, bound)
+    specs = tuple(spec for spec in everything if spec.name not in {one.name for one in bound})
+    live = LiveModule(module, specs, forward.forms(opened, everything, bound))
 
     def keep(signature: Signature, directory: Path) -> Graph:
         call = TorchCall(live.form, tuple(spec.name for spec in signature.outputs), live.plain)
         path = torch_module.save(module, directory, program=opened.program, call=call)
         return Graph("module", path, signature, route="the original", precision=quantised.precision(module))
 
+    notes = (*notes, *bound_inputs.notes(bound))
     parameters = sum(parameter.numel() for parameter in traversal.parameters(module))
     free = samples is not None and not (said or opened.inputs)
     model = Model(
         live.call, specs, keep, parameters, _seed, live.locate, proofs, notes,
-        free=free, states=lambda: states.of(module), neighbours=quantised.neighbours(module),
+        free=free, states=lambda: states.of(module), neighbours=quantised.neighbours(module), tables=live.tables,
     )  # fmt: skip
     shapes = {spec.name: shape for spec, shape in zip(said, examples, strict=False)}
     ordered = [shapes[spec.name] for spec in specs if spec.name in shapes]
