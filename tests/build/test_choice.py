@@ -38,7 +38,7 @@ def race_of(*latencies: tuple[Plan, float]) -> benchmark.Race:
     return benchmark.Race(tuple(timed(*one) for one in ((ORIGINAL, 10.0), *latencies)), ())
 
 
-def settled(failing: Sequence[Plan], race: benchmark.Race) -> tuple[str | None, list[tuple[Plan, int]], benchmark.Race]:
+def decided(failing: Sequence[Plan], race: benchmark.Race) -> tuple[str | None, list[tuple[Plan, int]], benchmark.Race]:
     """The winner where the plans ``failing`` do not hold on the kept samples, and who was judged there in which turn."""
     judged: list[tuple[Plan, int]] = []
 
@@ -48,7 +48,7 @@ def settled(failing: Sequence[Plan], race: benchmark.Race) -> tuple[str | None, 
             return Rejected(one.candidate.plan, "verify", "fails")
         return replace(one, choosing=one.score)
 
-    found, after = choice.settle(race, GOAL, confirm, framework_allowed=False)
+    found, after = choice.choose_confirmed(race, GOAL, confirm, framework_allowed=False)
     return (found.winner if found else None), judged, after
 
 
@@ -56,32 +56,32 @@ RACE = race_of((EXACT, 5.0), (FAST, 3.0), (FASTEST, 1.0))
 
 
 def test_the_winner_and_its_fallback_are_judged_and_nothing_else() -> None:
-    winner, judged, after = settled((), RACE)
+    winner, judged, after = decided((), RACE)
     assert (winner, judged) == (FASTEST.name, [(FASTEST, 1), (EXACT, 2)])
     confirmed = [one.plan for one in after.timed if one.measured.verified.choosing is not None]
     assert confirmed == [EXACT, FASTEST] and not after.failed
 
 
 def test_what_fails_leaves_and_the_next_has_another_turn() -> None:
-    winner, judged, after = settled((FASTEST,), RACE)
+    winner, judged, after = decided((FASTEST,), RACE)
     assert (winner, judged) == (FAST.name, [(FASTEST, 1), (FAST, 2), (EXACT, 3)])
     assert [one.plan for one in after.failed] == [FASTEST] and FASTEST not in [one.plan for one in after.timed]
 
 
 def test_a_fallback_that_fails_leaves_too_and_the_winner_is_judged_once() -> None:
-    winner, judged, after = settled((EXACT,), RACE)
+    winner, judged, after = decided((EXACT,), RACE)
     assert winner == FASTEST.name and judged.count((FASTEST, 1)) == 1
     assert [one.plan for one in after.failed] == [EXACT]
 
 
 def test_the_original_stays_where_everything_fails() -> None:
-    winner, judged, after = settled((FASTEST, FAST, EXACT), RACE)
+    winner, judged, after = decided((FASTEST, FAST, EXACT), RACE)
     assert winner == ORIGINAL.name and [plan for plan, _ in judged] == [FASTEST, FAST, EXACT]
     assert [one.plan for one in after.timed] == [ORIGINAL]
 
 
 def test_for_another_target_no_candidate_may_be_left() -> None:
-    assert choice.settle(RACE, GOAL, None, framework_allowed=True, target="browser") == (None, RACE)
+    assert choice.choose_confirmed(RACE, GOAL, None, framework_allowed=True, target="browser") == (None, RACE)
 
 
 def test_only_a_lossy_winner_without_kept_samples_is_said_to_flatter() -> None:

@@ -34,15 +34,15 @@ def choose(races: Races, goal: Goal, trial: Trial, job: Job, workspace: Workspac
         return judged
 
     judge = confirm if trial.choosing is not None else None
-    settled = {SERVER: settle(races.server, goal, judge, framework_allowed=job.allow_framework)}
+    decided = {SERVER: choose_confirmed(races.server, goal, judge, framework_allowed=job.allow_framework)}
     for target, race in races.others.items():
-        settled[target] = settle(race, goal, judge, framework_allowed=True, target=target)
-    choices = {target: choice for target, (choice, _) in settled.items() if choice is not None}
-    after = {target: race for target, (_, race) in settled.items()}
+        decided[target] = choose_confirmed(race, goal, judge, framework_allowed=True, target=target)
+    choices = {target: choice for target, (choice, _) in decided.items() if choice is not None}
+    after = {target: race for target, (_, race) in decided.items()}
     return choices, Races(after.pop(SERVER), after)
 
 
-def settle(
+def choose_confirmed(
     race: benchmark.Race, goal: Goal, confirm: Confirm | None, *, framework_allowed: bool, target: str = SERVER
 ) -> tuple[Choice | None, benchmark.Race]:
     """The choice in ``race`` after everything that is packed was confirmed, and the race with that evidence.

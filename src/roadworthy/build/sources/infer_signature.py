@@ -80,9 +80,9 @@ def prove_and_keep(
 def _settled(found: _Found) -> SizedCalls:
     """The calls with what is known of the model only after one with samples that it accepts."""
     calls, model = found.calls, found.calls.model
-    if model.settle is None:
+    if model.refine is None:
         return calls
-    model, specs = model.settle(model, tuple(spec.at(calls.base) for spec in calls.specs), found.samples)
+    model, specs = model.refine(model, tuple(spec.at(calls.base) for spec in calls.specs), found.samples)
     pairs = zip(calls.specs, specs, strict=True)
     return replace(calls, model=model, specs=tuple(now if now.batched and not before.batched else before for before, now in pairs))
 

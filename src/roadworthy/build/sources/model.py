@@ -16,7 +16,7 @@ SameAnswer: TypeAlias = Callable[[Array, Array], bool]
 
 
 Bind: TypeAlias = "Callable[[tuple[BoundInput, ...]], Model]"
-Settle: TypeAlias = "Callable[[Model, tuple[TensorSpec, ...], SampleSet], tuple[Model, tuple[TensorSpec, ...]]]"
+Refine: TypeAlias = "Callable[[Model, tuple[TensorSpec, ...], SampleSet], tuple[Model, tuple[TensorSpec, ...]]]"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Model:
     and whatever a call may change; ``keeps`` names states that cannot be read. ``neighbours`` says what makes the answer for a
     sample depend on the others in its call, where that is known and not a mode of training: such a model is called with one sample.
     ``single`` says that no axis of ``inputs`` counts the samples, whatever their sizes: each call takes one.
-    ``settle`` gives the model, and its inputs, with what is known of them only after a call with samples that it accepts.
+    ``refine`` gives the model, and its inputs, with what is known of them only after a call with samples that it accepts.
     """
 
     call: Callable[[Arrays], dict[str, Array]]
@@ -65,7 +65,7 @@ class Model:
     notes: tuple[str, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     otherwise: tuple[TensorSpec, ...] = ()
-    settle: Settle | None = None
+    refine: Refine | None = None
     tables: Callable[[Arrays], dict[str, int]] | None = None
     bind: Bind | None = None
     free: bool = False

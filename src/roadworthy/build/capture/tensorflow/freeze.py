@@ -27,10 +27,10 @@ def frozen(call: Callable[..., Any], signature: Signature) -> tuple[Any, GraphEn
     arguments = [keras_model.tensor_spec(spec) for spec in signature.inputs]
     traced = tf.function(call, input_signature=arguments, autograph=False).get_concrete_function()
     graph, entry = tensorflow_graph.frozen(traced)
-    return settled(_inlined(graph, entry), entry, signature)
+    return trimmed(_inlined(graph, entry), entry, signature)
 
 
-def settled(graph: Any, entry: GraphEntry, signature: Signature) -> tuple[Any, GraphEntry]:
+def trimmed(graph: Any, entry: GraphEntry, signature: Signature) -> tuple[Any, GraphEntry]:
     """The frozen GraphDef ``graph`` with what the outputs need and no more, under the signature's names; Refused as by ``frozen``."""
     graph = _pruned(graph, entry)
     _refuse_state(graph)
@@ -39,7 +39,7 @@ def settled(graph: Any, entry: GraphEntry, signature: Signature) -> tuple[Any, G
         raise Refused(f"the frozen graph needs more than the model's inputs: {', '.join(extra)}")
     for node in graph.node:
         if node.op == "RandomUniform":
-            _settle_draw(graph, node)
+            _without_draw(graph, node)
     return _named(graph, entry, signature)
 
 
@@ -111,7 +111,7 @@ def _with_name(reference: str, renamed: dict[str, str]) -> str:
     return f"{mark}{renamed.get(node, node)}{colon}{number}"
 
 
-def _settle_draw(graph: Any, node: Any) -> None:
+def _without_draw(graph: Any, node: Any) -> None:
     """Put 0.5 in the place of numbers drawn from [0, 1), which a dropout that keeps everything still draws.
 
     The original was seen to give the same answer whatever it draws; the proof sees whether this one gives that answer.

@@ -53,7 +53,7 @@ def _as_it_is(graph: Any, entry: GraphEntry, signature: Signature) -> tuple[Any,
     """A graph that no ``tf.function`` takes, with the sizes of ``signature``."""
     if single := [port.name for port in (*entry.inputs, *entry.outputs) if port.scalar]:
         raise Refused(f"{', '.join(single)} is a single value and no batch of them, which is for TensorFlow itself")
-    graph, entry = freeze.settled(graph, entry, signature)
+    graph, entry = freeze.trimmed(graph, entry, signature)
     nodes = {node.name: node for node in graph.node}
     for port, spec in zip(entry.inputs, signature.inputs, strict=True):
         sizes = [size if isinstance(size, int) else None for size in spec.shape]

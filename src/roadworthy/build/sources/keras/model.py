@@ -158,10 +158,10 @@ def _model(live: Live, keep: Callable[[Signature, Path], Graph], said: tuple[str
         names = {one.name for one in bound}
         return replace(known, inputs=tuple(spec for spec in live.inputs if spec.name not in names))
 
-    settle = partial(_with_modes, live)
+    refine = partial(_with_modes, live)
     known = Model(
         live.answer, live.inputs, keep, parameters, live.seed, live.locate, said, notes,
-        settle=settle, bind=bind, tables=live.tables, states=live.states,
+        refine=refine, bind=bind, tables=live.tables, states=live.states,
     )  # fmt: skip
     return known
 

@@ -59,7 +59,7 @@ def read(source: Source) -> Model:
     def call(feeds: Arrays) -> dict[str, Any]:
         return dict(session.run(feeds))
 
-    def settle(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet) -> tuple[Model, tuple[TensorSpec, ...]]:
+    def refine(model: Model, specs: tuple[TensorSpec, ...], samples: SampleSet) -> tuple[Model, tuple[TensorSpec, ...]]:
         free = _freed(specs)
         if larger is None or not free or not _takes_several(larger, Signature(free, given.outputs), samples):
             return model, specs
@@ -78,7 +78,7 @@ def read(source: Source) -> Model:
         notes = (f"the signature {shown(chosen.key)!r} of {', '.join(shown(one.key) for one in found.signatures)} is deployed",)
     parameters = sum(math.prod(size for size in spec.shape if isinstance(size, int)) for spec in found.tensors)
     return Model(
-        call, given.inputs, keep, parameters, proofs=(PROOF,), notes=notes, outputs=given.outputs, keeps=_kept(found), settle=settle
+        call, given.inputs, keep, parameters, proofs=(PROOF,), notes=notes, outputs=given.outputs, keeps=_kept(found), refine=refine
     )
 
 
