@@ -89,6 +89,17 @@ def test_half_precision_is_raised_and_it_is_said(net: Any, net_file: Path, tmp_p
     assert "weights in float16 were made float32" in loaded(tmp_path / "whole.pt", IMAGE, arch=f"{net_file}:Net", trust=True).notes
 
 
+def test_a_network_in_double_precision_takes_tables_in_double_precision(tmp_path: Path, loaded: Load) -> None:
+    """NumPy's default type, for a model that was trained in it: both become float32, and it is said."""
+    (tmp_path / "table.py").write_text("from torch import nn\ndef Table():\n    return nn.Linear(4, 3).double()\n")
+    torch.save(nn.Linear(4, 3).double().state_dict(), tmp_path / "table.pt")
+    given = samples.write(tmp_path / "given", {"x": np.random.default_rng(0).standard_normal((30, 4))})
+    result = loaded(tmp_path / "table.pt", arch=f"{tmp_path / 'table.py'}:Table", samples=given)
+    assert result.signature.inputs == (TensorSpec("input", "float32", (BATCH, 4)),)
+    assert "weights in float64 were made float32" in result.notes
+    assert any("cast from float64 to float32" in note for note in result.notes)
+
+
 def test_cuda_tensors_land_on_the_cpu(real: Path, loaded: Load) -> None:
     """The ResNet-20 was saved on a GPU, inside DataParallel; nothing but weights-only reading is needed for it."""
     arch = f"{Path(__file__).parents[3] / 'examples' / 'cifar_resnet.py'}:resnet20(num_classes=10)"

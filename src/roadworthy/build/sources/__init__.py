@@ -81,6 +81,11 @@ def load(request: LoadRequest) -> Loaded:
     source = replace(request.source, inputs=request.inputs)
     request.out.mkdir(parents=True, exist_ok=True)
     opened = formats.named(source.kind).open(source)
+    if isinstance(opened, Opened):
+        from roadworthy.build.sources.torch import module
+
+        # Before the samples take the form that the module runs on.
+        opened = module.in_float32(opened)
     samples, changes = _fitted(opened, request)
     loaded = _proven(opened, replace(request, samples=samples))
     return replace(loaded, samples=samples or loaded.samples, notes=(*loaded.notes, *changes))

@@ -29,6 +29,18 @@ from roadworthy.frameworks.torch.calling import TorchCall
 from roadworthy.frameworks.torch.pickles import unwrapped
 
 
+def in_float32(opened: Opened) -> Opened:
+    """``opened`` with every floating weight of its module in float32, and a note; a captured program keeps its own types.
+
+    Raises SourceError for a layer that has no weights yet.
+    """
+    if opened.program is not None:
+        return opened
+    module = unwrapped(opened.module)
+    _refuse_without_weights(module)
+    return replace(opened, module=module, notes=(*opened.notes, *weights.to_float32(module)))
+
+
 def prove_and_save(
     opened: Opened,
     said: tuple[TensorSpec, ...],
@@ -44,8 +56,7 @@ def prove_and_save(
     ``examples`` are the shapes of the arrays that ``said`` was read from, where it was read from example inputs.
     """
     module = unwrapped(opened.module)
-    _refuse_without_weights(module)
-    notes = (*opened.notes, *(weights.to_float32(module) if opened.program is None else ()), *_fold(module))
+    notes = (*opened.notes, *_fold(module))
     proofs = (*opened.proofs, _to_inference(module, graph=opened.program is not None, allow=allow))
     opened = replace(opened, module=module)
     said, bound = bound_inputs.split(said, making.stated)
