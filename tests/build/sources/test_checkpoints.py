@@ -234,6 +234,12 @@ def test_the_advice_fits_what_was_found(net: Any, net_file: Path, tmp_path: Path
         loaded(tmp_path / "other.pt", IMAGE, arch=f"{net_file}:Net")
 
 
+def test_a_network_without_weights(tmp_path: Path, loaded: Load) -> None:
+    (tmp_path / "pool.py").write_text("from torch import nn\ndef Pool():\n    return nn.AvgPool2d(2)\n")
+    torch.save({}, tmp_path / "empty.pt")
+    assert loaded(tmp_path / "empty.pt", "input:float32[batch,1,4,4]", arch=f"{tmp_path / 'pool.py'}:Pool").parameters == 0
+
+
 def test_several_models_in_one_pickle(net: Any, tmp_path: Path, loaded: Load) -> None:
     torch.save({"ema": net, "model": None, "criterion": nn.CrossEntropyLoss(torch.ones(3))}, tmp_path / "last.pt")
     assert answers_like(loaded(tmp_path / "last.pt", IMAGE, trust=True), net)
