@@ -88,8 +88,8 @@ def read(held: object) -> Checkpoint:
 def choose(checkpoint: Checkpoint, wanted: Mapping[str, Any], chosen: str, path: Path) -> WeightSet:
     """The set for an architecture whose state_dict is ``wanted``: that of ``chosen`` (``--weights``), or the one that fits best.
 
-    Raises SourceUnreadable where there are no tensors and the architecture has some, UsageError where ``chosen`` is not there, or where several sets fit equally well
-    and none of them is the trained one beside averages.
+    Raises SourceUnreadable where there are no tensors and the architecture has some, UsageError where ``chosen`` is not there, or where
+    several sets fit equally well and none of them is the trained one beside averages.
     """
     saved = _under(checkpoint.tensors, chosen, path)
     if not (saved or wanted):
