@@ -140,7 +140,6 @@ def test_a_saved_model_that_acts_is_refused_and_never_acts(name: str, op: str, m
         ("frozen.pb", {"signature": "serve"}, "has no signatures to choose from"),
         ("model.keras", {"signature": "serve"}, "has no signatures to choose from"),
         ("model.keras", {"outputs": ("first",)}, "states what it answers with"),
-        ("exported", {"outputs": ("first",)}, "states what it answers with"),
     ],
 )
 def test_an_option_that_says_nothing_about_a_file(name: str, options: dict[str, str], words: str, made: Path, tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import roadworthy as rw
-from roadworthy.build import deploy
+from roadworthy.build import benchmark, deploy
 from roadworthy.build.job import Job
 from roadworthy.build.workspace import Progress
 from roadworthy.bundle import golden, store
 from roadworthy.core import cpu_mask, registry
-from roadworthy.core.errors import BundleError, DataError, NoCandidate, OutOfSpace, UsageError
+from roadworthy.core.errors import BundleError, DataError, NoCandidate, OutOfSpace, SourceError, UsageError
 from roadworthy.core.isolation.worker import Worker
 from support import hosts
 
@@ -107,7 +107,12 @@ def test_candidates_that_come_after_the_time_budget_are_rejected_in_words_and_th
 
 def test_when_only_the_framework_passes_the_error_names_what_would_help(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = registry.facts
-    monkeypatch.setattr(registry, "facts", lambda name: replace(facts(name), framework=True))
+
+    def of_a_framework(name: str) -> registry.RuntimeFacts:
+        return replace(facts(name), framework=True)
+
+    monkeypatch.setattr(registry, "facts", of_a_framework)
+    monkeypatch.setitem(benchmark.choose.__kwdefaults__, "facts_of", of_a_framework)
     with pytest.raises(NoCandidate, match=r"Those that need it \(null-fp32-.*--allow-framework-at-serve"):
         deploy.deploy(job)
     assert deploy.deploy(replace(job, allow_framework=True)).certificate.choice.winner.startswith("null")
@@ -148,8 +153,8 @@ def test_what_errs_and_what_dies_is_rejected_with_a_program_that_shows_it_again(
         assert rejected.reason in run.stdout, run.stderr
 
 
-def test_byte_strings_in_memory_are_refused_before_they_lose_their_zeros(linear: Path) -> None:
-    with pytest.raises(UsageError, match="give a folder of files"):
+def test_byte_strings_in_memory_reach_a_model_that_takes_none(linear: Path) -> None:
+    with pytest.raises(SourceError, match="takes one input of 12 features"):
         rw.deploy(linear / "model.npz", linear / "bundle", data=([b"one\0", b"two\0\0"], [0, 1]))
 
 

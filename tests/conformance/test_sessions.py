@@ -46,7 +46,7 @@ def test_every_graph_that_is_accepted_gives_the_same_answers(bench: Bench, backe
     captured = bench.captured(model)
     if plan := bench.exact(backend, model, form):
         with bench.opened(plan, model, form=form) as session:
-            feeds = captured.model.feeds(3)
+            feeds = captured.model.feeds(captured.graphs[form].signature.call_size(3))
             _assert_close(session.run(feeds), captured.answers(feeds), TOLERANCE["fp32"])
 
 
