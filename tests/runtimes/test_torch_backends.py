@@ -235,7 +235,7 @@ def test_int8_that_would_be_float32_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("runtime", "precision", "flavour", "spin"),
     [
-        ("pytorch", "int8", "", False),
+        ("pytorch", "fp16", "", False),
         ("pytorch", "fp32", "frozen", False),
         ("pytorch", "fp32", "", True),
         ("torchscript", "bf16", "frozen", False),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from roadworthy.core.errors import RoadworthyError, StepFailed
@@ -36,10 +35,19 @@ def load(path: Path, signature: Signature, plan: Plan) -> FunctionSession:
         compiled = tf.function(lambda *tensors: graph(*tensors), input_signature=specs, jit_compile=True, autograph=False)
         session = FunctionSession(function.Function(compiled, entry), signature)
         if plan.batch is not None:
-            with suppress(StepFailed):  # zeros may not be a valid input; the first real call then compiles
-                session.run(zeros(signature.closed().inputs, plan.batch))
+            _compile(session, signature, plan.batch)
         return session
     except RoadworthyError:
         raise
     except Exception as problem:
         raise StepFailed(f"XLA cannot load {path.name}: {framework.first_line(problem)}", detail=str(problem)) from problem
+
+
+def _compile(session: FunctionSession, signature: Signature, batch: int) -> None:
+    """Compile for calls of ``batch`` samples; StepFailed where XLA has no operation for a part of the graph."""
+    try:
+        session.run(zeros(signature.closed().inputs, batch))
+    except StepFailed as problem:
+        # Zeros may not be a valid input; the first real call then compiles.
+        if "unsupported operations" in f"{problem.message} {problem.detail}":
+            raise
