@@ -90,7 +90,7 @@ class Job:
 def read_budget(max_drop: str | float | None, max_rise: str | float | None) -> Budget:
     """The budget of ``--max-drop`` or ``--max-rise``: ``1%`` is a part of the original's score, a plain number is in the metric's units.
 
-    The default is 1 %, in the direction that fits the metric. Raises UsageError for both at once and for what is no such number.
+    The default is 1 %, in the direction that fits the metric. Raises UsageError for both at once and for what is not a number of this form.
     """
     if max_drop is not None and max_rise is not None:
         raise UsageError("--max-drop and --max-rise are for different metrics: give the one that fits yours")

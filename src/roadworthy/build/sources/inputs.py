@@ -22,7 +22,7 @@ def resolve(known: tuple[TensorSpec, ...], said: tuple[TensorSpec, ...], samples
     """The inputs of a model whose file states ``known``, in the file's order and under its names; where it states none, as given.
 
     What the user states (``said``) gives the sizes that the file leaves open, a number or a symbol, and may not contradict it; it may
-    leave out known inputs. Samples must fit. Sizes that nobody states stay symbols. Raises UsageError where they do not fit.
+    leave out known inputs. Samples must fit. Sizes that are not stated stay symbols. Raises UsageError where they do not fit.
     """
     if not (known or said or samples):
         example = option(TensorSpec("x", "float32", (BATCH, 224, 224, 3)))

@@ -42,7 +42,7 @@ def as_labels(y: Array, labels: Sequence[str], ids: Sequence[str]) -> Array:
 
 
 def hint(unknown: str, labels: Sequence[str]) -> str:
-    """What to do about a name that is no label, where it is an id and the labels have none; empty otherwise."""
+    """What to do about a name that is not a label, where it is an id and the labels have none; empty otherwise."""
     if not WORDNET.fullmatch(unknown) or any(map(WORDNET.fullmatch, labels)):
         return ""
     return f": {unknown!r} is a WordNet id, so begin each line of the labels file with its id, as in '{_wordnet_id(unknown)} tench'"

@@ -36,7 +36,7 @@ def _identifiers(node: Any) -> int:
 
 
 def _count(node: Any, shapes: dict[str, tuple[int, ...]], numbers: dict[str, Any]) -> int:
-    """The rows that the node chooses from; 0 where it is no such node, or the file does not say."""
+    """The rows that the node chooses from; 0 where it is another node, or the file does not say."""
     if node.op_type == "Gather" and (shape := shapes.get(node.input[0])):
         axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
         return shape[axis] if -len(shape) <= axis < len(shape) else 0

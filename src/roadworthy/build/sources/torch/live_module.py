@@ -97,7 +97,7 @@ class LiveModule:
 
 
 def _refuse_without_array(found: list[tuple[str, Tensor]]) -> None:
-    """SourceError for an output that is no ordinary tensor."""
+    """SourceError for an output that is not an ordinary tensor."""
     for name, tensor in found:
         if tensor.layout != torch.strided or tensor.is_nested or tensor.is_quantized:
             kind = "nested" if tensor.is_nested else "quantised" if tensor.is_quantized else "sparse"

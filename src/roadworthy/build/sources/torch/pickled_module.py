@@ -41,7 +41,7 @@ def read(source: Source) -> Opened:
 
 
 def _modules(held: object, place: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """The outermost modules in ``held``, each with the dotted keys that lead to it. A loss is no model."""
+    """The outermost modules in ``held``, each with the dotted keys that lead to it. A loss is not a model."""
     if isinstance(held, torch.nn.Module):
         if not isinstance(held, torch.nn.modules.loss._Loss) and (weight_sets.AVERAGED.search(place) or not weights.of_training(place)):
             yield place, held
@@ -51,7 +51,7 @@ def _modules(held: object, place: str, depth: int) -> Iterator[tuple[str, Any]]:
 
 
 def _chosen(modules: Mapping[str, Any], source: Source) -> str:
-    """The place that --weights names, or that of the one model that is no average of another; UsageError where there are several."""
+    """The place that --weights names, or that of the one model that is not an average of another; UsageError where there are several."""
     if source.weights and source.weights not in modules:
         raise UsageError(f"{source.path} holds no model in {source.weights!r}; it holds models in {', '.join(map(repr, modules))}")
     trained = [place for place in modules if not weight_sets.AVERAGED.search(place)] or list(modules)

@@ -90,7 +90,7 @@ def called(name: str, what: str, function: Callable[..., Any], *arguments: Any) 
 
 
 def _unpickled(where: Path) -> Any:
-    # Written by ``keep`` in the user's own process: it is no file of somebody else's.
+    # Written by ``keep`` in the user's own process: it does not come from anywhere else.
     import cloudpickle
 
     usercode.search(confinement.home())
