@@ -51,6 +51,7 @@ def test_the_documented_table_says_what_was_found(rows: Rows, framework: str) ->
             assert documented[name][cell.way] == bool(not cell.refused), (name, cell.way)
 
 
+@pytest.mark.soak
 def test_the_runtime_that_compiles_each_model_answers_all_operations_in_one(tmp_path: Path) -> None:
     request = WalkRequest("torch", (shapes.TOGETHER.name,), table.SLOW, tmp_path / "walk")
     (row,) = isolate.call(walk, request, limits=Limits(seconds=280)).rows
