@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 from collections.abc import Iterator
@@ -36,6 +37,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header() -> str:
     here = hosts.host.this_host()
     return f"cpu: {here.cpu}, {here.cores} cores: {' '.join(here.features)}"
+
+
+@pytest.fixture(autouse=True)
+def package_logger() -> Iterator[None]:
+    """A server that a test starts in this process takes the package's log over; the next test finds it as it was."""
+    logger = logging.getLogger("roadworthy")
+    handlers, level, propagates = list(logger.handlers), logger.level, logger.propagate
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+    logger.propagate = propagates
 
 
 @pytest.fixture(params=[(name, cores) for name in hosts.FEATURES for cores in hosts.CORES], ids=lambda one: f"{one[0]}-{one[1]}")

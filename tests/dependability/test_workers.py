@@ -252,6 +252,13 @@ def in_service(url: str) -> int:
     return sum(line.startswith("roadworthy_worker_threads{") for line in text.splitlines())
 
 
+def kill_one(server: Server, number: int) -> None:
+    """Kill one of the workers; those that were killed before may not be back yet."""
+    until(lambda: bool(workers(server.process.pid)), "a worker runs")
+    running = workers(server.process.pid)
+    running[number % len(running)].kill()
+
+
 def test_a_worker_is_killed_during_swaps(serve: Callable[..., Server], tmp_path: Path) -> None:
     """Every load succeeds or is refused, and afterwards all workers answer with the same version."""
     write_breaker(tmp_path / "breaker" / "1", "plus1")
@@ -263,7 +270,7 @@ def test_a_worker_is_killed_during_swaps(serve: Callable[..., Server], tmp_path:
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(load_newest, url)
             time.sleep(0.02 * number)
-            workers(server.process.pid)[number % 2].kill()
+            kill_one(server, number)
             told.append(outcome(asked.result))
         until(lambda: answers(url), "a worker answers")
     until(lambda: in_service(url) == 2, "both are back")

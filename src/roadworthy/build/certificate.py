@@ -222,7 +222,6 @@ import pathlib
 import sys
 
 from roadworthy.build.job import Job
-from roadworthy.build.package.report import figures
 from roadworthy.build.deploy import deploy
 from roadworthy.core import codec
 

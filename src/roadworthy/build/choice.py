@@ -61,7 +61,7 @@ def choose_confirmed(
         if confirm is None or waiting is None:
             return benchmark.in_words(decision), race
         judged = confirm(waiting, turn)
-        turn += waiting.candidate.plan.lossy or not waiting.parity.equivalent
+        turn += waiting.candidate.plan.lossy or not (judged.parity and judged.parity.equivalent)
         done.add(waiting.candidate.plan)
         race = race.without(judged) if isinstance(judged, Rejected) else race.confirmed(judged)
 

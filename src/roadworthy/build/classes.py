@@ -70,17 +70,16 @@ def paired(
     names = contract.answer.labels or (gathered.classes if gathered else ())
     if job.labels and not own:
         ids = labels_file.read(job.labels).ids
-        targets = {name: matching.as_labels(y, names, ids) if _are_texts(y) else y for name, y in targets.items()}
+        targets = {name: matching.as_labels(y, names, ids) if verify.are_texts(y) else y for name, y in targets.items()}
     try:
-        return verify.pair(targets, signature.outputs, names, job.metric)
+        found = verify.pair(targets, signature.outputs, names, job.metric)
     except DataError:
         if scored:
             raise
         return None
-
-
-def _are_texts(y: Array) -> bool:
-    return y.dtype.kind == "U" or (y.dtype == np.dtype(object) and len(y) > 0 and y[0].dtype.kind == "U")
+    if job.metric is None:
+        verify.check_budget(verify.BudgetRequest(found.metric, job.budget))
+    return found
 
 
 def reading(data: Data, reference: verify.Reference, signature: Signature) -> AnswerReading:
@@ -114,12 +113,12 @@ def _of_form(judged: verify.Reading, found: Activation) -> Activation:
 
 def _activation(judged: verify.Reading, stated: Activation, values: Array) -> Activation:
     """What the numbers of the judged output are: as it is ``stated``, else by their values."""
-    if judged.form not in ("classes", "binary", "multilabel", "masks"):
+    if judged.form not in ("classes", "binary", "multilabel", "masks") or judged.axis or values.dtype.kind != "f":
         return "none"
     if stated in ("applied", "softmax", "sigmoid"):
         return stated
     chunks = (np.asarray(values[start : start + ROWS]) for start in range(0, len(values), ROWS))
-    if values.dtype.kind == "f" and all(answers.are_shares(chunk[~np.isnan(chunk)]) for chunk in chunks):
+    if all(answers.are_shares(chunk[~np.isnan(chunk)]) for chunk in chunks):
         return "applied"
     return "softmax" if judged.form == "classes" else "sigmoid"
 

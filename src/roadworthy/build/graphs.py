@@ -70,6 +70,8 @@ def promised(signature: Signature, graphs: tuple[Graph, ...]) -> Signature:
     for graph in captured if signature.sizes else ():
         theirs = {axis.symbol: axis for axis in graph.signature.sizes}
         signature = replace(signature, sizes=tuple(axis.both(theirs[axis.symbol]) for axis in signature.sizes))
+    if any(len(axis.sizes) < 2 for axis in signature.sizes):
+        signature = signature.closed()
     limits = [graph.signature.max_batch for graph in graphs if graph.signature.dynamic and graph.signature.max_batch]
     return replace(signature, max_batch=min(limits)) if signature.dynamic and limits else signature
 

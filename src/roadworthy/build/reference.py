@@ -18,6 +18,7 @@ from roadworthy.core.types import Signature
 
 def reference_of(original: Graph, signature: Signature, data: Data, job: Job, workspace: Workspace) -> tuple[Trial, Verified]:
     """The original's own answers, with which every candidate is compared, and the original as a candidate in the race."""
+    _refuse_guesses(data, job)
     workspace.notify(Progress("original", 0, 1))
     remedy = supplied.remedy(data, signature)
     promised = replace(original, signature=signature)
@@ -25,10 +26,11 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, wo
     here = replace(workspace, done=lambda words: workspace.notify(Progress("original", 0, 1, words)))
     reference = here.step(verify.establish, request, "reference")
     read = classes.reading(data, reference, signature)
-    _refuse_guesses(data, job)
     reference = replace(reference, classes=0 if data.guessed else read.seen)
     votes = read.classes and reference.classes > 1
     metric = data.metric or (verify.AGREEMENT if votes else verify.ERROR)
+    if not data.metric:
+        verify.check_budget(verify.BudgetRequest(metric, job.budget))
     asked = verify.ScoreRequest(data.evaluation, reference, metric, job.budget, read.reading, data.choosing)
     score = workspace.step(verify.score_original, asked, "score")
     reserve = RACE_SHARE * job.seconds

@@ -77,6 +77,7 @@ SHAPES: dict[str, Callable[[Any], Any]] = {
     "names of old releases": lambda state: {
         {"bn.weight": "bn.gamma", "bn.bias": "bn.beta"}.get(name, name): tensor for name, tensor in state.items()
     },
+    "an optimiser among the weights": lambda state: {**state, "optimizer": {"state": {0: {"exp_avg": torch.ones(4, 1, 3, 3)}}}},
     "the same weights twice": lambda state: {"last": state, "best": state},
 }  # fmt: skip
 

@@ -26,7 +26,7 @@ def samples(folder: Path, **arrays: Array) -> SampleSet:
 
 
 def stated(*specs: TensorSpec) -> Taker:
-    return Taker(specs, (), "float32", lambda feeds: pytest.fail("a model that states its inputs is not called"))
+    return Taker(specs, (), lambda feeds: pytest.fail("a model that states its inputs is not called"))
 
 
 def linear(feeds: Mapping[str, Array]) -> Any:
@@ -36,8 +36,8 @@ def linear(feeds: Mapping[str, Array]) -> Any:
         raise RuntimeError("mat1 and mat2 must have the same dtype and fitting shapes")
 
 
-def unknown(call: Any, *names: str, weights: str = "float32") -> Taker:
-    return Taker((), names, weights, call)
+def unknown(call: Any, *names: str) -> Taker:
+    return Taker((), names, call)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.uint8, np.int64, bool])
@@ -63,11 +63,6 @@ def test_samples_that_fit_are_left_where_they_are(tmp_path: Path) -> None:
     assert fitted(given, unknown(linear, "x"), tmp_path / "out") == (given, ())
     assert fitted(given, stated(TensorSpec("x", "float32", ("batch", 4))), tmp_path / "b") == (given, ())
     assert not (tmp_path / "out").exists() and not (tmp_path / "b").exists()
-
-
-def test_a_model_in_float64_keeps_float64(tmp_path: Path) -> None:
-    given = samples(tmp_path, x=np.ones((6, 4)))
-    assert fitted(given, unknown(lambda feeds: None, "x", weights="float64"), tmp_path / "out") == (given, ())
 
 
 def test_a_model_that_takes_anything_gets_the_type_of_its_weights(tmp_path: Path) -> None:

@@ -51,7 +51,6 @@ def forms(module: Any, folder: Path, said: tuple[TensorSpec, ...] = (), **arrays
     ("module", "x", "wanted"),
     [
         (lambda: torch.nn.Linear(4, 3), np.ones((6, 4)), ("float32", (6, 4))),
-        (lambda: torch.nn.Linear(4, 3).double(), np.ones((6, 4)), ("float64", (6, 4))),
         (lambda: torch.nn.Linear(4, 3).half(), np.ones((6, 4)), ("float32", (6, 4))),
         (lambda: torch.nn.Linear(4, 3), np.ones((6, 4), np.uint8), ("float32", (6, 4))),
         (lambda: torch.nn.Linear(4, 3), np.ones((6, 4), bool), ("float32", (6, 4))),

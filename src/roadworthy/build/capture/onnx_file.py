@@ -120,15 +120,7 @@ def _check_shape(value: Any, spec: TensorSpec, renamed: dict[str, str]) -> None:
 
 def _state_shape(value: Any, spec: TensorSpec) -> None:
     """Write the signature's symbols and sizes into ``value``, whatever the exporter wrote."""
-    shape = value.type.tensor_type.shape
-    del shape.dim[:]
-    shape.SetInParent()  # no axes are a statement too
-    for size in spec.shape:
-        axis = shape.dim.add()
-        if isinstance(size, int):
-            axis.dim_value = size
-        else:
-            axis.dim_param = size
+    value.type.CopyFrom(onnx.helper.make_tensor_type_proto(value.type.tensor_type.elem_type, spec.shape))
 
 
 def _rename(expression: str, renamed: dict[str, str]) -> str:

@@ -69,7 +69,7 @@ def read(directory: Path, signature: Signature) -> tuple[Any, GraphEntry]:
     entry = tensorflow_entry.read_entry(directory)
     tensorflow_entry.refuse_tables(entry)
     if single := [port.name for port in entry.inputs + entry.outputs if port.scalar]:
-        raise StepFailed(f"{', '.join(single)} is a single value and no batch of them, which is for TensorFlow itself")
+        raise StepFailed(f"{', '.join(single)} is a single value and not a batch of them, which TensorFlow alone runs")
     whole = tensorflow_graph.read_graph(directory / tensorflow_entry.GRAPHDEF)
     graph = tf.compat.v1.graph_util.extract_sub_graph(whole, sorted({_node(port.tensor) for port in entry.outputs}))
     nodes = {node.name: node for node in graph.node}

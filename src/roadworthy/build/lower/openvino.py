@@ -110,7 +110,7 @@ def _read(graph: Graph) -> Any:
     else:
         raise StepFailed(f"OpenVINO reads no signature of a SavedModel but serving_default, and this one's is {entry.signature}")
     for constant in entry.constants:
-        _settle(model, constant)
+        _put_in_place(model, constant)
     for port in (*entry.inputs, *entry.outputs):
         _rename(model, port)
     return model
@@ -173,7 +173,7 @@ def _separate(model: Any) -> None:
     model.validate_nodes_and_infer_types()
 
 
-def _settle(model: Any, constant: Constant) -> None:
+def _put_in_place(model: Any, constant: Constant) -> None:
     """Put the value in the place of the input that it would be fed to."""
     from openvino import opset8
 
@@ -188,7 +188,7 @@ def _rename(model: Any, port: Port) -> None:
     if found is None:
         raise StepFailed(f"OpenVINO's model has no {port.tensor}, which is {port.name}; it has {model.inputs} and {model.outputs}")
     if port.scalar:
-        raise StepFailed(f"{port.name} is a single value and no batch of them, which is for TensorFlow itself")
+        raise StepFailed(f"{port.name} is a single value and not a batch of them, which TensorFlow alone runs")
     found.get_tensor().set_names({port.name})
 
 

@@ -98,7 +98,7 @@ def _fitted(opened: Model | Opened, request: LoadRequest) -> tuple[SampleSet | N
     from roadworthy.build.sources.samples import fit
 
     if isinstance(opened, Model):
-        taker = fit.Taker(opened.inputs or request.inputs, (), "float32", opened.call)
+        taker = fit.Taker(opened.inputs or request.inputs, (), opened.call)
     else:
         from roadworthy.build.sources.torch import taker as torch_taker
 

@@ -71,13 +71,13 @@ def prove_and_keep(
         possible = Possible((), specs)
     with tempfile.TemporaryDirectory() as scratch:
         found = _found(model, possible, named, samples, making, Path(scratch))
-        loaded = _kept(_settled(found), found.samples, out, allow, stated=inputs.symbols_of(said))
+        loaded = _kept(_refined(found), found.samples, out, allow, stated=inputs.symbols_of(said))
     if samples is not None:
         return loaded
     return replace(loaded, samples=found.samples if making.out else None, fills=found.fills)
 
 
-def _settled(found: _Found) -> SizedCalls:
+def _refined(found: _Found) -> SizedCalls:
     """The calls with what is known of the model only after one with samples that it accepts."""
     calls, model = found.calls, found.calls.model
     if model.refine is None:

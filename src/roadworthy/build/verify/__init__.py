@@ -10,10 +10,11 @@ from roadworthy.build.verify.label_check import label_warnings
 from roadworthy.build.verify.metrics import AGREEMENT, ERROR, Metric, Reading, is_code, is_own
 from roadworthy.build.verify.metrics.own import keep as keep_function
 from roadworthy.build.verify.metrics.pairing import TargetPairing, pair
+from roadworthy.build.verify.metrics.texts import are_texts
 from roadworthy.build.verify.originals import OriginalsCompared, compare_originals
 from roadworthy.build.verify.parity import DISCRETE_SLACK, Differences, top_classes
 from roadworthy.build.verify.reference import Reference, ReferenceRequest, establish
-from roadworthy.build.verify.scoring import BudgetRequest, MetricFacts, ScoreRequest, check_budget, score_original
+from roadworthy.build.verify.scoring import BudgetRequest, ScoreRequest, check_budget, score_original
 from roadworthy.build.verify.sequential import Question, Stopping
 from roadworthy.build.verify.trial import BATCH, SAID_BATCH, CandidateTrial
 from roadworthy.core.errors import RoadworthyError, StepFailed
@@ -27,7 +28,6 @@ __all__ = [
     "ERROR",
     "BudgetRequest",
     "ConfirmRequest",
-    "MetricFacts",
     "OriginalsCompared",
     "Reading",
     "Reference",
@@ -36,6 +36,7 @@ __all__ = [
     "TargetPairing",
     "VerifyOutcome",
     "VerifyRequest",
+    "are_texts",
     "check_budget",
     "compare_originals",
     "confirm",

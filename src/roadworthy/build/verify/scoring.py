@@ -42,16 +42,7 @@ class BudgetRequest:
     labels: bool = True
 
 
-@dataclass(frozen=True)
-class MetricFacts:
-    """What is known of a metric before anything is scored."""
-
-    name: str
-    better: str
-    whole_set: bool
-
-
-def check_budget(request: BudgetRequest) -> MetricFacts:
+def check_budget(request: BudgetRequest) -> None:
     """A step, because the metric may be the user's own code: whether there is that metric, and whether budget and data fit it.
 
     Raises UsageError where the budget does not, DataError where there are no labels for it.
@@ -66,7 +57,6 @@ def check_budget(request: BudgetRequest) -> MetricFacts:
         raise UsageError(f"--max-rise {stated}: higher is better for {metric.name}, so say how much it may drop: --max-drop {stated}")
     if metric.share and metric.span is not None and not budget.relative and budget.amount > 1:
         raise UsageError(f"--max-{budget.way} {stated}: {metric.name} lies between 0 and 1; for a part of it write {stated}%")
-    return MetricFacts(metric.name, metric.better, metric.combine is not None)
 
 
 def score_original(request: ScoreRequest) -> Score:
@@ -113,11 +103,18 @@ def metric_for(name: str, samples: SampleSet, reading: Reading) -> Metric:
 def score(metric: Metric, mine: Array, theirs: Array, budget: float, *, alpha: float = intervals.ONE_SIDED) -> Score:
     """The score of a candidate from its rows and the original's (see ``Metric``) on the same samples; ``budget`` is in its units.
 
-    ``alpha`` is the error of the one-sided bound.
+    ``alpha`` is the error of the one-sided bound. Raises DataError where a score is not finite, or not defined on the samples.
     """
     sign = 1 if metric.better == "higher" else -1
+    if any(rows.dtype.kind == "f" and not np.isfinite(rows).all() for rows in (mine, theirs)):
+        raise DataError(
+            f"{metric.name} is not a finite number on some of these {len(mine)} samples: the answers hold NaN or infinite values; check "
+            f"those samples, or use --metric {metrics.ERROR}"
+        )
     if metric.combine is not None:
-        found = intervals.set_intervals(metric.combine, mine, theirs, sign=sign, span=metric.span, resamples=metric.resamples, alpha=alpha)
+        # A quantile beyond the last few resamples is not a bound: a smaller error needs more of them.
+        resamples = max(metric.resamples, math.ceil(5 / alpha))
+        found = intervals.set_intervals(metric.combine, mine, theirs, sign=sign, span=metric.span, resamples=resamples, alpha=alpha)
         if found is None:
             raise DataError(f"{metric.name} is not defined on these {len(mine)} samples, or on most resamples of them: give more --data")
         return Score(
@@ -162,4 +159,7 @@ def beyond_budget(score: Score, metric: Metric) -> str:
     may = "be" if metric.relative else f"{verb} by"
     how = f"95 % confidence, {score.samples} samples{', resampled' if score.interval == 'resampled' else ''}"
     said = f"{found} and may {may} {shown(score.bound)} ({how}) where {shown(score.budget)} is allowed"
-    return f"{said}; with about {score.needed} samples like these it would have passed" if score.needed else said
+    if not score.needed:
+        return said
+    part = "" if score.part == "all" else " in this part, which is half of those to evaluate,"
+    return f"{said}; with about {score.needed} samples like these{part} it would have passed"

@@ -18,13 +18,13 @@ from typing import Literal
 
 import numpy as np
 
+from roadworthy.build.verify.intervals import ONE_SIDED as ALPHA
+from roadworthy.build.verify.intervals import TAIL
 from roadworthy.core.evidence import Interval
 from roadworthy.core.types import Array
 
 FRACTIONS = np.array([1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 0.98])
 """What each part of the stake bets, as a fraction of the largest bet that cannot lose more than there is."""
-ALPHA, TAIL = 0.05, 0.025
-"""The error of each one-sided bound, and of each end of an interval."""
 SAME_SHARE = 0.005
 """A candidate is the same function early where, at 95 % confidence, fewer than this share of all samples are beyond its tolerance."""
 SAME_SAMPLES = math.ceil(math.log(ALPHA) / math.log1p(-SAME_SHARE))

@@ -20,16 +20,20 @@ def refuse_missing(files: Iterable[Path]) -> None:
     or a function may be meant to fail. A file that cannot be parsed is left to Python's own message, later.
     """
     seen: set[Path] = set()
+    missing: list[EnvironmentFault] = []
     waiting = [confinement.located(file).resolve() for file in files]
     while waiting:
         file = waiting.pop()
         if file not in seen:
             seen.add(file)
-            waiting += _checked(file)
+            waiting += _checked(file, missing)
+    # Folders that one file puts on the search path serve the imports of all.
+    if missing and not any(map(_finds_its_own, seen)):
+        raise missing[0]
 
 
-def _checked(file: Path) -> Iterator[Path]:
-    """The user's own files that ``file`` imports."""
+def _checked(file: Path, missing: list[EnvironmentFault]) -> Iterator[Path]:
+    """The user's own files that ``file`` imports; a module that is not there goes into ``missing``."""
     root = usercode.package_root(file)
     for statement in _statements(file):
         if isinstance(statement, ast.ImportFrom) and statement.level:
@@ -40,24 +44,29 @@ def _checked(file: Path) -> Iterator[Path]:
         for name in names:
             found = _find(name.partition(".")[0], (file.parent, root))
             if found is None:
-                raise EnvironmentFault(
-                    f"{file.name}, line {statement.lineno}, imports {name}, which is not installed here: install it "
-                    f"(pip install {name.partition('.')[0]}, where the package has the module's name), or run where it can be imported"
+                missing.append(
+                    EnvironmentFault(
+                        f"{file.name}, line {statement.lineno}, imports {name}, which is not installed here: install it "
+                        f"(pip install {name.partition('.')[0]}, where the package has the module's name), or run where it can be imported"
+                    )
                 )
-            if found.origin and found.origin.endswith(".py") and Path(found.origin).parent in (file.parent, root):
+            elif found.origin and found.origin.endswith(".py") and Path(found.origin).parent in (file.parent, root):
                 yield Path(found.origin)
 
 
 def _statements(file: Path) -> list[ast.Import | ast.ImportFrom]:
     try:
-        code = file.read_bytes()
-        tree = ast.parse(code)
+        tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return []
-    if b"sys.path" in code or b"addsitedir" in code:
-        # The file finds its modules in its own way.
-        return []
-    return [statement for statement in tree.body if isinstance(statement, ast.Import | ast.ImportFrom)]
+    found = [] if _finds_its_own(file) else tree.body
+    return [statement for statement in found if isinstance(statement, ast.Import | ast.ImportFrom)]
+
+
+def _finds_its_own(file: Path) -> bool:
+    """Whether the file puts folders on the search path of modules."""
+    code = file.read_bytes() if file.is_file() else b""
+    return b"sys.path" in code or b"addsitedir" in code
 
 
 def _find(name: str, folders: tuple[Path, ...]) -> ModuleSpec | None:
@@ -75,6 +84,6 @@ def _relative(file: Path, statement: ast.ImportFrom) -> UsageError:
     up = file.parents[statement.level - 1]
     dotted = ".".join(file.relative_to(up.parent).with_suffix("").parts) if up != up.parent else file.stem
     return UsageError(
-        f"{file.name}, line {statement.lineno}, imports from {what!r}, relative to a package, and {file.parent} is none: "
+        f"{file.name}, line {statement.lineno}, imports from {what!r}, relative to a package, and {file.parent} is not one: "
         f"run in {up.parent} and name the module, {dotted}:CALLABLE, in place of the file"
     )

@@ -174,12 +174,12 @@ class Worker:
         began = time.monotonic()
         deadline = began + seconds
         self._slow = None
-        while (line := self._next_line(seconds, deadline))[:1] == b"!":
+        while (line := self._next_line(deadline - began, deadline))[:1] == b"!":
             heard = codec.from_json(Heard, bytes(line[1:]))
             self._listen(heard)
             if heard.kind == "done":
                 deadline = max(deadline, min(time.monotonic() + seconds, began + self._limits.longest))
-            self._check(seconds, deadline)
+            self._check(deadline - began, deadline)
         return line
 
     def _next_line(self, seconds: float, deadline: float) -> bytearray:

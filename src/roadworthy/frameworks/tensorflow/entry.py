@@ -68,7 +68,8 @@ def _dtype(one: BoundInput) -> str:
 
 @dataclass(frozen=True)
 class GraphEntry:
-    """How a model is called. ``signature`` is the SavedModel's key (or ``CALL``), empty for a GraphDef.
+    """How a model is called. ``signature`` is the SavedModel's key or, where it has none, the name of its
+    function (``CALL``: the model itself); empty for a GraphDef.
 
     ``initialisers`` are operations of a GraphDef that run once when it is opened: they fill its tables.
     """

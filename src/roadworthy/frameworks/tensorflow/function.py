@@ -48,16 +48,18 @@ class Function:
 def open_function(path: Path, *, double: bool = False) -> Function | SessionFunction:
     """The model of a ``saved_model`` or ``graphdef`` directory, ready to call; a SavedModel by its own signature.
 
-    ``double`` computes in float64 from the first operation to the last (see ``_double``), and floating-point inputs are
+    ``double`` computes in float64 from the first operation to the last (see ``_in_double``), and floating-point inputs are
     then cast on the way in. StepFailed where the model does not load, or has operations without a double precision.
     """
     entry = read_entry(path)
-    if (path / GRAPHDEF).is_file() and graph_session.needed(graph := read_graph(path / GRAPHDEF), entry):
-        return graph_session.opened(doubled(graph) if double else graph, entry)
+    if (path / GRAPHDEF).is_file():
+        graph = read_graph(path / GRAPHDEF)
+        if graph_session.needed(graph, entry):
+            return graph_session.opened(doubled(graph) if double else graph, entry)
+        call = graph_function(graph, entry)
+        return Function(_in_double(call, entry) if double else call, entry)
     if double:
         return Function(_in_double(concrete(path), entry), entry)
-    if (path / GRAPHDEF).is_file():
-        return Function(concrete(path), entry)
     from roadworthy.frameworks.tensorflow import saved_model
 
     return Function(saved_model.calling(saved_model.restored(path / SAVED_MODEL, entry), entry), entry)

@@ -60,7 +60,7 @@ class SessionFunction:
     def by_tensor(self, feeds: Arrays) -> dict[str, Any]:
         """What the session is fed for ``feeds``, the constants included."""
         given = {port.tensor: feeds[port.name].reshape(()) if port.scalar else feeds[port.name] for port in self.entry.inputs}
-        return {one.tensor: one.value for one in self.entry.constants} | given
+        return {one.tensor: one.array for one in self.entry.constants} | given
 
 
 def opened(graph: Any, entry: GraphEntry) -> SessionFunction:

@@ -24,6 +24,7 @@ import numpy as np
 from roadworthy.core import codec
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, StepFailed
 from roadworthy.core.types import BYTES, Array, Arrays, BoundInput, Signature, TensorSpec
+from roadworthy.frameworks.answers import leaves
 from roadworthy.frameworks.pickling import by_value
 from roadworthy.frameworks.tensorflow import entry, framework
 from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
@@ -158,23 +159,13 @@ def is_sequential(model: Any) -> bool:
     return any(base.__name__ == "Sequential" and base.__module__.partition(".")[0] in ("keras", "tf_keras") for base in type(model).__mro__)
 
 
-def flatten(answer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every tensor in an answer with its name: a mapping's by key, a sequence's "output_0" and so on, inner ones dotted.
-
-    A single tensor is "output". SourceError for a ragged or sparse one.
-    """
-    if isinstance(answer, Mapping):
-        for key, value in answer.items():
-            yield from flatten(value, f"{name}.{key}" if name else str(key))
-    elif isinstance(answer, tuple) and hasattr(answer, "_fields"):
-        yield from flatten(dict(zip(answer._fields, answer, strict=True)), name)
-    elif isinstance(answer, tuple | list):
-        for number, value in enumerate(answer):
-            yield from flatten(value, f"{name}.{number}" if name else f"output_{number}")
-    elif type(answer).__name__ in ("RaggedTensor", "SparseTensor", "IndexedSlices"):
-        raise SourceError(f"the model gives a {type(answer).__name__}, which is not a dense tensor; make it dense in its last layer")
-    elif hasattr(answer, "dtype") and hasattr(answer, "shape"):
-        yield name or "output", answer
+def flatten(answer: Any) -> Iterator[tuple[str, Any]]:
+    """Every tensor in an answer, under the names of ``leaves``; SourceError for a ragged or sparse one."""
+    for name, leaf in leaves(answer):
+        if type(leaf).__name__ in ("RaggedTensor", "SparseTensor", "IndexedSlices"):
+            raise SourceError(f"the model gives a {type(leaf).__name__}, which is not a dense tensor; make it dense in its last layer")
+        if hasattr(leaf, "dtype") and hasattr(leaf, "shape"):
+            yield name, leaf
 
 
 def tensor_spec(spec: TensorSpec) -> Any:

@@ -23,7 +23,7 @@ def restored(directory: Path, entry: GraphEntry) -> Any:
     else:
         found = functions(loaded).get(entry.signature, ())
         if len(found) != 1:
-            raise StepFailed(f"{directory} can be called by {entry.signature!r} in {len(found)} ways, and its entry names none")
+            raise StepFailed(f"{directory} has {len(found)} functions {entry.signature!r}, and its entry needs one")
         function = found[0]
     function.model = loaded  # a model without a reference loses its variables
     return function

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -10,6 +9,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
+
+from roadworthy.frameworks.answers import leaves
 
 Constant: TypeAlias = bool | int | float | str | None
 
@@ -144,25 +145,6 @@ def tensors(answer: object) -> Iterator[tuple[str, Tensor]]:
     for name, leaf in leaves(answer):
         if isinstance(leaf, Tensor):
             yield name, leaf
-
-
-def leaves(answer: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """Everything in an answer with its name, in order: keys and fields as they are, a tuple's by number, inner ones dotted.
-
-    A single tensor is "output", a tuple's are "output_0", "output_1", ...; ``None`` is left out.
-    """
-    if isinstance(answer, Mapping):
-        for key, value in answer.items():
-            yield from leaves(value, f"{name}.{key}" if name else str(key))
-    elif isinstance(answer, tuple) and hasattr(answer, "_fields"):
-        yield from leaves(dict(zip(answer._fields, answer, strict=True)), name)
-    elif isinstance(answer, tuple | list):
-        for number, value in enumerate(answer):
-            yield from leaves(value, f"{name}.{number}" if name else f"output_{number}")
-    elif dataclasses.is_dataclass(answer) and not isinstance(answer, type):
-        yield from leaves({field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}, name)
-    elif answer is not None:
-        yield name or "output", answer
 
 
 def _distinct(given: Sequence[Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

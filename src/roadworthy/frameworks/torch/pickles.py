@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from types import FunctionType
 from typing import Any
 
 import cloudpickle
@@ -33,10 +34,10 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             archive = io.BytesIO()
             with quiet():
                 torch.jit.save(obj, archive)
-            return _script, (archive.getvalue(), isinstance(obj, torch.jit.ScriptModule) and obj.training)
+            return _script, (archive.getvalue(), getattr(obj, "training", False))
         if isinstance(obj, torch.nn.Module) and (inner := unwrapped(obj)) is not obj:
             return _itself, (inner,)
-        if (original := getattr(obj, "_torchdynamo_orig_callable", None)) is not None and not isinstance(obj, type):
+        if isinstance(obj, FunctionType) and (original := getattr(obj, "_torchdynamo_orig_callable", None)) is not None:
             return _itself, (original,)
         return super().reducer_override(obj)
 

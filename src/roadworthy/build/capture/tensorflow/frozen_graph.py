@@ -46,13 +46,14 @@ def frozen(subject: TensorFlowSubject) -> tuple[Any, GraphEntry]:
         graph, entry = tensorflow_graph.read_graph(path / tensorflow_entry.GRAPHDEF), tensorflow_entry.read_entry(path)
         if graph_session.needed(graph, entry):
             return _as_it_is(graph, entry, subject.signature)
+        return freeze.frozen(tensorflow_graph.graph_function(graph, entry), subject.signature)
     return freeze.frozen(function.concrete(path), subject.signature)
 
 
 def _as_it_is(graph: Any, entry: GraphEntry, signature: Signature) -> tuple[Any, GraphEntry]:
     """A graph that no ``tf.function`` takes, with the sizes of ``signature``."""
     if single := [port.name for port in (*entry.inputs, *entry.outputs) if port.scalar]:
-        raise Refused(f"{', '.join(single)} is a single value and no batch of them, which is for TensorFlow itself")
+        raise Refused(f"{', '.join(single)} is a single value and not a batch of them, which TensorFlow alone runs")
     graph, entry = freeze.trimmed(graph, entry, signature)
     nodes = {node.name: node for node in graph.node}
     for port, spec in zip(entry.inputs, signature.inputs, strict=True):

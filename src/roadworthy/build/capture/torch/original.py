@@ -41,7 +41,7 @@ class TorchSubject(Subject):
 
     def example(self) -> tuple[Tensor, ...]:
         """New tensors in the order of the signature; a model may write into its input. No symbolic axis has a size of 1."""
-        sizes = {axis.symbol: max(axis.sizes[0], *axis.sizes[1:]) for axis in self.signature.sizes if axis.sizes[0] == 1}
+        sizes = {axis.symbol: max(axis.sizes) for axis in self.signature.sizes if axis.sizes[0] == 1}
         return _tensors(self.feeds(self.batch, sizes=sizes), self.signature)
 
     def dynamic_shapes(self, *, limits: bool = True) -> tuple[dict[int, Any], ...]:

@@ -101,7 +101,7 @@ def draw(shown: tuple[ChartEntry, ...], budget: float, *, width: int, height: in
     timed = [entry for entry in shown if entry.latency_ms]
     if not timed:
         return None
-    scale = 100 if all(figures.is_share(entry.score) for entry in timed) else 1
+    scale = 100 if all(entry.score.percent for entry in timed) else 1
     untimed = any(entry.latency_ms is None for entry in shown)
     bottom, inner = height - BOTTOM, width - RIGHT - (STRIP if untimed else 0)
     across = log_scale([entry.latency_ms or 1.0 for entry in timed], LEFT + 14, inner - 14)

@@ -65,7 +65,7 @@ def share(value: float) -> str:
 
 def metric(score: Score, value: float) -> str:
     """A value of the metric: a percentage where its values lie between 0 and 1, a plain number otherwise."""
-    return share(value) if is_share(score) else number(value)
+    return share(value) if score.percent else number(value)
 
 
 def metric_span(score: Score, interval: Interval) -> str:
@@ -76,7 +76,7 @@ def metric_span(score: Score, interval: Interval) -> str:
 def change(score: Score) -> str:
     """The change of the metric against the original; a minus sign says worse, or, where lower is better, better."""
     text = _signed(score, direction(score) * score.drop.value)
-    return "no change" if text == "0.00" else f"{text} points" if is_share(score) else text
+    return "no change" if text == "0.00" else f"{text} points" if score.percent else text
 
 
 def change_span(score: Score) -> str:
@@ -97,16 +97,11 @@ def basis(score: Score) -> str:
 
 def loss(score: Score, value: float) -> str:
     """A bound or a budget on the drop, in the units of ``change``."""
-    return f"{100 * value:.2f} points".replace("-", MINUS) if is_share(score) else number(value)
-
-
-def is_share(score: Score) -> bool:
-    """Whether the metric's values read as parts of one."""
-    return score.percent
+    return f"{100 * value:.2f} points".replace("-", MINUS) if score.percent else number(value)
 
 
 def _signed(score: Score, value: float) -> str:
-    text = f"{100 * value:+.2f}" if is_share(score) else f"{value:+.4g}"
+    text = f"{100 * value:+.2f}" if score.percent else f"{value:+.4g}"
     return "0.00" if float(text) == 0 else text.replace("-", MINUS)
 
 

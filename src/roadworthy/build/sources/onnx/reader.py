@@ -57,6 +57,8 @@ def read(source: Source) -> Model:
         # The file as it came answers, unless something had to change. An open session needs the file no longer.
         file = _written(model, source.path, Path(folder)) if notes else source.path
         session = _open(source.path, file, found, signature, precision)
+        if notes:
+            _load_again(model, Path(folder))
 
     def call(feeds: Arrays) -> dict[str, Any]:
         return dict(session.run(feeds))
@@ -147,16 +149,8 @@ def _save(model: Any, origin: Path, signature: Signature, out: Path) -> Path:
 def _state(value: Any, spec: TensorSpec) -> None:
     from onnx import TensorProto, helper
 
-    value.type.tensor_type.elem_type = TensorProto.STRING if spec.dtype == BYTES else helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype))
-    shape = value.type.tensor_type.shape
-    del shape.dim[:]
-    shape.SetInParent()  # no axes are a statement too
-    for size in spec.shape:
-        axis = shape.dim.add()
-        if isinstance(size, int):
-            axis.dim_value = size
-        else:
-            axis.dim_param = size
+    kind = TensorProto.STRING if spec.dtype == BYTES else helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype))
+    value.type.CopyFrom(helper.make_tensor_type_proto(kind, spec.shape))
 
 
 def _written(model: Any, origin: Path, out: Path) -> Path:
@@ -169,6 +163,13 @@ def _written(model: Any, origin: Path, out: Path) -> Path:
     large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) >= LARGEST
     onnx.save(model, path, save_as_external_data=large, location=f"{FILE}.data" if large else None)
     return path
+
+
+def _load_again(model: Any, folder: Path) -> None:
+    """Put back the weights that ``_written`` moved out of the message into a file in ``folder``, where they were too large."""
+    import onnx
+
+    onnx.load_external_data_for_model(model, str(folder))
 
 
 def _neighbours(found: OnnxFile) -> str:

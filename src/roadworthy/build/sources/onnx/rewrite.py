@@ -13,7 +13,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from roadworthy.build.sources.onnx.nodes import drop_unneeded, every_node, rename
+from roadworthy.build.sources.onnx.nodes import drop_unneeded, every_node, reads, rename
 from roadworthy.build.sources.parsers.untrusted import listed, shown
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.types import BoundInput
@@ -86,7 +86,7 @@ def _chosen(graph: Any, names: tuple[str, ...]) -> Iterator[str]:
     _replace(graph.output, [known.get(name) or onnx.ValueInfoProto(name=name) for name in names])
     drop_unneeded(graph)
     yield f"it answers with {', '.join(map(repr, names))}, as --outputs states"
-    needed = {name for node in every_node(graph) for name in node.input} | {value.name for value in graph.output}
+    needed = {name for node in graph.node for name in reads(node)} | {value.name for value in graph.output}
     if unused := [value.name for value in graph.input if value.name not in needed]:
         _replace(graph.input, [value for value in graph.input if value.name in needed])
         yield f"these outputs do not depend on {', '.join(map(repr, unused))}: no longer an input"
@@ -204,8 +204,6 @@ def _replace(values: Any, kept: list[Any]) -> None:
 def bind(model: Any, bound: tuple[BoundInput, ...]) -> None:
     """Give the ``bound`` inputs of the ModelProto their values: each becomes an initializer, and no input."""
     names = {one.name for one in bound}
-    rest = [value for value in model.graph.input if value.name not in names]
-    del model.graph.input[:]
-    model.graph.input.extend(rest)
+    _replace(model.graph.input, [value for value in model.graph.input if value.name not in names])
     model.graph.initializer.extend(numpy_helper.from_array(one.array, one.name) for one in bound)
     model.ir_version = max(model.ir_version, IR_WITH_FILLED)

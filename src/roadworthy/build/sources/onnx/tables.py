@@ -19,7 +19,7 @@ def rows(graph: Any) -> dict[str, int]:
     origin = {value.name: value.name for value in graph.input if value.name not in shapes}
     found: dict[str, int] = {}
     for node in graph.node:
-        if node.op_type == "Constant" and len(node.attribute) == 1:
+        if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].HasField("t"):
             shapes[node.output[0]] = tuple(node.attribute[0].t.dims)
             numbers[node.output[0]] = node.attribute[0].t
         elif node.op_type in WEIGHTS and node.input[0] in shapes:

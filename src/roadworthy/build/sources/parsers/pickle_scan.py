@@ -41,25 +41,10 @@ RUNNERS = frozenset({
     "asyncio", "pip",
 })  # fmt: skip
 """Modules whose functions run code, start processes or reach files. A name outside of them may be read as data, as it is never imported."""
-VALUES = frozenset(
-    {
-        "dict",
-        "list",
-        "tuple",
-        "set",
-        "frozenset",
-        "object",
-        "int",
-        "float",
-        "complex",
-        "bool",
-        "str",
-        "bytes",
-        "bytearray",
-        "slice",
-        "range",
-    }
-)
+VALUES = frozenset({
+    "dict", "list", "tuple", "set", "frozenset", "object", "int", "float", "complex", "bool", "str", "bytes", "bytearray", "slice", "range",
+})  # fmt: skip
+"""The builtins that are data."""
 
 
 @dataclass(frozen=True)

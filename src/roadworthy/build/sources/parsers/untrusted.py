@@ -43,9 +43,14 @@ def json(data: bytes, what: str) -> Any:
         raise SourceUnreadable(f"{what} is not valid JSON: {problem}") from None
 
 
+def printable(text: str) -> str:
+    """``text`` from a file with a ``?`` for each character that a terminal would not print."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def shown(name: str) -> str:
     """A name from a file, made fit for a message: printable and at most 120 characters long."""
-    plain = "".join(character if character.isprintable() else "?" for character in name[: SHOWN + 1])
+    plain = printable(name[: SHOWN + 1])
     return plain if len(plain) <= SHOWN else plain[:SHOWN] + "..."
 
 

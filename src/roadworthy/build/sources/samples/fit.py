@@ -22,6 +22,8 @@ TRIES = 64
 """The most combinations of forms that are tried."""
 FEW = 5
 """Samples of a call that tries one; they begin again where there are fewer."""
+FLOAT = "float32"
+"""The dtype of a module's weights: they are raised to it before its samples are fitted."""
 WITHOUT_CHANNELS = 3
 """Samples on the first axis and a number, a sound or a grey picture on the others: PyTorch wants an axis of channels between."""
 
@@ -45,13 +47,12 @@ class SampleForm:
 @dataclass(frozen=True)
 class Taker:
     """What is known of a model before its signature: the inputs that its file or the user states (``specs``, maybe none), the
-    ``names`` of its inputs in the order of the call (maybe none), the dtype of its weights, and a call on arrays by name. ``optional``
+    ``names`` of its inputs in the order of the call (maybe none), and a call on arrays by name. ``optional``
     are the names of inputs that it can do without.
     """
 
     specs: tuple[TensorSpec, ...]
     names: tuple[str, ...]
-    weights: str
     call: Callable[[Mapping[str, Array]], Any]
     optional: tuple[str, ...] = ()
 
@@ -117,7 +118,7 @@ def _of_spec(array: Array, spec: TensorSpec) -> SampleForm:
 
 def _tried(arrays: Mapping[str, Array], taker: Taker) -> dict[str, SampleForm]:
     """The first combination of forms that the model takes; where it takes none, the first, whose failure is then reported."""
-    combinations = _combinations(arrays, taker.weights)
+    combinations = _combinations(arrays)
     first = next(combinations)
     several = list(islice(combinations, TRIES - 1))
     few = {name: np.array(array[:FEW])[np.arange(FEW) % len(array[:FEW])] for name, array in arrays.items()}
@@ -136,20 +137,20 @@ def _takes(taker: Taker, few: Mapping[str, Array], forms: Mapping[str, SampleFor
     return True
 
 
-def _combinations(arrays: Mapping[str, Array], weights: str) -> Iterator[dict[str, SampleForm]]:
+def _combinations(arrays: Mapping[str, Array]) -> Iterator[dict[str, SampleForm]]:
     """Every form of all arrays together, those that change least first."""
-    choices = [_forms(array, weights) for array in arrays.values()]
+    choices = [_forms(array) for array in arrays.values()]
     ranked = sorted(product(*map(range, map(len, choices))), key=sum)
     return ({name: choice[place] for name, choice, place in zip(arrays, choices, places, strict=True)} for places in ranked)
 
 
-def _forms(array: Array, weights: str) -> list[SampleForm]:
+def _forms(array: Array) -> list[SampleForm]:
     """The forms that one array may have, the likeliest first."""
     own, kind = str(array.dtype), array.dtype.kind
     if kind == "f":
-        dtypes = [weights, own, "int64"]
+        dtypes = [FLOAT, own, "int64"]
     elif kind in "iub":
-        dtypes = [own, "int64", weights]
+        dtypes = [own, "int64", FLOAT]
     else:
         dtypes = [own]
     shapes = [array.shape[1:], (1, *array.shape[1:])] if array.ndim <= WITHOUT_CHANNELS else [array.shape[1:]]

@@ -26,7 +26,7 @@ def read(source: Source) -> Model:
     found = endpoints.find(graph, source.path, source.inputs, source.outputs)
     needed = endpoints.ancestors([graph.get_tensor_by_name(port.tensor) for port in found.outputs])
     _refuse_empty(session, needed, source.path)
-    tables.prepare(session, needed, source.path)
+    tables.prepare(session, found, source.path)
     proof = f"every variable that the answers need was restored from {Path(prefix).name}"
     return session_model.model(session, found, session_model.freezing(session, found), source.path, (proof,))
 

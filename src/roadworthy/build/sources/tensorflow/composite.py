@@ -9,15 +9,20 @@ from typing import Any
 from roadworthy.core.errors import SourceError
 
 INSTEAD = {
-    "RaggedTensorSpec": "tf.RaggedTensor.from_tensor(x, lengths)",
-    "SparseTensorSpec": "tf.sparse.from_dense(x)",
+    ("takes", "RaggedTensorSpec"): "begins with tf.RaggedTensor.from_tensor(x, lengths)",
+    ("takes", "SparseTensorSpec"): "begins with tf.sparse.from_dense(x)",
+    ("gives", "RaggedTensorSpec"): "ends with y.to_tensor()",
+    ("gives", "SparseTensorSpec"): "ends with tf.sparse.to_dense(y)",
 }
-"""How a function makes of a dense tensor what it wants."""
+"""How a function makes of a dense tensor what it takes, and a dense tensor of what it gives."""
 
 
-def refuse(meta: Any, key: str, path: Path) -> None:
-    """SourceError, with the signatures that take arrays, where the signature ``key`` of the MetaGraphDef takes or gives what is none."""
-    found = list(_found(meta, key))
+def refuse(meta: Any, key: str, path: Path, *, chosen: bool = False) -> None:
+    """SourceError, with the signatures of arrays, where the signature ``key`` of the MetaGraphDef takes or gives what is not an array.
+
+    With ``chosen`` the user named the outputs, which are looked at by themselves.
+    """
+    found = [one for one in _found(meta, key) if not (chosen and one[0] == "gives")]
     if not found:
         return
     dense = [other for other in sorted(meta.signature_def) if not other.startswith("__") and not list(_found(meta, other))]
@@ -25,8 +30,8 @@ def refuse(meta: Any, key: str, path: Path) -> None:
     if dense:
         instead = f"{', '.join(map(repr, dense))} {'have' if len(dense) > 1 else 'has'} dense tensors alone: --signature {dense[0]}"
     else:
-        example = INSTEAD.get(found[0][2], "")
-        instead = f"save it with a signature of dense tensors{f', which begins with {example}' if example else ''}"
+        example = INSTEAD.get((found[0][0], found[0][2]), "")
+        instead = f"save it with a signature of dense tensors{f', which {example}' if example else ''}"
     raise SourceError(f"{path}: the signature {key!r} {listed}, which is not an array; {instead}")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from roadworthy.build.sources import inputs
 from roadworthy.build.sources.input_syntax import EXAMPLE_SIZE, option
+from roadworthy.build.sources.parsers.tf_graph import PLACEHOLDERS
 from roadworthy.build.sources.tensorflow import training_flags
 from roadworthy.build.sources.tensorflow.output_search import PIPELINES, is_label, search, shown
 from roadworthy.build.sources.tensorflow.specs import name_of, spec_of
@@ -22,7 +23,6 @@ from roadworthy.core.types import ANY_RANK, BATCH, TensorSpec
 from roadworthy.frameworks.tensorflow import framework
 from roadworthy.frameworks.tensorflow.entry import Constant, Port
 
-PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
 DECODERS = ("DecodeWav", "DecodeJpeg", "DecodePng", "DecodeGif", "DecodeBmp", "DecodeImage", "DecodeAndCropJpeg", "DecodeWebP")
 """Operations that read one file's bytes: graphs from before 2017 do not say that they are fed a single value."""
 ELEMENTWISE = frozenset({"Cast", "Identity", "Sub", "Mul", "RealDiv", "Div", "Add", "AddV2", "ReverseV2", "StopGradient"})

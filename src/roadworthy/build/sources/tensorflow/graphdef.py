@@ -25,5 +25,5 @@ def read(source: Source) -> Model:
         )
     found = endpoints.find(graph, source.path, source.inputs, source.outputs)
     session = graph_session.session_of(graph)
-    tables.prepare(session, endpoints.ancestors([graph.get_tensor_by_name(port.tensor) for port in found.outputs]), source.path)
+    tables.prepare(session, found, source.path)
     return session_model.model(session, found, lambda: graph_def, source.path)

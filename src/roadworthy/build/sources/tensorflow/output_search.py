@@ -118,10 +118,13 @@ def ends(operations: list[Any], chosen: list[Any], fed: list[Any], named: list[A
     # A graph whose only placeholder has a label's name is a model of that.
     apart = aside | (descendants(labels) if sources else set())
     model = {op for op in descendants(sources or labels, SIZES) if op not in apart and not STORES.fullmatch(op.type)}
-    while preparing := {op for op in model - apart if _prepares(op, model - apart)}:
+    rest = model - apart
+    while preparing := {op for op in rest if _prepares(op, rest)}:
         apart |= preparing
+        rest -= preparing
     apart |= _leading_to_storage(operations, apart)
-    kept = [op for op in operations if op in model - apart]
+    rest -= apart
+    kept = [op for op in operations if op in rest]
     found = _results([op for op in kept if not model.intersection(_consumers(op)) - apart])
     with_axes = [tensor for tensor in found if tensor.shape.rank != 0] or found
     return Ends([tensor for tensor in with_axes if tensor.op.type not in LEFT_BEHIND] or with_axes, _results(kept), trains)
@@ -165,7 +168,9 @@ def _judges(label: Any, answers: set[Any], aside: set[Any], trains: bool) -> boo
 def _weighs(op: Any) -> bool:
     """Whether ``op`` takes weights: a variable with axes, or a constant table of floats. A moving average of a loss has none."""
     for tensor in (one for one in op.inputs if one.shape.rank != 0):
-        while tensor.op.type in HANDED_ON and tensor.op.inputs:
+        passed: set[Any] = set()  # a file that TensorFlow has not read may hold a circle
+        while tensor.op.type in HANDED_ON and tensor.op.inputs and tensor.op not in passed:
+            passed.add(tensor.op)
             tensor = tensor.op.inputs[0]
         table = tensor.op.type == "Const" and tensor.dtype.is_floating and (tensor.shape.rank or 0) > 1
         if table or tensor.op.type in VARIABLES:

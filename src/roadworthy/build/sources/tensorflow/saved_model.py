@@ -41,7 +41,7 @@ def read(source: Source) -> Model:
     key = _key(tuple(sorted(key for key in meta.signature_def if not key.startswith("__"))), source)
     if any(node.op in graph_session.LOOPS for node in meta.graph_def.node):
         return _in_session(source, meta, key)
-    composite.refuse(meta, key, source.path)
+    composite.refuse(meta, key, source.path, chosen=bool(source.outputs))
     function = _restored(source.path, key, key in meta.signature_def)
     key = function.key
     arguments = _tensor_specs(saved_model.arguments_of(function), source.path)
@@ -80,9 +80,10 @@ def _in_session(source: Source, meta: Any, key: str) -> Model:
     with graph.as_default(), framework.explained(source.path, SourceError):
         session = graph_session.session_of(graph)
         tf.compat.v1.saved_model.load(session, list(meta.meta_info_def.tags), str(source.path))
-    sides = (meta.signature_def[key].inputs, meta.signature_def[key].outputs)
-    fed, given = ({name: graph.get_tensor_by_name(side[name].name) for name in sorted(side)} for side in sides)
-    found = _called(fed, _chosen(given, source), source.path, key, inside=True)
+        tensor = tf.compat.v1.saved_model.get_tensor_from_tensor_info
+        sides = (meta.signature_def[key].inputs, meta.signature_def[key].outputs)
+        fed, given = ({name: tensor(side[name], graph) for name in sorted(side)} for side in sides)
+    found = _called(_tensor_specs(fed, source.path), _chosen(given, source), source.path, key, inside=True)
     found = replace(found, notes=_notes(meta, key, found.specs))
     proof = "its variables and tables were restored by TensorFlow's own loader"
     return session_model.model(session, found, session_model.freezing(session, found), source.path, (proof,))

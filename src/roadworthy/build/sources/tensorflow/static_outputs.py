@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from roadworthy.build.sources.parsers.tf_graph import PLACEHOLDERS, MetaGraph
+from roadworthy.build.sources.parsers.untrusted import printable
 from roadworthy.build.sources.tensorflow import training_flags
 from roadworthy.build.sources.tensorflow.output_search import PIPELINES, ends, is_label, shown
 from roadworthy.core.types import ANY_RANK, BYTES
 
 UNKNOWN = "unknown type"
+LONGEST = 7
+"""Digits of the number of an output: a file may claim any."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def notes(graph: MetaGraph) -> tuple[str, ...]:
     fed = [one for one in placeholders if one.op.type != "PlaceholderWithDefault" and not _flag(one)]
     pipeline = [one for op in operations if op.type.endswith(PIPELINES) for one in op.outputs]
     found = ends(operations, [], fed or pipeline, [one for one in placeholders if is_label(one)])
-    return (f"candidates for --outputs: {shown(found.candidates)}",) if found.candidates else ()
+    return (f"candidates for --outputs: {printable(shown(found.candidates))}",) if found.candidates else ()
 
 
 def _flag(tensor: _Tensor) -> bool:
@@ -81,23 +84,24 @@ def _operations(graph: MetaGraph) -> list[_Operation]:
     """The nodes of ``graph``, joined by their tensors: as many of each node's as something uses, and one at least."""
     made = {node.name: _Operation(node.name, node.op) for node in graph.nodes}
     nodes = {node.name: node for node in graph.nodes}
+    tensors: dict[tuple[str, int], _Tensor] = {}
 
     def tensor(name: str, number: int) -> _Tensor:
-        operation, node = made[name], nodes[name]
-        while len(operation.outputs) <= number:
-            place = len(operation.outputs)
-            sizes = node.shapes[place] if place < len(node.shapes) else node.tensor.shape if node.tensor else None
+        if (name, number) not in tensors:
+            operation, node = made[name], nodes[name]
+            sizes = node.shapes[number] if number < len(node.shapes) else node.tensor.shape if node.tensor else None
             known = None if sizes is None or ANY_RANK in sizes else sizes
             kind = "string" if node.dtype == BYTES else node.dtype or UNKNOWN
-            operation.outputs.append(_Tensor(operation, place, _Type(kind), _Shape(known)))
-        return operation.outputs[number]
+            tensors[name, number] = _Tensor(operation, number, _Type(kind), _Shape(known))
+            operation.outputs.append(tensors[name, number])
+        return tensors[name, number]
 
     for node in graph.nodes:
         tensor(node.name, 0)
         for reference in node.inputs:
             name, _, number = reference.partition(":")
             if name in made:
-                used = tensor(name, int(number) if number.isdigit() else 0)
+                used = tensor(name, int(number) if number.isdecimal() and len(number) < LONGEST else 0)
                 used.used_by.append(made[node.name])
                 made[node.name].inputs.append(used)
     return list(made.values())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from roadworthy.build.sources.tensorflow.endpoints import Endpoints, ancestors
 from roadworthy.core.errors import SourceError
 from roadworthy.frameworks.tensorflow import framework
 
@@ -20,8 +20,10 @@ FILLERS = (
 """Operations whose first input is the table that they fill."""
 
 
-def prepare(session: Any, needed: Iterable[Any], path: Path) -> None:
-    """Fill the tables among the operations ``needed`` as the graph itself says; SourceError for one that nothing in it fills."""
+def prepare(session: Any, found: Endpoints, path: Path) -> None:
+    """Fill the tables between the endpoints ``found`` as the graph itself says; SourceError for one that nothing in it fills."""
+    answers = [session.graph.get_tensor_by_name(port.tensor) for port in found.outputs]
+    needed = ancestors(answers, stop={port.tensor for port in found.inputs})
     tables = {op.name for op in needed if op.type in (*STATIC, *MUTABLE)}
     fillers = [op for op in session.graph.get_operations() if op.type in FILLERS and op.inputs[0].op.name in tables]
     if empty := sorted(tables - {op.inputs[0].op.name for op in fillers}):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 import typing
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
@@ -95,7 +96,8 @@ def _containers(annotation: Any, rest: Mapping[str, Leaf], *, plain: bool) -> li
     A tuple has the names of the inputs as fields, for a forward that takes a record; a ``plain`` one has none.
     """
     nested, several = _nested(rest, set()), list(rest.values())
-    record = tuple if plain or not all(name.isidentifier() and not name.startswith("_") for name in rest) else _record(tuple(rest))
+    fields = all(name.isidentifier() and not name.startswith("_") and not keyword.iskeyword(name) for name in rest)
+    record = tuple if plain or not fields else _record(tuple(rest))
     ways = [nested, *([dict(rest)] if nested != rest else []), record(several), several]
     kind = typing.get_origin(annotation) or annotation
     return sorted(ways, key=lambda way: not (isinstance(kind, type) and isinstance(way, kind)))

@@ -55,7 +55,7 @@ def read(source: Source) -> Opened:
             leaves.append(Leaf(len(specs)))
             specs.append(_spec(name, values[placeholder]))
         else:
-            leaves.append(Leaf(value=_constant(value, name, source)))
+            leaves.append(Leaf(value=_constant(name if value in values else value, name, source)))
     positional, keywords = pytree.tree_unflatten(leaves, program.call_spec.in_spec)
     named, _ = batch_symbol.named(specs)
     return Opened(module, inputs=named, program=program, arguments=Arguments(positional, keywords))

@@ -12,6 +12,7 @@ from roadworthy.build.sources.samples.table_rows import TableRows
 from roadworthy.build.sources.torch import layer_hooks, tables
 from roadworthy.core.errors import SourceError
 from roadworthy.core.types import Array, Arrays, TensorSpec
+from roadworthy.frameworks import answers
 from roadworthy.frameworks.torch import calling
 from roadworthy.frameworks.torch.calling import Arguments
 
@@ -19,7 +20,7 @@ from roadworthy.frameworks.torch.calling import Arguments
 class LiveModule:
     """``forms`` are the ways to call it, likeliest first; the first that it takes becomes ``form``.
 
-    Its outputs have the names that ``calling.leaves`` gives them.
+    Its outputs have the names that ``answers.leaves`` gives them.
     ``plain`` says that it gives one bare tensor for one, ``notes`` what was noticed about its latest answer.
     """
 
@@ -107,7 +108,7 @@ def _refuse_without_array(found: list[tuple[str, Tensor]]) -> None:
 def _notes(answer: object) -> list[str]:
     """What of the answer is not given as it is."""
     rounded, left_out = [], []
-    for name, leaf in calling.leaves(answer):
+    for name, leaf in answers.leaves(answer):
         if isinstance(leaf, Tensor):
             rounded += [name] if leaf.dtype == torch.bfloat16 else []
         elif not isinstance(leaf, bool | int | float):

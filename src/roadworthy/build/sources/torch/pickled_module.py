@@ -12,7 +12,7 @@ import torch
 from roadworthy.build.sources import user_code
 from roadworthy.build.sources.model import Opened
 from roadworthy.build.sources.parsers.torch_save import MAGIC
-from roadworthy.build.sources.torch import weight_sets, weights
+from roadworthy.build.sources.torch import weights
 from roadworthy.core.errors import SourceRefused, SourceUnreadable, UsageError
 from roadworthy.core.isolation import confinement, usercode
 from roadworthy.core.stages import Source
@@ -43,7 +43,7 @@ def read(source: Source) -> Opened:
 def _modules(held: object, place: str, depth: int) -> Iterator[tuple[str, Any]]:
     """The outermost modules in ``held``, each with the dotted keys that lead to it. A loss is not a model."""
     if isinstance(held, torch.nn.Module):
-        if not isinstance(held, torch.nn.modules.loss._Loss) and (weight_sets.AVERAGED.search(place) or not weights.of_training(place)):
+        if not isinstance(held, torch.nn.modules.loss._Loss):
             yield place, held
     elif isinstance(held, Mapping | list | tuple) and depth < DEEP:
         for key, item in held.items() if isinstance(held, Mapping) else enumerate(held):
@@ -51,10 +51,10 @@ def _modules(held: object, place: str, depth: int) -> Iterator[tuple[str, Any]]:
 
 
 def _chosen(modules: Mapping[str, Any], source: Source) -> str:
-    """The place that --weights names, or that of the one model that is not an average of another; UsageError where there are several."""
+    """The place that --weights names, or that of the one model that is not for training alone; UsageError where there are several."""
     if source.weights and source.weights not in modules:
         raise UsageError(f"{source.path} holds no model in {source.weights!r}; it holds models in {', '.join(map(repr, modules))}")
-    trained = [place for place in modules if not weight_sets.AVERAGED.search(place)] or list(modules)
+    trained = [place for place in modules if not weights.of_training(f"{place}.")] or list(modules)
     if not source.weights and len(trained) > 1:
         raise UsageError(
             f"{source.path} holds {len(trained)} models: {', '.join(map(repr, trained))}; say which one to deploy, for example "

@@ -29,17 +29,18 @@ def read(source: Source) -> Opened:
     scan = source_file.read(source.path).pickle
     if scan is None:
         raise SourceUnreadable(f"{source.path} was not written by torch.save")
+    unread = _unread(scan)
     try:
         held = weights_only(source.path, scan)
     except SourceRefused:
         if not source.trust:
             raise
-        held = pickled_module.unpickle(source)
+        held, unread = pickled_module.unpickle(source), ()
     module = user_code.build(source.arch)
     notes = weights.fill(module, held, source.path, source.weights)
     tensors = len(torch.nn.Module.state_dict(module))
     proof = f"the {tensors} tensors of {source.arch} are those of the file, name by name and shape by shape"
-    return Opened(module, proofs=(proof,), notes=(*notes, *_unread(scan)))
+    return Opened(module, proofs=(proof,), notes=(*notes, *unread))
 
 
 def _unread(scan: TorchSave) -> tuple[str, ...]:
@@ -66,11 +67,17 @@ def weights_only(path: Path, scan: TorchSave) -> Any:
                 "alone, or pass --trust if you know where the file comes from",
                 detail=message,
             ) from problem
-        if asked := re.findall(r"GLOBAL ([\w.]+)|Unsupported (?:global|class|operand)[: ]+([\w.]+)", message):
+        if asked := re.findall(r"GLOBAL ([\w.]+)|Unsupported (?:global|class)[: ]+([\w.]+)", message):
             names = ", ".join(sorted({first or second for first, second in asked}))
             raise SourceRefused(
                 f"{path} asks for {names} when it is read, which is not part of weights; save the state_dict alone, "
                 "or pass --trust if you know where the file comes from",
+                detail=message,
+            ) from problem
+        if said := re.search(r"WeightsUnpickler error:\s*(\S.*)", message):
+            raise SourceRefused(
+                f"{path} cannot be read as weights alone ({said[1]}); save the state_dict alone, or pass --trust if you know where the "
+                "file comes from",
                 detail=message,
             ) from problem
         raise SourceUnreadable(f"{path} is cut short or damaged ({first_line(problem)}); fetch it again", detail=message) from problem

@@ -1,4 +1,4 @@
-"""What is known of a PyTorch module before its signature is: its parameters, the dtype of its weights, and a call."""
+"""What is known of a PyTorch module before its signature is: its parameters, and a call."""
 
 from __future__ import annotations
 
@@ -23,23 +23,14 @@ def taker(opened: Opened, said: tuple[TensorSpec, ...]) -> Taker:
     def call(feeds: Mapping[str, Array]) -> Any:
         traversal.to_inference(opened.module)
         specs = tuple(TensorSpec(name, str(array.dtype), array.shape) for name, array in feeds.items())
-        forms = (opened.arguments,) if opened.arguments is not None else argument_forms.forms(opened.module, tuple(feeds))
+        forms = argument_forms.forms(opened.module, tuple(feeds))
         with torch.random.fork_rng(devices=[]):
             return LiveModule(opened.module, specs, forms).call(feeds)
 
-    return Taker(opened.inputs or said, names, _weights(opened.module), call, _optional(opened.module, names))
+    return Taker(opened.inputs or said, names, call, _optional(opened.module, names))
 
 
 def _optional(module: Any, names: tuple[str, ...]) -> tuple[str, ...]:
     """The parameters of ``forward`` that have a default."""
     fixed = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
     return tuple(one.name for one in argument_forms.parameters(module) if one.kind not in fixed and one.name not in names)
-
-
-def _weights(module: Any) -> str:
-    """The dtype that most of the module's floats have: those of a narrow type are raised to float32 before it is proven."""
-    sizes = {torch.float64: 0}
-    for tensor in traversal.tensors(module):
-        if tensor.is_floating_point():
-            sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.numel()
-    return "float64" if sizes[torch.float64] and max(sizes, key=lambda dtype: sizes[dtype]) == torch.float64 else "float32"

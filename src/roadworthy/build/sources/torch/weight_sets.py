@@ -18,7 +18,7 @@ import torch
 from roadworthy.core.errors import SourceUnreadable, UsageError
 
 DEEP = 8
-AVERAGED = re.compile(r"ema|swa|averag|polyak|shadow|momentum", re.IGNORECASE)
+AVERAGED = re.compile(r"(^|[._])(ema|swa|avg|averaged?|polyak|shadow|momentum)(?=[._\d]|$)", re.IGNORECASE)
 """How trainers call a moving average of the weights. The trained weights come before it."""
 COUNTERS = ("n_averaged",)
 RENAMINGS: tuple[tuple[str, Callable[[str], str]], ...] = (
@@ -171,7 +171,7 @@ def _trained(prefixes: list[str], path: Path) -> str:
     several = [_spelled(prefix) for prefix in trained or prefixes]
     raise UsageError(
         f"{path} holds {len(several)} sets of weights that fit the architecture equally well: {', '.join(map(repr, several))}; "
-        f"say which one to deploy, for example --weights {several[0] or repr(several[0])}"
+        f"say which one to deploy, for example --weights {next(filter(None, several))}"
     )
 
 

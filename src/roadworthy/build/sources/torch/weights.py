@@ -19,10 +19,10 @@ from roadworthy.frameworks.torch import traversal
 LISTED = 6
 TRAINING = re.compile(
     r"(^|_)(loss|losses|criterion|criteria|crit|metrics?|acc|accuracy|auroc|auc|f1|iou|mae|mse|precision|recall|confmat|confusion|meter"
-    r"|margin|arcface|cosface|aux\d*|auxiliary|teacher|ema|swa)(_|\d|$)",
+    r"|margin|arcface|cosface|aux\d*|auxiliary|teacher|optim|optimizers?)(_|\d|$)",
     re.IGNORECASE,
 )
-"""How trainers call the parts that only training uses: losses, metrics, auxiliary heads, averages."""
+"""How trainers call the parts that only training uses: losses, metrics, auxiliary heads, optimisers; averages by another pattern."""
 
 
 def fill(module: Any, held: object, path: Path, chosen: str = "") -> tuple[str, ...]:
@@ -33,12 +33,12 @@ def fill(module: Any, held: object, path: Path, chosen: str = "") -> tuple[str, 
     """
     wanted = torch.nn.Module.state_dict(module)
     found = weight_sets.choose(weight_sets.read(held), wanted, chosen, path)
-    tensors, left_out = _without_training_parts(module, found, path, chosen)
+    tensors, left_out = _without_training_parts(module, found, path)
     lowered = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values() if tensor.is_floating_point()} - {"float32"}
     tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     _load(module, tensors, found, wanted, path)
     raised = (f"weights in {', '.join(sorted(lowered))} were made float32",) if lowered else ()
-    return (*_taken(found, chosen), *found.renamed, *left_out, *raised)
+    return (*_taken(found), *found.renamed, *left_out, *raised)
 
 
 def _load(module: Any, tensors: Mapping[str, Any], found: WeightSet, wanted: Mapping[str, Any], path: Path) -> None:
@@ -59,7 +59,7 @@ def _load(module: Any, tensors: Mapping[str, Any], found: WeightSet, wanted: Map
         raise ArchitectureMismatch(_mismatch(path, missing, unexpected, sizes, wanted, found, tensors))
 
 
-def _taken(found: WeightSet, chosen: str) -> tuple[str, ...]:
+def _taken(found: WeightSet) -> tuple[str, ...]:
     """Where in the file the weights were, and where else there are weights that would fit."""
     notes = []
     if found.others:
@@ -75,11 +75,11 @@ def _taken(found: WeightSet, chosen: str) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _without_training_parts(module: Any, found: WeightSet, path: Path, chosen: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _without_training_parts(module: Any, found: WeightSet, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The tensors of the network, and a sentence on those that only training uses.
 
-    Raises ArchitectureMismatch where a layer lies beside the network that the architecture has no place for, unless ``chosen`` says that
-    the network is all that is wanted.
+    Raises ArchitectureMismatch where a layer lies beside the network that the architecture has no place for. Where ``--weights`` names
+    the network itself, nothing lies beside it.
     """
     wanted = torch.nn.Module.state_dict(module)
     computed = {name: tensor for name, tensor in torch.nn.Module.named_buffers(module) if name not in wanted}
@@ -90,12 +90,12 @@ def _without_training_parts(module: Any, found: WeightSet, path: Path, chosen: s
         elif name not in weight_sets.COUNTERS or name in wanted:
             tensors[name] = tensor
     layers = [name for name, tensor in found.beside.items() if tensor.ndim > 1 and tensor.is_floating_point() and not of_training(name)]
-    if layers and not chosen:
+    if layers:
         raise ArchitectureMismatch(
             f"{path} has weights beside those of the architecture ({found.spelled!r}): {_listed(layers)}; pass the --arch that uses them, "
             f"or say that the model does without them: --weights {found.spelled}"
         )
-    left_out = [*training, *([] if chosen else found.beside)]
+    left_out = [*training, *found.beside]
     if not left_out:
         return tensors, ()
     return tensors, (f"the file also holds {_listed(left_out)}; the architecture does not have these, and they were left out",)
@@ -103,7 +103,7 @@ def _without_training_parts(module: Any, found: WeightSet, path: Path, chosen: s
 
 def of_training(name: str) -> bool:
     """Whether a part of the dotted ``name`` is called as a part that only training uses."""
-    return any(TRAINING.search(part) for part in name.split(".")[:-1] or [name])
+    return any(TRAINING.search(part) or weight_sets.AVERAGED.search(part) for part in name.split(".")[:-1] or [name])
 
 
 def _equal(computed: Any, saved: Any) -> bool:

@@ -37,6 +37,8 @@ def check_targets(targets: Mapping[str, Array]) -> None:
         raise DataError(f"boxes are targets by name, boxes and labels (and count, where they are padded); the data has no {missing[0]!r}")
     for index in range(len(targets["boxes"])):
         boxes, labels = _sample(targets, index)
+        if labels.dtype.kind not in "biuf":
+            raise DataError(f"the labels of boxes are whole numbers, as the decoder gives them; those of sample {index} are {labels.dtype}")
         if boxes.shape != (len(labels), 4):
             raise DataError(f"the targets of sample {index} are boxes {list(boxes.shape)} and {len(labels)} labels; boxes are [k, 4]")
 
@@ -56,7 +58,9 @@ def _rows(
     count = len(next(iter(outputs.values())))
     found = called(decoder, "decoder", decode, outputs)
     if not (isinstance(found, list | tuple) and len(found) == count and all(map(_is_answer, found))):
-        raise UsageError(f"the decoder {decoder} must give a list of {count} dicts with boxes, labels and scores, one for each sample")
+        raise UsageError(
+            f"the decoder {decoder} must give a list of {count} dicts with boxes, labels and scores of one length, one for each sample"
+        )
     truth: list[dict[str, Any]] = []
     said: list[dict[str, Any]] = []
     for index, one in enumerate(found):
@@ -68,7 +72,11 @@ def _rows(
 
 
 def _is_answer(one: Any) -> bool:
-    return isinstance(one, Mapping) and set(ANSWERS) <= set(one)
+    """Whether ``one`` has the three, of one length; no boxes may have any shape."""
+    if not (isinstance(one, Mapping) and set(ANSWERS) <= set(one)):
+        return False
+    boxes, labels, scores = (np.asarray(one[name]) for name in ANSWERS)
+    return labels.shape == scores.shape == (len(boxes),) and (boxes.size == 0 or boxes.shape == (len(boxes), 4))
 
 
 def _annotation(image: int, box: Array, label: Any) -> dict[str, Any]:
@@ -89,11 +97,11 @@ def _evaluation(images: int, classes: list[int]) -> Any:
 
 
 def _compared(count: int, truth: list[dict[str, Any]], said: list[dict[str, Any]]) -> list[Any]:
-    from pycocotools.coco import COCO
-
     classes = sorted({one["category_id"] for one in (*truth, *said)})
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = _evaluation(count, classes)
+        from pycocotools.coco import COCO
+
         images, categories = [{"id": index} for index in range(count)], [{"id": index} for index in classes]
         evaluation.cocoGt, evaluation.cocoDt = COCO(), COCO()
         for side, annotations in ((evaluation.cocoGt, truth), (evaluation.cocoDt, said)):

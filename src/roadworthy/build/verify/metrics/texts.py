@@ -12,10 +12,14 @@ from roadworthy.core.types import Array, TensorSpec
 from roadworthy.preprocess.answer import columns
 
 
+def are_texts(y: Array) -> bool:
+    """Whether targets are texts, one a sample or several."""
+    return y.dtype.kind == "U" or (y.dtype == np.dtype(object) and len(y) > 0 and y[0].dtype.kind == "U")
+
+
 def as_numbers(y: Array, outputs: Sequence[TensorSpec], names: Sequence[str]) -> tuple[Array, tuple[str, ...]]:
     """Texts as the classes that they name, and the classes' names; rows of several names as 0 and 1 for each class."""
-    texts = y if y.dtype.kind == "U" else y[0] if y.dtype == object and len(y) and y[0].dtype.kind == "U" else None
-    if texts is None:
+    if not are_texts(y):
         if y.dtype == object:
             raise DataError(f"the labels are arrays of different lengths, and only you know what they mean: {OWN}")
         return y, ()
