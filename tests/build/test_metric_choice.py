@@ -166,6 +166,12 @@ def test_the_budget_fits_the_direction_and_the_units_of_the_metric() -> None:
         check_budget(BudgetRequest(metric, budget))
 
 
+def test_a_budget_is_held_against_the_metric_that_the_labels_choose(net: Path) -> None:
+    """Without --metric too: a budget of 5 on an accuracy would let every candidate pass."""
+    assert "top1 lies between 0 and 1" in refused(net, np.arange(60) % 3, budget=Budget(5, False, "drop"))
+    assert "--max-rise 0.05" in refused(net, X @ WEIGHT, budget=Budget(0.05, False, "drop"))
+
+
 def test_a_relative_budget_is_a_part_of_the_originals_score(net: Path) -> None:
     y = X @ WEIGHT + np.float32(0.5)
     certificate = deploy.deploy(job(net, y, metric="rmse", budget=Budget(0.2, True, "rise"))).certificate

@@ -104,6 +104,19 @@ def test_a_layer_beside_the_network_is_no_part_of_training(net: Any, net_file: P
     assert answers_like(loaded(tmp_path / "model.pt", IMAGE, arch=f"{net_file}:Net", weights="backbone"), net)
 
 
+def test_a_dictionary_that_is_named_may_hold_another_layer_too(net: Any, net_file: Path, tmp_path: Path, loaded: Load) -> None:
+    ema = {**wrapped(net.state_dict(), "net."), "decoder.weight": torch.ones(5, 3)}
+    torch.save({"model": moved(net.state_dict()), "ema_state_dict": ema}, tmp_path / "two.pt")
+    with pytest.raises(ArchitectureMismatch, match=r"decoder\.weight.*--weights ema_state_dict\.net"):
+        loaded(tmp_path / "two.pt", IMAGE, arch=f"{net_file}:Net", weights="ema_state_dict")
+    assert answers_like(loaded(tmp_path / "two.pt", IMAGE, arch=f"{net_file}:Net", weights="ema_state_dict.net"), net)
+
+
+def test_names_that_only_hold_the_letters_of_an_average(net: Any, net_file: Path, tmp_path: Path, loaded: Load) -> None:
+    torch.save({"semantic": net.state_dict(), "ema": moved(net.state_dict())}, tmp_path / "model.pt")
+    assert answers_like(loaded(tmp_path / "model.pt", IMAGE, arch=f"{net_file}:Net"), net)
+
+
 def test_a_deeper_network_is_not_cut_to_the_architecture(net: Any, net_file: Path, tmp_path: Path, loaded: Load) -> None:
     torch.save({**net.state_dict(), "fc2.weight": torch.ones(3, 3), "fc2.bias": torch.ones(3)}, tmp_path / "model.pt")
     with pytest.raises(ArchitectureMismatch, match=r"unexpected in the file: fc2\.weight"):
@@ -244,6 +257,10 @@ def test_a_network_without_weights(tmp_path: Path, loaded: Load) -> None:
 def test_several_models_in_one_pickle(net: Any, tmp_path: Path, loaded: Load) -> None:
     torch.save({"ema": net, "model": None, "criterion": nn.CrossEntropyLoss(torch.ones(3))}, tmp_path / "last.pt")
     assert answers_like(loaded(tmp_path / "last.pt", IMAGE, trust=True), net)
+    torch.save({"teacher": net}, tmp_path / "teacher.pt")
+    assert answers_like(loaded(tmp_path / "teacher.pt", IMAGE, trust=True), net)
+    torch.save({"student": nn.Linear(3, 3), "teacher": net}, tmp_path / "both.pt")
+    assert answers_like(loaded(tmp_path / "both.pt", IMAGE, trust=True, weights="teacher"), net)
     torch.save({"encoder": net, "decoder": nn.Linear(3, 3)}, tmp_path / "two.pt")
     with pytest.raises(UsageError, match=r"2 models: 'encoder', 'decoder'.*--weights encoder"):
         loaded(tmp_path / "two.pt", IMAGE, trust=True)

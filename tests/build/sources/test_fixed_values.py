@@ -177,9 +177,10 @@ def tensorflow_file(folder: Path, form: str) -> Path:
         module.serve = tf.function(lambda x, rate: {"y": x * tf.cast(rate, tf.float32)}, input_signature=spec)
         tf.saved_model.save(module, str(path := folder / "saved"), signatures=module.serve)
         return path
-    if form == "graphdef":
+    if form in ("graphdef", "graphdef with a vector"):
         with tf.Graph().as_default() as graph:
-            x, rate = tf.compat.v1.placeholder(tf.float32, [None, 4], "x"), tf.compat.v1.placeholder(tf.int64, [], "rate")
+            x, sizes = tf.compat.v1.placeholder(tf.float32, [None, 4], "x"), [] if form == "graphdef" else [4]
+            rate = tf.compat.v1.placeholder(tf.int64, sizes, "rate")
             tf.multiply(x, tf.cast(rate, tf.float32), name="y")
         (path := folder / "graph.pb").write_bytes(graph.as_graph_def().SerializeToString())
         return path
@@ -188,10 +189,13 @@ def tensorflow_file(folder: Path, form: str) -> Path:
     return path
 
 
+SIZES = {"keras": 1, "graphdef with a vector": 4}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["saved_model", "graphdef", "keras"])
+@pytest.mark.parametrize("form", ["saved_model", "graphdef", "graphdef with a vector", "keras"])
 def test_tensorflow_models_of_every_form(form: str, load: Fix, tmp_path: Path) -> None:
-    loaded = load(tensorflow_file(tmp_path, form), f"rate:int64[{1 if form == 'keras' else ''}] = 16000")
+    loaded = load(tensorflow_file(tmp_path, form), f"rate:int64[{SIZES.get(form, '')}] = 16000")
     assert [str(spec) for spec in loaded.signature.inputs] == ["x:float32[batch,4]"]
     from roadworthy.frameworks.tensorflow import function, keras_model
 

@@ -88,6 +88,20 @@ def test_weights_too_large_for_one_file_are_kept_beside_it(tmp_path: Path, loade
     assert np.allclose(answer(result, x=x)["y"], x @ weight, atol=1e-5)
 
 
+def test_weights_too_large_for_one_file_survive_a_rewrite(tmp_path: Path, loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was changed is written for the session, and again to be kept; the source has a data file of the same name beside it."""
+    weight = np.random.default_rng(0).standard_normal((32, 32)).astype(np.float32)
+    inputs = [("x", FLOAT, ["N", 32])]
+    path = written(
+        tmp_path / "model.onnx", [node("MatMul", "x w", "h"), node("Relu", "h", "y")], inputs, [("y", FLOAT, ["N", 32])], {"w": weight}
+    )
+    (tmp_path / "model.onnx.data").write_bytes(b"\xff" * 5000)
+    monkeypatch.setattr("roadworthy.build.sources.onnx.reader.LARGEST", 4000)
+    result = loaded(path, outputs=("h",))
+    x = np.ones((2, 32), np.float32)
+    assert np.allclose(answer(result, x=x)["h"], x @ weight, atol=1e-5)
+
+
 @pytest.mark.parametrize("how", ["above", "absolute", "link"])
 def test_weights_elsewhere_are_refused_by_the_reader_itself(how: str, tmp_path: Path) -> None:
     """The reader refuses them too: the static inspection is not the only check."""

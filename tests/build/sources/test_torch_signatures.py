@@ -309,6 +309,32 @@ def test_weights_for_an_architecture_with_such_an_attribute(tmp_path: Path, load
     assert torch.allclose(loaded_answer(result, x)[0], fc.float()(x))
 
 
+def test_a_settings_object_that_answers_any_attribute(from_module: Load) -> None:
+    class Settings(dict):  # type: ignore[type-arg]
+        def __getattr__(self, name: str) -> Any:
+            return self[name]
+
+    class Configured(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.settings, self.fc = Settings(scale=2.0), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(x) * self.settings["scale"]
+
+    model, x = Configured(), torch.randn(3, 4)
+    assert torch.allclose(loaded_answer(from_module(model, X), x)[0], model(x))
+
+
+def test_inputs_that_are_called_like_words_of_python(from_module: Load) -> None:
+    class Batched(nn.Module):
+        def forward(self, batch: dict[str, Tensor]) -> Tensor:
+            return batch["image"] + batch["class"]
+
+    result = from_module(Batched(), "image:float32[batch,4]", "class:float32[batch,4]")
+    assert [spec.name for spec in result.signature.inputs] == ["image", "class"]
+
+
 def test_what_lives_inside_a_module(from_module: Load) -> None:
     """A script, a trace, a compiled and a wrapped part, a graph module, a lambda, a hook."""
     part = nn.Linear(4, 4).eval()

@@ -38,6 +38,12 @@ def test_imports_that_may_be_meant(code: str, tmp_path: Path) -> None:
     refuse_missing([tmp_path / "net.py"])
 
 
+def test_folders_that_a_file_beside_it_puts_on_the_path(tmp_path: Path) -> None:
+    """As research code is laid out: one file extends the path, and others import by it."""
+    written(tmp_path, net="import _init_paths\nfrom elsewhere.models import Net\n", _init_paths="import sys\nsys.path.insert(0, 'lib')\n")
+    refuse_missing([tmp_path / "net.py"])
+
+
 def test_a_cycle_between_files_ends(tmp_path: Path) -> None:
     written(tmp_path, one="import two\n", two="import one\n")
     refuse_missing([tmp_path / "one.py", tmp_path / "one.py"])
