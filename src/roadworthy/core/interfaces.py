@@ -34,7 +34,8 @@ class Runtime(Protocol):
     ``PACKAGES`` lists the distributions a server needs to answer, nothing more; ``FRAMEWORK`` says that one of
     them is a training framework, which the user must allow at serve time. ``NATIVE`` says that its artefacts are
     machine code for the very CPU that made them, which run on no lesser one.
-    Two more have defaults. ``TARGET`` is where its candidates are for, a name fit for a folder: ``server`` if it is not defined.
+    Three more have defaults. ``OPTIONS`` lists the words that ``plan.options`` may hold: none if it is not defined.
+    ``TARGET`` is where its candidates are for, a name fit for a folder: ``server`` if it is not defined.
     ``ON_TARGET`` says that its sessions run there during the build too: by default only those for a server do.
     All are literals: ``registry.facts`` reads them without importing the module.
     """

@@ -84,7 +84,8 @@ class Plan:
     """One way to deploy, as pure data; every choice a runtime would otherwise make in silence is in it.
 
     ``batch`` is a fixed number of samples a call, ``None`` for a dynamic one. ``flavour`` is the
-    runtime's own word for a variation that the other fields cannot say. ``compression`` is that of the graph it starts from.
+    runtime's own word for a variation of the files that the other fields cannot say; ``options`` are its words for how the same files
+    are run (``pinned``). ``compression`` is that of the graph it starts from.
     ``lossy`` says that the function is meant to differ from the original's: the plan computes in another precision than the
     graph it starts from, or that graph is not the original function. int8 is not lossy for a model that came in int8.
     """
@@ -97,15 +98,16 @@ class Plan:
     flavour: str = ""
     compression: str = ""
     lossy: bool = False
+    options: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """A short name, unique among the plans of one deployment, fit for a file name."""
-        return f"{self.artefact}-t{self.threads}{'-spin' if self.spin else ''}"
+        return "-".join((self.artefact, f"t{self.threads}", *(("spin",) if self.spin else ()), *self.options))
 
     @property
     def artefact(self) -> str:
-        """The name of the files this plan loads: plans that differ in threads or spinning alone share them."""
+        """The name of the files this plan loads: plans that differ in threads, spinning or ``options`` alone share them."""
         parts = (self.runtime, self.precision, self.compression, self.flavour, f"b{self.batch}" if self.batch else "")
         return "-".join(part for part in parts if part)
 

@@ -21,10 +21,14 @@ def open_session(path: Path, signature: Signature, plan: Plan) -> CheckedSession
     """Load ``path`` as ``plan`` says.
 
     ``signature`` is the model's own, with its symbolic batch; where the plan fixes a batch, larger calls
-    are cut into pieces of that size, and the last one filled up.
+    are cut into pieces of that size, and the last one filled up. Raises UsageError for options that the runtime does not have.
     """
     inner = signature.fixed(plan.batch) if plan.batch and signature.dynamic else signature
-    return CheckedSession(registry.runtime(plan.runtime).load(path, inner, plan), signature, plan.batch)
+    runtime = registry.runtime(plan.runtime)
+    known: tuple[str, ...] = getattr(runtime, "OPTIONS", ())
+    if unknown := [option for option in plan.options if option not in known]:
+        raise UsageError(f"{plan.runtime} has no option {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+    return CheckedSession(runtime.load(path, inner, plan), signature, plan.batch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ def _simplicity(one: Timed, ranking: Ranking, frameworks: Sequence[Timed]) -> tu
         one in frameworks,
         bool(plan.flavour),
         plan.spin,
+        len(plan.options),
         plan.batch is not None,
         plan.threads,
         *ranking.key(one),

@@ -114,5 +114,6 @@ def plan(plan: Plan) -> str:
         f"{plan.threads} thread{'s' if plan.threads != 1 else ''}",
         f"fixed batch {plan.batch}" if plan.batch else "any batch",
         "spinning" if plan.spin else "",
+        *plan.options,
     )
     return ", ".join(part for part in parts if part)
