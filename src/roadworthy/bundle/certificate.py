@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from roadworthy.bundle.course import Course
 from roadworthy.core.evidence import Interval, Note, Score, Tolerance
 from roadworthy.core.host import Host
 from roadworthy.core.stages import Measured, Plan, Rejected
@@ -130,7 +131,8 @@ class Certificate:
     ``preprocessing`` describes the steps from an image to a sample, in order; it is empty where the model takes tensors as they are.
     ``notes`` holds what was noticed about the original, its data and its graphs, warnings first. Certificates of older versions have
     neither. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
-    ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server.
+    ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server. ``course`` is how the race
+    of ``measured`` went; certificates of older versions have none.
     """
 
     name: str
@@ -155,6 +157,7 @@ class Certificate:
     choice: Choice
     seconds: float
     exports: tuple[Export, ...] = ()
+    course: Course | None = None
 
 
 def by_reason(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:
