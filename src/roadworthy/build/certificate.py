@@ -22,6 +22,7 @@ from roadworthy.bundle.certificate import (
     InstalledPackage,
     Origin,
     Samples,
+    StageTime,
     TriedRoute,
     by_reason,
     plan_names,
@@ -110,8 +111,8 @@ def _export(target: str, one: Measured, reasons: tuple[str, ...]) -> Export:
     )
 
 
-def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host, seconds: float) -> Certificate:
-    """All the evidence of one deployment, which took ``seconds``."""
+def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host, stages: tuple[StageTime, ...]) -> Certificate:
+    """All the evidence of one deployment, whose ``stages`` so far took their time."""
     source, loaded, trial, data = findings.source, findings.loaded, findings.trial, findings.data
     baseline, *others = findings.race.measured
     return Certificate(
@@ -135,9 +136,9 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         rejected=findings.rejected,
         unavailable=findings.unavailable,
         choice=findings.choice,
-        seconds=seconds,
+        seconds=0.0,
         exports=findings.exports,
-    )
+    ).timed(stages)
 
 
 def claim_of(findings: Findings) -> str:

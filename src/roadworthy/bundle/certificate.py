@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from roadworthy.bundle.course import Course
@@ -104,6 +104,23 @@ class Choice:
     framework: FrameworkForm | None = None
 
 
+@dataclass(frozen=True)
+class StepTime:
+    """One child process of a deployment by the name of its work, and its seconds of wall time from start to end."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """One stage of a deployment, and its seconds of wall time. ``steps`` are its child processes; several may have run at once."""
+
+    name: str
+    seconds: float
+    steps: tuple[StepTime, ...] = ()
+
+
 ON_TARGET: Final = "verified on the target"
 NOT_ON_TARGET: Final = "not verified on the target"
 
@@ -133,6 +150,9 @@ class Certificate:
     neither. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
     ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server. ``course`` is how the race
     of ``measured`` went; certificates of older versions have none.
+    ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server.
+    ``stages`` say where the ``seconds`` went, to which they add up. A bundle is sealed before its last stage, ``pack``, ends: its own
+    certificate counts up to there, and the one that ``deploy`` returns has that stage too. Certificates of older versions have none.
     """
 
     name: str
@@ -158,6 +178,11 @@ class Certificate:
     seconds: float
     exports: tuple[Export, ...] = ()
     course: Course | None = None
+    stages: tuple[StageTime, ...] = ()
+
+    def timed(self, stages: tuple[StageTime, ...]) -> Certificate:
+        """The same with the time that was spent in ``stages``."""
+        return replace(self, stages=stages, seconds=sum(stage.seconds for stage in stages))
 
 
 def by_reason(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:
