@@ -147,7 +147,7 @@ def _try_graph(plans: list[Plan], graph: Graph, trial: Trial, workspace: Workspa
     out = workspace.folder(f"candidates/{graph.format}/{plan.artefact}")
     try:
         request = lower.LowerRequest(graph, plan, trial.calibration, out)
-        candidate = workspace.step(lower.lower, request, f"lower-{graph.format}-{plan.artefact}")
+        candidate = workspace.reusable(lower.lower, request, f"lower-{graph.format}-{plan.artefact}")
     except OutOfSpace:
         raise
     except RoadworthyError as problem:

@@ -8,10 +8,14 @@ from roadworthy.cli.options import json_option
 
 
 @click.command("doctor")
+@click.option("--clear-cache", is_flag=True, help="First remove what earlier deployments made, which later ones would use again.")
 @json_option
-def command(as_json: bool) -> None:
-    """Show this CPU's features, threads and limits, and which runtimes work here."""
+def command(clear_cache: bool, as_json: bool) -> None:
+    """Show this CPU's features, threads and limits, which runtimes work here, and the cache of earlier deployments."""
+    from roadworthy.build.reuse import store
     from roadworthy.cli.console.doctor import show_doctor
     from roadworthy.cli.examination import examine
 
+    if clear_cache:
+        store.clear()
     show_doctor(examine(), as_json=as_json)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import metadata
 
+from roadworthy.build.reuse import store
+from roadworthy.build.reuse.store import CacheState
 from roadworthy.core import registry
 from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.host import Host, this_host
@@ -38,6 +40,7 @@ class Examination:
     host: Host
     runtimes: tuple[RuntimeHealth, ...]
     serving: ThreadPlan
+    cache: CacheState
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def examine() -> Examination:
     host = this_host()
     workers = min(host.cores, MAX_WORKERS)
     runtimes = tuple(_health(name) for name in registry.names(registry.RUNTIMES))
-    return Examination(host, runtimes, ThreadPlan(workers, max(1, host.cores // workers)))
+    return Examination(host, runtimes, ThreadPlan(workers, max(1, host.cores // workers)), store.state())
 
 
 def _health(name: str) -> RuntimeHealth:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
+from roadworthy.build.reuse.store import CacheState
 from roadworthy.cli.console import terminal
 from roadworthy.cli.examination import Examination
 
@@ -22,9 +23,18 @@ def show_doctor(examination: Examination, *, as_json: bool) -> None:
     terminal.output.print(f"system    {host.system}, Python {host.python}")
     serving = examination.serving
     threads = "1 thread" if serving.threads == 1 else f"{serving.threads} threads"
-    terminal.output.print(f"serving   {serving.workers} workers of {threads}, before a model is measured\n")
+    terminal.output.print(f"serving   {serving.workers} workers of {threads}, before a model is measured")
+    terminal.output.print(f"cache     {_cache(examination.cache)}\n", soft_wrap=True)
     table = Table("runtime", "state", "packages or remedy")
     for health in examination.runtimes:
         state = "[green]works[/]" if health.works else "[yellow]missing[/]"
         table.add_row(health.runtime, state, escape(", ".join(health.versions) if health.works else health.remedy))
     terminal.output.print(table)
+
+
+def _cache(state: CacheState) -> str:
+    """What earlier deployments made, and where; why it is not used, where that is so."""
+    if state.fault:
+        return f"not used: {escape(state.fault)}"
+    held = f"{state.entries} results of earlier deployments, {terminal.size(state.size)} of at most {terminal.size(state.limit)}"
+    return f"{escape(str(state.folder))}: {held}"
