@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from roadworthy.bundle.shares import ShareProof
 from roadworthy.core.evidence import Interval, Note, Score, Tolerance
 from roadworthy.core.host import Host
+from roadworthy.core.peak import ModelWork
 from roadworthy.core.stages import Measured, Plan, Rejected
 from roadworthy.core.types import Signature
 
@@ -131,6 +133,8 @@ class Certificate:
     ``notes`` holds what was noticed about the original, its data and its graphs, warnings first. Certificates of older versions have
     neither. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
     ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server.
+    ``shares`` hold what was proven of the packed variants on parts of the host's cores, and ``work`` how much a
+    sample is to compute, beside the host's peak. Certificates of older versions have neither.
     """
 
     name: str
@@ -155,6 +159,8 @@ class Certificate:
     choice: Choice
     seconds: float
     exports: tuple[Export, ...] = ()
+    shares: tuple[ShareProof, ...] = ()
+    work: ModelWork | None = None
 
 
 def by_reason(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:
