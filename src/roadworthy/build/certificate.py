@@ -27,10 +27,12 @@ from roadworthy.bundle.certificate import (
     by_reason,
     plan_names,
 )
+from roadworthy.bundle.shares import ShareProof
 from roadworthy.core import codec, registry
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Note
 from roadworthy.core.host import Host
+from roadworthy.core.peak import ModelWork
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Measured, Rejected, Source, Verified
 from roadworthy.core.types import TensorSpec
@@ -89,6 +91,8 @@ class Findings:
     unavailable: tuple[str, ...]
     choice: Choice
     exports: tuple[Export, ...] = ()
+    shares: tuple[ShareProof, ...] = ()
+    work: ModelWork | None = None
 
 
 def exports_of(races: Mapping[str, benchmark.Race], choices: Mapping[str, Choice]) -> tuple[Export, ...]:
@@ -138,6 +142,8 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         choice=findings.choice,
         seconds=0.0,
         exports=findings.exports,
+        shares=findings.shares,
+        work=findings.work,
     ).timed(stages)
 
 
