@@ -22,16 +22,17 @@ from roadworthy.bundle.certificate import (
     InstalledPackage,
     Origin,
     Samples,
+    StageTime,
     TriedRoute,
     by_reason,
     plan_names,
 )
+from roadworthy.bundle.peak import ModelWork
 from roadworthy.bundle.shares import ShareProof
 from roadworthy.core import codec, registry
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Note
 from roadworthy.core.host import Host
-from roadworthy.core.peak import ModelWork
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Measured, Rejected, Source, Verified
 from roadworthy.core.types import TensorSpec
@@ -114,8 +115,8 @@ def _export(target: str, one: Measured, reasons: tuple[str, ...]) -> Export:
     )
 
 
-def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host, seconds: float) -> Certificate:
-    """All the evidence of one deployment, which took ``seconds``."""
+def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host, stages: tuple[StageTime, ...]) -> Certificate:
+    """All the evidence of one deployment, whose ``stages`` so far took their time."""
     source, loaded, trial, data = findings.source, findings.loaded, findings.trial, findings.data
     baseline, *others = findings.race.measured
     return Certificate(
@@ -139,11 +140,11 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         rejected=findings.rejected,
         unavailable=findings.unavailable,
         choice=findings.choice,
-        seconds=seconds,
+        seconds=0.0,
         exports=findings.exports,
         shares=findings.shares,
         work=findings.work,
-    )
+    ).timed(stages)
 
 
 def claim_of(findings: Findings) -> str:

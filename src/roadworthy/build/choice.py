@@ -26,7 +26,7 @@ def choose(races: Races, goal: Goal, trial: Trial, job: Job, workspace: Workspac
 
     def confirm(one: Verified, turn: int) -> Verified | Rejected:
         name = one.candidate.plan.name
-        workspace.notify(Progress("final", 0, 1, name))
+        workspace.begin("final", text=name)
         here = replace(workspace, done=lambda words: workspace.notify(Progress("final", 0, 1, words)))
         asked = verify.ConfirmRequest(trial.request(one.candidate), one, turn)
         judged = verdict(verify.confirm, asked, one.candidate.plan, f"confirm-{name}", here)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,7 +38,6 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     Raises SourceError, DataError, NoCandidate and other errors of ``core.errors``. However it ends, by an interrupt too, no process
     is left running; after a failure nothing is at ``job.output`` that was not there before.
     """
-    started = time.monotonic()
     store.refuse_other_content(job.output)
     lower.refuse_unknown(job.runtimes, job.precisions)
     with workspace_for((job,), notify) as workspace:
@@ -77,6 +75,6 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
             source, loaded, data, graphs, routes, trial, original, goal, races.server, rejected, unavailable,
             choices[SERVER], exports_of(races.others, choices), proofs, work,
         )  # fmt: skip
-        certificate = certificate_of(findings, contract, job, workspace.host, time.monotonic() - started)
+        certificate = certificate_of(findings, contract, job, workspace.host, workspace.clock.read())
         write_bundle(findings, certificate, contract, job, workspace)
-    return Deployment(job.output, certificate)
+        return Deployment(job.output, certificate.timed(workspace.clock.read()))

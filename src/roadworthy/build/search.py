@@ -68,7 +68,7 @@ def search(planned: Sequence[tuple[Plan, Graph]], graphs: tuple[Graph, ...], tri
         artefacts.setdefault(plan.artefact, []).append((plan, graph))
     results: dict[str, Verified | Rejected] = {}
     stopping = threading.Event()
-    workspace.notify(Progress("candidates", 0, len(planned)))
+    workspace.begin("candidates", len(planned))
     notify = workspace.notify
     workspace = replace(
         workspace,
