@@ -27,12 +27,12 @@ from roadworthy.bundle.certificate import (
     by_reason,
     plan_names,
 )
+from roadworthy.bundle.peak import ModelWork
 from roadworthy.bundle.shares import ShareProof
 from roadworthy.core import codec, registry
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Note
 from roadworthy.core.host import Host
-from roadworthy.core.peak import ModelWork
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Measured, Rejected, Source, Verified
 from roadworthy.core.types import TensorSpec

@@ -5,8 +5,8 @@ from __future__ import annotations
 from roadworthy.build import benchmark, peak
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.bundle.certificate import Choice
+from roadworthy.bundle.peak import ModelWork
 from roadworthy.core.errors import OutOfSpace, RoadworthyError
-from roadworthy.core.peak import ModelWork
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import Signature
 

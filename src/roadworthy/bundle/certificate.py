@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from roadworthy.bundle.course import Course
+from roadworthy.bundle.peak import ModelWork
 from roadworthy.bundle.shares import ShareProof
 from roadworthy.core.evidence import Interval, Note, Score, Tolerance
 from roadworthy.core.host import Host
-from roadworthy.core.peak import ModelWork
 from roadworthy.core.stages import Measured, Plan, Rejected
 from roadworthy.core.types import Signature
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from roadworthy.build.peak import of_host
+from roadworthy.bundle.peak import HostPeak
 from roadworthy.core import registry
 from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.host import Host, default_workers, this_host
 from roadworthy.core.isolation import isolate
 from roadworthy.core.isolation.worker import Limits
-from roadworthy.core.peak import HostPeak
 
 
 @dataclass(frozen=True)

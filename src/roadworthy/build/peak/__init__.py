@@ -7,11 +7,11 @@ from pathlib import Path
 
 from roadworthy.build.peak import matrices, operations
 from roadworthy.build.peak.matrices import PeakRequest
+from roadworthy.bundle.peak import PRECISIONS, HostPeak, MatrixPeak, ModelWork
 from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.host import Host
 from roadworthy.core.isolation import isolate
 from roadworthy.core.isolation.worker import Limits
-from roadworthy.core.peak import PRECISIONS, HostPeak, MatrixPeak, ModelWork
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Signature
 

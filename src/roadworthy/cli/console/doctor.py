@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
+from roadworthy.bundle.peak import HostPeak
 from roadworthy.cli.console import terminal
 from roadworthy.cli.examination import Examination
-from roadworthy.core.peak import HostPeak
 
 
 def show_doctor(examination: Examination, *, as_json: bool) -> None:
