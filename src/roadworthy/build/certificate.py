@@ -27,6 +27,8 @@ from roadworthy.bundle.certificate import (
     by_reason,
     plan_names,
 )
+from roadworthy.bundle.peak import ModelWork
+from roadworthy.bundle.shares import ShareProof
 from roadworthy.core import codec, registry
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Note
@@ -89,6 +91,8 @@ class Findings:
     unavailable: tuple[str, ...]
     choice: Choice
     exports: tuple[Export, ...] = ()
+    shares: tuple[ShareProof, ...] = ()
+    work: ModelWork | None = None
 
 
 def exports_of(races: Mapping[str, benchmark.Race], choices: Mapping[str, Choice]) -> tuple[Export, ...]:
@@ -138,6 +142,8 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         choice=findings.choice,
         seconds=0.0,
         exports=findings.exports,
+        shares=findings.shares,
+        work=findings.work,
     ).timed(stages)
 
 
@@ -220,8 +226,8 @@ def nothing_left(
 
 
 def reproductions(job: Job, rejected: tuple[Rejected, ...]) -> tuple[package.Reproduction, ...]:
-    """For each rejected plan a program that carries out only that plan."""
-    return tuple(package.Reproduction(one.plan.name, _script(job, one)) for one in rejected)
+    """For each plan in which something is wrong a program that carries out only that plan."""
+    return tuple(package.Reproduction(one.plan.name, _script(job, one)) for one in rejected if not one.left_out)
 
 
 def _script(job: Job, rejected: Rejected) -> str:
