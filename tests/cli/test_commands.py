@@ -34,8 +34,9 @@ def linear(tmp_path: Path) -> Path:
 
 
 def test_deploy_report_check_predict_and_inspect(cli: Cli, linear: Path) -> None:
-    deploy = cli("deploy", "model.npz", "--data", "data.npz", "-o", "bundle", "-v", cwd=linear)
+    deploy = cli("deploy", "model.npz", "--data", "data.npz", "-o", "bundle", "-v", "--no-cache", cwd=linear)
     assert deploy.returncode == 0, deploy.stderr
+    assert not Path(os.environ["XDG_CACHE_HOME"], "roadworthy").exists()
     assert "where the time went" in deploy.stdout and "verify-null-fp32-t1" in deploy.stdout
     assert "Report  bundle/report.html" in deploy.stdout
     assert "null-fp32-t1" in deploy.stdout
@@ -73,7 +74,11 @@ def test_errors_are_json_with_the_option_json(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_doctor_names_every_runtime(cli: Cli, tmp_path: Path) -> None:
-    examination = json.loads(cli("doctor", "--json", cwd=tmp_path).stdout)
+    left = Path(os.environ["XDG_CACHE_HOME"], "roadworthy", "left")
+    left.mkdir(parents=True, mode=0o700)
+    left.parent.chmod(0o700)
+    examination = json.loads(cli("doctor", "--json", "--clear-cache", cwd=tmp_path).stdout)
+    assert (examination["cache"]["folder"], examination["cache"]["entries"]) == (str(left.parent), 0) and not left.exists()
     assert {health["runtime"] for health in examination["runtimes"] if health["works"]} >= {"null"}
     assert examination["host"]["cores"] >= 1
 

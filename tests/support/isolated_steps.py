@@ -21,6 +21,12 @@ def double(number: Number) -> Number:
     return Number(number.value * 2)
 
 
+def order_of_a_set(number: Number) -> Number:
+    """The order in which a set of that many words comes, as one number."""
+    words = {f"word {index}" for index in range(number.value)}
+    return Number(sum(place * int(word.split()[1]) for place, word in enumerate(words)))
+
+
 def process_id(number: Number) -> Number:
     return Number(os.getpid())
 

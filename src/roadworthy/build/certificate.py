@@ -180,10 +180,11 @@ def made_earlier(stages: tuple[StageTime, ...]) -> tuple[Note, ...]:
     named = ", ".join(step.name for step in reused[:MOST_REASONS])
     more = f" and {len(reused) - MOST_REASONS} more" if len(reused) > MOST_REASONS else ""
     oldest = min(step.reused for step in reused)
+    repeated = ", the original gave its first answers again" if any(step.name == "reference" for step in reused) else ""
     return (
         Note(
             f"made by earlier deployments on this host from the same content, the oldest at {oldest}: {named}{more}; "
-            "every candidate was compared with the original and timed anew"
+            f"every candidate was verified and timed anew{repeated}"
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from roadworthy.build import classes, sources, supplied, verify
 from roadworthy.build.certificate import Data
@@ -10,7 +11,7 @@ from roadworthy.build.job import Job
 from roadworthy.build.races import RACE_SHARE
 from roadworthy.build.search import Trial, baseline_of
 from roadworthy.build.workspace import Progress, Workspace
-from roadworthy.core.errors import DataError
+from roadworthy.core.errors import DataError, RoadworthyError
 from roadworthy.core.evidence import Parity
 from roadworthy.core.stages import Candidate, Graph, Verified
 from roadworthy.core.types import Signature
@@ -24,7 +25,7 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, wo
     promised = replace(original, signature=signature)
     request = verify.ReferenceRequest(promised, data.evaluation, workspace.host.cores, workspace.folder("reference"), remedy)
     here = replace(workspace, done=lambda words: workspace.notify(Progress("original", 0, 1, words)))
-    reference = here.step(verify.establish, request, "reference")
+    reference = here.reusable(verify.establish, request, "reference", partial(_answers_as_before, request, workspace))
     read = classes.reading(data, reference, signature)
     reference = replace(reference, classes=0 if data.guessed else read.seen)
     votes = read.classes and reference.classes > 1
@@ -42,6 +43,14 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, wo
     parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if votes else None, True)
     workspace.notify(Progress("original", 1, 1, f"{score.metric} {score.shown(score.value.value)}"))
     return trial, Verified(candidate, parity, score)
+
+
+def _answers_as_before(request: verify.ReferenceRequest, workspace: Workspace, earlier: verify.Reference) -> bool:
+    """Whether the original still gives the answers of an ``earlier`` deployment: its code may read more than its file."""
+    try:
+        return workspace.step(verify.repeat, verify.RepeatRequest(request, earlier), "reference-repeated").same
+    except RoadworthyError:
+        return False
 
 
 def _refuse_guesses(data: Data, job: Job) -> None:

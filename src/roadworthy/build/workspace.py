@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -121,13 +122,18 @@ class Workspace:
         with self.clock.step(name):
             return isolate.call(function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear)
 
-    def reusable(self, function: Callable[[W], R], argument: W, name: str) -> R:
-        """As ``step``, for one that writes into ``argument.out`` alone: the result of an earlier deployment where all is the same."""
+    def reusable(self, function: Callable[[W], R], argument: W, name: str, holds: Callable[[R], bool] = lambda result: True) -> R:
+        """As ``step``, for one that writes into ``argument.out`` alone: the result of an earlier deployment where all is the same.
+
+        An earlier result that does not hold, by ``holds``, is made anew.
+        """
         started = time.monotonic()
         key = self.reuse.key(function, argument)
         if found := self.reuse.find(key, function, argument.out):
-            self.clock.reused(name, started, found.made)
-            return found.result
+            if holds(found.result):
+                self.clock.reused(name, started, found.made)
+                return found.result
+            shutil.rmtree(argument.out)
         result = self.step(function, argument, name)
         self.reuse.keep(key, function, result, argument.out)
         return result

@@ -25,6 +25,10 @@ def test_an_answer_comes_back_typed_from_another_process() -> None:
     assert isolate.call(steps.process_id, Number(0)).value != os.getpid()
 
 
+def test_sets_of_words_have_one_order_in_every_child_so_that_one_source_gives_the_same_files() -> None:
+    assert isolate.call(steps.order_of_a_set, Number(200)) == isolate.call(steps.order_of_a_set, Number(200))
+
+
 @pytest.mark.parametrize(
     ("step", "argument", "says"),
     [

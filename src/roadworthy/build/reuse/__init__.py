@@ -14,9 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from roadworthy.build.reuse import store
+from roadworthy.build.reuse import store, surroundings
 from roadworthy.build.reuse.content import Contents, NotCertain, relocated
-from roadworthy.build.reuse.environment import environment
 from roadworthy.build.reuse.store import Entry, Store
 from roadworthy.core import codec
 from roadworthy.core.errors import RoadworthyError
@@ -46,22 +45,25 @@ class EarlierResult(Generic[R]):
 
 
 class Reuse:
-    """The results of earlier deployments for the steps of one, which works in ``scratch``. Without a ``store`` nothing is found or kept."""
+    """The results of earlier deployments for the steps of one, which works in ``scratch``. Without a ``store`` nothing is found or kept.
 
-    def __init__(self, store: Store | None, scratch: Path) -> None:
+    ``around`` is what all steps depend on beside their requests.
+    """
+
+    def __init__(self, store: Store | None, scratch: Path, around: str = "") -> None:
         self._store = store
         self._contents = Contents(scratch)
-        self._environment = environment() if store else None
+        self._around = around
 
     def key(self, function: Callable[[W], R], request: W) -> str | None:
         """A digest of everything that the step depends on; ``None`` where that is not certain."""
-        if self._store is None or self._environment is None:
+        if self._store is None:
             return None
         try:
             named = relocated(request, lambda path: OUT if path == request.out else Path(self._contents.digest(path)))
         except (NotCertain, OSError):
             return None
-        parts = (f"{function.__module__}:{function.__qualname__}".encode(), self._environment.encode(), codec.to_json(named))
+        parts = (f"{function.__module__}:{function.__qualname__}".encode(), self._around.encode(), codec.to_json(named))
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
     def find(self, key: str | None, function: Callable[[W], R], out: Path) -> EarlierResult[R] | None:
@@ -97,8 +99,8 @@ def open_reuse(scratch: Path, writable: Iterable[Path], *, wanted: bool) -> tupl
     if not wanted:
         return Reuse(None, scratch), ""
     try:
-        return Reuse(store.open_store(writable), scratch), ""
-    except store.NotUsable as problem:
+        return Reuse(store.open_store(writable), scratch, surroundings.describe()), ""
+    except (store.NotUsable, OSError) as problem:
         return Reuse(None, scratch), str(problem)
 
 

@@ -8,7 +8,7 @@ from roadworthy.build.verify.metrics.pairing import TargetPairing, pair
 from roadworthy.build.verify.metrics.texts import are_texts
 from roadworthy.build.verify.originals import OriginalsCompared, compare_originals
 from roadworthy.build.verify.parity import top_classes
-from roadworthy.build.verify.reference import Reference, ReferenceRequest, establish
+from roadworthy.build.verify.reference import Reference, ReferenceRequest, RepeatRequest, establish, repeat
 from roadworthy.build.verify.same_files import PlansOutcome, PlansRequest, verify_plans
 from roadworthy.build.verify.scoring import BudgetRequest, ScoreRequest, check_budget, score_original
 from roadworthy.build.verify.verdict import ConfirmRequest, VerifyOutcome, VerifyRequest, confirm, explained, verify
@@ -25,6 +25,7 @@ __all__ = [
     "Reading",
     "Reference",
     "ReferenceRequest",
+    "RepeatRequest",
     "ScoreRequest",
     "TargetPairing",
     "VerifyOutcome",
@@ -40,6 +41,7 @@ __all__ = [
     "keep_function",
     "label_warnings",
     "pair",
+    "repeat",
     "score_original",
     "top_classes",
     "verify",

@@ -106,6 +106,21 @@ class Reference:
         return dict(zip(self.outputs, self.scales, strict=True))
 
 
+@dataclass(frozen=True)
+class RepeatRequest:
+    """Whether the original of ``asked`` still gives the ``earlier`` answers."""
+
+    asked: ReferenceRequest
+    earlier: Reference
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Whether the answers are the same, to the last bit."""
+
+    same: bool
+
+
 def establish(request: ReferenceRequest) -> Reference:
     """A step: run the original in its own precision over all samples, and compute the tolerance from it.
 
@@ -132,6 +147,20 @@ def establish(request: ReferenceRequest) -> Reference:
     double = _double(request, plan, outputs, scales)
     tolerance = Tolerance(double, noise, _limit(graph.signature, noise, double, outputs, scales))
     return Reference(request.out, names, tuple(scales.values()), samples.count, draft.batch, tolerance, graph.quantized, classes, sized)
+
+
+def repeat(request: RepeatRequest) -> Repeated:
+    """A step: run the original again over one call of the samples, and compare its answers with the ``earlier`` ones bit by bit."""
+    asked, earlier = request.asked, request.earlier
+    plan = Plan(registry.runtime_for(asked.graph.format), asked.graph.precision, threads=asked.threads)
+    outputs = earlier.open()
+    with open_session(asked.graph.path, asked.graph.signature, plan) as session:
+        piece = next(feeding.answers(session, asked.graph.signature, asked.samples, BATCH))
+    same = piece.outputs.keys() == outputs.keys() and all(
+        np.array_equal(array, outputs[name][piece.start : piece.stop], equal_nan=array.dtype.kind == "f")
+        for name, array in piece.outputs.items()
+    )
+    return Repeated(same)
 
 
 def _sized(session: Session, request: ReferenceRequest, number: int) -> SizedReference:

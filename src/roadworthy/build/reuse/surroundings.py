@@ -24,7 +24,7 @@ PLUGINS = "roadworthy."
 """How the groups of entry points begin by which other packages add runtimes and formats."""
 
 
-def environment() -> str:
+def describe() -> str:
     """One line for each thing that may change the files that a step makes."""
     host = this_host()
     lines = [f"host {host.cpu} {host.architecture} {host.features} {host.cores} {host.python}"]
@@ -39,7 +39,7 @@ def _distributions() -> list[str]:
     """The installed distributions with their versions, and when each was installed: a build of one version may replace another."""
     found = []
     for folder in dict.fromkeys(sys.path):
-        if Path(folder).is_dir():
+        if folder and Path(folder).is_dir():
             with os.scandir(folder) as entries:
                 found += [
                     f"{entry.name} {entry.stat().st_mtime_ns}" for entry in entries if entry.name.endswith((".dist-info", ".egg-info"))
