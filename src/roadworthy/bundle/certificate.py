@@ -152,11 +152,10 @@ class Certificate:
     neither. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
     ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server. ``course`` is how the race
     of ``measured`` went; certificates of older versions have none.
-    ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server.
-    ``shares`` hold what was proven of the packed variants on parts of the host's cores, and ``work`` how much a
-    sample is to compute, beside the host's peak. Certificates of older versions have neither.
     ``stages`` say where the ``seconds`` went, to which they add up. A bundle is sealed before its last stage, ``pack``, ends: its own
     certificate counts up to there, and the one that ``deploy`` returns has that stage too. Certificates of older versions have none.
+    ``shares`` hold what was proven of the packed variants on parts of the host's cores, and ``work`` how much a
+    sample is to compute, beside the host's peak. Certificates of older versions have neither.
     """
 
     name: str
@@ -181,10 +180,10 @@ class Certificate:
     choice: Choice
     seconds: float
     exports: tuple[Export, ...] = ()
-    shares: tuple[ShareProof, ...] = ()
-    work: ModelWork | None = None
     course: Course | None = None
     stages: tuple[StageTime, ...] = ()
+    shares: tuple[ShareProof, ...] = ()
+    work: ModelWork | None = None
 
     def timed(self, stages: tuple[StageTime, ...]) -> Certificate:
         """The same with the time that was spent in ``stages``."""
