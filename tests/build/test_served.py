@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roadworthy.build import benchmark, deploy, shares, verify, workspace
+from roadworthy.build import benchmark, deploy, served, verify, workspace
 from roadworthy.build.benchmark.race import Timed
 from roadworthy.build.benchmark.statistics import Series
 from roadworthy.build.job import Job
@@ -62,8 +62,8 @@ def proven(
         race = benchmark.Race(tuple(timed(linear, *entry) for entry in entries), ())
         choice = Choice(plan.name, FALLBACK.name, ())
         job = Job(linear / "model.npz", linear / "bundle", objective=objective)  # type: ignore[arg-type]
-        proofs = shares.prove(choice, race, [], trial, job, here)
-        return {(one.variant, one.share.cores): one for one in proofs}, tuple(note.text for note in shares.notes(choice, proofs, here.host))
+        proofs = served.prove(choice, race, [], trial, job, here)
+        return {(one.variant, one.share.cores): one for one in proofs}, tuple(note.text for note in served.notes(choice, proofs, here.host))
 
 
 def test_which_shares_are_proven() -> None:
@@ -127,7 +127,7 @@ def test_without_time_nothing_is_claimed(linear: Path) -> None:
         race = benchmark.Race((timed(linear, FALLBACK, 4.0), timed(linear, plan, 1.0)), ())
         job = Job(linear / "model.npz", linear / "bundle")
         late = replace(here, deadline=0.0)
-        proofs = shares.prove(Choice(plan.name, None, ()), race, [], trial, job, late)
+        proofs = served.prove(Choice(plan.name, None, ()), race, [], trial, job, late)
         assert [proof.share.cores for proof in proofs] == [2]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from roadworthy.build import benchmark, verify
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial, verdict
-from roadworthy.build.shares.all_busy import AllBusyRequest, all_busy
+from roadworthy.build.served.all_busy import AllBusyRequest, all_busy
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.bundle.certificate import Choice
 from roadworthy.bundle.shares import Share, ShareProof, sizes
