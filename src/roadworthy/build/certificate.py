@@ -210,8 +210,8 @@ def nothing_left(
 
 
 def reproductions(job: Job, rejected: tuple[Rejected, ...]) -> tuple[package.Reproduction, ...]:
-    """For each rejected plan a program that carries out only that plan."""
-    return tuple(package.Reproduction(one.plan.name, _script(job, one)) for one in rejected)
+    """For each plan in which something is wrong a program that carries out only that plan."""
+    return tuple(package.Reproduction(one.plan.name, _script(job, one)) for one in rejected if not one.left_out)
 
 
 def _script(job: Job, rejected: Rejected) -> str:

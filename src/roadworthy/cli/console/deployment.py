@@ -26,7 +26,8 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
     terminal.output.print(_table(certificate))
     for group in by_reason(certificate.rejected):
         names = plan_names(entry.plan for entry in group)
-        terminal.output.print(f"[red]rejected[/] {escape(names)} [dim]({group[0].stage})[/]: {escape(group[0].reason)}")
+        label = "[dim]left out[/]" if group[0].left_out else "[red]rejected[/]"
+        terminal.output.print(f"{label} {escape(names)} [dim]({group[0].stage})[/]: {escape(group[0].reason)}")
     for reason in certificate.unavailable:
         terminal.output.print(f"[dim]not tried: {escape(reason)}[/]")
     terminal.output.print()
