@@ -105,6 +105,21 @@ def test_more_threads_only_where_they_are_faster(linear: Path, two_ms: float, th
     assert found is not None and found.threads == threads
 
 
+def test_what_shares_the_score_of_another_plan_is_proven_by_itself(linear: Path) -> None:
+    """The search has held few of its answers against the other plan's; in the planted runtime they are wrong."""
+    plan = Plan("planted", threads=2, flavour="errs on=1")
+    one = replace(plan, threads=1)
+    with prepared(linear, 2) as (trial, here):
+        race = benchmark.Race((timed(linear, FALLBACK, 4.0), timed(linear, plan, 1.0)), ())
+        shared = replace(timed(linear, one, 1.0).measured.verified, alike=plan.name)
+        job = Job(linear / "model.npz", linear / "bundle")
+        (alone, _) = served.prove(Choice(plan.name, None, ()), race, [shared], trial, job, here)
+        assert alone.share.plan is None and WRONG in alone.share.fault
+        own = replace(shared, alike="")
+        (alone, _) = served.prove(Choice(plan.name, None, ()), race, [own], trial, job, here)
+        assert alone.share.plan == one, "a verdict of its own is not repeated"
+
+
 def test_a_plan_that_binds_its_threads_does_so_only_alone(linear: Path) -> None:
     plan = Plan("planted", threads=2, spin=True, options=("pinned",))
     unbound, without_spin = replace(plan, threads=1, spin=False, options=()), replace(plan, spin=False)
