@@ -40,14 +40,15 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(autouse=True)
-def package_logger() -> Iterator[None]:
-    """A server that a test starts in this process takes the package's log over; the next test finds it as it was."""
-    logger = logging.getLogger("roadworthy")
-    handlers, level, propagates = list(logger.handlers), logger.level, logger.propagate
+def loggers() -> Iterator[None]:
+    """A server here takes the package's log over, OpenVINO's converter sets the root's level; the next test finds both as they were."""
+    root, package = logging.getLogger(), logging.getLogger("roadworthy")
+    levels, handlers, propagates = (root.level, package.level), list(package.handlers), package.propagate
     yield
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
-    logger.propagate = propagates
+    root.setLevel(levels[0])
+    package.setLevel(levels[1])
+    package.handlers[:] = handlers
+    package.propagate = propagates
 
 
 @pytest.fixture(params=[(name, cores) for name in hosts.FEATURES for cores in hosts.CORES], ids=lambda one: f"{one[0]}-{one[1]}")

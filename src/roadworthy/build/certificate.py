@@ -22,10 +22,13 @@ from roadworthy.bundle.certificate import (
     InstalledPackage,
     Origin,
     Samples,
+    StageTime,
     TriedRoute,
     by_reason,
     plan_names,
 )
+from roadworthy.bundle.peak import ModelWork
+from roadworthy.bundle.shares import ShareProof
 from roadworthy.core import codec, registry
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Note
@@ -88,6 +91,8 @@ class Findings:
     unavailable: tuple[str, ...]
     choice: Choice
     exports: tuple[Export, ...] = ()
+    shares: tuple[ShareProof, ...] = ()
+    work: ModelWork | None = None
 
 
 def exports_of(races: Mapping[str, benchmark.Race], choices: Mapping[str, Choice]) -> tuple[Export, ...]:
@@ -110,8 +115,8 @@ def _export(target: str, one: Measured, reasons: tuple[str, ...]) -> Export:
     )
 
 
-def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host, seconds: float) -> Certificate:
-    """All the evidence of one deployment, which took ``seconds``."""
+def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host, stages: tuple[StageTime, ...]) -> Certificate:
+    """All the evidence of one deployment, whose ``stages`` so far took their time."""
     source, loaded, trial, data = findings.source, findings.loaded, findings.trial, findings.data
     baseline, *others = findings.race.measured
     return Certificate(
@@ -135,9 +140,11 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         rejected=findings.rejected,
         unavailable=findings.unavailable,
         choice=findings.choice,
-        seconds=seconds,
+        seconds=0.0,
         exports=findings.exports,
-    )
+        shares=findings.shares,
+        work=findings.work,
+    ).timed(stages)
 
 
 def claim_of(findings: Findings) -> str:
@@ -203,8 +210,8 @@ def nothing_left(
 
 
 def reproductions(job: Job, rejected: tuple[Rejected, ...]) -> tuple[package.Reproduction, ...]:
-    """For each rejected plan a program that carries out only that plan."""
-    return tuple(package.Reproduction(one.plan.name, _script(job, one)) for one in rejected)
+    """For each plan in which something is wrong a program that carries out only that plan."""
+    return tuple(package.Reproduction(one.plan.name, _script(job, one)) for one in rejected if not one.left_out)
 
 
 def _script(job: Job, rejected: Rejected) -> str:

@@ -39,7 +39,7 @@ def _captured(original: Graph, samples: SampleSet, workspace: Workspace, folder:
     formats = capture.formats(original)
     if not formats:
         return (), ()
-    workspace.notify(Progress("capture", 0, len(formats)))
+    workspace.begin("capture", len(formats))
 
     def one(format: str, doubts: tuple[str, ...], exported: Path | None) -> capture.Captured:
         request = capture.CaptureRequest(original, format, samples, workspace.folder(f"{folder}/{format}"), doubts, exported)

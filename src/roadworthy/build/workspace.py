@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from roadworthy.build.clock import Clock
 from roadworthy.build.job import Job
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolation import confinement, isolate, scratch
@@ -81,7 +82,7 @@ class Workspace:
     """The scratch directory and limits of one deployment; ``deadline`` is in the monotonic clock's seconds.
 
     Every step is confined as ``confinement`` says; ``user_code`` gathers what the user's code prints and the notes about it.
-    ``done`` is told in words how much of a step is done.
+    ``done`` is told in words how much of a step is done. ``clock`` counts the time of the stages and of their steps.
     """
 
     path: Path
@@ -92,6 +93,12 @@ class Workspace:
     confinement: Confinement
     user_code: UserCodeOutput
     done: Callable[[str], None] = lambda words: None
+    clock: Clock = field(default_factory=Clock)
+
+    def begin(self, stage: str, total: int = 1, text: str = "") -> None:
+        """``stage`` begins, of which ``total`` parts are to be done, with a line about it."""
+        self.clock.begin(stage)
+        self.notify(Progress(stage, 0, total, text))
 
     def step(self, function: Callable[[A], R], argument: A, name: str) -> R:
         """``function(argument)`` in a fresh process; its output goes to a log named after the step.
@@ -107,7 +114,8 @@ class Workspace:
                 self.user_code.hear(name, self.notify, heard)
 
         limits = replace(self.limits, longest=self.seconds_left)
-        return isolate.call(function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear)
+        with self.clock.step(name):
+            return isolate.call(function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear)
 
     def result(self, future: Future[R]) -> R:
         """The result of a step in another thread; an interrupt meanwhile stops every step, so that no thread keeps waiting."""

@@ -67,6 +67,7 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
 @click.option(
     "--allow-framework-at-serve", "allow_framework", is_flag=True, help="The winner may need the training framework on the server."
 )
+@click.option("-v", "--verbose", is_flag=True, help="Print at the end where the time went: each stage, and each process within it.")
 @json_option
 def command(
     source: Path,
@@ -75,6 +76,7 @@ def command(
     model_version: str,
     max_drop: str | None,
     max_rise: str | None,
+    verbose: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -82,7 +84,7 @@ def command(
     from roadworthy.build import deploy as build_deploy
     from roadworthy.build.job import Job, read_budget
     from roadworthy.build.sources.input_syntax import parse_all
-    from roadworthy.cli.console.deployment import show_deployment
+    from roadworthy.cli.console.deployment import show_deployment, show_times
     from roadworthy.cli.console.progress import progress
 
     specs, stated = parse_all(inputs)
@@ -90,3 +92,5 @@ def command(
     with progress(quiet=as_json) as notify:
         deployment = build_deploy.deploy(job, notify)
     show_deployment(deployment.bundle, deployment.certificate, as_json=as_json)
+    if verbose and not as_json:
+        show_times(deployment.certificate)
