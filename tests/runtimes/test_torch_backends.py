@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,7 +245,8 @@ def test_code_for_one_sample_leaves_the_number_of_threads_to_the_plan(tmp_path: 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        candidate = lower(LowerRequest(Graph("pt2", tmp_path / "wide.pt2", wide, "test"), plan, None, tmp_path / "out"))
+        with warnings.catch_warnings(action="ignore"):
+            candidate = lower(LowerRequest(Graph("pt2", tmp_path / "wide.pt2", wide, "test"), plan, None, tmp_path / "out"))
     finally:
         torch.set_num_threads(threads)
     x = np.random.default_rng(0).standard_normal((3, 65536), dtype=np.float32)
