@@ -54,7 +54,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class LedgerLine:
     """One line of the ledger: the digest of an entry's ``entry.json``, its size in bytes, and when it was last used."""
 
     key: str
@@ -82,7 +82,7 @@ class Store:
 
     def get(self, key: str, out: Path) -> Entry | None:
         """The entry under ``key``, with its files in the new directory ``out``; one that is damaged is removed, and is none."""
-        known = self._recorded(key)
+        known = self._known(key)
         if known is None:
             return None
         try:
@@ -99,7 +99,7 @@ class Store:
             shutil.rmtree(out, ignore_errors=True)
             with suppress(OSError), self._locked():
                 # Another deployment may have put a sound one in its place meanwhile.
-                if self._recorded(key) == known:
+                if self._known(key) == known:
                     self._remove(key)
             return None
         return entry
@@ -161,15 +161,15 @@ class Store:
         (self._ledger / key).unlink(missing_ok=True)
         _remove(self._folder / key)
 
-    def _all(self) -> list[Recorded]:
+    def _all(self) -> list[LedgerLine]:
         names = [path.name for path in self._ledger.iterdir() if not path.name.startswith(".")]
-        return [known for name in names if (known := self._recorded(name))]
+        return [known for name in names if (known := self._known(name))]
 
-    def _recorded(self, key: str) -> Recorded | None:
+    def _known(self, key: str) -> LedgerLine | None:
         path = self._ledger / key
         try:
             sha256, size = _read(path).decode().split()
-            return Recorded(key, sha256, int(size), path.stat().st_mtime)
+            return LedgerLine(key, sha256, int(size), path.stat().st_mtime)
         except (OSError, ValueError):
             return None
 
