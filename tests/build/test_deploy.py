@@ -33,8 +33,10 @@ def test_a_source_becomes_a_bundle_that_answers(job: Job) -> None:
     seen: list[Progress] = []
     deployment = deploy.deploy(job, seen.append)
     certificate = deployment.certificate
-    assert list(dict.fromkeys(progress.stage for progress in seen)) == ["data", "load", "original", "candidates", "race", "pack"]
-    assert [stage.name for stage in certificate.stages] == ["inspect", "data", "load", "original", "candidates", "race", "pack"]
+    # A host of one core has no smaller shares.
+    stages = ["data", "load", "original", "candidates", "race", "pack"]
+    assert [stage for stage in dict.fromkeys(progress.stage for progress in seen) if stage != "shares"] == stages
+    assert [stage.name for stage in certificate.stages if stage.name != "shares"] == ["inspect", *stages]
     assert certificate.seconds == pytest.approx(sum(stage.seconds for stage in certificate.stages))
     steps = {stage.name: [step.name for step in stage.steps] for stage in certificate.stages}
     assert steps["inspect"] == ["identify"] and steps["load"] == ["load"] and steps["pack"] == ["accept"]

@@ -198,6 +198,24 @@ def test_several_deployments_at_once_find_whole_entries_or_none(out: Path, tmp_p
     assert last.state().entries == 3 and last.get("0" * 64, tmp_path / "last") is not None
 
 
+def test_no_deployment_sweeps_an_entry_away_while_another_one_writes_it(
+    here: Store, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = threading.Thread(target=here.sweep)
+    plain = store._write
+
+    def write_late(path: Path, text: str) -> None:
+        """The entry is in its place, and the ledger does not know it yet."""
+        other.start()
+        other.join(0.5)
+        plain(path, text)
+
+    monkeypatch.setattr(store, "_write", write_late)
+    here.put(KEY, ENTRY_OF_NOW, out)
+    other.join()
+    assert here.get(KEY, tmp_path / "again") is not None
+
+
 def test_an_interrupt_while_an_entry_is_written_leaves_none(
     here: Store, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

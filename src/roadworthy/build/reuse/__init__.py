@@ -82,13 +82,12 @@ class Reuse:
         if self._store is None or key is None:
             return
         try:
-            moved = relocated(result, lambda path: OUT / _below(path, out))
-            data = codec.to_json(moved)
-            whole = codec.from_json(_result_of(function), data) == moved
+            data = codec.to_json(relocated(result, lambda path: OUT / _below(path, out)))
+            # A figure that is not finite is lost in JSON.
+            codec.from_json(_result_of(function), data)
         except (NotCertain, RoadworthyError):
             return
-        if whole:
-            self._store.put(key, Entry(datetime.now(UTC).isoformat(timespec="seconds"), data.decode(), ()), out)
+        self._store.put(key, Entry(datetime.now(UTC).isoformat(timespec="seconds"), data.decode(), ()), out)
 
 
 def open_reuse(scratch: Path, writable: Iterable[Path], *, wanted: bool) -> tuple[Reuse, str]:
