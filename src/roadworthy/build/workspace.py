@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from roadworthy.build.job import Job
+from roadworthy.core.errors import OutOfTime, StepFailed
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolation import confinement, isolate, scratch
 from roadworthy.core.isolation.confinement import Confinement
@@ -81,7 +82,7 @@ class Workspace:
     """The scratch directory and limits of one deployment; ``deadline`` is in the monotonic clock's seconds.
 
     Every step is confined as ``confinement`` says; ``user_code`` gathers what the user's code prints and the notes about it.
-    ``done`` is told in words how much of a step is done.
+    ``done`` is told in words how much of a step is done. Where it is ``bounded``, no step runs beyond the deadline.
     """
 
     path: Path
@@ -92,11 +93,13 @@ class Workspace:
     confinement: Confinement
     user_code: UserCodeOutput
     done: Callable[[str], None] = lambda words: None
+    bounded: bool = False
 
     def step(self, function: Callable[[A], R], argument: A, name: str) -> R:
         """``function(argument)`` in a fresh process; its output goes to a log named after the step.
 
-        One that says how much is done may take all of the time that is left; any other has the limit of one step.
+        One that says how much is done may take all of the time that is left; any other has the limit of one step. Raises OutOfTime where
+        the time ends first and the workspace is bounded, and what the step raises.
         """
         log = self.folder(f"logs/{name}.log")
 
@@ -107,7 +110,20 @@ class Workspace:
                 self.user_code.hear(name, self.notify, heard)
 
         limits = replace(self.limits, longest=self.seconds_left)
-        return isolate.call(function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear)
+        if self.bounded:
+            if not self.seconds_left:
+                raise OutOfTime(f"the time budget ended before the step {name}", step=name)
+            limits = replace(limits, seconds=min(limits.seconds, self.seconds_left))
+        try:
+            return isolate.call(function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear)
+        except StepFailed as problem:
+            if self.bounded and not self.seconds_left:
+                raise OutOfTime(f"the time budget ended during the step {name}", step=name, detail=problem.detail) from problem
+            raise
+
+    def until(self, reserve: float) -> Workspace:
+        """The same workspace with ``reserve`` seconds less, beyond which none of its steps runs."""
+        return replace(self, deadline=self.deadline - reserve, bounded=True)
 
     def result(self, future: Future[R]) -> R:
         """The result of a step in another thread; an interrupt meanwhile stops every step, so that no thread keeps waiting."""

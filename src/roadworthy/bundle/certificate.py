@@ -103,6 +103,29 @@ class Choice:
     framework: FrameworkForm | None = None
 
 
+@dataclass(frozen=True)
+class Undecided:
+    """A candidate that may be faster than the winner: what was seen of it is within the budget, and ``samples`` were too few to prove it.
+
+    ``needed`` is about how many samples to evaluate on would. ``ms`` is what a sample took at first sight, ``winner_ms`` the same of the
+    winner; neither is a figure of the race.
+    """
+
+    plan: str
+    metric: str
+    ms: float
+    winner_ms: float
+    samples: int
+    needed: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.plan} may be faster: at first sight a sample took {self.ms:.3g} ms, and {self.winner_ms:.3g} ms with the winner. Its "
+            f"{self.metric} was within the budget, but {self.samples:,} samples are too few to prove it; about {self.needed:,} like these "
+            "to evaluate on would be enough: give more --data"
+        )
+
+
 ON_TARGET: Final = "verified on the target"
 NOT_ON_TARGET: Final = "not verified on the target"
 
@@ -130,7 +153,8 @@ class Certificate:
     ``preprocessing`` describes the steps from an image to a sample, in order; it is empty where the model takes tensors as they are.
     ``notes`` holds what was noticed about the original, its data and its graphs, warnings first. Certificates of older versions have
     neither. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
-    ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server.
+    ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server. ``undecided`` is the
+    fastest of those that were rejected for want of samples alone, if it may be faster than the winner.
     """
 
     name: str
@@ -155,6 +179,7 @@ class Certificate:
     choice: Choice
     seconds: float
     exports: tuple[Export, ...] = ()
+    undecided: Undecided | None = None
 
 
 def by_reason(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:
