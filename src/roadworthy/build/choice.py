@@ -32,7 +32,7 @@ def choose(races: Races, goal: Goal, trial: Trial, job: Job, workspace: Workspac
         if trial.choosing is None and not one.alike:
             return one
         name = plan.name
-        workspace.notify(Progress("final", 0, 1, name))
+        workspace.begin("final", text=name)
         here = replace(workspace, done=lambda words: workspace.notify(Progress("final", 0, 1, words)))
         if trial.choosing is None:
             judged = verdict(verify.verify, request, plan, f"confirm-{name}", here)

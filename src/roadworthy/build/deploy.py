@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roadworthy.build import classes, lower, supplied
+from roadworthy.build import classes, lower, served, supplied
 from roadworthy.build.certificate import Findings, certificate_of, exports_of, nothing_left
 from roadworthy.build.choice import choose, notes_on_winner
 from roadworthy.build.graphs import capture_all, plans_to_try, promised
@@ -15,6 +14,7 @@ from roadworthy.build.original import contract_of, identify, load_original, refu
 from roadworthy.build.races import can_be_chosen, race_by_target
 from roadworthy.build.reference import reference_of
 from roadworthy.build.search import search
+from roadworthy.build.served.work import work_of
 from roadworthy.build.time_budget import CLOSING, RACE, SEARCH, ended_early, ended_in_search
 from roadworthy.build.workspace import Notify, Workspace, workspace_for
 from roadworthy.build.write_bundle import write_bundle
@@ -39,18 +39,17 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     Raises SourceError, DataError, NoCandidate and other errors of ``core.errors``. However it ends, by an interrupt too, no process
     is left running; after a failure nothing is at ``job.output`` that was not there before.
     """
-    started = time.monotonic()
     store.refuse_other_content(job.output)
     lower.refuse_unknown(job.runtimes, job.precisions)
     try:
         with workspace_for((job,), notify) as workspace:
-            certificate = _deployed(job, workspace, started)
+            certificate = _deployed(job, workspace)
     except OutOfTime as problem:
         raise ended_early(job.seconds, problem) from problem
     return Deployment(job.output, certificate)
 
 
-def _deployed(job: Job, workspace: Workspace, started: float) -> Certificate:
+def _deployed(job: Job, workspace: Workspace) -> Certificate:
     early = workspace.until((CLOSING + RACE + SEARCH) * job.seconds)
     refuse_wrong_metric(job, early)
     inputs = unchanged.user_files(job.code_files, job.data_files)
@@ -65,9 +64,9 @@ def _deployed(job: Job, workspace: Workspace, started: float) -> Certificate:
     plans, unavailable = plans_to_try(graphs, signature, data, job, workspace)
     trial, original = reference_of(loaded.graph, signature, data, job, early)
     data = replace(data, notes=(*data.notes, *classes.notes_on_answers(trial, data)))
-    before = time.monotonic() - started
+    before = workspace.clock.seconds
     found = search(plans, graphs, trial, workspace)
-    spent = ended_in_search(job.seconds, before, time.monotonic() - started - before, found.verified, found.rejected)
+    spent = ended_in_search(job.seconds, before, workspace.clock.seconds - before, found.verified, found.rejected)
     if not can_be_chosen((original, *found.verified), job):
         raise NoCandidate(nothing_left((original, *found.verified), routes, found.rejected, unavailable, data.notes, spent))
 
@@ -78,14 +77,17 @@ def _deployed(job: Job, workspace: Workspace, started: float) -> Certificate:
     if SERVER not in choices:
         passed = [one.verified for one in races.server.measured]
         raise NoCandidate(nothing_left(passed, routes, rejected, unavailable, data.notes, spent))
-    data = replace(data, notes=(*data.notes, *notes_on_winner(choices[SERVER], races.server, data)))
+    proofs = served.prove(choices[SERVER], races.server, found.verified, trial, job, workspace)
+    work = work_of(choices[SERVER], races.server, graphs, trial.signature, workspace)
+    notes = (*notes_on_winner(choices[SERVER], races.server, data), *served.notes(choices[SERVER], proofs, workspace.host))
+    data = replace(data, notes=(*data.notes, *notes))
 
     unchanged.refuse_changed(source, workspace.user_code.notes)
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.user_code.notes, *inputs.changed()))
     findings = Findings(
         source, loaded, data, graphs, routes, trial, original, goal, races.server, rejected, unavailable,
-        choices[SERVER], exports_of(races.others, choices),
+        choices[SERVER], exports_of(races.others, choices), proofs, work,
     )  # fmt: skip
-    certificate = certificate_of(findings, contract, job, workspace.host, time.monotonic() - started)
+    certificate = certificate_of(findings, contract, job, workspace.host, workspace.clock.read())
     write_bundle(findings, certificate, contract, job, workspace)
-    return certificate
+    return certificate.timed(workspace.clock.read())

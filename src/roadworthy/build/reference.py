@@ -19,7 +19,7 @@ from roadworthy.core.types import Signature
 def reference_of(original: Graph, signature: Signature, data: Data, job: Job, workspace: Workspace) -> tuple[Trial, Verified]:
     """The original's own answers, with which every candidate is compared, and the original as a candidate in the race."""
     _refuse_guesses(data, job)
-    workspace.notify(Progress("original", 0, 1))
+    workspace.begin("original")
     remedy = supplied.remedy(data, signature)
     promised = replace(original, signature=signature)
     request = verify.ReferenceRequest(promised, data.evaluation, workspace.host.cores, workspace.folder("reference"), remedy)

@@ -15,6 +15,10 @@ BITS: dict[Precision, int] = {"fp64": 64, "fp32": 32, "bf16": 16, "fp16": 16, "i
 """Bits of one number in each precision."""
 
 
+PINNED = "pinned"
+"""The option of every runtime that binds the threads of a session to cores."""
+
+
 @dataclass(frozen=True)
 class FileSum:
     """A file and the SHA-256 of its content, in hexadecimal."""
@@ -115,6 +119,15 @@ class Plan:
     def bits(self) -> int:
         """Bits of one number in its precision."""
         return BITS[self.precision]
+
+    def served(self, threads: int, *, alone: bool) -> Plan:
+        """The same plan as a server runs it on ``threads`` threads.
+
+        No thread spins: it would take the core from the event loop and from the other workers. Threads are bound to cores only where
+        the worker is ``alone``: the runtimes of two workers would choose the same cores.
+        """
+        options = self.options if alone else tuple(option for option in self.options if option != PINNED)
+        return replace(self, threads=threads, spin=False, options=options)
 
     def made_from(self, graph: Graph) -> Plan:
         """The same plan for a candidate that is made from ``graph``: with its compression, and ``lossy`` where that is so."""

@@ -19,6 +19,7 @@ RUNS: tuple[str, ...] = ("planted",)
 PACKAGES: tuple[str, ...] = ()
 FRAMEWORK = False
 NATIVE = False
+OPTIONS: tuple[str, ...] = ("pinned",)
 
 
 def load(path: Path, signature: Signature, plan: Plan) -> PlantedSession:

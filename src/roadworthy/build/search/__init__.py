@@ -111,7 +111,7 @@ class _Search:
         self.leaders = Leaders(keep=trial.keep)
         self.stopping = threading.Event()
         self._count, self._graphs, self._trial, self._workspace = count, graphs, trial, workspace
-        self._tell("")
+        workspace.begin("candidates", count)
 
     def work(self, turns: Turns) -> None:
         """One thread: an artefact after another, until there are none."""
@@ -161,7 +161,7 @@ class _Search:
         """The files that ``plan`` runs, made from ``graph``."""
         out = self._workspace.folder(f"candidates/{graph.format}/{plan.artefact}")
         request = lower.LowerRequest(graph, plan, self._trial.calibration, out)
-        return self._within.step(lower.lower, request, f"lower-{graph.format}-{plan.artefact}")
+        return self._within.reusable(lower.lower, request, f"lower-{graph.format}-{plan.artefact}")
 
     def _verified(self, candidate: Candidate, plans: Sequence[Plan]) -> list[Verified | Rejected]:
         """Every one of ``plans`` in one process; where that ends without an answer, each in a process of its own."""
