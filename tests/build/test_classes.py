@@ -42,7 +42,7 @@ def net(path: Path, weight: float, bias: float) -> Path:
 
 
 def job(source: Path, **options: object) -> Job:
-    return Job(source, source.parent / "bundle", seconds=1, runtimes=("null",), **options)  # type: ignore[arg-type]
+    return Job(source, source.parent / "bundle", seconds=120, runtimes=("null",), **options)  # type: ignore[arg-type]
 
 
 def texts(certificate: Certificate, *, warnings: bool = False) -> list[str]:
@@ -183,7 +183,7 @@ def test_folders_are_found_by_the_ids_of_a_class_index(tmp_path: Path) -> None:
 
 def test_a_live_models_names_by_index_are_names_and_not_indices(tmp_path: Path) -> None:
     source = net(tmp_path / "net.npz", 1.0, 0.0)
-    bundle = rw.deploy(source, tmp_path / "bundle", labels={1: "dog", 0: "cat"}, runtimes=("null",), seconds=1).bundle
+    bundle = rw.deploy(source, tmp_path / "bundle", labels={1: "dog", 0: "cat"}, runtimes=("null",), seconds=120).bundle
     assert store.read(bundle).contract.answer.labels == ("cat", "dog")
 
 

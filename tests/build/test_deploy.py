@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import roadworthy as rw
-from roadworthy.build import benchmark, deploy
+from roadworthy.build import benchmark, deploy, reference
 from roadworthy.build.job import Job
 from roadworthy.build.workspace import Progress
 from roadworthy.bundle import golden, store
@@ -111,10 +111,38 @@ def test_a_name_that_does_not_exist_is_refused_before_any_work(job: Job, change:
         deploy.deploy(replace(job, **change), lambda progress: pytest.fail("it began to work"))  # type: ignore[arg-type]
 
 
-def test_candidates_that_come_after_the_time_budget_are_rejected_in_words_and_the_original_is_packed(job: Job) -> None:
-    certificate = deploy.deploy(replace(job, seconds=0.5)).certificate
-    assert [rejected.reason for rejected in certificate.rejected] == ["the time budget was spent before its turn"]
+def test_candidates_that_come_after_the_time_budget_are_left_out_in_words_and_the_original_is_packed(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "RACE", 2.0)
+    certificate = deploy.deploy(job).certificate
+    assert [(rejected.stage, rejected.reason) for rejected in certificate.rejected] == [
+        ("time budget", "the time budget ended before its turn")
+    ]
     assert certificate.choice.winner == certificate.baseline.verified.candidate.plan.name
+    assert not (job.output / "rejected").exists()
+
+
+def test_a_time_budget_that_ends_before_the_search_is_named_with_what_was_done(job: Job) -> None:
+    with pytest.raises(
+        NoCandidate, match=r"^the time budget of 0\.01s ended while .* before any candidate was tried: give --time-budget 10s"
+    ):
+        deploy.deploy(replace(job, seconds=0.01))
+    assert not job.output.exists()
+
+
+def test_no_race_of_the_original_against_nothing(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cause is the time, so that a wider search is no advice."""
+    facts = registry.facts
+    monkeypatch.setattr(registry, "facts", lambda name: replace(facts(name), framework=True))
+    monkeypatch.setattr(reference, "RACE", 2.0)
+    monkeypatch.setattr(deploy, "race_by_target", lambda *arguments: pytest.fail("a race"))
+    with pytest.raises(NoCandidate) as caught:
+        deploy.deploy(job)
+    said = caught.value.message
+    assert "the time budget of 2m ended first: the search began after" in said and "0 of 1 plans were tried" in said
+    assert "; give --time-budget 3m or more" in said
+    assert "widen the search" not in said and "--max-drop" not in said
 
 
 def test_when_only_the_framework_passes_the_error_names_what_would_help(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

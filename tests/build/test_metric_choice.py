@@ -43,7 +43,7 @@ def net(tmp_path: Path) -> Path:
 
 def job(net: Path, y: Any, **options: Any) -> Job:
     np.savez(net.parent / "data.npz", x=X, y=y)
-    return Job(net, net.parent / "bundle", data=str(net.parent / "data.npz"), seconds=1, runtimes=("null",), **options)
+    return Job(net, net.parent / "bundle", data=str(net.parent / "data.npz"), seconds=120, runtimes=("null",), **options)
 
 
 def refused(net: Path, y: Any, **options: Any) -> str:
@@ -68,7 +68,7 @@ def test_a_metric_that_the_labels_do_not_fit_is_told_what_fits(net: Path) -> Non
 def test_data_without_labels_for_a_metric_that_needs_them(net: Path) -> None:
     np.savez(net.parent / "x.npz", x=X)
     with pytest.raises(DataError, match="f1 needs labels and the data has none"):
-        deploy.deploy(Job(net, net.parent / "bundle", data=str(net.parent / "x.npz"), metric="f1", seconds=1))
+        deploy.deploy(Job(net, net.parent / "bundle", data=str(net.parent / "x.npz"), metric="f1", seconds=120))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_relative_budget_is_a_part_of_the_originals_score(net: Path) -> None:
 def test_names_of_several_labels_are_read_as_logits_of_each(net: Path) -> None:
     names = ["sky", "cat", "dog"]
     y = [[name for name, yes in zip(names, row > 0, strict=True) if yes] for row in X @ WEIGHT]
-    seen = rw.deploy(net, net.parent / "bundle", data=(X, y), labels=names, seconds=1, runtimes=["null"])
+    seen = rw.deploy(net, net.parent / "bundle", data=(X, y), labels=names, seconds=120, runtimes=["null"])
     certificate = seen.certificate
     assert certificate.original is not None and (certificate.goal.metric, certificate.original.value.value) == ("f1-macro", 1.0)
     assert "the output 'output' is read as logits: above 0 is yes" in [note.text for note in certificate.notes]
@@ -221,7 +221,7 @@ def test_a_function_in_memory_is_a_metric(net: Path) -> None:
         return -scale * np.abs(outputs["output"] - targets["wanted"]).mean(axis=1) + 0 * targets["weight"]
 
     y = {"wanted": X @ WEIGHT + 1, "weight": np.ones(60)}
-    seen = rw.deploy(net, net.parent / "bundle", data=(X, y), metric=close, max_drop="5%", seconds=1, runtimes=["null"])
+    seen = rw.deploy(net, net.parent / "bundle", data=(X, y), metric=close, max_drop="5%", seconds=120, runtimes=["null"])
     score = seen.certificate.original
     assert score is not None and (score.metric, score.value.value) == ("close", pytest.approx(-2.0, rel=1e-4))
     assert seen.certificate.goal.max_drop == pytest.approx(0.1, rel=1e-4)
@@ -242,7 +242,7 @@ def test_boxes_are_judged_by_the_users_decoder(tmp_path: Path) -> None:
     def decode(outputs: dict[str, Array]) -> list[dict[str, Array]]:
         return [{"boxes": row[None, :4], "labels": row[None, 4].round().astype(int), "scores": row[None, 5]} for row in outputs["output"]]
 
-    seen = rw.deploy(tmp_path / "net.npz", tmp_path / "bundle", data=(x, y), metric=("map", decode), seconds=1, runtimes=["null"])
+    seen = rw.deploy(tmp_path / "net.npz", tmp_path / "bundle", data=(x, y), metric=("map", decode), seconds=120, runtimes=["null"])
     score = seen.certificate.original
     assert score is not None and (score.metric, score.interval) == ("map@decode", "resampled")
     assert 0.5 < score.value.low < score.value.value < score.value.high < 1

@@ -16,9 +16,10 @@ from roadworthy.build.benchmark.race import Timed
 from roadworthy.build.benchmark.statistics import Measurement, Series
 from roadworthy.build.choice import choose
 from roadworthy.build.job import Job
-from roadworthy.build.leaders import Leaders, takes_the_place
 from roadworthy.build.races import Races
-from roadworthy.build.search import SearchResult, Trial, _in_turn, search
+from roadworthy.build.search import SearchResult, Trial, search
+from roadworthy.build.search.leaders import Leaders, takes_the_place
+from roadworthy.build.search.turns import Artefact, Turns, in_order
 from roadworthy.build.verify.first_look import too_slow
 from roadworthy.build.workspace import Workspace, open_workspace
 from roadworthy.bundle.certificate import Choice, Goal
@@ -169,11 +170,32 @@ def test_a_graph_of_another_function_is_no_substitute(planted_here: None) -> Non
     assert lower.others(Plan("planted", compression="pruned50"), replace(pruned, format="npz"), (first, pruned)) == (pruned,)
 
 
-def test_every_runtime_has_its_turn_before_one_has_its_second() -> None:
-    graph = Graph("npz", Path("model.npz"), Signature((), ()), "as it is")
-    plans = [Plan("a"), Plan("a", "int8"), Plan("a", batch=1), Plan("b"), Plan("b", "int8"), Plan("c")]
-    turns = [planned[0][0] for planned in _in_turn([[(plan, graph)] for plan in plans])]
-    assert turns == [plans[0], plans[3], plans[5], plans[1], plans[4], plans[2]]
+def artefact(plan: Plan, seconds: float = 0.0) -> Artefact:
+    return Artefact((plan,), Graph("npz", Path("model.npz"), Signature((), ()), "as it is"), seconds)
+
+
+def test_every_runtime_has_its_turn_before_one_has_its_second_and_a_framework_comes_last() -> None:
+    plans = [Plan("pytorch"), Plan("null"), Plan("null", "int8"), Plan("openvino"), Plan("openvino", "int8"), Plan("litert")]
+    turns = [one.plans[0] for one in in_order(list(map(artefact, plans)))]
+    assert turns == [plans[1], plans[3], plans[5], plans[2], plans[4], plans[0]]
+
+
+def test_a_slow_artefact_starts_beside_cheap_ones_when_a_candidate_has_passed() -> None:
+    first, second, third = (artefact(Plan("null", threads=threads)) for threads in (1, 2, 3))
+    slow, slower = artefact(Plan("aotinductor"), 30.0), artefact(Plan("aotinductor", "int8"), 30.0)
+    passed = False
+    turns = Turns([slow, slower, first, second, third], 2, lambda: passed)
+    assert turns.next() is first
+    passed = True
+    assert [turns.next(), turns.next()] == [slow, second]
+    turns.done(slow)
+    assert [turns.next(), turns.next(), turns.next()] == [slower, third, None]
+
+
+def test_one_worker_makes_the_slow_ones_last() -> None:
+    cheap, slow = artefact(Plan("null")), artefact(Plan("aotinductor"), 30.0)
+    turns = Turns([slow, cheap], 1, lambda: True)
+    assert [turns.next(), turns.next(), turns.next()] == [cheap, slow, None]
 
 
 FAST, SLOW = Plan("planted", flavour="fast"), Plan("planted", flavour="computes for=0.02")

@@ -59,7 +59,7 @@ train()
 @pytest.fixture
 def job(linear: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     monkeypatch.chdir(linear)
-    return Job(Path("model.npz"), Path("bundle"), data="data.npz", seconds=5)
+    return Job(Path("model.npz"), Path("bundle"), data="data.npz", seconds=120)
 
 
 @pytest.fixture(params=["landlock", "copies"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -12,6 +12,7 @@ from roadworthy.build import benchmark, package, sources, verify
 from roadworthy.build.job import Job
 from roadworthy.build.package.report import figures
 from roadworthy.build.search import Trial
+from roadworthy.build.undecided import faster_undecided
 from roadworthy.bundle.certificate import (
     NOT_ON_TARGET,
     ON_TARGET,
@@ -119,6 +120,7 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
     """All the evidence of one deployment, whose ``stages`` so far took their time."""
     source, loaded, trial, data = findings.source, findings.loaded, findings.trial, findings.data
     baseline, *others = findings.race.measured
+    winner = next(one for one in findings.race.measured if one.verified.candidate.plan.name == findings.choice.winner)
     return Certificate(
         name=job.name or source.path.stem,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -142,6 +144,7 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         choice=findings.choice,
         seconds=0.0,
         exports=findings.exports,
+        undecided=faster_undecided(findings.rejected, winner),
         shares=findings.shares,
         work=findings.work,
     ).timed(stages)
@@ -201,24 +204,29 @@ def one_class(data: Data, trial: Trial) -> tuple[Note, ...]:
 
 
 def nothing_left(
-    passed: tuple[Measured, ...],
+    passed: Sequence[Verified],
     routes: tuple[TriedRoute, ...],
     rejected: tuple[Rejected, ...],
     unavailable: tuple[str, ...],
     notes: tuple[Note, ...] = (),
+    spent: str = "",
 ) -> str:
     """Why there is no bundle, and what the user can do; those in ``passed`` all need the training framework.
 
-    Warnings in ``notes`` are included: with other samples a candidate may pass.
+    Warnings in ``notes`` are included: with other samples a candidate may pass. ``spent`` says that the time budget was too short, and
+    which one would do: that is the cause then, and what was found wrong with those that had their turn is said beside it.
     """
     uncaptured = {route.format for route in routes} - {route.format for route in routes if route.ok}
-    names = ", ".join(one.verified.candidate.plan.name for one in passed)
-    reasons = [f"{plan_names(one.plan for one in group)}: {group[0].reason}" for group in by_reason(rejected)]
+    names = ", ".join(one.candidate.plan.name for one in passed)
+    wrong = [one for one in rejected if not (spent and one.stage == "time budget")]
+    reasons = [f"{plan_names(one.plan for one in group)}: {group[0].reason}" for group in by_reason(wrong)]
     reasons += [f"{route.format} by {route.route}: {route.outcome}" for route in routes if route.format in uncaptured]
-    reasons += unavailable if not reasons else ()
+    reasons += unavailable if not (reasons or spent) else ()
     said = "; ".join(reasons[:MOST_REASONS]) + (f"; and {len(reasons) - MOST_REASONS} more" if len(reasons) > MOST_REASONS else "")
     why = f": {said}" if said else ""
     told = "".join(f". {note.text}" for note in notes if note.warning)
+    if spent:
+        return f"no candidate that serves without the training framework passed: {spent}{f'. Of the others, {said}' if said else ''}{told}"
     return (
         f"no candidate that serves without the training framework passed{why}. Those that need it ({names}) take part with "
         "--allow-framework-at-serve; or widen the search with --runtimes, --precisions, a larger --max-drop or --max-rise, or more --data"

@@ -51,6 +51,11 @@ class Clock:
             self._turn(self._stage)
             return tuple(StageTime(stage, seconds, tuple(self._steps[stage])) for stage, seconds in self._seconds.items())
 
+    @property
+    def seconds(self) -> float:
+        """All stages together, so far."""
+        return sum(stage.seconds for stage in self.read())
+
     def _turn(self, stage: str) -> None:
         now = time.monotonic()
         self._seconds[self._stage] += now - self._since

@@ -11,15 +11,16 @@ from roadworthy.build.choice import choose, notes_on_winner
 from roadworthy.build.graphs import capture_all, plans_to_try, promised
 from roadworthy.build.job import Job
 from roadworthy.build.original import contract_of, identify, load_original, refuse_wrong_metric
-from roadworthy.build.races import race_by_target
+from roadworthy.build.races import can_be_chosen, race_by_target
 from roadworthy.build.reference import reference_of
 from roadworthy.build.search import search
 from roadworthy.build.served.work import work_of
-from roadworthy.build.workspace import Notify, workspace_for
+from roadworthy.build.time_budget import CLOSING, RACE, SEARCH, ended_early, ended_in_search
+from roadworthy.build.workspace import Notify, Workspace, workspace_for
 from roadworthy.build.write_bundle import write_bundle
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Certificate, Goal
-from roadworthy.core.errors import NoCandidate
+from roadworthy.core.errors import NoCandidate, OutOfTime
 from roadworthy.core.interfaces import SERVER
 from roadworthy.core.isolation import unchanged
 
@@ -40,41 +41,53 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     """
     store.refuse_other_content(job.output)
     lower.refuse_unknown(job.runtimes, job.precisions)
-    with workspace_for((job,), notify) as workspace:
-        refuse_wrong_metric(job, workspace)
-        inputs = unchanged.user_files(job.code_files, job.data_files)
-        source = identify(job, workspace)
-        supplied.refuse_unproven(job, source)
-        contract = contract_of(job, source)
-        loaded, data = load_original(source, job, contract, workspace)
-        inputs.refuse_changed()
+    try:
+        with workspace_for((job,), notify) as workspace:
+            certificate = _deployed(job, workspace)
+    except OutOfTime as problem:
+        raise ended_early(job.seconds, problem) from problem
+    return Deployment(job.output, certificate)
 
-        graphs, routes = capture_all(
-            loaded.graph, data.evaluation, workspace, [symbol for spec in job.inputs for symbol in spec.symbols.values()]
-        )
-        signature = promised(loaded.signature, graphs)
-        plans, unavailable = plans_to_try(graphs, signature, data, job, workspace)
-        trial, original = reference_of(loaded.graph, signature, data, job, workspace)
-        data = replace(data, notes=(*data.notes, *classes.notes_on_answers(trial, data)))
-        found = search(plans, graphs, trial, workspace)
 
-        races = race_by_target(original, found.verified, trial, job, workspace)
-        goal = Goal(job.objective, trial.metric, trial.budget, str(job.budget))
-        choices, races = choose(races, goal, trial, job, workspace)
-        rejected = (*found.rejected, *races.failed)
-        if SERVER not in choices:
-            raise NoCandidate(nothing_left(races.server.measured, routes, rejected, unavailable, data.notes))
-        proofs = served.prove(choices[SERVER], races.server, found.verified, trial, job, workspace)
-        work = work_of(choices[SERVER], races.server, graphs, trial.signature, workspace)
-        notes = (*notes_on_winner(choices[SERVER], races.server, data), *served.notes(choices[SERVER], proofs, workspace.host))
-        data = replace(data, notes=(*data.notes, *notes))
+def _deployed(job: Job, workspace: Workspace) -> Certificate:
+    early = workspace.until((CLOSING + RACE + SEARCH) * job.seconds)
+    refuse_wrong_metric(job, early)
+    inputs = unchanged.user_files(job.code_files, job.data_files)
+    source = identify(job, early)
+    supplied.refuse_unproven(job, source)
+    contract = contract_of(job, source)
+    loaded, data = load_original(source, job, contract, early)
+    inputs.refuse_changed()
 
-        unchanged.refuse_changed(source, workspace.user_code.notes)
-        loaded = replace(loaded, notes=(*loaded.notes, *workspace.user_code.notes, *inputs.changed()))
-        findings = Findings(
-            source, loaded, data, graphs, routes, trial, original, goal, races.server, rejected, unavailable,
-            choices[SERVER], exports_of(races.others, choices), proofs, work,
-        )  # fmt: skip
-        certificate = certificate_of(findings, contract, job, workspace.host, workspace.clock.read())
-        write_bundle(findings, certificate, contract, job, workspace)
-        return Deployment(job.output, certificate.timed(workspace.clock.read()))
+    graphs, routes = capture_all(loaded.graph, data.evaluation, early, [symbol for spec in job.inputs for symbol in spec.symbols.values()])
+    signature = promised(loaded.signature, graphs)
+    plans, unavailable = plans_to_try(graphs, signature, data, job, workspace)
+    trial, original = reference_of(loaded.graph, signature, data, job, early)
+    data = replace(data, notes=(*data.notes, *classes.notes_on_answers(trial, data)))
+    before = workspace.clock.seconds
+    found = search(plans, graphs, trial, workspace)
+    spent = ended_in_search(job.seconds, before, workspace.clock.seconds - before, found.verified, found.rejected)
+    if not can_be_chosen((original, *found.verified), job):
+        raise NoCandidate(nothing_left((original, *found.verified), routes, found.rejected, unavailable, data.notes, spent))
+
+    races = race_by_target(original, found.verified, trial, job, workspace)
+    goal = Goal(job.objective, trial.metric, trial.budget, str(job.budget))
+    choices, races = choose(races, goal, trial, job, workspace)
+    rejected = (*found.rejected, *races.failed)
+    if SERVER not in choices:
+        passed = [one.verified for one in races.server.measured]
+        raise NoCandidate(nothing_left(passed, routes, rejected, unavailable, data.notes, spent))
+    proofs = served.prove(choices[SERVER], races.server, found.verified, trial, job, workspace)
+    work = work_of(choices[SERVER], races.server, graphs, trial.signature, workspace)
+    notes = (*notes_on_winner(choices[SERVER], races.server, data), *served.notes(choices[SERVER], proofs, workspace.host))
+    data = replace(data, notes=(*data.notes, *notes))
+
+    unchanged.refuse_changed(source, workspace.user_code.notes)
+    loaded = replace(loaded, notes=(*loaded.notes, *workspace.user_code.notes, *inputs.changed()))
+    findings = Findings(
+        source, loaded, data, graphs, routes, trial, original, goal, races.server, rejected, unavailable,
+        choices[SERVER], exports_of(races.others, choices), proofs, work,
+    )  # fmt: skip
+    certificate = certificate_of(findings, contract, job, workspace.host, workspace.clock.read())
+    write_bundle(findings, certificate, contract, job, workspace)
+    return certificate.timed(workspace.clock.read())

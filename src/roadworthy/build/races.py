@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roadworthy.build import benchmark
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial
+from roadworthy.build.time_budget import CLOSING
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core import registry
 from roadworthy.core.interfaces import SERVER
 from roadworthy.core.stages import Rejected, Verified
 
-RACE_SECONDS, RACE_CANDIDATES, RACE_SHARE = 60.0, 12, 0.3
-"""A race of up to so many candidates takes so long, a larger one longer in proportion, because each needs its rounds to be trusted.
-
-``RACE_SHARE`` is the share of a deployment's time that is reserved for the races.
-"""
+RACE_SECONDS, RACE_CANDIDATES = 60.0, 12
+"""A race of up to so many candidates takes so long, a larger one longer in proportion, because each needs its rounds to be trusted."""
+LOADING_SHARE, WARM_SECONDS = 0.5, 0.5
+"""Starting the candidates may take this share of a race's time; each warms up for about so many seconds after it is open."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ def race_by_target(original: Verified, verified: Sequence[Verified], trial: Tria
 
 def _race(target: str, candidates: Sequence[Verified], trial: Trial, job: Job, workspace: Workspace) -> benchmark.Race:
     wanted = RACE_SECONDS * max(1.0, len(candidates) / RACE_CANDIDATES)
-    seconds = min(wanted, max(workspace.seconds_left, RACE_SHARE * job.seconds / 2))
+    available = max(0.0, workspace.seconds_left - CLOSING * job.seconds)
+    candidates, left_out = contestants(candidates, available)
     stage = "race" if target == SERVER else f"race, {target}"
 
     def tell(text: str, share: float) -> None:
@@ -52,4 +53,49 @@ def _race(target: str, candidates: Sequence[Verified], trial: Trial, job: Job, w
 
     workspace.begin(stage, 100)
     log_dir = workspace.folder(f"race/{target}")
-    return benchmark.race(candidates, trial.samples, budget_seconds=seconds, log_dir=log_dir, progress=tell)
+    race = benchmark.race(candidates, trial.samples, budget_seconds=min(wanted, available), log_dir=log_dir, progress=tell)
+    return replace(race, failed=(*race.failed, *left_out))
+
+
+def contestants(candidates: Sequence[Verified], seconds: float) -> tuple[tuple[Verified, ...], tuple[Rejected, ...]]:
+    """Those of ``candidates`` (the original first) that can be started in a race of ``seconds``, and those that it has no time for.
+
+    The fastest at first sight come first, after one that can be the fallback; those that need a training framework, last. All stay where
+    no first look tells them apart.
+    """
+    original, *others = candidates
+    if not all(one.look for one in others):
+        return tuple(candidates), ()
+    ranked = sorted(others, key=lambda one: (registry.facts(one.candidate.plan.runtime).framework, one.look.ms if one.look else 0.0))
+    fallback = next((one for one in ranked if _universal(one)), None)
+    ranked.sort(key=lambda one: one is not fallback)
+    spent, kept = 0.0, [original]
+    for one in ranked:
+        spent += (one.look.opened if one.look else 0.0) + WARM_SECONDS
+        # The fallback and the fastest run in any case.
+        if spent > LOADING_SHARE * seconds and len(kept) > 2:
+            break
+        kept.append(one)
+    left_out = [one for one in others if one not in kept]
+    return (
+        tuple(one for one in candidates if one in kept),
+        tuple(map(_without_a_race, left_out)),
+    )
+
+
+def _without_a_race(one: Verified) -> Rejected:
+    ms = f"; at first sight a sample took {one.look.ms:.3g} ms, and others were faster" if one.look else ""
+    reason = f"verified, but the time budget had no time left to race it{ms}"
+    return Rejected(one.candidate.plan, "time budget", reason, parity=one.parity, score=one.score, look=one.look)
+
+
+def _universal(one: Verified) -> bool:
+    """Whether it can be the fallback: not lossy, any batch size, any CPU of this architecture, no training framework."""
+    plan, facts = one.candidate.plan, registry.facts(one.candidate.plan.runtime)
+    return not (plan.lossy or plan.batch is not None or facts.native or facts.framework)
+
+
+def can_be_chosen(candidates: Sequence[Verified], job: Job) -> bool:
+    """Whether one of ``candidates`` may serve."""
+    found = (registry.facts(one.candidate.plan.runtime) for one in candidates)
+    return any(facts.target == SERVER and (job.allow_framework or not facts.framework) for facts in found)

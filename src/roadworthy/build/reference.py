@@ -8,8 +8,8 @@ from functools import partial
 from roadworthy.build import classes, sources, supplied, verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.job import Job
-from roadworthy.build.races import RACE_SHARE
 from roadworthy.build.search import Trial, baseline_of
+from roadworthy.build.time_budget import CLOSING, RACE
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core.errors import DataError, RoadworthyError
 from roadworthy.core.evidence import Parity
@@ -34,7 +34,7 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, wo
         verify.check_budget(verify.BudgetRequest(metric, job.budget))
     asked = verify.ScoreRequest(data.evaluation, reference, metric, job.budget, read.reading, data.choosing)
     score = workspace.step(verify.score_original, asked, "score")
-    reserve = RACE_SHARE * job.seconds
+    reserve = (CLOSING + RACE) * job.seconds
     trial = Trial(
         data.calibration, data.evaluation, reference, signature, metric, score.budget, reserve, read.answer, read.reading, data.choosing,
         job.objective, keep=bool(job.runtimes or job.plans),

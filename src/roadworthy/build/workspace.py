@@ -15,6 +15,7 @@ from typing import TypeVar
 from roadworthy.build.clock import Clock
 from roadworthy.build.job import Job
 from roadworthy.build.reuse import Reuse, WritesOut, open_reuse
+from roadworthy.core.errors import OutOfTime, StepFailed
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolation import confinement, isolate, scratch
 from roadworthy.core.isolation.confinement import Confinement
@@ -85,8 +86,8 @@ class Workspace:
     """The scratch directory and limits of one deployment; ``deadline`` is in the monotonic clock's seconds.
 
     Every step is confined as ``confinement`` says; ``user_code`` gathers what the user's code prints and the notes about it.
-    ``done`` is told in words how much of a step is done. ``clock`` counts the time of the stages and of their steps.
-    ``reuse`` has what earlier deployments made.
+    ``done`` is told in words how much of a step is done. Where it is ``bounded``, no step runs beyond the deadline.
+    ``clock`` counts the time of the stages and of their steps. ``reuse`` has what earlier deployments made.
     """
 
     path: Path
@@ -98,6 +99,7 @@ class Workspace:
     user_code: UserCodeOutput
     reuse: Reuse
     done: Callable[[str], None] = lambda words: None
+    bounded: bool = False
     clock: Clock = field(default_factory=Clock)
 
     def begin(self, stage: str, total: int = 1, text: str = "") -> None:
@@ -108,7 +110,8 @@ class Workspace:
     def step(self, function: Callable[[A], R], argument: A, name: str) -> R:
         """``function(argument)`` in a fresh process; its output goes to a log named after the step.
 
-        One that says how much is done may take all of the time that is left; any other has the limit of one step.
+        One that says how much is done may take all of the time that is left; any other has the limit of one step. Raises OutOfTime where
+        the time ends first and the workspace is bounded, and what the step raises.
         """
         log = self.folder(f"logs/{name}.log")
 
@@ -119,8 +122,17 @@ class Workspace:
                 self.user_code.hear(name, self.notify, heard)
 
         limits = replace(self.limits, longest=self.seconds_left)
-        with self.clock.step(name):
-            return isolate.call(function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear)
+        if self.bounded:
+            if not self.seconds_left:
+                raise OutOfTime(f"the time budget ended before the step {name}", step=name)
+            limits = replace(limits, seconds=min(limits.seconds, self.seconds_left))
+        try:
+            with self.clock.step(name):
+                return isolate.call(function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear)
+        except StepFailed as problem:
+            if self.bounded and not self.seconds_left:
+                raise OutOfTime(f"the time budget ended during the step {name}", step=name, detail=problem.detail) from problem
+            raise
 
     def reusable(self, function: Callable[[W], R], argument: W, name: str, holds: Callable[[R], bool] = lambda result: True) -> R:
         """As ``step``, for one that writes into ``argument.out`` alone: the result of an earlier deployment where all is the same.
@@ -137,6 +149,10 @@ class Workspace:
         result = self.step(function, argument, name)
         self.reuse.keep(key, function, result, argument.out)
         return result
+
+    def until(self, reserve: float) -> Workspace:
+        """The same workspace with ``reserve`` seconds less, beyond which none of its steps runs."""
+        return replace(self, deadline=self.deadline - reserve, bounded=True)
 
     def result(self, future: Future[R]) -> R:
         """The result of a step in another thread; an interrupt meanwhile stops every step, so that no thread keeps waiting."""

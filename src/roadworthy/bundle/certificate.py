@@ -107,6 +107,29 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Undecided:
+    """A candidate that may be faster than the winner: what was seen of it is within the budget, and ``samples`` were too few to prove it.
+
+    ``needed`` is about how many samples to evaluate on would. ``ms`` is what a sample took at first sight, ``winner_ms`` the same of the
+    winner; neither is a figure of the race.
+    """
+
+    plan: str
+    metric: str
+    ms: float
+    winner_ms: float
+    samples: int
+    needed: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.plan} may be faster: at first sight a sample took {self.ms:.3g} ms, and {self.winner_ms:.3g} ms with the winner. Its "
+            f"{self.metric} was within the budget, but {self.samples:,} samples are too few to prove it; about {self.needed:,} like these "
+            "to evaluate on would be enough: give more --data"
+        )
+
+
+@dataclass(frozen=True)
 class StepTime:
     """One child process of a deployment by the name of its work, and its seconds of wall time from start to end.
 
@@ -160,6 +183,7 @@ class Certificate:
     certificate counts up to there, and the one that ``deploy`` returns has that stage too. Certificates of older versions have none.
     ``shares`` hold what was proven of the packed variants on parts of the host's cores, and ``work`` how much a
     sample is to compute, beside the host's peak. Certificates of older versions have neither.
+    ``undecided`` is the fastest of those that were rejected for want of samples alone, if it may be faster than the winner.
     """
 
     name: str
@@ -184,6 +208,7 @@ class Certificate:
     choice: Choice
     seconds: float
     exports: tuple[Export, ...] = ()
+    undecided: Undecided | None = None
     course: Course | None = None
     stages: tuple[StageTime, ...] = ()
     shares: tuple[ShareProof, ...] = ()

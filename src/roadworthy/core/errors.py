@@ -17,6 +17,7 @@
     │   ├── BackendMissing                  an extra is not installed
     │   └── OutOfSpace                      the disk is full
     ├── StepFailed                 exit 8   a child process crashed, hung, ran out of memory or raised
+    │   └── OutOfTime                       the deployment's time budget ended
     └── RequestError               (HTTP)   a request that is answered with a refusal
         ├── InvalidRequest
         ├── Unauthenticated                 no token, or an unknown one
@@ -113,6 +114,14 @@ class StepFailed(RoadworthyError):
     """A step in a child process crashed, hung, ran out of memory or raised a foreign error."""
 
     exit_code = 8
+
+
+class OutOfTime(StepFailed):
+    """The time that the whole deployment has ended before ``step`` did."""
+
+    def __init__(self, message: str, *, step: str = "", detail: str = "") -> None:
+        super().__init__(message, detail=detail)
+        self.step = step
 
 
 class RequestError(RoadworthyError):

@@ -138,12 +138,13 @@ class FirstCall:
 class FirstLook:
     """The shortest of a few calls in the process that verifies a candidate, while other steps run beside it, in ms a sample.
 
-    ``ms`` is by the clock, so that the candidate alone needs no more. ``least`` is what its threads computed, divided by their number, so
-    that it needs no less on cores of its own.
+    ``ms`` is by the clock: alone, the candidate needs no more. ``least`` is what its threads computed, divided by their number: on cores
+    of its own, it needs no less. ``opened`` is how long its runtime and its files took to load, in seconds.
     """
 
     ms: float
     least: float
+    opened: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ class Lowering(Protocol):
     ``ACCEPTS`` lists graph formats, best first. ``plans`` gives every plan that makes sense on ``host``, simplest
     first. ``lower`` writes into the existing empty directory ``out``, and raises when it cannot. A module that has
     plans which some hosts cannot carry out also defines ``unavailable(host) -> Mapping[str, str]``: for each such
-    precision the reason in words; its plans then leave that precision out. One with ways to run a graph that are of interest
+    precision the reason in words; its plans then leave that precision out. One whose artefacts take tens of seconds each, as a compiler
+    does, defines ``SECONDS``, about how many on two cores: cheaper ones go first. One with ways to run a graph that are of interest
     in a comparison only also defines ``forms(graph, host) -> Iterable[Plan]``.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from roadworthy.build import verify
@@ -71,13 +72,12 @@ def test_without_a_kept_part_what_passes_is_scored_on_all(large: Linear, flavour
     assert (found.score.samples, found.score.part, found.score.stopped) == (COUNT, "all", False)
 
 
-@pytest.mark.parametrize(("flavour", "precision"), [("swaps=0.3", "int8"), ("errs by=0.5", "fp32"), ("is not a number above=0.2", "int8")])
+@pytest.mark.parametrize(("flavour", "precision"), [("swaps=0.3", "int8"), ("errs by=0.5", "fp32")])
 def test_without_a_kept_part_what_is_wrong_is_found_in_the_first_calls(large: Linear, flavour: str, precision: str) -> None:
     found = verified(replace(request(large, flavour, precision), choosing=None))
     assert isinstance(found, Rejected) and found.parity is not None
     assert found.parity.samples < COUNT / 10
-    if found.score is not None:
-        assert (found.score.part, found.score.stopped) == ("all", True)
+    assert found.score is not None and (found.score.part, found.score.stopped) == ("all", True)
 
 
 @pytest.mark.parametrize(("flavour", "precision"), [("", "fp32"), ("errs by=0.0005", "int8")])
@@ -139,3 +139,24 @@ def test_a_figure_of_a_whole_set_is_of_the_whole_part_and_then_of_the_kept_sampl
     outcome = verify.verify(request(large, "errs by=0.0005", "fp32", metric="f1-macro"))
     assert outcome.rejected is not None and outcome.rejected.score is None
     assert outcome.rejected.parity is not None and outcome.rejected.parity.samples == 32
+
+
+def test_what_the_choosing_part_cannot_decide_is_left_to_the_kept_part_where_that_is_large_enough(large: Linear) -> None:
+    """A drop of about 0.4 %, against one budget after another: proven, left to the kept part, and hopeless to prove with these samples."""
+    seen: set[str] = set()
+    for budget in np.linspace(0.0045, 0.02, 16):
+        asked = request(large, "swaps=0.004", "int8", budget=float(budget))
+        outcome = verify.verify(asked)
+        found = outcome.verified or outcome.rejected
+        assert found is not None and found.score is not None
+        score = found.score
+        undecided = score.bound > budget
+        enough = score.needed is not None and score.needed <= COUNT
+        assert (outcome.verified is not None) == (not undecided or enough)
+        seen.add("proven" if not undecided else "left" if enough else "rejected")
+        if outcome.verified and undecided:
+            judged = verify.confirm(ConfirmRequest(asked, outcome.verified))
+            final = judged.verified or judged.rejected
+            assert final is not None and final.score is not None and (final.score.part, final.score.samples) == ("final", COUNT - CHOOSING)
+            assert (judged.verified is not None) == (final.score.bound <= budget)
+    assert seen == {"proven", "left", "rejected"}

@@ -133,6 +133,11 @@ def others(plan: Plan, graph: Graph, graphs: tuple[Graph, ...]) -> tuple[Graph, 
     )
 
 
+def seconds_to_make(plan: Plan) -> float:
+    """About how long the artefact of ``plan`` takes to make, where that is long enough to plan for; else 0."""
+    return float(getattr(registry.lowering(plan.runtime), "SECONDS", 0.0))
+
+
 def _function(graph: Graph) -> tuple[object, ...]:
     """What two graphs have to share for one to stand in for the other."""
     return graph.signature.batched, graph.precision, graph.derived_from, graph.compression

@@ -25,6 +25,7 @@ from roadworthy.runtimes import _cpu_features
 
 ACCEPTS = ("pt2",)
 MEMBERS = "data/aotinductor/model"
+SECONDS = 30.0
 PORTABLE = {("avx2", "fma", "f16c"): ("x86-64-v3", 256), ("sse4_2",): ("x86-64-v2", 1)}
 """CPU features, and the compiler's level and width of vectors in bits (1: none) whose code runs on every CPU that has them."""
 VNNI = ("avx512_vnni", "avx_vnni")

@@ -86,7 +86,8 @@ def verify_open(session: CheckedSession, request: VerifyRequest, seen: FirstLook
     - it is lossy, or not the same function as a quantised original, and its drop may exceed the budget at 95 % confidence.
 
     After every call of ``BATCH`` samples it is asked whether a rejection is certain already (``sequential``). Where a part of the samples
-    chooses, a candidate passes as soon as that is certain, too; that and the test at the end of the part have half of the error each.
+    chooses, a candidate passes as soon as that is certain, too; that and the test at the end of the part have half of the error each. A
+    lossy candidate that this part leaves undecided stays, where as many samples again would decide for it.
     """
     candidate, reference = request.candidate, request.reference
     metric = scoring.metric_for(request.metric, request.samples, request.reading)
@@ -170,9 +171,16 @@ def _judged(request: VerifyRequest, metric: Metric, parity: Parity, score: Score
         # Another function is wrong. That of a quantised original has the budget: kernels round whole numbers in different ways.
         if not reference.quantized:
             return _rejected(request, _not_the_same(parity, reference), parity, without)
-    if score is not None and score.bound > request.budget:
+    if score is not None and score.bound > request.budget and not _left_to_the_kept(request, score):
         return _rejected(request, scoring.beyond_budget(score, metric), parity, score)
     return VerifyOutcome(verified=Verified(request.candidate, parity, score))
+
+
+def _left_to_the_kept(request: VerifyRequest, score: Score) -> bool:
+    """Whether a candidate stays that the samples that choose cannot decide: what was seen of it is within the budget, and all samples
+    together would have proven that. The part that chooses guarantees nothing: if this candidate is chosen, the kept part decides.
+    """
+    return score.part == "choosing" and score.needed is not None and score.needed <= request.samples.count
 
 
 def _rejected(request: VerifyRequest, reason: str, parity: Parity, score: Score | None = None) -> VerifyOutcome:

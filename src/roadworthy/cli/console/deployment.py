@@ -37,6 +37,8 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
         terminal.output.print(f"An image is {escape('; '.join(certificate.preprocessing))}.", soft_wrap=True)
     for reason in certificate.choice.reasons:
         terminal.output.print(escape(reason))
+    if certificate.undecided:
+        terminal.output.print(escape(f"{certificate.undecided}."), soft_wrap=True)
     for export in certificate.exports:
         if export.path:
             name = escape(export.measured.verified.candidate.plan.name)

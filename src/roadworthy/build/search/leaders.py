@@ -16,13 +16,20 @@ class Leaders:
     def __init__(self, *, keep: bool) -> None:
         self._keep = keep
         self._seen: list[tuple[Plan, Leader]] = []
+        self._passed = threading.Event()
         self._lock = threading.Lock()
 
     def add(self, results: Sequence[Verified | Rejected]) -> None:
         """Those of ``results`` that passed may lead from now on."""
-        passed = [one for one in results if isinstance(one, Verified) and one.look]
+        passed = [one for one in results if isinstance(one, Verified)]
         with self._lock:
             self._seen += [(one.candidate.plan, Leader(one.candidate.plan.name, one.look.ms)) for one in passed if one.look]
+        if any(not registry.facts(one.candidate.plan.runtime).framework for one in passed):
+            self._passed.set()
+
+    def passed(self) -> bool:
+        """Whether a candidate has passed that needs no training framework."""
+        return self._passed.is_set()
 
     def of(self, plan: Plan) -> Leader | None:
         """The fastest so far that can take the place of ``plan``; ``None`` where ``plan`` is verified however slow it is.
