@@ -33,8 +33,8 @@ def test_a_source_becomes_a_bundle_that_answers(job: Job) -> None:
     seen: list[Progress] = []
     deployment = deploy.deploy(job, seen.append)
     certificate = deployment.certificate
-    assert list(dict.fromkeys(progress.stage for progress in seen)) == ["data", "load", "original", "candidates", "race", "pack"]
-    assert [stage.name for stage in certificate.stages] == ["inspect", "data", "load", "original", "candidates", "race", "pack"]
+    assert list(dict.fromkeys(progress.stage for progress in seen)) == ["data", "load", "original", "candidates", "race", "shares", "pack"]
+    assert [stage.name for stage in certificate.stages] == ["inspect", "data", "load", "original", "candidates", "race", "shares", "pack"]
     assert certificate.seconds == pytest.approx(sum(stage.seconds for stage in certificate.stages))
     steps = {stage.name: [step.name for step in stage.steps] for stage in certificate.stages}
     assert steps["inspect"] == ["identify"] and steps["load"] == ["load"] and steps["pack"] == ["accept"]
@@ -129,7 +129,7 @@ def test_when_only_the_framework_passes_the_error_names_what_would_help(job: Job
 
 
 def test_an_interrupt_leaves_nothing(job: Job) -> None:
-    for stage in ("load", "original", "candidates", "race", "pack"):
+    for stage in ("load", "original", "candidates", "race", "shares", "pack"):
 
         def interrupt(progress: Progress, at: str = stage) -> None:
             if progress.stage == at:
