@@ -68,6 +68,14 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
 @click.option(
     "--allow-framework-at-serve", "allow_framework", is_flag=True, help="The winner may need the training framework on the server."
 )
+@click.option(
+    "--no-cache",
+    "cache",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Make graphs and candidates anew, also those that an earlier deployment made from the same content.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Print at the end where the time went: each stage, and each process within it.")
 @json_option
 def command(

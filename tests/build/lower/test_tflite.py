@@ -109,6 +109,28 @@ CASES = {
         [node("BatchNormalization", "x s o m v")],
         constants={"s": weights(4), "o": weights(4), "m": weights(4), "v": np.abs(weights(4))},
     ),
+    "conv over one axis": Case([node("Conv", "x w b", pads=[1, 2], strides=[2])], (4, 9), {"w": weights(8, 4, 5), "b": weights(8)}),
+    "conv over one axis and what follows": Case(
+        [
+            node("Conv", "x w", "c", pads=[1, 1]),
+            node("BatchNormalization", "c s o m v", "n"),
+            node("Relu", "n", "r"),
+            node("MaxPool", "r", "p", kernel_shape=[3], strides=[2], pads=[1, 1]),
+            node("Conv", "p d", "q", group=8, pads=[1, 1]),
+            node("AveragePool", "q", "a", kernel_shape=[2], strides=[2]),
+            node("GlobalAveragePool", "a"),
+        ],
+        (4, 12),
+        {
+            "w": weights(8, 4, 3),
+            "d": weights(8, 1, 3),
+            "s": weights(8),
+            "o": weights(8),
+            "m": weights(8),
+            "v": np.abs(weights(8)),
+        },
+    ),
+    "instance norm": Case([INTO, node("InstanceNormalization", "c s o")], constants=KERNEL | {"s": weights(8), "o": weights(8)}),
     "largest of windows": Case([node("MaxPool", kernel_shape=[2, 2], strides=[2, 2])]),
     "largest, padded, below 0": Case([node("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])], (4, 8, 8)),
     "largest, padded, behind a ReLU": Case(
@@ -252,7 +274,10 @@ REFUSED = {
         Case([node("AveragePool", kernel_shape=[2, 2], strides=[2, 2], count_include_pad=1, ceil_mode=1)], (4, 7, 5)),
         "AveragePool: LiteRT has no average over windows that reach beyond",
     ),
-    "a convolution over one axis": (Case([node("Conv", "x w")], (4, 9), {"w": weights(8, 4, 3)}), "Conv: a convolution over 1 axes"),
+    "a convolution over three axes": (
+        Case([node("Conv", "x w")], (4, 6, 6, 6), {"w": weights(8, 4, 3, 3, 3)}),
+        "Conv: a convolution over 3 axes",
+    ),
     "weights that are computed": (
         Case([node("ReduceMean", "x a", "m"), node("Conv", "x m")], (1, 5, 5), {"a": whole(0)}),
         "Conv: LiteRT needs its operand 'm' to be a constant",

@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from roadworthy.build.lower._tflite.file import NO_TENSOR
-from roadworthy.build.lower._tflite.onnx_graph import Node
+from roadworthy.build.lower._tflite.onnx_graph import Node, Sizes
 from roadworthy.build.lower._tflite.translation import Handler, OnnxTranslation
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array
@@ -21,14 +21,15 @@ Window = tuple[Sequence[int], Sequence[int], Sequence[int]]
 
 
 def convolution(to: OnnxTranslation, node: Node) -> None:
-    """Conv of images: groups of any number; one for each channel is an operator of its own."""
+    """Conv of images, or of one axis as an image of one row: groups of any number; one for each channel is an operator of its own."""
     weights = to.constant(node.input(1), node)
-    if weights.ndim != 4:
-        raise StepFailed(f"{node}: a convolution over {weights.ndim - 2} axes; LiteRT's are over 2")
+    if weights.ndim not in (3, 4):
+        raise StepFailed(f"{node}: a convolution over {weights.ndim - 2} axes; LiteRT's are over 1 or 2")
+    weights = weights.reshape(*weights.shape[:2], *_two(weights.shape[2:]))
     filters, each, *kernel = weights.shape
     bias = to.constant(node.input(2), node) if node.input(2) else np.zeros(filters, np.float32)
     channels = to.shape(node.input(0))[1]
-    window = kernel, node.attributes.get("strides", (1, 1)), node.attributes.get("dilations", (1, 1))
+    window = kernel, _two(node.attributes.get("strides", ())), _two(node.attributes.get("dilations", ()))
     tensor, padding = _padded(to, node, window, 0.0)
     (stride_h, stride_w), (dilation_h, dilation_w) = window[1:]
     options: dict[str, Any] = {
@@ -37,18 +38,42 @@ def convolution(to: OnnxTranslation, node: Node) -> None:
     code, order = "CONV_2D", (0, 2, 3, 1)
     if each == 1 and channels != 1:
         code, order, options["depthMultiplier"] = "DEPTHWISE_CONV_2D", (1, 2, 3, 0), filters // int(channels or 1)
-    inputs = tensor, to.file.constant(weights.transpose(order)), to.file.constant(bias)
-    to.add(code, inputs, node.outputs[0], last=True, **options)
+    _image_operator(to, code, (tensor, to.file.constant(weights.transpose(order)), to.file.constant(bias)), node, **options)
+
+
+def _two(sizes: Sequence[int]) -> tuple[int, ...]:
+    """Sizes of two axes, of which ``sizes`` are the last ones and 1 is what is missing."""
+    return (*(1,) * (2 - len(sizes)), *sizes)
+
+
+def _image(to: OnnxTranslation, name: str) -> int:
+    """The value with its channels last, and one row where it has one axis beside them."""
+    tensor, shape = to.last(name), to.shape(name)
+    if len(shape) not in (3, 4):
+        raise StepFailed(f"{name!r} has {len(shape)} axes, and LiteRT's operators for images take 3 or 4")
+    return tensor if len(shape) == 4 else to.reshaped(tensor, (shape[0], 1, shape[2], shape[1]), to.graph.dtypes[name])
+
+
+def _image_operator(to: OnnxTranslation, code: str, inputs: tuple[int, ...], node: Node, **options: Any) -> None:
+    """An operator for images whose output is the node's; without the row that ``_image`` added."""
+    name = node.outputs[0]
+    if len(to.shape(name)) == 4:
+        to.add(code, inputs, name, last=True, **options)
+        return
+    batch, channels, size = to.shape(name)
+    made = to.made(code, inputs, (batch, 1, size, channels), **options)
+    tensor = to.reshaped(made, (batch, size, channels), to.graph.dtypes[name])
+    # What follows may still be done by the operator itself: nothing else takes its own output.
+    to.file.producers[tensor] = to.file.producers[made]
+    to.put(name, tensor, last=True)
 
 
 def _padded(to: OnnxTranslation, node: Node, window: Window, value: float, *, counted: bool = False) -> tuple[int, int]:
     """The input, with ``value`` around it where LiteRT has no word for its padding or it has to be ``counted``; and that word."""
-    tensor, shape, result = to.last(node.input(0)), to.shape(node.input(0))[2:], to.shape(node.outputs[0])[2:]
+    tensor, shape, result = _image(to, node.input(0)), _extent(to, node.input(0)), _extent(to, node.outputs[0])
     before, extents = _pads(node, shape, result, window)
     found = []
     for size, made, first, kernel, stride in zip(shape, result, before, extents, window[1], strict=True):
-        if size is None or made is None:
-            raise StepFailed(f"{node}: the size of its image depends on the number of samples")
         # What the last window does not reach is cut off by itself.
         found.append((first, max(0, (made - 1) * stride + kernel - size - first), math.ceil(size / stride) == made))
     if not any(first or behind for first, behind, _ in found):
@@ -58,17 +83,24 @@ def _padded(to: OnnxTranslation, node: Node, window: Window, value: float, *, co
     return _surrounded(to, tensor, [(first, behind) for first, behind, _ in found], value), schema.Padding.VALID
 
 
-def _pads(node: Node, shape: Sequence[int | None], result: Sequence[int | None], window: Window) -> tuple[list[int], list[int]]:
+def _extent(to: OnnxTranslation, name: str) -> tuple[int, ...]:
+    """Rows and columns of a value; one row where it has one axis beside the channels."""
+    sizes = [size for size in to.shape(name)[2:] if size is not None]
+    if len(sizes) != len(to.shape(name)) - 2:
+        raise StepFailed(f"the size of the image {name!r} depends on the number of samples")
+    return _two(sizes)
+
+
+def _pads(node: Node, shape: Sequence[int], result: Sequence[int], window: Window) -> tuple[tuple[int, ...], list[int]]:
     """Rows and columns before the image, and how far one window reaches."""
     extents = [(size - 1) * dilation + 1 for size, dilation in zip(window[0], window[2], strict=True)]
     automatic = node.attributes.get("auto_pad", "NOTSET")
     if automatic in ("SAME_UPPER", "SAME_LOWER"):
-        totals = [
-            max(0, (int(made or 1) - 1) * stride + extent - int(size or 1))
-            for made, stride, extent, size in zip(result, window[1], extents, shape, strict=True)
-        ]
-        return [(total + (automatic == "SAME_LOWER")) // 2 for total in totals], extents
-    return list(node.attributes.get("pads", (0, 0, 0, 0))[:2]), extents
+        totals = [max(0, (made - 1) * by + extent - size) for made, by, extent, size in zip(result, window[1], extents, shape, strict=True)]
+        return tuple((total + (automatic == "SAME_LOWER")) // 2 for total in totals), extents
+    pads = node.attributes.get("pads", ())
+    before = pads[: len(pads) // 2]
+    return (*(0,) * (2 - len(before)), *before), extents
 
 
 def _surrounded(to: OnnxTranslation, tensor: int, pads: list[tuple[int, int]], value: float) -> int:
@@ -81,11 +113,11 @@ def _surrounded(to: OnnxTranslation, tensor: int, pads: list[tuple[int, int]], v
 
 
 def pooling(to: OnnxTranslation, node: Node) -> None:
-    """MaxPool and AveragePool of images."""
-    kernel = node.attributes["kernel_shape"]
-    window = kernel, node.attributes.get("strides", (1, 1)), node.attributes.get("dilations", (1, 1))
+    """MaxPool and AveragePool of images, or of one axis."""
+    kernel = _two(node.attributes["kernel_shape"])
+    window = kernel, _two(node.attributes.get("strides", ())), _two(node.attributes.get("dilations", ()))
     if len(kernel) != 2 or any(one != 1 for one in window[2]) or any(name for name in node.outputs[1:]):
-        raise StepFailed(f"{node}: LiteRT pools over 2 axes, without dilation or indices")
+        raise StepFailed(f"{node}: LiteRT pools over 1 or 2 axes, without dilation or indices")
     largest = node.op == "MaxPool"
     counted = not largest and node.attributes.get("count_include_pad", 0) == 1
     # Nothing is below 0 behind a ReLU: zeros around it change no maximum, and PAD is an operator that LiteRT joins with others.
@@ -93,32 +125,30 @@ def pooling(to: OnnxTranslation, node: Node) -> None:
     if not largest and padding == schema.Padding.VALID and not _inside(to, node, window, counted):
         raise StepFailed(f"{node}: LiteRT has no average over windows that reach beyond the image as this one does")
     (stride_h, stride_w), (filter_h, filter_w) = window[1], kernel
-    to.add(
-        "MAX_POOL_2D" if largest else "AVERAGE_POOL_2D", (tensor,), node.outputs[0], last=True,
-        padding=padding, strideH=stride_h, strideW=stride_w, filterHeight=filter_h, filterWidth=filter_w,
-    )  # fmt: skip
-    if node.input(0) in to.positive:
-        to.positive.add(node.outputs[0])
+    options = {"padding": padding, "strideH": stride_h, "strideW": stride_w, "filterHeight": filter_h, "filterWidth": filter_w}
+    _image_operator(to, "MAX_POOL_2D" if largest else "AVERAGE_POOL_2D", (tensor,), node, **options)
+    to.keep_positive(node)
 
 
 def _inside(to: OnnxTranslation, node: Node, window: Window, counted: bool) -> bool:
     """Whether no window takes what is not there: numbers around the image that do not count, or beyond those that do."""
-    pads = node.attributes.get("pads", (0, 0, 0, 0))
-    places = zip(to.shape(node.outputs[0])[2:], window[1], window[0], to.shape(node.input(0))[2:], pads[:2], pads[2:], strict=True)
+    pads = node.attributes.get("pads", ())
+    half = len(pads) // 2
+    before, behind = ((*(0,) * (2 - half), *part) for part in (pads[:half], pads[half:]))
+    made, given = _extent(to, node.outputs[0]), _extent(to, node.input(0))
     inside = [
-        (made - 1) * stride + kernel <= size + before + behind for made, stride, kernel, size, before, behind in places if made and size
+        (count - 1) * stride + kernel <= size + first + last
+        for count, stride, kernel, size, first, last in zip(made, window[1], window[0], given, before, behind, strict=True)
     ]
     return all(inside) and (counted or not any(pads))
 
 
 def global_pooling(to: OnnxTranslation, node: Node) -> None:
     """The mean, or the largest, of each channel."""
+    axes = range(1, len(to.shape(node.input(0))) - 1)
     code = "MEAN" if node.op == "GlobalAveragePool" else "REDUCE_MAX"
-    if len(to.shape(node.input(0))) != 4:
-        raise StepFailed(f"{node}: not of images")
-    to.add(code, (to.last(node.input(0)), to.numbers((1, 2))), node.outputs[0], last=True, keepDims=True)
-    if node.input(0) in to.positive:
-        to.positive.add(node.outputs[0])
+    to.add(code, (to.last(node.input(0)), to.numbers(axes)), node.outputs[0], last=True, keepDims=True)
+    to.keep_positive(node)
 
 
 def normalisation(to: OnnxTranslation, node: Node) -> None:
@@ -181,12 +211,7 @@ def layer_norm(to: OnnxTranslation, node: Node) -> None:
     name, shape = node.input(0), to.shape(node.input(0))
     if node.attributes.get("axis", -1) not in (-1, len(shape) - 1):
         raise StepFailed(f"{node}: over several axes")
-    x, axis, mean_shape = to.plain(name), to.numbers((len(shape) - 1,)), (*shape[:-1], 1)
-    mean = to.made("MEAN", (x, axis), mean_shape, keepDims=True)
-    centred = to.made("SUB", (x, mean), shape)
-    variance = to.made("MEAN", (to.made("MUL", (centred, centred), shape), axis), mean_shape, keepDims=True)
-    safe = to.made("ADD", (variance, to.number(node.attributes.get("epsilon", 1e-5))), mean_shape)
-    scaled = to.made("MUL", (centred, to.made("RSQRT", (safe,), mean_shape)), shape)
+    scaled = _normalised(to, to.plain(name), shape, (len(shape) - 1,), node.attributes.get("epsilon", 1e-5))
     factor = to.plain(node.input(1))
     if not node.input(2):
         to.add("MUL", (scaled, factor), node.outputs[0])
@@ -194,7 +219,25 @@ def layer_norm(to: OnnxTranslation, node: Node) -> None:
     to.add("ADD", (to.made("MUL", (scaled, factor), shape), to.plain(node.input(2))), node.outputs[0])
 
 
+def instance_norm(to: OnnxTranslation, node: Node) -> None:
+    """InstanceNormalization: each channel of each sample, by its own mean and variance."""
+    name, shape = node.input(0), to.shape(node.input(0))
+    scale, bias = (to.constant(node.input(number), node).reshape(-1, *(1,) * (len(shape) - 2)) for number in (1, 2))
+    scaled = _normalised(to, to.plain(name), shape, range(2, len(shape)), node.attributes.get("epsilon", 1e-5))
+    to.add("ADD", (to.made("MUL", (scaled, to.file.constant(scale)), shape), to.file.constant(bias)), node.outputs[0])
+
+
+def _normalised(to: OnnxTranslation, x: int, shape: Sizes, axes: Sequence[int], epsilon: float) -> int:
+    """``x`` without its mean over ``axes``, by its standard deviation over them."""
+    over, mean_shape = to.numbers(axes), tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+    centred = to.made("SUB", (x, to.made("MEAN", (x, over), mean_shape, keepDims=True)), shape)
+    variance = to.made("MEAN", (to.made("MUL", (centred, centred), shape), over), mean_shape, keepDims=True)
+    safe = to.made("ADD", (variance, to.number(epsilon)), mean_shape)
+    return to.made("MUL", (centred, to.made("RSQRT", (safe,), mean_shape)), shape)
+
+
 HANDLERS: dict[str, Handler] = {
     "Conv": convolution, "MaxPool": pooling, "AveragePool": pooling, "GlobalAveragePool": global_pooling, "GlobalMaxPool": global_pooling,
     "BatchNormalization": normalisation, "Gemm": dense, "MatMul": product, "LayerNormalization": layer_norm,
+    "InstanceNormalization": instance_norm,
 }  # fmt: skip

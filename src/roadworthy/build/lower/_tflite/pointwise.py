@@ -90,8 +90,8 @@ def binary(to: OnnxTranslation, node: Node) -> None:
     last = any(to.is_last(name) for name in node.inputs) and rank > 2
     tensors = [_operand(to, name, rank) if last else to.plain(name) for name in node.inputs]
     to.add(BINARY[node.op], tensors, node.outputs[0], last=last)
-    if node.op in ("Add", "Mul", "Max") and all(name in to.positive for name in node.inputs):
-        to.positive.add(node.outputs[0])
+    if node.op in ("Add", "Mul", "Max"):
+        to.keep_positive(node)
 
 
 def _operand(to: OnnxTranslation, name: str, rank: int) -> int:
@@ -128,8 +128,7 @@ def identity(to: OnnxTranslation, node: Node) -> None:
     """The same value under another name."""
     last = to.is_last(node.input(0))
     to.put(node.outputs[0], to.tensor(node.input(0), last), last=last)
-    if node.input(0) in to.positive:
-        to.positive.add(node.outputs[0])
+    to.keep_positive(node)
 
 
 HANDLERS: dict[str, Handler] = {

@@ -37,8 +37,7 @@ def concat(to: OnnxTranslation, node: Node) -> None:
     last = any(to.is_last(name) for name in node.inputs)
     axis = _axis(node.attributes["axis"], rank, last)
     to.add("CONCATENATION", [to.tensor(name, last) for name in node.inputs], node.outputs[0], last=last, axis=axis)
-    if all(name in to.positive for name in node.inputs):
-        to.positive.add(node.outputs[0])
+    to.keep_positive(node)
 
 
 def softmax(to: OnnxTranslation, node: Node) -> None:

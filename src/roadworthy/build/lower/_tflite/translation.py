@@ -100,6 +100,11 @@ class OnnxTranslation:
         """``tensor`` holds the value ``name``."""
         (self._last if last else self._plain)[name] = tensor
 
+    def keep_positive(self, node: Node) -> None:
+        """The output of ``node`` is never below 0 where none of its inputs is."""
+        if all(name in self.positive for name in node.inputs):
+            self.positive.update(node.outputs)
+
     # Operators
 
     def add(self, code: str, inputs: Iterable[int], name: str, *, last: bool = False, **options: object) -> int:
