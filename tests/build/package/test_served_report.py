@@ -74,6 +74,8 @@ def test_the_gate_and_the_manifest_follow_what_is_served() -> None:
             ModelWork(98_000_000, (), None),
             "98 million operations in convolutions and matrix products. The peak of this host in bf16 was not",
         ),
+        # On a busy host what is measured can be less than what the winner did in its quiet rounds.
+        (ModelWork(98_000_000_000, (), PEAK), "slower than the winner itself: nothing is claimed"),
         (ModelWork(5, ("LSTM",), None), "operators that are not counted (LSTM): nothing is claimed"),
         (ModelWork(0, (), None), "no convolution and no matrix product: nothing is claimed"),
     ],
