@@ -143,7 +143,7 @@ def test_an_interrupt_leaves_nothing(job: Job) -> None:
 
 
 def test_a_disk_that_fills_while_packing(job: Job, small_disk: Path) -> None:
-    (small_disk / "ballast").write_bytes(b"x" * (1_040_000))
+    (small_disk / "ballast").write_bytes(b"x" * 2_088_000)
     with pytest.raises(OutOfSpace, match="disk filled up"):
         deploy.deploy(replace(job, output=small_disk / "bundle"))
     assert [path.name for path in small_disk.iterdir()] == ["ballast"]
