@@ -103,11 +103,11 @@ def tensorflow_server() -> Iterator[str]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one MiB that really fills up; the test is skipped where it cannot be mounted."""
+    """A file system of two MiB that really fills up; the test is skipped where it cannot be mounted."""
     disk = tmp_path / "small-disk"
     disk.mkdir()
     try:
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, text=True)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True, text=True)
     except FileNotFoundError:
         pytest.skip("there is no mount here")
     if done.returncode:

@@ -159,7 +159,7 @@ def test_when_only_the_framework_passes_the_error_names_what_would_help(job: Job
 
 
 def test_an_interrupt_leaves_nothing(job: Job) -> None:
-    for stage in ("load", "original", "candidates", "race", "pack"):
+    for stage in ("load", "original", "candidates", "race", "shares", "pack"):
 
         def interrupt(progress: Progress, at: str = stage) -> None:
             if progress.stage == at:
@@ -173,7 +173,7 @@ def test_an_interrupt_leaves_nothing(job: Job) -> None:
 
 
 def test_a_disk_that_fills_while_packing(job: Job, small_disk: Path) -> None:
-    (small_disk / "ballast").write_bytes(b"x" * (1_040_000))
+    (small_disk / "ballast").write_bytes(b"x" * 2_088_000)
     with pytest.raises(OutOfSpace, match="disk filled up"):
         deploy.deploy(replace(job, output=small_disk / "bundle"))
     assert [path.name for path in small_disk.iterdir()] == ["ballast"]

@@ -18,7 +18,8 @@ from roadworthy.build.search import Trial
 from roadworthy.build.workspace import Workspace, open_workspace
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Choice
-from roadworthy.bundle.shares import ShareProof, sizes
+from roadworthy.bundle.shares import Share, ShareProof, sizes
+from roadworthy.core.errors import StepFailed
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.samples import write
 from roadworthy.core.stages import Candidate, Graph, Measured, Plan, Verified
@@ -89,6 +90,24 @@ def test_one_thread_on_a_share_of_two_where_two_are_wrong(linear: Path) -> None:
     assert two.parity is not None and two.parity.equivalent and two.latency_ms is not None and two.latency_ms.value > 0
     assert proofs[plan.name, 1].share.plan == replace(plan, threads=1) and not proofs[plan.name, 1].share.fault
     assert warnings == ()
+
+
+def test_one_thread_that_is_wrong_says_nothing_against_two(linear: Path) -> None:
+    plan = Plan("planted", threads=16, flavour="errs on=1")
+    proofs, _ = proven(linear, plan, 16, (replace(plan, threads=2), 1.5))
+    assert proofs[plan.name, 2].share == Share(2, replace(plan, threads=2))
+    assert proofs[plan.name, 1].share.plan is None and WRONG in proofs[plan.name, 1].share.fault
+
+
+def test_what_is_right_and_could_not_be_timed_is_served(linear: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object) -> None:
+        raise StepFailed("the machine was too busy")
+
+    monkeypatch.setattr(benchmark, "time_variant", fails)
+    plan = Plan("null", threads=2, flavour="x")
+    proofs, warnings = proven(linear, plan, 2)
+    alone = proofs[plan.name, 1]
+    assert alone.share == Share(1, replace(plan, threads=1)) and alone.latency_ms is None and warnings == ()
 
 
 @pytest.mark.parametrize(("two_ms", "threads"), [(1.0, 2), (1.97, 1)])

@@ -118,7 +118,7 @@ with store.writing(Path({str(target)!r})) as stage:
 def test_a_full_disk_says_so_and_changes_nothing(small_disk: Path) -> None:
     target = bundles.write_bundle(small_disk / "bundle", version="old")
     with untouched(target), pytest.raises(OutOfSpace, match="the disk filled up"), store.writing(target) as stage:
-        (stage / "weights").write_bytes(b"\0" * 2_000_000)
+        (stage / "weights").write_bytes(b"\0" * 3_000_000)
 
 
 def test_a_limit_on_file_size_says_so_and_changes_nothing(target: Path) -> None:

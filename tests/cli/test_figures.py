@@ -9,12 +9,14 @@ import pytest
 from rich.console import Console
 
 from roadworthy.build.benchmark import Today
+from roadworthy.bundle.shares import Share, ShareProof
 from roadworthy.cli.checkup import Checkup
 from roadworthy.cli.console import terminal
 from roadworthy.cli.console.checkup import show_checkup
 from roadworthy.cli.console.comparison import show_comparison
 from roadworthy.cli.console.deployment import show_deployment, show_times
 from roadworthy.core.evidence import Interval
+from roadworthy.core.stages import Plan
 from roadworthy.serving.engine.golden_check import GoldenCheck
 from support.models import certificates, comparisons
 from support.models.bundles import other_host
@@ -54,6 +56,22 @@ def test_every_figure_that_is_not_certain_is_marked(printed: Console) -> None:
     found = shown(printed, trusted=False, paired=False, rate=replace(rate, trusted=False))
     assert "? 0.49" in found and "? 0.784" in found and "? 9.24 [" in found and "? 3878 at 16" in found
     assert "rounds that do not agree" in printed.export_text()
+
+
+def test_how_a_worker_runs_the_winner_on_each_share_is_said(printed: Console) -> None:
+    whole = certificates.realistic()
+    plan = Plan("openvino", "bf16", 2, 1)
+    proofs = (
+        ShareProof(plan.name, Share(1, None, "not the same function"), 2),
+        ShareProof(plan.name, Share(2, plan), 1, None, Interval(0.49, 0.4, 0.5), Interval(2500.0, 2400.0, 2600.0), 16),
+        ShareProof("openvino-fp32-t2", Share(1, Plan("openvino")), 2),
+    )
+    show_deployment(Path("bundle"), replace(whole, shares=proofs), as_json=False)
+    said = [text for text in printed.export_text().splitlines() if text.startswith("A worker")]
+    assert said == [
+        "A worker that has 1 core does not run it: not the same function",
+        "A worker that has 2 cores runs it on 2 threads: 0.49 ms a request, one at a time; 1 busy: 2500 samples/s at batch 16.",
+    ]
 
 
 def test_the_time_of_every_stage_is_shown_with_its_longest_process_first_and_adds_up(printed: Console) -> None:

@@ -25,10 +25,10 @@ FEEDS = 8
 
 @dataclass(frozen=True)
 class _Proven:
-    """A plan whose answers are right, and how long a request takes by it."""
+    """A plan whose answers are right, and how long a request takes by it, where that could be timed."""
 
     verified: Verified
-    latency_ms: Interval
+    latency_ms: Interval | None
 
     @property
     def plan(self) -> Plan:
@@ -49,13 +49,15 @@ def prove(
     cores = workspace.host.cores
     proofs: list[ShareProof] = []
     packed = [one for one in race.measured if one.verified.candidate.plan.name in (choice.winner, choice.fallback)]
-    for one in sorted(packed, key=lambda one: one.verified.candidate.plan.name != choice.winner):
-        for share in sizes(cores, default_workers(cores)):
-            workspace.begin("shares", text=f"{one.verified.candidate.plan.name} on {_cores(share)}")
-            proof = prover.proof(one, share)
-            if proof is not None:
-                proofs.append(_busy(proof, one, trial, workspace) if job.objective == "throughput" else proof)
-    workspace.notify(Progress("shares", 1, 1))
+    packed.sort(key=lambda one: one.verified.candidate.plan.name != choice.winner)
+    wanted = [(one, share) for one in packed for share in sizes(cores, default_workers(cores))]
+    workspace.begin("shares", len(wanted))
+    for done, (one, share) in enumerate(wanted):
+        workspace.notify(Progress("shares", done, len(wanted), f"{one.verified.candidate.plan.name} on {_cores(share)}"))
+        proof = prover.proof(one, share)
+        if proof is not None:
+            proofs.append(_busy(proof, one, trial, workspace) if job.objective == "throughput" else proof)
+    workspace.notify(Progress("shares", len(wanted), len(wanted)))
     return tuple(proofs)
 
 
@@ -92,22 +94,19 @@ class _Prover:
         plan, all_cores = one.verified.candidate.plan, self.workspace.host.cores
         # On all cores the race has decided which number of threads is best.
         counts = (plan.threads,) if cores == all_cores else (cores, 1, plan.threads)
-        fault, right = "", []
+        found = {}
         for threads in dict.fromkeys(count for count in counts if count <= cores):
-            found = self._tried(one.verified.candidate, plan.served(threads, alone=cores == all_cores))
-            if isinstance(found, _Proven):
-                right.append(found)
-            elif found is None:
+            tried = self._tried(one.verified.candidate, plan.served(threads, alone=cores == all_cores))
+            if tried is None:
                 return None
-            elif threads == cores or not fault:
-                fault = found.reason
+            found[threads] = tried
+        right = [tried for tried in found.values() if isinstance(tried, _Proven)]
+        wrong = {threads: tried.reason for threads, tried in found.items() if isinstance(tried, Rejected)}
         workers = max(1, all_cores // cores)
         if not right:
-            return ShareProof(plan.name, Share(cores, None, fault), workers)
-        fewest = min(right, key=lambda one: one.plan.threads)
-        fastest = min(right, key=lambda one: one.latency_ms.value)
-        best = fastest if LEVEL * fastest.latency_ms.value < fewest.latency_ms.value else fewest
-        return ShareProof(plan.name, Share(cores, best.plan, fault), workers, best.verified.parity, best.latency_ms)
+            return ShareProof(plan.name, Share(cores, None, next(iter(wrong.values()))), workers)
+        best = _best(right)
+        return ShareProof(plan.name, Share(cores, best.plan, wrong.get(cores, "")), workers, best.verified.parity, best.latency_ms)
 
     def _tried(self, candidate: Candidate, plan: Plan) -> _Proven | Rejected | None:
         """The files of ``candidate`` run by ``plan``; ``None`` where no time is left to try that."""
@@ -119,7 +118,8 @@ class _Prover:
             asked = replace(self.trial.request(replace(candidate, plan=plan)), look=())
             found = verdict(verify.verify, asked, plan, f"share-{plan.name}", self.workspace)
         if isinstance(found, Rejected):
-            return found
+            # What ended because the time was over is not wrong.
+            return found if self.workspace.seconds_left and not found.left_out else None
         if raced:
             return _Proven(found, raced.timing.latency_ms)
         if not self.workspace.seconds_left:
@@ -127,9 +127,20 @@ class _Prover:
         try:
             feeds = self.trial.samples.feeds(0, min(FEEDS, self.trial.samples.count))
             today = benchmark.time_variant(candidate.path, candidate.signature, plan, feeds)
-        except RoadworthyError as problem:
-            return Rejected(plan, "measure", problem.message, problem.detail)
+        except RoadworthyError:
+            return _Proven(found, None)
         return _Proven(found, today.latency_ms)
+
+
+def _best(right: list[_Proven]) -> _Proven:
+    """The fastest; one of fewer threads where it is level with that."""
+    fewest = min(right, key=lambda one: one.plan.threads)
+    fastest = min(right, key=_latency)
+    return fastest if LEVEL * _latency(fastest) < _latency(fewest) else fewest
+
+
+def _latency(one: _Proven) -> float:
+    return one.latency_ms.value if one.latency_ms else float("inf")
 
 
 def _busy(proof: ShareProof, one: Measured, trial: Trial, workspace: Workspace) -> ShareProof:

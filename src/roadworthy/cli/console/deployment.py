@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from roadworthy.bundle.certificate import Certificate, StepTime, by_reason, plan_names
+from roadworthy.bundle.shares import ShareProof
 from roadworthy.cli.console import terminal
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Measured, Verified
@@ -39,6 +40,9 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
         terminal.output.print(escape(reason))
     if certificate.undecided:
         terminal.output.print(escape(f"{certificate.undecided}."), soft_wrap=True)
+    for proof in certificate.shares:
+        if proof.variant == certificate.choice.winner:
+            terminal.output.print(escape(_served(proof)))
     for export in certificate.exports:
         if export.path:
             name = escape(export.measured.verified.candidate.plan.name)
@@ -64,6 +68,17 @@ def show_times(certificate: Certificate) -> None:
 
 def _named(step: StepTime) -> str:
     return f"{step.name} (made {step.reused})" if step.reused else step.name
+
+
+def _served(proof: ShareProof) -> str:
+    """How a server's worker runs the winner on one share of the cores."""
+    share = proof.share
+    where = f"A worker that has {share.cores} core{'s' if share.cores != 1 else ''}"
+    if share.plan is None:
+        return f"{where} does not run it: {share.fault}"
+    took = f": {terminal.short(proof.latency_ms.value)} ms a request, one at a time" if proof.latency_ms else ""
+    busy = f"; {proof.workers} busy: {proof.per_second.value:.0f} samples/s at batch {proof.batch}" if proof.per_second else ""
+    return f"{where} runs it on {share.plan.threads} thread{'s' if share.plan.threads != 1 else ''}{took}{busy}."
 
 
 def _budget(certificate: Certificate) -> str:

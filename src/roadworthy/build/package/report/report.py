@@ -103,6 +103,8 @@ def _work(certificate: Certificate, winner: CandidateRow | None) -> str:
     share = work.share_of_peak(winner.timing.latency_ms.value)
     if work.peak is None or share is None:
         return f"{counted}. The peak of this host in {winner.plan.precision} was not measured: nothing is claimed."
+    if share > 1:
+        return f"{counted}. The matrix products that were measured for the peak were slower than the winner itself: nothing is claimed."
     threads = f"{work.peak.threads} thread{'s' if work.peak.threads != 1 else ''}"
     return (
         f"{counted}. One at a time, the winner reaches {100 * share:.2g} % of this host's {work.peak.precision} peak on {threads}: "
