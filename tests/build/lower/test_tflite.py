@@ -399,6 +399,22 @@ def test_int8_weights_are_an_eighth_of_a_bit_from_the_model(tmp_path: Path, batc
     assert 1e-4 < np.abs(found - wanted).max() / np.abs(wanted).max() < 0.03
 
 
+@pytest.mark.parametrize("before", [INTO, node("Identity", "x", "c")])
+def test_a_constant_for_each_sample_is_for_a_file_of_one_sample(tmp_path: Path, before: Any) -> None:
+    """As a transformer's class token is: one constant, repeated as often as there are samples; in either order of axes."""
+    nodes = [before, node("Shape", "x", "n", end=1), node("Concat", "n rest", "to", axis=0), node("Expand", "k to", "e")]
+    channels = 8 if before is INTO else 4
+    constants = KERNEL | {"rest": whole(channels, 6, 5), "k": weights(channels, 6, 5)}
+    model, graph = written(Case([*nodes, node("Concat", "e c", axis=1)], constants=constants), tmp_path)
+    with pytest.raises(StepFailed, match="the constant 'e' depends on the number of samples"):
+        lower.lower(lower.LowerRequest(graph, Plan("litert"), None, tmp_path / "any"))
+    plan = Plan("litert", batch=1)
+    candidate = lower.lower(lower.LowerRequest(graph, plan, None, tmp_path / "one"))
+    x = weights(3, 4, 6, 5)
+    with open_session(candidate.path, graph.signature, plan) as session:
+        assert np.allclose(session.run({"x": x})["y"], ReferenceEvaluator(model).run(None, {"x": x})[0], atol=1e-4)
+
+
 def test_int8_without_weights_to_round_is_refused(tmp_path: Path) -> None:
     _, graph = written(CASES["conv, no padding"], tmp_path)
     with pytest.raises(StepFailed, match="int8 found no weights of 1024 numbers or more to round"):

@@ -64,9 +64,7 @@ class OnnxTranslation:
         """The tensor of a value in ONNX's order of axes."""
         if name not in self._plain:
             if name in self.graph.constants:
-                if name in self.graph.varying:
-                    raise StepFailed(f"the constant {name!r} depends on the number of samples")
-                self._plain[name] = self.file.constant(_narrowed(self.graph.constants[name]))
+                self._plain[name] = self._constant(name, tuple(range(len(self.shape(name)))))
             else:
                 self._plain[name] = self.transposed(self._last[name], from_last(len(self.shape(name))))
         return self._plain[name]
@@ -76,12 +74,13 @@ class OnnxTranslation:
         if name not in self._last:
             order = to_last(len(self.shape(name)))
             constant = name in self.graph.constants
-            self._last[name] = (
-                self.file.constant(_narrowed(self.graph.constants[name]).transpose(order))
-                if constant
-                else self.transposed(self.plain(name), order)
-            )
+            self._last[name] = self._constant(name, order) if constant else self.transposed(self.plain(name), order)
         return self._last[name]
+
+    def _constant(self, name: str, order: tuple[int, ...]) -> int:
+        if name in self.graph.varying:
+            raise StepFailed(f"the constant {name!r} depends on the number of samples")
+        return self.file.constant(_narrowed(self.graph.constants[name]).transpose(order))
 
     def is_last(self, name: str) -> bool:
         """Whether the value is there with its channels last and not otherwise: its followers then keep it so."""
