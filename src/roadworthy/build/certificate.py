@@ -124,7 +124,7 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         roadworthy=__version__,
         claim=claim_of(findings),
-        notes=noticed(loaded, data, findings.graphs, trial),
+        notes=(*noticed(loaded, data, findings.graphs, trial), *made_earlier(stages)),
         host=host,
         packages=packages(),
         origin=Origin(source.path.name, source.kind, source.framework, source.sha256, source.size, loaded.parameters, loaded.proofs),
@@ -172,6 +172,22 @@ def noticed(loaded: sources.Loaded, data: Data, graphs: tuple[Graph, ...], trial
     return tuple(sorted(dict.fromkeys(found), key=lambda note: not note.warning))
 
 
+def made_earlier(stages: tuple[StageTime, ...]) -> tuple[Note, ...]:
+    """A note that says what earlier deployments made, and since when that is there."""
+    reused = [step for stage in stages for step in stage.steps if step.reused]
+    if not reused:
+        return ()
+    named = ", ".join(step.name for step in reused[:MOST_REASONS])
+    more = f" and {len(reused) - MOST_REASONS} more" if len(reused) > MOST_REASONS else ""
+    oldest = min(step.reused for step in reused)
+    return (
+        Note(
+            f"made by earlier deployments on this host from the same content, the oldest at {oldest}: {named}{more}; "
+            "every candidate was compared with the original and timed anew"
+        ),
+    )
+
+
 def one_class(data: Data, trial: Trial) -> tuple[Note, ...]:
     """A note where the original's top class is the same for all samples; a warning where a metric is stated on it."""
     samples = trial.reference.samples
@@ -215,7 +231,7 @@ def reproductions(job: Job, rejected: tuple[Rejected, ...]) -> tuple[package.Rep
 
 
 def _script(job: Job, rejected: Rejected) -> str:
-    alone = replace(job, plans=(rejected.plan.name,), output=Path("reproduced.bundle"))
+    alone = replace(job, plans=(rejected.plan.name,), output=Path("reproduced.bundle"), cache=False)
     reason = rejected.reason.replace("\\", "\\\\").replace('"', "'")
     return f'''"""Shows again why {rejected.plan.name} was rejected, at the stage "{rejected.stage}":
 

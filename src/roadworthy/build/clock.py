@@ -40,6 +40,11 @@ class Clock:
             with self._lock:
                 self._steps[stage].append(StepTime(name, time.monotonic() - started))
 
+    def reused(self, name: str, started: float, made: str) -> None:
+        """The step ``name`` has a result that was made earlier, at ``made``; to find it took from ``started`` (monotonic) until now."""
+        with self._lock:
+            self._steps[self._stage].append(StepTime(name, time.monotonic() - started, made))
+
     def read(self) -> tuple[StageTime, ...]:
         """The stages in the order of their begin, the one that runs included as far as it is, each with its steps as they ended."""
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roadworthy.build import classes, lower, shares, supplied
+from roadworthy.build import classes, lower, served, supplied
 from roadworthy.build.certificate import Findings, certificate_of, exports_of, nothing_left
 from roadworthy.build.choice import choose, notes_on_winner
 from roadworthy.build.graphs import capture_all, plans_to_try, promised
@@ -14,7 +14,7 @@ from roadworthy.build.original import contract_of, identify, load_original, refu
 from roadworthy.build.races import race_by_target
 from roadworthy.build.reference import reference_of
 from roadworthy.build.search import search
-from roadworthy.build.work import work_of
+from roadworthy.build.served.work import work_of
 from roadworthy.build.workspace import Notify, workspace_for
 from roadworthy.build.write_bundle import write_bundle
 from roadworthy.bundle import store
@@ -64,9 +64,9 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         rejected = (*found.rejected, *races.failed)
         if SERVER not in choices:
             raise NoCandidate(nothing_left(races.server.measured, routes, rejected, unavailable, data.notes))
-        proofs = shares.prove(choices[SERVER], races.server, found.verified, trial, job, workspace)
+        proofs = served.prove(choices[SERVER], races.server, found.verified, trial, job, workspace)
         work = work_of(choices[SERVER], races.server, graphs, trial.signature, workspace)
-        notes = (*notes_on_winner(choices[SERVER], races.server, data), *shares.notes(choices[SERVER], proofs, workspace.host))
+        notes = (*notes_on_winner(choices[SERVER], races.server, data), *served.notes(choices[SERVER], proofs, workspace.host))
         data = replace(data, notes=(*data.notes, *notes))
 
         unchanged.refuse_changed(source, workspace.user_code.notes)

@@ -176,7 +176,7 @@ def _lowered(plan: Plan, graph: Graph, trial: Trial, workspace: Workspace) -> Ca
     """The files that ``plan`` runs, made from ``graph``."""
     out = workspace.folder(f"candidates/{graph.format}/{plan.artefact}")
     request = lower.LowerRequest(graph, plan, trial.calibration, out)
-    return workspace.step(lower.lower, request, f"lower-{graph.format}-{plan.artefact}")
+    return workspace.reusable(lower.lower, request, f"lower-{graph.format}-{plan.artefact}")
 
 
 def _verify(candidate: Candidate, plans: list[Plan], trial: Trial, leaders: Leaders, workspace: Workspace) -> list[Verified | Rejected]:

@@ -108,10 +108,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class StepTime:
-    """One child process of a deployment by the name of its work, and its seconds of wall time from start to end."""
+    """One child process of a deployment by the name of its work, and its seconds of wall time from start to end.
+
+    ``reused`` says when its result was made (ISO 8601), where an earlier deployment made it: then no process ran. It is empty otherwise.
+    """
 
     name: str
     seconds: float
+    reused: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from roadworthy.build.peak import of_host
+from roadworthy.build.reuse import store
+from roadworthy.build.reuse.store import CacheState
 from roadworthy.bundle.peak import HostPeak
 from roadworthy.core import registry
 from roadworthy.core.errors import RoadworthyError
@@ -39,6 +41,7 @@ class Examination:
     host: Host
     runtimes: tuple[RuntimeHealth, ...]
     serving: ThreadPlan
+    cache: CacheState
     peak: HostPeak | None = None
 
 
@@ -54,7 +57,8 @@ def examine(*, peak: bool = False) -> Examination:
     host = this_host()
     workers = default_workers(host.cores)
     runtimes = tuple(_health(name) for name in registry.names(registry.RUNTIMES))
-    return Examination(host, runtimes, ThreadPlan(workers, host.cores // workers), of_host(host) if peak else None)
+    peaks = of_host(host) if peak else None
+    return Examination(host, runtimes, ThreadPlan(workers, host.cores // workers), store.state(), peaks)
 
 
 def _health(name: str) -> RuntimeHealth:

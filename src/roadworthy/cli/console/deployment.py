@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from roadworthy.bundle.certificate import Certificate, by_reason, plan_names
+from roadworthy.bundle.certificate import Certificate, StepTime, by_reason, plan_names
 from roadworthy.cli.console import terminal
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Measured, Verified
@@ -53,11 +53,15 @@ def show_times(certificate: Certificate) -> None:
     table.add_column("seconds", justify="right")
     for stage in certificate.stages:
         longest = sorted(stage.steps, key=lambda step: -step.seconds)
-        names, seconds = ("\n".join(column) for column in ([step.name for step in longest], [f"{step.seconds:.1f}" for step in longest]))
+        names, seconds = ("\n".join(column) for column in ([_named(step) for step in longest], [f"{step.seconds:.1f}" for step in longest]))
         table.add_row(escape(stage.name), f"{stage.seconds:.1f}", escape(names), seconds)
     table.add_section()
     table.add_row("all", f"{certificate.seconds:.1f}", "", "")
     terminal.output.print(table)
+
+
+def _named(step: StepTime) -> str:
+    return f"{step.name} (made {step.reused})" if step.reused else step.name
 
 
 def _budget(certificate: Certificate) -> str:

@@ -21,7 +21,7 @@ def work_of(
     graph = next((graph for graph in graphs if graph.format == "onnx" and not graph.derived_from and not graph.quantized), None)
     if graph is None or not peak.SECONDS or not workspace.seconds_left:
         return None
-    workspace.notify(Progress("peak", 0, 1, "matrix multiplications of this host"))
+    workspace.begin("peak", text="matrix multiplications of this host")
     winner = next(one.verified.candidate.plan for one in race.measured if one.verified.candidate.plan.name == choice.winner)
     try:
         return workspace.step(peak.of_model, peak.WorkRequest(graph.path, signature, winner, peak.SECONDS), "peak")

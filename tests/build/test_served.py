@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roadworthy.build import benchmark, deploy, shares, verify, workspace
+from roadworthy.build import benchmark, deploy, served, verify, workspace
 from roadworthy.build.benchmark.race import Timed
 from roadworthy.build.benchmark.statistics import Series
 from roadworthy.build.job import Job
@@ -62,8 +62,8 @@ def proven(
         race = benchmark.Race(tuple(timed(linear, *entry) for entry in entries), ())
         choice = Choice(plan.name, FALLBACK.name, ())
         job = Job(linear / "model.npz", linear / "bundle", objective=objective)  # type: ignore[arg-type]
-        proofs = shares.prove(choice, race, [], trial, job, here)
-        return {(one.variant, one.share.cores): one for one in proofs}, tuple(note.text for note in shares.notes(choice, proofs, here.host))
+        proofs = served.prove(choice, race, [], trial, job, here)
+        return {(one.variant, one.share.cores): one for one in proofs}, tuple(note.text for note in served.notes(choice, proofs, here.host))
 
 
 def test_which_shares_are_proven() -> None:
@@ -105,6 +105,21 @@ def test_more_threads_only_where_they_are_faster(linear: Path, two_ms: float, th
     assert found is not None and found.threads == threads
 
 
+def test_what_shares_the_score_of_another_plan_is_proven_by_itself(linear: Path) -> None:
+    """The search has held few of its answers against the other plan's; in the planted runtime they are wrong."""
+    plan = Plan("planted", threads=2, flavour="errs on=1")
+    one = replace(plan, threads=1)
+    with prepared(linear, 2) as (trial, here):
+        race = benchmark.Race((timed(linear, FALLBACK, 4.0), timed(linear, plan, 1.0)), ())
+        shared = replace(timed(linear, one, 1.0).measured.verified, alike=plan.name)
+        job = Job(linear / "model.npz", linear / "bundle")
+        (alone, _) = served.prove(Choice(plan.name, None, ()), race, [shared], trial, job, here)
+        assert alone.share.plan is None and WRONG in alone.share.fault
+        own = replace(shared, alike="")
+        (alone, _) = served.prove(Choice(plan.name, None, ()), race, [own], trial, job, here)
+        assert alone.share.plan == one, "a verdict of its own is not repeated"
+
+
 def test_a_plan_that_binds_its_threads_does_so_only_alone(linear: Path) -> None:
     plan = Plan("planted", threads=2, spin=True, options=("pinned",))
     unbound, without_spin = replace(plan, threads=1, spin=False, options=()), replace(plan, spin=False)
@@ -127,7 +142,7 @@ def test_without_time_nothing_is_claimed(linear: Path) -> None:
         race = benchmark.Race((timed(linear, FALLBACK, 4.0), timed(linear, plan, 1.0)), ())
         job = Job(linear / "model.npz", linear / "bundle")
         late = replace(here, deadline=0.0)
-        proofs = shares.prove(Choice(plan.name, None, ()), race, [], trial, job, late)
+        proofs = served.prove(Choice(plan.name, None, ()), race, [], trial, job, late)
         assert [proof.share.cores for proof in proofs] == [2]
 
 

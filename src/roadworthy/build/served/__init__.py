@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from roadworthy.build import benchmark, verify
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial, verdict
-from roadworthy.build.shares.all_busy import AllBusyRequest, all_busy
+from roadworthy.build.served.all_busy import AllBusyRequest, all_busy
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.bundle.certificate import Choice
 from roadworthy.bundle.shares import Share, ShareProof, sizes
@@ -40,8 +40,8 @@ def prove(
 ) -> tuple[ShareProof, ...]:
     """Every packed variant on each share: its answers compared with the original's, and timed, on as many threads as it is served on.
 
-    ``verified`` are the candidates that passed: a plan that is among them, or was in the race, is not tried again. A share for which the
-    time budget leaves no time is left out: nothing is claimed of it.
+    ``verified`` are the candidates that passed: a plan that is among them, or was in the race, is not tried again, unless it only shares
+    the score of another plan. A share for which the time budget leaves no time is left out: nothing is claimed of it.
     """
     known = {one.candidate.plan: one for one in verified}
     measured = {one.verified.candidate.plan: one for one in race.measured}
@@ -51,7 +51,7 @@ def prove(
     packed = [one for one in race.measured if one.verified.candidate.plan.name in (choice.winner, choice.fallback)]
     for one in sorted(packed, key=lambda one: one.verified.candidate.plan.name != choice.winner):
         for share in sizes(cores, default_workers(cores)):
-            workspace.notify(Progress("shares", 0, 1, f"{one.verified.candidate.plan.name} on {_cores(share)}"))
+            workspace.begin("shares", text=f"{one.verified.candidate.plan.name} on {_cores(share)}")
             proof = prover.proof(one, share)
             if proof is not None:
                 proofs.append(_busy(proof, one, trial, workspace) if job.objective == "throughput" else proof)
@@ -112,16 +112,18 @@ class _Prover:
     def _tried(self, candidate: Candidate, plan: Plan) -> _Proven | Rejected | None:
         """The files of ``candidate`` run by ``plan``; ``None`` where no time is left to try that."""
         raced = self.measured.get(plan)
-        if raced is not None:
-            return _Proven(raced.verified, raced.timing.latency_ms)
-        if not self.workspace.seconds_left:
-            return None
-        found: Verified | Rejected | None = self.known.get(plan)
-        if found is None:
-            asked = self.trial.request(replace(candidate, plan=plan))
+        found: Verified | Rejected | None = raced.verified if raced else self.known.get(plan)
+        if found is None or (isinstance(found, Verified) and found.alike):
+            if not self.workspace.seconds_left:
+                return None
+            asked = replace(self.trial.request(replace(candidate, plan=plan)), look=())
             found = verdict(verify.verify, asked, plan, f"share-{plan.name}", self.workspace)
         if isinstance(found, Rejected):
             return found
+        if raced:
+            return _Proven(found, raced.timing.latency_ms)
+        if not self.workspace.seconds_left:
+            return None
         try:
             feeds = self.trial.samples.feeds(0, min(FEEDS, self.trial.samples.count))
             today = benchmark.time_variant(candidate.path, candidate.signature, plan, feeds)
