@@ -151,7 +151,7 @@ def test_a_damaged_candidate_is_refused(candidate: Candidate, tmp_path: Path) ->
         (TensorSpec("x", "float32", ("batch", "length")), TensorSpec("y", "float32", ("batch", 3)), "free sizes"),
     ],
 )
-def test_a_signature_that_ncnn_has_no_word_for_has_no_plans_and_a_reason(
+def test_a_signature_that_ncnn_cannot_take_has_no_plans_and_a_reason(
     tmp_path: Path, inputs: TensorSpec, outputs: TensorSpec, words: str
 ) -> None:
     odd = replace(graph(tmp_path), signature=Signature((inputs,), (outputs,)))

@@ -383,7 +383,7 @@ def test_plans_of_an_onnx_graph_are_what_the_cpu_may_gain_from_and_other_sizes_h
 
 
 @pytest.mark.parametrize("batch", [None, 1])
-def test_int8_weights_are_an_eighth_of_a_bit_from_the_model(tmp_path: Path, batch: int | None) -> None:
+def test_int8_weights_stay_close_to_the_model(tmp_path: Path, batch: int | None) -> None:
     """A convolution, one for each channel and a dense layer; the file is a quarter as large, and nothing saturates."""
     constants = {"w": weights(32, 8, 3, 3), "e": weights(128, 1, 3, 3), "m": weights(10, 128 * 16)}
     nodes = [node("Conv", "x w", "c"), node("Relu", "c", "r"), node("Concat", "r r r r", "k", axis=1), node("Conv", "k e", "d", group=128)]

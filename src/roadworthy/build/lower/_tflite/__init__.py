@@ -26,7 +26,7 @@ def translate(path: Path, signature: Signature, *, narrow: bool = False) -> byte
     graph.refuse_unknown()
     translation = OnnxTranslation(graph)
     for spec in signature.inputs:
-        translation.enter(spec.name)
+        translation.add_input(spec.name)
     for node in graph.nodes:
         HANDLERS[node.op](translation, node)
     if narrow and not weights.narrow(translation.file):

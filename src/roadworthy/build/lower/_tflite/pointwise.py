@@ -58,11 +58,11 @@ def _clamped(to: OnnxTranslation, node: Node, low: float, high: float) -> None:
         tensor, shape, dtype = to.tensor(name, last), to.ordered(name, last), to.graph.dtypes[name]
         for code, limit in (("MAXIMUM", low), ("MINIMUM", high)):
             if np.isfinite(limit):
-                tensor = to.made(code, (tensor, to.file.constant(np.array([limit], dtype))), shape, dtype)
+                tensor = to.apply(code, (tensor, to.file.constant(np.array([limit], dtype))), shape, dtype)
         to.put(output, tensor, last=last)
 
 
-def exponential(to: OnnxTranslation, node: Node) -> None:
+def elu(to: OnnxTranslation, node: Node) -> None:
     """Elu, Selu and Celu: ``gamma * (max(x, 0) + alpha * (exp(min(x, 0) / width) - 1))``."""
     alpha = float(node.attributes.get("alpha", 1.6732632 if node.op == "Selu" else 1.0))
     gamma = float(node.attributes.get("gamma", 1.050701)) if node.op == "Selu" else 1.0
@@ -74,12 +74,14 @@ def exponential(to: OnnxTranslation, node: Node) -> None:
     last = to.is_last(name)
     x, shape = to.tensor(name, last), to.ordered(name, last)
 
-    def by(code: str, tensor: int, number: float) -> int:
-        return to.made(code, (tensor, to.number(number)), shape)
+    def with_number(code: str, tensor: int, number: float) -> int:
+        return to.apply(code, (tensor, to.number(number)), shape)
 
-    below = by("MUL", by("SUB", to.made("EXP", (by("DIV", by("MINIMUM", x, 0.0), width),), shape), 1.0), alpha)
-    both = to.made("ADD", (to.made("RELU", (x,), shape), below), shape)
-    to.put(node.outputs[0], both if gamma == 1.0 else by("MUL", both, gamma), last=last)
+    below = with_number(
+        "MUL", with_number("SUB", to.apply("EXP", (with_number("DIV", with_number("MINIMUM", x, 0.0), width),), shape), 1.0), alpha
+    )
+    both = to.apply("ADD", (to.apply("RELU", (x,), shape), below), shape)
+    to.put(node.outputs[0], both if gamma == 1.0 else with_number("MUL", both, gamma), last=last)
 
 
 def softplus(to: OnnxTranslation, node: Node) -> None:
@@ -87,14 +89,14 @@ def softplus(to: OnnxTranslation, node: Node) -> None:
     name, output = node.input(0), node.outputs[0]
     last = to.is_last(name)
     x, shape = to.tensor(name, last), to.ordered(name, last)
-    small = to.made("EXP", (to.made("NEG", (to.made("ABS", (x,), shape),), shape),), shape)
-    rest = to.made("LOG", (to.made("ADD", (small, to.number(1.0)), shape),), shape)
-    summed = to.made("ADD", (to.made("RELU", (x,), shape), rest), shape)
-    found = to.made("MUL", (x, to.made("TANH", (summed,), shape)), shape) if node.op == "Mish" else summed
+    small = to.apply("EXP", (to.apply("NEG", (to.apply("ABS", (x,), shape),), shape),), shape)
+    rest = to.apply("LOG", (to.apply("ADD", (small, to.number(1.0)), shape),), shape)
+    summed = to.apply("ADD", (to.apply("RELU", (x,), shape), rest), shape)
+    found = to.apply("MUL", (x, to.apply("TANH", (summed,), shape)), shape) if node.op == "Mish" else summed
     to.put(output, found, last=last)
 
 
-def slopes(to: OnnxTranslation, node: Node) -> None:
+def prelu(to: OnnxTranslation, node: Node) -> None:
     """PRelu: below 0 by a factor, the same for all numbers or one for each channel."""
     factor, last = to.constant(node.input(1), node), to.is_last(node.input(0))
     if factor.size == 1:
@@ -119,9 +121,9 @@ def hard_sigmoid(to: OnnxTranslation, node: Node) -> None:
     x, shape = to.tensor(name, last), to.ordered(name, last)
     alpha, beta = float(node.attributes.get("alpha", 0.2)), float(node.attributes.get("beta", 0.5))
     if not np.isclose(alpha * 6, 1):
-        x = to.made("MUL", (x, to.number(alpha * 6)), shape)
-    six = to.made("ADD", (x, to.number(beta * 6)), shape)
-    to.add("MUL", (to.made("RELU6", (six,), shape), to.number(1 / 6)), output, last=last)
+        x = to.apply("MUL", (x, to.number(alpha * 6)), shape)
+    six = to.apply("ADD", (x, to.number(beta * 6)), shape)
+    to.add("MUL", (to.apply("RELU6", (six,), shape), to.number(1 / 6)), output, last=last)
     to.positive.add(output)
 
 
@@ -133,7 +135,7 @@ def binary(to: OnnxTranslation, node: Node) -> None:
     if len(others) != 1 and any(to.shape(name) != to.shape(node.outputs[0]) for name in node.inputs):
         raise StepFailed(f"{node}: of {len(node.inputs)} tensors of different shapes")
     for tensor in others[:-1]:
-        first = to.made(BINARY[node.op], (first, tensor), to.ordered(node.outputs[0], last), to.graph.dtypes[node.outputs[0]])
+        first = to.apply(BINARY[node.op], (first, tensor), to.ordered(node.outputs[0], last), to.graph.dtypes[node.outputs[0]])
     to.add(BINARY[node.op], (first, *others[-1:]), node.outputs[0], last=last)
     if node.op in ("Add", "Sum", "Mul", "Max"):
         to.keep_positive(node)
@@ -186,6 +188,6 @@ def identity(to: OnnxTranslation, node: Node) -> None:
 
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(UNARY, unary), **dict.fromkeys(BINARY, binary), "Relu": relu, "Clip": clip, "LeakyRelu": leaky, "Gelu": gelu,
-    **dict.fromkeys(("Elu", "Selu", "Celu"), exponential), "Softplus": softplus, "Mish": softplus, "PRelu": slopes, "Where": where,
+    **dict.fromkeys(("Elu", "Selu", "Celu"), elu), "Softplus": softplus, "Mish": softplus, "PRelu": prelu, "Where": where,
     "HardSigmoid": hard_sigmoid, "Reciprocal": reciprocal, "Cast": cast, "Identity": identity, "Dropout": identity,
 }  # fmt: skip

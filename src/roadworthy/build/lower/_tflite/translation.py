@@ -34,7 +34,7 @@ class OnnxTranslation:
         self._uses = Counter(name for node in graph.nodes for name in node.inputs)
         self._uses.update(graph.outputs)
 
-    def enter(self, name: str) -> None:
+    def add_input(self, name: str) -> None:
         """The next input of the model."""
         self._inputs[name] = self._plain[name] = self.file.tensor(self.graph.shapes[name], self.graph.dtypes[name])
 
@@ -108,11 +108,11 @@ class OnnxTranslation:
 
     def add(self, code: str, inputs: Iterable[int], name: str, *, last: bool = False, **options: object) -> int:
         """An operator whose only output is the value ``name``."""
-        tensor = self.made(code, inputs, self.ordered(name, last), self.graph.dtypes[name], **options)
+        tensor = self.apply(code, inputs, self.ordered(name, last), self.graph.dtypes[name], **options)
         self.put(name, tensor, last=last)
         return tensor
 
-    def made(self, code: str, inputs: Iterable[int], shape: Iterable[int | None], dtype: str = "float32", **options: object) -> int:
+    def apply(self, code: str, inputs: Iterable[int], shape: Iterable[int | None], dtype: str = "float32", **options: object) -> int:
         """An operator whose output is a value that the graph does not have."""
         tensor = self.file.tensor(shape, dtype)
         self.file.operator(code, inputs, (tensor,), **options)
@@ -126,7 +126,7 @@ class OnnxTranslation:
         dtype = self.dtype(tensor)
         if moving == sorted(moving):
             return self.reshaped(tensor, turned, dtype)
-        return self.made("TRANSPOSE", (tensor, self.numbers(order)), turned, dtype)
+        return self.apply("TRANSPOSE", (tensor, self.numbers(order)), turned, dtype)
 
     def dtype(self, tensor: int) -> str:
         return next(name for name, code in DTYPES.items() if code == self.file.tensors[tensor].type)
@@ -140,7 +140,7 @@ class OnnxTranslation:
         if shape.count(None) > 1:
             raise StepFailed("two sizes of a tensor depend on the number of samples, and LiteRT finds one of them alone")
         wanted = [-1 if size is None else size for size in shape]
-        return self.made("RESHAPE", (tensor, self.numbers(wanted)), shape, dtype, newShape=wanted)
+        return self.apply("RESHAPE", (tensor, self.numbers(wanted)), shape, dtype, newShape=wanted)
 
     def numbers(self, numbers: Iterable[int]) -> int:
         """A constant of whole numbers, as operators take shapes and axes."""
