@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,17 @@ def test_a_bare_matrix_reads_memory_that_is_no_longer_its_array() -> None:
     matrix = bare.Mat(array)
     array[:] = 2
     assert float(np.array(matrix).max()) == 2
+
+
+def test_waiting_threads_do_not_spin() -> None:
+    """What the OpenMP of ncnn's package says of itself as it is loaded."""
+    environment = {**os.environ, "OMP_DISPLAY_ENV": "VERBOSE"}
+    environment.pop("OMP_WAIT_POLICY", None)
+    said = [
+        subprocess.run([sys.executable, "-c", f"import {module}"], env=environment, capture_output=True, text=True, check=True).stderr
+        for module in ("ncnn", "roadworthy.runtimes.ncnn")
+    ]
+    assert ["GOMP_SPINCOUNT = '0'" in text for text in said] == [False, True]
 
 
 def test_settings_of_fewer_bits_are_off(candidate: Candidate) -> None:
