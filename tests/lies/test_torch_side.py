@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from roadworthy.build.lower import LowerRequest, aotinductor, lower
+from roadworthy.build.lower import LowerRequest, _pt2e, aotinductor, lower
 from roadworthy.build.sources import identify
 from roadworthy.core import samples
 from roadworthy.core.errors import SourceRefused, StepFailed
@@ -130,12 +130,12 @@ def test_bare_quantisation_fails_or_is_silently_none(example: Tensor) -> None:
 
 def test_our_route_quantises_what_any_export_gave(example: Tensor) -> None:
     ours = [
-        quantised(aotinductor._with_sources(exported(colour(), example, strict=strict).module(check_guards=False)), example)
+        quantised(_pt2e.with_sources(exported(colour(), example, strict=strict).module(check_guards=False)), example)
         for strict in (False, True)
     ]
     assert ours[0] == ours[1] == quantised(exported(colour(), example, strict=True).module(check_guards=False), example)
     own = nn.Sequential(Scaled(3, 4, 3), nn.Flatten(), nn.Flatten()).eval()
-    assert quantised(aotinductor._with_sources(exported(own, example).module(check_guards=False)), example) > 0
+    assert quantised(_pt2e.with_sources(exported(own, example).module(check_guards=False)), example) > 0
 
 
 def test_an_int8_candidate_computes_in_int8(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def int8_error(folder: Path) -> float:
 
 @pytest.mark.soak
 def test_bare_int8_of_one_channel_answers_wrongly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aotinductor, "_of_one_channel", lambda node: False)
+    monkeypatch.setattr(_pt2e, "of_one_channel", lambda node: False)
     assert int8_error(tmp_path) > 0.3
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,17 @@ def test_a_bare_matrix_reads_memory_that_is_no_longer_its_array() -> None:
     assert float(np.array(matrix).max()) == 2
 
 
+def test_waiting_threads_do_not_spin() -> None:
+    """What the OpenMP of ncnn's package says of itself as it is loaded."""
+    environment = {**os.environ, "OMP_DISPLAY_ENV": "VERBOSE"}
+    environment.pop("OMP_WAIT_POLICY", None)
+    said = [
+        subprocess.run([sys.executable, "-c", f"import {module}"], env=environment, capture_output=True, text=True, check=True).stderr
+        for module in ("ncnn", "roadworthy.runtimes.ncnn")
+    ]
+    assert ["GOMP_SPINCOUNT = '0'" in text for text in said] == [False, True]
+
+
 def test_settings_of_fewer_bits_are_off(candidate: Candidate) -> None:
     assert any(getattr(bare.Net().opt, setting) for setting in ncnn.NARROW), "bare, some are on"
     session = ncnn.load(candidate.path, candidate.signature.fixed(1), replace(PLAN, threads=2))
@@ -151,7 +164,7 @@ def test_a_damaged_candidate_is_refused(candidate: Candidate, tmp_path: Path) ->
         (TensorSpec("x", "float32", ("batch", "length")), TensorSpec("y", "float32", ("batch", 3)), "free sizes"),
     ],
 )
-def test_a_signature_that_ncnn_has_no_word_for_has_no_plans_and_a_reason(
+def test_a_signature_that_ncnn_cannot_take_has_no_plans_and_a_reason(
     tmp_path: Path, inputs: TensorSpec, outputs: TensorSpec, words: str
 ) -> None:
     odd = replace(graph(tmp_path), signature=Signature((inputs,), (outputs,)))

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-import ncnn
 import numpy as np
 
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Array, Arrays, Signature
+
+POLICY = "OMP_WAIT_POLICY"
+_stated = os.environ.pop(POLICY, None)
+try:
+    # Its threads spin while they wait, unless told otherwise when the library is loaded: beside a busy neighbour a call took a
+    # thousand times as long. The variable is read then; other libraries get what the user said.
+    os.environ[POLICY] = "PASSIVE"
+    import ncnn
+finally:
+    del os.environ[POLICY]
+    if _stated is not None:
+        os.environ[POLICY] = _stated
 
 RUNS: tuple[str, ...] = ()
 PACKAGES: tuple[str, ...] = ("ncnn", "numpy")

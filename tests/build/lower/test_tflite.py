@@ -20,6 +20,7 @@ from roadworthy.core.host import this_host
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Array, Signature, SizeRange, TensorSpec
 from roadworthy.runtimes import open_session
+from support import hosts
 
 OPSETS = [helper.make_opsetid("", 20), helper.make_opsetid("com.example", 1)]
 RANDOM = np.random.default_rng(0)
@@ -189,9 +190,20 @@ CASES = {
     "hard sigmoid of its own slope": Case([node("HardSigmoid", "x")]),
     "leaky": Case([INTO, node("LeakyRelu", "c", alpha=0.1)], constants=KERNEL),
     "elu": Case([node("Elu")]),
+    "elu of its own slope": Case([INTO, node("Elu", "c", alpha=0.5)], constants=KERNEL),
+    "selu": Case([INTO, node("Selu", "c")], constants=KERNEL),
+    "celu": Case([node("Celu", alpha=0.5)]),
+    "softplus and mish": Case([INTO, node("Softplus", "c", "p"), node("Mish", "p")], constants=KERNEL),
+    "a slope for each channel": Case([INTO, node("PRelu", "c s")], constants=KERNEL | {"s": weights(8, 1, 1)}),
+    "a slope for each channel of the input": Case([node("PRelu", "x s")], constants={"s": weights(4, 1, 1)}),
+    "one slope": Case([INTO, node("PRelu", "c s")], constants=KERNEL | {"s": weights(1)}),
+    "three at once": Case([INTO, POSITIVE, node("Neg", "c", "n"), node("Max", "c n r", "m"), node("Sum", "m c n")], constants=KERNEL),
     "gelu": Case([node("Gelu")], (7, 5)),
     "tanh, exp, log": Case([node("Exp", "x", "e"), node("Log", "e", "l"), node("Tanh", "l")]),
     "reciprocal and root": Case([node("Exp", "x", "e"), node("Sqrt", "e", "q"), node("Reciprocal", "q")]),
+    "one of two": Case(
+        [INTO, node("Greater", "c zero", "g"), node("Exp", "c", "e"), node("Where", "g c e")], constants=KERNEL | {"zero": np.float32(0)}
+    ),
     "softmax": Case([node("Softmax", axis=1)], (9,)),
     "softmax over channels": Case([INTO, node("Softmax", "c", axis=1)], constants=KERNEL),
     "softmax over rows": Case([INTO, node("LogSoftmax", "c", axis=2)], constants=KERNEL),
@@ -282,7 +294,6 @@ REFUSED = {
         Case([node("ReduceMean", "x a", "m"), node("Conv", "x m")], (1, 5, 5), {"a": whole(0)}),
         "Conv: LiteRT needs its operand 'm' to be a constant",
     ),
-    "an alpha of its own": (Case([node("Elu", alpha=0.5)]), "Elu: LiteRT's ELU has the alpha 1 alone"),
     "a part of the samples": (
         Case([node("Slice", "x from to axes")], constants={"from": whole(1), "to": whole(9), "axes": whole(0)}),
         "a part of the samples",
@@ -354,13 +365,57 @@ def test_a_convolution_does_what_follows_it_by_itself(tmp_path: Path) -> None:
     assert operators[7:] in (["FULLY_CONNECTED"], ["FULLY_CONNECTED", "DELEGATE"])
 
 
-def test_plans_of_an_onnx_graph_are_float32_and_other_sizes_have_none(tmp_path: Path) -> None:
+def test_plans_of_an_onnx_graph_are_what_the_cpu_may_gain_from_and_other_sizes_have_none(tmp_path: Path) -> None:
     _, graph = written(CASES["conv, no padding"], tmp_path)
-    plans = list(lowering.plans(graph, this_host()))
-    assert plans and {plan.precision for plan in plans} == {"fp32"} and {plan.batch for plan in plans} == {None, 1}
+
+    def offered(features: str) -> set[tuple[str, str, int | None]]:
+        return {(plan.precision, plan.flavour, plan.batch) for plan in lowering.plans(graph, hosts.pretended(features, 2))}
+
+    floats = {("fp32", "", None), ("fp32", "", 1)}
+    assert offered("avx2") == floats
+    assert offered("arm64") == floats | {("int8", lowering.DYNAMIC, None), ("int8", lowering.DYNAMIC, 1)}
     free = TensorSpec("x", "float32", ("batch", 4, "rows", 5))
     signature = Signature((free,), graph.signature.outputs, sizes=(SizeRange("rows", (6, 8)),))
     assert not list(lowering.plans(Graph("onnx", graph.path, signature, "test"), this_host()))
     assert not list(lowering.plans(Graph("onnx", graph.path, graph.signature, "test", precision="int8"), this_host()))
-    with pytest.raises(UsageError, match="in fp32 alone, and int8 was asked for"):
+    with pytest.raises(UsageError, match="in fp32 or with int8 weights"):
         lower.lower(lower.LowerRequest(graph, Plan("litert", "int8"), None, tmp_path / "out"))
+
+
+@pytest.mark.parametrize("batch", [None, 1])
+def test_int8_weights_stay_close_to_the_model(tmp_path: Path, batch: int | None) -> None:
+    """A convolution, one for each channel and a dense layer; the file is a quarter as large, and nothing saturates."""
+    constants = {"w": weights(32, 8, 3, 3), "e": weights(128, 1, 3, 3), "m": weights(10, 128 * 16)}
+    nodes = [node("Conv", "x w", "c"), node("Relu", "c", "r"), node("Concat", "r r r r", "k", axis=1), node("Conv", "k e", "d", group=128)]
+    model, graph = written(Case([*nodes, node("Flatten", "d", "f"), node("Gemm", "f m", transB=1)], (8, 8, 8), constants), tmp_path)
+    plan = Plan("litert", "int8", batch=batch, flavour=lowering.DYNAMIC)
+    exact, narrow = _tflite.translate(graph.path, graph.signature), _tflite.translate(graph.path, graph.signature, narrow=True)
+    assert len(narrow) < 0.3 * len(exact)
+    candidate = lower.lower(lower.LowerRequest(graph, plan, None, tmp_path / "out"))
+    x = np.random.default_rng(0).standard_normal((5, 8, 8, 8), dtype=np.float32)
+    (wanted,) = ReferenceEvaluator(model).run(None, {"x": x})
+    with open_session(candidate.path, graph.signature, plan) as session:
+        found = session.run({"x": x})["y"]
+    assert 1e-4 < np.abs(found - wanted).max() / np.abs(wanted).max() < 0.03
+
+
+@pytest.mark.parametrize("before", [INTO, node("Identity", "x", "c")])
+def test_a_constant_for_each_sample_is_for_a_file_of_one_sample(tmp_path: Path, before: Any) -> None:
+    """As a transformer's class token is: one constant, repeated as often as there are samples; in either order of axes."""
+    nodes = [before, node("Shape", "x", "n", end=1), node("Concat", "n rest", "to", axis=0), node("Expand", "k to", "e")]
+    channels = 8 if before is INTO else 4
+    constants = KERNEL | {"rest": whole(channels, 6, 5), "k": weights(channels, 6, 5)}
+    model, graph = written(Case([*nodes, node("Concat", "e c", axis=1)], constants=constants), tmp_path)
+    with pytest.raises(StepFailed, match="the constant 'e' depends on the number of samples"):
+        lower.lower(lower.LowerRequest(graph, Plan("litert"), None, tmp_path / "any"))
+    plan = Plan("litert", batch=1)
+    candidate = lower.lower(lower.LowerRequest(graph, plan, None, tmp_path / "one"))
+    x = weights(3, 4, 6, 5)
+    with open_session(candidate.path, graph.signature, plan) as session:
+        assert np.allclose(session.run({"x": x})["y"], ReferenceEvaluator(model).run(None, {"x": x})[0], atol=1e-4)
+
+
+def test_int8_without_weights_to_round_is_refused(tmp_path: Path) -> None:
+    _, graph = written(CASES["conv, no padding"], tmp_path)
+    with pytest.raises(StepFailed, match="int8 found no weights of 1024 numbers or more to round"):
+        lower.lower(lower.LowerRequest(graph, Plan("litert", "int8", flavour=lowering.DYNAMIC), None, tmp_path / "out"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import operator
 import os
 import shutil
 import tempfile
@@ -12,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.lower import calibration_batches
 from roadworthy.core import cpu_mask
 from roadworthy.core.errors import BackendMissing, RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host, this_host
@@ -28,8 +26,6 @@ MEMBERS = "data/aotinductor/model"
 SECONDS = 30.0
 PORTABLE = {("avx2", "fma", "f16c"): ("x86-64-v3", 256), ("sse4_2",): ("x86-64-v2", 1)}
 """CPU features, and the compiler's level and width of vectors in bits (1: none) whose code runs on every CPU that has them."""
-VNNI = ("avx512_vnni", "avx_vnni")
-CALIBRATION_SAMPLES, CALIBRATION_BATCH = 256, 32
 NO_COMPILER = "it needs a C++ compiler, and there is no g++ on this machine; install it with your system's packages (apt install g++)"
 
 
@@ -125,7 +121,9 @@ def _prepared(program: Any, signature: Signature, plan: Plan, calibration: Sampl
         signature = signature.fixed(plan.batch)
     examples = tuple(tensor.contiguous() for tensor in given)
     if plan.precision == "int8" and calibration is not None:
-        return _quantised(program, examples, signature, calibration, host)
+        from roadworthy.build.lower import _pt2e
+
+        return _export(_pt2e.quantised(program, signature, calibration, host), examples, signature)
     if plan.precision == "bf16":
         return _export(_narrowed(program.module(check_guards=False)), examples, signature, packed=True)
     if plan.batch or not all(tensor.is_contiguous() for tensor in given):
@@ -162,81 +160,6 @@ def _narrowed(module: Any) -> Any:
             return tuple(cast((answer,) if isinstance(answer, torch.Tensor) else answer, torch.float32))
 
     return Narrow()
-
-
-def _quantised(program: Any, examples: tuple[Any, ...], signature: Signature, calibration: SampleSet, host: Host) -> Any:
-    """``program`` with int8 weights and activations, calibrated; after PyTorch's "PT2E" recipe for x86 CPUs.
-
-    Without VNNI the CPU adds products of 8-bit numbers in 16 bits, which saturate: activations then keep to 7 bits.
-    """
-    import torch
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
-
-    quantizer = x86.X86InductorQuantizer()
-    quantizer.set_global(x86.get_default_x86_inductor_quantization_config(reduce_range=not any(map(host.has, VNNI))))
-    prepared = prepare_pt2e(_with_sources(program.module(check_guards=False)), quantizer)
-    with torch.no_grad():
-        seen = 0
-        for feeds in calibration_batches(calibration, signature, CALIBRATION_BATCH):
-            prepared(*[torch.from_numpy(feeds[spec.name].copy()) for spec in signature.inputs])
-            seen += signature.inputs[0].count(feeds[signature.inputs[0].name]) or 1
-            if seen >= CALIBRATION_SAMPLES:
-                break
-    converted = convert_pt2e(prepared)
-    if not any("quantize_per_tensor" in str(node.target) for node in converted.graph.nodes):
-        raise StepFailed("int8 found nothing to quantise: the quantiser handles two-dimensional convolutions and linear layers only")
-    return _export(converted, examples, signature)
-
-
-def _with_sources(module: Any) -> Any:
-    """``module`` with every operator marked as if it came from its layer class, but for those that must stay float32.
-
-    The quantiser looks for layers, and by marks that only a strict export of the original leaves. Without them it
-    fails ("Input partition has more than one output node"), and on a strict export of an export it quantises
-    nothing and says nothing. An operator says just as well what it is.
-    """
-    import torch
-
-    aten, nn = torch.ops.aten, torch.nn
-    layers = {
-        aten.conv2d: nn.Conv2d,
-        aten.conv1d: nn.Conv1d,
-        aten.linear: nn.Linear,
-        aten.add: operator.add,
-        aten.add_: operator.add,
-        aten.relu: nn.ReLU,
-        aten.relu_: nn.ReLU,
-        aten.hardtanh: nn.Hardtanh,
-        aten.hardtanh_: nn.Hardtanh,
-        aten.hardswish: nn.Hardswish,
-        aten.hardswish_: nn.Hardswish,
-        aten.silu: nn.SiLU,
-        aten.silu_: nn.SiLU,
-        aten.gelu: nn.GELU,
-        aten.tanh: nn.Tanh,
-        aten.leaky_relu: nn.LeakyReLU,
-    }
-    for node in module.graph.nodes:
-        if node.op == "call_function":
-            packet = getattr(node.target, "overloadpacket", None)
-            layer = node.target if _of_one_channel(node) else layers.get(packet, node.target)
-            node.meta["source_fn_stack"] = [(node.name, layer)]
-    return module
-
-
-def _of_one_channel(node: Any) -> bool:
-    """Whether it is a convolution of images of one channel, whose memory is in order for channels first and for channels last alike.
-
-    Where the number of samples is free, the compiler takes the answer to such an image for channels first; the int8 convolution gives it
-    with the channels last, and the next operator reads the wrong numbers, without an error.
-    """
-    import torch
-
-    if getattr(node.target, "overloadpacket", None) is not torch.ops.aten.conv2d:
-        return False
-    image = node.args[0].meta.get("val")
-    return image is not None and image.dim() == 4 and int(image.shape[1]) == 1
 
 
 def _compile(program: Any, settings: dict[str, Any], out: Path) -> None:

@@ -1,6 +1,6 @@
 """Files for LiteRT: float32, weights alone in int8, or all of it in int8 with calibration; a ``.tflite`` source as it is.
 
-TensorFlow's graphs go through its converter. ONNX graphs are translated here, in float32, and need no TensorFlow.
+TensorFlow's graphs go through its converter. ONNX graphs are translated here, in float32 or with int8 weights, and need no TensorFlow.
 """
 
 from __future__ import annotations
@@ -27,26 +27,31 @@ ACCEPTS = ("graphdef", "saved_model", "tflite", "onnx")
 MODEL = "model.tflite"
 DYNAMIC = "dynamic"
 """int8 weights; activations are float between the layers, each of which rounds what it is given by the range seen in that very call."""
+BYTE_PRODUCTS = ("avx512_vnni", "avx_vnni", "asimddp", "i8mm")
+"""CPU features by which sums of products of 8-bit numbers take one instruction."""
 CALIBRATION_SAMPLES = 100
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
     """float32, int8 weights, int8 throughout; for any batch and, where the model allows it, for exactly one sample a call.
 
-    A file that is for LiteRT already keeps the precision that it came in. An ONNX graph is translated in float32 alone; one that
-    came quantised, or whose sizes are free beyond the batch, is not.
+    A file that is for LiteRT already keeps the precision that it came in. An ONNX graph is translated in float32 and, where the
+    CPU multiplies bytes by instructions of their own, with int8 weights: without those they gained nothing. One that came quantised, or
+    whose sizes are free beyond the batch, is not translated.
     """
     if graph.format == "tflite":
         yield Plan("litert", graph.precision, host.cores)
         if host.cores > 1:
             yield Plan("litert", graph.precision, threads=1)
         return
+    translated = graph.format == "onnx"
+    if translated and (graph.quantized or any(spec.open_sizes for spec in graph.signature.inputs)):
+        return
     offered = [Plan("litert", "fp32", host.cores)]
-    if graph.format == "onnx":
-        if graph.quantized or any(spec.open_sizes for spec in graph.signature.inputs):
-            return
-    else:
-        offered += [Plan("litert", "int8", host.cores, flavour=DYNAMIC), Plan("litert", "int8", host.cores)]
+    if not translated or any(map(host.has, BYTE_PRODUCTS)):
+        offered.append(Plan("litert", "int8", host.cores, flavour=DYNAMIC))
+    if not translated:
+        offered.append(Plan("litert", "int8", host.cores))
     for plan in offered:
         yield plan
         if graph.signature.batched:
@@ -89,10 +94,13 @@ def _translate(graph: Graph, plan: Plan, signature: Signature, out: Path) -> Non
     """Write ``out/model.tflite`` for an ONNX graph."""
     from roadworthy.build.lower import _tflite
 
-    if plan.precision != "fp32":
-        raise UsageError(f"LiteRT's file of an ONNX graph is written in fp32 alone, and {plan.precision} was asked for")
+    narrow = (plan.precision, plan.flavour) == ("int8", DYNAMIC)
+    if plan.precision != "fp32" and not narrow:
+        raise UsageError(
+            f"LiteRT's file of an ONNX graph is written in fp32 or with int8 weights ({DYNAMIC}), and {plan.artefact} was asked for"
+        )
     try:
-        (out / MODEL).write_bytes(_tflite.translate(graph.path, signature))
+        (out / MODEL).write_bytes(_tflite.translate(graph.path, signature, narrow=narrow))
     except StepFailed as problem:
         raise StepFailed(
             f"LiteRT's file could not be written from {graph.path.name}: {problem.message}", detail=problem.detail

@@ -95,6 +95,6 @@ def _lacking(param: Path) -> list[str]:
 
 def _reason(said: str) -> str:
     lines = [line for line in said.splitlines() if line.strip()]
-    return next((line for line in lines if "rror" in line or "failed" in line or "not " in line), lines[-1] if lines else "no word")[
-        :LONGEST
-    ]
+    return next(
+        (line for line in lines if "rror" in line or "failed" in line or "not " in line), lines[-1] if lines else "it said nothing"
+    )[:LONGEST]

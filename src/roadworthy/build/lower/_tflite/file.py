@@ -31,7 +31,8 @@ OPTIONS = {
     "STRIDED_SLICE": "StridedSliceOptions", "GATHER": "GatherOptions", "PAD": "PadOptions", "PADV2": "PadV2Options",
     "MIRROR_PAD": "MirrorPadOptions", "CAST": "CastOptions", "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions",
     "RESIZE_BILINEAR": "ResizeBilinearOptions", "DEPTH_TO_SPACE": "DepthToSpaceOptions", "EXP": "ExpOptions", "NEG": "NegOptions",
-    "ABS": "AbsOptions", "HARD_SWISH": "HardSwishOptions",
+    "ABS": "AbsOptions", "HARD_SWISH": "HardSwishOptions", "GREATER": "GreaterOptions",
+    "LESS": "LessOptions", "SELECT_V2": "SelectV2Options",
 }  # fmt: skip
 """The table of each operator's options in the file's schema; operators that are not listed have none."""
 PLAIN_RELU = schema.ActivationFunctionType.RELU
@@ -81,9 +82,21 @@ class FlatModel:
         return number
 
     def replace(self, number: int, array: Array) -> None:
-        """Give the constant tensor another value of the same shape."""
+        """Give the constant tensor other numbers in the same shape."""
         self.arrays[number] = array
         self._buffers[self.tensors[number].buffer].data = np.frombuffer(np.asarray(array, order="C").tobytes(), np.uint8)
+
+    def quantise(self, number: int, array: Array, scales: Array, axis: int) -> None:
+        """Give the constant tensor whole numbers, each of which stands for itself times the scale of its place along ``axis``."""
+        self.replace(number, array)
+        made = schema.QuantizationParametersT()
+        made.scale, made.zeroPoint, made.quantizedDimension = scales.tolist(), [0] * len(scales), axis
+        self.tensors[number].type, self.tensors[number].quantization = DTYPES[array.dtype.name], made
+
+    def operators(self) -> list[tuple[str, Any]]:
+        """Every operator with the name of its code."""
+        codes = list(self._codes)
+        return [(codes[operator.opcodeIndex], operator) for operator in self._operators]
 
     def operator(self, code: str, inputs: Iterable[int], outputs: Iterable[int], **options: object) -> None:
         """One more operator, ``code`` by its name in the schema, with the fields of its options."""

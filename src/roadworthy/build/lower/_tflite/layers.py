@@ -61,7 +61,7 @@ def _image_operator(to: OnnxTranslation, code: str, inputs: tuple[int, ...], nod
         to.add(code, inputs, name, last=True, **options)
         return
     batch, channels, size = to.shape(name)
-    made = to.made(code, inputs, (batch, 1, size, channels), **options)
+    made = to.apply(code, inputs, (batch, 1, size, channels), **options)
     tensor = to.reshaped(made, (batch, size, channels), to.graph.dtypes[name])
     # What follows may still be done by the operator itself: nothing else takes its own output.
     to.file.producers[tensor] = to.file.producers[made]
@@ -69,7 +69,7 @@ def _image_operator(to: OnnxTranslation, code: str, inputs: tuple[int, ...], nod
 
 
 def _padded(to: OnnxTranslation, node: Node, window: Window, value: float, *, counted: bool = False) -> tuple[int, int]:
-    """The input, with ``value`` around it where LiteRT has no word for its padding or it has to be ``counted``; and that word."""
+    """The input, with ``value`` around it where LiteRT cannot express its padding or it has to be ``counted``; and that word."""
     tensor, shape, result = _image(to, node.input(0)), _extent(to, node.input(0)), _extent(to, node.outputs[0])
     before, extents = _pads(node, shape, result, window)
     found = []
@@ -108,8 +108,8 @@ def _surrounded(to: OnnxTranslation, tensor: int, pads: list[tuple[int, int]], v
     batch, *sizes, channels = to.file.shapes[tensor]
     shape = (batch, *(int(size or 0) + sum(pad) for size, pad in zip(sizes, pads, strict=True)), channels)
     if value:
-        return to.made("PADV2", (tensor, around, to.number(value)), shape)
-    return to.made("PAD", (tensor, around), shape)
+        return to.apply("PADV2", (tensor, around, to.number(value)), shape)
+    return to.apply("PAD", (tensor, around), shape)
 
 
 def pooling(to: OnnxTranslation, node: Node) -> None:
@@ -162,7 +162,7 @@ def normalisation(to: OnnxTranslation, node: Node) -> None:
         return
     last = to.is_last(source)
     shape = (-1,) if last else (-1, *(1,) * (len(to.shape(source)) - 2))
-    product = to.made("MUL", (to.tensor(source, last), to.file.constant(factor.reshape(shape))), to.ordered(source, last))
+    product = to.apply("MUL", (to.tensor(source, last), to.file.constant(factor.reshape(shape))), to.ordered(source, last))
     to.add("ADD", (product, to.file.constant(offset.reshape(shape))), node.outputs[0], last=last)
 
 
@@ -216,7 +216,7 @@ def layer_norm(to: OnnxTranslation, node: Node) -> None:
     if not node.input(2):
         to.add("MUL", (scaled, factor), node.outputs[0])
         return
-    to.add("ADD", (to.made("MUL", (scaled, factor), shape), to.plain(node.input(2))), node.outputs[0])
+    to.add("ADD", (to.apply("MUL", (scaled, factor), shape), to.plain(node.input(2))), node.outputs[0])
 
 
 def instance_norm(to: OnnxTranslation, node: Node) -> None:
@@ -224,16 +224,16 @@ def instance_norm(to: OnnxTranslation, node: Node) -> None:
     name, shape = node.input(0), to.shape(node.input(0))
     scale, bias = (to.constant(node.input(number), node).reshape(-1, *(1,) * (len(shape) - 2)) for number in (1, 2))
     scaled = _normalised(to, to.plain(name), shape, range(2, len(shape)), node.attributes.get("epsilon", 1e-5))
-    to.add("ADD", (to.made("MUL", (scaled, to.file.constant(scale)), shape), to.file.constant(bias)), node.outputs[0])
+    to.add("ADD", (to.apply("MUL", (scaled, to.file.constant(scale)), shape), to.file.constant(bias)), node.outputs[0])
 
 
 def _normalised(to: OnnxTranslation, x: int, shape: Sizes, axes: Sequence[int], epsilon: float) -> int:
     """``x`` without its mean over ``axes``, by its standard deviation over them."""
     over, mean_shape = to.numbers(axes), tuple(1 if axis in axes else size for axis, size in enumerate(shape))
-    centred = to.made("SUB", (x, to.made("MEAN", (x, over), mean_shape, keepDims=True)), shape)
-    variance = to.made("MEAN", (to.made("MUL", (centred, centred), shape), over), mean_shape, keepDims=True)
-    safe = to.made("ADD", (variance, to.number(epsilon)), mean_shape)
-    return to.made("MUL", (centred, to.made("RSQRT", (safe,), mean_shape)), shape)
+    centred = to.apply("SUB", (x, to.apply("MEAN", (x, over), mean_shape, keepDims=True)), shape)
+    variance = to.apply("MEAN", (to.apply("MUL", (centred, centred), shape), over), mean_shape, keepDims=True)
+    safe = to.apply("ADD", (variance, to.number(epsilon)), mean_shape)
+    return to.apply("MUL", (centred, to.apply("RSQRT", (safe,), mean_shape)), shape)
 
 
 HANDLERS: dict[str, Handler] = {

@@ -153,7 +153,7 @@ def _inferred(model: Any) -> tuple[dict[str, Sizes], dict[str, str]]:
 
 def _computed(node: Any, constants: dict[str, Array], shapes: dict[str, Sizes], opsets: Any) -> Array | None:
     """The output of an operator that depends on constants and shapes alone; None for any other."""
-    if len(node.output) != 1 or node.op_type in RANDOM:
+    if len(node.output) != 1 or node.op_type in RANDOM or any(one.type == one.GRAPH for one in node.attribute):
         return None
     if node.op_type == "Shape" and node.input[0] in shapes:
         start, end = (next((one.i for one in node.attribute if one.name == name), None) for name in ("start", "end"))

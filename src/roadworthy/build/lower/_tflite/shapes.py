@@ -53,7 +53,7 @@ def softmax(to: OnnxTranslation, node: Node) -> None:
         return
     order = (*(one for one in range(rank) if one != axis), axis)
     turned = to.transposed(to.plain(name), order)
-    done = to.made(code, (turned,), to.file.shapes[turned], **options)
+    done = to.apply(code, (turned,), to.file.shapes[turned], **options)
     to.put(output, to.transposed(done, tuple(int(one) for one in np.argsort(order))))
 
 
@@ -68,7 +68,7 @@ def reduction(to: OnnxTranslation, node: Node) -> None:
     to.add(REDUCTIONS[node.op], (tensor, to.numbers(numbers)), output, last=last, keepDims=kept)
 
 
-def largest(to: OnnxTranslation, node: Node) -> None:
+def argmax(to: OnnxTranslation, node: Node) -> None:
     """ArgMax, whose numbers are int64."""
     name, output = node.input(0), node.outputs[0]
     rank = len(to.shape(name))
@@ -76,11 +76,11 @@ def largest(to: OnnxTranslation, node: Node) -> None:
     if node.attributes.get("select_last_index"):
         raise StepFailed(f"{node}: of equal values the last, where LiteRT takes the first")
     without = [size for one, size in enumerate(to.shape(name)) if one != axis]
-    found = to.made("ARG_MAX", (to.plain(name), to.numbers((axis,))), without, "int64", outputType=schema.TensorType.INT64)
+    found = to.apply("ARG_MAX", (to.plain(name), to.numbers((axis,))), without, "int64", outputType=schema.TensorType.INT64)
     to.reshape(found, output)
 
 
-def part(to: OnnxTranslation, node: Node) -> None:
+def cut(to: OnnxTranslation, node: Node) -> None:
     """Slice."""
     name, output = node.input(0), node.outputs[0]
     shape = to.shape(name)
@@ -163,6 +163,6 @@ def _axis(axis: int, rank: int, last: bool) -> int:
 
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), reshape), **dict.fromkeys(REDUCTIONS, reduction),
-    "Transpose": transpose, "Concat": concat, "Softmax": softmax, "LogSoftmax": softmax, "ArgMax": largest, "Slice": part,
+    "Transpose": transpose, "Concat": concat, "Softmax": softmax, "LogSoftmax": softmax, "ArgMax": argmax, "Slice": cut,
     "Split": split, "Gather": gather, "Pad": pad,
 }  # fmt: skip

@@ -34,7 +34,7 @@ class OnnxTranslation:
         self._uses = Counter(name for node in graph.nodes for name in node.inputs)
         self._uses.update(graph.outputs)
 
-    def enter(self, name: str) -> None:
+    def add_input(self, name: str) -> None:
         """The next input of the model."""
         self._inputs[name] = self._plain[name] = self.file.tensor(self.graph.shapes[name], self.graph.dtypes[name])
 
@@ -64,9 +64,7 @@ class OnnxTranslation:
         """The tensor of a value in ONNX's order of axes."""
         if name not in self._plain:
             if name in self.graph.constants:
-                if name in self.graph.varying:
-                    raise StepFailed(f"the constant {name!r} depends on the number of samples")
-                self._plain[name] = self.file.constant(_narrowed(self.graph.constants[name]))
+                self._plain[name] = self._constant(name, tuple(range(len(self.shape(name)))))
             else:
                 self._plain[name] = self.transposed(self._last[name], from_last(len(self.shape(name))))
         return self._plain[name]
@@ -76,12 +74,13 @@ class OnnxTranslation:
         if name not in self._last:
             order = to_last(len(self.shape(name)))
             constant = name in self.graph.constants
-            self._last[name] = (
-                self.file.constant(_narrowed(self.graph.constants[name]).transpose(order))
-                if constant
-                else self.transposed(self.plain(name), order)
-            )
+            self._last[name] = self._constant(name, order) if constant else self.transposed(self.plain(name), order)
         return self._last[name]
+
+    def _constant(self, name: str, order: tuple[int, ...]) -> int:
+        if name in self.graph.varying:
+            raise StepFailed(f"the constant {name!r} depends on the number of samples")
+        return self.file.constant(_narrowed(self.graph.constants[name]).transpose(order))
 
     def is_last(self, name: str) -> bool:
         """Whether the value is there with its channels last and not otherwise: its followers then keep it so."""
@@ -109,11 +108,11 @@ class OnnxTranslation:
 
     def add(self, code: str, inputs: Iterable[int], name: str, *, last: bool = False, **options: object) -> int:
         """An operator whose only output is the value ``name``."""
-        tensor = self.made(code, inputs, self.ordered(name, last), self.graph.dtypes[name], **options)
+        tensor = self.apply(code, inputs, self.ordered(name, last), self.graph.dtypes[name], **options)
         self.put(name, tensor, last=last)
         return tensor
 
-    def made(self, code: str, inputs: Iterable[int], shape: Iterable[int | None], dtype: str = "float32", **options: object) -> int:
+    def apply(self, code: str, inputs: Iterable[int], shape: Iterable[int | None], dtype: str = "float32", **options: object) -> int:
         """An operator whose output is a value that the graph does not have."""
         tensor = self.file.tensor(shape, dtype)
         self.file.operator(code, inputs, (tensor,), **options)
@@ -127,7 +126,7 @@ class OnnxTranslation:
         dtype = self.dtype(tensor)
         if moving == sorted(moving):
             return self.reshaped(tensor, turned, dtype)
-        return self.made("TRANSPOSE", (tensor, self.numbers(order)), turned, dtype)
+        return self.apply("TRANSPOSE", (tensor, self.numbers(order)), turned, dtype)
 
     def dtype(self, tensor: int) -> str:
         return next(name for name, code in DTYPES.items() if code == self.file.tensors[tensor].type)
@@ -141,7 +140,7 @@ class OnnxTranslation:
         if shape.count(None) > 1:
             raise StepFailed("two sizes of a tensor depend on the number of samples, and LiteRT finds one of them alone")
         wanted = [-1 if size is None else size for size in shape]
-        return self.made("RESHAPE", (tensor, self.numbers(wanted)), shape, dtype, newShape=wanted)
+        return self.apply("RESHAPE", (tensor, self.numbers(wanted)), shape, dtype, newShape=wanted)
 
     def numbers(self, numbers: Iterable[int]) -> int:
         """A constant of whole numbers, as operators take shapes and axes."""
