@@ -25,7 +25,7 @@ def scattered(root: Path) -> list[str]:
     found = []
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root).as_posix()
-        others = names - {path.stem} - (FRAMEWORKS if place.startswith(FRAMEWORK_ROOMS) else set())
+        others = names - {path.stem, path.parent.name.removeprefix("_")} - (FRAMEWORKS if place.startswith(FRAMEWORK_ROOMS) else set())
         # Behind a slash it is a path inside a file format, before a hyphen a distribution that backends may share.
         pattern = re.compile(rf"(?<![\w./])({'|'.join(sorted(others))})(?![\w-])")
         for number, line in enumerate(path.read_text().splitlines(), 1):

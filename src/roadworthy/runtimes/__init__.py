@@ -89,9 +89,10 @@ class CheckedSession:
 
     def _call(self, feeds: Arrays) -> Arrays:
         """One call of the runtime, which sees memory in order: what is strided is copied, once."""
-        if all(array.flags.c_contiguous for array in feeds.values()):
-            return self._run(feeds)
-        return self._run({name: np.ascontiguousarray(array) for name, array in feeds.items()})
+        for array in feeds.values():
+            if not array.flags.c_contiguous:
+                return self._run({name: np.ascontiguousarray(array) for name, array in feeds.items()})
+        return self._run(feeds)
 
     def _in_pieces(self, given: Checked, size: int, *, pad: bool) -> Arrays:
         """The outputs of calls of ``size`` samples; with ``pad`` the last sample is repeated until the last call is full."""

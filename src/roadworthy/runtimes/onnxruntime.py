@@ -84,6 +84,8 @@ class OnnxRuntimeSession:
 
     def __init__(self, session: Any, outputs: Mapping[str, str]) -> None:
         self._session = session
+        # What is around this method in Python checks the feeds once more, which takes a third of a tiny model's call.
+        self._call = getattr(session, "_sess", session).run
         self._asked, self._outputs = list(outputs), list(outputs.values())
         self._texts = tuple(port.name for port in session.get_inputs() if DTYPES.get(port.type) == BYTES)
         self._said = tuple(outputs[port.name] for port in session.get_outputs() if DTYPES.get(port.type) == BYTES and port.name in outputs)
@@ -93,13 +95,13 @@ class OnnxRuntimeSession:
         if self._texts:
             feeds = {**feeds, **{name: _decoded(name, feeds[name]) for name in self._texts}}
         try:
-            answers = dict(zip(self._outputs, self._session.run(self._asked, feeds), strict=True))
+            answers = dict(zip(self._outputs, self._call(self._asked, feeds, None), strict=True))
         except Exception as problem:
             raise StepFailed(f"ONNX Runtime failed: {reason(problem)}", detail=str(problem)) from problem
         return answers | {name: _encoded(answers[name]) for name in self._said} if self._said else answers
 
     def close(self) -> None:
-        self._session = None
+        self._session = self._call = None
 
 
 def _decoded(name: str, strings: Array) -> Array:

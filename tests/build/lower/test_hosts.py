@@ -51,7 +51,15 @@ def test_int8_keeps_to_7_bits_exactly_where_8_would_saturate(any_host: Host) -> 
     saturates = any_host.architecture == "x86_64" and not (any_host.has("avx512_vnni") or any_host.has("avx_vnni"))
     for name in ("onnxruntime", "openvino"):
         plans = [plan for plan in registry.lowering(name).plans(GRAPHS[0], any_host) if plan.precision == "int8"]
-        assert plans and {plan.flavour for plan in plans} == {lower.NARROW if saturates else ""}
+        assert plans and {lower.NARROW in plan.flavour.split("-") for plan in plans} == {saturates}
+
+
+def test_signed_activations_are_for_arm_alone_and_there_are_few_plans(any_host: Host) -> None:
+    plans = list(registry.lowering("onnxruntime").plans(GRAPHS[0], any_host))
+    int8 = [plan for plan in plans if plan.precision == "int8"]
+    assert {"signed" in plan.flavour.split("-") for plan in int8} == {any_host.architecture == "aarch64"}
+    assert [sum(word in plan.flavour.split("-") for plan in int8) for word in ("percentile", "mixed")] == [2, 1]
+    assert len(plans) <= 8 and any(plan.spin for plan in int8) == (any_host.cores > 1)
 
 
 def test_a_variant_asks_for_the_feature_that_its_precision_needs(any_host: Host) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from roadworthy.build.lower import NARROW, calibration_batches, int8_flavour
-from roadworthy.core.errors import StepFailed, UsageError
+from roadworthy.build.lower import calibration_batches, int8_flavour
+from roadworthy.build.lower._onnxruntime import clean, int8
+from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.types import Arrays, zeros
 from roadworthy.runtimes._reasons import reason
 
 # As in the runtime: set before the first import, this turns the library's telemetry off.
@@ -20,24 +22,30 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 ACCEPTS = ("onnx",)
 MODEL = "model.onnx"
-CALIBRATION_BATCH = 16
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
-    """float32 and int8, on all cores and on one (small models lose more to waking threads than they gain), and spinning.
+    """float32 and int8, each on all cores and on one (small models lose more to waking threads than they gain), and spinning.
 
-    What came quantised keeps its precision.
+    Two more recipes of int8 are as fast, or nearly, and are for models that lose too much by the first one. What came quantised keeps
+    its precision.
     """
-    flavour = int8_flavour(host)
-    yield Plan("onnxruntime", graph.precision, threads=host.cores)
-    if host.cores > 1:
-        yield Plan("onnxruntime", graph.precision, threads=1)
-        yield Plan("onnxruntime", graph.precision, threads=host.cores, spin=True)
+    yield from _on_threads(Plan("onnxruntime", graph.precision), host)
     if graph.precision == "int8":
         return
-    yield Plan("onnxruntime", "int8", threads=host.cores, flavour=flavour)
+    first = Plan("onnxruntime", "int8", flavour=int8.flavour(int8_flavour(host), host))
+    yield from _on_threads(first, host)
+    for more in ((int8.PERCENTILE,), (int8.PERCENTILE, int8.MIXED)):
+        *_, fastest = _on_threads(replace(first, flavour="-".join(filter(None, (first.flavour, *more)))), host)
+        yield fastest
+
+
+def _on_threads(plan: Plan, host: Host) -> Iterable[Plan]:
+    """``plan`` on all cores; on one; and on all while waiting threads spin, where there are several."""
+    yield replace(plan, threads=host.cores)
     if host.cores > 1:
-        yield Plan("onnxruntime", "int8", threads=1, flavour=flavour)
+        yield replace(plan, threads=1)
+        yield replace(plan, threads=host.cores, spin=True)
 
 
 def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None:
@@ -45,8 +53,6 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
 
     Raises UsageError for a plan that is not offered here, StepFailed where quantising fails.
     """
-    import onnx
-
     # A batch is fixed only where the graph holds for that size alone.
     if plan.batch not in (None, *(spec.samples for spec in graph.signature.inputs)) or plan.precision not in ("fp32", "int8"):
         raise UsageError(f"{plan.name} is not a plan of ONNX Runtime")
@@ -55,10 +61,10 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         raise UsageError("int8 needs samples to calibrate on")
     try:
         if calibration is not None and to_quantise:
-            _quantise(graph, calibration, out, narrow=plan.flavour == NARROW)
+            int8.quantise(graph.path, graph.signature, int8.Recipe.of(plan.flavour), calibration, out)
         else:
-            _save(onnx.load(graph.path), out)
-    except OSError:
+            _write(graph, calibration, out)
+    except (RoadworthyError, OSError):
         raise
     except Exception as problem:
         raise StepFailed(
@@ -66,42 +72,21 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         ) from problem
 
 
-def _quantise(graph: Graph, calibration: SampleSet, out: Path, *, narrow: bool) -> None:
-    """Static QDQ: unsigned activations, signed weights for each output channel, ranges by MinMax over the samples."""
-    from onnxruntime import quantization
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    with tempfile.TemporaryDirectory(dir=out) as scratch:
-        prepared = Path(scratch) / MODEL
-        # Symbolic shapes are for transformers' fusions, take seconds, and fail on models that quantise well without.
-        quant_pre_process(graph.path, prepared, skip_symbolic_shape=True)
-        quantization.quantize_static(
-            prepared,
-            out / MODEL,
-            _Reader(calibration_batches(calibration, graph.signature, CALIBRATION_BATCH)),
-            quant_format=quantization.QuantFormat.QDQ,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-            per_channel=True,
-            reduce_range=narrow,
-            calibrate_method=quantization.CalibrationMethod.MinMax,
-            calibration_providers=["CPUExecutionProvider"],
-        )
-
-
-class _Reader:
-    """Calibration samples in the one form that the quantiser reads them."""
-
-    def __init__(self, feeds: Iterator[Any]) -> None:
-        self._feeds = feeds
-
-    def get_next(self) -> Any:
-        return next(self._feeds, None)
-
-
-def _save(model: Any, out: Path) -> None:
+def _write(graph: Graph, calibration: SampleSet | None, out: Path) -> None:
+    """The graph in its own precision: cleaned, unless it came quantised, where each operator is meant to stand where it stands."""
     import onnx
 
-    # Protobuf ends at 2 GiB, and of a larger model it cannot even say the size.
-    large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) >= 2**30
-    onnx.save(model, out / MODEL, save_as_external_data=large, location=f"{MODEL}.data" if large else None)
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
+        path = graph.path if graph.quantized else clean.cleaned(graph.path, _samples(graph, calibration), Path(scratch))
+        model = onnx.load(path)
+        # Protobuf ends at 2 GiB, and of a larger model it cannot even say the size.
+        large = clean.weights_bytes(model) >= clean.LARGEST
+        onnx.save(model, out / MODEL, save_as_external_data=large, location=f"{MODEL}.data" if large else None)
+
+
+def _samples(graph: Graph, calibration: SampleSet | None) -> Arrays:
+    """Feeds for one call: real samples where there are any, else zeros; two of them, so that a batch size that was fixed shows."""
+    if calibration is not None:
+        return next(calibration_batches(calibration, graph.signature, 2))
+    closed = graph.signature.closed()
+    return zeros(closed.inputs, closed.call_size(2))

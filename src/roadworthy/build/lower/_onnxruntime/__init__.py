@@ -1,0 +1,1 @@
+"""ONNX graphs made ready for a runtime: cleaned, of a newer operator set, in int8."""

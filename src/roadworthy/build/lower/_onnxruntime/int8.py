@@ -1,0 +1,129 @@
+"""int8 for ONNX Runtime: QDQ operators by its own quantiser, in the recipes that are worth their time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from roadworthy.build.lower import NARROW, calibration_batches
+from roadworthy.build.lower._onnxruntime import clean, opset, sensitivity
+from roadworthy.core.errors import UsageError
+from roadworthy.core.host import Host
+from roadworthy.core.samples import SampleSet
+from roadworthy.core.types import Signature
+
+MODEL = "model.onnx"
+SIGNED, PERCENTILE, MIXED = "signed", "percentile", "mixed"
+PERCENT = 99.99
+"""What of an activation's values its range holds; the few beyond it saturate."""
+BATCH = 16
+HISTOGRAM_BATCH, HISTOGRAM_SAMPLES = 4, 64
+"""Every activation of a call is in memory at once, and a histogram costs ten times as much as a minimum and a maximum."""
+RANKING_SAMPLES = 16
+
+
+def flavour(narrow: str, host: Host) -> str:
+    """The first recipe to try: ``narrow`` is ``lower.int8_flavour(host)``. ONNX Runtime's kernels for ARM multiply signed by signed bytes.
+
+    On x86 those of signed activations saturate as those of unsigned ones do before VNNI, and are slower everywhere.
+    """
+    return SIGNED if host.architecture in ("aarch64", "arm64") else narrow
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a flavour says, word by word.
+
+    ``narrow``: weights of 7 bits. ``signed``: signed activations, for ARM's dot products. ``percentile``: ranges without the outliers,
+    and not by minimum and maximum. ``mixed``: the layers that lose most by quantising stay in float32.
+    """
+
+    narrow: bool
+    signed: bool
+    percentile: bool
+    mixed: bool
+
+    @classmethod
+    def of(cls, flavour: str) -> Self:
+        """Raises UsageError for a word that there is not."""
+        words = {NARROW: False, SIGNED: False, PERCENTILE: False, MIXED: False}
+        for word in filter(None, flavour.split("-")):
+            if word not in words:
+                raise UsageError(f"ONNX Runtime has no int8 recipe {word!r}; it has {', '.join(words)}")
+            words[word] = True
+        return cls(*words.values())
+
+
+def quantise(path: Path, signature: Signature, recipe: Recipe, calibration: SampleSet, out: Path) -> None:
+    """Write ``out/model.onnx``: static ranges, weights with a scale for each output channel.
+
+    Raises StepFailed where the file's operator set is too old and cannot be converted, and what the quantiser raises.
+    """
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory(dir=out) as folder, contextlib.redirect_stdout(io.StringIO()):
+        scratch = Path(folder)
+        first = next(calibration_batches(calibration, signature, RANKING_SAMPLES))
+        prepared = scratch / "prepared.onnx"
+        # BatchNorm goes into the convolutions here. Symbolic shapes are for transformers' fusions, take seconds, and fail on models that
+        # quantise well without.
+        quant_pre_process(clean.cleaned(opset.raised(path, first, scratch), first, scratch), prepared, skip_symbolic_shape=True)
+        left_in_float: list[str] = []
+        if recipe.mixed:
+            sensitivity.name_nodes(prepared)
+            draft = scratch / "draft.onnx"
+            _write(prepared, draft, recipe, _Reader(iter([first]), 1), [])
+            left_in_float = sensitivity.most_sensitive(prepared, draft, first)
+        _write(prepared, out / MODEL, recipe, _reader(calibration, signature, recipe), left_in_float)
+
+
+def _write(prepared: Path, target: Path, recipe: Recipe, reader: _Reader, left_in_float: list[str]) -> None:
+    from onnxruntime import quantization
+
+    methods, types = quantization.CalibrationMethod, quantization.QuantType
+    quantization.quantize_static(
+        prepared,
+        target,
+        reader,
+        quant_format=quantization.QuantFormat.QDQ,
+        activation_type=types.QInt8 if recipe.signed else types.QUInt8,
+        weight_type=types.QInt8,
+        per_channel=True,
+        reduce_range=recipe.narrow,
+        nodes_to_exclude=left_in_float,
+        calibrate_method=methods.Percentile if recipe.percentile else methods.MinMax,
+        calibration_providers=["CPUExecutionProvider"],
+        # One call after the other: by default the quantiser keeps the activations of all calls, and needs them to be of one size.
+        extra_options={"CalibStridedMinMax": 1, "CalibPercentile": PERCENT},
+    )
+
+
+def _reader(calibration: SampleSet, signature: Signature, recipe: Recipe) -> _Reader:
+    size = signature.call_size(HISTOGRAM_BATCH if recipe.percentile else BATCH)
+    used = min(calibration.count, HISTOGRAM_SAMPLES) if recipe.percentile else calibration.count
+    calls = -(-used // size) if signature.dynamic else max(1, used // size)
+    return _Reader(calibration_batches(calibration, signature, size), calls)
+
+
+class _Reader:
+    """Calibration samples in the one form that the quantiser reads them: ``calls`` feeds, in ranges one after the other."""
+
+    def __init__(self, feeds: Iterator[Any], calls: int) -> None:
+        self._feeds, self._calls, self._left = feeds, calls, calls
+
+    def __len__(self) -> int:
+        return self._calls
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._left = end_index - start_index
+
+    def get_next(self) -> Any:
+        if not self._left:
+            return None
+        self._left -= 1
+        return next(self._feeds, None)
