@@ -13,6 +13,10 @@ Precision = Literal["fp32", "bf16", "fp16", "int8", "fp64"]
 """``fp64`` is for the reference alone: the original in double precision, to learn how far float32 is from the truth."""
 BITS: dict[Precision, int] = {"fp64": 64, "fp32": 32, "bf16": 16, "fp16": 16, "int8": 8}
 """Bits of one number in each precision."""
+PINNED = "pinned"
+"""The option by which each thread stays on a core of its own. It is for a process that has the whole machine, with a thread on every
+core: the pinned threads of two processes would sit on the same cores.
+"""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,7 +12,8 @@ from typing import Any
 
 from roadworthy.core.errors import InvalidRequest, StepFailed, UsageError
 from roadworthy.core.exact import cast_exactly
-from roadworthy.core.stages import Plan
+from roadworthy.core.host import usable_cores
+from roadworthy.core.stages import PINNED, Plan
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec, difference, output_names
 from roadworthy.runtimes._reasons import reason
 
@@ -24,6 +26,7 @@ RUNS: tuple[str, ...] = ()
 PACKAGES: tuple[str, ...] = ("openvino", "numpy")
 FRAMEWORK = False
 NATIVE = False
+OPTIONS: tuple[str, ...] = ("bf16", "pinned")
 
 MODEL = "model.xml"
 PRECISIONS = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16, "fp16": openvino.Type.f16, "int8": openvino.Type.f32}
@@ -34,45 +37,62 @@ NARROWED = {"int64": "int32", "uint64": "int32", "uint32": "int32", "float64": "
 
 
 def load(path: Path, signature: Signature, plan: Plan) -> OpenVinoSession:
-    """The session of ``path/model.xml`` (or of the file itself) on at most ``plan.threads`` threads, in one stream.
+    """The session of ``path/model.xml`` (or of the file itself) on at most ``plan.threads`` threads, in one stream: calls come one by one.
 
-    Raises UsageError where this CPU would compute in another precision than the plan's, StepFailed for a file that
+    Raises UsageError where this CPU would compute in another way than the plan says, StepFailed for a file that
     cannot be loaded or is not of ``signature``.
     """
-    precision = PRECISIONS.get(plan.precision)
-    if precision is None:
-        raise UsageError(f"OpenVINO does not compute in {plan.precision} on a CPU; choose {', '.join(PRECISIONS)}")
-    if plan.spin:
-        raise UsageError("OpenVINO has no choice of spinning threads; leave spin out of the plan")
+    asked = _properties(plan)
     file = path / MODEL if path.is_dir() else path
     try:
         model = _core().read_model(file)
         wrong = difference(_specs(model.inputs, signature.inputs), signature.inputs, sizes=True)
         outputs = _as_in_file(model, signature)
         wrong = wrong or difference(_specs(model.outputs, outputs), outputs, sizes=False)
-        compiled = None if wrong else _core().compile_model(model, "CPU", _properties(precision, plan.threads))
+        compiled = None if wrong else _core().compile_model(model, "CPU", asked)
     except Exception as problem:
         raise StepFailed(f"OpenVINO cannot load {file.name}: {reason(problem)}", detail=str(problem)) from problem
     if compiled is None:
         raise StepFailed(f"{file} is not the model of this signature: {wrong}")
-    given = compiled.get_property("INFERENCE_PRECISION_HINT")
-    if given != precision:
-        raise UsageError(
-            f"{plan.precision} was asked for and OpenVINO would compute in {given.get_type_name()} on this CPU; choose another precision"
-        )
+    _check_honoured(compiled, asked)
     return OpenVinoSession(compiled, signature)
 
 
-def _properties(precision: Any, threads: int) -> dict[str, Any]:
+def _properties(plan: Plan) -> dict[str, Any]:
+    """What the plugin is asked for; raises UsageError for a plan that it cannot carry out."""
+    precision = PRECISIONS.get(plan.precision)
+    if precision is None:
+        raise UsageError(f"OpenVINO does not compute in {plan.precision} on a CPU; choose {', '.join(PRECISIONS)}")
+    if plan.spin:
+        raise UsageError("OpenVINO has no choice of spinning threads; leave spin out of the plan")
+    if "bf16" in plan.options and plan.precision != "int8":
+        raise UsageError(
+            f"the option bf16 is for the layers that int8 leaves, and this plan is {plan.precision}; choose the precision bf16"
+        )
+    if PINNED in plan.options and not plan.threads == usable_cores() == os.cpu_count():
+        raise UsageError(
+            f"pinned threads need a core each and the whole machine, and this process has {usable_cores()} of {os.cpu_count()}"
+        )
     return {
         # Left alone, it is bf16 on machines with AMX, without a word.
-        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_PRECISION_HINT": openvino.Type.bf16 if "bf16" in plan.options else precision,
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
-        "INFERENCE_NUM_THREADS": threads,
-        # Pinned threads of neighbouring processes would all sit on the same first cores.
-        "ENABLE_CPU_PINNING": False,
+        "INFERENCE_NUM_THREADS": plan.threads,
+        "ENABLE_CPU_PINNING": PINNED in plan.options,
     }
+
+
+def _check_honoured(compiled: Any, asked: dict[str, Any]) -> None:
+    """Raise UsageError where the compiled model says that it runs in another way; it may have fewer threads, where two share a core."""
+    for name, value in asked.items():
+        given = compiled.get_property(name)
+        if given == value or (name == "INFERENCE_NUM_THREADS" and given < value):
+            continue
+        if name == "INFERENCE_PRECISION_HINT":
+            wanted, there = value.get_type_name(), given.get_type_name()
+            raise UsageError(f"{wanted} was asked for and OpenVINO would compute in {there} on this CPU; choose another precision")
+        raise UsageError(f"{name}={value} was asked for and OpenVINO would run with {given} on this CPU; choose another plan")
 
 
 @cache

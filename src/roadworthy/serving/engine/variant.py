@@ -14,6 +14,7 @@ from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, BundleError, RoadworthyError
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.interfaces import SERVER
+from roadworthy.core.stages import PINNED
 from roadworthy.core.text import named_line
 from roadworthy.runtimes import CheckedSession, open_session
 from roadworthy.serving.engine.golden_check import GoldenCheck, check_batches, check_golden
@@ -75,7 +76,9 @@ def open_variant(root: Path, manifest: Manifest, variant: Variant, golden: Golde
         lacking = ", ".join(feature for feature in variant.features if not host.has(feature))
         raise BundleError(f"this CPU ({host.cpu}) lacks {lacking}")
     threads = options.threads or min(variant.plan.threads, host.cores)
-    plan = replace(variant.plan, threads=threads, spin=variant.plan.spin and options.spin)
+    # A worker with a part of the cores does not pin: its neighbours would pin their threads to the same ones.
+    words = tuple(word for word in variant.plan.options if word != PINNED or threads == host.cores == host.machine_cores)
+    plan = replace(variant.plan, threads=threads, spin=variant.plan.spin and options.spin, options=words)
     try:
         session = open_session(root / variant.path, manifest.signature, plan)
     except RoadworthyError:
