@@ -69,9 +69,9 @@ def _properties(plan: Plan) -> dict[str, Any]:
         raise UsageError(
             f"the option bf16 is for the layers that int8 leaves, and this plan is {plan.precision}; choose the precision bf16"
         )
-    if PINNED in plan.options and not plan.threads == usable_cores() == os.cpu_count():
+    if PINNED in plan.options and usable_cores() != os.cpu_count():
         raise UsageError(
-            f"pinned threads need a core each and the whole machine, and this process has {usable_cores()} of {os.cpu_count()}"
+            f"pinned threads are for a process that has the whole machine, and this one has {usable_cores()} of {os.cpu_count()} cores"
         )
     return {
         # Left alone, it is bf16 on machines with AMX, without a word.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -50,8 +49,6 @@ def quantise(model: Any, calibration: SampleSet, signature: Signature, flavour: 
     import nncf
     from nncf.quantization.advanced_parameters import AdvancedAccuracyRestorerParameters, AdvancedQuantizationParameters
 
-    # Its progress bars would fill the log of the step.
-    nncf.set_log_level(logging.ERROR)
     words = flavour.split("-")
     calls = _calls(calibration, signature)
     settings: dict[str, Any] = {
