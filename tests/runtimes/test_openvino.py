@@ -87,6 +87,25 @@ def test_a_model_of_another_signature_is_refused(tmp_path: Path) -> None:
         openvino.load(onnx_files.linear(path), other, Plan("openvino"))
 
 
+@pytest.mark.parametrize("copied", [0, 100, 64 * 1024])
+def test_calls_of_any_size_and_of_memory_that_is_read_only_get_their_own_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: int
+) -> None:
+    """Whether the runtime's buffer is used again, replaced, or the caller's memory is read in its place."""
+    monkeypatch.setattr(openvino, "COPIED", copied)
+    path = onnx_files.linear(tmp_path / "model.onnx")
+    session = openvino.load(path, SIGNATURE, Plan("openvino"))
+    random, answers = np.random.default_rng(0), []
+    for rows, writeable in [(1, True), (1, True), (5, True), (1, False), (5, False), (5, True), (1, True)]:
+        x = random.standard_normal((rows, 8)).astype(np.float32)
+        wanted = x @ onnx_files.weight(path)
+        x.flags.writeable = writeable
+        answers.append((session.run({"x": x})["y"], wanted))
+        if writeable:
+            x[:] = np.nan
+    assert all(np.allclose(found, wanted, atol=1e-5) for found, wanted in answers)
+
+
 def test_a_failing_call_is_one_line_of_ours(tmp_path: Path) -> None:
     session = openvino.load(onnx_files.linear(tmp_path / "model.onnx"), SIGNATURE, Plan("openvino"))
     with pytest.raises(StepFailed, match="OpenVINO failed") as caught:
