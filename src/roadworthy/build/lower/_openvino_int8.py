@@ -25,7 +25,7 @@ CALIBRATION_VALUES = 10_000_000
 """Values of the inputs that are enough to calibrate on: an image of 224 x 224 has 50 times as many as one
 of 32 x 32, and takes that much longer."""
 LEAST_CALLS = 4
-RANKED_CALLS = 4
+RANKED_CALLS = 2
 """Calls of the calibration samples on which sensitive layers are found: each layer is tried on them."""
 KEPT_SHARE = 0.25
 """The most of all layers with weights that stay in float: with more of them int8 is hardly faster than they are."""
