@@ -1,4 +1,7 @@
-"""A backend's name stands in its own two files, in ``pyproject.toml`` and in the docs: nowhere else in the source."""
+"""A backend's name stands in its own files, in ``pyproject.toml`` and in the docs: nowhere else in the source.
+
+Its own files are the two of its name, and parts of these whose names begin with an underscore and its name.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ def scattered(root: Path) -> list[str]:
     found = []
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root).as_posix()
-        others = names - {path.stem, path.parent.name.removeprefix("_")} - (FRAMEWORKS if place.startswith(FRAMEWORK_ROOMS) else set())
+        own = {path.stem, path.parent.name.removeprefix("_")}
+        others = {name for name in names if name not in own and not path.stem.startswith(f"_{name}_")}
+        others -= FRAMEWORKS if place.startswith(FRAMEWORK_ROOMS) else set()
         # Behind a slash it is a path inside a file format, before a hyphen a distribution that backends may share.
         pattern = re.compile(rf"(?<![\w./])({'|'.join(sorted(others))})(?![\w-])")
         for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -46,5 +51,6 @@ def test_a_framework_is_named_where_its_models_are_read_and_nowhere_else(tmp_pat
 
 def test_a_planted_name_is_found(tmp_path: Path) -> None:
     (tmp_path / "room.py").write_text('"""A room."""\nif runtime == "openvino":\n    pass\n')
-    (tmp_path / "openvino.py").write_text("import openvino\n")
+    for own in ("openvino.py", "_openvino_graph.py"):
+        (tmp_path / own).write_text("import openvino\n")
     assert scattered(tmp_path) == ["room.py:2: openvino"]

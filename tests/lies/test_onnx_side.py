@@ -50,13 +50,14 @@ def test_bare_openvino_computes_in_another_precision_than_asked_for(graph: Graph
 def test_every_plan_that_is_offered_runs_in_its_own_precision(graph: Graph, tmp_path: Path) -> None:
     data = samples.write(tmp_path / "data", {"x": np.random.default_rng(0).random((16, 8), np.float32)})
     planned = plans_for((graph,), HOST, runtimes=("openvino",), precisions=(), calibrated=True)
-    for plan, _ in planned.plans:
+    plans = {(plan.artefact, plan.options): plan for plan, _ in planned.plans if "sensitive" not in plan.flavour}
+    for plan in plans.values():
         out = tmp_path / plan.name
         out.mkdir()
         lower_openvino.lower(graph, plan, data, out)
         inner = SIGNATURE.fixed(plan.batch) if plan.batch else SIGNATURE
         compiled = openvino.load(out, inner, plan)._request.get_compiled_model()
-        assert compiled.get_property(HINT) == openvino.PRECISIONS[plan.precision], plan.name
+        assert compiled.get_property(HINT) == openvino.PRECISIONS["bf16" if "bf16" in plan.options else plan.precision], plan.name
         assert compiled.outputs[0].get_element_type() == openvino.openvino.Type.f32
 
 
@@ -84,9 +85,10 @@ def test_weights_are_saved_in_full(graph: Graph, tmp_path: Path) -> None:
 
 
 def _constant(model: Any) -> Any:
-    """The matrix of the model as float32, in the layout of the ONNX file."""
+    """The matrix of the model as float32, in the layout of the ONNX file: the converter transposes it."""
     (constant,) = (op for op in model.get_ops() if op.get_type_name() == "Constant" and len(op.shape) == 2)
-    return constant.data.astype(np.float32).reshape(8, 4)
+    values = constant.data.astype(np.float32)
+    return values if values.shape == (8, 4) else values.T
 
 
 # 13. Waiting threads that spin

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from roadworthy.core.errors import InvalidRequest, StepFailed, UsageError
-from roadworthy.core.stages import Plan
+from roadworthy.core.stages import PINNED, Plan
 from roadworthy.core.types import BATCH, Signature, TensorSpec
 from roadworthy.runtimes import openvino
 from support.files import onnx_files
@@ -24,6 +27,40 @@ def test_what_the_plan_says_is_what_was_compiled(tmp_path: Path, threads: int) -
     assert 1 <= compiled.get_property("INFERENCE_NUM_THREADS") <= threads
     assert compiled.get_property("NUM_STREAMS") == 1
     assert compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
+def test_threads_are_pinned_where_the_plan_says_so_and_the_machine_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, cores = onnx_files.linear(tmp_path / "model.onnx"), os.cpu_count()
+    monkeypatch.setattr(openvino, "usable_cores", lambda: cores)
+    session = openvino.load(path, SIGNATURE, Plan("openvino", threads=cores, options=(PINNED,)))
+    assert session._request.get_compiled_model().get_property("ENABLE_CPU_PINNING") is True
+    monkeypatch.setattr(openvino, "usable_cores", lambda: cores - 1)
+    with pytest.raises(
+        UsageError, match=f"pinned threads are for a process that has the whole machine, and this one has {cores - 1} of {cores} cores"
+    ):
+        openvino.load(path, SIGNATURE, Plan("openvino", threads=cores, options=(PINNED,)))
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "given", "said"),
+    [
+        ("INFERENCE_PRECISION_HINT", openvino.PRECISIONS["bf16"], openvino.PRECISIONS["fp32"], "bf16 was asked for .* compute in f32"),
+        ("NUM_STREAMS", 1, 2, "NUM_STREAMS=1 was asked for and OpenVINO would run with 2"),
+        ("INFERENCE_NUM_THREADS", 1, 2, "INFERENCE_NUM_THREADS=1 was asked for .* with 2"),
+        ("INFERENCE_NUM_THREADS", 2, 1, ""),
+        ("ENABLE_CPU_PINNING", True, False, "ENABLE_CPU_PINNING=True was asked for .* with False"),
+    ],
+)
+def test_what_was_compiled_otherwise_than_asked_is_refused(name: str, asked: object, given: object, said: str) -> None:
+    compiled = SimpleNamespace(get_property={name: given}.__getitem__)
+    with pytest.raises(UsageError, match=said) if said else nullcontext():
+        openvino._check_honoured(compiled, {name: asked})
+
+
+def test_bf16_beside_int8_is_asked_for_by_an_option(tmp_path: Path) -> None:
+    assert openvino._properties(Plan("openvino", "int8", options=("bf16",)))["INFERENCE_PRECISION_HINT"] == openvino.PRECISIONS["bf16"]
+    with pytest.raises(UsageError, match="this plan is fp32; choose the precision bf16"):
+        openvino.load(onnx_files.linear(tmp_path / "model.onnx"), SIGNATURE, Plan("openvino", options=("bf16",)))
 
 
 def test_a_plan_that_it_cannot_honour_is_refused(tmp_path: Path) -> None:
@@ -48,6 +85,25 @@ def test_a_model_of_another_signature_is_refused(tmp_path: Path) -> None:
     other = Signature(SIGNATURE.inputs, (TensorSpec("z", "float32", (BATCH, 4)),))
     with pytest.raises(StepFailed, match="it has y where the signature has z"):
         openvino.load(onnx_files.linear(path), other, Plan("openvino"))
+
+
+@pytest.mark.parametrize("copied", [0, 100, 64 * 1024])
+def test_calls_of_any_size_and_of_memory_that_is_read_only_get_their_own_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: int
+) -> None:
+    """Whether the runtime's buffer is used again, replaced, or the caller's memory is read in its place."""
+    monkeypatch.setattr(openvino, "COPIED", copied)
+    path = onnx_files.linear(tmp_path / "model.onnx")
+    session = openvino.load(path, SIGNATURE, Plan("openvino"))
+    random, answers = np.random.default_rng(0), []
+    for rows, writeable in [(1, True), (1, True), (5, True), (1, False), (5, False), (5, True), (1, True)]:
+        x = random.standard_normal((rows, 8)).astype(np.float32)
+        wanted = x @ onnx_files.weight(path)
+        x.flags.writeable = writeable
+        answers.append((session.run({"x": x})["y"], wanted))
+        if writeable:
+            x[:] = np.nan
+    assert all(np.allclose(found, wanted, atol=1e-5) for found, wanted in answers)
 
 
 def test_a_failing_call_is_one_line_of_ours(tmp_path: Path) -> None:

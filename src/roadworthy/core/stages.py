@@ -13,10 +13,8 @@ Precision = Literal["fp32", "bf16", "fp16", "int8", "fp64"]
 """``fp64`` is for the reference alone: the original in double precision, to learn how far float32 is from the truth."""
 BITS: dict[Precision, int] = {"fp64": 64, "fp32": 32, "bf16": 16, "fp16": 16, "int8": 8}
 """Bits of one number in each precision."""
-
-
 PINNED = "pinned"
-"""The option of every runtime that binds the threads of a session to cores."""
+"""The option of every runtime that binds the threads of a session to cores: for a process that has the whole machine."""
 
 
 @dataclass(frozen=True)

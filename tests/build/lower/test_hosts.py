@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from roadworthy.build.lower import aotinductor
 from roadworthy.build.package import features
 from roadworthy.core import registry
 from roadworthy.core.host import Host
-from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.stages import PINNED, Graph, Plan
 from roadworthy.core.types import BATCH, Signature, TensorSpec
 from support import hosts
 from support.files import onnx_files
@@ -66,7 +67,27 @@ def test_a_variant_asks_for_the_feature_that_its_precision_needs(any_host: Host)
     for plan in (plan for graph in GRAPHS for plan in offered(graph, any_host)):
         needed = features(plan, any_host, native=False)
         assert set(needed) <= set(any_host.features)
-        assert bool(needed) == (plan.precision in ("bf16", "fp16"))
+        assert bool(needed) == (plan.precision in ("bf16", "fp16") or "bf16" in plan.options)
+
+
+def test_openvino_tries_the_most_promising_int8_first_and_few_plans_in_all(any_host: Host) -> None:
+    plans = list(registry.lowering("openvino").plans(GRAPHS[0], any_host))
+    int8 = [plan for plan in plans if plan.precision == "int8"]
+    first, bf16 = int8[0], any_host.has("avx512_bf16") or any_host.has("amx_bf16")
+    assert (first.batch, first.threads, first.options) == (1, any_host.cores, ("bf16",) if bf16 else ())
+    assert ("int8" in {plan.precision for plan in plans if not plan.options}) and any(plan.batch is None for plan in int8)
+    assert [plan.flavour.partition("-")[0] for plan in int8[-2:]] == ["mixed", "sensitive"]
+    assert len(plans) <= 13 + 2 * any_host.has("avx512_fp16")
+    # All that differ in options or threads alone are the same files.
+    assert len({plan.artefact for plan in int8}) == 4
+
+
+def test_pinned_threads_are_for_a_whole_machine(any_host: Host) -> None:
+    def pinned(host: Host) -> list[Plan]:
+        return [plan for plan in registry.lowering("openvino").plans(GRAPHS[0], host) if PINNED in plan.options]
+
+    assert {plan.threads for plan in pinned(any_host)} == ({any_host.cores} if any_host.cores > 1 else set())
+    assert not pinned(replace(any_host, machine_cores=any_host.cores + 1))
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -153,7 +153,8 @@ def features(plan: Plan, host: Host, *, native: bool) -> tuple[str, ...]:
     """The CPU flags without which the plan does not run as it was certified."""
     if native:
         return host.features
-    return next(((flag,) for flag in HALF_PRECISION.get(plan.precision, ()) if host.has(flag)), ())
+    asked = (plan.precision, *plan.options)
+    return next(((flag,) for word in asked for flag in HALF_PRECISION.get(word, ()) if host.has(flag)), ())
 
 
 def _golden_rows(request: PackRequest, avoid: Collection[int] = ()) -> list[int]:

@@ -113,14 +113,16 @@ def is_certified_class(root: Path, host: Host) -> bool:
 
 def _plan_here(variant: Variant, host: Host, options: RunOptions) -> Plan:
     """The plan by which ``variant`` runs here; raises BundleError where its answers are known to be wrong on so many threads."""
+    # On a part of a machine, others would pin their threads to the same cores.
+    pinned = options.pinned and host.cores == host.machine_cores
     share = share_of(variant.shares, options.cores) if options.cores else None
-    if share is not None and share.plan is not None and (options.pinned or PINNED not in share.plan.options):
+    if share is not None and share.plan is not None and (pinned or PINNED not in share.plan.options):
         return share.plan
     threads = options.threads or min(variant.plan.threads, options.cores or host.cores)
     known = share_of(variant.shares, threads)
     if known is not None and known.fault:
         raise BundleError(f"it was rejected on {threads} thread{'s' if threads > 1 else ''} when the bundle was made: {known.fault}")
-    pins = variant.plan.options if options.pinned else tuple(option for option in variant.plan.options if option != PINNED)
+    pins = variant.plan.options if pinned else tuple(option for option in variant.plan.options if option != PINNED)
     return replace(variant.plan, threads=threads, spin=variant.plan.spin and options.spin, options=pins)
 
 
