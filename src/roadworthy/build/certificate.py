@@ -137,6 +137,7 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         choice=findings.choice,
         seconds=seconds,
         exports=findings.exports,
+        course=findings.race.course,
     )
 
 

@@ -11,10 +11,10 @@ from roadworthy.build.search import Trial
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core import registry
 from roadworthy.core.interfaces import SERVER
-from roadworthy.core.stages import Rejected, Verified
+from roadworthy.core.stages import Plan, Rejected, Verified
 
 RACE_SECONDS, RACE_CANDIDATES, RACE_SHARE = 60.0, 12, 0.3
-"""A race of up to so many candidates takes so long, a larger one longer in proportion, because each needs its rounds to be trusted.
+"""A race of up to so many candidates takes so long at most, a larger one longer in proportion: each is loaded and has its first rounds.
 
 ``RACE_SHARE`` is the share of a deployment's time that is reserved for the races.
 """
@@ -44,11 +44,22 @@ def race_by_target(original: Verified, verified: Sequence[Verified], trial: Tria
 
 def _race(target: str, candidates: Sequence[Verified], trial: Trial, job: Job, workspace: Workspace) -> benchmark.Race:
     wanted = RACE_SECONDS * max(1.0, len(candidates) / RACE_CANDIDATES)
-    seconds = min(wanted, max(workspace.seconds_left, RACE_SHARE * job.seconds / 2))
+    allowed = max(workspace.seconds_left, RACE_SHARE * job.seconds / 2)
     stage = "race" if target == SERVER else f"race, {target}"
 
     def tell(text: str, share: float) -> None:
         workspace.notify(Progress(stage, round(100 * share), 100, text))
 
-    log_dir = workspace.folder(f"race/{target}")
-    return benchmark.race(candidates, trial.samples, budget_seconds=seconds, log_dir=log_dir, progress=tell)
+    def may_win(plan: Plan) -> bool:
+        facts = registry.facts(plan.runtime)
+        return facts.target == target and (target != SERVER or job.allow_framework or not facts.framework)
+
+    return benchmark.race(
+        candidates,
+        trial.samples,
+        benchmark.Aim(job.objective, may_win),
+        budget_seconds=min(wanted, allowed),
+        limited=allowed < wanted,
+        log_dir=workspace.folder(f"race/{target}"),
+        progress=tell,
+    )
