@@ -54,6 +54,7 @@ def _race(target: str, candidates: Sequence[Verified], trial: Trial, job: Job, w
         facts = registry.facts(plan.runtime)
         return facts.target == target and (target != SERVER or job.allow_framework or not facts.framework)
 
+    workspace.begin(stage, 100)
     return benchmark.race(
         candidates,
         trial.samples,

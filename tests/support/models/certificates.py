@@ -9,7 +9,7 @@ import numpy as np
 
 from roadworthy.build.package import PackRequest, Reproduction
 from roadworthy.bundle.acceptance import Acceptance
-from roadworthy.bundle.certificate import Certificate, Choice, Goal, InstalledPackage, Origin, Samples, TriedRoute
+from roadworthy.bundle.certificate import Certificate, Choice, Goal, InstalledPackage, Origin, Samples, StageTime, StepTime, TriedRoute
 from roadworthy.bundle.course import Course, CourseCheck, Departure, Standing
 from roadworthy.core import samples
 from roadworthy.core.evidence import FirstCall, Interval, Note, Parity, Rate, Score, Timing, Tolerance
@@ -163,6 +163,11 @@ def realistic() -> Certificate:
                 "It beats openvino-int8-b1-t2 by 6 % (2 to 9 %), beyond the noise of 24 rounds.",
                 "openvino-fp32-t2 is the fallback: float32, any batch, any x86-64.",
             ),
+        ),
+        stages=(
+            StageTime("inspect", 1.2, (StepTime("identify", 1.1),)),
+            StageTime("race", 20.0),
+            StageTime("candidates", 120.0, (StepTime("lower-onnx-openvino-int8-b1", 18.4), StepTime("verify-openvino-int8-b1-t2", 31.0))),
         ),
         seconds=141.2,
         course=COURSE,

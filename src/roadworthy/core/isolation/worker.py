@@ -104,6 +104,8 @@ class Worker:
                 | {
                     "PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path),
                     "TMPDIR": str(self._scratch.path),
+                    # Sets of strings have one order in every process: the same source gives the same files.
+                    "PYTHONHASHSEED": "0",
                     scratch.SHARED: scratch.shared_temporary(),
                 },
                 start_new_session=True,
