@@ -145,6 +145,7 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         seconds=0.0,
         exports=findings.exports,
         undecided=faster_undecided(findings.rejected, winner),
+        course=findings.race.course,
         shares=findings.shares,
         work=findings.work,
     ).timed(stages)

@@ -12,10 +12,10 @@ from roadworthy.build.time_budget import CLOSING
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core import registry
 from roadworthy.core.interfaces import SERVER
-from roadworthy.core.stages import Rejected, Verified
+from roadworthy.core.stages import Plan, Rejected, Verified
 
 RACE_SECONDS, RACE_CANDIDATES = 60.0, 12
-"""A race of up to so many candidates takes so long, a larger one longer in proportion, because each needs its rounds to be trusted."""
+"""A race of up to so many candidates takes so long at most, a larger one longer in proportion: each is loaded and has its first rounds."""
 LOADING_SHARE, WARM_SECONDS = 0.5, 0.5
 """Starting the candidates may take this share of a race's time; each warms up for about so many seconds after it is open."""
 
@@ -51,9 +51,20 @@ def _race(target: str, candidates: Sequence[Verified], trial: Trial, job: Job, w
     def tell(text: str, share: float) -> None:
         workspace.notify(Progress(stage, round(100 * share), 100, text))
 
+    def may_win(plan: Plan) -> bool:
+        facts = registry.facts(plan.runtime)
+        return facts.target == target and (target != SERVER or job.allow_framework or not facts.framework)
+
     workspace.begin(stage, 100)
-    log_dir = workspace.folder(f"race/{target}")
-    race = benchmark.race(candidates, trial.samples, budget_seconds=min(wanted, available), log_dir=log_dir, progress=tell)
+    race = benchmark.race(
+        candidates,
+        trial.samples,
+        benchmark.Aim(job.objective, may_win),
+        budget_seconds=min(wanted, available),
+        limited=available < wanted,
+        log_dir=workspace.folder(f"race/{target}"),
+        progress=tell,
+    )
     return replace(race, failed=(*race.failed, *left_out))
 
 

@@ -84,8 +84,8 @@ class Goal:
 class FrameworkForm:
     """The fastest form of the original's own framework in the race: an original that is called step by step is not its fastest form.
 
-    ``plan`` is its name and ``speedup`` its latency of one sample over the winner's with a 95 % interval: ``paired`` by quiet
-    rounds, or, where those were too few, the widest that the two medians' intervals allow.
+    ``plan`` is its name and ``speedup`` its latency of one sample over the winner's with a 95 % interval: the
+    quotient of the two figures, ``paired`` where enough undisturbed rounds of both stand behind it.
     """
 
     plan: str

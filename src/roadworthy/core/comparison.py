@@ -18,9 +18,9 @@ Family = Literal["original", "own", "shared"]
 class Steady:
     """The median call of ``batch`` samples once warm, in ms, with its 95 % interval over rounds.
 
-    ``ratio`` is the time of the original of the same side over this one's, ``paired`` by rounds that no other process disturbed for
-    both, or, where that is false, over all rounds that both ran; ``None`` where too few rounds compare the two. ``rounds`` counts
-    the undisturbed rounds of this one; ``trusted`` says that these are enough and agree.
+    ``ratio`` is the time of the original of the same side over this one's: the quotient of the two figures, ``paired`` where enough
+    undisturbed rounds of both stand behind it, ``None`` where the original has no rounds at this size. ``rounds`` counts the
+    undisturbed rounds of this one; ``trusted`` says that these are enough and agree.
     """
 
     batch: int

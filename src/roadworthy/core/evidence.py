@@ -151,10 +151,10 @@ class FirstLook:
 class Rate:
     """The throughput of one candidate: samples a second, median over rounds with an interval, in calls of ``batch`` samples.
 
-    ``batch`` is the size that gave most samples a second, of those that there was time for. ``speedup`` is this throughput over
-    the original's, at the size that gave the original most, ``paired`` by rounds that no other process disturbed for both, or,
-    where that is false, over all rounds that both ran; ``None`` where too few rounds compare the two. ``rounds`` counts
-    undisturbed rounds and ``noisy`` disturbed ones; ``trusted`` says that enough were undisturbed and agree.
+    ``batch`` is the size that gave most samples a second, of those that there was time for. ``speedup`` is this throughput over the
+    original's, at the size that gave the original most: the quotient of the two figures. It is ``paired`` where enough undisturbed
+    rounds of both stand behind it, and ``None`` where too few rounds compare the two. ``rounds`` counts undisturbed rounds and
+    ``noisy`` disturbed ones; ``trusted`` says that enough were undisturbed and agree.
     """
 
     per_second: Interval
@@ -170,13 +170,13 @@ class Rate:
 class Timing:
     """The figures of one candidate in the race, all from the same host and the same rounds.
 
-    ``latency_ms`` is the median of a batch-1 call with an interval over rounds, ``p99_ms`` the 99th percentile of ``calls`` such
-    calls. ``speedup`` is the original's latency over this one's, ``paired`` by rounds that no other process disturbed for both, or,
-    where that is false, over all rounds that both ran. ``memory_mb`` is the peak resident size of the process, ``cold_ms`` process
-    start to first answer, the median of one to three starts. ``rounds`` counts undisturbed rounds and ``noisy`` disturbed ones,
-    ``trusted`` says that enough were undisturbed and agree. ``first_calls`` has every batch size that was tried, ascending.
-    ``rate`` is ``None`` where too few rounds of throughput were timed, and in certificates that were written before it was paired;
-    ``calls`` is 0 in those.
+    ``latency_ms`` is the median of a batch-1 call with an interval over rounds, corrected for how fast the host was in the rounds that
+    this candidate ran, ``p99_ms`` the 99th percentile of ``calls`` such calls. ``speedup`` is the original's latency over this one's:
+    the quotient of the two figures, ``paired`` where enough undisturbed rounds of both stand behind it. ``memory_mb`` is the peak
+    resident size of the process, ``cold_ms`` process start to first answer, the median of one to three starts. ``rounds`` counts
+    undisturbed rounds and ``noisy`` disturbed ones, ``trusted`` says that enough were undisturbed and agree. ``first_calls`` has
+    every batch size that was tried, ascending. ``rate`` is ``None`` where too few rounds of throughput were timed, as for those that
+    left the race before, and in certificates that were written before it was paired; ``calls`` is 0 in those.
     """
 
     latency_ms: Interval

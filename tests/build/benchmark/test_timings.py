@@ -10,8 +10,9 @@ import pytest
 from roadworthy.build.benchmark.bursts import Bursts
 from roadworthy.build.benchmark.case import Case, Figure, RecordedBurst
 from roadworthy.build.benchmark.contention import Disturbance
-from roadworthy.build.benchmark.timings import timing
-from roadworthy.core.evidence import Interval
+from roadworthy.build.benchmark.timings import aligned
+from roadworthy.build.benchmark.timings import timing as timing_of
+from roadworthy.core.evidence import Interval, Timing
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Plan
 from support.models.linear import SIGNATURE
@@ -30,6 +31,11 @@ def case(bursts: Bursts, latency: Iterable[tuple[float, bool]], rates: Iterable[
             index = bursts.add((made, size), QUIET if quiet else DISTURBED)
             made.record(figure, size, number, RecordedBurst(value, index, (round(1e6 * value),) * 5))
     return made
+
+
+def timing(one: Case, original: Case) -> Timing:
+    mine, its = aligned([one, original])
+    return timing_of(one, mine, original, its)
 
 
 def steady(value: float, count: int = 8, *, quiet: bool = True) -> list[tuple[float, bool]]:

@@ -114,7 +114,7 @@ class Case:
         """Samples a second in calls of the best batch size."""
         return self.series("throughput", self.search.best)
 
-    def calls(self) -> list[int]:
-        """The duration of every call of the smallest size in the rounds that count, in nanoseconds."""
+    def calls(self, latency: Series) -> list[float]:
+        """The duration in ms of every call of the smallest size in the rounds of ``latency`` that count, corrected as those are."""
         rounds = self.recorded.get(("latency", self.smallest), {})
-        return [call for number in self.latency.counted for call in rounds[number].calls]
+        return [call / 1e6 * value / rounds[number].value for number, value in latency.counted.items() for call in rounds[number].calls]

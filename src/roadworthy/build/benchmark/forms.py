@@ -14,6 +14,7 @@ from roadworthy.build.benchmark.case import Case
 from roadworthy.build.benchmark.latency import time_calls
 from roadworthy.build.benchmark.process import burst_calls
 from roadworthy.build.benchmark.schedule import Progress, Schedule
+from roadworthy.build.benchmark.statistics import Series
 from roadworthy.build.benchmark.timings import first_calls, rejected
 from roadworthy.core.comparison import Family, Form, Steady
 from roadworthy.core.samples import SampleSet
@@ -51,14 +52,16 @@ def measure_forms(requests: Sequence[FormRequest], *, seconds: float, log_dir: P
         for group in schedule.groups():
             for batch in BATCHES:
                 _time_rounds(schedule, group, batch, seconds * len(group) / len(cases) / len(BATCHES))
+    aligned = {batch: statistics.aligned([case.series("latency", batch) for case in cases]) for batch in BATCHES}
     results: list[Form | Rejected] = []
-    original = cases[0]
-    for case, request in zip(cases, requests, strict=True):
-        original = case if request.family == "original" else original
+    original = 0
+    for index, (case, request) in enumerate(zip(cases, requests, strict=True)):
+        original = index if request.family == "original" else original
         if case.failure:
             results.append(rejected(request.verified, case.failure))
         else:
-            results.append(_form(case, request, original, cases[0]))
+            steady = tuple(_steady(batch, found[index], found[original]) for batch, found in aligned.items() if found[index].all)
+            results.append(_form(case, request, steady))
     return tuple(results)
 
 
@@ -99,9 +102,8 @@ def _time_call(case: Case, number: int, batch: int) -> None:
     time_calls(case, number, batch, case.burst_calls[batch])
 
 
-def _form(case: Case, request: FormRequest, original: Case, first: Case) -> Form:
+def _form(case: Case, request: FormRequest, steady: tuple[Steady, ...]) -> Form:
     candidate = case.candidate
-    steady = tuple(_steady(case, original, first, batch) for batch in BATCHES if case.series("latency", batch).all)
     best = max(steady, key=lambda one: one.batch / one.ms.value, default=None)
     return Form(
         family=request.family,
@@ -120,15 +122,9 @@ def _form(case: Case, request: FormRequest, original: Case, first: Case) -> Form
     )
 
 
-def _steady(case: Case, original: Case, first: Case, batch: int) -> Steady:
-    """Beside the original of its own side; through the very first form where the two never ran in the same rounds."""
-    series = case.series("latency", batch)
-    ratio = statistics.paired(original.series("latency", batch), series, first.series("latency", batch))
+def _steady(batch: int, mine: Series, original: Series) -> Steady:
+    """Beside the original of its own side."""
+    ratio = statistics.paired(original, mine) if original.all else None
     return Steady(
-        batch,
-        series.median,
-        ratio.ratio if ratio else None,
-        len(series.quiet),
-        series.trusted,
-        paired=ratio is not None and ratio.quiet,
+        batch, mine.median, ratio.ratio if ratio else None, len(mine.quiet), mine.trusted, paired=ratio is not None and ratio.quiet
     )

@@ -25,7 +25,7 @@ Progress = Callable[[str, float], None]
 
 
 class Schedule:
-    """The turns of ``cases``; the first is the original, which takes part in every group.
+    """The turns of ``cases``; the first is the original, which takes part in every group, as those do that are ``kept``.
 
     ``prepare`` is done once in each new process. ``log`` names the log file of a case by its index, ``say`` is told what is done now.
     """
@@ -35,10 +35,17 @@ class Schedule:
     ) -> None:
         self.cases = tuple(cases)
         self.waiting = list(self.cases[1:])
+        self.kept: list[Case] = []
         self.say = say
         self._prepare, self._log = prepare, log
         self._random = random.Random(0)
         self._round = 0
+        self._began: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Since the first round began."""
+        return 0.0 if self._began is None else time.monotonic() - self._began
 
     @property
     def original(self) -> Case:
@@ -48,17 +55,19 @@ class Schedule:
     def groups(self) -> Iterator[list[Case]]:
         """All cases at once where memory allows, otherwise in groups, with the original first in each.
 
-        A group is loaded and prepared when it is given, and its processes end before the next group starts. ``waiting`` are the cases
-        of later groups. A case that fails later stays in the group and keeps its failure.
+        A group is loaded and prepared when it is given, and its processes end before the next group starts, but for those ``kept``.
+        ``waiting`` are the cases of later groups. A case that fails later stays in the group and keeps its failure.
         """
         self._start(self.original)
         while True:
-            yield [self.original, *self._load_group()]
+            yield [self.original, *(case for case in self.kept if case.running), *self._load_group()]
             for case in self.cases[1:]:
-                case.stop()
+                if case not in self.kept:
+                    case.stop()
             if not self.waiting:
                 break
-        self.original.stop()
+        for case in self.cases:
+            case.stop()
 
     def rounds(
         self,
@@ -77,6 +86,7 @@ class Schedule:
         after ``most`` rounds, or at ``deadline`` (monotonic clock) once ``fewest`` rounds are done. A case that left does not return.
         """
         left = list(cases)
+        self._began = time.monotonic() if self._began is None else self._began
         for done in range(most):
             if done >= fewest and time.monotonic() > deadline:
                 break

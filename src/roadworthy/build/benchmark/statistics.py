@@ -1,9 +1,14 @@
-"""Intervals over rounds: medians, and ratios of two candidates paired by the rounds that both ran in."""
+"""Figures over rounds: medians with intervals, ratios of two of them, and rounds corrected for how fast the host was in each.
+
+One rule makes all figures of a table agree: a figure is the median of the rounds that count, corrected for how fast the host was in them,
+and a ratio is the quotient of the two figures that are shown. A candidate that left early, while the clock was higher, is not made
+faster by that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +20,11 @@ from roadworthy.core.types import Array
 SEED = 20260102
 WIDEST_TRUSTED = 0.25
 """The rounds agree where the interval of the median is at most this share of the median wide."""
+
+ALIGNMENTS = 10
+"""Repetitions of the median polish, which settles in a few."""
+LEAST_QUIET = 0.1
+"""Where fewer of the rounds than this share are quiet, they are more likely disturbances that no counter showed."""
 
 Rounds = Mapping[int, float]
 """One figure for each round by the round's number."""
@@ -52,12 +62,17 @@ class Series:
     @property
     def enough(self) -> bool:
         """Whether the quiet rounds alone are enough for a figure."""
-        return len(self.quiet) >= ENOUGH
+        return _enough(len(self.quiet), len(self.all))
 
     @property
     def counted(self) -> Rounds:
         """The quiet rounds; all of them where the quiet ones are too few."""
         return self.quiet if self.enough else self.all
+
+    @cached_property
+    def middle(self) -> float:
+        """The median of ``counted`` alone."""
+        return float(np.median(list(self.counted.values())))
 
     @cached_property
     def median(self) -> Interval:
@@ -72,32 +87,73 @@ class Series:
 
 @dataclass(frozen=True)
 class Paired:
-    """One candidate's figure over another's, paired by round. ``quiet``: over rounds that were quiet for both, otherwise over all."""
+    """One figure over another: the quotient of the two medians. ``rounds`` is how many rounds both have that count.
+
+    ``quiet`` says that these are enough and were quiet for both.
+    """
 
     ratio: Interval
+    rounds: int
     quiet: bool
 
 
-def paired(a: Series, b: Series, bridge: Series | None = None, confidence: float = 0.95) -> Paired | None:
-    """``a`` over ``b`` over the rounds that were quiet for both, or over all that both ran where those are too few.
+def paired(a: Series, b: Series, confidence: float = 0.95) -> Paired:
+    """The median of ``a`` over that of ``b``; each has one round at least. The ratio of a candidate to itself is 1.
 
-    ``bridge`` is a candidate that ran beside both, for two that ran in different rounds. ``None`` with too few rounds.
-    The ratio of a candidate to itself is 1, whatever disturbed it.
+    The interval is a bootstrap of the rounds that both have, in which what slows both cancels; of each one's own rounds where these
+    are too few; and as wide as the rounds themselves with fewer than ``ENOUGH`` of them.
     """
     if a == b:
-        return Paired(Interval(1.0, 1.0, 1.0), True)
-    if found := _paired(a, b, None, confidence):
-        return found
-    return _paired(a, b, bridge, confidence) if bridge else None
+        return Paired(Interval(1.0, 1.0, 1.0), len(a.counted), True)
+    common = sorted(a.counted.keys() & b.counted.keys())
+    quiet = a.enough and b.enough and len(common) >= ENOUGH
+    if min(len(a.counted), len(b.counted)) < ENOUGH:
+        return Paired(_widest(a.counted, b.counted), len(common), quiet)
+    joint = len(common) >= ENOUGH
+    first, second = (np.log([one.counted[number] for number in (common if joint else sorted(one.counted))]) for one in (a, b))
+    # The same seed draws the same rounds for both.
+    drawn = bootstrap.medians(first, SEED) - bootstrap.medians(second, SEED if joint else SEED + 1)
+    value = a.median.value / b.median.value
+    low, high = value * np.exp(np.quantile(drawn, _tails(confidence)) - (np.median(first) - np.median(second)))
+    return Paired(Interval(value, float(min(low, value)), float(max(high, value))), len(common), quiet)
 
 
-def _paired(a: Series, b: Series, bridge: Series | None, confidence: float) -> Paired | None:
-    """Over the quiet rounds where these are enough, else over all."""
-    if found := ratio(a.quiet, b.quiet, bridge.quiet if bridge else None, confidence):
-        return Paired(found, True)
-    if found := ratio(a.all, b.all, bridge.all if bridge else None, confidence):
-        return Paired(found, False)
-    return None
+def log_ratios(a: Series, b: Series) -> tuple[Array, bool]:
+    """The logarithm of ``a`` over ``b`` in each round (float64 [n]), and whether these are the rounds that were quiet for both.
+
+    All rounds that both ran count where the quiet ones are too few, and none where all are too few.
+    """
+    for first, second, quiet in ((a.quiet, b.quiet, True), (a.all, b.all, False)):
+        common = sorted(first.keys() & second.keys())
+        if _enough(len(common), len(a.all.keys() & b.all.keys())):
+            return np.log([first[number] / second[number] for number in common]), quiet
+    return np.zeros(0), False
+
+
+def aligned(series: Sequence[Series]) -> tuple[Series, ...]:
+    """``series`` of one race, corrected for how fast the host was while each of them ran.
+
+    Rounds in which the same candidates ran are one block: within it all saw the same host. The speed of the host in each block, relative
+    to the median round, is found by median polish (Tukey 1977, "Exploratory Data Analysis") of the logarithms over candidates and blocks.
+    No ratio of two candidates within a round changes, and nothing changes where all ran in the same rounds.
+    """
+    logs = [{number: float(np.log(value)) for number, value in one.counted.items()} for one in series]
+    ran = {number: tuple(number in one.measurements for one in series) for number in {number for one in series for number in one.all}}
+    shifts = dict.fromkeys(ran.values(), 0.0)
+    for _ in range(ALIGNMENTS):
+        centres = [float(np.median([value - shifts[ran[number]] for number, value in one.items()])) if one else 0.0 for one in logs]
+        offsets: dict[tuple[bool, ...], list[float]] = {}
+        for one, centre in zip(logs, centres, strict=True):
+            for block in {ran[number] for number in one}:
+                within = [value - centre for number, value in one.items() if ran[number] == block]
+                offsets.setdefault(block, []).append(float(np.median(within)))
+        shifts |= {block: float(np.median(found)) for block, found in offsets.items()}
+        middle = float(np.median([shifts[block] for block in ran.values()])) if ran else 0.0
+        shifts = {block: shift - middle for block, shift in shifts.items()}
+    factors = {number: float(np.exp(-shifts[block])) for number, block in ran.items()}
+    return tuple(
+        Series({number: replace(one, value=one.value * factors[number]) for number, one in each.measurements.items()}) for each in series
+    )
 
 
 def median_interval(values: Array, confidence: float = 0.95) -> Interval:
@@ -111,34 +167,14 @@ def width(interval: Interval) -> float:
     return (interval.high - interval.low) / interval.value if interval.value else 0.0
 
 
-def ratio(a: Rounds, b: Rounds, bridge: Rounds | None = None, confidence: float = 0.95) -> Interval | None:
-    """``a`` over ``b`` paired by round; through ``bridge`` where the two never ran in the same rounds; ``None`` without enough of them.
-
-    A disturbance that slows both in one round does not change their ratio, so the pairs are resampled and not each side alone.
-    """
-    common = sorted(a.keys() & b.keys())
-    if len(common) >= ENOUGH:
-        return median_interval(np.array([a[number] / b[number] for number in common]), confidence)
-    if bridge is None:
-        return None
-    first, second = (_logs(one, bridge) for one in (a, b))
-    if min(len(first), len(second)) < ENOUGH:
-        return None
-    # The two sides ran in different rounds, so each is resampled alone, from a seed of its own.
-    drawn = bootstrap.medians(first, SEED) - bootstrap.medians(second, SEED + 1)
-    low, high = np.exp(np.quantile(drawn, _tails(confidence)))
-    return Interval(float(np.exp(np.median(first) - np.median(second))), float(low), float(high))
-
-
-def widest(a: Rounds, b: Rounds) -> Interval:
-    """``a`` over ``b`` where no rounds pair them: as wide as the rounds themselves allow."""
+def _widest(a: Rounds, b: Rounds) -> Interval:
     first, second = list(a.values()), list(b.values())
     return Interval(float(np.median(first) / np.median(second)), min(first) / max(second), max(first) / min(second))
 
 
+def _enough(quiet: int, rounds: int) -> bool:
+    return quiet >= max(ENOUGH, LEAST_QUIET * rounds)
+
+
 def _tails(confidence: float) -> list[float]:
     return [(1 - confidence) / 2, (1 + confidence) / 2]
-
-
-def _logs(a: Rounds, b: Rounds) -> Array:
-    return np.asarray(np.log([a[number] / b[number] for number in sorted(a.keys() & b.keys())]))

@@ -19,21 +19,21 @@ MOST_ROUNDS, BURST_TRIES, FEW_CALLS = 8, 3, 3
 
 def time_throughput(schedule: Schedule, group: Sequence[Case], deadline: float) -> None:
     """Find the best batch size of each candidate, then time it in rounds until ``deadline`` (monotonic clock)."""
-    _find_batches(schedule, [case for case in group if not case.search.best], deadline)
+    find_batches(schedule, group, deadline)
 
     def unfinished(running: list[Case]) -> list[Case]:
         few = any(len(case.throughput.all) < ENOUGH for case in running)
         return running if few or not all(case.throughput.enough for case in running) else []
 
-    schedule.rounds(group, _time_batch, unfinished=unfinished, fewest=ENOUGH, most=MOST_ROUNDS, deadline=deadline, name="throughput")
+    schedule.rounds(group, time_batch, unfinished=unfinished, fewest=ENOUGH, most=MOST_ROUNDS, deadline=deadline, name="throughput")
 
 
-def _find_batches(schedule: Schedule, cases: Sequence[Case], deadline: float) -> None:
-    """Double the batch size of each candidate as long as that is worth it.
+def find_batches(schedule: Schedule, group: Sequence[Case], deadline: float) -> None:
+    """Double the batch size of each candidate of ``group`` that has none yet, as long as that is worth it.
 
     All try one size before any tries the next, so that a lack of time stops all of them at the same size.
     """
-    growing = list(cases)
+    growing = [case for case in group if not case.search.best]
     for step in range(len(BATCHES)):
         late = step > 0 and time.monotonic() > deadline
         for case in growing:
@@ -69,7 +69,7 @@ def _try_batch(case: Case, batch: int) -> None:
         search.growing = 2 * seconds <= LONGEST_CALL
 
 
-def _time_batch(case: Case, number: int) -> None:
+def time_batch(case: Case, number: int) -> None:
     """One turn: samples a second over a burst of calls of the best size; again, at most twice, where it was disturbed."""
     batch = case.search.best
     for _ in range(BURST_TRIES):

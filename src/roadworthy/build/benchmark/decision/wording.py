@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from roadworthy.build.benchmark.choose import Decision
-from roadworthy.build.benchmark.ranking import CLEAR, MARGIN
-from roadworthy.build.benchmark.reasons import (
+from roadworthy.build.benchmark.decision.choose import Decision
+from roadworthy.build.benchmark.decision.ranking import MARGIN
+from roadworthy.build.benchmark.decision.reasons import (
     BesideFramework,
     BesideOriginal,
     BestFigure,
     FallbackPacked,
+    LeftOpen,
     NeedsFramework,
+    NoFigure,
     NoneBetter,
-    NotJudged,
     ObjectiveFigure,
     OriginalStays,
+    RaceStopped,
     Reason,
     RoundCounts,
     SimplestOf,
     TiesWithBest,
     UncertainWinner,
 )
+from roadworthy.build.benchmark.pairs import CLEAR
 from roadworthy.bundle.certificate import Choice, FrameworkForm
 from roadworthy.core.evidence import Interval
 
@@ -43,19 +46,23 @@ def sentence(reason: Reason) -> str:
         case OriginalStays(original):
             return f"Nothing is better than the original {_beyond(original.objective)}, so it stays as it is: {_figure(original)}."
         case TiesWithBest(winner, best):
-            return f"{winner.plan}, at {_figure(winner)}, ties with {best.plan} ({_figure(best)})."
+            return f"{winner.plan}, at {_figure(winner)}, equals {best.plan} ({_figure(best)}) within {MARGIN[winner.objective]:.0%}."
         case SimplestOf(objective, count):
-            return f"It is the simplest of {count}: no other candidate is better than any of these {_beyond(objective)}."
+            return f"It is the simplest of {count} that are equal within {MARGIN[objective]:.0%}{_certain(objective)}."
         case BestFigure(winner):
             return f"{winner.plan} has {SUPERLATIVES[winner.objective]}: {_figure(winner)}."
         case NoneBetter(winner):
             return f"No other is better than {winner.plan} {_beyond(winner.objective)} in the rounds that both ran: {_figure(winner)}."
+        case NoFigure(plan, count):
+            return f"There was no time to measure the throughput of any of {count} candidates; {plan} is the simplest of them."
         case BesideOriginal():
             return _beside_original(reason)
         case UncertainWinner(plan, rounds):
             return _uncertain(plan, rounds)
-        case NotJudged():
-            return _not_judged(reason)
+        case RaceStopped():
+            return _stopped(reason)
+        case LeftOpen():
+            return _left_open(reason)
         case BesideFramework(form):
             return _beside_framework(form)
         case NeedsFramework(better):
@@ -79,6 +86,10 @@ def _figure(figure: ObjectiveFigure) -> str:
     }[figure.objective]
 
 
+def _certain(objective: str) -> str:
+    return " at 95 % confidence" if objective in ("latency", "throughput") else ""
+
+
 def _beyond(objective: str) -> str:
     timed = objective in ("latency", "throughput")
     return f"by more than {'the noise and ' if timed else ''}{MARGIN[objective]:.0%}"
@@ -92,12 +103,43 @@ def _beside_original(reason: BesideOriginal) -> str:
         about, how = "", f"95 % interval {_span(ratio)}, {reason.paired} rounds"
     elif reason.winner.disturbed or reason.original.disturbed:
         counts = f"{_disturbed(reason.winner)} of its own and {_disturbed(reason.original)} of the original"
-        about, how = "about ", f"{_span(ratio)}, disturbed rounds included: {counts}"
+        about, how = "about ", f"{_span(ratio)}; disturbed rounds: {counts}"
     else:
         about, how = "about ", f"{_span(ratio)}, as few rounds compare the two"
     if reason.objective == "throughput":
         return f"That is {about}{ratio.value:.2f} times the original's throughput ({how})."
     return f"It is {about}{ratio.value:.2f} times as fast as the original as it is called ({how})."
+
+
+def _stopped(reason: RaceStopped) -> str:
+    after = f"The race stopped after {reason.rounds} rounds"
+    match reason.why:
+        case "leads":
+            return f"{after}: every other candidate was slower for certain."
+        case "level":
+            return f"{after}: those that were left are equal within {MARGIN['latency']:.0%} at 95 % confidence."
+        case "budget":
+            return f"{after} because --time-budget left it no more time{_undecided(reason)}; a longer one lets it go on."
+        case "time":
+            return f"{after} because its time was over{_undecided(reason)}."
+        case _:
+            return f"{after}, the most it runs{_undecided(reason)}."
+
+
+def _undecided(reason: RaceStopped) -> str:
+    return ", before it was decided: the better figure was taken" if reason.open else ""
+
+
+def _left_open(reason: LeftOpen) -> str:
+    best = f"{reason.closest.plan} ({_figure(reason.closest)})"
+    many = f"{best} may be as good" if reason.count == 1 else f"{reason.count} others may be as good, the closest of them {best}"
+    if reason.ratio is None:
+        return f"{many}: too few rounds compare it with the winner."
+    times = f"it takes {reason.ratio.value:.2f} times as long (95 % interval {_span(reason.ratio)})"
+    disturbed = (
+        f"; {_disturbed(reason.rounds)} of its rounds were disturbed" if not reason.rounds.enough and reason.rounds.disturbed else ""
+    )
+    return f"{many}: {times}{disturbed}."
 
 
 def _uncertain(plan: str, rounds: RoundCounts) -> str:
@@ -107,26 +149,13 @@ def _uncertain(plan: str, rounds: RoundCounts) -> str:
         return f"{plan} was timed in {rounds.rounds} rounds only."
     return (
         f"Other processes disturbed {_disturbed(rounds)} rounds of {plan}: all rounds were counted, "
-        f"and only differences of more than {CLEAR:.0%} in them decided."
-    )
-
-
-def _not_judged(reason: NotJudged) -> str:
-    rounds = reason.rounds
-    disturbed = f"{_disturbed(rounds)} rounds were disturbed" if rounds.disturbed else "too few rounds"
-    why = _spread(rounds) if rounds.enough else disturbed
-    best = f"{reason.best.plan} ({_figure(reason.best)})"
-    if reason.count == 1:
-        return f"{best} was not judged: {why}."
-    return (
-        f"{reason.count} other candidates were not judged, because their rounds were disturbed, too few or did not agree; "
-        f"the best figure of these is that of {best}: {why}."
+        f"and only differences of more than {CLEAR:.0%} in them were certain."
     )
 
 
 def _beside_framework(form: FrameworkForm) -> str:
     span = _span(form.speedup)
-    how = f"95 % interval {span}, paired by round" if form.paired else f"about: {span}, with too few undisturbed rounds that pair the two"
+    how = f"95 % interval {span}, paired by round" if form.paired else f"about: {span}, with too few undisturbed rounds of both"
     return (
         f"For one sample it is {form.speedup.value:.2f} times as fast as the fastest form of the original's own framework here, "
         f"{form.plan} ({how})."

@@ -1,21 +1,24 @@
-"""The choice: the simplest of those that no other is better than beyond the noise; the original where nothing is better than it."""
+"""The choice: the best figure of those that no other is better than, or the simplest of those that are proven equal to it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from roadworthy.build.benchmark.race import Race, Timed
-from roadworthy.build.benchmark.ranking import Ranking, Undominated
-from roadworthy.build.benchmark.reasons import (
+from roadworthy.build.benchmark import pairs, statistics
+from roadworthy.build.benchmark.decision.ranking import Ranking, Undominated
+from roadworthy.build.benchmark.decision.reasons import (
     BesideFramework,
     BesideOriginal,
     BestFigure,
     FallbackPacked,
+    LeftOpen,
     NeedsFramework,
+    NoFigure,
     NoneBetter,
-    NotJudged,
     OriginalStays,
+    RaceStopped,
     Reason,
     SimplestOf,
     TiesWithBest,
@@ -23,10 +26,10 @@ from roadworthy.build.benchmark.reasons import (
     objective_figure,
     round_counts,
 )
+from roadworthy.build.benchmark.race import Race, Timed
 from roadworthy.bundle.certificate import FrameworkForm, Goal
 from roadworthy.core import registry
 from roadworthy.core.errors import NoCandidate, UsageError
-from roadworthy.core.evidence import ENOUGH, Interval
 from roadworthy.core.interfaces import SERVER
 from roadworthy.core.registry import RuntimeFacts
 
@@ -51,7 +54,8 @@ def choose(race: Race, goal: Goal, *, framework_allowed: bool, target: str = SER
     Only candidates for ``target`` take part; a target other than the server has no fallback, and the original runs on the server alone.
     Those that need a training framework to answer take part only where the user allows it at serve time. Candidates are compared
     with each other over the rounds that were undisturbed for both; where those are too few, over all rounds, and then only a
-    clear difference counts. Raises NoCandidate where none is left, UsageError for an unknown objective.
+    clear difference counts. What these leave open the better figure decides. Raises NoCandidate where none is left, UsageError for an
+    unknown objective.
     """
     if goal.objective not in OBJECTIVES:
         raise UsageError(f"there is no objective {goal.objective!r}; there are {', '.join(OBJECTIVES)}")
@@ -123,14 +127,15 @@ def _framework_form(winner: Timed, frameworks: Sequence[Timed], race: Race) -> F
     if not forms:
         return None
     fastest = min(forms, key=Ranking(race, "latency").key)
-    paired = race.paired(fastest, winner)
-    speedup = paired.ratio if paired else _widest(fastest.measured.timing.latency_ms, winner.measured.timing.latency_ms)
-    return FrameworkForm(fastest.plan.name, speedup, paired is not None and paired.quiet)
+    beside = statistics.paired(fastest.latency, winner.latency)
+    return FrameworkForm(fastest.plan.name, beside.ratio, beside.quiet)
 
 
 def _place(winner: Timed, found: Undominated, entrants: Sequence[Timed], ranking: Ranking) -> list[Reason]:
     """The winner's position among ``entrants``."""
     mine = objective_figure(ranking, winner)
+    if not math.isfinite(ranking.cost(found.best)):
+        return [NoFigure(winner.plan.name, len(found.equal))]
     if winner is ranking.race.original:
         return [OriginalStays(mine)]
     if winner is not found.best:
@@ -141,19 +146,21 @@ def _place(winner: Timed, found: Undominated, entrants: Sequence[Timed], ranking
 
 
 def _certainty(winner: Timed, found: Undominated, ranking: Ranking) -> list[Reason]:
-    """The winner beside the original, and what makes the comparison less than certain; nothing where no time decides."""
+    """The winner beside the original, why the race stopped, and what is not certain; nothing where no time decides."""
     if not ranking.timed:
         return []
     reasons: list[Reason] = []
-    series = winner.series(ranking.timed)
+    series, course = winner.series(ranking.timed), ranking.race.course
     if winner is not ranking.race.original:
         reasons.append(_beside_original(winner, ranking.race.original, ranking))
-    if not series.trusted:
+    if course and course.stopped != "untimed":
+        reasons.append(RaceStopped(course.stopped, course.rounds, len(found.equal), len(found.open)))
+    if found.open:
+        closest = min(found.open, key=ranking.key)
+        ratio = pairs.behind(closest.series(ranking.timed), series, ranking.timed)
+        reasons.append(LeftOpen(len(found.open), objective_figure(ranking, closest), ratio, round_counts(closest.series(ranking.timed))))
+    if series.all and not series.trusted:
         reasons.append(UncertainWinner(winner.plan.name, round_counts(series)))
-    if found.unjudged:
-        best = min(found.unjudged, key=ranking.key)
-        counts = round_counts(best.series(ranking.timed))
-        reasons.append(NotJudged(len(found.unjudged), objective_figure(ranking, best), counts))
     return reasons
 
 
@@ -161,11 +168,7 @@ def _beside_original(winner: Timed, original: Timed, ranking: Ranking) -> Beside
     timing = winner.measured.timing
     latency = ranking.timed == "latency"
     mine, its = (one.latency if latency else one.throughput for one in (winner, original))
-    common = len(mine.quiet.keys() & its.quiet.keys())
     ratio = timing.speedup if latency else timing.rate.speedup if timing.rate else None
-    return BesideOriginal(ranking.objective, ratio, common if common >= ENOUGH else 0, round_counts(mine), round_counts(its))
-
-
-def _widest(a: Interval, b: Interval) -> Interval:
-    """``a`` over ``b`` where no rounds pair them: as wide as their own intervals allow."""
-    return Interval(a.value / b.value, a.low / b.high, a.high / b.low)
+    quiet = timing.paired if latency else timing.rate is not None and timing.rate.paired
+    common = len(mine.counted.keys() & its.counted.keys())
+    return BesideOriginal(ranking.objective, ratio, common if quiet else 0, round_counts(mine), round_counts(its))

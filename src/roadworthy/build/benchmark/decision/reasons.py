@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from roadworthy.build.benchmark import statistics
+from roadworthy.build.benchmark.decision.ranking import Ranking
 from roadworthy.build.benchmark.race import Timed
-from roadworthy.build.benchmark.ranking import Ranking
 from roadworthy.build.benchmark.statistics import Series
 from roadworthy.bundle.certificate import FrameworkForm
+from roadworthy.bundle.course import Stop
 from roadworthy.core.evidence import Interval
 
 
@@ -45,7 +46,7 @@ class OriginalStays:
 
 @dataclass(frozen=True)
 class TiesWithBest:
-    """The winner ties with the one that has the best figure."""
+    """The winner is equal to the one that has the best figure, within the margin."""
 
     winner: ObjectiveFigure
     best: ObjectiveFigure
@@ -53,7 +54,7 @@ class TiesWithBest:
 
 @dataclass(frozen=True)
 class SimplestOf:
-    """The winner is the simplest of ``count`` that no other is better than."""
+    """The winner is the simplest of ``count`` that are equal within the margin."""
 
     objective: str
     count: int
@@ -74,10 +75,18 @@ class NoneBetter:
 
 
 @dataclass(frozen=True)
+class NoFigure:
+    """None of ``count`` candidates has enough rounds of throughput; ``plan`` is the simplest of them."""
+
+    plan: str
+    count: int
+
+
+@dataclass(frozen=True)
 class BesideOriginal:
     """The winner's latency or throughput relative to the original's; ``ratio`` is ``None`` where too few rounds compare the two.
 
-    ``paired`` is the number of rounds that were undisturbed for both, where these are enough; otherwise 0, and all rounds count.
+    ``paired`` is the number of rounds that were undisturbed for both, where these are enough; otherwise 0.
     """
 
     objective: str
@@ -96,11 +105,25 @@ class UncertainWinner:
 
 
 @dataclass(frozen=True)
-class NotJudged:
-    """``count`` candidates might be as good, but their rounds do not show it; ``best`` has the best figure of them."""
+class RaceStopped:
+    """Why the race stopped after ``rounds``: ``equal`` candidates are equal to the best, itself included, and ``open`` may be as good."""
+
+    why: Stop
+    rounds: int
+    equal: int
+    open: int
+
+
+@dataclass(frozen=True)
+class LeftOpen:
+    """``count`` candidates might be as good, but their rounds do not tell; ``closest`` has the best figure of them.
+
+    ``ratio`` is how many times as long it takes as the winner, with an interval; ``None`` where the two ran too few rounds together.
+    """
 
     count: int
-    best: ObjectiveFigure
+    closest: ObjectiveFigure
+    ratio: Interval | None
     rounds: RoundCounts
 
 
@@ -131,9 +154,11 @@ Reason: TypeAlias = (
     | SimplestOf
     | BestFigure
     | NoneBetter
+    | NoFigure
     | BesideOriginal
     | UncertainWinner
-    | NotJudged
+    | RaceStopped
+    | LeftOpen
     | BesideFramework
     | NeedsFramework
     | FallbackPacked
