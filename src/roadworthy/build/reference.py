@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from roadworthy.build import classes, sources, supplied, verify
+from roadworthy.build import classes, imports, sources, supplied, verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.job import Job
 from roadworthy.build.races import RACE_SHARE
@@ -24,7 +24,7 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, wo
     promised = replace(original, signature=signature)
     request = verify.ReferenceRequest(promised, data.evaluation, workspace.host.cores, workspace.folder("reference"), remedy)
     here = replace(workspace, done=lambda words: workspace.notify(Progress("original", 0, 1, words)))
-    reference = here.step(verify.establish, request, "reference")
+    reference = here.step(verify.establish, request, "reference", imports.to_run(baseline_of(original, workspace)))
     read = classes.reading(data, reference, signature)
     reference = replace(reference, classes=0 if data.guessed else read.seen)
     votes = read.classes and reference.classes > 1

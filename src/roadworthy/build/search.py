@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from roadworthy.build import lower, verify
+from roadworthy.build import imports, lower, verify
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core import registry
 from roadworthy.core.errors import OutOfSpace, RoadworthyError
@@ -147,7 +147,7 @@ def _try_graph(plans: list[Plan], graph: Graph, trial: Trial, workspace: Workspa
     out = workspace.folder(f"candidates/{graph.format}/{plan.artefact}")
     try:
         request = lower.LowerRequest(graph, plan, trial.calibration, out)
-        candidate = workspace.step(lower.lower, request, f"lower-{graph.format}-{plan.artefact}")
+        candidate = workspace.step(lower.lower, request, f"lower-{graph.format}-{plan.artefact}", imports.to_lower(graph, plan))
     except OutOfSpace:
         raise
     except RoadworthyError as problem:
@@ -163,7 +163,7 @@ def verdict(function: Callable[[A], verify.VerifyOutcome], asked: A, plan: Plan,
     """``function(asked)`` about the candidate of ``plan``, as the step ``name``; a step that fails rejects it. Raises OutOfSpace."""
     named = replace(workspace, done=lambda words: workspace.done(f"{plan.name}: {words}"))
     try:
-        outcome = named.step(function, asked, name)
+        outcome = named.step(function, asked, name, imports.to_run(plan))
     except OutOfSpace:
         raise
     except RoadworthyError as problem:

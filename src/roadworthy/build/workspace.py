@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from roadworthy.build import imports
 from roadworthy.build.job import Job
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolation import confinement, isolate, scratch
 from roadworthy.core.isolation.confinement import Confinement
+from roadworthy.core.isolation.forking import Template, Templates
 from roadworthy.core.isolation.usercode import Heard
 from roadworthy.core.isolation.worker import Limits
 
@@ -81,7 +83,7 @@ class Workspace:
     """The scratch directory and limits of one deployment; ``deadline`` is in the monotonic clock's seconds.
 
     Every step is confined as ``confinement`` says; ``user_code`` gathers what the user's code prints and the notes about it.
-    ``done`` is told in words how much of a step is done.
+    ``done`` is told in words how much of a step is done. ``templates`` are the processes that steps are forked from.
     """
 
     path: Path
@@ -91,12 +93,14 @@ class Workspace:
     notify: Notify
     confinement: Confinement
     user_code: UserCodeOutput
+    templates: Templates
     done: Callable[[str], None] = lambda words: None
 
-    def step(self, function: Callable[[A], R], argument: A, name: str) -> R:
-        """``function(argument)`` in a fresh process; its output goes to a log named after the step.
+    def step(self, function: Callable[[A], R], argument: A, name: str, slow: str = "") -> R:
+        """``function(argument)`` in a process of its own; its output goes to a log named after the step.
 
-        One that says how much is done may take all of the time that is left; any other has the limit of one step.
+        ``slow`` is a module that it imports for seconds (see ``imports``). A step that says how much is done may take all of the time that
+        is left; any other has the limit of one step.
         """
         log = self.folder(f"logs/{name}.log")
 
@@ -107,7 +111,13 @@ class Workspace:
                 self.user_code.hear(name, self.notify, heard)
 
         limits = replace(self.limits, longest=self.seconds_left)
-        return isolate.call(function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear)
+        return isolate.call(
+            function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear, template=self.template(slow)
+        )
+
+    def template(self, slow: str = "") -> Template | None:
+        """The process that steps with the module ``slow`` are forked from; it starts its imports when it is first asked for."""
+        return self.templates.of(imports.everything(slow))
 
     def result(self, future: Future[R]) -> R:
         """The result of a step in another thread; an interrupt meanwhile stops every step, so that no thread keeps waiting."""
@@ -140,10 +150,10 @@ def open_workspace(
     host = this_host()
     limits = Limits(step_seconds, memory_mb or int(host.memory_mb * MEMORY_SHARE))
     scratch.sweep()
-    with scratch.Directory() as made, _compiler_cache() as cache:
+    with scratch.Directory() as made, _compiler_cache() as cache, Templates() as templates:
         try:
             confined = confinement.prepare(made.path, code, reads, more=(cache,))
-            yield Workspace(made.path, host, limits, time.monotonic() + seconds, notify, confined, UserCodeOutput())
+            yield Workspace(made.path, host, limits, time.monotonic() + seconds, notify, confined, UserCodeOutput(), templates)
         finally:
             isolate.stop_all()
 

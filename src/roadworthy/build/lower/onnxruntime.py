@@ -15,9 +15,6 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.runtimes._reasons import reason
 
-# As in the runtime: set before the first import, this turns the library's telemetry off.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
 ACCEPTS = ("onnx",)
 MODEL = "model.onnx"
 CALIBRATION_BATCH = 16
@@ -45,6 +42,8 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
 
     Raises UsageError for a plan that is not offered here, StepFailed where quantising fails.
     """
+    # As in the runtime: set before the first import, this turns the library's telemetry off.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnx
 
     # A batch is fixed only where the graph holds for that size alone.
