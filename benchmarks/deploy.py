@@ -114,7 +114,7 @@ def of_torch(builder: str) -> Callable[[Path], list[str | Path]]:
     def command(real: Path) -> list[str | Path]:
         import torch
 
-        from support.models import networks
+        import networks
 
         weights = RESULTS / f"{builder}.pt"
         torch.save(getattr(networks, builder)().state_dict(), weights)

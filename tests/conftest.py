@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
+import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +33,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # What fixtures of a session deploy is kept apart from the user's own deployments.
+    shared = tempfile.mkdtemp(prefix="roadworthy-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(shared, ignore_errors=True))
+    os.environ |= {"XDG_CACHE_HOME": f"{shared}/cache", "XDG_STATE_HOME": f"{shared}/state"}
     if name := config.getoption("--pretend"):
         hosts.pretend(name)
 
@@ -40,14 +47,23 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(autouse=True)
-def package_logger() -> Iterator[None]:
-    """A server that a test starts in this process takes the package's log over; the next test finds it as it was."""
-    logger = logging.getLogger("roadworthy")
-    handlers, level, propagates = list(logger.handlers), logger.level, logger.propagate
+def loggers() -> Iterator[None]:
+    """A server here takes the package's log over, OpenVINO's converter sets the root's level; the next test finds both as they were."""
+    root, package = logging.getLogger(), logging.getLogger("roadworthy")
+    levels, handlers, propagates = (root.level, package.level), list(package.handlers), package.propagate
     yield
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
-    logger.propagate = propagates
+    root.setLevel(levels[0])
+    package.setLevel(levels[1])
+    package.handlers[:] = handlers
+    package.propagate = propagates
+
+
+@pytest.fixture(autouse=True)
+def no_earlier_deployments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that another test deployed is used again: a test may plant a fault where its key does not see it."""
+    own = f"{os.environ['XDG_CACHE_HOME']}/{uuid.uuid4().hex}"
+    monkeypatch.setenv("XDG_CACHE_HOME", f"{own}/cache")
+    monkeypatch.setenv("XDG_STATE_HOME", f"{own}/state")
 
 
 @pytest.fixture(params=[(name, cores) for name in hosts.FEATURES for cores in hosts.CORES], ids=lambda one: f"{one[0]}-{one[1]}")

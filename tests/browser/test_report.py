@@ -93,19 +93,21 @@ def test_the_chart_fits_the_screen_with_letters_of_readable_size(
     browser: webdriver.Chrome, pages: dict[str, Path], size: tuple[int, int], kind: str
 ) -> None:
     show(browser, pages["usual"], size)
-    (drawn,) = [one for one in browser.find_elements(By.CSS_SELECTOR, "figure > svg") if one.is_displayed()]
-    assert drawn.get_attribute("class") == kind
-    heights = browser.execute_script(
-        "return [...arguments[0].querySelectorAll('text')].map(one => one.getBoundingClientRect().height)", drawn
-    )
-    assert len(heights) > 10 and min(heights) >= 9
-    spill = browser.execute_script(
-        "const box = arguments[0].getBoundingClientRect();"
-        "return [...arguments[0].querySelectorAll('text')].map(one => [one.textContent, one.getBoundingClientRect()])"
-        ".filter(([_, at]) => at.left < box.left - 1 || at.right > box.right + 1).map(([text]) => text)",
-        drawn,
-    )
-    assert spill == []
+    shown = [one for one in browser.find_elements(By.CSS_SELECTOR, "figure > svg") if one.is_displayed()]
+    assert len(shown) == 2, "accuracy over latency, and the course of the race"
+    for drawn in shown:
+        assert drawn.get_attribute("class") == kind
+        heights = browser.execute_script(
+            "return [...arguments[0].querySelectorAll('text')].map(one => one.getBoundingClientRect().height)", drawn
+        )
+        assert len(heights) >= 6 and min(heights) >= 9
+        spill = browser.execute_script(
+            "const box = arguments[0].getBoundingClientRect();"
+            "return [...arguments[0].querySelectorAll('text')].map(one => [one.textContent, one.getBoundingClientRect()])"
+            ".filter(([_, at]) => at.left < box.left - 1 || at.right > box.right + 1).map(([text]) => text)",
+            drawn,
+        )
+        assert spill == []
 
 
 OVERLAPPING = """

@@ -34,6 +34,16 @@ def test_a_source_becomes_a_bundle_that_answers(job: Job) -> None:
     deployment = deploy.deploy(job, seen.append)
     certificate = deployment.certificate
     assert list(dict.fromkeys(progress.stage for progress in seen)) == ["data", "load", "original", "candidates", "race", "pack"]
+    assert [stage.name for stage in certificate.stages] == ["inspect", "data", "load", "original", "candidates", "race", "pack"]
+    assert certificate.seconds == pytest.approx(sum(stage.seconds for stage in certificate.stages))
+    steps = {stage.name: [step.name for step in stage.steps] for stage in certificate.stages}
+    assert steps["inspect"] == ["identify"] and steps["load"] == ["load"] and steps["pack"] == ["accept"]
+    assert len([name for name in steps["candidates"] if name.startswith("lower-npz-")]) == len({
+        one.verified.candidate.plan.artefact for one in certificate.measured
+    })  # fmt: skip
+    packed = store.read_certificate(deployment.bundle)
+    assert [stage.name for stage in packed.stages] == [stage.name for stage in certificate.stages][:-1]
+    assert packed.seconds == pytest.approx(sum(stage.seconds for stage in packed.stages))
     assert certificate.samples.evaluated + certificate.samples.calibrated == 400
     assert certificate.original is not None
     assert certificate.original.value.value == pytest.approx(0.9, abs=0.03)

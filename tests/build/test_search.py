@@ -1,34 +1,68 @@
-"""A plan that fails from one graph is tried from the next that its lowering takes, and says what became of both."""
+"""Plans of the same files share a score where they answer alike; what is far too slow leaves; another graph is tried where one fails."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 
-from roadworthy.build import lower, verify
+from roadworthy.build import benchmark, lower, verify
+from roadworthy.build import workspace as workspace_module
+from roadworthy.build.benchmark.race import Timed
+from roadworthy.build.benchmark.statistics import Measurement, Series
+from roadworthy.build.choice import choose
+from roadworthy.build.job import Job
+from roadworthy.build.leaders import Leaders, takes_the_place
+from roadworthy.build.races import Races
 from roadworthy.build.search import SearchResult, Trial, _in_turn, search
-from roadworthy.build.workspace import open_workspace
+from roadworthy.build.verify.first_look import too_slow
+from roadworthy.build.workspace import Workspace, open_workspace
+from roadworthy.bundle.certificate import Choice, Goal
+from roadworthy.core.evidence import FirstLook, Parity
+from roadworthy.core.host import this_host
+from roadworthy.core.interfaces import SERVER
 from roadworthy.core.samples import write
-from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.stages import Candidate, Graph, Measured, Plan, Precision, Verified
 from roadworthy.core.types import BATCH, Signature, TensorSpec
+from support.models import certificates
+
+R = TypeVar("R")
+PARITY = Parity(1, (1,), 0.0, 0.0, 0.0, 1.0, 1.0, True)
 
 pytestmark = pytest.mark.usefixtures("warm_steps")
 
 SIGNATURE = Signature((TensorSpec("input", "float32", (BATCH, 12)),), (TensorSpec("output", "float32", (BATCH, 4)),))
 
 
-def searched(linear: Path, *plans: Plan) -> SearchResult:
+@dataclass
+class Searching:
+    """A search for the linear map: what it is told, and the trial it ends with."""
+
+    linear: Path
+    steps: list[str] = field(default_factory=list)
+    trial: Trial | None = None
+
+    def run(self, *plans: Plan, then: Callable[[Trial, SearchResult, Workspace], R], **told: Any) -> R:
+        """``then`` of the search for ``plans`` in its workspace."""
+        first = Graph("npz", self.linear / "model.npz", SIGNATURE, "as it is")
+        with np.load(self.linear / "data.npz") as data:
+            samples = write(self.linear / "samples", {"input": data["x"]}, data["y"])
+        with open_workspace(seconds=600, step_seconds=300, memory_mb=0, notify=lambda progress: None) as workspace:
+            asked = verify.ReferenceRequest(first, samples, 1, workspace.folder("reference"))
+            reference = workspace.step(verify.establish, asked, "reference")
+            trial = Trial(None, samples, reference, SIGNATURE, "top1", told.pop("budget", 0.01), 0.0, **told)
+            found = search([(plan, first) for plan in plans], (first, replace(first, format="second")), trial, workspace)
+            self.steps = sorted(log.stem for log in (workspace.path / "logs").iterdir())
+            return then(trial, found, workspace)
+
+
+def searched(linear: Path, *plans: Plan, **told: Any) -> SearchResult:
     """What becomes of ``plans`` for the linear map."""
-    first = Graph("npz", linear / "model.npz", SIGNATURE, "as it is")
-    with np.load(linear / "data.npz") as data:
-        samples = write(linear / "samples", {"input": data["x"]}, data["y"])
-    with open_workspace(seconds=60, step_seconds=30, memory_mb=0, notify=lambda progress: None) as workspace:
-        reference = workspace.step(verify.establish, verify.ReferenceRequest(first, samples, 1, workspace.folder("reference")), "reference")
-        trial = Trial(None, samples, reference, SIGNATURE, "top1", 0.01, 0.0)
-        return search([(plan, first) for plan in plans], (first, replace(first, format="second")), trial, workspace)
+    return Searching(linear).run(*plans, then=lambda trial, found, workspace: found, **told)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +79,63 @@ def test_plans_of_one_artefact_are_verified_each_as_it_would_serve(linear: Path,
     outcome = searched(linear, right, wrong)
     assert [one.candidate.plan for one in outcome.verified] == [right]
     assert [one.plan for one in outcome.rejected] == [wrong]
+
+
+def test_plans_that_answer_alike_are_scored_once_in_one_process(linear: Path, planted_here: None) -> None:
+    """What they add in another order differs within rounding."""
+    plans = [Plan("planted", threads=threads, flavour="errs in the order of threads") for threads in (2, 1, 3)]
+    searching = Searching(linear)
+    first, *others = searching.run(*plans, then=lambda trial, found, workspace: found).verified
+    assert [one.candidate.plan for one in (first, *others)] == plans
+    assert [one.alike for one in (first, *others)] == ["", plans[0].name, plans[0].name]
+    assert all(one.score == first.score and one.parity == first.parity for one in others)
+    assert [step for step in searching.steps if step.startswith("verify")] == [f"verify-{plans[0].name}"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_plan_that_differs_where_it_was_not_compared_is_found_before_it_is_packed(
+    linear: Path, planted_here: None, precision: Precision
+) -> None:
+    """A fault of one thread on the last samples alone: the two plans are alike on the first 128."""
+    with np.load(linear / "data.npz") as data:
+        x, y = data["x"], data["y"]
+    x[:, 0] = np.arange(len(x)) / len(x)
+    with np.load(linear / "model.npz") as model:
+        y = np.argmax(x @ model["weight"] + model["bias"], axis=1)
+    np.savez(linear / "data.npz", x=x, y=y)
+    plans = [Plan("planted", precision, threads, flavour="errs on one thread above=0.5", lossy=precision != "fp32") for threads in (2, 1)]
+
+    def packed(trial: Trial, found: SearchResult, workspace: Workspace) -> tuple[Choice | None, Races]:
+        assert [one.alike for one in found.verified] == ["", plans[0].name]
+        sound, wrong = found.verified
+        original = replace(sound, candidate=replace(sound.candidate, plan=Plan("null", threads=9)), alike="")
+        races = Races(race_of(original, sound, wrong), {})
+        choices, after = choose(races, Goal("latency", "top1", 0.1), trial, Job(linear, linear), workspace)
+        return choices.get(SERVER), after
+
+    choice, races = Searching(linear).run(*plans, then=packed, budget=0.1)
+    (failed,) = races.failed
+    assert failed.plan == plans[1] and failed.stage == "verify"
+    assert choice is not None and choice.winner == plans[0].name
+
+
+def race_of(*verified: Verified) -> benchmark.Race:
+    """A race in which each was certainly faster than the one before it."""
+
+    def timed(one: Verified, ms: float) -> Timed:
+        rounds = Series({number: Measurement(ms, True) for number in range(10)})
+        timing = certificates.measured(one.candidate.plan, 0.0, 0.0, ms).timing
+        return Timed(Measured(one, timing), rounds, rounds)
+
+    return benchmark.Race(tuple(timed(one, 9.0 / 2**index) for index, one in enumerate(verified)), ())
+
+
+def test_a_crash_under_one_plan_rejects_that_plan_alone(linear: Path, planted_here: None) -> None:
+    plans = [Plan("planted", threads=threads, flavour="crashes on=1") for threads in (2, 1)]
+    outcome = searched(linear, *plans)
+    assert [one.candidate.plan for one in outcome.verified] == plans[:1]
+    assert [one.plan for one in outcome.rejected] == plans[1:]
+    assert outcome.rejected[0].reason.startswith("crashed with SIGSEGV (at a batch of 1)")
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 32])
@@ -83,3 +174,66 @@ def test_every_runtime_has_its_turn_before_one_has_its_second() -> None:
     plans = [Plan("a"), Plan("a", "int8"), Plan("a", batch=1), Plan("b"), Plan("b", "int8"), Plan("c")]
     turns = [planned[0][0] for planned in _in_turn([[(plan, graph)] for plan in plans])]
     assert turns == [plans[0], plans[3], plans[5], plans[1], plans[4], plans[2]]
+
+
+FAST, SLOW = Plan("planted", flavour="fast"), Plan("planted", flavour="computes for=0.02")
+
+
+def test_what_is_far_too_slow_leaves_before_it_is_scored(linear: Path, planted_here: None) -> None:
+    """The thread computes for 20 ms, however long it waits for a core; the map alone needs microseconds."""
+    outcome = in_turn(linear, FAST, SLOW)
+    assert [one.candidate.plan for one in outcome.verified] == [FAST]
+    (left,) = outcome.rejected
+    assert (left.plan, left.stage, left.score, left.left_out) == (SLOW, "first look", None, True)
+    assert left.look is not None and left.look.least >= 19
+    assert f"a sample took at least {left.look.least:.3g} ms" in left.reason and f"with {FAST.name}" in left.reason
+
+
+def test_a_slow_plan_of_the_same_files_leaves_too(linear: Path, planted_here: None) -> None:
+    plans = [Plan("planted", threads=threads, flavour="computes on one thread for=0.02") for threads in (2, 1)]
+    outcome = searched(linear, *plans)
+    assert [(one.plan, one.stage) for one in outcome.rejected] == [(plans[1], "first look")]
+
+
+def test_a_wait_is_not_held_against_a_candidate(linear: Path, planted_here: None) -> None:
+    (waits,) = in_turn(linear, Plan("planted", flavour="sleeps=0.05")).verified
+    assert waits.look is not None and waits.look.ms >= 50 > 25 > waits.look.least
+    assert not too_slow(FirstLook(50.0, 2.0), verify.Leader("other", 1.0))
+    assert too_slow(FirstLook(50.0, 2.2), verify.Leader("other", 1.0))
+
+
+@pytest.mark.parametrize("told", [{"keep": True}, {"objective": "size"}, {"objective": "memory"}], ids=str)
+def test_a_slow_candidate_stays_where_speed_does_not_decide(linear: Path, planted_here: None, told: dict[str, Any]) -> None:
+    assert len(in_turn(linear, FAST, SLOW, **told).verified) == 2
+
+
+def test_where_throughput_decides_the_best_batch_size_counts(linear: Path, planted_here: None) -> None:
+    """Twenty ms a call are less than one a sample in calls of 32."""
+    at_rest = Plan("planted", flavour="computes for=0.001")
+    bound = in_turn(linear, at_rest, SLOW, objective="throughput")
+    assert [one.candidate.plan for one in bound.verified] == [at_rest]
+    assert bound.rejected[0].look is not None and bound.rejected[0].look.least < 2
+
+
+def test_what_the_first_look_bounds_needs_another_that_can_take_its_place() -> None:
+    plain = Plan("null")
+    assert takes_the_place(plain, replace(plain, batch=1)) and not takes_the_place(replace(plain, batch=1), plain)
+    lossy = replace(plain, precision="int8", lossy=True)
+    assert takes_the_place(plain, lossy) and not takes_the_place(lossy, plain)
+    native, framework = Plan("aotinductor"), Plan("pytorch")
+    assert takes_the_place(plain, native) and not takes_the_place(native, plain)
+    assert not takes_the_place(framework, plain)
+
+
+def test_what_needs_the_framework_is_kept_for_the_report() -> None:
+    leaders = Leaders(keep=False)
+    leaders.add([Verified(Candidate(Plan("null"), Path(), SIGNATURE, "npz", 0, 0.0), PARITY, None, look=FirstLook(1.0, 1.0))])
+    assert leaders.of(Plan("openvino")) == verify.Leader("null-fp32-t1", 1.0)
+    assert leaders.of(Plan("torchscript")) is None
+
+
+def in_turn(linear: Path, *plans: Plan, **told: Any) -> SearchResult:
+    """``searched`` with one at a time, so that the first one is verified before the second is looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workspace_module, "this_host", lambda: replace(this_host(), cores=1))
+        return searched(linear, *plans, **told)

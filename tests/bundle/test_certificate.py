@@ -42,6 +42,16 @@ def test_a_certificate_from_before_throughput_was_paired_still_reads_and_its_rat
     assert "193\N{MULTIPLICATION SIGN}" not in page and "2,356" not in page
 
 
+def test_a_certificate_from_before_the_stages_were_timed_still_reads_and_its_report_shows_the_total_alone() -> None:
+    whole = certificates.realistic()
+    old = json.loads(codec.to_json(whole))
+    del old["stages"]
+    read = codec.from_json(Certificate, json.dumps(old).encode())
+    assert read == replace(whole, stages=()) and read.seconds == whole.seconds
+    assert "lower-onnx-openvino-int8-b1" in report.render(whole, certificates.CONTRACT)
+    assert "Every process of the deployment" not in report.render(read, certificates.CONTRACT)
+
+
 def test_rejections_are_together_where_stage_reason_and_score_are_the_same() -> None:
     score = certificates.score(0.03)
     a1, a2, b1 = (Rejected(plan, "verify", "too far off", f"log of {plan.name}", score=score) for plan in (

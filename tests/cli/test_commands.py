@@ -34,8 +34,9 @@ def linear(tmp_path: Path) -> Path:
 
 
 def test_deploy_report_check_predict_and_inspect(cli: Cli, linear: Path) -> None:
-    deploy = cli("deploy", "model.npz", "--data", "data.npz", "-o", "bundle", cwd=linear)
+    deploy = cli("deploy", "model.npz", "--data", "data.npz", "-o", "bundle", "-v", cwd=linear)
     assert deploy.returncode == 0, deploy.stderr
+    assert "where the time went" in deploy.stdout and "verify-null-fp32-t1" in deploy.stdout
     assert "Report  bundle/report.html" in deploy.stdout
     assert "null-fp32-t1" in deploy.stdout
     report = json.loads(cli("report", "bundle", "--json", cwd=linear).stdout)

@@ -13,7 +13,7 @@ from roadworthy.cli.checkup import Checkup
 from roadworthy.cli.console import terminal
 from roadworthy.cli.console.checkup import show_checkup
 from roadworthy.cli.console.comparison import show_comparison
-from roadworthy.cli.console.deployment import show_deployment
+from roadworthy.cli.console.deployment import show_deployment, show_times
 from roadworthy.core.evidence import Interval
 from roadworthy.serving.engine.golden_check import GoldenCheck
 from support.models import certificates, comparisons
@@ -54,6 +54,14 @@ def test_every_figure_that_is_not_certain_is_marked(printed: Console) -> None:
     found = shown(printed, trusted=False, paired=False, rate=replace(rate, trusted=False))
     assert "? 0.49" in found and "? 0.784" in found and "? 9.24 [" in found and "? 3878 at 16" in found
     assert "rounds that do not agree" in printed.export_text()
+
+
+def test_the_time_of_every_stage_is_shown_with_its_longest_process_first_and_adds_up(printed: Console) -> None:
+    show_times(certificates.realistic())
+    text = printed.export_text(clear=False)
+    assert line(printed, "candidates").split() == ["candidates", "120.0", "verify-openvino-int8-b1-t2", "31.0"]
+    assert text.index("verify-openvino-int8-b1-t2") < text.index("lower-onnx-openvino-int8-b1")
+    assert line(printed, "all").split() == ["all", "141.2"]
 
 
 def test_without_rounds_of_throughput_there_is_no_figure(printed: Console) -> None:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from roadworthy.cli import serve
 from roadworthy.core.errors import RoadworthyError, UsageError
 from roadworthy.serving import server
-from roadworthy.serving.settings import MAX_WORKERS, Settings
+from roadworthy.serving.settings import Settings
 from roadworthy.serving.workers import sockets
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -113,7 +113,7 @@ def test_defaults(asked: Callable[..., Settings | str], null_bundle: Path, monke
     assert settings == Settings(sources=(str(null_bundle),)), "the command's defaults are those of the settings"
     assert settings.host == "127.0.0.1"
     monkeypatch.setattr("roadworthy.serving.settings.usable_cores", lambda: 64)
-    assert settings.processes == MAX_WORKERS
+    assert settings.processes == 8
     said = asked("--workers", "3")
     assert isinstance(said, Settings) and said.processes == 3
 

@@ -155,9 +155,11 @@ def outputs(answer: Any) -> Any:
 RANK = "doesn't support Squeeze operation with dynamic rank"
 GAPS: dict[tuple[str, str, str], str] = {
     ("torch", "reshape", "pytorch-fp32-channels_last from module"): "view size is not compatible",
+    ("torch", "concat_batch", "litert-fp32 from onnx"): "a part of the samples",
     ("torch", "squeeze", "openvino-fp32 from onnx"): RANK,
     ("torch", "squeeze", "openvino-fp32 from jit"): RANK,
     ("torch", "squeeze", "openvino-fp32 from pt2"): "output dimensions do not evenly divide the input dimensions",
+    ("tensorflow", "concat_batch", "litert-fp32 from onnx"): "a part of the samples",
     ("tensorflow", "squeeze", "openvino-fp32 from onnx"): RANK,
     ("tensorflow", "squeeze", "openvino-fp32 from graphdef"): RANK,
     ("tensorflow", "squeeze", "openvino-fp32 from saved_model"): RANK,

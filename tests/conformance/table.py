@@ -16,7 +16,7 @@ from roadworthy.core.isolation.worker import Limits  # noqa: E402
 
 PAGE = ROOT / "docs" / "shape-operations.md"
 QUICK = {
-    "torch": ("pytorch", "torchscript", "onnxruntime", "openvino"),
+    "torch": ("pytorch", "torchscript", "litert", "onnxruntime", "openvino"),
     "tensorflow": ("tensorflow", "xla", "litert", "onnxruntime", "openvino"),
 }
 SLOW = ("aotinductor",)

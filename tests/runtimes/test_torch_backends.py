@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -229,6 +230,33 @@ def test_int8_that_would_be_float32_is_refused(tmp_path: Path) -> None:
         isolate.call(lower, LowerRequest(as_program(Nothing(), tmp_path), plan, calibration, tmp_path / "out"))
 
 
+class Wide(nn.Module):
+    """float32 [n, 65536] to [n, 65536], by one loop that is worth several threads."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.sigmoid(image) * 2 - 1
+
+
+def test_code_for_one_sample_leaves_the_number_of_threads_to_the_plan(tmp_path: Path) -> None:
+    """It is compiled where torch has one thread, and may still use all that a plan gives it."""
+    wide = Signature(*((TensorSpec(name, "float32", ("batch", 65536)),) for name in ("image", "logits")))
+    module, plan = Wide().eval(), replace(COMPILED, batch=1)
+    torch.export.save(torch_models.exported(module, torch.zeros(2, 65536)), tmp_path / "wide.pt2")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            candidate = lower(LowerRequest(Graph("pt2", tmp_path / "wide.pt2", wide, "test"), plan, None, tmp_path / "out"))
+    finally:
+        torch.set_num_threads(threads)
+    x = np.random.default_rng(0).standard_normal((3, 65536), dtype=np.float32)
+    for count in (1, 2):
+        with open_session(candidate.path, wide, replace(plan, threads=count)) as session:
+            assert np.allclose(session.run({"image": x})["logits"], by_hand(module, x), atol=1e-5)
+    code = (candidate.path / aotinductor.MEMBERS / "model.so").read_bytes()
+    assert (b"GOMP_parallel" in code) == ((os.cpu_count() or 1) > 1)
+
+
 # All of them
 
 
@@ -267,8 +295,10 @@ def test_plans_hold_what_the_cpu_can_do() -> None:
     assert offered("pytorch", "avx2") == ["pytorch-fp32-channels_last-t2"]
     assert offered("pytorch", "avx512_bf16") == ["pytorch-fp32-channels_last-t2", "pytorch-bf16-channels_last-t2"]
     assert offered("torchscript") == ["torchscript-fp32-frozen-t2", "torchscript-fp32-optimized-t2"]
-    assert offered("aotinductor", "avx2") == ["aotinductor-fp32-t2", "aotinductor-int8-t2"]
-    assert offered("aotinductor", "amx_bf16") == ["aotinductor-fp32-t2", "aotinductor-bf16-t2", "aotinductor-int8-t2"]
+    floats = ["aotinductor-fp32-t2", "aotinductor-fp32-b1-t2", "aotinductor-fp32-b1-t1"]
+    narrow = [name.replace("fp32", "bf16") for name in floats]
+    assert offered("aotinductor", "avx2") == [*floats, "aotinductor-int8-t2"]
+    assert offered("aotinductor", "amx_bf16") == [*floats, *narrow, "aotinductor-int8-t2"]
 
 
 @pytest.mark.skipif(hosts.true_host().architecture != "x86_64" or not hosts.has("avx2"), reason="a mask needs something to hide")

@@ -22,10 +22,13 @@ from roadworthy.bundle.certificate import (
     InstalledPackage,
     Origin,
     Samples,
+    StageTime,
     TriedRoute,
     by_reason,
     plan_names,
 )
+from roadworthy.bundle.peak import ModelWork
+from roadworthy.bundle.shares import ShareProof
 from roadworthy.core import codec, registry
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Note
@@ -88,6 +91,8 @@ class Findings:
     unavailable: tuple[str, ...]
     choice: Choice
     exports: tuple[Export, ...] = ()
+    shares: tuple[ShareProof, ...] = ()
+    work: ModelWork | None = None
 
 
 def exports_of(races: Mapping[str, benchmark.Race], choices: Mapping[str, Choice]) -> tuple[Export, ...]:
@@ -110,8 +115,8 @@ def _export(target: str, one: Measured, reasons: tuple[str, ...]) -> Export:
     )
 
 
-def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host, seconds: float) -> Certificate:
-    """All the evidence of one deployment, which took ``seconds``."""
+def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host, stages: tuple[StageTime, ...]) -> Certificate:
+    """All the evidence of one deployment, whose ``stages`` so far took their time."""
     source, loaded, trial, data = findings.source, findings.loaded, findings.trial, findings.data
     baseline, *others = findings.race.measured
     return Certificate(
@@ -119,7 +124,7 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         roadworthy=__version__,
         claim=claim_of(findings),
-        notes=noticed(loaded, data, findings.graphs, trial),
+        notes=(*noticed(loaded, data, findings.graphs, trial), *made_earlier(stages)),
         host=host,
         packages=packages(),
         origin=Origin(source.path.name, source.kind, source.framework, source.sha256, source.size, loaded.parameters, loaded.proofs),
@@ -135,9 +140,11 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         rejected=findings.rejected,
         unavailable=findings.unavailable,
         choice=findings.choice,
-        seconds=seconds,
+        seconds=0.0,
         exports=findings.exports,
-    )
+        shares=findings.shares,
+        work=findings.work,
+    ).timed(stages)
 
 
 def claim_of(findings: Findings) -> str:
@@ -163,6 +170,22 @@ def noticed(loaded: sources.Loaded, data: Data, graphs: tuple[Graph, ...], trial
     found += [Note(f"{graph.format} by {graph.route}: {text}") for graph in graphs if graph is not loaded.graph for text in graph.notes]
     found += [Note(text) for text in loaded.graph.notes]
     return tuple(sorted(dict.fromkeys(found), key=lambda note: not note.warning))
+
+
+def made_earlier(stages: tuple[StageTime, ...]) -> tuple[Note, ...]:
+    """A note that says what earlier deployments made, and since when that is there."""
+    reused = [step for stage in stages for step in stage.steps if step.reused]
+    if not reused:
+        return ()
+    named = ", ".join(step.name for step in reused[:MOST_REASONS])
+    more = f" and {len(reused) - MOST_REASONS} more" if len(reused) > MOST_REASONS else ""
+    oldest = min(step.reused for step in reused)
+    return (
+        Note(
+            f"made by earlier deployments on this host from the same content, the oldest at {oldest}: {named}{more}; "
+            "every candidate was compared with the original and timed anew"
+        ),
+    )
 
 
 def one_class(data: Data, trial: Trial) -> tuple[Note, ...]:
@@ -203,12 +226,12 @@ def nothing_left(
 
 
 def reproductions(job: Job, rejected: tuple[Rejected, ...]) -> tuple[package.Reproduction, ...]:
-    """For each rejected plan a program that carries out only that plan."""
-    return tuple(package.Reproduction(one.plan.name, _script(job, one)) for one in rejected)
+    """For each plan in which something is wrong a program that carries out only that plan."""
+    return tuple(package.Reproduction(one.plan.name, _script(job, one)) for one in rejected if not one.left_out)
 
 
 def _script(job: Job, rejected: Rejected) -> str:
-    alone = replace(job, plans=(rejected.plan.name,), output=Path("reproduced.bundle"))
+    alone = replace(job, plans=(rejected.plan.name,), output=Path("reproduced.bundle"), cache=False)
     reason = rejected.reason.replace("\\", "\\\\").replace('"', "'")
     return f'''"""Shows again why {rejected.plan.name} was rejected, at the stage "{rejected.stage}":
 

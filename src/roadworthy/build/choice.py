@@ -1,4 +1,7 @@
-"""The choice for each target, proven on samples that took no part in choosing: what fails there leaves, and the next is judged."""
+"""The choice for each target, proven on samples that took no part in choosing: what fails there leaves, and the next is judged.
+
+What shares the score of another plan of the same files is proven under its own plan, on every sample.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +28,22 @@ def choose(races: Races, goal: Goal, trial: Trial, job: Job, workspace: Workspac
     """The choice for each target that has a candidate left, and the races without those that failed their confirmation."""
 
     def confirm(one: Verified, turn: int) -> Verified | Rejected:
-        name = one.candidate.plan.name
-        workspace.notify(Progress("final", 0, 1, name))
+        plan, request = one.candidate.plan, replace(trial.request(one.candidate), look=())
+        if trial.choosing is None and not one.alike:
+            return one
+        name = plan.name
+        workspace.begin("final", text=name)
         here = replace(workspace, done=lambda words: workspace.notify(Progress("final", 0, 1, words)))
-        asked = verify.ConfirmRequest(trial.request(one.candidate), one, turn)
-        judged = verdict(verify.confirm, asked, one.candidate.plan, f"confirm-{name}", here)
+        if trial.choosing is None:
+            judged = verdict(verify.verify, request, plan, f"confirm-{name}", here)
+        else:
+            judged = verdict(verify.confirm, verify.ConfirmRequest(request, one, turn), plan, f"confirm-{name}", here)
         workspace.notify(Progress("final", 1, 1, f"{name} {'rejected' if isinstance(judged, Rejected) else 'confirmed'}"))
-        return judged
+        return replace(judged, look=one.look)
 
-    judge = confirm if trial.choosing is not None else None
-    decided = {SERVER: choose_confirmed(races.server, goal, judge, framework_allowed=job.allow_framework)}
+    decided = {SERVER: choose_confirmed(races.server, goal, confirm, framework_allowed=job.allow_framework)}
     for target, race in races.others.items():
-        decided[target] = choose_confirmed(race, goal, judge, framework_allowed=True, target=target)
+        decided[target] = choose_confirmed(race, goal, confirm, framework_allowed=True, target=target)
     choices = {target: choice for target, (choice, _) in decided.items() if choice is not None}
     after = {target: race for target, (_, race) in decided.items()}
     return choices, Races(after.pop(SERVER), after)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roadworthy.build import classes, lower, supplied
+from roadworthy.build import classes, lower, served, supplied
 from roadworthy.build.certificate import Findings, certificate_of, exports_of, nothing_left
 from roadworthy.build.choice import choose, notes_on_winner
 from roadworthy.build.graphs import capture_all, plans_to_try, promised
@@ -15,6 +14,7 @@ from roadworthy.build.original import contract_of, identify, load_original, refu
 from roadworthy.build.races import race_by_target
 from roadworthy.build.reference import reference_of
 from roadworthy.build.search import search
+from roadworthy.build.served.work import work_of
 from roadworthy.build.workspace import Notify, workspace_for
 from roadworthy.build.write_bundle import write_bundle
 from roadworthy.bundle import store
@@ -38,7 +38,6 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     Raises SourceError, DataError, NoCandidate and other errors of ``core.errors``. However it ends, by an interrupt too, no process
     is left running; after a failure nothing is at ``job.output`` that was not there before.
     """
-    started = time.monotonic()
     store.refuse_other_content(job.output)
     lower.refuse_unknown(job.runtimes, job.precisions)
     with workspace_for((job,), notify) as workspace:
@@ -65,14 +64,17 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
         rejected = (*found.rejected, *races.failed)
         if SERVER not in choices:
             raise NoCandidate(nothing_left(races.server.measured, routes, rejected, unavailable, data.notes))
-        data = replace(data, notes=(*data.notes, *notes_on_winner(choices[SERVER], races.server, data)))
+        proofs = served.prove(choices[SERVER], races.server, found.verified, trial, job, workspace)
+        work = work_of(choices[SERVER], races.server, graphs, trial.signature, workspace)
+        notes = (*notes_on_winner(choices[SERVER], races.server, data), *served.notes(choices[SERVER], proofs, workspace.host))
+        data = replace(data, notes=(*data.notes, *notes))
 
         unchanged.refuse_changed(source, workspace.user_code.notes)
         loaded = replace(loaded, notes=(*loaded.notes, *workspace.user_code.notes, *inputs.changed()))
         findings = Findings(
             source, loaded, data, graphs, routes, trial, original, goal, races.server, rejected, unavailable,
-            choices[SERVER], exports_of(races.others, choices),
+            choices[SERVER], exports_of(races.others, choices), proofs, work,
         )  # fmt: skip
-        certificate = certificate_of(findings, contract, job, workspace.host, time.monotonic() - started)
+        certificate = certificate_of(findings, contract, job, workspace.host, workspace.clock.read())
         write_bundle(findings, certificate, contract, job, workspace)
-    return Deployment(job.output, certificate)
+        return Deployment(job.output, certificate.timed(workspace.clock.read()))

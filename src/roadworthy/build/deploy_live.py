@@ -48,6 +48,7 @@ def deploy_live(
     trust: bool = False,
     allow_training: bool = False,
     allow_framework: bool = False,
+    cache: bool = True,
     notify: Notify = lambda progress: None,
 ) -> Deployment:
     """Deploy ``model``: the path of a source, or a live model of PyTorch, Keras or TensorFlow, which is not changed.
@@ -59,7 +60,8 @@ def deploy_live(
     that answers are compared with. ``labels`` are a file, names in the order of the outputs, or names by index. ``metric`` is a name, a
     function as ``--metric`` takes them (see ``verify.metrics.own``), or ``("map", decoder)``. ``max_drop`` and ``max_rise`` are parts of
     the original's score (``"1%"``) or in the metric's units (``0.01``). All others are as for the command (see ``Job``): ``seconds`` is
-    the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the host's memory).
+    the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the host's memory). ``cache`` says
+    whether graphs and candidates' files that an earlier deployment made from the same content are used again.
     ``notify`` is told of the progress. Raises UsageError, SourceError, DataError, NoCandidate and other errors of ``core.errors``.
     """
     with Directory() as made:
@@ -108,6 +110,7 @@ def deploy_live(
             trust=trust,
             allow_training=allow_training,
             allow_framework=allow_framework,
+            cache=cache,
         )
         return deploy(job, notify)
 

@@ -39,12 +39,12 @@ def _captured(original: Graph, samples: SampleSet, workspace: Workspace, folder:
     formats = capture.formats(original)
     if not formats:
         return (), ()
-    workspace.notify(Progress("capture", 0, len(formats)))
+    workspace.begin("capture", len(formats))
 
     def one(format: str, doubts: tuple[str, ...], exported: Path | None) -> capture.Captured:
         request = capture.CaptureRequest(original, format, samples, workspace.folder(f"{folder}/{format}"), doubts, exported)
         try:
-            return workspace.step(capture.capture, request, f"capture-{format}", imports.of_framework(capture.framework(original)))
+            return workspace.reusable(capture.capture, request, f"capture-{format}", imports.of_framework(capture.framework(original)))
         except StepFailed as problem:
             return capture.Captured(None, (TriedRoute(format, "every route", problem.message, False),), doubts)
 

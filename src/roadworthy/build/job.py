@@ -31,6 +31,7 @@ class Job:
     of ``None`` is the one that fits the labels, else agreement with the original; for its forms see ``verify.metrics.find``. ``budget`` is
     by how much a candidate that is meant to differ may be worse. ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty
     means everything this host can do.
+    With ``cache`` graphs and candidates' files that an earlier deployment made from the same content are used again.
     ``samples`` caps the evaluation data. ``seconds`` bounds the whole deployment, ``memory_mb`` each step's process (0: most of the host).
     """
 
@@ -61,6 +62,7 @@ class Job:
     trust: bool = False
     allow_training: bool = False
     allow_framework: bool = False
+    cache: bool = True
 
     @property
     def code(self) -> tuple[str, ...]:

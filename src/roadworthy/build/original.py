@@ -71,7 +71,7 @@ def load_original(
     """
     free, bound = sources.bound_inputs(job.inputs, job.stated)
     contract.check_input(free)
-    workspace.notify(Progress("data", 0, 1))
+    workspace.begin("data")
     # It imports while the data is read.
     workspace.template(imports.of_framework(source.framework))
     before = workspace.confinement.listing()
@@ -81,7 +81,7 @@ def load_original(
         gathered = replace(gathered, samples=sources.with_fixed(gathered.samples, job.inputs, job.stated))
     samples = gathered.samples if gathered else supplied.pictures(contract, free, job, workspace)
     workspace.notify(Progress("data", 1, 1, f"{gathered.samples.count} samples" if gathered else "none given"))
-    workspace.notify(Progress("load", 0, 1))
+    workspace.begin("load")
     making = sources.Making(job.samples or sources.MADE, job.stated, workspace.folder("data/made"))
     request = sources.LoadRequest(source, job.inputs, samples, workspace.folder("original"), job.allow_training, making, job.examples)
     loaded = _loaded(request, workspace)

@@ -52,5 +52,6 @@ def _race(target: str, candidates: Sequence[Verified], trial: Trial, job: Job, w
     def tell(text: str, share: float) -> None:
         workspace.notify(Progress(stage, round(100 * share), 100, text))
 
+    workspace.begin(stage, 100)
     log_dir = workspace.folder(f"race/{target}")
     return benchmark.race(candidates, trial.samples, budget_seconds=seconds, log_dir=log_dir, progress=tell)

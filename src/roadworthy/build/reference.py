@@ -19,7 +19,7 @@ from roadworthy.core.types import Signature
 def reference_of(original: Graph, signature: Signature, data: Data, job: Job, workspace: Workspace) -> tuple[Trial, Verified]:
     """The original's own answers, with which every candidate is compared, and the original as a candidate in the race."""
     _refuse_guesses(data, job)
-    workspace.notify(Progress("original", 0, 1))
+    workspace.begin("original")
     remedy = supplied.remedy(data, signature)
     promised = replace(original, signature=signature)
     request = verify.ReferenceRequest(promised, data.evaluation, workspace.host.cores, workspace.folder("reference"), remedy)
@@ -35,8 +35,9 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, wo
     score = workspace.step(verify.score_original, asked, "score")
     reserve = RACE_SHARE * job.seconds
     trial = Trial(
-        data.calibration, data.evaluation, reference, signature, metric, score.budget, reserve, read.answer, read.reading, data.choosing
-    )
+        data.calibration, data.evaluation, reference, signature, metric, score.budget, reserve, read.answer, read.reading, data.choosing,
+        job.objective, keep=bool(job.runtimes or job.plans),
+    )  # fmt: skip
     candidate = Candidate(baseline_of(original, workspace), original.path, signature, original.format, original.size, 0.0)
     parity = Parity(data.evaluation.count, (reference.batch,), 0.0, 0.0, 0.0, 1.0, 1.0 if votes else None, True)
     workspace.notify(Progress("original", 1, 1, f"{score.metric} {score.shown(score.value.value)}"))

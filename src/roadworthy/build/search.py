@@ -1,4 +1,4 @@
-"""Every plan carried out and verified: several at a time, each in its own processes, so that no failure reaches another plan."""
+"""Every plan carried out and verified: several artefacts at a time, each in its own processes, so that no failure reaches another."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from roadworthy.build import imports, lower, verify
+from roadworthy.build.job import Objective
+from roadworthy.build.leaders import Leaders
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core import registry
 from roadworthy.core.errors import OutOfSpace, RoadworthyError
@@ -21,6 +23,9 @@ from roadworthy.preprocess.contract import Answer
 
 A = TypeVar("A")
 
+LOOKS: dict[Objective, tuple[int, ...]] = {"latency": (1,), "throughput": (1, 8, 32), "size": (), "memory": ()}
+"""The batch sizes at which a candidate is looked at first, by what the best is chosen by: a slow one may still be the smallest."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -28,7 +33,8 @@ class Trial:
 
     ``signature`` is what the deployment promises. ``reserve`` is the part of the time budget that is kept for the race, in seconds.
     ``answer`` says how the first output is read, and ``reading`` how the answers are held against the targets. The first ``choosing``
-    samples choose among the candidates; ``None``: all do.
+    samples choose among the candidates; ``None``: all do. ``objective`` says by what the best is chosen; with ``keep``
+    none is left out for being slow, because the user asked for it by name.
     """
 
     calibration: SampleSet | None
@@ -41,12 +47,15 @@ class Trial:
     answer: Answer = field(default_factory=Answer)
     reading: verify.Reading = field(default_factory=verify.Reading)
     choosing: int | None = None
+    objective: Objective = "latency"
+    keep: bool = False
 
-    def request(self, candidate: Candidate) -> verify.VerifyRequest:
-        """What ``candidate`` is verified with."""
+    def request(self, candidate: Candidate, leader: verify.Leader | None = None) -> verify.VerifyRequest:
+        """What ``candidate`` is verified with; it leaves at its first look where ``leader`` is far faster."""
         return verify.VerifyRequest(
-            candidate, self.samples, self.reference, self.metric, self.budget, reading=self.reading, choosing=self.choosing
-        )
+            candidate, self.samples, self.reference, self.metric, self.budget, reading=self.reading, choosing=self.choosing,
+            look=LOOKS[self.objective], leader=leader,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,8 +76,8 @@ def search(planned: Sequence[tuple[Plan, Graph]], graphs: tuple[Graph, ...], tri
     for plan, graph in planned:
         artefacts.setdefault(plan.artefact, []).append((plan, graph))
     results: dict[str, Verified | Rejected] = {}
-    stopping = threading.Event()
-    workspace.notify(Progress("candidates", 0, len(planned)))
+    stopping, leaders = threading.Event(), Leaders(keep=trial.keep)
+    workspace.begin("candidates", len(planned))
     notify = workspace.notify
     workspace = replace(
         workspace,
@@ -78,7 +87,7 @@ def search(planned: Sequence[tuple[Plan, Graph]], graphs: tuple[Graph, ...], tri
     with ThreadPoolExecutor(max_workers=workspace.host.cores) as pool:
         try:
             turns = _in_turn(list(artefacts.values()))
-            pending = [pool.submit(_try_artefact, plans, graphs, trial, workspace, stopping) for plans in turns]
+            pending = [pool.submit(_try_artefact, plans, graphs, trial, workspace, leaders, stopping) for plans in turns]
             for finished in as_completed(pending):
                 for result in finished.result():
                     results[_plan(result).name] = result
@@ -112,16 +121,22 @@ def _in_turn(artefacts: list[list[tuple[Plan, Graph]]]) -> list[list[tuple[Plan,
 
 
 def _try_artefact(
-    planned: list[tuple[Plan, Graph]], graphs: tuple[Graph, ...], trial: Trial, workspace: Workspace, stopping: threading.Event
+    planned: list[tuple[Plan, Graph]],
+    graphs: tuple[Graph, ...],
+    trial: Trial,
+    workspace: Workspace,
+    leaders: Leaders,
+    stopping: threading.Event,
 ) -> list[Verified | Rejected]:
     """Every plan of one artefact. Those that fail from one graph are tried from the next; the reason names both where that fails too."""
     plan, graph = planned[0]
-    results = _try_graph([plan for plan, _ in planned], graph, trial, workspace, stopping)
+    results = _try_graph([plan for plan, _ in planned], graph, trial, workspace, leaders, stopping)
     for other in lower.others(plan, graph, graphs):
-        failed = [result for result in results if isinstance(result, Rejected) and not _by_its_metric(result)]
+        failed = [result for result in results if isinstance(result, Rejected) and not (result.left_out or _by_its_metric(result))]
         if not failed or stopping.is_set() or not workspace.seconds_left:
             break
-        again = {_plan(result).name: result for result in _try_graph([result.plan for result in failed], other, trial, workspace, stopping)}
+        plans = [result.plan for result in failed]
+        again = {_plan(result).name: result for result in _try_graph(plans, other, trial, workspace, leaders, stopping)}
         results = [
             _second(result, again, other) if isinstance(result, Rejected) and _plan(result).name in again else result for result in results
         ]
@@ -140,35 +155,64 @@ def _second(first: Rejected, again: dict[str, Verified | Rejected], graph: Graph
     return replace(first, reason=f"{first.reason}; and made from the {graph.format} graph: {result.reason}")
 
 
-def _try_graph(plans: list[Plan], graph: Graph, trial: Trial, workspace: Workspace, stopping: threading.Event) -> list[Verified | Rejected]:
-    plan = plans[0]
+def _try_graph(
+    plans: list[Plan], graph: Graph, trial: Trial, workspace: Workspace, leaders: Leaders, stopping: threading.Event
+) -> list[Verified | Rejected]:
+    """``plans``, which run the same files, from ``graph``: the files are made once and opened for each plan in turn."""
     if stopping.is_set() or not workspace.seconds_left:
-        return [Rejected(plan, "lower", "the time budget was spent before its turn") for plan in plans]
-    out = workspace.folder(f"candidates/{graph.format}/{plan.artefact}")
+        return [Rejected(plan, "time budget", "the time budget ended before its turn") for plan in plans]
     try:
-        request = lower.LowerRequest(graph, plan, trial.calibration, out)
-        candidate = workspace.step(lower.lower, request, f"lower-{graph.format}-{plan.artefact}", imports.to_lower(graph, plan))
+        candidate = replace(_lowered(plans[0], graph, trial, workspace), signature=trial.signature)
     except OutOfSpace:
         raise
     except RoadworthyError as problem:
         return [Rejected(plan, "lower", problem.message, problem.detail) for plan in plans]
-    return [_verify(replace(candidate, plan=plan, signature=trial.signature), trial, workspace) for plan in plans]
+    results = _verify(candidate, plans, trial, leaders, workspace)
+    leaders.add(results)
+    return results
 
 
-def _verify(candidate: Candidate, trial: Trial, workspace: Workspace) -> Verified | Rejected:
-    return verdict(verify.verify, trial.request(candidate), candidate.plan, f"verify-{candidate.plan.name}", workspace)
+def _lowered(plan: Plan, graph: Graph, trial: Trial, workspace: Workspace) -> Candidate:
+    """The files that ``plan`` runs, made from ``graph``."""
+    out = workspace.folder(f"candidates/{graph.format}/{plan.artefact}")
+    request = lower.LowerRequest(graph, plan, trial.calibration, out)
+    return workspace.reusable(lower.lower, request, f"lower-{graph.format}-{plan.artefact}", imports.to_lower(graph, plan))
+
+
+def _verify(candidate: Candidate, plans: list[Plan], trial: Trial, leaders: Leaders, workspace: Workspace) -> list[Verified | Rejected]:
+    """Every one of ``plans`` in one process; where that ends without an answer, each in a process of its own."""
+    first, *others = plans
+    asked = trial.request(replace(candidate, plan=first), leaders.of(first))
+    try:
+        request, name = verify.PlansRequest(asked, tuple(others)), f"verify-{first.name}"
+        outcomes = _told(workspace, first).step(verify.verify_plans, request, name, imports.to_run(first)).outcomes
+    except OutOfSpace:
+        raise
+    except RoadworthyError as problem:
+        if not others:
+            return [Rejected(first, "verify", verify.explained(problem), problem.detail)]
+        return [result for plan in plans for result in _verify(candidate, [plan], trial, leaders, workspace)]
+    return [_result(outcome, plan) for plan, outcome in zip(plans, outcomes, strict=True)]
 
 
 def verdict(function: Callable[[A], verify.VerifyOutcome], asked: A, plan: Plan, name: str, workspace: Workspace) -> Verified | Rejected:
     """``function(asked)`` about the candidate of ``plan``, as the step ``name``; a step that fails rejects it. Raises OutOfSpace."""
-    named = replace(workspace, done=lambda words: workspace.done(f"{plan.name}: {words}"))
     try:
-        outcome = named.step(function, asked, name, imports.to_run(plan))
+        outcome = _told(workspace, plan).step(function, asked, name, imports.to_run(plan))
     except OutOfSpace:
         raise
     except RoadworthyError as problem:
         return Rejected(plan, "verify", verify.explained(problem), problem.detail)
+    return _result(outcome, plan)
+
+
+def _result(outcome: verify.VerifyOutcome, plan: Plan) -> Verified | Rejected:
     return outcome.verified or outcome.rejected or Rejected(plan, "verify", "gave no outcome")
+
+
+def _told(workspace: Workspace, plan: Plan) -> Workspace:
+    """``workspace`` whose steps say which plan they are about."""
+    return replace(workspace, done=lambda words: workspace.done(f"{plan.name}: {words}"))
 
 
 def _plan(result: Verified | Rejected) -> Plan:

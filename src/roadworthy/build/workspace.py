@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from roadworthy.build import imports
+from roadworthy.build.clock import Clock
 from roadworthy.build.job import Job
+from roadworthy.build.reuse import Reuse, WritesOut, open_reuse
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolation import confinement, isolate, scratch
 from roadworthy.core.isolation.confinement import Confinement
@@ -21,6 +23,7 @@ from roadworthy.core.isolation.usercode import Heard
 from roadworthy.core.isolation.worker import Limits
 
 A = TypeVar("A")
+W = TypeVar("W", bound=WritesOut)
 R = TypeVar("R")
 
 STEP_SECONDS = 600.0
@@ -83,7 +86,8 @@ class Workspace:
     """The scratch directory and limits of one deployment; ``deadline`` is in the monotonic clock's seconds.
 
     Every step is confined as ``confinement`` says; ``user_code`` gathers what the user's code prints and the notes about it.
-    ``done`` is told in words how much of a step is done. ``templates`` are the processes that steps are forked from.
+    ``done`` is told in words how much of a step is done. ``clock`` counts the time of the stages and of their steps.
+    ``reuse`` has what earlier deployments made. ``templates`` are the processes that steps are forked from.
     """
 
     path: Path
@@ -93,8 +97,15 @@ class Workspace:
     notify: Notify
     confinement: Confinement
     user_code: UserCodeOutput
+    reuse: Reuse
     templates: Templates
     done: Callable[[str], None] = lambda words: None
+    clock: Clock = field(default_factory=Clock)
+
+    def begin(self, stage: str, total: int = 1, text: str = "") -> None:
+        """``stage`` begins, of which ``total`` parts are to be done, with a line about it."""
+        self.clock.begin(stage)
+        self.notify(Progress(stage, 0, total, text))
 
     def step(self, function: Callable[[A], R], argument: A, name: str, slow: str = "") -> R:
         """``function(argument)`` in a process of its own; its output goes to a log named after the step.
@@ -111,13 +122,25 @@ class Workspace:
                 self.user_code.hear(name, self.notify, heard)
 
         limits = replace(self.limits, longest=self.seconds_left)
-        return isolate.call(
-            function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear, template=self.template(slow)
-        )
+        with self.clock.step(name):
+            return isolate.call(
+                function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear, template=self.template(slow)
+            )
 
     def template(self, slow: str = "") -> Template | None:
         """The process that steps with the module ``slow`` are forked from; it starts its imports when it is first asked for."""
         return self.templates.of(imports.everything(slow))
+
+    def reusable(self, function: Callable[[W], R], argument: W, name: str, slow: str = "") -> R:
+        """As ``step``, for one that writes into ``argument.out`` alone: the result of an earlier deployment where all is the same."""
+        started = time.monotonic()
+        key = self.reuse.key(function, argument)
+        if found := self.reuse.find(key, function, argument.out):
+            self.clock.reused(name, started, found.made)
+            return found.result
+        result = self.step(function, argument, name, slow)
+        self.reuse.keep(key, function, result, argument.out)
+        return result
 
     def result(self, future: Future[R]) -> R:
         """The result of a step in another thread; an interrupt meanwhile stops every step, so that no thread keeps waiting."""
@@ -141,19 +164,30 @@ class Workspace:
 
 @contextmanager
 def open_workspace(
-    *, seconds: float, step_seconds: float, memory_mb: int, notify: Notify, code: Sequence[Path] = (), reads: Sequence[Path] = ()
+    *,
+    seconds: float,
+    step_seconds: float,
+    memory_mb: int,
+    notify: Notify,
+    code: Sequence[Path] = (),
+    reads: Sequence[Path] = (),
+    cache: bool = False,
 ) -> Iterator[Workspace]:
     """A workspace that is removed however the block ends, with every process that it started.
 
     ``code`` are the folders that the user's code comes from, ``reads`` the user's files that are read: no step may write to either.
+    With ``cache`` the results of earlier deployments are used again, and those of this one kept.
     """
     host = this_host()
     limits = Limits(step_seconds, memory_mb or int(host.memory_mb * MEMORY_SHARE))
     scratch.sweep()
-    with scratch.Directory() as made, _compiler_cache() as cache, Templates() as templates:
+    with scratch.Directory() as made, _compiler_cache() as compiled, Templates() as templates:
         try:
-            confined = confinement.prepare(made.path, code, reads, more=(cache,))
-            yield Workspace(made.path, host, limits, time.monotonic() + seconds, notify, confined, UserCodeOutput(), templates)
+            confined = confinement.prepare(made.path, code, reads, more=(compiled,))
+            reuse, fault = open_reuse(made.path, confined.writable, wanted=cache)
+            if fault:
+                notify(Progress("cache", 0, 1, said=f"what earlier deployments made is not used: {fault}"))
+            yield Workspace(made.path, host, limits, time.monotonic() + seconds, notify, confined, UserCodeOutput(), reuse, templates)
         finally:
             isolate.stop_all()
 
@@ -175,5 +209,12 @@ def workspace_for(jobs: Sequence[Job], notify: Notify) -> AbstractContextManager
     first = jobs[0]
     code = tuple(folder for job in jobs for folder in job.code_folders)
     reads = tuple(path for job in jobs for path in (job.source, *job.code_files, *job.data_files))
-    seconds, memory = first.seconds, first.memory_mb
-    return open_workspace(seconds=seconds, step_seconds=STEP_SECONDS, memory_mb=memory, notify=notify, code=code, reads=reads)
+    return open_workspace(
+        seconds=first.seconds,
+        step_seconds=STEP_SECONDS,
+        memory_mb=first.memory_mb,
+        notify=notify,
+        code=code,
+        reads=reads,
+        cache=all(job.cache for job in jobs),
+    )

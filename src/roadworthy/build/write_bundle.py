@@ -18,7 +18,7 @@ from roadworthy.preprocess.contract import Contract
 
 def write_bundle(findings: Findings, certificate: Certificate, contract: Contract, job: Job, workspace: Workspace) -> None:
     """Write the bundle to ``job.output``. Raises BundleError where a server in a fresh process refuses to open it."""
-    workspace.notify(Progress("pack", 0, 1))
+    workspace.begin("pack")
     contract = replace(contract, answer=findings.trial.answer)
     plans = (findings.choice.winner, findings.choice.fallback)
     by_name = {one.verified.candidate.plan.name: one.verified for one in findings.race.measured}
@@ -38,6 +38,7 @@ def write_bundle(findings: Findings, certificate: Certificate, contract: Contrac
 def _opened_by_a_server(workspace: Workspace, root: Path) -> Acceptance:
     """The new bundle at ``root``, opened in a fresh process. That is the server's own code, which nothing here imports."""
     log = workspace.folder("logs/accept.log")
-    return isolate.call_named(
-        "roadworthy.serving.engine.acceptance:accept", AcceptanceRequest(root), Acceptance, limits=workspace.limits, log=log
-    )
+    with workspace.clock.step("accept"):
+        return isolate.call_named(
+            "roadworthy.serving.engine.acceptance:accept", AcceptanceRequest(root), Acceptance, limits=workspace.limits, log=log
+        )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from roadworthy.bundle.course import Course
+from roadworthy.bundle.peak import ModelWork
+from roadworthy.bundle.shares import ShareProof
 from roadworthy.core.evidence import Interval, Note, Score, Tolerance
 from roadworthy.core.host import Host
 from roadworthy.core.stages import Measured, Plan, Rejected
@@ -103,6 +106,27 @@ class Choice:
     framework: FrameworkForm | None = None
 
 
+@dataclass(frozen=True)
+class StepTime:
+    """One child process of a deployment by the name of its work, and its seconds of wall time from start to end.
+
+    ``reused`` says when its result was made (ISO 8601), where an earlier deployment made it: then no process ran. It is empty otherwise.
+    """
+
+    name: str
+    seconds: float
+    reused: str = ""
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """One stage of a deployment, and its seconds of wall time. ``steps`` are its child processes; several may have run at once."""
+
+    name: str
+    seconds: float
+    steps: tuple[StepTime, ...] = ()
+
+
 ON_TARGET: Final = "verified on the target"
 NOT_ON_TARGET: Final = "not verified on the target"
 
@@ -130,7 +154,12 @@ class Certificate:
     ``preprocessing`` describes the steps from an image to a sample, in order; it is empty where the model takes tensors as they are.
     ``notes`` holds what was noticed about the original, its data and its graphs, warnings first. Certificates of older versions have
     neither. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
-    ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server.
+    ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server. ``course`` is how the race
+    of ``measured`` went; certificates of older versions have none.
+    ``stages`` say where the ``seconds`` went, to which they add up. A bundle is sealed before its last stage, ``pack``, ends: its own
+    certificate counts up to there, and the one that ``deploy`` returns has that stage too. Certificates of older versions have none.
+    ``shares`` hold what was proven of the packed variants on parts of the host's cores, and ``work`` how much a
+    sample is to compute, beside the host's peak. Certificates of older versions have neither.
     """
 
     name: str
@@ -155,6 +184,14 @@ class Certificate:
     choice: Choice
     seconds: float
     exports: tuple[Export, ...] = ()
+    course: Course | None = None
+    stages: tuple[StageTime, ...] = ()
+    shares: tuple[ShareProof, ...] = ()
+    work: ModelWork | None = None
+
+    def timed(self, stages: tuple[StageTime, ...]) -> Certificate:
+        """The same with the time that was spent in ``stages``."""
+        return replace(self, stages=stages, seconds=sum(stage.seconds for stage in stages))
 
 
 def by_reason(rejected: Iterable[Rejected]) -> tuple[tuple[Rejected, ...], ...]:

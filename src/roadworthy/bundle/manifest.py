@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from roadworthy.bundle import certificate as certificates
+from roadworthy.bundle.shares import Share
 from roadworthy.core import codec
 from roadworthy.core.errors import BundleError, DataError, RoadworthyError
 from roadworthy.core.evidence import Tolerance
@@ -39,7 +40,8 @@ class Variant:
 
     ``requires`` pins the distributions that it needs (``name==version``); ``features`` are the CPU flags that it was made for and
     needs. ``gate`` is the largest error, relative to the output's scale, that its golden answers may have on a host: twice the error
-    it was certified with, and never less than the float32 tolerance.
+    it was certified with, and never less than the float32 tolerance. ``shares`` say how it runs in a process that has a part of the
+    cores, as the build host proved it; bundles of older versions have none.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Variant:
     features: tuple[str, ...]
     framework: bool
     gate: float
+    shares: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True)

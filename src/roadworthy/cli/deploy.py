@@ -50,7 +50,8 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
     type=click.Choice(["latency", "throughput", "size", "memory"]),
     default="latency",
     show_default=True,
-    help="What the best candidate is chosen by.",
+    help="What the best candidate is chosen by. latency: one request at a time, on all cores of its process. throughput: samples a second "
+    "of one process at its best batch size; the report adds those of all workers at once. size: on disk. memory: the process's peak.",
 )
 @click.option("--runtimes", multiple=True, callback=names, help="Try these runtimes only (comma-separated).")
 @click.option("--precisions", multiple=True, callback=names, help="Try these precisions only: fp32, bf16, fp16, int8.")
@@ -67,6 +68,15 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
 @click.option(
     "--allow-framework-at-serve", "allow_framework", is_flag=True, help="The winner may need the training framework on the server."
 )
+@click.option(
+    "--no-cache",
+    "cache",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Make graphs and candidates anew, also those that an earlier deployment made from the same content.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Print at the end where the time went: each stage, and each process within it.")
 @json_option
 def command(
     source: Path,
@@ -75,6 +85,7 @@ def command(
     model_version: str,
     max_drop: str | None,
     max_rise: str | None,
+    verbose: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -82,7 +93,7 @@ def command(
     from roadworthy.build import deploy as build_deploy
     from roadworthy.build.job import Job, read_budget
     from roadworthy.build.sources.input_syntax import parse_all
-    from roadworthy.cli.console.deployment import show_deployment
+    from roadworthy.cli.console.deployment import show_deployment, show_times
     from roadworthy.cli.console.progress import progress
 
     specs, stated = parse_all(inputs)
@@ -90,3 +101,5 @@ def command(
     with progress(quiet=as_json) as notify:
         deployment = build_deploy.deploy(job, notify)
     show_deployment(deployment.bundle, deployment.certificate, as_json=as_json)
+    if verbose and not as_json:
+        show_times(deployment.certificate)

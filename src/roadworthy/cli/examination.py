@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import metadata
 
+from roadworthy.build.peak import of_host
+from roadworthy.build.reuse import store
+from roadworthy.build.reuse.store import CacheState
+from roadworthy.bundle.peak import HostPeak
 from roadworthy.core import registry
 from roadworthy.core.errors import RoadworthyError
-from roadworthy.core.host import Host, this_host
+from roadworthy.core.host import Host, default_workers, this_host
 from roadworthy.core.isolation import isolate
 from roadworthy.core.isolation.worker import Limits
-from roadworthy.serving.settings import MAX_WORKERS
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,13 @@ class ThreadPlan:
 
 @dataclass(frozen=True)
 class Examination:
-    """Everything ``roadworthy doctor`` prints."""
+    """Everything ``roadworthy doctor`` prints; the ``peak`` where it was asked for."""
 
     host: Host
     runtimes: tuple[RuntimeHealth, ...]
     serving: ThreadPlan
+    cache: CacheState
+    peak: HostPeak | None = None
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,13 @@ class StartRequest:
     runtime: str
 
 
-def examine() -> Examination:
+def examine(*, peak: bool = False) -> Examination:
     """Import every runtime, each in its own process, so that one that crashes on this CPU is reported and does not end the command."""
     host = this_host()
-    workers = min(host.cores, MAX_WORKERS)
+    workers = default_workers(host.cores)
     runtimes = tuple(_health(name) for name in registry.names(registry.RUNTIMES))
-    return Examination(host, runtimes, ThreadPlan(workers, max(1, host.cores // workers)))
+    peaks = of_host(host) if peak else None
+    return Examination(host, runtimes, ThreadPlan(workers, host.cores // workers), store.state(), peaks)
 
 
 def _health(name: str) -> RuntimeHealth:

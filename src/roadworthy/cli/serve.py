@@ -18,7 +18,9 @@ from roadworthy.cli.options import EXISTING, EXISTING_FILE, PORT, duration, limi
 @click.option("--management-port", type=PORT, help="A separate port for management requests.")
 @click.option("--metrics-port", type=PORT, help="A separate port for metrics.")
 @click.option("--workers", default=0, type=click.IntRange(0), help="Worker processes.  [default: one a core, at most 8]")
-@click.option("--threads", type=click.IntRange(1), help="Threads of one call.  [default: measured]")
+@click.option(
+    "--threads", type=click.IntRange(1), help="Threads of one call.  [default: as proven for a worker's share of the cores, else measured]"
+)
 @click.option("--batch", type=click.IntRange(1), help="The largest batch that requests are joined into, in samples.  [default: measured]")
 @click.option(
     "--delay", default="0s", show_default=True, callback=duration, help="How long a request waits for others to join its batch, e.g. 2ms."

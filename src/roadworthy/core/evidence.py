@@ -135,6 +135,18 @@ class FirstCall:
 
 
 @dataclass(frozen=True)
+class FirstLook:
+    """The shortest of a few calls in the process that verifies a candidate, while other steps run beside it, in ms a sample.
+
+    ``ms`` is by the clock, so that the candidate alone needs no more. ``least`` is what its threads computed, divided by their number, so
+    that it needs no less on cores of its own.
+    """
+
+    ms: float
+    least: float
+
+
+@dataclass(frozen=True)
 class Rate:
     """The throughput of one candidate: samples a second, median over rounds with an interval, in calls of ``batch`` samples.
 

@@ -17,6 +17,10 @@ NOTABLE = (
 """CPU flags that decide which kernels an inference runtime may use, by their Linux names."""
 
 
+MAX_WORKERS = 8
+"""The most worker processes that a server starts by itself."""
+
+
 @dataclass(frozen=True)
 class Host:
     """One machine as a certificate names it. ``cores`` counts what this process may use, cgroup quota included."""
@@ -67,6 +71,11 @@ def usable_cores() -> int:
     allowed = _affinity()
     quota = _cgroup_quota()
     return max(1, min(allowed, int(quota)) if quota else allowed)
+
+
+def default_workers(cores: int) -> int:
+    """How many worker processes a server starts on so many cores where nobody says: one for each core, at most ``MAX_WORKERS``."""
+    return max(1, min(cores, MAX_WORKERS))
 
 
 def usable_memory_mb() -> int:

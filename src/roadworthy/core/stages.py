@@ -6,13 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from roadworthy.core.evidence import Parity, Score, Timing
+from roadworthy.core.evidence import FirstLook, Parity, Score, Timing
 from roadworthy.core.types import Signature, TensorSpec
 
 Precision = Literal["fp32", "bf16", "fp16", "int8", "fp64"]
 """``fp64`` is for the reference alone: the original in double precision, to learn how far float32 is from the truth."""
 BITS: dict[Precision, int] = {"fp64": 64, "fp32": 32, "bf16": 16, "fp16": 16, "int8": 8}
 """Bits of one number in each precision."""
+
+
+PINNED = "pinned"
+"""The option of every runtime that binds the threads of a session to cores."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,15 @@ class Plan:
         """Bits of one number in its precision."""
         return BITS[self.precision]
 
+    def served(self, threads: int, *, alone: bool) -> Plan:
+        """The same plan as a server runs it on ``threads`` threads.
+
+        No thread spins: it would take the core from the event loop and from the other workers. Threads are bound to cores only where
+        the worker is ``alone``: the runtimes of two workers would choose the same cores.
+        """
+        options = self.options if alone else tuple(option for option in self.options if option != PINNED)
+        return replace(self, threads=threads, spin=False, options=options)
+
     def made_from(self, graph: Graph) -> Plan:
         """The same plan for a candidate that is made from ``graph``: with its compression, and ``lossy`` where that is so."""
         lossy = self.precision != graph.precision or bool(graph.derived_from)
@@ -136,27 +149,41 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A plan that failed: the stage where it stopped, the reason in one line, and ``detail`` for a developer."""
+    """A plan that failed: the stage where it stopped, the reason in one line, and ``detail`` for a developer.
+
+    Nothing is wrong with a plan that was left out: it was too slow at its first look, or the time budget ended before it.
+    ``look`` is that first look, where there was one.
+    """
 
     plan: Plan
-    stage: Literal["lower", "verify", "measure"]
+    stage: Literal["lower", "verify", "measure", "first look", "time budget"]
     reason: str
     detail: str = ""
     parity: Parity | None = None
     score: Score | None = None
+    look: FirstLook | None = None
+
+    @property
+    def left_out(self) -> bool:
+        """Whether it was left out, and not found to be wrong."""
+        return self.stage in ("first look", "time budget")
 
 
 @dataclass(frozen=True)
 class Verified:
     """A candidate that gives the original's answers or, where it is lossy, stays within the budget that the user set.
 
-    ``choosing`` is the score by which it was chosen, where ``score`` is of other samples.
+    ``choosing`` is the score by which it was chosen, where ``score`` is of other samples. ``alike`` names the plan of the same files whose
+    answers, and so whose score, it has on the samples on which the two were compared; it is empty where all samples were answered under
+    this plan. ``look`` is the first look at it, where there was one.
     """
 
     candidate: Candidate
     parity: Parity
     score: Score | None
     choosing: Score | None = None
+    alike: str = ""
+    look: FirstLook | None = None
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,25 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 import cloudpickle
 
 from roadworthy.core.isolation import usercode
+
+MADE_AGAIN = ("_make_skeleton_class", "_make_skeleton_enum")
+"""What cloudpickle makes a class with that it wrote by value; the last argument but one is a random identifier of that class."""
+
+
+class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """The same model gives the same bytes: a class has no random identifier, and each file that is read gives classes of its own."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        made = super().reducer_override(obj)
+        if isinstance(made, tuple) and getattr(made[0], "__name__", "") in MADE_AGAIN:
+            *arguments, _, extra = made[1]
+            return (made[0], (*arguments, None, extra), *made[2:])
+        return made
 
 
 @contextmanager

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from roadworthy.core.host import usable_cores
+from roadworthy.core.host import default_workers, usable_cores
 from roadworthy.serving.limits import ServerLimits
-
-MAX_WORKERS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,4 +45,4 @@ class Settings:
     @property
     def processes(self) -> int:
         """How many worker processes there are."""
-        return self.workers or min(usable_cores(), MAX_WORKERS)
+        return self.workers or default_workers(usable_cores())

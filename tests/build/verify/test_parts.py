@@ -64,10 +64,20 @@ def test_a_drop_near_the_budget_uses_the_whole_part_and_no_more(large: Linear) -
     assert (found.score.samples, found.score.part, found.score.stopped) == (CHOOSING, "choosing", False)
 
 
-def test_without_a_kept_part_every_candidate_is_scored_on_all(large: Linear) -> None:
-    found = verified(replace(request(large, "swaps=0.3"), choosing=None))
-    assert found.score is not None
+@pytest.mark.parametrize(("flavour", "precision"), [("", "fp32"), ("errs by=0.0005", "int8")])
+def test_without_a_kept_part_what_passes_is_scored_on_all(large: Linear, flavour: str, precision: str) -> None:
+    found = verified(replace(request(large, flavour, precision), choosing=None))
+    assert isinstance(found, Verified) and found.score is not None
     assert (found.score.samples, found.score.part, found.score.stopped) == (COUNT, "all", False)
+
+
+@pytest.mark.parametrize(("flavour", "precision"), [("swaps=0.3", "int8"), ("errs by=0.5", "fp32"), ("is not a number above=0.2", "int8")])
+def test_without_a_kept_part_what_is_wrong_is_found_in_the_first_calls(large: Linear, flavour: str, precision: str) -> None:
+    found = verified(replace(request(large, flavour, precision), choosing=None))
+    assert isinstance(found, Rejected) and found.parity is not None
+    assert found.parity.samples < COUNT / 10
+    if found.score is not None:
+        assert (found.score.part, found.score.stopped) == ("all", True)
 
 
 @pytest.mark.parametrize(("flavour", "precision"), [("", "fp32"), ("errs by=0.0005", "int8")])

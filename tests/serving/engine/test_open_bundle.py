@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from roadworthy.bundle.shares import Share
 from roadworthy.core.errors import BundleError
+from roadworthy.core.host import Host
+from roadworthy.core.stages import Plan
 from roadworthy.serving.engine import batch_plan as planning
 from roadworthy.serving.engine import open_bundle
 from roadworthy.serving.engine.batch_plan import BatchPlan
 from roadworthy.serving.engine.open_bundle import OpenEngines, described, open_engines
 from roadworthy.serving.engine.open_messages import OpenVersion
+from roadworthy.serving.engine.variant import RunOptions
 from roadworthy.serving.registry.repository import digest
 from roadworthy.serving.settings import Settings
 from support.models import bundles
-from support.servers.serving import write_echo
+from support.servers.serving import ECHO, echo_golden, variant, write_echo
 
 
 def settings(**options: object) -> Settings:
@@ -104,11 +109,11 @@ def test_what_was_opened_is_closed_when_the_next_instance_fails(null_bundle: Pat
     closed: list[str] = []
     real, left = open_bundle._open, [2]
 
-    def failing(root: Path, wanted: OpenVersion, threads: int, batch: int) -> object:
+    def failing(root: Path, wanted: OpenVersion, options: RunOptions) -> object:
         if not left[0]:
             raise BundleError("no more")
         left[0] -= 1
-        model = real(root, wanted, threads, batch)
+        model = real(root, wanted, options)
         monkeypatch.setattr(model, "close", lambda: closed.append(model.name))
         return model
 
@@ -126,7 +131,7 @@ def test_a_plan_in_words() -> None:
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever this host has: a worker's share is two threads, so that one is tried beside."""
-    monkeypatch.setattr(planning, "share", lambda processes, certified: 2)
+    monkeypatch.setattr(planning, "share", lambda processes: 2)
 
 
 @pytest.fixture
@@ -186,3 +191,83 @@ def test_a_batch_that_answers_wrongly_is_not_served(tmp_path: Path, wanted: dict
         assert {model.variant.plan.flavour for model in instances.engines} == {"steady"}
         assert instances.opened.plan.batch >= 16
         assert any("errs-at-16" in note for note in instances.opened.notes)
+
+
+def shared(target: Path, flavour: str, *shares: Share, host: Host | None = None, plan: Plan | None = None) -> Path:
+    """A bundle whose one variant was proven on ``shares``."""
+    one = variant(flavour, threads=2)
+    one = replace(one, shares=shares, plan=plan or one.plan)
+    return bundles.write_bundle(target, name="echo", signature=ECHO, variants=(one,), golden=echo_golden(), host=host)
+
+
+@pytest.fixture
+def on_cores(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Whatever this host has: so many usable cores."""
+    return lambda cores: monkeypatch.setattr(planning, "usable_cores", lambda: cores)
+
+
+ONE, TWO = Plan("testkit", flavour="steady"), Plan("testkit", flavour="steady", threads=2)
+
+
+def test_the_plan_of_the_share_is_served_and_nothing_is_tried_beside_it(
+    tmp_path: Path, on_cores: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "one_is_enough", lambda *arguments: pytest.fail("the build host has decided"))
+    bundle = shared(tmp_path / "echo", "steady", Share(2, TWO), Share(4, ONE))
+    for cores, threads in ((4, 2), (8, 1)):
+        on_cores(cores)
+        with opened(want(bundle)) as instances:
+            assert instances.engines[0].plan.threads == instances.opened.plan.threads == threads
+            assert instances.engines[0].proven and instances.opened.notes == ()
+
+
+def test_a_share_that_was_never_verified_is_named_and_the_golden_samples_decide(tmp_path: Path, on_cores: Callable[[int], None]) -> None:
+    on_cores(2)
+    with opened(want(shared(tmp_path / "echo", "steady", Share(2, TWO)))) as instances:
+        assert instances.opened.plan.threads == 1 and not instances.engines[0].proven
+        assert any("testkit-fp32-steady-t1 was not verified when the bundle was made" in note for note in instances.opened.notes)
+    with pytest.raises(BundleError, match="golden answers are off"):
+        open_engines(want(shared(tmp_path / "errs", "errs-on-1")), settings(threads=1))
+
+
+def test_on_another_cpu_the_threads_are_measured(tmp_path: Path, on_cores: Callable[[int], None], one_pays: None) -> None:
+    on_cores(4)
+    with opened(want(shared(tmp_path / "echo", "steady", Share(2, TWO), host=bundles.other_host()))) as instances:
+        assert instances.opened.plan.threads == 1
+
+
+@pytest.mark.parametrize("host", [None, bundles.other_host()])
+def test_threads_that_were_wrong_are_used_nowhere(tmp_path: Path, on_cores: Callable[[int], None], host: Host | None) -> None:
+    """The golden samples pass on one thread; the whole evaluation did not. Without a fallback it runs on more than its share."""
+    on_cores(2)
+    bundle = shared(tmp_path / "echo", "steady", Share(1, None, "not the same function"), Share(2, TWO), host=host)
+    with opened(want(bundle)) as instances:
+        assert instances.opened.plan.threads == 2
+        assert any("more than the 1 of its worker's share" in note and "not the same function" in note for note in instances.opened.notes)
+    with pytest.raises(BundleError, match="rejected on 1 thread when the bundle was made: not the same function"):
+        open_engines(want(bundle), settings(threads=1))
+
+
+def test_two_workers_never_bind_their_threads_to_the_same_cores(tmp_path: Path, on_cores: Callable[[int], None]) -> None:
+    """The bundle was certified on two cores, alone; here are four, for two workers: bound, both would sit on the first two."""
+    on_cores(4)
+    bound = replace(TWO, options=("pinned",))
+    bundle = shared(tmp_path / "echo", "steady", Share(2, bound), plan=bound)
+    with opened(want(bundle)) as instances:
+        assert instances.engines[0].plan == TWO and not instances.engines[0].proven
+    on_cores(2)
+    with open_alone(bundle, want(bundle)) as instances:
+        assert instances.engines[0].plan == bound and instances.engines[0].proven
+    with open_alone(bundle, want(bundle, plan=BatchPlan(2, 2, 1))) as instances:
+        assert {engine.plan for engine in instances.engines} == {TWO}
+
+
+@contextmanager
+def open_alone(bundle: Path, wanted: OpenVersion) -> Iterator[OpenEngines]:
+    """In the only worker."""
+    instances = open_engines(wanted, Settings(sources=(), workers=1))
+    try:
+        yield instances
+    finally:
+        for model in instances.engines:
+            model.close()

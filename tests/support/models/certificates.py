@@ -9,7 +9,8 @@ import numpy as np
 
 from roadworthy.build.package import PackRequest, Reproduction
 from roadworthy.bundle.acceptance import Acceptance
-from roadworthy.bundle.certificate import Certificate, Choice, Goal, InstalledPackage, Origin, Samples, TriedRoute
+from roadworthy.bundle.certificate import Certificate, Choice, Goal, InstalledPackage, Origin, Samples, StageTime, StepTime, TriedRoute
+from roadworthy.bundle.course import Course, CourseCheck, Departure, Standing
 from roadworthy.core import samples
 from roadworthy.core.evidence import FirstCall, Interval, Note, Parity, Rate, Score, Timing, Tolerance
 from roadworthy.core.host import Host, this_host
@@ -85,6 +86,28 @@ REJECTED = (
 )  # fmt: skip
 
 
+def standings(spread: float, **medians: float) -> tuple[Standing, ...]:
+    """Candidates of OpenVINO by precision, each with an interval that is ``spread`` of the median wide on both sides."""
+    return tuple(
+        Standing(f"openvino-{precision}-b1-t2", Interval(ms, (1 - spread) * ms, (1 + spread) * ms)) for precision, ms in medians.items()
+    )
+
+
+COURSE = Course(
+    "latency", 0.02, 23, 14.2, "leads",
+    (
+        CourseCheck(6, 5.1, standings(0.1, bf16=0.5, int8=0.53, fp32=1.13)),
+        CourseCheck(12, 8.3, standings(0.05, bf16=0.49, int8=0.52)),
+        CourseCheck(23, 14.2, standings(0.02, bf16=0.49, int8=0.52)),
+    ),
+    (
+        Departure("openvino-fp32-b1-t2", 6, "far", "openvino-bf16-b1-t2", Interval(2.29, 2.2, 2.4)),
+        Departure("pytorch-fp32-t2", 12, "reported"),
+        Departure("openvino-int8-b1-t2", 23, "slower", "openvino-bf16-b1-t2", Interval(1.06, 1.02, 1.09)),
+    ),
+)  # fmt: skip
+
+
 def realistic() -> Certificate:
     """A CIFAR ResNet-20 over all runtimes: fourteen that passed, five rejected for the usual reasons."""
     return Certificate(
@@ -141,7 +164,13 @@ def realistic() -> Certificate:
                 "openvino-fp32-t2 is the fallback: float32, any batch, any x86-64.",
             ),
         ),
+        stages=(
+            StageTime("inspect", 1.2, (StepTime("identify", 1.1),)),
+            StageTime("race", 20.0),
+            StageTime("candidates", 120.0, (StepTime("lower-onnx-openvino-int8-b1", 18.4), StepTime("verify-openvino-int8-b1-t2", 31.0))),
+        ),
         seconds=141.2,
+        course=COURSE,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ RUNS: tuple[str, ...] = ("planted",)
 PACKAGES: tuple[str, ...] = ()
 FRAMEWORK = False
 NATIVE = False
+OPTIONS: tuple[str, ...] = ("pinned",)
 
 
 def load(path: Path, signature: Signature, plan: Plan) -> PlantedSession:
@@ -58,6 +59,21 @@ class PlantedSession:
                 y += self._number * np.abs(y).max() * np.sign(np.sin(37 * y))
             case "errs on" if self._plan.threads == self._number:
                 y = y[::-1] + 1
+            case "errs on one thread above" if self._plan.threads == 1:
+                rows = x.reshape(n, -1)[:, 0] > self._number
+                y[rows] = y[rows, ::-1] + 1
+            case "errs in the order of threads":
+                y += 1e-7 * self._plan.threads * np.abs(y).max()
+            case "computes for":  # seconds of every thread, not of the clock
+                end = time.thread_time() + self._number
+                while time.thread_time() < end:
+                    pass
+            case "computes on one thread for" if self._plan.threads == 1:
+                end = time.thread_time() + self._number
+                while time.thread_time() < end:
+                    pass
+            case "crashes on" if self._plan.threads == self._number:
+                os.kill(os.getpid(), signal.SIGSEGV)
             case "errs while spinning" if self._plan.spin:
                 y = y[::-1] + 1
             case "errs at" if n == self._number:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roadworthy.build import benchmark, lower, verify
 from roadworthy.build.certificate import noticed
@@ -45,7 +45,8 @@ def verify_forms(model: LoadedSide, job: Job, *, timed: bool) -> VerifiedSide:
     trial, baseline = reference_of(original, signature, model.data, job, workspace)
     planned = lower.forms_for(graphs, workspace.host, original.precision, runtimes=job.runtimes)
     plans = [(plan, graph) for plan, graph in planned.plans if graph.signature.batched == signature.batched]
-    outcome = search(plans, graphs, trial, workspace)
+    # A comparison shows the slow forms, too.
+    outcome = search(plans, graphs, replace(trial, keep=True), workspace)
     formats = {route.format for route in routes if route.ok}
     missed = tuple(f"no {route.format} by {route.route}: {route.outcome}" for route in routes if route.format not in formats)
     notes = (*_notes(model, graphs, trial), *missed, *planned.unavailable)

@@ -17,7 +17,7 @@ def pairing(
     a: VerifiedSide, b: VerifiedSide, layers_a: layer_diff.Recorded, layers_b: layer_diff.Recorded, workspace: Workspace
 ) -> Pairing:
     """``b`` beside ``a``: the outputs on all samples, the layers on a few."""
-    workspace.notify(Progress("layers", 0, 1))
+    workspace.begin("layers")
     beside = verify.compare_originals(a.trial.reference, b.trial.reference)
     request = layer_diff.MatchRequest(layers_a, layers_b, a.model.name, b.model.name, beside.limit)
     matched = workspace.step(layer_diff.match, request, f"layers-{b.model.name.replace('/', '-')}")

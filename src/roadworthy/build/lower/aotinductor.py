@@ -18,7 +18,7 @@ from roadworthy.core.errors import BackendMissing, RoadworthyError, StepFailed, 
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolation import scratch
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.stages import Graph, Plan, Precision
 from roadworthy.core.text import named_line
 from roadworthy.core.types import BATCH, Signature
 from roadworthy.runtimes import _cpu_features
@@ -33,16 +33,25 @@ NO_COMPILER = "it needs a C++ compiler, and there is no g++ on this machine; ins
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
-    """One plan for each precision, for any batch: a compilation takes 15 to 30 s on two cores, so there are no variations.
+    """Each precision for any batch; floats for exactly one sample a call too, which gives better code.
 
-    None for what came quantised: its operators are those of another library.
+    A compilation takes 15 to 40 s on two cores, so there are few variations; one for one sample serves one thread and all. None for
+    what came quantised: its operators are those of another library.
     """
     if graph.precision == "int8":
         return
-    yield Plan("aotinductor", "fp32", threads=host.cores)
+    yield from _of_floats("fp32", graph, host)
     if "bf16" not in unavailable(host):
-        yield Plan("aotinductor", "bf16", threads=host.cores)
+        yield from _of_floats("bf16", graph, host)
     yield Plan("aotinductor", "int8", threads=host.cores)
+
+
+def _of_floats(precision: Precision, graph: Graph, host: Host) -> Iterable[Plan]:
+    yield Plan("aotinductor", precision, threads=host.cores)
+    if graph.signature.batched:
+        yield Plan("aotinductor", precision, threads=host.cores, batch=1)
+        if host.cores > 1:
+            yield Plan("aotinductor", precision, threads=1, batch=1)
 
 
 def unavailable(host: Host) -> Mapping[str, str]:
@@ -107,12 +116,18 @@ def _prepared(program: Any, signature: Signature, plan: Plan, calibration: Sampl
     given = program.example_inputs[0]
     if len(given) != len(signature.inputs):
         raise StepFailed(f"the exported program has {len(given)} inputs where the signature has {len(signature.inputs)}")
+    if plan.batch:
+        given = [
+            tensor.narrow(spec.sample_axis, 0, plan.batch) if spec.batched and spec.sample_axis is not None else tensor
+            for tensor, spec in zip(given, signature.inputs, strict=True)
+        ]
+        signature = signature.fixed(plan.batch)
     examples = tuple(tensor.contiguous() for tensor in given)
     if plan.precision == "int8" and calibration is not None:
         return _quantised(program, examples, signature, calibration, host)
     if plan.precision == "bf16":
         return _export(_narrowed(program.module(check_guards=False)), examples, signature, packed=True)
-    if not all(tensor.is_contiguous() for tensor in given):
+    if plan.batch or not all(tensor.is_contiguous() for tensor in given):
         return _export(program.module(check_guards=False), examples, signature)
     return program
 
@@ -121,7 +136,7 @@ def _export(module: Any, examples: tuple[Any, ...], signature: Signature, *, pac
     """``module`` exported from contiguous examples, each symbol of the signature a dynamic dimension; ``packed``: it takes ``*tensors``."""
     import torch
 
-    batch = torch.export.Dim(BATCH, min=1, max=signature.max_batch)
+    batch = torch.export.Dim(BATCH, min=1, max=signature.max_batch) if signature.dynamic else None
     dynamic = tuple(
         {axis: batch if symbol == BATCH else torch.export.Dim.DYNAMIC for axis, symbol in spec.symbols.items()} for spec in signature.inputs
     )
@@ -174,7 +189,7 @@ def _quantised(program: Any, examples: tuple[Any, ...], signature: Signature, ca
 
 
 def _with_sources(module: Any) -> Any:
-    """``module`` with every operator marked as if it came from its layer class.
+    """``module`` with every operator marked as if it came from its layer class, but for those that must stay float32.
 
     The quantiser looks for layers, and by marks that only a strict export of the original leaves. Without them it
     fails ("Input partition has more than one output node"), and on a strict export of an export it quantises
@@ -204,8 +219,23 @@ def _with_sources(module: Any) -> Any:
     for node in module.graph.nodes:
         if node.op == "call_function":
             packet = getattr(node.target, "overloadpacket", None)
-            node.meta["source_fn_stack"] = [(node.name, layers.get(packet, node.target))]
+            layer = node.target if _of_one_channel(node) else layers.get(packet, node.target)
+            node.meta["source_fn_stack"] = [(node.name, layer)]
     return module
+
+
+def _of_one_channel(node: Any) -> bool:
+    """Whether it is a convolution of images of one channel, whose memory is in order for channels first and for channels last alike.
+
+    Where the number of samples is free, the compiler takes the answer to such an image for channels first; the int8 convolution gives it
+    with the channels last, and the next operator reads the wrong numbers, without an error.
+    """
+    import torch
+
+    if getattr(node.target, "overloadpacket", None) is not torch.ops.aten.conv2d:
+        return False
+    image = node.args[0].meta.get("val")
+    return image is not None and image.dim() == 4 and int(image.shape[1]) == 1
 
 
 def _compile(program: Any, settings: dict[str, Any], out: Path) -> None:
@@ -215,6 +245,8 @@ def _compile(program: Any, settings: dict[str, Any], out: Path) -> None:
 
     # Precompiled headers are kept below /tmp for ever, and making them costs more than one model saves.
     settings = {"freezing": True, "aot_inductor.precompile_headers": False} | settings
+    # Where torch has another number of threads than the machine has cores, the code is for that number for ever, whatever the plan says.
+    torch.set_num_threads(os.cpu_count() or 1)
     # Freezing, without which neither layouts nor int8 kernels are chosen, happens only where no gradient could be asked for.
     with tempfile.TemporaryDirectory(dir=out) as scratch, fresh_cache(dir=scratch), torch.no_grad():
         package = Path(scratch) / "package.pt2"

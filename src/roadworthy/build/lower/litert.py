@@ -1,4 +1,7 @@
-"""Files for LiteRT: float32, weights alone in int8, or all of it in int8 with calibration; a ``.tflite`` source as it is."""
+"""Files for LiteRT: float32, weights alone in int8, or all of it in int8 with calibration; a ``.tflite`` source as it is.
+
+TensorFlow's graphs go through its converter. ONNX graphs are translated here, in float32, and need no TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from roadworthy.frameworks.tensorflow import entry as tensorflow_entry
 from roadworthy.frameworks.tensorflow import framework
 from roadworthy.runtimes._reasons import reason
 
-ACCEPTS = ("graphdef", "saved_model", "tflite")
+ACCEPTS = ("graphdef", "saved_model", "tflite", "onnx")
 MODEL = "model.tflite"
 DYNAMIC = "dynamic"
 """int8 weights; activations are float between the layers, each of which rounds what it is given by the range seen in that very call."""
@@ -30,18 +33,21 @@ CALIBRATION_SAMPLES = 100
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
     """float32, int8 weights, int8 throughout; for any batch and, where the model allows it, for exactly one sample a call.
 
-    A file that is for LiteRT already keeps the precision that it came in.
+    A file that is for LiteRT already keeps the precision that it came in. An ONNX graph is translated in float32 alone; one that
+    came quantised, or whose sizes are free beyond the batch, is not.
     """
     if graph.format == "tflite":
         yield Plan("litert", graph.precision, host.cores)
         if host.cores > 1:
             yield Plan("litert", graph.precision, threads=1)
         return
-    for plan in (
-        Plan("litert", "fp32", host.cores),
-        Plan("litert", "int8", host.cores, flavour=DYNAMIC),
-        Plan("litert", "int8", host.cores),
-    ):
+    offered = [Plan("litert", "fp32", host.cores)]
+    if graph.format == "onnx":
+        if graph.quantized or any(spec.open_sizes for spec in graph.signature.inputs):
+            return
+    else:
+        offered += [Plan("litert", "int8", host.cores, flavour=DYNAMIC), Plan("litert", "int8", host.cores)]
+    for plan in offered:
         yield plan
         if graph.signature.batched:
             yield replace(plan, batch=1)
@@ -51,7 +57,7 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
 
 def imports(graph: Graph, plan: Plan) -> str:
     """The module that ``lower`` imports for seconds."""
-    return "" if graph.format == "tflite" else "roadworthy.frameworks.tensorflow.preload"
+    return "" if graph.format in ("tflite", "onnx") else "roadworthy.frameworks.tensorflow.preload"
 
 
 def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None:
@@ -62,9 +68,12 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     if graph.format == "tflite":
         shutil.copyfile(graph.path, out / MODEL)
         return
+    signature = graph.signature.fixed(plan.batch) if plan.batch else graph.signature
+    if graph.format == "onnx":
+        _translate(graph, plan, signature, out)
+        return
     if plan.precision == "int8" and not plan.flavour and calibration is None:
         raise UsageError("int8 needs samples to calibrate on")
-    signature = graph.signature.fixed(plan.batch) if plan.batch else graph.signature
     try:
         # The calibrator is built on TensorFlow's own interpreter, which says at each use that it is deprecated.
         with tempfile.TemporaryDirectory(dir=out) as scratch, warnings.catch_warnings(action="ignore"):
@@ -78,6 +87,26 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     except Exception as problem:
         raise StepFailed(
             f"LiteRT's converter could not make {plan.artefact} of the {graph.format} graph: {reason(problem)}", detail=str(problem)
+        ) from problem
+
+
+def _translate(graph: Graph, plan: Plan, signature: Signature, out: Path) -> None:
+    """Write ``out/model.tflite`` for an ONNX graph."""
+    from roadworthy.build.lower import _tflite
+
+    if plan.precision != "fp32":
+        raise UsageError(f"LiteRT's file of an ONNX graph is written in fp32 alone, and {plan.precision} was asked for")
+    try:
+        (out / MODEL).write_bytes(_tflite.translate(graph.path, signature))
+    except StepFailed as problem:
+        raise StepFailed(
+            f"LiteRT's file could not be written from {graph.path.name}: {problem.message}", detail=problem.detail
+        ) from problem
+    except OSError:
+        raise
+    except Exception as problem:
+        raise StepFailed(
+            f"LiteRT's file could not be written from {graph.path.name}: {type(problem).__name__}: {reason(problem)}", detail=str(problem)
         ) from problem
 
 

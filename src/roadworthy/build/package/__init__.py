@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from roadworthy.bundle import store
 from roadworthy.bundle.acceptance import Acceptance
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import GoldenFile, Manifest, Variant
+from roadworthy.bundle.shares import ShareProof
 from roadworthy.core import registry
 from roadworthy.core.errors import BundleError
 from roadworthy.core.evidence import Tolerance
@@ -122,6 +123,7 @@ def variant(verified: Verified, certificate: Certificate) -> Variant:
     """The manifest's entry for one packed candidate."""
     plan = verified.candidate.plan
     runtime = registry.facts(plan.runtime)
+    proofs = tuple(proof for proof in certificate.shares if proof.variant == plan.name)
     return Variant(
         name=plan.name,
         plan=plan,
@@ -129,13 +131,18 @@ def variant(verified: Verified, certificate: Certificate) -> Variant:
         requires=deployment.pins(runtime.packages),
         features=features(plan, certificate.host, native=runtime.native),
         framework=runtime.framework,
-        gate=gate(verified, certificate.tolerance),
+        gate=gate(verified, certificate.tolerance, proofs),
+        shares=tuple(proof.share for proof in proofs),
     )
 
 
-def gate(verified: Verified, tolerance: Tolerance) -> float:
-    """How far golden answers may be from the original's on another host, relative to the output's scale; see manifest.Variant."""
-    return max(2 * verified.parity.max_rel, tolerance.limit)
+def gate(verified: Verified, tolerance: Tolerance, proofs: Iterable[ShareProof] = ()) -> float:
+    """How far golden answers may be from the original's on another host, relative to the output's scale; see manifest.Variant.
+
+    The largest error of any plan that it is served by counts: kernels round differently on another number of threads.
+    """
+    errors = (verified.parity.max_rel, *(proof.parity.max_rel for proof in proofs if proof.parity))
+    return max(2 * max(errors), tolerance.limit)
 
 
 HALF_PRECISION = {"bf16": ("avx512_bf16", "amx_bf16", "bf16"), "fp16": ("avx512_fp16",)}

@@ -55,12 +55,23 @@ def answers(session: Session, signature: Signature, samples: SampleSet, size: in
     """
     size = signature.call_size(size)
     for start, stop in calls(signature, samples, size, samples.count if count is None else min(count, samples.count)):
-        rows, called = samples.feeds(start, stop), stop - start
+        called = stop - start
+        rows: Arrays = samples.feeds(start, stop)
         if not signature.dynamic and called < size:
-            rows = {name: np.concatenate([array, np.repeat(array[-1:], size - called, axis=0)]) for name, array in rows.items()}
-            called = size
+            rows, called = _filled(rows, size), size
         try:
             outputs = signature.to_rows(session.run(signature.to_call(rows)), called)
         except ValueError as problem:
             raise StepFailed(str(problem)) from None
         yield Piece(start, stop, {name: array[: stop - start] for name, array in outputs.items()})
+
+
+def first_call(signature: Signature, samples: SampleSet, size: int) -> Arrays:
+    """The inputs of one call of exactly ``size`` samples: the first ones, the last of which is repeated where a call ends sooner."""
+    start, stop = next(calls(signature, samples, size, samples.count))
+    return signature.to_call(_filled(samples.feeds(start, stop), size))
+
+
+def _filled(rows: Arrays, size: int) -> Arrays:
+    """``rows`` with the last one repeated until there are ``size``."""
+    return {name: np.concatenate([array, np.repeat(array[-1:], size - len(array), axis=0)]) for name, array in rows.items()}

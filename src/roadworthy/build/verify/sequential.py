@@ -50,7 +50,7 @@ class Question:
     """What makes a candidate pass: to be the same function (``same_passes``), or a drop within ``budget`` (``drop_passes``), or either.
 
     The same function has relative errors up to ``limit``, and up to ``misses`` samples that differ in whole numbers. ``bounds`` are those
-    of one sample's loss.
+    of one sample's loss. Without ``passes_early`` nothing but a rejection is certain before the last sample.
     """
 
     same_passes: bool
@@ -59,6 +59,7 @@ class Question:
     misses: float
     budget: float
     bounds: Bounds
+    passes_early: bool = True
 
 
 class MeanTest:
@@ -107,11 +108,12 @@ class Stopping:
     def _verdict(self, samples: int, worst: float, misses: int, scored: bool) -> Stop | None:
         asked = self._asked
         other = worst > asked.limit or misses > asked.misses
-        if scored and asked.same_passes and not other and not misses and samples >= SAME_SAMPLES:
+        early = scored and asked.passes_early
+        if early and asked.same_passes and not other and not misses and samples >= SAME_SAMPLES:
             return "same"
         if not asked.drop_passes:
             return "other" if other else None
-        if scored and samples >= FEWEST and self._test.below(TAIL):
+        if early and samples >= FEWEST and self._test.below(TAIL):
             return "passes"
         return "hopeless" if scored and (other or not asked.same_passes) and self._test.above(ALPHA) else None
 

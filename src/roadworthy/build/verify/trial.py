@@ -66,6 +66,10 @@ class CandidateTrial:
             return total, np.zeros(0), np.zeros(0)
         return total, np.concatenate(mine), np.concatenate(theirs)
 
+    def answers(self, samples: SampleSet, size: int, count: int) -> Iterator[Piece]:
+        """The answers to the first ``count`` of ``samples`` in calls of ``size``, as what they stand for."""
+        return feeding.valued(feeding.answers(self._session, self._signature, samples, size, count), self._signature)
+
     def batch_fault(self, sizes: tuple[int, ...]) -> str:
         """Why the answers to the first few samples are not the same at every size; empty where they are."""
         few = next(feeding.calls(self._signature, self._samples, FEW, self._samples.count))[1]
@@ -124,4 +128,9 @@ class CandidateTrial:
             yield Piece(start, start + size, feeding.values(outputs, self._signature))
 
     def _say(self, size: int) -> None:
-        print(f"{SAID_BATCH}{self._signature.call_size(size)}", flush=True)
+        say(self._signature.call_size(size))
+
+
+def say(size: int) -> None:
+    """Print the size of the calls that follow."""
+    print(f"{SAID_BATCH}{size}", flush=True)

@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from roadworthy.bundle.certificate import Certificate, by_reason, plan_names
+from roadworthy.bundle.certificate import Certificate, StepTime, by_reason, plan_names
 from roadworthy.cli.console import terminal
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Measured, Verified
@@ -26,7 +26,8 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
     terminal.output.print(_table(certificate))
     for group in by_reason(certificate.rejected):
         names = plan_names(entry.plan for entry in group)
-        terminal.output.print(f"[red]rejected[/] {escape(names)} [dim]({group[0].stage})[/]: {escape(group[0].reason)}")
+        label = "[dim]left out[/]" if group[0].left_out else "[red]rejected[/]"
+        terminal.output.print(f"{label} {escape(names)} [dim]({group[0].stage})[/]: {escape(group[0].reason)}")
     for reason in certificate.unavailable:
         terminal.output.print(f"[dim]not tried: {escape(reason)}[/]")
     terminal.output.print()
@@ -41,6 +42,26 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
             name = escape(export.measured.verified.candidate.plan.name)
             terminal.output.print(f"For the target {escape(export.target)}: {name} in {escape(export.path)}, {export.verification}.")
     terminal.output.print(f"\nBundle  {bundle}\nReport  {bundle / 'report.html'}", soft_wrap=True)
+
+
+def show_times(certificate: Certificate) -> None:
+    """The seconds of every stage, which add up to the total, and those of the child processes within each, the longest first."""
+    table = Table(title="where the time went", title_justify="left", box=SIMPLE)
+    table.add_column("stage", no_wrap=True)
+    table.add_column("seconds", justify="right")
+    table.add_column("of which (several may run at once)")
+    table.add_column("seconds", justify="right")
+    for stage in certificate.stages:
+        longest = sorted(stage.steps, key=lambda step: -step.seconds)
+        names, seconds = ("\n".join(column) for column in ([_named(step) for step in longest], [f"{step.seconds:.1f}" for step in longest]))
+        table.add_row(escape(stage.name), f"{stage.seconds:.1f}", escape(names), seconds)
+    table.add_section()
+    table.add_row("all", f"{certificate.seconds:.1f}", "", "")
+    terminal.output.print(table)
+
+
+def _named(step: StepTime) -> str:
+    return f"{step.name} (made {step.reused})" if step.reused else step.name
 
 
 def _budget(certificate: Certificate) -> str:

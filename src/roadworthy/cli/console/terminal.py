@@ -34,6 +34,11 @@ def short(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def size(count: int) -> str:
+    """``count`` bytes in MiB or GiB."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
+
+
 def rows(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
     """A plain table of strings."""
     table = Table(*headings)

@@ -61,4 +61,6 @@ def python(module: str, *words: str) -> list[str]:
 def environment() -> dict[str, str]:
     """The environment of a step, without its temporary directory."""
     path = os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path)
-    return os.environ | library_caps() | {"PYTHONPATH": path, scratch.SHARED: scratch.shared_temporary()}
+    # Sets of strings have one order in every process: the same source gives the same files.
+    fixed = {"PYTHONPATH": path, "PYTHONHASHSEED": "0", scratch.SHARED: scratch.shared_temporary()}
+    return os.environ | library_caps() | fixed

@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import cloudpickle
 import numpy as np
 
 from roadworthy.core import codec
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, StepFailed
 from roadworthy.core.types import BYTES, Array, Arrays, BoundInput, Signature, TensorSpec
 from roadworthy.frameworks.answers import leaves
-from roadworthy.frameworks.pickling import by_value
+from roadworthy.frameworks.pickling import ByValuePickler, by_value
 from roadworthy.frameworks.tensorflow import entry, framework
 from roadworthy.frameworks.tensorflow.entry import GraphEntry, Port
 
@@ -216,7 +215,7 @@ def pickled(objects: Mapping[str, Any]) -> bytes:
     try:
         file = io.BytesIO()
         with by_value():
-            cloudpickle.dump(dict(objects), file)
+            ByValuePickler(file).dump(dict(objects))
     except Exception as problem:
         raise SourceError(
             f"the custom classes {', '.join(objects)} cannot be written to a file: {framework.first_line(problem)}", detail=repr(problem)

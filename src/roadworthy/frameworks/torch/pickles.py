@@ -6,9 +6,9 @@ import io
 from types import FunctionType
 from typing import Any
 
-import cloudpickle
 import torch
 
+from roadworthy.frameworks.pickling import ByValuePickler
 from roadworthy.frameworks.torch.script import quiet
 
 
@@ -26,7 +26,7 @@ def unwrapped(module: Any) -> Any:
     return module
 
 
-class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+class Pickler(ByValuePickler):
     """For ``torch.save``: what reads the file needs neither the user's modules nor a compiler."""
 
     def reducer_override(self, obj: Any) -> Any:

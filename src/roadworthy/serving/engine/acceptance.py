@@ -32,7 +32,7 @@ def accept(request: AcceptanceRequest) -> Acceptance:
             ) from None
     if unsteady:
         return Acceptance(tuple(sorted(unsteady)))
-    with LocalEngine(request.path, spin=False) as engine:
+    with LocalEngine(request.path, options=RunOptions(spin=False)) as engine:
         golden, first = read_golden(request.path, manifest), manifest.signature.outputs[0]
         engine.rank({first.name: first.to_call(golden.outputs[first.name])})
         if engine.variant.name != manifest.variants[0].name:
@@ -45,10 +45,14 @@ def _unsteady(request: AcceptanceRequest, manifest: Manifest, variant: Variant) 
     # The errors of whole numbers name samples, which the deployment may exchange; all other outputs must pass the server's gate.
     whole = [spec.name for spec in manifest.signature.outputs if _is_whole(spec)]
     lenient = replace(golden, outputs={name: array for name, array in golden.outputs.items() if name not in whole})
-    opened = open_variant(request.path, manifest, variant, lenient, RunOptions(spin=False))
-    with opened.session:
-        errors = golden_errors(opened.session, manifest.signature, golden)
-    return {int(row) for name in whole for row in np.flatnonzero(~(errors[name] <= variant.gate))}
+    found: set[int] = set()
+    shares = [share.cores for share in variant.shares if share.plan not in (None, variant.plan)]
+    for options in (RunOptions(spin=False), *(RunOptions(cores=cores) for cores in shares)):
+        opened = open_variant(request.path, manifest, variant, lenient, options)
+        with opened.session:
+            errors = golden_errors(opened.session, manifest.signature, golden)
+        found |= {int(row) for name in whole for row in np.flatnonzero(~(errors[name] <= variant.gate))}
+    return found
 
 
 def _is_whole(spec: TensorSpec) -> bool:

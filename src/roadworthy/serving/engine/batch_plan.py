@@ -34,9 +34,9 @@ class BatchPlan(msgspec.Struct, frozen=True):
     seconds: dict[int, float] = {}
 
 
-def share(processes: int, certified: int) -> int:
-    """The threads of a model in one of ``processes`` workers: an equal share of the host's cores, and no more than were certified."""
-    return max(1, min(certified, usable_cores() // processes))
+def share(processes: int) -> int:
+    """The cores that one of ``processes`` workers has: an equal share of the host's, one at least."""
+    return max(1, usable_cores() // processes)
 
 
 def one_is_enough(single: LocalEngine, several: LocalEngine, feeds: Arrays) -> bool:

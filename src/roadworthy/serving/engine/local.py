@@ -22,7 +22,7 @@ from roadworthy.preprocess.answer import Ranked, ranks, read_out
 from roadworthy.runtimes import Checked
 from roadworthy.serving.engine.golden_check import check_batches, golden_calls, read_golden
 from roadworthy.serving.engine.inputs import as_input, images_of
-from roadworthy.serving.engine.variant import RunOptions, open_first_variant
+from roadworthy.serving.engine.variant import RunOptions, open_first_variant, proven
 
 if TYPE_CHECKING:
     from roadworthy.preprocess.image import Preprocessor
@@ -39,10 +39,10 @@ class Prediction:
 class LocalEngine:
     """The bundle at ``bundle``, in its first variant that runs on this host and still gives its golden answers.
 
-    ``threads`` overrides the plan's number; without it, a plan made for more cores than there are is cut to these. Without ``spin`` no
-    thread spins while it waits. The golden answers are checked on exactly these threads, in calls of up to ``batch`` samples.
-    ``name`` and ``version`` override what the bundle calls itself.
+    ``options`` say how it runs, by default as its plan says, on no more threads than there are cores; ``threads`` overrides the number.
+    The golden answers are checked as it runs here. ``name`` and ``version`` override what the bundle calls itself.
 
+    ``plan`` is how it runs, and ``proven`` says that the build host has compared the answers of exactly that with the original's.
     ``check`` is the result of the golden check, ``notes`` say what differs from the certificate, one sentence each.
     ``seconds_per_element`` is the time of a call with one sample, divided by the elements of its inputs.
     Calls from several threads wait for each other.
@@ -56,18 +56,18 @@ class LocalEngine:
         bundle: Path | str,
         *,
         threads: int | None = None,
-        spin: bool = True,
-        batch: int = 1,
+        options: RunOptions = RunOptions(),  # noqa: B008 (it is frozen)
         name: str | None = None,
         version: str | None = None,
     ) -> None:
         root = Path(bundle)
         manifest = store.read(root)
         golden = read_golden(root, manifest)
-        opened = open_first_variant(root, manifest, golden, RunOptions(threads, spin, batch))
+        opened = open_first_variant(root, manifest, golden, replace(options, threads=threads or options.threads))
         self.name, self.version = name or manifest.name, version or manifest.version
         self.signature, self.contract = manifest.signature, manifest.contract
-        self.variant, self.check, self.notes = opened.variant, opened.check, opened.notes
+        self.variant, self.plan, self.check, self.notes = opened.variant, opened.plan, opened.check, opened.notes
+        self.proven = proven(opened.variant, opened.plan)
         self._session = opened.session
         self._lock = Lock()
         self._preprocessor: Preprocessor | None = None

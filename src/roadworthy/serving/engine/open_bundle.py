@@ -1,22 +1,25 @@
-"""Opens a bundle for serving: one or more engines in this worker, and the batch plan that they follow."""
+"""Opens a bundle for serving: one or more engines in this worker, by the plan that was proven for the worker's share of the cores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from roadworthy.bundle import store
 from roadworthy.bundle.golden import Golden
 from roadworthy.bundle.manifest import Manifest
+from roadworthy.bundle.shares import share_of
 from roadworthy.core.errors import BundleError, RoadworthyError
+from roadworthy.core.host import this_host
 from roadworthy.serving.engine import batch_plan as planning
 from roadworthy.serving.engine.batch_plan import BatchPlan
 from roadworthy.serving.engine.golden_check import read_golden
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.engine.open_messages import OpenVersion, VersionOpened
+from roadworthy.serving.engine.variant import RunOptions, is_certified_class
 from roadworthy.serving.registry.repository import digest
 from roadworthy.serving.settings import Settings
 
@@ -37,19 +40,20 @@ def open_engines(wanted: OpenVersion, settings: Settings) -> OpenEngines:
         raise BundleError(f"{root} is another bundle than the one that was loaded as {wanted.name} version {wanted.version}; load it again")
     with ExitStack() as undo:
         if wanted.plan is None:
-            first, plan = _measured(root, wanted, settings, undo)
+            first, plan = _planned(root, wanted, settings, undo)
             engines, notes = [first.engine], first.notes
         else:
             engines, plan, notes = [], wanted.plan, ()
         while len(engines) < plan.instances:
-            engines.append(undo.enter_context(_open(root, wanted, plan.threads, plan.batch)))
+            pinned = settings.processes * plan.instances == 1
+            engines.append(undo.enter_context(_open(root, wanted, RunOptions(plan.threads, pinned=pinned, batch=plan.batch))))
         undo.pop_all()
     return OpenEngines(tuple(engines), VersionOpened(plan, found, (*engines[0].notes, *notes)))
 
 
-def _open(root: Path, wanted: OpenVersion, threads: int, batch: int) -> LocalEngine:
+def _open(root: Path, wanted: OpenVersion, options: RunOptions) -> LocalEngine:
     # A thread that spins takes the core from the event loop and from the other engines.
-    return LocalEngine(root, threads=threads, spin=False, batch=batch, name=wanted.name, version=wanted.version)
+    return LocalEngine(root, options=replace(options, spin=False), name=wanted.name, version=wanted.version)
 
 
 @dataclass(frozen=True)
@@ -57,21 +61,28 @@ class _OnBestThreads:
     """An engine on the number of threads that serves best here; ``notes`` say why another number is not used."""
 
     engine: LocalEngine
-    threads: int
     notes: tuple[str, ...] = ()
 
 
-def _measured(root: Path, wanted: OpenVersion, settings: Settings, undo: ExitStack) -> tuple[_OnBestThreads, BatchPlan]:
-    """The first engine, and a plan measured on it. Its golden answers are checked on the plan's threads at the plan's batch."""
+OpenOn = Callable[[RunOptions], LocalEngine]
+
+
+def _planned(root: Path, wanted: OpenVersion, settings: Settings, undo: ExitStack) -> tuple[_OnBestThreads, BatchPlan]:
+    """The first engine, and a plan for all others. Its golden answers are checked on the plan's threads at the plan's batch.
+
+    The threads are those that the build host has proven for a worker's share of the cores. Where it has not, or on another CPU, they are
+    measured here; so is the batch.
+    """
     manifest = store.read(root)
     golden = read_golden(root, manifest)
+    certified = is_certified_class(root, this_host())
 
-    def opened(threads: int, batch: int) -> LocalEngine:
-        return undo.enter_context(_open(root, wanted, threads, batch))
+    def opened(options: RunOptions, batch: int) -> LocalEngine:
+        return undo.enter_context(_open(root, wanted, replace(options, pinned=settings.processes == 1, batch=batch)))
 
     batch = settings.batch or 1
     while True:
-        chosen = _on_threads(partial(opened, batch=batch), settings, manifest, golden)
+        chosen = _on_threads(partial(opened, batch=batch), settings, manifest, golden, certified)
         cap, seconds = (batch, {}) if settings.batch else planning.batches(chosen.engine, golden.inputs, planning.LONGEST_CALL_SECONDS)
         if cap > batch:
             try:
@@ -81,31 +92,54 @@ def _measured(root: Path, wanted: OpenVersion, settings: Settings, undo: ExitSta
                 chosen.engine.close()
                 batch = cap
                 continue
-        return chosen, BatchPlan(1, chosen.threads, cap, seconds)
+        return chosen, BatchPlan(1, chosen.engine.plan.threads, cap, seconds)
 
 
-def _on_threads(open_on: Callable[[int], LocalEngine], settings: Settings, manifest: Manifest, golden: Golden) -> _OnBestThreads:
-    """The bundle on the worker's share of the threads, or on one thread: the one that answers with the better variant, else the faster."""
-    threads = settings.threads or planning.share(settings.processes, manifest.variants[0].plan.threads)
-    if settings.threads is not None or threads == 1:
-        return _OnBestThreads(open_on(threads), threads)
+def _on_threads(open_on: OpenOn, settings: Settings, manifest: Manifest, golden: Golden, certified: bool) -> _OnBestThreads:
+    """The bundle on its worker's share of the cores; on more threads than that where it answers on no fewer."""
+    if settings.threads is not None:
+        return _noted(_OnBestThreads(open_on(RunOptions(settings.threads))), certified)
+    cores, raced = planning.share(settings.processes), manifest.variants[0].plan.threads
     try:
-        several = open_on(threads)
+        if certified and share_of(manifest.variants[0].shares, cores):
+            return _noted(_OnBestThreads(open_on(RunOptions(cores=cores))), certified)
+        return _noted(_measured(open_on, min(raced, cores), manifest, golden), certified)
     except BundleError as problem:
-        return _OnBestThreads(open_on(1), 1, (f"it does not serve on {threads} threads: {problem.message}",))
+        if raced <= cores:
+            raise
+        engine = open_on(RunOptions(raced))
+        return _OnBestThreads(engine, (f"it runs on {raced} threads, more than the {cores} of its worker's share: {problem.message}",))
+
+
+def _noted(found: _OnBestThreads, certified: bool) -> _OnBestThreads:
+    """``found`` with a note where the CPU is the certified one, and yet the build host has not compared what runs here."""
+    if found.engine.proven or not certified:
+        return found
+    plan = found.engine.plan.name
+    return replace(found, notes=(*found.notes, f"{plan} was not verified when the bundle was made; here it gives the golden answers"))
+
+
+def _measured(open_on: OpenOn, threads: int, manifest: Manifest, golden: Golden) -> _OnBestThreads:
+    """The bundle on ``threads`` or on one thread: the one that answers with the better variant, else the faster."""
+    if threads == 1:
+        return _OnBestThreads(open_on(RunOptions(1)))
     try:
-        single = open_on(1)
+        several = open_on(RunOptions(threads))
+    except BundleError as problem:
+        return _OnBestThreads(open_on(RunOptions(1)), (f"it does not serve on {threads} threads: {problem.message}",))
+    try:
+        single = open_on(RunOptions(1))
     except RoadworthyError as problem:
-        return _OnBestThreads(several, threads, (f"it does not serve on one thread: {problem.message}",))
+        return _OnBestThreads(several, (f"it does not serve on one thread: {problem.message}",))
     names = [variant.name for variant in manifest.variants]
     rank_several, rank_single = names.index(several.variant.name), names.index(single.variant.name)
     if rank_single < rank_several or (rank_single == rank_several and planning.one_is_enough(single, several, golden.inputs)):
         several.close()
         notes = tuple(f"on {threads} threads {note}" for note in several.notes) if rank_single < rank_several else ()
-        return _OnBestThreads(single, 1, notes)
+        return _OnBestThreads(single, notes)
     single.close()
     notes = tuple(f"on one thread {note}" for note in single.notes) if rank_single > rank_several else ()
-    return _OnBestThreads(several, threads, notes)
+    return _OnBestThreads(several, notes)
 
 
 def described(plan: BatchPlan, processes: int) -> Iterator[str]:

@@ -10,10 +10,12 @@ from pathlib import Path
 from roadworthy.bundle import store
 from roadworthy.bundle.golden import Golden
 from roadworthy.bundle.manifest import Manifest, Variant
+from roadworthy.bundle.shares import share_of
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, BundleError, RoadworthyError
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.interfaces import SERVER
+from roadworthy.core.stages import PINNED, Plan
 from roadworthy.core.text import named_line
 from roadworthy.runtimes import CheckedSession, open_session
 from roadworthy.serving.engine.golden_check import GoldenCheck, check_batches, check_golden
@@ -23,20 +25,24 @@ from roadworthy.serving.engine.golden_check import GoldenCheck, check_batches, c
 class RunOptions:
     """How a variant runs here, whatever its plan says.
 
-    ``threads`` ``None`` is the plan's number, cut to the cores that there are. Without ``spin`` no thread spins while it waits.
+    ``threads`` ``None`` is the plan's number, cut to the cores that there are. With ``cores`` it runs as the bundle says for a process
+    that has so many, where it says so. Without ``spin`` no thread spins while it waits, without ``pinned`` none is bound to a core.
     ``batch`` is the most samples of one call: the golden samples are checked up to it.
     """
 
     threads: int | None = None
+    cores: int | None = None
     spin: bool = True
+    pinned: bool = True
     batch: int = 1
 
 
 @dataclass(frozen=True)
 class OpenVariant:
-    """A variant that answers here as it was certified; ``notes`` say what differs from the certificate, one sentence each."""
+    """A variant that answers here as it was certified, run by ``plan``; ``notes`` say what differs from the certificate."""
 
     variant: Variant
+    plan: Plan
     session: CheckedSession
     check: GoldenCheck
     notes: tuple[str, ...] = ()
@@ -74,8 +80,7 @@ def open_variant(root: Path, manifest: Manifest, variant: Variant, golden: Golde
     if not host.has(*variant.features):
         lacking = ", ".join(feature for feature in variant.features if not host.has(feature))
         raise BundleError(f"this CPU ({host.cpu}) lacks {lacking}")
-    threads = options.threads or min(variant.plan.threads, host.cores)
-    plan = replace(variant.plan, threads=threads, spin=variant.plan.spin and options.spin)
+    plan = _plan_here(variant, host, options)
     try:
         session = open_session(root / variant.path, manifest.signature, plan)
     except RoadworthyError:
@@ -92,13 +97,37 @@ def open_variant(root: Path, manifest: Manifest, variant: Variant, golden: Golde
     except Exception as problem:
         session.close()
         raise BundleError(f"it fails on its golden samples here ({named_line(problem, longest=200)})") from problem
-    return OpenVariant(variant, session, GoldenCheck(variant.name, manifest.golden.samples, error, variant.gate))
+    return OpenVariant(variant, plan, session, GoldenCheck(variant.name, manifest.golden.samples, error, variant.gate))
+
+
+def proven(variant: Variant, plan: Plan) -> bool:
+    """Whether the build host has compared the answers of exactly ``plan`` with the original's."""
+    return plan == variant.plan or any(share.plan == plan for share in variant.shares)
+
+
+def is_certified_class(root: Path, host: Host) -> bool:
+    """Whether ``host`` has the CPU on which the bundle at ``root`` was certified, with the same features."""
+    certified = store.read_certificate(root).host
+    return certified.cpu == host.cpu and certified.features == host.features
+
+
+def _plan_here(variant: Variant, host: Host, options: RunOptions) -> Plan:
+    """The plan by which ``variant`` runs here; raises BundleError where its answers are known to be wrong on so many threads."""
+    share = share_of(variant.shares, options.cores) if options.cores else None
+    if share is not None and share.plan is not None and (options.pinned or PINNED not in share.plan.options):
+        return share.plan
+    threads = options.threads or min(variant.plan.threads, options.cores or host.cores)
+    known = share_of(variant.shares, threads)
+    if known is not None and known.fault:
+        raise BundleError(f"it was rejected on {threads} thread{'s' if threads > 1 else ''} when the bundle was made: {known.fault}")
+    pins = variant.plan.options if options.pinned else tuple(option for option in variant.plan.options if option != PINNED)
+    return replace(variant.plan, threads=threads, spin=variant.plan.spin and options.spin, options=pins)
 
 
 def _notes_on_host(root: Path, host: Host) -> list[str]:
-    certified = store.read_certificate(root).host
-    if certified.cpu == host.cpu and certified.features == host.features:
+    if is_certified_class(root, host):
         return []
+    certified = store.read_certificate(root).host
     return [f"certified on {certified.cpu}; the golden samples are checked again here ({host.cpu}), speed is not promised"]
 
 

@@ -161,7 +161,13 @@ def test_a_model_of_a_fixed_size_has_whole_dims_and_no_batch(tmp_path: Path) -> 
 
 
 def test_the_properties_say_what_is_behind_the_version(ask: Ask) -> None:
-    assert ask("GET", "/v2/models/linear").json["properties"] == {"version": "1", "variant": "null-fp32-t1", "precision": "fp32"}
+    assert ask("GET", "/v2/models/linear").json["properties"] == {
+        "version": "1",
+        "variant": "null-fp32-t1",
+        "precision": "fp32",
+        "plan": "null-fp32-t1",
+        "proof": "compared with the original on the build host",
+    }
 
 
 # The model repository

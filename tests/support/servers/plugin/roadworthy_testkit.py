@@ -21,6 +21,7 @@ RUNS = ()
 PACKAGES = ()
 FRAMEWORK = False
 NATIVE = False
+OPTIONS = ("pinned",)
 THREADS = {}
 
 

@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 
-from roadworthy.build.package.report import chart, figures
+from roadworthy.build.package.report import chart, course, figures
 from roadworthy.build.package.report.chart import Chart
 from roadworthy.bundle.certificate import Certificate, by_reason, plan_names
 from roadworthy.core.errors import BackendMissing
@@ -18,6 +18,14 @@ from roadworthy.preprocess.contract import Contract
 
 WIDE, NARROW = (760, 380), (350, 360)
 """The chart's two sizes: letters keep their size on a phone, where a scaled drawing would be unreadable."""
+
+
+OBJECTIVES = {
+    "latency": "The winner was chosen for latency: one request at a time, on all cores that its process has.",
+    "throughput": "The winner was chosen for throughput: the samples a second of one process at its best batch size; beside it stand those "
+    "of all workers at once.",
+}
+"""What an objective says of the cores; the others say nothing of them."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,9 @@ def render(certificate: Certificate, contract: Contract) -> str:
         exports=[(export, _measured(export.measured, {}, other="export")) for export in certificate.exports],
         baseline=next(row for row in rows if row.plan.name == certificate.baseline.verified.candidate.plan.name),
         charts=charts,
+        objective=OBJECTIVES.get(certificate.goal.objective, ""),
+        work=_work(certificate, winner),
+        course=course.render(certificate.course, _roles(certificate), environment) if certificate.course else "",
         roles={point.role for _, drawn in charts for point in drawn.points},
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
@@ -78,6 +89,26 @@ def table(certificate: Certificate) -> tuple[CandidateRow, ...]:
     order = ("winner", "fallback", "framework", "original", "passed")
     timed.sort(key=lambda row: (order.index(row.role), row.timing.latency_ms.value if row.timing else 0.0))
     return (*timed, *map(_rejected, certificate.rejected))
+
+
+def _work(certificate: Certificate, winner: CandidateRow | None) -> str:
+    """How far the winner is from the host's peak, and what was measured; or why that is not known."""
+    work = certificate.work
+    if work is None or winner is None or winner.timing is None:
+        return ""
+    if work.uncounted or not work.operations:
+        what = f"operators that are not counted ({', '.join(work.uncounted)})" if work.uncounted else "no convolution and no matrix product"
+        return f"The model has {what}: nothing is claimed."
+    counted = f"A sample takes {work.operations / 1e6:,.3g} million operations in convolutions and matrix products"
+    share = work.share_of_peak(winner.timing.latency_ms.value)
+    if work.peak is None or share is None:
+        return f"{counted}. The peak of this host in {winner.plan.precision} was not measured: nothing is claimed."
+    threads = f"{work.peak.threads} thread{'s' if work.peak.threads != 1 else ''}"
+    return (
+        f"{counted}. One at a time, the winner reaches {100 * share:.2g} % of this host's {work.peak.precision} peak on {threads}: "
+        f"{figures.number(share * work.peak.best)} of {figures.number(work.peak.best)} thousand million operations a second, "
+        f"as the fastest of some large matrix products had them ({work.peak.kernel}; median {figures.number(work.peak.gops.value)})."
+    )
 
 
 def _chart(certificate: Certificate, name: str, size: tuple[int, int]) -> tuple[str, Chart] | None:

@@ -26,15 +26,26 @@ def metadata(model: LocalEngine, served: Served | None) -> dict[str, Any]:
 
     A quantised tensor has the ``parameters`` ``scale`` and ``zero_point``, -1 means any size.
     """
-    plan = model.variant.plan
+    plan = model.plan
     return {
         "name": model.name,
         "versions": _versions(model, served),
         "platform": platform(model),
         "inputs": [_tensor(spec) for spec in model.signature.inputs],
         "outputs": [_tensor(spec) for spec in model.signature.outputs],
-        "properties": {"version": model.version, "variant": model.variant.name, "precision": plan.precision},
+        "properties": {
+            "version": model.version,
+            "variant": model.variant.name,
+            "precision": plan.precision,
+            "plan": plan.name,
+            "proof": proof(model),
+        },
     }
+
+
+def proof(model: LocalEngine) -> str:
+    """What proves the answers of the plan that runs here, in words."""
+    return "compared with the original on the build host" if model.proven else "golden samples alone"
 
 
 def platform(model: LocalEngine) -> str:
