@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from roadworthy.core.isolation import forking
+
 WATCHED = str(Path(__file__).with_name("watched"))
 ADDRESS = "ROADWORTHY_TESTS_IMPORTS"
 RECEIVER = pytest.StashKey[socket.socket]()
@@ -27,6 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(receiver.close)
     os.environ["PYTHONPATH"] = os.pathsep.join([WATCHED, *filter(None, [os.environ.get("PYTHONPATH")])])
     sys.path.insert(0, WATCHED)
+    # A process that is forked for steps leaves the user's folders out; what it imports is seen all the same.
+    installed = forking._without_users
+    forking._without_users = lambda path: os.pathsep.join([WATCHED, installed(path)])
 
 
 @pytest.hookimpl(tryfirst=True)

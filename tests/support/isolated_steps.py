@@ -7,6 +7,7 @@ import signal
 import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from roadworthy.core.errors import SourceRefused
 
@@ -141,3 +142,102 @@ def work(pieces: Number) -> Number:
         if piece in (1, 500):
             time.sleep(0.03)
     return pieces
+
+
+def parent_id(number: Number) -> Number:
+    return Number(os.getppid())
+
+
+def kill_the_parent(number: Number) -> Number:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+    return number
+
+
+def kill_the_parents_group(number: Number) -> Number:
+    os.killpg(os.getpgid(os.getppid()), signal.SIGKILL)
+    time.sleep(60)
+    return number
+
+
+_calls: list[int] = []
+
+
+def calls(number: Number) -> Number:
+    """How often this function was called in this process, and in the process that it was forked from."""
+    import json
+
+    _calls.append(number.value)
+    # A module that the process had imported before it was forked.
+    json.calls = getattr(json, "calls", 0) + 1  # type: ignore[attr-defined]
+    return Number(len(_calls) + json.calls - 1)  # type: ignore[attr-defined]
+
+
+def is_imported(name: Text) -> Number:
+    import sys
+
+    return Number(int(name.value in sys.modules))
+
+
+def descriptors(number: Number) -> Text:
+    """What each descriptor of this process leads to."""
+    found = []
+    for entry in sorted(Path("/proc/self/fd").iterdir(), key=lambda entry: int(entry.name)):
+        try:
+            found.append(f"{entry.name} {entry.readlink()}")
+        except OSError:
+            pass  # the listing's own
+    return Text("\n".join(found))
+
+
+def variable(name: Text) -> Text:
+    return Text(os.environ.get(name.value, ""))
+
+
+def temporary(number: Number) -> Text:
+    return Text(tempfile.gettempdir())
+
+
+def drawn(number: Number) -> Text:
+    """Random numbers by each generator that a library seeds when it is imported."""
+    import random
+
+    import numpy as np
+
+    return Text(f"{random.random()} {np.random.random()}")
+
+
+def search_path(number: Number) -> Text:
+    import sys
+
+    return Text("\n".join(dict.fromkeys(sys.path)))
+
+
+def convolved(threads: Number) -> Text:
+    """The answers of a convolution in PyTorch on so many threads, the number that it says it has, and whether this process has as many."""
+    import hashlib
+
+    import torch
+
+    torch.set_num_threads(threads.value)
+    torch.manual_seed(0)
+    image, weight = torch.rand(8, 16, 64, 64), torch.rand(16, 16, 3, 3)
+    answer = torch.nn.functional.conv2d(image, weight).softmax(1)
+    # OpenMP starts them for elementwise work that is large enough.
+    (answer + 1).sum()
+    there = len(list(Path("/proc/self/task").iterdir())) >= threads.value
+    return Text(f"{hashlib.sha256(answer.numpy().tobytes()).hexdigest()} {torch.get_num_threads()} {there}")
+
+
+def convolved_by_tensorflow(threads: Number) -> Text:
+    """The same in TensorFlow, which starts its threads by itself."""
+    import hashlib
+
+    from roadworthy.frameworks.tensorflow import framework
+
+    framework.set_threads(threads.value)
+    tf = framework.framework()
+    image = tf.random.stateless_uniform((8, 64, 64, 16), seed=(0, 1))
+    answer = tf.nn.softmax(tf.nn.conv2d(image, tf.random.stateless_uniform((3, 3, 16, 16), seed=(0, 2)), 1, "SAME"))
+    workers = tf.config.threading.get_intra_op_parallelism_threads()
+    return Text(f"{hashlib.sha256(answer.numpy().tobytes()).hexdigest()} {workers}")

@@ -1,8 +1,9 @@
 """Steps whose process is forked from one that has imported a framework already, for tests of what a step answers.
 
-``isolate`` starts each step in a fresh Python, where ``import tensorflow`` takes six seconds of CPU. Here a server process imports it
-once, and each step is a fork of that process, which then does what ``python -m roadworthy.core.isolation.child`` does. How a step starts
-is tested elsewhere, with real starts. A step whose environment differs in what a library reads when it is loaded starts afresh.
+The product forks the steps of one deployment from processes of its own, and starts the contestants of a race afresh. Here one server,
+which the whole run of tests shares, imports a framework once, and every step of every deployment is a fork of it, by the product's own
+code. How a step starts is tested elsewhere, with real starts. A step whose environment differs in what a library reads when it is
+loaded does so too.
 
 ``python warm_children.py ADDRESS MODULE...`` is the server: it ends when its standard input does.
 """
@@ -10,28 +11,24 @@ is tested elsewhere, with real starts. A step whose environment differs in what 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from types import SimpleNamespace
 from typing import Any
 
-from roadworthy.core.isolation import child, scratch, worker
+from roadworthy.core.isolation import forking, launch, scratch, template
+from roadworthy.core.isolation.launch import Given, Process
 
 ADDRESS = "ROADWORTHY_TESTS_WARM"
 """In the environment: the address of the server, for processes that install it by ``install``."""
 LOADED = ("ATEN_", "DNNL_", "KERAS_", "KMP_", "LD_", "MKL_", "OMP_", "ONEDNN_", "ROADWORTHY_", "TF_", "TORCH", "XLA_")
 """How variables begin that a library may read when it is loaded."""
-LARGEST = 1 << 17
-"""Bytes of the largest request."""
 
 
 @contextlib.contextmanager
@@ -51,97 +48,66 @@ def server(*modules: str) -> Iterator[str]:
 
 def install(address: str, set_attribute: Callable[[Any, str, Any], None] = setattr) -> None:
     """From now on the steps of this process are forks of the server at ``address``, which has this process's environment."""
-    began = _read_by_libraries(os.environ)
+    began = _read_by_libraries(launch.environment())
+    afresh = launch.fresh
 
-    def popen(
-        command: list[str], *, stdin: int, stdout: Any, stderr: Any, pass_fds: tuple[int, int], env: dict[str, str], **rest: Any
-    ) -> Any:
-        if _read_by_libraries(env) == began:
-            return _Fork(address, command[-2:], stdout.fileno(), pass_fds, env)
-        return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds, env=env, **rest)
+    def start(given: Given) -> Process:
+        return _WarmFork(address, given) if _read_by_libraries(launch.environment()) == began else afresh(given)
 
-    set_attribute(worker, "subprocess", SimpleNamespace(Popen=popen, DEVNULL=subprocess.DEVNULL))
+    set_attribute(launch, "fresh", start)
+    set_attribute(forking.Templates, "of", lambda self, modules: None)
 
 
 def _read_by_libraries(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if name.startswith(LOADED) and name != scratch.SHARED}
 
 
-class _Fork:
-    """What ``isolate`` uses of a Popen."""
+class _WarmFork:
+    """A step as a fork of the server, to which it keeps a connection of its own."""
 
-    def __init__(self, address: str, arguments: list[str], log: int, pipes: tuple[int, int], env: dict[str, str]) -> None:
-        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._connection.connect(b"\0" + address.encode())
-        socket.send_fds(self._connection, [json.dumps([arguments, env]).encode()], [log, *pipes])
-        self.pid = int(self._connection.recv(64))
-        self._code: int | None = None
+    def __init__(self, address: str, given: Given) -> None:
+        self._control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.connect(b"\0" + address.encode())
+        self._control.send(json.dumps(launch.environment()).encode())
+        self._fork = forking.ask(self._control, given)
+        self.pid = self._fork.pid
 
     def wait(self) -> int:
         """The exit code, negative for a signal."""
-        if self._code is None:
-            self._code = int(self._connection.recv(64))
-            self._connection.close()
-        return self._code
+        code = self._fork.wait()
+        self._control.close()
+        return code
 
 
 def main(address: str, *modules: str) -> None:
-    for name in modules:
-        importlib.import_module(name)
+    threads = template.imported(modules)
+    assert not threads, threads
+    # Nobody waits for the servers of the connections.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, selectors.DefaultSelector() as selector:
         listener.bind(b"\0" + address.encode())
         listener.listen()
         print("ready", flush=True)
         selector.register(0, selectors.EVENT_READ)
         selector.register(listener, selectors.EVENT_READ)
-        while True:
-            for key, _ in selector.select():
-                if key.fileobj == 0:
-                    return
-                if key.fileobj is listener:
-                    connection, _ = listener.accept()
-                    pid = _fork(connection)
-                    connection.send(str(pid).encode())
-                    selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
-                else:
-                    pid, connection = key.data
-                    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-                    selector.unregister(key.fileobj)
-                    os.close(key.fd)
-                    with connection, contextlib.suppress(OSError):
-                        connection.send(str(code).encode())
+        while not any(key.fileobj == 0 for key, _ in selector.select()):
+            connection, _ = listener.accept()
+            if not os.fork():
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                selector.close()
+                listener.close()
+                os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+                _serve(connection)
+                os._exit(0)
+            connection.close()
 
 
-def _fork(connection: socket.socket) -> int:
-    """The process id of a child that answers the request of ``connection``."""
-    request, (log, *pipes), _, _ = socket.recv_fds(connection, LARGEST, 3)
-    pid = os.fork()
-    if pid:
-        for descriptor in (log, *pipes):
-            os.close(descriptor)
-        return pid
-    code = 1
-    try:
-        os.setsid()
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        # The listener and the other steps' connections belong to the server.
-        os.closerange(3, min(pipes))
-        os.closerange(max(pipes) + 1, os.sysconf("SC_OPEN_MAX"))
-        (memory_mb, confined), variables = json.loads(request)
-        os.environ.clear()
-        os.environ.update(variables)
-        sys.path[:] = variables["PYTHONPATH"].split(os.pathsep)
-        tempfile.tempdir = None
-        child.main(pipes[0], pipes[1], int(memory_mb), confined)
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+def _serve(connection: socket.socket) -> None:
+    """Be the template of one step."""
+    variables = json.loads(connection.recv(template.LARGEST))
+    os.environ.clear()
+    os.environ.update(variables)
+    template.ForkServer(connection, variables["PYTHONPATH"]).serve()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from roadworthy.build import capture, lower
+from roadworthy.build import capture, imports, lower
 from roadworthy.build.certificate import Data
 from roadworthy.build.job import Job
 from roadworthy.build.search import baseline_of
@@ -44,7 +44,7 @@ def _captured(original: Graph, samples: SampleSet, workspace: Workspace, folder:
     def one(format: str, doubts: tuple[str, ...], exported: Path | None) -> capture.Captured:
         request = capture.CaptureRequest(original, format, samples, workspace.folder(f"{folder}/{format}"), doubts, exported)
         try:
-            return workspace.reusable(capture.capture, request, f"capture-{format}")
+            return workspace.reusable(capture.capture, request, f"capture-{format}", imports.of_framework(capture.framework(original)))
         except StepFailed as problem:
             return capture.Captured(None, (TriedRoute(format, "every route", problem.message, False),), doubts)
 

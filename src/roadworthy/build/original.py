@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from roadworthy.build import classes, sources, supplied, verify
+from roadworthy.build import classes, imports, sources, supplied, verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.data import dataset
 from roadworthy.build.data.labels import labels_file
@@ -72,6 +72,8 @@ def load_original(
     free, bound = sources.bound_inputs(job.inputs, job.stated)
     contract.check_input(free)
     workspace.begin("data")
+    # It imports while the data is read.
+    workspace.template(imports.of_framework(source.framework))
     before = workspace.confinement.listing()
     gathered = given or _gathered(source, job, contract, workspace)
     if gathered:
@@ -135,7 +137,7 @@ def _expected(source: Source, job: Job, contract: Contract) -> ExpectedInputs:
 def _loaded(request: sources.LoadRequest, workspace: Workspace) -> sources.Loaded:
     """The original, from a source that did not change since it was identified."""
     try:
-        loaded = workspace.step(sources.load, request, "load")
+        loaded = workspace.step(sources.load, request, "load", imports.of_framework(request.source.framework))
     except RoadworthyError:
         # A file that changed meanwhile can fail in any way; the change is the reason to report.
         unchanged.refuse_changed(request.source, workspace.user_code.notes)

@@ -35,6 +35,8 @@ class Races:
 
 def race_by_target(original: Verified, verified: Sequence[Verified], trial: Trial, job: Job, workspace: Workspace) -> Races:
     """Time the candidates for each target beside ``original``; only those for a server compete to be served."""
+    # They would take memory from the candidates.
+    workspace.templates.close()
     targets: dict[str, list[Verified]] = {SERVER: []}
     for one in verified:
         targets.setdefault(registry.facts(one.candidate.plan.runtime).target, []).append(one)

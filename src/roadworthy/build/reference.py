@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from roadworthy.build import classes, sources, supplied, verify
+from roadworthy.build import classes, imports, sources, supplied, verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.job import Job
 from roadworthy.build.search import Trial, baseline_of
@@ -25,7 +25,8 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, wo
     promised = replace(original, signature=signature)
     request = verify.ReferenceRequest(promised, data.evaluation, workspace.host.cores, workspace.folder("reference"), remedy)
     here = replace(workspace, done=lambda words: workspace.notify(Progress("original", 0, 1, words)))
-    reference = here.reusable(verify.establish, request, "reference", partial(_answers_as_before, request, workspace))
+    slow = imports.to_run(baseline_of(original, workspace))
+    reference = here.reusable(verify.establish, request, "reference", slow, holds=partial(_answers_as_before, request, slow, workspace))
     read = classes.reading(data, reference, signature)
     reference = replace(reference, classes=0 if data.guessed else read.seen)
     votes = read.classes and reference.classes > 1
@@ -45,10 +46,10 @@ def reference_of(original: Graph, signature: Signature, data: Data, job: Job, wo
     return trial, Verified(candidate, parity, score)
 
 
-def _answers_as_before(request: verify.ReferenceRequest, workspace: Workspace, earlier: verify.Reference) -> bool:
+def _answers_as_before(request: verify.ReferenceRequest, slow: str, workspace: Workspace, earlier: verify.Reference) -> bool:
     """Whether the original still gives the answers of an ``earlier`` deployment: its code may read more than its file."""
     try:
-        return workspace.step(verify.repeat, verify.RepeatRequest(request, earlier), "reference-repeated").same
+        return workspace.step(verify.repeat, verify.RepeatRequest(request, earlier), "reference-repeated", slow).same
     except RoadworthyError:
         return False
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from roadworthy.build import imports
 from roadworthy.build.clock import Clock
 from roadworthy.build.job import Job
 from roadworthy.build.reuse import Reuse, WritesOut, open_reuse
@@ -19,6 +20,7 @@ from roadworthy.core.errors import OutOfTime, StepFailed
 from roadworthy.core.host import Host, this_host
 from roadworthy.core.isolation import confinement, isolate, scratch
 from roadworthy.core.isolation.confinement import Confinement
+from roadworthy.core.isolation.forking import Template, Templates
 from roadworthy.core.isolation.usercode import Heard
 from roadworthy.core.isolation.worker import Limits
 
@@ -87,7 +89,8 @@ class Workspace:
 
     Every step is confined as ``confinement`` says; ``user_code`` gathers what the user's code prints and the notes about it.
     ``done`` is told in words how much of a step is done. Where it is ``bounded``, no step runs beyond the deadline.
-    ``clock`` counts the time of the stages and of their steps. ``reuse`` has what earlier deployments made.
+    ``clock`` counts the time of the stages and of their steps. ``reuse`` has what earlier deployments made. ``templates`` are the
+    processes that steps are forked from.
     """
 
     path: Path
@@ -98,6 +101,7 @@ class Workspace:
     confinement: Confinement
     user_code: UserCodeOutput
     reuse: Reuse
+    templates: Templates
     done: Callable[[str], None] = lambda words: None
     bounded: bool = False
     clock: Clock = field(default_factory=Clock)
@@ -107,11 +111,12 @@ class Workspace:
         self.clock.begin(stage)
         self.notify(Progress(stage, 0, total, text))
 
-    def step(self, function: Callable[[A], R], argument: A, name: str) -> R:
-        """``function(argument)`` in a fresh process; its output goes to a log named after the step.
+    def step(self, function: Callable[[A], R], argument: A, name: str, slow: str = "") -> R:
+        """``function(argument)`` in a process of its own; its output goes to a log named after the step.
 
-        One that says how much is done may take all of the time that is left; any other has the limit of one step. Raises OutOfTime where
-        the time ends first and the workspace is bounded, and what the step raises.
+        ``slow`` is a module that it imports for seconds (see ``imports``). A step that says how much is done may take all of the time that
+        is left; any other has the limit of one step. Raises OutOfTime where the time ends first and the workspace is bounded, and what the
+        step raises.
         """
         log = self.folder(f"logs/{name}.log")
 
@@ -128,13 +133,21 @@ class Workspace:
             limits = replace(limits, seconds=min(limits.seconds, self.seconds_left))
         try:
             with self.clock.step(name):
-                return isolate.call(function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear)
+                return isolate.call(
+                    function, argument, limits=limits, log=log, confinement=self.confinement, hear=hear, template=self.template(slow)
+                )
         except StepFailed as problem:
             if self.bounded and not self.seconds_left:
                 raise OutOfTime(f"the time budget ended during the step {name}", step=name, detail=problem.detail) from problem
             raise
 
-    def reusable(self, function: Callable[[W], R], argument: W, name: str, holds: Callable[[R], bool] = lambda result: True) -> R:
+    def template(self, slow: str = "") -> Template | None:
+        """The process that steps with the module ``slow`` are forked from; it starts its imports when it is first asked for."""
+        return self.templates.of(imports.everything(slow))
+
+    def reusable(
+        self, function: Callable[[W], R], argument: W, name: str, slow: str = "", *, holds: Callable[[R], bool] = lambda result: True
+    ) -> R:
         """As ``step``, for one that writes into ``argument.out`` alone: the result of an earlier deployment where all is the same.
 
         An earlier result that does not hold, by ``holds``, is made anew.
@@ -146,7 +159,7 @@ class Workspace:
                 self.clock.reused(name, started, found.made)
                 return found.result
             shutil.rmtree(argument.out)
-        result = self.step(function, argument, name)
+        result = self.step(function, argument, name, slow)
         self.reuse.keep(key, function, result, argument.out)
         return result
 
@@ -193,13 +206,13 @@ def open_workspace(
     host = this_host()
     limits = Limits(step_seconds, memory_mb or int(host.memory_mb * MEMORY_SHARE))
     scratch.sweep()
-    with scratch.Directory() as made, _compiler_cache() as compiled:
+    with scratch.Directory() as made, _compiler_cache() as compiled, Templates() as templates:
         try:
             confined = confinement.prepare(made.path, code, reads, more=(compiled,))
             reuse, fault = open_reuse(made.path, confined.writable, wanted=cache)
             if fault:
                 notify(Progress("cache", 0, 1, said=f"what earlier deployments made is not used: {fault}"))
-            yield Workspace(made.path, host, limits, time.monotonic() + seconds, notify, confined, UserCodeOutput(), reuse)
+            yield Workspace(made.path, host, limits, time.monotonic() + seconds, notify, confined, UserCodeOutput(), reuse, templates)
         finally:
             isolate.stop_all()
 

@@ -10,6 +10,7 @@ import pytest
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.isolation import confinement, isolate, landlock, scratch, worker
 from roadworthy.core.isolation.confinement import Confinement
+from roadworthy.core.isolation.forking import Template, Templates
 from roadworthy.core.isolation.usercode import Heard
 from roadworthy.core.isolation.worker import Limits, Worker
 from support import isolated_steps as steps
@@ -78,11 +79,11 @@ def write(name: str, text: str, confined: Confinement) -> None:
             (copy / name).write_text(text)
 
 
-def run(confined: Confinement, code: str, heard: list[Heard] | None = None) -> str:
+def run(confined: Confinement, code: str, heard: list[Heard] | None = None, template: Template | None = None) -> str:
     write("train.py", code, confined)
     before = state(Path.cwd())
     hear = heard.append if heard is not None else lambda heard: None
-    found = isolate.call(steps.import_file, Text("train.py"), confinement=confined, hear=hear)
+    found = isolate.call(steps.import_file, Text("train.py"), confinement=confined, hear=hear, template=template)
     assert state(Path.cwd()) == before
     return found.value
 
@@ -101,8 +102,10 @@ def test_what_is_written_by_a_relative_name_or_beside_the_code_changes_nothing(
 @guarded
 @pytest.mark.parametrize("code", ABSOLUTE.values(), ids=ABSOLUTE)
 def test_the_kernel_refuses_what_is_written_by_an_absolute_name(desk: Path, code: str) -> None:
-    with scratch.Directory() as made:
-        run(confinement.prepare(made.path, [desk], [desk / "net.pt"]), code.format(place=str(desk / "net.pt")))
+    with scratch.Directory() as made, Templates() as templates:
+        given = confinement.prepare(made.path, [desk], [desk / "net.pt"])
+        for template in (None, templates.of(("roadworthy.core.errors",))):
+            run(given, code.format(place=str(desk / "net.pt")), template=template)
 
 
 @guarded

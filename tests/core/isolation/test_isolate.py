@@ -7,17 +7,26 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from roadworthy.core.errors import OutOfSpace, SourceRefused, StepFailed
 from roadworthy.core.isolation import isolate
+from roadworthy.core.isolation.forking import Template, Templates
 from roadworthy.core.isolation.worker import Limits, Worker
 from support import isolated_steps as steps
 from support.isolated_steps import Number
 from support.waiting import HANG_SECONDS
+
+
+@pytest.fixture(scope="module")
+def template() -> Iterator[Template]:
+    """A process that has imported what steps need, and is forked for each."""
+    with Templates() as templates:
+        yield cast(Template, templates.of(("roadworthy.core.errors",)))
 
 
 def test_an_answer_comes_back_typed_from_another_process() -> None:
@@ -44,10 +53,14 @@ def test_sets_of_words_have_one_order_in_every_child_so_that_one_source_gives_th
         (steps.stumble, 0, "ZeroDivisionError: by nothing"),
     ],
 )
-def test_each_way_to_fail_is_one_sentence(step: Callable[[Number], Number], argument: int, says: str) -> None:
+@pytest.mark.parametrize("forked", [False, True], ids=["fresh", "forked"])
+def test_each_way_to_fail_is_one_sentence(
+    step: Callable[[Number], Number], argument: int, says: str, template: Template, forked: bool
+) -> None:
     before = set(Worker.running)
     with pytest.raises(StepFailed) as caught:
-        isolate.call(step, Number(int(argument)), limits=Limits(seconds=2 if "longer" in says else HANG_SECONDS, memory_mb=300))
+        limits = Limits(seconds=2 if "longer" in says else HANG_SECONDS, memory_mb=300)
+        isolate.call(step, Number(int(argument)), limits=limits, template=template if forked else None)
     assert says in caught.value.message
     assert "\n" not in caught.value.message
     assert Worker.running == before

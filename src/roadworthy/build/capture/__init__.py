@@ -19,6 +19,9 @@ FORMATS: dict[str, tuple[str, ...]] = {
 """For each format that an original comes in, those it is captured as, in the order to try them."""
 
 
+_FRAMEWORKS = {"module": "torch"} | dict.fromkeys(("keras", "saved_model", "graphdef", "tflite"), "tensorflow")
+
+
 @dataclass(frozen=True)
 class CaptureRequest:
     """Capture ``graph`` as ``format`` into the directory ``out``, which is made if need be.
@@ -52,6 +55,11 @@ class Captured:
 def formats(graph: Graph) -> tuple[str, ...]:
     """The formats that ``graph`` can be captured as, in the order to try them; none where it is used as it is."""
     return FORMATS.get(graph.format, ())
+
+
+def framework(graph: Graph) -> str:
+    """The framework that captures ``graph``; "" where none does."""
+    return _FRAMEWORKS.get(graph.format, "")
 
 
 def capture(request: CaptureRequest) -> Captured:

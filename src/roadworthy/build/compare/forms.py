@@ -61,6 +61,8 @@ def _notes(model: LoadedSide, graphs: tuple[Graph, ...], trial: Trial) -> tuple[
 
 def time_sides(runs: Sequence[VerifiedSide], workspace: Workspace) -> tuple[Side, ...]:
     """Every form of every side, timed in the same rounds."""
+    # They would take memory from the forms.
+    workspace.templates.close()
     requests = [benchmark.FormRequest(one, run.trial.samples, family) for run in runs for one, family in _families(run)]
 
     def tell(text: str, share: float) -> None:

@@ -60,6 +60,11 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
                 yield replace(plan, batch=1, threads=1)
 
 
+def imports(graph: Graph, plan: Plan) -> str:
+    """The module that ``lower`` imports for seconds."""
+    return "" if graph.format in ("tflite", "onnx") else "roadworthy.frameworks.tensorflow.preload"
+
+
 def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None:
     """Write ``out/model.tflite``, whose signature definition has the names of the graph's own signature.
 

@@ -17,9 +17,6 @@ from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Arrays, zeros
 from roadworthy.runtimes._reasons import reason
 
-# As in the runtime: set before the first import, this turns the library's telemetry off.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
 ACCEPTS = ("onnx",)
 MODEL = "model.onnx"
 
@@ -53,6 +50,8 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
 
     Raises UsageError for a plan that is not offered here, StepFailed where quantising fails.
     """
+    # As in the runtime: set before the first import, this turns the library's telemetry off.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     # A batch is fixed only where the graph holds for that size alone.
     if plan.batch not in (None, *(spec.samples for spec in graph.signature.inputs)) or plan.precision not in ("fp32", "int8"):
         raise UsageError(f"{plan.name} is not a plan of ONNX Runtime")

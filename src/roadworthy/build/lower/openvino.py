@@ -77,6 +77,13 @@ def unavailable(host: Host) -> Mapping[str, str]:
     return reasons
 
 
+def imports(graph: Graph, plan: Plan) -> str:
+    """The module that ``lower`` imports for seconds."""
+    if plan.precision == "int8" and graph.precision != "int8":
+        return "nncf"
+    return "roadworthy.frameworks.torch.preload" if graph.format in ("pt2", "jit") else ""
+
+
 def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None:
     """Write ``out/model.xml`` and ``model.bin``: weights in float32 (the plugin converts them for bf16 and fp16) or int8.
 

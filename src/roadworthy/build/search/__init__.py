@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from roadworthy.build import lower, verify
+from roadworthy.build import imports, lower, verify
 from roadworthy.build.job import Objective
 from roadworthy.build.search.leaders import Leaders
 from roadworthy.build.search.turns import Artefact, Turns, in_order
@@ -161,7 +161,7 @@ class _Search:
         """The files that ``plan`` runs, made from ``graph``."""
         out = self._workspace.folder(f"candidates/{graph.format}/{plan.artefact}")
         request = lower.LowerRequest(graph, plan, self._trial.calibration, out)
-        return self._within.reusable(lower.lower, request, f"lower-{graph.format}-{plan.artefact}")
+        return self._within.reusable(lower.lower, request, f"lower-{graph.format}-{plan.artefact}", imports.to_lower(graph, plan))
 
     def _verified(self, candidate: Candidate, plans: Sequence[Plan]) -> list[Verified | Rejected]:
         """Every one of ``plans`` in one process; where that ends without an answer, each in a process of its own."""
@@ -205,7 +205,7 @@ def _second(first: Rejected, again: dict[str, Verified | Rejected], graph: Graph
 def verdict(function: Callable[[A], verify.VerifyOutcome], asked: A, plan: Plan, name: str, workspace: Workspace) -> Verified | Rejected:
     """``function(asked)`` about the candidate of ``plan``, as the step ``name``; a step that fails rejects it. Raises OutOfSpace."""
     try:
-        outcome = _told(workspace, plan).step(function, asked, name)
+        outcome = _told(workspace, plan).step(function, asked, name, imports.to_run(plan))
     except OutOfSpace:
         raise
     except RoadworthyError as problem:

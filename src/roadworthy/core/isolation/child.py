@@ -23,13 +23,18 @@ PR_SET_PDEATHSIG = 1
 HEADROOM_MB = 4096
 
 
-def main(requests: int, answers: int, memory_mb: int, confined: str = "") -> None:
-    """Answer until the parent closes its end; ``confined`` is a Confinement as JSON, or nothing."""
+def main(requests: int, answers: int, memory_mb: int, confined: str = "", *, parent: int | None = None) -> None:
+    """Answer until the parent closes its end; ``confined`` is a Confinement as JSON, or nothing.
+
+    ``parent`` is the process id of a parent that must still live, where that may have ended already.
+    """
     if confined:
         confinement.enter(codec.from_json(Confinement, confined.encode()), Path(tempfile.gettempdir()))
     # A parent that is killed outright must not leave a model running; Linux alone can promise that.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The parent watches resident memory and says so in words; this hard stop is for growth too fast to watch.
     ceiling = (memory_mb + HEADROOM_MB) * 2**20

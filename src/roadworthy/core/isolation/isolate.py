@@ -1,4 +1,4 @@
-"""Run a step in a fresh process with limits of time and memory.
+"""Run a step in a process of its own with limits of time and memory.
 
 Arguments and results are dataclasses that cross as JSON (``codec``), never as pickles: a child that reads an untrusted model cannot
 hand its parent an object that runs code.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from roadworthy.core.isolation.confinement import Confinement
+from roadworthy.core.isolation.forking import Template
 from roadworthy.core.isolation.worker import USUAL, Hear, Limits, Worker
 
 A = TypeVar("A")
@@ -25,14 +26,15 @@ def call(
     log: Path | None = None,
     confinement: Confinement | None = None,
     hear: Hear = lambda heard: None,
+    template: Template | None = None,
 ) -> R:
-    """``function(argument)`` in a fresh process.
+    """``function(argument)`` in a process of its own: a fork of ``template``, or a fresh one.
 
     ``function`` is a module-level function of one annotated dataclass, with an annotated result. Our own errors
     come back as themselves; anything else raises StepFailed with one line that says what happened. ``confinement`` says where the
     process works and what it may write; ``hear`` gets what the user's code says meanwhile, in the calling thread.
     """
-    with Worker(limits=limits, log=log, confinement=confinement, hear=hear) as worker:
+    with Worker(limits=limits, log=log, confinement=confinement, hear=hear, template=template) as worker:
         return worker.ask(function, argument)
 
 

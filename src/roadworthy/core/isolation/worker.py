@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 import typing
@@ -17,9 +15,9 @@ from types import TracebackType
 from typing import IO, Self, TypeVar, cast
 
 from roadworthy.core import codec, errors
-from roadworthy.core.host import library_caps
-from roadworthy.core.isolation import scratch
+from roadworthy.core.isolation import launch, scratch
 from roadworthy.core.isolation.confinement import Confinement
+from roadworthy.core.isolation.forking import Template
 from roadworthy.core.isolation.messages import Fault, revive
 from roadworthy.core.isolation.usercode import Heard
 
@@ -59,7 +57,10 @@ class _Slow:
 
 
 class Worker:
-    """A child process that answers one call after another until it is closed. Module state in it lives on."""
+    """A child process that answers one call after another until it is closed. Module state in it lives on.
+
+    It is a fork of ``template`` where there is one that can be forked, and a fresh process otherwise.
+    """
 
     running: typing.ClassVar[set[Worker]] = set()
 
@@ -70,46 +71,21 @@ class Worker:
         log: Path | None = None,
         confinement: Confinement | None = None,
         hear: Hear = lambda heard: None,
+        template: Template | None = None,
     ) -> None:
         self._limits = limits
         self._hear = hear
         self._slow: _Slow | None = None
         self._log: IO[bytes] = open(log, "ab+") if log else tempfile.TemporaryFile("ab+")  # noqa: SIM115  (closed by close())
-        # -B: nothing is left beside the user's own modules either.
         # A child is killed and not asked to tidy up; what its libraries leave in the temporary directory goes with that.
         self._scratch = scratch.Directory()
-        given = codec.to_json(confinement).decode() if confinement else ""
+        confined = codec.to_json(confinement).decode() if confinement else ""
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
         self._buffer = bytearray()
         try:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-B",
-                    "-P",
-                    "-m",
-                    "roadworthy.core.isolation.child",
-                    str(requests),
-                    str(answers),
-                    str(limits.memory_mb),
-                    given,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
-                pass_fds=(requests, answers),
-                env=os.environ
-                | library_caps()
-                | {
-                    "PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path),
-                    "TMPDIR": str(self._scratch.path),
-                    # Sets of strings have one order in every process: the same source gives the same files.
-                    "PYTHONHASHSEED": "0",
-                    scratch.SHARED: scratch.shared_temporary(),
-                },
-                start_new_session=True,
-            )
+            given = launch.Given(requests, answers, self._log.fileno(), limits.memory_mb, confined, self._scratch.path)
+            self._process: launch.Process = (template.fork(given) if template else None) or launch.fresh(given)
             Worker.running.add(self)
         except BaseException:
             self._scratch.remove()
