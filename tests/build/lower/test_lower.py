@@ -54,7 +54,7 @@ def test_a_lesser_host_gets_less_and_is_told_why(onnx: Graph) -> None:
     planned = lower.plans_for((onnx,), SMALL, runtimes=TWO, precisions=(), calibrated=True)
     assert {plan.precision for plan, _ in planned.plans} == {"fp32", "int8"}
     assert {plan.threads for plan, _ in planned.plans} == {1}
-    assert {plan.flavour.split("-")[0] for plan, _ in planned.plans if plan.precision == "int8"} == {"7bit"}
+    assert all("7bit" in plan.flavour.split("-") for plan, _ in planned.plans if plan.precision == "int8")
     assert "openvino: bf16 needs a CPU with avx512_bf16 or amx_bf16" in planned.unavailable
     assert "openvino: fp16 needs a CPU with avx512_fp16 or amx_fp16" in planned.unavailable
 
