@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from roadworthy.core.errors import StepFailed
-from roadworthy.core.isolation import isolate
+from roadworthy.core.isolation import forking, isolate
 from roadworthy.core.isolation.forking import Template, Templates
 from roadworthy.core.isolation.worker import Worker
 from support import isolated_steps as steps
@@ -235,3 +235,10 @@ def test_a_framework_answers_the_same_on_the_threads_that_the_step_asks_for(
         assert not forked.value.endswith("False")
         if threads == 2:
             assert forked == isolate.call(step, Number(threads))
+
+
+def test_a_template_finds_a_copy_of_roadworthy_that_is_not_installed(tmp_path: Path) -> None:
+    own = str(Path(forking.__file__).parents[3])
+    kept = forking._without_users(os.pathsep.join([own, str(tmp_path)])).split(os.pathsep)
+    assert own in kept
+    assert str(tmp_path) not in kept

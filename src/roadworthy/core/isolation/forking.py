@@ -168,7 +168,8 @@ class Templates:
 
 def _without_users(path: str) -> str:
     """The folders of ``path`` that belong to Python, to installed packages or to Roadworthy."""
-    return os.pathsep.join(folder for folder in path.split(os.pathsep) if not usercode.is_users(f"{folder}{os.sep}"))
+    own = str(Path(__file__).parents[3])
+    return os.pathsep.join(folder for folder in path.split(os.pathsep) if folder == own or not usercode.is_users(f"{folder}{os.sep}"))
 
 
 def _said(connection: socket.socket) -> tuple[str, int] | None:
