@@ -23,6 +23,7 @@ from roadworthy.build.search.turns import Artefact, Turns, in_order
 from roadworthy.build.verify.first_look import too_slow
 from roadworthy.build.workspace import Workspace, open_workspace
 from roadworthy.bundle.certificate import Choice, Goal
+from roadworthy.core import registry
 from roadworthy.core.evidence import FirstLook, Parity
 from roadworthy.core.host import this_host
 from roadworthy.core.interfaces import SERVER
@@ -188,7 +189,7 @@ def test_a_slow_artefact_starts_beside_cheap_ones_when_a_candidate_has_passed() 
     assert turns.next() is first
     passed = True
     assert [turns.next(), turns.next()] == [slow, second]
-    turns.done(slow)
+    turns.done(slow, failed=False)
     assert [turns.next(), turns.next(), turns.next()] == [slower, third, None]
 
 
@@ -196,6 +197,29 @@ def test_one_worker_makes_the_slow_ones_last() -> None:
     cheap, slow = artefact(Plan("null")), artefact(Plan("aotinductor"), 30.0)
     turns = Turns([slow, cheap], 1, lambda: True)
     assert [turns.next(), turns.next(), turns.next()] == [cheap, slow, None]
+
+
+def test_a_remedy_waits_for_what_it_repairs_and_starts_where_that_failed() -> None:
+    base, remedy, other = (artefact(Plan("null", "int8", flavour=flavour)) for flavour in ("", "sensitive", "other"))
+    remedy = replace(remedy, repairs=base.name)
+    turns = Turns([remedy, base, other], 1, lambda: True)
+    assert turns.next() is base
+    turns.done(base, failed=True)
+    assert [turns.next(), turns.next(), turns.next(), turns.not_needed] == [remedy, other, None, ()]
+    alone = Turns([remedy], 1, lambda: True)
+    assert alone.next() is remedy
+
+
+def test_a_remedy_for_what_passed_is_not_made_and_says_so(linear: Path, planted_here: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry.lowering("planted"), "REPAIRS", ("remedy",), raising=False)
+    base, remedy = Plan("planted", flavour="fast"), Plan("planted", flavour="fast-remedy")
+    assert (lower.repaired(base), lower.repaired(remedy)) == ("", base.artefact)
+    searching = Searching(linear)
+    outcome = searching.run(remedy, base, then=lambda trial, found, workspace: found)
+    assert [one.candidate.plan for one in outcome.verified] == [base]
+    (left,) = outcome.rejected
+    assert (left.plan, left.stage, left.left_out) == (remedy, "not needed", True) and base.artefact in left.reason
+    assert not [step for step in searching.steps if "remedy" in step]
 
 
 FAST, SLOW = Plan("planted", flavour="fast"), Plan("planted", flavour="computes for=0.02")

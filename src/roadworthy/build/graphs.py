@@ -13,6 +13,7 @@ from roadworthy.build.job import Job
 from roadworthy.build.search import baseline_of
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.bundle.certificate import TriedRoute
+from roadworthy.core import registry
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
@@ -81,7 +82,8 @@ def plans_to_try(
 ) -> tuple[list[tuple[Plan, Graph]], tuple[str, ...]]:
     """Every plan to try but the original's own, which is timed as it is.
 
-    A graph that holds for one batch size only gives plans of that size: larger calls are cut for it.
+    A graph that holds for one batch size only gives plans of that size: larger calls are cut for it. What takes long to make and may not
+    be chosen, because it needs a training framework to answer, is left out unless the user names it.
     """
     calibrated = data.calibration is not None
     planned = lower.plans_for(
@@ -89,9 +91,24 @@ def plans_to_try(
     )
     as_it_is = baseline_of(graphs[-1], workspace)
     plans: list[tuple[Plan, Graph]] = []
+    left_out: dict[str, str] = {}
     for plan, graph in planned.plans:
+        if not (job.allow_framework or job.runtimes or job.plans) and (reason := _not_worth_its_time(plan)):
+            left_out[plan.runtime] = reason
+            continue
         narrow = signature.dynamic and not graph.signature.dynamic
         fitted = replace(plan, batch=graph.signature.call_size(1)) if narrow else plan
         if (not job.plans or fitted.name in job.plans) and fitted not in (as_it_is, *(other for other, _ in plans)):
             plans.append((fitted, graph))
-    return plans, planned.unavailable
+    return plans, (*planned.unavailable, *left_out.values())
+
+
+def _not_worth_its_time(plan: Plan) -> str:
+    """Why ``plan`` is not tried where a plan that needs a training framework may not be chosen; "" where it is."""
+    seconds = lower.seconds_to_make(plan)
+    if not seconds or not registry.facts(plan.runtime).framework:
+        return ""
+    return (
+        f"{plan.runtime}: it needs the training framework to answer and takes about {seconds:.0f} s a plan to make, so it is tried only "
+        f"with --allow-framework-at-serve or --runtimes {plan.runtime}"
+    )

@@ -55,9 +55,10 @@ class Lowering(Protocol):
     first. ``lower`` writes into the existing empty directory ``out``, and raises when it cannot. A module that has
     plans which some hosts cannot carry out also defines ``unavailable(host) -> Mapping[str, str]``: for each such
     precision the reason in words; its plans then leave that precision out. One whose artefacts take tens of seconds each, as a compiler
-    does, defines ``SECONDS``, about how many on two cores: cheaper ones go first. One with ways to run a graph that are of interest
-    in a comparison only also defines ``forms(graph, host) -> Iterable[Plan]``. One whose ``lower`` imports for seconds
-    what its runtime does not, or less, defines ``imports(graph, plan) -> str``: the module that does, or "".
+    does, defines ``SECONDS``, about how many on two cores: cheaper ones go first. ``REPAIRS`` are words of a flavour that is worth a
+    try only where the same plan without them failed. One with ways to run a graph that are of interest in a comparison only also
+    defines ``forms(graph, host) -> Iterable[Plan]``. One whose ``lower`` imports for seconds what its runtime does not, or less,
+    defines ``imports(graph, plan) -> str``: the module that does, or "".
     """
 
     ACCEPTS: tuple[str, ...]

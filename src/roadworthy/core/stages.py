@@ -154,7 +154,7 @@ class Rejected:
     """
 
     plan: Plan
-    stage: Literal["lower", "verify", "measure", "first look", "time budget"]
+    stage: Literal["lower", "verify", "measure", "first look", "time budget", "not needed"]
     reason: str
     detail: str = ""
     parity: Parity | None = None
@@ -164,7 +164,7 @@ class Rejected:
     @property
     def left_out(self) -> bool:
         """Whether it was left out, and not found to be wrong."""
-        return self.stage in ("first look", "time budget")
+        return self.stage in ("first look", "time budget", "not needed")
 
 
 @dataclass(frozen=True)

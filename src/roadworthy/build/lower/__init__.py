@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -136,6 +136,13 @@ def others(plan: Plan, graph: Graph, graphs: tuple[Graph, ...]) -> tuple[Graph, 
 def seconds_to_make(plan: Plan) -> float:
     """About how long the artefact of ``plan`` takes to make, where that is long enough to plan for; else 0."""
     return float(getattr(registry.lowering(plan.runtime), "SECONDS", 0.0))
+
+
+def repaired(plan: Plan) -> str:
+    """The artefact whose failure ``plan`` is a remedy for; "" for a plan that is tried in any case."""
+    words: tuple[str, ...] = getattr(registry.lowering(plan.runtime), "REPAIRS", ())
+    other = replace(plan, flavour="-".join(word for word in plan.flavour.split("-") if word not in words))
+    return "" if other.artefact == plan.artefact else other.artefact
 
 
 def _function(graph: Graph) -> tuple[object, ...]:

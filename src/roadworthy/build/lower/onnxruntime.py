@@ -19,6 +19,8 @@ from roadworthy.runtimes._reasons import reason
 
 ACCEPTS = ("onnx",)
 MODEL = "model.onnx"
+REPAIRS = (int8.PERCENTILE, int8.MIXED)
+"""As fast as the first recipe at best."""
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:

@@ -19,6 +19,7 @@ ACCEPTS = ("graphdef", "onnx", "saved_model", "tflite", "pt2", "jit")
 """From a frozen GraphDef and from the ONNX made of it come the same layers at the same speed; the former has passed one converter less.
 PyTorch's own graphs come last, for the operators that ONNX does not have."""
 MODEL = "model.xml"
+REPAIRS = (_openvino_int8.SENSITIVE,)
 BF16 = "bf16"
 """The option by which the layers that are not int8 compute in bf16."""
 NEEDS: dict[Precision, tuple[str, ...]] = {"bf16": ("avx512_bf16", "amx_bf16"), "fp16": ("avx512_fp16", "amx_fp16")}

@@ -79,7 +79,10 @@ def search(planned: Sequence[tuple[Plan, Graph]], graphs: tuple[Graph, ...], tri
     artefacts: dict[str, list[tuple[Plan, Graph]]] = {}
     for plan, graph in planned:
         artefacts.setdefault(plan.artefact, []).append((plan, graph))
-    grouped = [Artefact(tuple(plan for plan, _ in group), group[0][1], lower.seconds_to_make(group[0][0])) for group in artefacts.values()]
+    grouped = [
+        Artefact(tuple(plan for plan, _ in group), group[0][1], lower.seconds_to_make(group[0][0]), lower.repaired(group[0][0]))
+        for group in artefacts.values()
+    ]
     turns = Turns(in_order(grouped), workspace.host.cores, found.leaders.passed)
     workers = [lambda: found.work(turns)] * workspace.host.cores
     with ThreadPoolExecutor(max_workers=workspace.host.cores) as pool:
@@ -91,6 +94,8 @@ def search(planned: Sequence[tuple[Plan, Graph]], graphs: tuple[Graph, ...], tri
             pool.shutdown(wait=False, cancel_futures=True)
             isolate.stop_all()
             raise
+    for artefact in turns.not_needed:
+        found.results |= {plan.name: _not_needed(plan, artefact) for plan in artefact.plans}
     ordered = [found.results[plan.name] for plan, _ in planned]
     return SearchResult(
         tuple(result for result in ordered if isinstance(result, Verified)),
@@ -116,10 +121,13 @@ class _Search:
     def work(self, turns: Turns) -> None:
         """One thread: an artefact after another, until there are none."""
         while not self.stopping.is_set() and (artefact := turns.next()) is not None:
+            results: list[Verified | Rejected] = []
             try:
                 results = self._try(artefact)
             finally:
-                turns.done(artefact)
+                turns.done(
+                    artefact, failed=bool(results) and all(isinstance(result, Rejected) and not result.left_out for result in results)
+                )
             for result in results:
                 self.results[_plan(result).name] = result
                 self._tell(_line(result))
@@ -220,6 +228,10 @@ def _result(outcome: verify.VerifyOutcome, plan: Plan) -> Verified | Rejected:
 def _told(workspace: Workspace, plan: Plan) -> Workspace:
     """``workspace`` whose steps say which plan they are about."""
     return replace(workspace, done=lambda words: workspace.done(f"{plan.name}: {words}"))
+
+
+def _not_needed(plan: Plan, artefact: Artefact) -> Rejected:
+    return Rejected(plan, "not needed", f"it is a remedy for a model on which {artefact.repairs} fails, and that did not")
 
 
 def _plan(result: Verified | Rejected) -> Plan:

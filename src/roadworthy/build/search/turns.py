@@ -13,11 +13,20 @@ from roadworthy.core.stages import Graph, Plan
 
 @dataclass(frozen=True)
 class Artefact:
-    """Files to make from ``graph``, and the plans that run them; to make them takes about ``seconds``, where that is long, else 0."""
+    """Files to make from ``graph``, and the plans that run them; to make them takes about ``seconds``, where that is long, else 0.
+
+    ``repairs`` is the artefact whose failure these files are a remedy for, if there is one.
+    """
 
     plans: tuple[Plan, ...]
     graph: Graph
     seconds: float = 0.0
+    repairs: str = ""
+
+    @property
+    def name(self) -> str:
+        """The artefact's name."""
+        return self.plans[0].artefact
 
 
 def in_order(artefacts: Sequence[Artefact]) -> list[Artefact]:
@@ -38,12 +47,14 @@ class Turns:
     """Gives the next of ``artefacts``, which are in order, to each of ``workers`` threads that asks.
 
     A slow one starts when a candidate has passed, which bounds what it has to reach, and beside cheap ones: while there are any, one worker
-    at most makes slow ones, and the others go on.
+    at most makes slow ones, and the others go on. A remedy starts when what it repairs has failed, and not at all where that passed.
     """
 
     def __init__(self, artefacts: Sequence[Artefact], workers: int, passed: Callable[[], bool]) -> None:
-        self._cheap = [one for one in artefacts if not one.seconds]
-        self._slow = [one for one in artefacts if one.seconds]
+        names = {one.name for one in artefacts}
+        self._remedies = [one for one in artefacts if one.repairs in names]
+        self._cheap = [one for one in artefacts if not one.seconds and one not in self._remedies]
+        self._slow = [one for one in artefacts if one.seconds and one not in self._remedies]
         self._workers, self._passed = workers, passed
         self._making = 0
         self._lock = threading.Lock()
@@ -57,7 +68,16 @@ class Turns:
                 return self._slow.pop(0)
             return self._cheap.pop(0) if self._cheap else None
 
-    def done(self, artefact: Artefact) -> None:
-        """``artefact`` is made and verified, or failed."""
+    def done(self, artefact: Artefact, *, failed: bool) -> None:
+        """``artefact`` is made and verified, or ``failed``."""
         with self._lock:
             self._making -= bool(artefact.seconds)
+            remedies = [one for one in self._remedies if failed and one.repairs == artefact.name]
+            self._remedies = [one for one in self._remedies if one not in remedies]
+            self._cheap[:0] = [one for one in remedies if not one.seconds]
+            self._slow[:0] = [one for one in remedies if one.seconds]
+
+    @property
+    def not_needed(self) -> tuple[Artefact, ...]:
+        """The remedies for what did not fail, when all others are done."""
+        return tuple(self._remedies)
