@@ -28,6 +28,7 @@ UNREAD = {
     "Fill.shown": "for deployments without data",
     "Fill.spans": "for deployments without data",
     "Fill.stated": "for deployments without data",
+    "FirstLook.least": "the runtimes and plans are named here, so none leaves for being slow",
     "Loaded.fills": "for deployments without data",
     "Loaded.samples": "for deployments without data",
     "Quantization.scale": "nothing here is quantised",

@@ -97,7 +97,7 @@ def test_what_does_not_hold_any_more_is_made_anew(linear: Path, warm_steps: None
             (folder / "model.npz").write_bytes((linear / "model.npz").read_bytes())
             graph = Graph("npz", folder / "model.npz", SIGNATURE, "as it is")
             asked = lower.LowerRequest(graph, Plan("null"), None, workspace.folder("candidates/one"))
-            made = workspace.reusable(lower.lower, asked, "lower", lambda found, answer=holds: answer)
+            made = workspace.reusable(lower.lower, asked, "lower", holds=lambda found, answer=holds: answer)
             assert (made.path / "model.npz").is_file()
             (stage,) = workspace.clock.read()
             assert [bool(step.reused) for step in stage.steps] == [reused]
