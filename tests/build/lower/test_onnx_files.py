@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import version_converter
+from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from roadworthy.build.lower import LowerRequest, lower
 from roadworthy.build.lower._onnxruntime import answers, clean, int8, opset, sensitivity
@@ -16,6 +16,7 @@ from roadworthy.core import samples
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Array, Signature, TensorSpec
+from roadworthy.runtimes import open_session
 from support.files.onnx_files import node, written
 
 RANDOM = np.random.default_rng(0)
@@ -59,10 +60,10 @@ def older(path: Path, kind: str, version: int) -> Path:
 @pytest.mark.parametrize(("kind", "version"), [(kind, version) for kind, (versions, *_) in LAYERS.items() for version in versions])
 def test_a_file_of_an_older_operator_set_is_converted_and_answers_as_before(tmp_path: Path, kind: str, version: int) -> None:
     path, feeds = older(tmp_path / "model.onnx", kind, version), {"x": weights(2, 3, 8, 8)}
-    copy = opset.raised(path, feeds, tmp_path)
+    copy = opset.raised(path, [feeds], tmp_path)
     assert next(entry.version for entry in onnx.load(copy).opset_import) == opset.LEAST
-    assert answers.other_answer(path, copy, feeds) is None
-    assert opset.raised(copy, feeds, tmp_path) == copy
+    assert answers.other_answer(path, copy, [feeds]) is None
+    assert opset.raised(copy, [feeds], tmp_path) == copy
 
 
 def test_a_conversion_that_answers_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +71,7 @@ def test_a_conversion_that_answers_otherwise_is_refused(tmp_path: Path, monkeypa
     path = older(tmp_path / "model.onnx", "resize", 10)
     monkeypatch.setattr(opset, "_resize_as_before", lambda model: None)
     with pytest.raises(StepFailed, match=r"operator set 10, int8 needs 13, .* otherwise in 'y'; export it with opset_version=13"):
-        opset.raised(path, {"x": weights(2, 3, 8, 8)}, tmp_path)
+        opset.raised(path, [{"x": weights(2, 3, 8, 8)}], tmp_path)
 
 
 def test_what_cannot_be_converted_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +80,7 @@ def test_what_cannot_be_converted_is_said(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(version_converter, "convert_version", fails)
     with pytest.raises(StepFailed, match=r"set 9, int8 needs 13, .*cannot convert it: .*No Adapter for Any; export it with"):
-        opset.raised(older(tmp_path / "model.onnx", "sum", 9), {"x": weights(2, 3, 8, 8)}, tmp_path)
+        opset.raised(older(tmp_path / "model.onnx", "sum", 9), [{"x": weights(2, 3, 8, 8)}], tmp_path)
 
 
 SIGNATURE = Signature((TensorSpec("x", "float32", (BATCH, 3, 8, 8)),), (TensorSpec("y", "float32", (BATCH, 256)),))
@@ -98,7 +99,7 @@ def test_cleaning_leaves_the_layers_and_any_batch(tmp_path: Path) -> None:
     graph = Graph("onnx", with_shapes(tmp_path / "graph.onnx"), SIGNATURE, "by hand")
     path = lower(LowerRequest(graph, Plan("onnxruntime"), None, tmp_path / "out")).path / "model.onnx"
     assert [one.op_type for one in onnx.load(path).graph.node] == ["Conv", "Reshape"]
-    assert all(answers.other_answer(graph.path, path, {"x": weights(batch, 3, 8, 8)}) is None for batch in (1, 2, 5))
+    assert all(answers.other_answer(graph.path, path, [{"x": weights(batch, 3, 8, 8)}]) is None for batch in (1, 2, 5))
 
 
 @pytest.mark.parametrize("fault", ["raises", "answers", "renames"])
@@ -116,7 +117,24 @@ def test_what_cleaning_would_change_or_cannot_do_stays_as_it_is(tmp_path: Path, 
 
     monkeypatch.setattr(onnxslim, "slim", slim)
     path = with_shapes(tmp_path / "graph.onnx")
-    assert clean.cleaned(path, {"x": weights(2, 3, 8, 8)}, tmp_path) == path
+    assert clean.cleaned(path, [{"x": weights(2, 3, 8, 8)}], tmp_path) == path
+
+
+def test_a_squeeze_that_matters_for_one_sample_alone_is_kept(tmp_path: Path) -> None:
+    """All axes of one are squeezed, the batch with them where it is one, and a Reshape brings it back: at two samples that does nothing."""
+    nodes = [
+        helper.make_node("Squeeze", ["x"], ["flat"]),
+        helper.make_node("Exp", ["flat"], ["raised"]),
+        helper.make_node("Reshape", ["raised", "shape"], ["y"]),
+    ]
+    shape = numpy_helper.from_array(np.array([-1, 5]), "shape")
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name, sizes in (("x", ["batch", 1, 5]), ("y", ["batch", 5]))]
+    graph = helper.make_graph(nodes, "squeeze", ports[:1], ports[1:], [shape])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "squeeze.onnx")
+    signature = Signature((TensorSpec("x", "float32", ("batch", 1, 5)),), (TensorSpec("y", "float32", ("batch", 5)),))
+    lower(LowerRequest(Graph("onnx", tmp_path / "squeeze.onnx", signature, "test"), Plan("onnxruntime"), None, tmp_path / "out"))
+    with open_session(tmp_path / "out", signature, Plan("onnxruntime")) as session:
+        assert [session.run({"x": weights(count, 1, 5)})["y"].shape for count in (1, 2, 3)] == [(1, 5), (2, 5), (3, 5)]
 
 
 @pytest.mark.parametrize("flavour", ["", "7bit", "signed", "7bit-percentile", "7bit-percentile-mixed"])

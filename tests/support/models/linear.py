@@ -67,11 +67,13 @@ def make(path: Path, count: int = 1000) -> Linear:
 @contextmanager
 def installed() -> Iterator[None]:
     """The planted runtimes are installed, here and in every child, as another distribution's would be."""
+    # A test may have another function in its place when this ends.
+    names = registry.names
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parents[1] / "planted")
-        registry.names.cache_clear()
+        names.cache_clear()
         yield
-    registry.names.cache_clear()
+    names.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from roadworthy.build.lower import calibration_batches, int8_flavour
-from roadworthy.build.lower._onnxruntime import clean, int8
+from roadworthy.build.lower import int8_flavour
+from roadworthy.build.lower._onnxruntime import answers, clean, int8
 from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
-from roadworthy.core.types import Arrays, zeros
 from roadworthy.runtimes._reasons import reason
 
 ACCEPTS = ("onnx",)
@@ -78,16 +77,10 @@ def _write(graph: Graph, calibration: SampleSet | None, out: Path) -> None:
     import onnx
 
     with tempfile.TemporaryDirectory(dir=out) as scratch:
-        path = graph.path if graph.quantized else clean.cleaned(graph.path, _samples(graph, calibration), Path(scratch))
+        path = graph.path
+        if not graph.quantized:
+            path = clean.for_batches(path, graph.signature, answers.calls(graph.signature, calibration), Path(scratch))
         model = onnx.load(path)
         # Protobuf ends at 2 GiB, and of a larger model it cannot even say the size.
         large = clean.weights_bytes(model) >= clean.LARGEST
         onnx.save(model, out / MODEL, save_as_external_data=large, location=f"{MODEL}.data" if large else None)
-
-
-def _samples(graph: Graph, calibration: SampleSet | None) -> Arrays:
-    """Feeds for one call: real samples where there are any, else zeros; two of them, so that a batch size that was fixed shows."""
-    if calibration is not None:
-        return next(calibration_batches(calibration, graph.signature, 2))
-    closed = graph.signature.closed()
-    return zeros(closed.inputs, closed.call_size(2))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from roadworthy.build.lower._onnxruntime import answers
-from roadworthy.core.types import Arrays
+from roadworthy.core.types import Arrays, Signature
 
 LARGEST = 2**30
 """Bytes of weights: a larger model does not fit into one message of protobuf while it is rewritten."""
 
 
-def cleaned(path: Path, feeds: Arrays, out: Path) -> Path:
+def for_batches(path: Path, signature: Signature, calls: Sequence[Arrays], out: Path) -> Path:
+    """``cleaned``, unless an axis beside the batch is open: ``calls`` of one size of it would not show what is lost at others."""
+    return path if signature.sizes else cleaned(path, calls, out)
+
+
+def cleaned(path: Path, calls: Sequence[Arrays], out: Path) -> Path:
     """``path`` cleaned, as a file in the existing directory ``out``; ``path`` itself where that fails or changes anything.
 
-    Such changes are: ONNX's checker complains of what it did not complain of, another input or output, another answer to ``feeds``.
+    Such changes are: ONNX's checker complains of what it did not complain of, another input or output, another answer in one of ``calls``.
     """
     import onnx
     import onnxslim
@@ -28,7 +34,7 @@ def cleaned(path: Path, feeds: Arrays, out: Path) -> Path:
     try:
         onnx.save(onnxslim.slim(model), target)
         onnx.checker.check_model(str(target))
-        if _interface(onnx.load(target, load_external_data=False)) == interface and not answers.other_answer(path, target, feeds):
+        if _interface(onnx.load(target, load_external_data=False)) == interface and not answers.other_answer(path, target, calls):
             return target
     except Exception:
         # The graph as it came is as right as before; what the tool cannot rewrite is no fault of the model.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from roadworthy.build.lower import NARROW, calibration_batches
-from roadworthy.build.lower._onnxruntime import clean, opset, sensitivity
+from roadworthy.build.lower._onnxruntime import answers, clean, opset, sensitivity
 from roadworthy.core.errors import UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
@@ -72,7 +72,10 @@ def quantise(path: Path, signature: Signature, recipe: Recipe, calibration: Samp
         prepared = scratch / "prepared.onnx"
         # BatchNorm goes into the convolutions here. Symbolic shapes are for transformers' fusions, take seconds, and fail on models that
         # quantise well without.
-        quant_pre_process(clean.cleaned(opset.raised(path, first, scratch), first, scratch), prepared, skip_symbolic_shape=True)
+        calls = answers.calls(signature, calibration)
+        quant_pre_process(
+            clean.for_batches(opset.raised(path, calls, scratch), signature, calls, scratch), prepared, skip_symbolic_shape=True
+        )
         left_in_float: list[str] = []
         if recipe.mixed:
             sensitivity.name_nodes(prepared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ LEAST = 13
 """DequantizeLinear has the attribute ``axis`` from here on."""
 
 
-def raised(path: Path, feeds: Arrays, out: Path) -> Path:
+def raised(path: Path, calls: Sequence[Arrays], out: Path) -> Path:
     """``path`` where its operator set is new enough, else a converted copy in the existing directory ``out``.
 
-    ``feeds`` are samples that the original and the copy both answer. Raises StepFailed where the file cannot be converted, and where
+    ``calls`` are feeds that the original and the copy both answer. Raises StepFailed where the file cannot be converted, and where
     the copy answers otherwise.
     """
     import onnx
@@ -34,7 +35,7 @@ def raised(path: Path, feeds: Arrays, out: Path) -> Path:
             _resize_as_before(converted)
         copy = out / f"opset{LEAST}.onnx"
         onnx.save(converted, copy)
-        other = answers.other_answer(path, copy, feeds)
+        other = answers.other_answer(path, copy, calls)
     except Exception as problem:
         raise StepFailed(
             f"{path.name} is of ONNX's operator set {version}, int8 needs {LEAST}, and ONNX's converter cannot convert it: "
