@@ -74,7 +74,7 @@ def usable_cores() -> int:
 
 
 def default_workers(cores: int) -> int:
-    """How many worker processes a server starts on so many cores where nobody says: one for each core, at most ``MAX_WORKERS``."""
+    """How many worker processes a server starts on so many cores by default: one for each core, at most ``MAX_WORKERS``."""
     return max(1, min(cores, MAX_WORKERS))
 
 
