@@ -199,6 +199,17 @@ def test_one_worker_makes_the_slow_ones_last() -> None:
     assert [turns.next(), turns.next(), turns.next()] == [cheap, slow, None]
 
 
+def test_what_needs_a_framework_comes_last_and_one_at_a_time() -> None:
+    first, second = artefact(Plan("pytorch")), artefact(Plan("torchscript"))
+    cheap, other = artefact(Plan("null")), artefact(Plan("null", "int8"))
+    turns = Turns([first, second, cheap, other], 2, lambda: True)
+    assert [turns.next(), turns.next(), turns.next(), turns.next()] == [cheap, other, first, None]
+    turns.done(cheap, failed=False)
+    assert turns.next() is None
+    turns.done(first, failed=False)
+    assert [turns.next(), turns.next()] == [second, None]
+
+
 def test_a_remedy_waits_for_what_it_repairs_and_starts_where_that_failed() -> None:
     base, remedy, other = (artefact(Plan("null", "int8", flavour=flavour)) for flavour in ("", "sensitive", "other"))
     remedy = replace(remedy, repairs=base.name)
