@@ -172,9 +172,13 @@ def litert_plans(original: Original, out: Path, x: Array) -> Iterator[HandPlan]:
         return
     import tensorflow as tf
 
-    function = tf_function(original).get_concrete_function(tf.TensorSpec((1, *x.shape[1:]), tf.float32, name="x"))
+    def converter_of() -> Any:
+        if original.framework == "keras":
+            return tf.lite.TFLiteConverter.from_keras_model(original.model)
+        return tf.lite.TFLiteConverter.from_concrete_functions([original.model.signatures["serving_default"]], original.model)
+
     for kind in ("fp32", "int8"):
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], original.model)
+        converter = converter_of()
         if kind == "int8":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = lambda: ([x[i : i + 1]] for i in range(len(x)))
