@@ -26,7 +26,7 @@ from roadworthy.core.types import Array
 BETS = np.array([0.1, 0.2, 0.4, 0.6, 0.8, 0.98])
 """What each part of the stake bets, as a fraction of the largest bet."""
 FAR = math.log(1.5)
-"""A ratio this large (its logarithm) is no noise in most rounds."""
+"""A ratio this large (its logarithm) is not noise in most rounds."""
 FAR_SHARE, FAR_BET = 1 / 8, 0.9
 """A candidate that is not slower appears slower by ``FAR`` in at most this share of its rounds: so much may be disturbed unseen. The second
 is what is bet against that, as a fraction of the largest bet.
