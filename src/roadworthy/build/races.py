@@ -54,8 +54,7 @@ def _race(target: str, candidates: Sequence[Verified], trial: Trial, job: Job, w
         workspace.notify(Progress(stage, round(100 * share), 100, text))
 
     def may_win(plan: Plan) -> bool:
-        facts = registry.facts(plan.runtime)
-        return facts.target == target and (target != SERVER or job.allow_framework or not facts.framework)
+        return _may_serve(plan, job) if target == SERVER else registry.facts(plan.runtime).target == target
 
     workspace.begin(stage, 100)
     race = benchmark.race(
@@ -80,7 +79,7 @@ def contestants(candidates: Sequence[Verified], seconds: float) -> tuple[tuple[V
     if not all(one.look for one in others):
         return tuple(candidates), ()
     ranked = sorted(others, key=lambda one: (registry.facts(one.candidate.plan.runtime).framework, one.look.ms if one.look else 0.0))
-    fallback = next((one for one in ranked if _universal(one)), None)
+    fallback = next((one for one in ranked if benchmark.is_universal(one.candidate.plan, registry.facts(one.candidate.plan.runtime))), None)
     ranked.sort(key=lambda one: one is not fallback)
     spent, kept = 0.0, [original]
     for one in ranked:
@@ -102,13 +101,11 @@ def _without_a_race(one: Verified) -> Rejected:
     return Rejected(one.candidate.plan, "time budget", reason, parity=one.parity, score=one.score, look=one.look)
 
 
-def _universal(one: Verified) -> bool:
-    """Whether it can be the fallback: not lossy, any batch size, any CPU of this architecture, no training framework."""
-    plan, facts = one.candidate.plan, registry.facts(one.candidate.plan.runtime)
-    return not (plan.lossy or plan.batch is not None or facts.native or facts.framework)
-
-
 def can_be_chosen(candidates: Sequence[Verified], job: Job) -> bool:
     """Whether one of ``candidates`` may serve."""
-    found = (registry.facts(one.candidate.plan.runtime) for one in candidates)
-    return any(facts.target == SERVER and (job.allow_framework or not facts.framework) for facts in found)
+    return any(_may_serve(one.candidate.plan, job) for one in candidates)
+
+
+def _may_serve(plan: Plan, job: Job) -> bool:
+    facts = registry.facts(plan.runtime)
+    return facts.target == SERVER and (job.allow_framework or not facts.framework)

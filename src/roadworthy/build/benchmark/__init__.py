@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from roadworthy.build.benchmark.decision.choose import OBJECTIVES, Decision, choose
+from roadworthy.build.benchmark.decision.choose import OBJECTIVES, Decision, choose, is_universal
 from roadworthy.build.benchmark.decision.wording import in_words
 from roadworthy.build.benchmark.forms import FormRequest, measure_forms
 from roadworthy.build.benchmark.latency import Today, time_variant
 from roadworthy.build.benchmark.race import Aim, Race, race
 
-__all__ = ["OBJECTIVES", "Aim", "Decision", "FormRequest", "Race", "Today", "choose", "in_words", "measure_forms", "race", "time_variant"]
+__all__ = [
+    "OBJECTIVES",
+    "Aim",
+    "Decision",
+    "FormRequest",
+    "Race",
+    "Today",
+    "choose",
+    "in_words",
+    "is_universal",
+    "measure_forms",
+    "race",
+    "time_variant",
+]

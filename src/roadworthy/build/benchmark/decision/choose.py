@@ -32,6 +32,7 @@ from roadworthy.core import registry
 from roadworthy.core.errors import NoCandidate, UsageError
 from roadworthy.core.interfaces import SERVER
 from roadworthy.core.registry import RuntimeFacts
+from roadworthy.core.stages import Plan
 
 OBJECTIVES = ("latency", "throughput", "size", "memory")
 
@@ -68,7 +69,7 @@ def choose(race: Race, goal: Goal, *, framework_allowed: bool, target: str = SER
     undominated = ranking.undominated(entrants)
     winner = min(undominated.equal, key=lambda one: _simplicity(one, ranking, frameworks))
     framework = _framework_form(winner, frameworks, race)
-    universal = [one for one in entrants if _universal(one, facts_of(one.plan.runtime))]
+    universal = [one for one in entrants if is_universal(one.plan, facts_of(one.plan.runtime))]
     fallback = None if winner in universal or target != SERVER else _fallback(winner, universal, race)
     reasons = _place(winner, undominated, entrants, ranking) + _certainty(winner, undominated, ranking)
     if framework:
@@ -101,9 +102,9 @@ def _simplicity(one: Timed, ranking: Ranking, frameworks: Sequence[Timed]) -> tu
     )
 
 
-def _universal(one: Timed, facts: RuntimeFacts) -> bool:
-    """Whether it is not lossy and runs on any CPU of this architecture, at any batch size and without a framework."""
-    return not one.plan.lossy and one.plan.batch is None and not facts.native and not facts.framework
+def is_universal(plan: Plan, facts: RuntimeFacts) -> bool:
+    """Whether a plan can be the fallback: not lossy, for any CPU of this architecture and any batch size, without a training framework."""
+    return not plan.lossy and plan.batch is None and not facts.native and not facts.framework
 
 
 def _fallback(winner: Timed, universal: Sequence[Timed], race: Race) -> Timed | None:
