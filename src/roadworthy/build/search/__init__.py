@@ -231,7 +231,7 @@ def _told(workspace: Workspace, plan: Plan) -> Workspace:
 
 
 def _not_needed(plan: Plan, artefact: Artefact) -> Rejected:
-    return Rejected(plan, "not needed", f"it is a remedy for a model on which {artefact.repairs} fails, and that did not")
+    return Rejected(plan, "not needed", f"it is a remedy that is tried only where {artefact.repairs} was found to be wrong")
 
 
 def _plan(result: Verified | Rejected) -> Plan:

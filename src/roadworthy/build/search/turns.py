@@ -30,15 +30,12 @@ class Artefact:
 
 
 def in_order(artefacts: Sequence[Artefact]) -> list[Artefact]:
-    """The first artefact of every runtime, then the second of each: a short time budget leaves out no runtime.
-
-    Those that need a training framework come last: they are there to be compared with, and seldom chosen.
-    """
+    """The first artefact of every runtime, then the second of each: a short time budget leaves out no runtime."""
     seen: Counter[str] = Counter()
-    turns: list[tuple[tuple[bool, int], Artefact]] = []
+    turns: list[tuple[int, Artefact]] = []
     for one in artefacts:
         runtime = one.plans[0].runtime
-        turns.append(((registry.facts(runtime).framework, seen[runtime]), one))
+        turns.append((seen[runtime], one))
         seen[runtime] += 1
     return [one for _, one in sorted(turns, key=lambda turn: turn[0])]
 
@@ -48,8 +45,8 @@ class Turns:
 
     A slow one starts when a candidate has passed, which bounds what it has to reach, and beside cheap ones: while there are any, one worker
     at most makes slow ones, and the others go on. A remedy starts when what it repairs has failed, and not at all where that passed.
-    Cheap ones that need a training framework come last and one at a time: its threads spin while they wait, and two of them at once on the
-    same cores take many times as long as one after the other.
+    Cheap ones that need a training framework come last, as they are seldom chosen, and one at a time: its threads spin while they wait, and
+    two of them at once on the same cores take many times as long as one after the other.
     """
 
     def __init__(self, artefacts: Sequence[Artefact], workers: int, passed: Callable[[], bool]) -> None:
