@@ -177,7 +177,7 @@ class _Search:
         asked = self._trial.request(replace(candidate, plan=first), self.leaders.of(first))
         request = verify.PlansRequest(asked, tuple(others))
         try:
-            outcomes = _told(self._within, first).step(verify.verify_plans, request, f"verify-{first.name}").outcomes
+            outcomes = _told(self._within, first).step(verify.verify_plans, request, f"verify-{first.name}", imports.to_run(first)).outcomes
         except OutOfSpace:
             raise
         except OutOfTime as problem:
