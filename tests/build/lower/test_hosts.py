@@ -106,3 +106,9 @@ def test_machine_code_asks_for_no_more_than_it_was_compiled_for(any_host: Host, 
 def test_a_runtime_for_every_cpu_is_planned_for_on_every_host(any_host: Host, precision: str) -> None:
     planned = lower.plans_for(GRAPHS[:1], any_host, runtimes=("onnxruntime",), precisions=(precision,), calibrated=True)
     assert planned.plans and {plan.precision for plan, _ in planned.plans} == {precision} and not planned.unavailable
+
+
+def test_only_a_compiler_takes_long_to_make_a_candidate() -> None:
+    """The search puts such plans off, and leaves them out of a short time budget: a module's own time limit is not that figure."""
+    slow = [name for name in registry.names(registry.LOWERINGS) if lower.seconds_to_make(Plan(name))]
+    assert slow == ["aotinductor"]

@@ -19,7 +19,7 @@ from roadworthy.core.types import Signature
 ACCEPTS = ("onnx",)
 PARAM, WEIGHTS = "model.ncnn.param", "model.ncnn.bin"
 LACKING = "it needs the converter pnnx; install it with: pip install 'roadworthy[ncnn]'"
-SECONDS = 300
+CONVERSION_LIMIT = 300
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
@@ -68,9 +68,9 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         # Its default rounds the weights to float16.
         command = [str(converter), "model.onnx", f"inputshape={shapes}", "fp16=0", "device=cpu"]
         try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=SECONDS)
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=CONVERSION_LIMIT)
         except subprocess.TimeoutExpired as problem:
-            raise StepFailed(f"pnnx took more than {SECONDS} s to convert {graph.path.name} for ncnn") from problem
+            raise StepFailed(f"pnnx took more than {CONVERSION_LIMIT} s to convert {graph.path.name} for ncnn") from problem
         said = (done.stdout + done.stderr).strip()
         if done.returncode or not (folder / PARAM).is_file():
             raise StepFailed(f"pnnx could not convert {graph.path.name} for ncnn (exit {done.returncode}): {_reason(said)}", detail=said)
