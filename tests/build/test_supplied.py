@@ -37,7 +37,7 @@ def deployed_to_reference(job: Job) -> Iterator[tuple[Data, Trial, Verified, tup
     """A deployment up to the original's own answers, and what was noticed so far."""
     with open_workspace(seconds=job.seconds, step_seconds=60, memory_mb=0, notify=lambda progress: None) as workspace:
         source = identify(job, workspace)
-        loaded, data = load_original(source, job, contract_of(job, source), workspace)
+        loaded, data = load_original(source, job, contract_of(job, source, workspace).contract, workspace)
         trial, original = reference_of(loaded.graph, loaded.signature, data, job, workspace)
         yield data, trial, original, noticed(loaded, data, (loaded.graph,), trial)
 
@@ -201,7 +201,7 @@ def test_a_model_of_pixels_gets_pixels(job: Job) -> None:
     specs, _ = sources.parse_inputs(("image:uint8[batch,16,16,3]",))
     source = Source(Path("m"), "keras", "tensorflow", "", 0, dtypes=("uint8",))
     raw = replace(job, preprocess="raw:16", inputs=())
-    assert contract_of(raw, source).sample_shape().dtype == "uint8"
-    assert contract_of(replace(raw, inputs=specs), replace(source, dtypes=())).sample_shape().dtype == "uint8"
-    assert contract_of(raw, replace(source, dtypes=("float32",))).sample_shape().dtype == "float32"
-    assert contract_of(replace(raw, preprocess="unit:16"), source).sample_shape().dtype == "float32"
+    assert contract_of(raw, source, None).contract.sample_shape().dtype == "uint8"  # type: ignore[arg-type]
+    assert contract_of(replace(raw, inputs=specs), replace(source, dtypes=()), None).contract.sample_shape().dtype == "uint8"  # type: ignore[arg-type]
+    assert contract_of(raw, replace(source, dtypes=("float32",)), None).contract.sample_shape().dtype == "float32"  # type: ignore[arg-type]
+    assert contract_of(replace(raw, preprocess="unit:16"), source, None).contract.sample_shape().dtype == "float32"  # type: ignore[arg-type]

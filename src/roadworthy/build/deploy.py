@@ -55,7 +55,8 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     inputs = unchanged.user_files(job.code_files, job.data_files)
     source = identify(job, early)
     supplied.refuse_unproven(job, source)
-    contract = contract_of(job, source)
+    found = contract_of(job, source, early)
+    contract = found.contract
     loaded, data = load_original(source, job, contract, early)
     inputs.refuse_changed()
 
@@ -63,21 +64,21 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     signature = promised(loaded.signature, graphs)
     plans, unavailable = plans_to_try(graphs, signature, data, job, workspace)
     trial, original = reference_of(loaded.graph, signature, data, job, early)
-    data = replace(data, notes=(*data.notes, *classes.notes_on_answers(trial, data)))
+    data = replace(data, notes=(*data.notes, *found.notes, *classes.notes_on_answers(trial, data)))
     before = workspace.clock.seconds
-    found = search(plans, graphs, trial, workspace)
-    spent = ended_in_search(job.seconds, before, workspace.clock.seconds - before, found.verified, found.rejected)
-    if not can_be_chosen((original, *found.verified), job):
-        raise NoCandidate(nothing_left((original, *found.verified), routes, found.rejected, unavailable, data.notes, spent))
+    tried = search(plans, graphs, trial, workspace)
+    spent = ended_in_search(job.seconds, before, workspace.clock.seconds - before, tried.verified, tried.rejected)
+    if not can_be_chosen((original, *tried.verified), job):
+        raise NoCandidate(nothing_left((original, *tried.verified), routes, tried.rejected, unavailable, data.notes, spent))
 
-    races = race_by_target(original, found.verified, trial, job, workspace)
+    races = race_by_target(original, tried.verified, trial, job, workspace)
     goal = Goal(job.objective, trial.metric, trial.budget, str(job.budget))
     choices, races = choose(races, goal, trial, job, workspace)
-    rejected = (*found.rejected, *races.failed)
+    rejected = (*tried.rejected, *races.failed)
     if SERVER not in choices:
         passed = [one.verified for one in races.server.measured]
         raise NoCandidate(nothing_left(passed, routes, rejected, unavailable, data.notes, spent))
-    proofs = served.prove(choices[SERVER], races.server, found.verified, trial, job, workspace)
+    proofs = served.prove(choices[SERVER], races.server, tried.verified, trial, job, workspace)
     work = work_of(choices[SERVER], races.server, graphs, trial.signature, workspace)
     notes = (*notes_on_winner(choices[SERVER], races.server, data), *served.notes(choices[SERVER], proofs, workspace.host))
     data = replace(data, notes=(*data.notes, *notes))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from roadworthy.build import classes, imports, sources, supplied, verify
+from roadworthy.build import classes, imports, preprocessing, sources, supplied, verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.data import dataset
 from roadworthy.build.data.labels import labels_file
 from roadworthy.build.data.raw_data import ExpectedInputs
 from roadworthy.build.job import Job
+from roadworthy.build.preprocessing import Found
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.isolation import unchanged, user_imports
@@ -46,12 +47,18 @@ def refuse_wrong_metric(job: Job, workspace: Workspace) -> None:
         verify.check_budget(request)
 
 
-def contract_of(job: Job, source: Source) -> Contract:
-    """How inputs are made and answers are read; where ``--preprocess`` leaves the layout open, it is that of the source's framework."""
-    contract = spec.read(job.preprocess, sources.layout(source)) if job.preprocess else Contract()
+def contract_of(job: Job, source: Source, workspace: Workspace) -> Found:
+    """How inputs are made and answers are read, as the user says or else as the model brings it.
+
+    Where the layout is left open, it is that of the source's framework. Code of the user's or of a library is read in a child process.
+    """
+    request = preprocessing.ReadRequest(job.preprocess, source, sources.layout(source))
+    named = job.preprocess is not None and spec.is_spec(job.preprocess)
+    read = preprocessing.read_step(request) if named else workspace.step(preprocessing.read_step, request, "preprocessing")
+    found = read or preprocessing.Found(Contract(), "")
     dtypes = tuple(spec.dtype for spec in job.inputs) or source.dtypes
-    contract = contract.keeping_pixels_for(dtypes)
-    return labels_file.with_labels(contract, job.labels) if job.labels else contract
+    contract = found.contract.keeping_pixels_for(dtypes)
+    return replace(found, contract=labels_file.with_labels(contract, job.labels) if job.labels else contract)
 
 
 def load_original(

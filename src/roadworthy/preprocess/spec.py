@@ -121,6 +121,11 @@ PRESETS: dict[str, ImageTable] = {
 BGR in 0..255 less the mean colour of ImageNet. With a size behind the name, for example ``tf:224``, they resize to a square."""
 
 
+def is_spec(spec: str) -> bool:
+    """Whether ``spec`` is the name of a preset, or of a TOML file."""
+    return spec.partition(":")[0] in PRESETS or spec.endswith(".toml")
+
+
 def read(spec: str | Path, layout: Layout = "CHW") -> Contract:
     """The contract of a preset, or of a TOML file with the tables ``[image]``, ``[image.resize]`` and ``[answer]``.
 

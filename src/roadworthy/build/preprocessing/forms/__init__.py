@@ -1,0 +1,58 @@
+"""The forms in which people write preprocessing: one module a form, found by its file in this folder or by an entry point of the group
+with this folder's name.
+
+To add a form, add a file. ``preprocessing.read`` goes through the forms and names none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from roadworthy.build.preprocessing.found import Found
+from roadworthy.core import registry
+from roadworthy.core.errors import BackendMissing, DataError
+from roadworthy.core.stages import Source
+from roadworthy.preprocess.spec import Layout
+
+
+class PreprocessingForm(Protocol):
+    """``forms/<NAME>.py``. Importing the module imports no framework and no library that its form is of.
+
+    Each function returns None where what it is given is not of this form, and raises DataError, with the field, where it is but cannot be
+    carried out. ``layout`` is where the model has the channels, unless the form itself states it. All functions are optional:
+
+    - ``of_name(text, layout)``: a name that needs no library, such as ``keras.applications.resnet50.preprocess_input``.
+    - ``of_path(path, layout)``: an existing file or folder that the user names.
+    - ``of_object(value, layout)``: an object of the library, told by its class's module and its attributes, never by importing the library.
+    - ``beside(source, layout)``: what the model itself holds, or what lies beside it by the custom of its library.
+    """
+
+    def of_name(self, text: str, layout: Layout) -> Found | None: ...
+
+    def of_path(self, path: Path, layout: Layout) -> Found | None: ...
+
+    def of_object(self, value: Any, layout: Layout) -> Found | None: ...
+
+    def beside(self, source: Source, layout: Layout) -> Found | None: ...
+
+
+def _every(function: str) -> Iterator[tuple[str, Any]]:
+    """``function`` of each form that has it, with the form's name."""
+    for name in registry.names(__name__):
+        try:
+            form = cast(PreprocessingForm, registry.backend(__name__, name))
+        except BackendMissing:
+            # One package with a broken form must not keep the others from being read.
+            continue
+        if (defined := getattr(form, function, None)) is not None:
+            yield name, defined
+
+
+def only(function: str, value: Any, layout: Layout) -> Found | None:
+    """What the one form that takes ``value`` reads by ``function``, None where no form does; DataError where two do."""
+    found = [(name, read) for name, of_form in _every(function) if (read := of_form(value, layout)) is not None]
+    if len(found) > 1:
+        raise DataError(f"{value} can be read as preprocessing of {' and of '.join(name for name, _ in found)}; write a TOML file instead")
+    return found[0][1] if found else None
