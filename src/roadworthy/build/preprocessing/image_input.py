@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
+import msgspec
 import numpy as np
 
 from roadworthy.core.errors import DataError
@@ -57,9 +59,10 @@ def numbers(image: ImageInput, values: Normalize) -> tuple[tuple[Step, ...], tup
     Raises DataError where the input's dtype cannot be made of pixels.
     """
     layout: tuple[Step, ...] = (ChannelsFirst(),) if image.layout == "CHW" else ()
-    axis, dtype, quantization = 0 if image.layout == "CHW" else 2, image.spec.dtype, image.spec.quantization
+    axis: Literal[0, 2] = 0 if image.layout == "CHW" else 2
+    dtype, quantization = image.spec.dtype, image.spec.quantization
     if dtype == "float32":
-        return (*layout, _normalize(values, axis)), ()
+        return (*layout, msgspec.structs.replace(values, axis=axis)), ()
     if dtype not in ("uint8", "int8"):
         raise DataError(f"the input {image.spec.name!r} is {dtype}, and images become float32, uint8 or int8")
     shift = 0 if dtype == "uint8" else 128
@@ -82,11 +85,7 @@ def numbers(image: ImageInput, values: Normalize) -> tuple[tuple[Step, ...], tup
     return (*layout, whole), ()
 
 
-def _normalize(values: Normalize, axis: int) -> Normalize:
-    return Normalize(values.scale, values.mean, values.std, 0 if axis == 0 else 2, "float32", values.arithmetic)
-
-
-def _composed(values: Normalize, axis: int, scale: float, zero: int) -> Normalize:
+def _composed(values: Normalize, axis: Literal[0, 2], scale: float, zero: int) -> Normalize:
     """Normalisation and quantisation as one step: ``q = (p * scale - mean) / (std * s) + z``."""
     count = max(len(values.mean), len(values.std))
     means, stds = (each * count if len(each) == 1 else each for each in (values.mean, values.std))
@@ -94,11 +93,13 @@ def _composed(values: Normalize, axis: int, scale: float, zero: int) -> Normaliz
     mean = tuple(one - zero * step for one, step in zip(means, std, strict=True))
     if not all(map(math.isfinite, (*mean, *std))):
         raise DataError("mean, std and quantisation together are not finite")
-    return Normalize(values.scale, mean, std, 0 if axis == 0 else 2, "int8")
+    return Normalize(values.scale, mean, std, axis, "int8")
 
 
 def _on_kept(spec: TensorSpec, off: float) -> tuple[Note, ...]:
     if not off:
         return ()
     given = "the pixels themselves" if spec.dtype == "uint8" else "the pixels less 128"
-    return (Note(f"the {spec.dtype} input {spec.name!r} takes {given}; its quantisation of the normalised values is up to one level apart"),)
+    return (
+        Note(f"the {spec.dtype} input {spec.name!r} takes {given}; its quantisation of the normalised values is up to one level apart"),
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from roadworthy.build.preprocessing import image_input
 from roadworthy.build.preprocessing.found import Found
 from roadworthy.build.preprocessing.image_input import ImageInput
@@ -81,13 +83,13 @@ def _steps(stated: TensorMetadata, image: ImageInput) -> tuple[tuple[Step, ...],
     return (Decode(color), Resize(size, antialias=False), *values), (*on_color, filter, *on_values)
 
 
-def _color(stated: TensorMetadata, image: ImageInput) -> tuple[str, tuple[Note, ...]]:
-    by_shape = "L" if image.channels == 1 else "RGB"
+def _color(stated: TensorMetadata, image: ImageInput) -> tuple[Literal["RGB", "L"], tuple[Note, ...]]:
+    by_shape: Literal["RGB", "L"] = "L" if image.channels == 1 else "RGB"
     if not stated.color:
         return by_shape, (Note(f"{ORIGIN} leave color_space open: read as {by_shape}, by the {image.channels} channels of the input"),)
     if stated.color != by_shape:
         raise DataError(f"color_space is {'GRAYSCALE' if stated.color == 'L' else 'RGB'}, and the input has {image.channels} channels")
-    return stated.color, ()
+    return by_shape, ()
 
 
 def _values(stated: TensorMetadata, image: ImageInput) -> Normalize:
@@ -98,15 +100,17 @@ def _values(stated: TensorMetadata, image: ImageInput) -> Normalize:
             raise DataError(f"there are no NormalizationOptions, and the input {shown(image.spec.name)!r} is {image.spec.dtype}")
         scale, zero = (image.spec.quantization.scale, image.spec.quantization.zero_point) if image.spec.quantization else (1.0, 0)
         return Normalize(scale, (zero * scale,))
-    for name, values in (("mean", found.mean), ("std", found.std)):
-        if len(values) not in (1, image.channels):
-            raise DataError(f"NormalizationOptions.{name} has {len(values)} numbers for {image.channels} channels")
+    for name, stated_values in (("mean", found.mean), ("std", found.std)):
+        if len(stated_values) not in (1, image.channels):
+            raise DataError(f"NormalizationOptions.{name} has {len(stated_values)} numbers for {image.channels} channels")
     values = Normalize(1.0, found.mean, found.std, arithmetic="torch")
     values.check(1)
     return values
 
 
-def _labels(source: Source, metadata: TfliteMetadata, file: TfliteFile, chosen: TfliteSignature) -> tuple[tuple[str, ...], tuple[Note, ...]]:
+def _labels(
+    source: Source, metadata: TfliteMetadata, file: TfliteFile, chosen: TfliteSignature
+) -> tuple[tuple[str, ...], tuple[Note, ...]]:
     """The names of the first output: the first of its files, those without a locale first."""
     number = _first_output(file, chosen)
     if number is None or number >= len(metadata.outputs) or not metadata.outputs[number].labels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from roadworthy.build.preprocessing import image_input
 from roadworthy.build.preprocessing.found import Found
@@ -30,7 +30,7 @@ ARGUMENTS = {
     "interpolation": 1,
 }  # fmt: skip
 """LetterBox's arguments and their defaults; older versions spell scale_fill as scaleFill, and do not have the last two."""
-INTERPOLATION = {1: "bilinear", 2: "bicubic"}
+INTERPOLATION: dict[int, Literal["bilinear", "bicubic"]] = {1: "bilinear", 2: "bicubic"}
 """OpenCV's numbers of the filters that are carried out as OpenCV does."""
 FIRST_TORCHVISION = (8, 1)
 """The first version whose classifiers are resized by torchvision."""
@@ -138,13 +138,15 @@ def _box(arguments: Mapping[str, Any]) -> Step:
     if filter is None:
         raise DataError(f"LetterBox has interpolation = {arguments['interpolation']!r}; 1 (linear) and 2 (cubic) are carried out; {OWN}")
     if arguments["auto"]:
-        return Letterbox(size, arguments["stride"], arguments["padding_value"], bool(arguments["scaleup"]), bool(arguments["center"]), filter)
+        return Letterbox(
+            size, arguments["stride"], arguments["padding_value"], bool(arguments["scaleup"]), bool(arguments["center"]), filter
+        )
     if arguments["scale_fill"]:
         return _stretched(size, filter)
     return Letterbox(size, None, arguments["padding_value"], bool(arguments["scaleup"]), bool(arguments["center"]), filter)
 
 
-def _stretched(size: tuple[int, int], filter: Any = "bilinear") -> Resize:
+def _stretched(size: tuple[int, int], filter: Literal["bilinear", "bicubic"] = "bilinear") -> Resize:
     return Resize(size, filter, antialias=False, like="opencv")
 
 

@@ -81,7 +81,9 @@ def read(path: Path) -> TfliteMetadata | None:
         return None
     with reading(path, "TFLite model with metadata"):
         if bytes(buffer[4:8]) != IDENTIFIER:
-            raise ValueError(f"its metadata is of the version {shown(bytes(buffer[4:8]).decode('latin-1'))!r}, and {IDENTIFIER.decode()} is read")
+            raise ValueError(
+                f"its metadata is of the version {shown(bytes(buffer[4:8]).decode('latin-1'))!r}, and {IDENTIFIER.decode()} is read"
+            )
         graphs = flatbuffer.root(buffer).tables(3)
         if not graphs:
             return None
