@@ -31,7 +31,7 @@ def beside(source: Source, layout: Layout) -> Found | None:
     antialias: the filter is not stated), the colours, and ``(pixel - mean) / std``. What is not stated or contradicts the model is a note,
     and the model then takes no images. Ultralytics' own metadata, which say more, are read by the form of that name.
     """
-    if source.kind != "tflite" or ultralytics.of_file(source.path, source.kind) is not None:
+    if source.kind != "tflite" or ultralytics.is_export(source.path, source.kind):
         return None
     file = tflite.read(source.path)
     chosen = _chosen(file, source.signature)

@@ -13,7 +13,7 @@ from roadworthy.build.preprocessing.image_input import ImageInput
 from roadworthy.build.preprocessing.stated import ultralytics
 from roadworthy.build.preprocessing.stated.ultralytics import UltralyticsExport
 from roadworthy.build.sources.parsers import onnx, tflite
-from roadworthy.core.errors import DataError, SourceUnreadable
+from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Source
 from roadworthy.core.types import BATCH, TensorSpec
@@ -79,7 +79,7 @@ def beside(source: Source, layout: Layout) -> Found | None:
     """What Ultralytics wrote into the export; where it cannot be carried out, a note, and the class names alone."""
     try:
         export = ultralytics.of_file(source.path, source.kind)
-    except (DataError, SourceUnreadable) as problem:
+    except DataError as problem:
         return Found(Contract(), "Ultralytics' metadata", (Note(f"{problem.message}; {OWN}", True),))
     if export is None:
         return None

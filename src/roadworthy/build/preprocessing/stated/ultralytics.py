@@ -43,7 +43,7 @@ class UltralyticsExport:
 def of_file(path: Path, kind: str) -> UltralyticsExport | None:
     """The metadata in or beside the source at ``path``, a source of that ``kind``; None where there are none of this form.
 
-    Raises DataError, naming the field, where they are of this form and cannot be read, SourceUnreadable for a damaged archive.
+    Raises DataError, naming the field, where they are of this form and cannot be read.
     """
     if kind == "onnx":
         return _export(dict(onnx.read(path).properties))
@@ -52,6 +52,14 @@ def of_file(path: Path, kind: str) -> UltralyticsExport | None:
     if kind in WITHIN and zipfile.is_zipfile(path) and (text := _member(path, WITHIN[kind])) is not None:
         return _export(_parsed(text))
     return of_yaml(path.parent / YAML_NAME) if kind == "tflite" else None
+
+
+def is_export(path: Path, kind: str) -> bool:
+    """Whether the source brings metadata of this form, valid or not."""
+    try:
+        return of_file(path, kind) is not None
+    except DataError:
+        return True
 
 
 def of_yaml(path: Path) -> UltralyticsExport | None:
@@ -79,14 +87,13 @@ def of_yaml(path: Path) -> UltralyticsExport | None:
 
 
 def _member(path: Path, names: tuple[str, ...]) -> str | None:
-    with Archive(path) as archive:
-        name = next((name for name in names if name in archive.names), None)
-        if name is None:
-            return None
-        try:
-            return archive.read(name, MOST).decode("utf-8")
-        except UnicodeDecodeError:
-            raise SourceUnreadable(f"{path}: {name} is not UTF-8 text") from None
+    """The first of ``names`` in the archive; None also for an archive that is damaged: the reader to which it belongs says so."""
+    try:
+        with Archive(path) as archive:
+            name = next((name for name in names if name in archive.names), None)
+            return None if name is None else archive.read(name, MOST).decode("utf-8")
+    except (SourceUnreadable, UnicodeDecodeError):
+        return None
 
 
 def _parsed(text: str) -> object:
