@@ -35,6 +35,7 @@ INTERPOLATION: dict[int, Literal["bilinear", "bicubic"]] = {1: "bilinear", 2: "b
 FIRST_TORCHVISION = (8, 1)
 """The first version whose classifiers are resized by torchvision."""
 OWN = "--preprocess FILE.toml states how an image becomes the input"
+GREY = Note("grey is made of the image's colours; OpenCV takes a JPEG's luma as it is stored, a few levels apart")
 UNSCALED = Note("LetterBox itself gives uint8 pixels: RGB in 0..1 is what Ultralytics' predictor makes of them")
 
 
@@ -97,6 +98,7 @@ def _of_export(export: UltralyticsExport, image: ImageInput, origin: str) -> Fou
     if image.size not in (None, export.size):
         raise DataError(f"imgsz is {list(export.size)}, and the model takes {list(image.size or ())}")
     values, notes = image_input.numbers(image, Normalize(arithmetic="torch"))
+    notes += (GREY,) if export.channels == 1 else ()
     decode, answer = _decoded(export.channels), Answer(labels=export.names)
     if export.task in BOXES and export.stretched:
         return _checked((decode, _stretched(export.size), *values), answer, origin, notes)

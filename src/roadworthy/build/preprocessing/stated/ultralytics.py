@@ -134,7 +134,7 @@ def _export(stated: object) -> UltralyticsExport | None:
 def _field(stated: Mapping[str, object], name: str, read: Callable[[Any], Any]) -> Any:
     found = read(_literal(stated[name]))
     if found is None:
-        raise DataError(f"Ultralytics' metadata have a {name} that is not read: {str(stated[name])[:80]!r}")
+        raise DataError(f"Ultralytics' metadata state {name} as {str(stated[name])[:80]!r}, which is not read")
     return found
 
 
