@@ -140,6 +140,7 @@ def test_a_crop_larger_than_the_image() -> None:
     # Keras resizes: the largest centre of the crop's aspect.
     resized = found(Crop(10, larger="resize"), size=(5, 8))
     assert resized == Placement((5, 8), (2, 2), (0, -2))
+    assert found(Crop(10, larger="resize"), size=(9, 5)) == Placement((9, 5), (2, 2), (-4, 0))
 
 
 def test_other_steps_move_nothing() -> None:
