@@ -273,6 +273,12 @@ def test_grey_images(tmp_path: Path) -> None:
     assert found.contract.image[0] == Decode("L", orient=True) and "luma" in found.notes[0].text
 
 
+def test_metadata_of_yolov5_do_not_tell_a_detector_from_a_classifier(tmp_path: Path) -> None:
+    found = kept(onnx_export(tmp_path / "m.onnx", {"stride": 32, "names": METADATA["names"]}), "onnx")
+    assert not found.contract.takes_images and found.contract.answer.labels == ("person", "bicycle")
+    assert "--preprocess letterbox:64x96;" in found.notes[0].text and found.notes[0].warning
+
+
 def test_a_quantised_export_takes_the_pixels(tmp_path: Path) -> None:
     path = tflite_metadata.image_model(tmp_path / "m.tflite", (1, 64, 96, 3), "int8", Quantization(1 / 255, -128))
     with zipfile.ZipFile(path, "a") as archive:

@@ -13,7 +13,7 @@ from roadworthy.build.preprocessing.image_input import ImageInput
 from roadworthy.build.preprocessing.stated import ultralytics
 from roadworthy.build.preprocessing.stated.ultralytics import UltralyticsExport
 from roadworthy.build.sources.parsers import onnx, tflite
-from roadworthy.core.errors import DataError
+from roadworthy.core.errors import BackendMissing, DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Source
 from roadworthy.core.types import BATCH, TensorSpec
@@ -80,7 +80,7 @@ def beside(source: Source, layout: Layout) -> Found | None:
     """What Ultralytics wrote into the export; where it cannot be carried out, a note, and the class names alone."""
     try:
         export = ultralytics.of_file(source.path, source.kind)
-    except DataError as problem:
+    except (DataError, BackendMissing) as problem:
         return Found(Contract(), "Ultralytics' metadata", (Note(f"{problem.message}; {OWN}", True),))
     if export is None:
         return None
@@ -93,6 +93,10 @@ def beside(source: Source, layout: Layout) -> Found | None:
 
 def _of_export(export: UltralyticsExport, image: ImageInput, origin: str) -> Found:
     """The steps of Ultralytics' own predictor for the task. OpenCV reads the image, so that EXIF orientation is followed."""
+    if export.size is None or not export.task:
+        raise DataError(
+            f"they do not state the task and the size, as YOLOv5's; a detector's images become its input by {_letterbox(image)}"
+        )
     if export.channels != image.channels:
         raise DataError(f"channels is {export.channels}, and the input has {image.channels}")
     if image.size not in (None, export.size):
@@ -103,7 +107,8 @@ def _of_export(export: UltralyticsExport, image: ImageInput, origin: str) -> Fou
     if export.task in BOXES and export.stretched:
         return _checked((decode, _stretched(export.size), *values), answer, origin, notes)
     if export.task in BOXES:
-        return _checked((decode, Letterbox(export.size), *values), answer, origin, (*notes, *_on_open_size(export, image)))
+        open_size = _on_open_size(export.size, export.stride, image)
+        return _checked((decode, Letterbox(export.size), *values), answer, origin, (*notes, *open_size))
     if export.task == "classify":
         height, width = export.size
         resize = Resize(height if height == width else (height, width))
@@ -111,12 +116,17 @@ def _of_export(export: UltralyticsExport, image: ImageInput, origin: str) -> Fou
     raise DataError(f"the task {export.task!r} is not one whose preprocessing is known")
 
 
-def _on_open_size(export: UltralyticsExport, image: ImageInput) -> tuple[Note, ...]:
+def _letterbox(image: ImageInput) -> str:
+    height, width = image.size or (640, 640)
+    return f"--preprocess letterbox:{height}x{width}"
+
+
+def _on_open_size(size: tuple[int, int], stride: int, image: ImageInput) -> tuple[Note, ...]:
     """Ultralytics pads to the nearest multiple of the stride where every image of a call has one size, and to the full size else."""
     if image.size or image.spec.name == "":
         return ()
-    height, width = export.size
-    name = f"letterbox:{height}x{width},stride={export.stride}"
+    height, width = size
+    name = f"letterbox:{height}x{width},stride={stride}"
     return (Note(f"the input's size is open: every image is padded to {height} x {width}; --preprocess {name} pads as little as it can"),)
 
 

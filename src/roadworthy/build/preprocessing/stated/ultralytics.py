@@ -29,10 +29,13 @@ WITHIN = {"jit": ("extra/config.txt",), "tflite": ("metadata.json", "temp_meta.t
 
 @dataclass(frozen=True)
 class UltralyticsExport:
-    """``size`` is (height, width). ``stretched`` says that the detector takes images without their aspect (RT-DETR)."""
+    """``size`` is (height, width). ``stretched`` says that the detector takes images without their aspect (RT-DETR).
+
+    YOLOv5 states neither ``task`` ("" then) nor ``size``.
+    """
 
     task: str
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     stride: int
     channels: int
     names: tuple[str, ...]
@@ -58,7 +61,7 @@ def is_export(path: Path, kind: str) -> bool:
     """Whether the source brings metadata of this form, valid or not."""
     try:
         return of_file(path, kind) is not None
-    except DataError:
+    except (DataError, BackendMissing):
         return True
 
 
@@ -114,15 +117,15 @@ def _literal(value: object) -> Any:
 
 
 def _export(stated: object) -> UltralyticsExport | None:
-    """What the entries say, None where they are of another tool: Ultralytics' always have these four."""
-    if not isinstance(stated, Mapping) or not {"task", "imgsz", "stride", "names"} <= stated.keys():
+    """What the entries say, None where they are of another tool: Ultralytics' always have a stride and names."""
+    if not isinstance(stated, Mapping) or not {"stride", "names"} <= stated.keys():
         return None
     if sum(len(value) for value in stated.values() if isinstance(value, str)) > MOST:
         raise DataError("Ultralytics' metadata are larger than any model's")
     about = f"{stated.get('head', '')} {stated.get('description', '')}".casefold()
     return UltralyticsExport(
-        str(stated["task"]),
-        _field(stated, "imgsz", _size),
+        str(stated.get("task", "")),
+        _field(stated, "imgsz", _size) if "imgsz" in stated else None,
         _field(stated, "stride", _whole),
         _field(stated, "channels", _whole) if "channels" in stated else 3,
         _field(stated, "names", _names),
