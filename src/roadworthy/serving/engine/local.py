@@ -26,6 +26,7 @@ from roadworthy.serving.engine.variant import RunOptions, open_first_variant, pr
 
 if TYPE_CHECKING:
     from roadworthy.preprocess.image import Preprocessor
+    from roadworthy.preprocess.placement import Placement
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,23 @@ class LocalEngine:
             raise InvalidRequest(f"the model has {len(specs)} inputs; give a mapping of {', '.join(spec.name for spec in specs)} to arrays")
         return {specs[0].name: as_input(item, specs[0])}
 
+    def placement(self, item: Any) -> Placement:
+        """Where the pixels of the model's input lie in the image ``item``: ``placement(image).to_image(boxes)`` turns the boxes of a
+        detector, in the pixels of its input, into those of the image.
+
+        ``item`` is one image as ``infer`` takes it. Raises InvalidRequest where it is none, or the bundle takes no images; DataError for
+        an image that cannot be read.
+        """
+        images = images_of(item)
+        if images is None or len(images) != 1:
+            raise InvalidRequest(f"placement is of one image; {type(item).__name__} is not one")
+        return self._image_steps().placement(images[0])
+
     def images(self, items: Sequence[Any]) -> dict[str, Array]:
         """Images as the model's only input, preprocessed as the bundle says."""
+        return self.signature.to_call({self.signature.inputs[0].name: self._image_steps().many(items)})
+
+    def _image_steps(self) -> Preprocessor:
         if self._preprocessor is None:
             # Imported late: Pillow is loaded for models that take images, and only when the first image comes.
             from roadworthy.preprocess.image import Preprocessor
@@ -156,7 +172,7 @@ class LocalEngine:
                 takes = ", ".join(map(str, self.signature.inputs))
                 raise InvalidRequest(f"{self.name} does not say how an image becomes its input; it takes {takes}")
             self._preprocessor = Preprocessor(self.contract.image)
-        return self.signature.to_call({self.signature.inputs[0].name: self._preprocessor.many(items)})
+        return self._preprocessor
 
     def check_batches(self, golden: Golden, batch: int) -> None:
         """Check ``golden`` in calls of up to ``batch`` samples too; raises BundleError with the size of the call that is wrong."""
