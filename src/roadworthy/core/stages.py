@@ -29,8 +29,8 @@ class FileSum:
 class InnerLayer:
     """A layer by which a model itself changes pixels before its first trained layer, by its ``name`` and in ``words``.
 
-    It gives ``x * scale + offset``, with one number for each channel or one for all; both are empty where the values are not known. ``size``
-    is (height, width) of a layer that resizes or crops, empty for others. ``stated`` is False where it is told by names of tensors alone.
+    It gives ``x * scale + offset``, with one number for each channel or one for all; both are empty where the values are not known.
+    ``size`` is (height, width) of a layer that resizes or crops, empty for others. ``stated`` is False where it is a guess.
     """
 
     name: str

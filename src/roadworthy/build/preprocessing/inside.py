@@ -67,7 +67,7 @@ def outside(source: Source, pictures: Pictures | None) -> Found | None:
     if values is None or pictures is None or not all(layer.stated for layer in source.inner):
         return None
     scaling = _scaling(source.inner)
-    steps = pictures.steps(Normalize(values.scale, (-values.offset,), (1.0,), pictures.axis), resized=not _resizes(source.inner))
+    steps = pictures.steps(Normalize(values.scale, (-values.offset,), (1.0,), pictures.axis))
     said = f"the model normalises pixels itself ({_listed(scaling)}), so it is given {values.words}"
     notes = [Note(said), *pictures.notes(source.inner)]
     return Found(Contract(steps), f"the model's own layers, which take {values.words}", tuple(notes))
@@ -84,37 +84,40 @@ def checked(found: Found, source: Source, asked: str | None) -> Found:
     values = taken(source.inner)
     if asked is None or values is None or not all(layer.stated for layer in source.inner):
         return replace(found, notes=(*found.notes, Note(problem, warning=True)))
-    preset = values.preset + _size(found.contract)
-    raise DataError(
-        f"{problem}: pass --preprocess {preset} instead of {asked}, or --preprocess {TWICE}{asked} if training normalised twice as well"
-    )
+    instead = f"--preprocess {values.preset}{_size(found.contract)}"
+    raise DataError(f"{problem}: pass {instead}, or --preprocess {TWICE}{asked} if training normalised outside of the model as well")
+
+
+def allowed(found: Found, source: Source) -> Found:
+    """``found`` with a note, where the user says that training normalised twice; DataError where that is not so here."""
+    problem = disagreement(found.contract, source.inner)
+    if not problem:
+        raise DataError(f"{found.origin} and the model do not normalise pixels twice: leave {TWICE} out")
+    return replace(found, notes=(*found.notes, Note(f"{problem}, as the user says that training did")))
 
 
 def disagreement(contract: Contract, layers: tuple[InnerLayer, ...]) -> str:
     """How ``contract`` and the model's own ``layers`` contradict each other, in words; empty where they do not."""
     if not contract.takes_images or not layers:
         return ""
-    given, values = _given(contract), taken(layers)
+    given, values, sure = _given(contract), taken(layers), all(layer.stated for layer in layers)
     if values is None:
         unknown = [layer for layer in layers if not layer.scale or not layer.offset]
         if not unknown or _same(given, BYTE):
             return ""
         return f"the model may normalise pixels itself ({_listed(unknown)}), and the preprocessing normalises them too"
-    if _same(given, values):
+    # What a guess does not see, such as a division by 255 in front, makes pixels as they are right too.
+    if _same(given, values) or (not sure and _same(given, BYTE)):
         return ""
     low, high = _range(given)
     return (
-        f"the model normalises pixels itself ({_listed(_scaling(layers))}) and takes {values.words}, "
+        f"the model {'normalises' if sure else 'may normalise'} pixels itself ({_listed(_scaling(layers))}) and takes {values.words}, "
         f"and the preprocessing gives it values from {low:.4g} to {high:.4g}"
     )
 
 
 def _scaling(layers: tuple[InnerLayer, ...]) -> list[InnerLayer]:
     return [layer for layer in layers if layer.scale != (1.0,) or any(layer.offset)]
-
-
-def _resizes(layers: tuple[InnerLayer, ...]) -> bool:
-    return any(layer.size for layer in layers)
 
 
 def _listed(layers: list[InnerLayer]) -> str:

@@ -67,7 +67,7 @@ def _live(value: Any) -> Iterator[PreprocessingLayer]:
     if kind.__name__ in ("Sequential", "Pipeline"):
         for one in value.layers:
             yield from _live(one)
-    elif not hasattr(value, "get_config") or hasattr(value, "_flatten_layers") and kind.__name__ in ("Functional", "Model"):
+    elif not hasattr(value, "get_config") or (hasattr(value, "_flatten_layers") and kind.__name__ in ("Functional", "Model")):
         raise DataError(f"a Keras {kind.__name__} is not read as preprocessing: give its layers as keras.Sequential([...])")
     else:
         adapted = [_numbers(getattr(value, name, None)) for name in ("mean", "variance")]

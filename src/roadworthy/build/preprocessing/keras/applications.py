@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
+from roadworthy.build.preprocessing.found import Found
+from roadworthy.build.preprocessing.sizes import Pictures
+from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Source
+from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.spec import Layout
 from roadworthy.preprocess.steps import ChannelsFirst, Decode, Normalize, ReverseChannels, Step
 
@@ -42,8 +46,14 @@ def steps(mode: Mode, layout: Layout) -> tuple[Step, ...]:
     return (Decode(), *reverse, *((ChannelsFirst(),) if layout == "CHW" else ()), values[mode])
 
 
+def unchosen(source: Source, pictures: Pictures | None) -> Found | None:
+    """No preprocessing, with a note of what ``suggested`` says; None where that is nothing."""
+    said = suggested(source)
+    return Found(Contract(), "", (Note(f"{said}; nothing was chosen by that name"),)) if said and pictures else None
+
+
 def suggested(source: Source) -> str:
-    """What the names of the source's models say of its preprocessing, as a sentence; empty where they say nothing.
+    """What the names of the models in the source say of their preprocessing, as a sentence; empty where they say nothing.
 
     A network of one's own may have one of these names, and one with one of these names may have been trained otherwise.
     """
@@ -51,7 +61,7 @@ def suggested(source: Source) -> str:
         for pattern, module in NETWORKS.items():
             if re.fullmatch(pattern, name):
                 return (
-                    f"the model in it that is called {name!r} has the name of a network of keras.applications, whose images are prepared by "
+                    f"{name!r} is the name of a network of keras.applications, whose images are prepared by "
                     f"--preprocess keras.applications.{module}.preprocess_input"
                 )
     return ""

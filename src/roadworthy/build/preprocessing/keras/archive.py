@@ -75,7 +75,9 @@ def _adapted(weights: bytes) -> dict[str, tuple[float, ...]]:
     try:
         import h5py
     except ImportError:
-        raise BackendMissing("the values of a Keras Normalization are in an HDF5 file, and h5py is not installed: pip install h5py") from None
+        raise BackendMissing(
+            "the values of a Keras Normalization are in an HDF5 file, and h5py is not installed: pip install h5py"
+        ) from None
     found: dict[str, tuple[float, ...]] = {}
 
     def see(name: str, item: Any) -> None:

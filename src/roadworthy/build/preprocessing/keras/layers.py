@@ -30,7 +30,7 @@ INSTEAD = "write what it does as steps in a TOML file: --preprocess FILE.toml"
 
 @dataclass(frozen=True)
 class PreprocessingLayer:
-    """One layer by the name of its class, its own name and its configuration; ``mean`` and ``variance`` are those that it was adapted to."""
+    """One layer by its class, its name and its configuration; ``mean`` and ``variance`` are those that it was adapted to."""
 
     kind: str
     name: str

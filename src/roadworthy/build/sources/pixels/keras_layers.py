@@ -166,7 +166,9 @@ def _normalised(name: str, config: dict[str, Any]) -> InnerLayer:
         return InnerLayer(name, ADAPTED, (), ())
     mean, variance = _numbers(config["mean"]), _numbers(config["variance"])
     if config.get("invert"):
-        return InnerLayer(name, f"Normalization(mean={written(mean)}, variance={written(variance)}, invert=True)", deviations(variance), mean)
+        return InnerLayer(
+            name, f"Normalization(mean={written(mean)}, variance={written(variance)}, invert=True)", deviations(variance), mean
+        )
     return normalised(name, mean, variance)
 
 
