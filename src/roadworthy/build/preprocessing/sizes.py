@@ -42,7 +42,7 @@ class Pictures:
         if self.height is None or self.width is None:
             return ()
         size = (self.height, self.width)
-        return (Resize(size) if self.first else Resize(size, antialias=False, rounded=self.dtype == "uint8"),)
+        return (Resize(size) if self.first else Resize(size, antialias=False, rounded=self.dtype == "uint8", like="tf"),)
 
     def steps(self, normalize: Normalize) -> tuple[Step, ...]:
         """Image to sample, at the size that the model's file states; at its own size where that is open."""

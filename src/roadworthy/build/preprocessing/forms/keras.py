@@ -14,12 +14,12 @@ from roadworthy.core.errors import DataError
 from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.spec import Layout
 
-NAME = re.compile(r"(?:tf\.|tensorflow\.)?(?:tf_)?keras\.(?:src\.)?applications\.(\w+)[.:]preprocess_input")
+NAME = re.compile(r"(?:\w+\.)?(?:tf_)?keras\.(?:src\.)?applications\.(\w+)[.:]preprocess_input")
 PACKAGES = ("keras", "tf_keras")
 
 
 def of_name(text: str, layout: Layout) -> Found | None:
-    """``keras.applications.resnet50.preprocess_input``, with ``tf.`` or ``tensorflow.`` in front or not."""
+    """``keras.applications.resnet50.preprocess_input``, with the name of the package that Keras is in before it or not (``tf.``)."""
     match = NAME.fullmatch(text)
     return _application(match[1], layout) if match else None
 

@@ -15,6 +15,7 @@ from roadworthy.core.errors import BackendMissing, DataError
 LARGEST = 2**24
 """Bytes of a file of preprocessing layers, at most: it holds a few numbers."""
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+GRAPHS = ("Functional", "Model")
 SEVERAL = ("Sequential", "Pipeline")
 BROKEN = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, RecursionError, zipfile.BadZipFile)
 
@@ -32,14 +33,22 @@ def read(path: Path) -> list[PreprocessingLayer] | None:
                 return None
             config = json.loads(_member(archive, CONFIG))
             nodes = _flat(config)
-            if other := next((node for node in nodes if not is_preprocessing(str(node["class_name"]))), None):
-                name = other["config"].get("name", "")
-                raise DataError(f"{path} is a model and not preprocessing alone: it holds the layer {name!r} ({other['class_name']})")
+            _refuse_others(path, nodes)
             adapted = any(node["class_name"] == "Normalization" and node["config"].get("mean") is None for node in nodes)
             values = _adapted(_member(archive, WEIGHTS)) if adapted else {}
     except BROKEN as problem:
         raise DataError(f"{path} cannot be read as layers of Keras: {problem}") from None
     return list(_layers(nodes, values))
+
+
+def _refuse_others(path: Path, nodes: list[dict[str, Any]]) -> None:
+    for node in nodes:
+        kind, name = str(node["class_name"]), node["config"].get("name", "")
+        if kind in GRAPHS:
+            _refuse_others(path, [one for layer in node["config"]["layers"] for one in _flat(layer)])
+            raise DataError(f"{path} holds the layers of preprocessing as a {kind} model; save them as keras.Sequential([...])")
+        if not is_preprocessing(kind):
+            raise DataError(f"{path} is a model and not preprocessing alone: it holds the layer {name!r} ({kind})")
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -21,10 +21,11 @@ AT_TRAINING = ("Random", "RandAugment", "AugMix", "CutMix", "MixUp", "Dropout", 
 NOTHING = ("InputLayer", "Identity")
 EPSILON = 1e-7
 """The least standard deviation that Normalization divides by."""
-FILTERS: dict[tuple[str, bool], Literal["nearest", "bilinear"]] = {
-    ("nearest", False): "nearest", ("nearest", True): "nearest", ("bilinear", False): "bilinear", ("bilinear", True): "bilinear",
+FILTERS: dict[str, Literal["nearest", "bilinear", "bicubic", "lanczos"]] = {
+    "nearest": "nearest", "bilinear": "bilinear", "bicubic": "bicubic", "lanczos3": "lanczos",
 }  # fmt: skip
-"""Keras's interpolation and antialias, as far as a step has the same kernel."""
+"""The filter of a step for Keras's interpolation."""
+ONLY_WITH_ANTIALIAS = "lanczos3"
 INSTEAD = "write what it does as steps in a TOML file: --preprocess FILE.toml"
 
 
@@ -92,9 +93,9 @@ def _resized(layer: PreprocessingLayer) -> list[Step]:
     interpolation, antialias = str(config.get("interpolation", "bilinear")).lower(), bool(config.get("antialias", False))
     if config.get("pad_to_aspect_ratio"):
         raise layer.problem("has pad_to_aspect_ratio=True: it pads before it resizes, and no step does that")
-    if (interpolation, antialias) not in FILTERS:
+    if interpolation not in FILTERS or (interpolation == ONLY_WITH_ANTIALIAS and not antialias):
         raise layer.problem(f"has interpolation={interpolation!r} and antialias={antialias}, whose kernel no step has")
-    resize = Resize(size, FILTERS[interpolation, antialias], antialias=antialias, rounded=False)
+    resize = Resize(size, FILTERS[interpolation], antialias=antialias, rounded=False, like="tf")
     return [CropToAspect(size), resize] if config.get("crop_to_aspect_ratio") else [resize]
 
 

@@ -20,8 +20,8 @@ def read(graph: Any, signature: Signature) -> tuple[InnerLayer, ...]:
         return ()
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
-        if node.op_type == "Constant" and node.output:
-            tensors.update({node.output[0]: attribute.t for attribute in node.attribute if attribute.name == "value"})
+        if node.op_type == "Constant" and node.output and (value := next((one for one in node.attribute if one.name == "value"), None)):
+            tensors[node.output[0]] = value.t
     nodes = (TensorNode(node.name, SIGNS.get(node.op_type, ""), tuple(node.input), tuple(node.output)) for node in graph.node)
     return first_layers(signature.inputs[0].name, nodes, lambda name: _values(tensors.get(name)), grey=1 in signature.inputs[0].shape[1:])
 
