@@ -120,3 +120,24 @@ def test_the_crop_to_the_aspect_comes_before_the_resize() -> None:
     layer = {"height": 8, "width": 12, "crop_to_aspect_ratio": True}
     steps, _ = contract_steps([PreprocessingLayer("Resizing", "r", layer)], "HWC")
     assert steps[1:3] == (CropToAspect((8, 12)), Resize((8, 12), antialias=False, rounded=False, like="tf"))
+
+
+def hub(folder: Path, name: str = "inputs", signature: str = "") -> Source:
+    return Source(
+        folder, "saved_model", "tensorflow", "", 0, signature=signature, takes=(TensorSpec(name, "float32", ("batch", 96, 96, 3)),)
+    )
+
+
+def test_modules_of_tf_hub_are_given_0_to_1_at_the_size_of_their_signature(tmp_path: Path) -> None:
+    steps = (Decode(), Resize((96, 96), antialias=False, rounded=False, like="tf"), Normalize(1 / 255, axis=2, arithmetic="torch"))
+    assert read_step(ReadRequest(None, hub(tmp_path), "HWC")) is None
+    by_name = read_step(ReadRequest("tfhub", hub(tmp_path), "HWC"))
+    by_input = read_step(ReadRequest(None, hub(tmp_path, "images"), "HWC"))
+    by_signature = read_step(ReadRequest(None, hub(tmp_path, signature="image_classification"), "HWC"))
+    (tmp_path / "tfhub_module.pb").write_bytes(b"\x08\x03")
+    by_file = read_step(ReadRequest(None, hub(tmp_path), "HWC"))
+    for found in (by_name, by_input, by_signature, by_file):
+        assert found is not None
+        assert found.contract.image == steps
+        assert "TF Hub's convention" in found.notes[0].text
+        assert found.notes[0].warning == (found is by_input)

@@ -10,12 +10,13 @@ from roadworthy.build.preprocessing.found import Found
 from roadworthy.build.preprocessing.inside import disagreement
 from roadworthy.build.preprocessing.keras import applications
 from roadworthy.build.preprocessing.keras.applications import suggested
+from roadworthy.build.preprocessing.objects import write_live, write_of_model
 from roadworthy.core.errors import DataError
 from roadworthy.core.stages import Source
 from roadworthy.preprocess import spec
 from roadworthy.preprocess.spec import Layout
 
-__all__ = ["Found", "ReadRequest", "disagreement", "read_step", "suggested"]
+__all__ = ["Found", "ReadRequest", "disagreement", "read_step", "suggested", "write_live", "write_of_model"]
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from roadworthy.build.preprocessing.found import Found
 from roadworthy.build.preprocessing.keras import applications, archive, layers
-from roadworthy.build.preprocessing.keras.layers import PreprocessingLayer
+from roadworthy.build.preprocessing.keras.layers import INSTEAD, PreprocessingLayer
 from roadworthy.core.errors import DataError
 from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.spec import Layout
@@ -58,20 +58,27 @@ def _of_layers(read: list[PreprocessingLayer], layout: Layout, origin: str) -> F
 def _live(value: Any) -> Iterator[PreprocessingLayer]:
     """The layers of a live object; none where it is not one of Keras, and DataError for a model that is more than a chain of layers."""
     if isinstance(value, list | tuple):
-        for one in value:
-            yield from _live(one)
+        yield from _several(value)
         return
     kind = type(value)
     if not any(base.__module__.partition(".")[0] in PACKAGES for base in kind.__mro__):
         return
     if kind.__name__ in ("Sequential", "Pipeline"):
-        for one in value.layers:
-            yield from _live(one)
+        yield from _several(value.layers)
     elif not hasattr(value, "get_config") or (hasattr(value, "_flatten_layers") and kind.__name__ in ("Functional", "Model")):
         raise DataError(f"a Keras {kind.__name__} is not read as preprocessing: give its layers as keras.Sequential([...])")
     else:
         adapted = [_numbers(getattr(value, name, None)) for name in ("mean", "variance")]
         yield PreprocessingLayer(kind.__name__, value.name, value.get_config(), *adapted)
+
+
+def _several(values: Iterable[Any]) -> Iterator[PreprocessingLayer]:
+    """The layers of each of ``values``; none where none of them is of Keras, and DataError where some are."""
+    read = [(one, list(_live(one))) for one in values]
+    if (other := next((one for one, found in read if not found), None)) is not None and any(found for _, found in read):
+        raise DataError(f"a {type(other).__name__} stands among the layers of Keras; {INSTEAD}")
+    for _, found in read:
+        yield from found
 
 
 def _numbers(tensor: Any) -> tuple[float, ...]:
