@@ -58,7 +58,8 @@ def paired(
     if count and contract.answer.labels:
         # Names that were given in Python are in a file of ours, which the user cannot edit.
         file = job.labels if job.labels and not scratch.holds(job.labels) else None
-        where = "" if job.labels and not file else str(job.labels or job.preprocess)
+        stated = job.labels or (job.preprocess if str(job.preprocess).endswith(".toml") else "")
+        where = "" if job.labels and not file else str(stated)
         class_names.check_count(contract.answer.labels, count, first.name, where, background.of_labels(contract.answer.labels, count, file))
     elif count and gathered and gathered.by_folder and (hint := background.of_folders(gathered.classes, count, job.data or "")):
         raise DataError(f"the data has {len(gathered.classes)} class folders, the model's output {first.name!r} has {count}: {hint}")

@@ -32,7 +32,8 @@ class Source:
     ``arch`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` with optional keyword arguments. ``signature`` names one
     of several that the file offers, ``outputs`` the tensors to answer with where the file does not say, and ``inputs`` are the
     inputs in the user's words, for a file that does not say where it is fed; all may be empty. ``files`` are all that is read of it.
-    ``weights`` names one of several sets of weights in the file. ``dtypes`` are those of its inputs, where the file itself states them.
+    ``weights`` names one of several sets of weights in the file. ``dtypes`` are those of its inputs, where the file itself states them,
+    and ``labels`` the names of its classes in the order of its outputs.
     A source knows how to be loaded again, in any process.
     """
 
@@ -49,6 +50,7 @@ class Source:
     files: tuple[FileSum, ...] = ()
     weights: str = ""
     dtypes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

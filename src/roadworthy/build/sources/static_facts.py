@@ -28,8 +28,9 @@ class StaticFacts:
     reading it the ordinary way could run, and ``refusal`` is set where that needs ``--trust``. ``takes_arch`` says that ``--arch``
     has a meaning for it, and ``needs_arch`` why it cannot do without (empty where it can); ``takes_weights`` says that it may hold several
     sets of weights, of which ``--weights`` names one by the beginning of its tensors' names. ``needs`` are the classes that are
-    neither in the file nor the framework's. ``unsupported`` says why it cannot be deployed, empty where it can. ``files`` are the
-    files beside it that belong to it.
+    neither in the file nor the framework's. ``unsupported`` says why it cannot be deployed, empty where it can, ``not_installed``
+    which package that takes. ``files`` are the files beside it that belong to it. ``labels`` names the classes in the order of the
+    outputs, where the file does.
     """
 
     tensors: tuple[TensorSpec, ...] = ()
@@ -45,3 +46,5 @@ class StaticFacts:
     needs_arch: str = ""
     open_outputs: bool = False
     takes_weights: bool = False
+    not_installed: str = ""
+    labels: tuple[str, ...] = ()
