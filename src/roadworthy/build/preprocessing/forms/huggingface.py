@@ -58,6 +58,14 @@ def of_object(value: Any, layout: Layout) -> Found | None:
     return _found(fields, backend, (Note(f"{NAMED[backend]}, by the class {name}"),), f"a live {name} of transformers", layout)
 
 
+def on_model(model: Any, layout: Layout) -> Found | None:
+    """The image processor in the folder that a live model of transformers was loaded from."""
+    if not any(base.__module__ == "transformers.modeling_utils" for base in type(model).__mro__):
+        return None
+    folder = getattr(model, "name_or_path", "")
+    return _of_folder(Path(folder), layout) if folder and Path(folder).is_dir() else None
+
+
 def beside(source: Source, layout: Layout) -> Found | None:
     """The image processor in the folder of the model."""
     return _of_folder(source.path if source.path.is_dir() else source.path.parent, layout)

@@ -16,13 +16,14 @@ FILTERS: tuple[Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamm
     "nearest", "lanczos", "bilinear", "bicubic", "box", "hamming",
 )  # fmt: skip
 """By the numbers that Pillow gives its filters."""
+ONLY_PILLOWS = ("box", "hamming")
 WARPS_FROM = 384
 """The size from which on a ConvNeXt processor warps the image and crops nothing."""
 
 
 def read(fields: Fields, backend: Backend, layout: Layout) -> tuple[tuple[Step, ...], tuple[Note, ...]]:
     """The steps and the notes on them. uint8 pixels are those of the backend, floats equal to the bit with it but for EfficientNet's,
-    which are within 3e-6: its two normalisations are one here.
+    whose two normalisations are one here: they are within 1e-5.
 
     Raises DataError, naming the field, for what cannot be carried out as transformers does.
     """
@@ -62,7 +63,11 @@ def _resized(fields: Fields, backend: Backend) -> Iterator[Step]:
 
 
 def _resize(size: Size, fields: Fields, backend: Backend) -> Resize:
-    return Resize(size.to, FILTERS[fields.resample()], longest=size.longest, like=backend)
+    filter = FILTERS[fields.resample()]
+    if backend == "torch" and filter in ONLY_PILLOWS:
+        raise fields.refused("resample", "exists in transformers' processors for Pillow alone")
+    # torch's "nearest-exact", which it uses, is Pillow's nearest but for the rounding of float32: see _notes.
+    return Resize(size.to, filter, longest=size.longest, like="pillow" if filter == "nearest" else backend)
 
 
 def _normalized(fields: Fields, backend: Backend, axis: Literal[0, 2]) -> Normalize:
@@ -111,6 +116,8 @@ def _notes(fields: Fields, backend: Backend, steps: list[Step]) -> Iterator[Note
     size = fields.size() if fields.flag("do_resize", True) else None
     if size is not None and size.longest is not None:
         yield Note(f"of an image whose longer side would pass {size.longest}, transformers may round a side to one pixel more or less")
+    if backend == "torch" and any(isinstance(step, Resize) and step.filter == "nearest" for step in steps):
+        yield Note("where the centre of a new pixel falls on the edge of two old ones, transformers' tensors may take the other one")
     if fields.flag("do_pad", False) and not _one_size(steps):
         yield Note("do_pad makes the images of one batch equally large; here each image keeps its own size")
     if backend == "pillow" and _may_pad(steps):

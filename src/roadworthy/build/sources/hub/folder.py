@@ -98,9 +98,7 @@ class HubFolder:
     def labels(self) -> tuple[str, ...]:
         """The names of the classes in the order of the outputs; empty where the configuration names none, or not all."""
         own = self.config.get("pretrained_cfg")
-        named = own if isinstance(own, Mapping) else {}
-        found = self.config.get("id2label") or self.config.get("label_names") or named.get("label_names")
-        return in_order(found)
+        return labels_in({**(own if isinstance(own, Mapping) else {}), **self.config})
 
     @property
     def obstacle(self) -> str:
@@ -153,14 +151,18 @@ def weights_alone(path: Path) -> str:
     return f"{why}; give its folder {path.parent}, whose {CONFIG} says the model, or {instead}"
 
 
-def in_order(found: Any) -> tuple[str, ...]:
-    """Names by index, or in a list, as a tuple; empty where some are missing, or all are those that transformers makes up."""
+def labels_in(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the classes that a configuration states in the order of the outputs.
+
+    Empty where it states none or not all, a single one (that of a number), or those that transformers makes up.
+    """
+    found = config.get("id2label") or config.get("label_names")
     if isinstance(found, Mapping):
         try:
             found = [name for _, name in sorted((int(index), name) for index, name in found.items())] if _counted(found) else None
         except (TypeError, ValueError):
             return ()
-    if not isinstance(found, list | tuple) or not found or not all(isinstance(name, str) and name for name in found):
+    if not isinstance(found, list | tuple) or len(found) < 2 or not all(isinstance(name, str) and name for name in found):
         return ()
     return () if all(map(UNNAMED.fullmatch, found)) else tuple(found)
 
