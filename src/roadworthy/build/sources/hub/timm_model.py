@@ -25,7 +25,7 @@ def read(folder: HubFolder, source: Source) -> Opened:
         raise BackendMissing(f"{source.path} {folder.not_installed or f'needs timm: {first_line(problem)}'}") from problem
     held = tensors.read(folder, source)
     try:
-        module = timm.create_model(f"local-dir:{folder.path}", pretrained=False)
+        module = timm.create_model(f"local-dir:{folder.path}", pretrained=False).eval()
     except Exception as problem:
         said = first_line(problem)
         raise SourceError(
