@@ -10,7 +10,7 @@ from roadworthy.core.errors import Unavailable, UnknownModel
 from roadworthy.core.types import Arrays
 from roadworthy.preprocess.answer import Ranked
 from roadworthy.serving.engine.counters import Counters
-from roadworthy.serving.engine.image_decoding import Decoder
+from roadworthy.serving.engine.items.preparing import Preparer
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.engine.model_queue import InferenceFailed as InferenceFailed
 from roadworthy.serving.engine.model_queue import ModelQueue
@@ -33,12 +33,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """``feeds`` that fit the signature of ``target.model``, or encoded ``images`` for a model that takes them; ``rank`` asks
-    for the top classes. ``deadline`` is a reading of ``time.monotonic()``; no answer is needed after it."""
+    """``feeds`` that fit the signature of ``target.model``, or ``items`` for a model that takes them: encoded images, texts in UTF-8
+    or wav files. ``rank`` asks for the top classes. ``deadline`` is a reading of ``time.monotonic()``; no answer is needed after it."""
 
     target: Target
     feeds: Arrays = field(default_factory=dict)
-    images: tuple[bytes, ...] = ()
+    items: tuple[bytes, ...] = ()
     rank: bool = False
     deadline: float | None = None
 
@@ -72,7 +72,7 @@ class DataPlane:
         self.trouble = ""
         """The supervisor's reason why no worker answers; empty where there is none."""
         self._queues: dict[tuple[str, str], ModelQueue] = {}
-        self._decoder = Decoder(limits, draft=draft_jpeg)
+        self._preparer = Preparer(limits, draft=draft_jpeg)
 
     @property
     def ready(self) -> bool:
@@ -116,8 +116,8 @@ class DataPlane:
     async def infer(self, request: InferRequest) -> InferResponse:
         """The answer to ``request``.
 
-        Raises UnknownModel, InvalidRequest where inputs do not fit the signature or an image cannot be read, TooLarge
-        for an image above its limit, Unavailable when too many requests wait, DeadlineExceeded, and InferenceFailed when the
+        Raises UnknownModel, InvalidRequest where inputs do not fit the signature or an item cannot be read, TooLarge
+        for an item above its limit, Unavailable when too many requests wait, DeadlineExceeded, and InferenceFailed when the
         runtime fails. Cancelling the coroutine takes the request out of the queue.
         """
         model = request.target.model
@@ -125,10 +125,10 @@ class DataPlane:
         if queue is None:
             raise Unavailable(f"{model.name} version {model.version} is being unloaded")
         feeds = request.feeds
-        if request.images:
+        if request.items:
             queue.admit()
             try:
-                feeds = await self._decoder.images(model, request.images, request.deadline)
+                feeds = await self._preparer.feeds(model, request.items, request.deadline)
             except Unavailable:
                 queue.counters.refused += 1
                 raise
