@@ -41,7 +41,7 @@ def test_texts_of_any_length(tmp_path: Path) -> None:
     model, labels = Reads().eval(), [number % 2 for number in range(60)]
     rw.deploy(
         model, tmp_path / "bundle", data=(reviews, labels), preprocess=tmp_path / "texts.toml", runtimes=["onnxruntime"],
-        precisions=["fp32"], seconds=300,
+        precisions=["fp32"], seconds=300, inputs=["ids:int64[batch,tokens]", "mask:float32[batch,tokens]"],
     )  # fmt: skip
     path.unlink()
     manifest = store.read(tmp_path / "bundle")

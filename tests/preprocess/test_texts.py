@@ -103,6 +103,8 @@ def test_the_model_must_take_what_the_steps_give(tmp_path: Path) -> None:
     for contract, size in ((fixed, 16), (longest, 12)):
         with pytest.raises(DataError, match=rf'\[text\] length = {size} and padding = "fixed"'):
             contract.check_input(specs("input_ids", size=size))
+    with pytest.raises(DataError, match=r"leave their number open, --input 'input_ids:int64\[batch,tokens\]' --input 'mask:"):
+        longest.check_input((*specs("input_ids", size=12), *specs("mask", size=12, dtype="float32")))
     with pytest.raises(DataError, match="a row of numbers"):
         fixed.check_input((TensorSpec("x", "float32", ("batch", 3, 8, 8)),))
 

@@ -95,11 +95,17 @@ class TextSteps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if len(sizes) != 1 or np.dtype(spec.dtype).kind not in "iufb":
                 raise DataError(f"a text becomes a row of numbers for each input, and the model takes {spec}")
             if isinstance(sizes[0], int) and (self.padding != "fixed" or sizes[0] != self.length):
-                given = f"{self.length} tokens" if self.padding == "fixed" else "as many tokens as the longest text of a call has"
-                raise DataError(
-                    f"the preprocessing gives {given}, and the model takes {spec}: "
-                    f'state [text] length = {sizes[0]} and padding = "fixed" with --preprocess FILE.toml'
-                )
+                raise DataError(self._other_size(spec, sizes[0], inputs))
+
+    def _other_size(self, spec: TensorSpec, size: int, inputs: tuple[TensorSpec, ...]) -> str:
+        fixed = f'state [text] length = {size} and padding = "fixed" with --preprocess FILE.toml'
+        if self.padding == "fixed":
+            return f"the preprocessing gives {self.length} tokens, and the model takes {spec}: {fixed}"
+        opened = " ".join(f"--input '{one.name}:{one.dtype}[batch,tokens]'" for one in inputs)
+        return (
+            f"the preprocessing gives as many tokens as the longest text of a call has, and the model was read as {spec}: leave their "
+            f"number open, {opened}; or {fixed}"
+        )
 
 
 def parts_of(names: Iterable[str]) -> dict[str, Part]:

@@ -32,7 +32,8 @@ class NumberFiles:
         first, rate = self._first = self._first or (path, sound.rate)
         if sound.rate != rate:
             raise DataError(
-                f"{path} has {sound.rate:,} frames a second, and {first} {rate:,}: resample them to one rate, or state it in [audio] of a TOML file, --preprocess FILE.toml"
+                f"{path} has {sound.rate:,} frames a second, and {first} {rate:,}: resample them to one rate, or state that in [audio] of "
+                "a TOML file, --preprocess FILE.toml"
             )
         return np.ascontiguousarray(sound.values.T) if self._channels_first else sound.values
 
