@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from roadworthy.core.errors import DataError
 from roadworthy.preprocess import wav
-from roadworthy.preprocess.resampling import MOST_PHASES, _phases, resampled
+from roadworthy.preprocess.sample_rate import MOST_PHASES, _phases, resampled
 from roadworthy.preprocess.sounds import AudioReader, AudioSteps
 from roadworthy.preprocess.texts import TextReader
 from support.files import wav_files

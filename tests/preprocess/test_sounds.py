@@ -14,7 +14,7 @@ from roadworthy.core.errors import DataError
 from roadworthy.core.types import TensorSpec
 from roadworthy.preprocess import spec, wav
 from roadworthy.preprocess.contract import Contract
-from roadworthy.preprocess.resampling import resampled
+from roadworthy.preprocess.sample_rate import resampled
 from roadworthy.preprocess.sounds import AudioReader, AudioSteps
 from roadworthy.preprocess.too_large import ItemTooLarge
 from support.files import wav_files

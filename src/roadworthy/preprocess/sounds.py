@@ -12,7 +12,7 @@ import numpy as np
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import Array, TensorSpec
 from roadworthy.preprocess import wav
-from roadworthy.preprocess.resampling import resampled
+from roadworthy.preprocess.sample_rate import resampled
 from roadworthy.preprocess.too_large import ItemTooLarge, refuse_more
 
 LIMIT = 10_000_000
@@ -25,7 +25,7 @@ class AudioSteps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the bytes of a wav file become float32 samples, in this order.
 
     Each value is divided by ``full_scale`` (see ``wav.read``). Several channels become their mean with ``mix``, and are refused without.
-    The sound gets ``rate`` samples a second (see ``resampling``), and is cut to its first ``length`` samples. With ``peak`` it is divided
+    The sound gets ``rate`` samples a second (see ``sample_rate``), and is cut to its first ``length`` samples. With ``peak`` it is divided
     by its largest magnitude. A shorter sound is padded with zeros at its end. With ``standardize`` it gets the mean 0 and the variance 1:
     before it is padded ("sound"), or with its padding ("padded"), which are the two ways of ``Wav2Vec2FeatureExtractor``, with an
     attention mask and without. Without ``length`` a sound keeps its own. One of more than ``limit`` samples is refused.

@@ -26,6 +26,7 @@ class PreprocessingForm(Protocol):
     - ``of_name(text, layout)``: a name that needs no library, such as ``keras.applications.resnet50.preprocess_input``.
     - ``of_path(path, layout)``: an existing file or folder that the user names.
     - ``of_object(value, layout)``: an object of the library, told by its class's module and its attributes, never by importing the library.
+    - ``on_model(model, layout)``: what a live model carries as an attribute, for example timm's ``pretrained_cfg``.
     - ``beside(source, layout)``: what the model itself holds, or what lies beside it by the custom of its library.
     """
 
@@ -35,12 +36,19 @@ class PreprocessingForm(Protocol):
 
     def of_object(self, value: Any, layout: Layout) -> Found | None: ...
 
+    def on_model(self, model: Any, layout: Layout) -> Found | None: ...
+
     def beside(self, source: Source, layout: Layout) -> Found | None: ...
+
+
+def names() -> tuple[str, ...]:
+    """The name of every form."""
+    return registry.names(__name__)
 
 
 def _every(function: str) -> Iterator[tuple[str, Any]]:
     """``function`` of each form that has it, with the form's name."""
-    for name in registry.names(__name__):
+    for name in names():
         try:
             form = cast(PreprocessingForm, registry.backend(__name__, name))
         except BackendMissing:

@@ -4,7 +4,9 @@ import { snippets } from "./snippets.js";
 
 const $ = id => document.getElementById(id);
 const ITEMS = {
-  image: { accept: "image/jpeg,image/png,image/webp", words: "an image (JPEG, PNG, WebP)", type: "image/jpeg" },
+  image: {
+    accept: "image/jpeg,image/png,image/webp,image/bmp,image/gif,image/tiff", words: "an image (JPEG, PNG, WebP, BMP, GIF, TIFF)", type: "image/jpeg",
+  },
   audio: { accept: "audio/wav,.wav", words: "a sound (wav)", type: "audio/wav" },
 };
 const LONGEST = 4096; // values of an example request that a person may still want to edit
