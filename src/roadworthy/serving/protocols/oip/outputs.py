@@ -35,7 +35,7 @@ def wants_placement(model: LocalEngine, wanted: Wanted) -> bool:
 
 
 def _places(model: LocalEngine) -> bool:
-    return model.takes_images and all(spec.name != PLACEMENT for spec in model.signature.outputs)
+    return model.kind == "image" and all(spec.name != PLACEMENT for spec in model.signature.outputs)
 
 
 def wants_ranking(model: LocalEngine, wanted: Wanted, *, whole: bool) -> bool:
