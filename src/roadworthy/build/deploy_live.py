@@ -33,6 +33,7 @@ def deploy_live(
     signature: str = "",
     labels: Sequence[str] | Mapping[int, str] | Path | str | None = None,
     preprocess: Path | str | None = None,
+    pixels: bool = False,
     metric: str | Callable[..., Any] | tuple[str, Callable[..., Any]] | None = None,
     max_drop: str | float | None = None,
     max_rise: str | float | None = None,
@@ -60,7 +61,8 @@ def deploy_live(
     that answers are compared with. ``labels`` are a file, names in the order of the outputs, or names by index. ``metric`` is a name, a
     function as ``--metric`` takes them (see ``verify.metrics.own``), or ``("map", decoder)``. ``max_drop`` and ``max_rise`` are parts of
     the original's score (``"1%"``) or in the metric's units (``0.01``). All others are as for the command (see ``Job``): ``seconds`` is
-    the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the host's memory). ``cache`` says
+    the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the host's memory). With ``pixels``
+    the deployed model takes uint8 pixels [batch, height, width, channels], and normalisation and layout are part of it. ``cache`` says
     whether graphs and candidates' files that an earlier deployment made from the same content are used again.
     ``notify`` is told of the progress. Raises UsageError, SourceError, DataError, NoCandidate and other errors of ``core.errors``.
     """
@@ -96,6 +98,7 @@ def deploy_live(
             targets=tuple(targets) if isinstance(data, str | Path) else (),
             labels=_labels_file(labels, scratch),
             preprocess=None if preprocess is None else str(preprocess),
+            pixels=pixels,
             metric=_metric_name(metric, scratch),
             budget=read_budget(max_drop, max_rise),
             objective=objective,
