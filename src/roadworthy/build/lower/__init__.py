@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -73,6 +73,11 @@ def _lower_behind(front: Front, model: Path, request: LowerRequest) -> None:
         registry.lowering(request.plan.runtime).lower(graph, replace(request.plan, unfolded=False), calibration, folder)
         if any(folder.iterdir()):
             put_in_front(front, folder, request.out)
+
+
+def takes(format: str, runtimes: Collection[str]) -> bool:
+    """Whether a candidate of one of ``runtimes``, or of any where none are named, can be made from a graph of that format."""
+    return not runtimes or any(format in registry.lowering(name).ACCEPTS for name in runtimes)
 
 
 def plans_for(
