@@ -7,12 +7,13 @@ from pathlib import Path
 
 from roadworthy.build.preprocessing import forms, objects
 from roadworthy.build.preprocessing.found import Found
+from roadworthy.build.preprocessing.objects import write_live, write_of_model
 from roadworthy.core.errors import DataError
 from roadworthy.core.stages import Source
 from roadworthy.preprocess import spec
 from roadworthy.preprocess.spec import Layout
 
-__all__ = ["Found", "ReadRequest", "read_step"]
+__all__ = ["Found", "ReadRequest", "read_step", "write_live", "write_of_model"]
 
 
 @dataclass(frozen=True)
