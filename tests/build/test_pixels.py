@@ -25,7 +25,7 @@ from roadworthy.bundle import store
 from roadworthy.core.errors import DataError, InvalidRequest, UsageError
 from roadworthy.core.host import this_host
 from roadworthy.core.stages import Graph
-from roadworthy.core.types import Array, TensorSpec
+from roadworthy.core.types import Array, Signature, TensorSpec
 from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.front import Front, put_in_front
 from roadworthy.preprocess.steps import ChannelsFirst, Normalize
@@ -185,7 +185,8 @@ def test_what_takes_no_pixels_is_refused(job: Job, name: str, reason: str) -> No
 
 def test_a_runtime_with_a_folded_graph_tries_its_first_plan_without_too(tmp_path: Path) -> None:
     front = Front((ChannelsFirst(), Normalize()))
-    inner = Graph("onnx", network(tmp_path / "net.onnx"), sources_signature(), "made")
+    signature = Signature((TensorSpec("x", "float32", ("batch", 3, 8, 8)),), (TensorSpec("y", "float32", ("batch", 5)),))
+    inner = Graph("onnx", network(tmp_path / "net.onnx"), signature, "made")
     outer = replace(inner.signature, inputs=(front.outer(inner.signature.inputs[0]),))
     (tmp_path / "home").mkdir()
     network(tmp_path / "home" / "net.onnx")
@@ -198,9 +199,3 @@ def test_a_runtime_with_a_folded_graph_tries_its_first_plan_without_too(tmp_path
     assert len({plan.name for plan, _ in several}) == 4
     alone = lower.plans_for((unfolded,), host, runtimes=("onnxruntime",), precisions=("fp32",), calibrated=False).plans
     assert [plan.unfolded for plan, _ in alone] == [True, True, True]
-
-
-def sources_signature():  # type: ignore[no-untyped-def]
-    from roadworthy.core.types import Signature
-
-    return Signature((TensorSpec("x", "float32", ("batch", 3, 8, 8)),), (TensorSpec("y", "float32", ("batch", 5)),))

@@ -6,18 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from roadworthy.build import lower
 from roadworthy.build.capture import Captured
 from roadworthy.build.capture import front as fold
 from roadworthy.build.capture.front import operations
 from roadworthy.build.lower._onnxruntime import pixels as first
 from roadworthy.core.samples import write
 from roadworthy.core.stages import Graph, Plan
-from roadworthy.core.types import BATCH, Array, Signature, TensorSpec
+from roadworthy.core.types import BATCH, Array, Signature, SizeRange, TensorSpec
 from roadworthy.preprocess.front import Front, put_in_front
 from roadworthy.preprocess.steps import ChannelsFirst, Normalize, ReverseChannels
 from roadworthy.runtimes import open_session
@@ -70,7 +72,7 @@ def answer(graph: Graph, pixels: Array) -> Array:
 def test_a_folded_onnx_graph_gives_every_level_to_the_bit(
     tmp_path: Path, arithmetic: Literal["fused", "torch", "numpy", "keras"], layout: str, reverse: bool
 ) -> None:
-    normalize = replace_struct(IMAGENET, arithmetic=arithmetic, axis=0 if layout == "first" else 2)
+    normalize = changed(IMAGENET, arithmetic=arithmetic, axis=0 if layout == "first" else 2)
     moves = {"first": (ChannelsFirst(), normalize), "last": (normalize,), "first at the end": (normalize, ChannelsFirst())}[layout]
     front = Front((*((ReverseChannels(),) if reverse else ()), *moves))
     graph = in_front(front, onnx_graph(tmp_path / "model", front), tmp_path)
@@ -100,8 +102,6 @@ def test_every_kind_of_normalisation_can_be_folded(tmp_path: Path, normalize: No
 
 
 def test_free_sizes_stay_free(tmp_path: Path) -> None:
-    from roadworthy.core.types import SizeRange
-
     front = Front((ChannelsFirst(), IMAGENET))
     made = onnx_graph(tmp_path / "model", front, size="size")
     made = replace(made, signature=replace(made.signature, sizes=(SizeRange("size", (16, 24)),)))
@@ -143,8 +143,8 @@ def test_weights_beside_the_file_stay_its_weights(tmp_path: Path) -> None:
 def test_a_graph_with_other_steps_than_numpys_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     front = Front((ReverseChannels(), ChannelsFirst(), IMAGENET))
     wrong = {
-        "mean": (*front.steps[:2], replace_struct(IMAGENET, mean=(0.485, 0.456, 0.416))),
-        "std": (*front.steps[:2], replace_struct(IMAGENET, std=(0.229, 0.225, 0.224))),
+        "mean": (*front.steps[:2], changed(IMAGENET, mean=(0.485, 0.456, 0.416))),
+        "std": (*front.steps[:2], changed(IMAGENET, std=(0.229, 0.225, 0.224))),
         "colours": front.steps[1:],
         "layout": front.steps,
     }[fault]
@@ -184,7 +184,46 @@ def test_what_is_in_front_of_the_first_layer_stays_in_float32_in_an_int8_graph(t
     assert [name.rpartition("/")[2] for name in first.first_nodes(done.graph.path)] == ["Transpose", "Gather", "Cast", "Mul", "Add"]
 
 
-def replace_struct(step: Normalize, **changes: Any) -> Normalize:
-    import msgspec
-
+def changed(step: Normalize, **changes: Any) -> Normalize:
     return msgspec.structs.replace(step, **changes)
+
+
+def quantised_after(path: Path, front_nodes: set[str]) -> int:
+    """How many tensors that ``front_nodes`` give are quantised in the int8 graph at ``path``."""
+    graph = onnx.load(path).graph
+    given = {output for node in graph.node if node.name in front_nodes for output in node.output}
+    return sum(node.op_type == "QuantizeLinear" and node.input[0] in given for node in graph.node)
+
+
+def test_pixels_are_rounded_once_in_an_int8_graph_where_the_quantiser_itself_rounds_them_at_every_step(tmp_path: Path) -> None:
+    from onnxruntime import quantization
+
+    random = np.random.default_rng(1)
+    kernel = numpy_helper.from_array(random.normal(size=(3, 3, 3, 3)).astype(np.float32), "kernel")
+    node = helper.make_node("Conv", ["x", "kernel"], ["y"], name="layer", pads=[1, 1, 1, 1])
+    front = Front((ReverseChannels(), ChannelsFirst(), IMAGENET))
+    graph = in_front(front, onnx_graph(tmp_path / "model", front, node, weights=(kernel,)), tmp_path)
+    done = folded(graph, tmp_path)
+    assert done.graph is not None, done.routes
+    nodes = {*first.first_nodes(done.graph.path)}
+    assert len(nodes) == 5
+
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.left = [{"x": MANY}]
+
+        def get_next(self) -> Any:
+            return self.left.pop() if self.left else None
+
+    quantization.quantize_static(done.graph.path, tmp_path / "bare.onnx", Reader(), per_channel=True)
+    assert quantised_after(tmp_path / "bare.onnx", nodes) > 1
+
+    calibration = write(tmp_path / "calibration", {"x": MANY})
+    found = {}
+    for one in (done.graph, graph):
+        plan = Plan("onnxruntime", "int8").made_from(one)
+        made = lower.lower(lower.LowerRequest(one, plan, calibration, tmp_path / plan.artefact))
+        with open_session(made.path, made.signature, plan) as session:
+            found[plan.unfolded] = session.run({"x": MANY})["y"]
+    assert quantised_after(tmp_path / "onnxruntime-int8" / "model.onnx", nodes) == 1
+    assert np.allclose(found[False], found[True], rtol=0, atol=1e-3 * np.abs(found[True]).max())
