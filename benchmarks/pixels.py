@@ -2,7 +2,8 @@
 
 ``python benchmarks/pixels.py PIXELS.bundle FLOATS.bundle`` prints, for one sample at a time, the milliseconds of a call with the steps
 inside the graph, and of NumPy's steps and the model; then the requests a second that a server of one worker answers for uint8 and for
-float32 tensors, binary, from two connections. Rounds alternate; each line ends with the paired ratio and its range over the rounds.
+float32 tensors, binary, from two connections, and the CPU milliseconds that its processes spend on one. Rounds alternate; each line
+ends with the paired ratio and its range over the rounds.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 import roadworthy as rw
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "serving"))
 import load
 
-ROUNDS, CALLS, SECONDS, CONNECTIONS = 12, 20, 2.0, 2
+ROUNDS, CALLS, SECONDS, CONNECTIONS = 24, 20, 1.0, 2
 
 
 def main(pixels: Path, floats: Path) -> None:
@@ -46,10 +48,11 @@ def main(pixels: Path, floats: Path) -> None:
         print("plans", one.plan.name, other.plan.name)
         print("ms a call", _compared({name: _times(call) for name, call in calls.items()} for _ in range(ROUNDS)))
     print("bytes a request", {name: len(body) for name, (_, _, body) in bodies.items()})
-    with ExitStack() as servers:
-        ports = {name: servers.enter_context(_Server(bundle)).port for name, bundle in (("uint8", pixels), ("float32", floats))}
-        rounds = ({name: _rate(ports[name], *bodies[name]) for name in bodies} for _ in range(ROUNDS))
-        print("requests a second", _compared(rounds))
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(_Server(bundle)) for name, bundle in (("uint8", pixels), ("float32", floats))}
+        rounds = [{name: _served(servers[name], *bodies[name]) for name in bodies} for _ in range(ROUNDS)]
+    print("requests a second", _compared({name: rate for name, (rate, _) in one.items()} for one in rounds))
+    print("CPU ms a request", _compared({name: cpu for name, (_, cpu) in one.items()} for one in rounds))
 
 
 def _times(call: Callable[[], object]) -> float:
@@ -81,14 +84,14 @@ def _request(model: Any, array: np.ndarray) -> tuple[str, dict[str, str], bytes]
     return f"/v2/models/{model.name}/infer", headers, head + array.tobytes()
 
 
-def _rate(port: int, path: str, headers: dict[str, str], body: bytes) -> float:
-    with load.start(
-        "127.0.0.1", port, path=path, headers=headers, body=body, connections=CONNECTIONS, seconds=SECONDS, warm=SECONDS / 4
-    ) as running:
+def _served(server: _Server, path: str, headers: dict[str, str], body: bytes) -> tuple[float, float]:
+    """Requests answered a second, and the server's CPU milliseconds for each."""
+    before = server.cpu_seconds()
+    with load.start("127.0.0.1", server.port, path=path, headers=headers, body=body, connections=CONNECTIONS, seconds=SECONDS) as running:
         seen = running.wait()
     if not seen.clean:
         raise SystemExit(f"not every request was answered: {seen}")
-    return seen.per_second
+    return seen.per_second, 1000 * (server.cpu_seconds() - before) / seen.answered
 
 
 class _Server:
@@ -111,6 +114,11 @@ class _Server:
                 time.sleep(0.2)
         self.__exit__()
         raise SystemExit("the server is not ready")
+
+    def cpu_seconds(self) -> float:
+        """What its processes have spent."""
+        whole = psutil.Process(self._process.pid)
+        return sum(sum(one.cpu_times()[:2]) for one in (whole, *whole.children(recursive=True)))
 
     def __exit__(self, *exception: object) -> None:
         self._process.terminate()

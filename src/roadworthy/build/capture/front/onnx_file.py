@@ -16,10 +16,11 @@ from roadworthy.build.capture.front import Folding
 from roadworthy.build.capture.front.operations import Operation, operations
 from roadworthy.build.capture.onnx_file import check_file, opset
 from roadworthy.build.capture.route import Written
+from roadworthy.preprocess.front import NAME
 
 PREFIX = "pixels_in"
 """What the names of the new tensors begin with."""
-NAMES = {"multiply": "Mul", "divide": "Div", "subtract": "Sub", "add": "Add"}
+OPERATORS = {"multiply": "Mul", "divide": "Div", "subtract": "Sub", "add": "Add"}
 OLDEST_ROUND = 11
 
 Constant = Callable[[Any], str]
@@ -27,7 +28,7 @@ Constant = Callable[[Any], str]
 
 def write(folding: Folding, out: Path) -> Written:
     """The file with the operators in front, its weights beside it where they were; raises Refused for an operator set that is too old."""
-    shutil.copytree(folding.model.parent, out, dirs_exist_ok=True)
+    shutil.copytree(folding.model.parent, out, ignore=shutil.ignore_patterns(NAME), dirs_exist_ok=True)
     path = out / folding.model.name
     model = onnx.load(str(path), load_external_data=False)
     graph, version = model.graph, opset(model)
@@ -71,7 +72,7 @@ def _nodes(operation: Operation, constant: Constant) -> Iterator[tuple[str, list
         yield "Max", [constant(np.float32(-128))], {}
         yield "Min", [constant(np.float32(127))], {}
     else:
-        yield NAMES[operation.name], [constant(operation.value)], {}
+        yield OPERATORS[operation.name], [constant(operation.value)], {}
 
 
 def _starts(graph: Any, name: str) -> Iterator[str]:
