@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,8 +49,15 @@ def from_toml(wanted: type[T], text: str, *, error: type[RoadworthyError] = Road
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as problem:
         raise error(f"{what}: {problem}") from None
     if stray := _stray(raw, msgspec.to_builtins(value, enc_hook=_encode)):
-        raise error(f"{what}: unknown key {stray!r}")
+        raise error(f"{what}: {stray}")
     return value
+
+
+def unknown_key(key: str, table: str, known: Iterable[str]) -> str:
+    """The words for a key that ``table`` does not have: the nearest of its ``known`` keys, and all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(key.rpartition(".")[2], known, 1)
+    return f"unknown key {key!r}{f' (did you mean {near[0]}?)' if near else ''}; the keys of {table} are {', '.join(known)}"
 
 
 def _stray(raw: object, known: object, path: str = "") -> str | None:
@@ -57,7 +66,7 @@ def _stray(raw: object, known: object, path: str = "") -> str | None:
     for key, value in raw.items():
         here = f"{path}.{key}" if path else key
         if key not in known:
-            return here
+            return unknown_key(here, f"[{path}]" if path else "the file", known)
         if deeper := _stray(value, known[key], here):
             return deeper
     return None
