@@ -42,10 +42,12 @@ def folded(graph: Graph, folder: Path) -> Captured:
     return fold.fold(fold.FoldRequest(graph, write(folder / "samples", {"x": MANY}), folder / "folded"))
 
 
-def onnx_graph(folder: Path, front: Front, *nodes: Any, opset: int = 17, weights: tuple[Any, ...] = (), size: int | str = 16) -> Graph:
+def onnx_graph(
+    folder: Path, front: Front, *nodes: Any, opset: int = 17, weights: tuple[Any, ...] = (), size: int | str = 16, channels: int = 3
+) -> Graph:
     """A graph that gives what it is given, or what ``nodes`` make of it."""
     folder.mkdir(exist_ok=True)
-    spec = front.inner(TensorSpec("x", "uint8", (BATCH, size, size, 3)))
+    spec = front.inner(TensorSpec("x", "uint8", (BATCH, size, size, channels)))
     dtype = helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype))
     made = helper.make_graph(
         nodes or (helper.make_node("Identity", ["x"], ["y"]),),
@@ -99,6 +101,14 @@ def test_every_kind_of_normalisation_can_be_folded(tmp_path: Path, normalize: No
     assert done.graph is not None, done.routes
     found = answer(done.graph, LEVELS)
     assert np.array_equal(found, front.samples(LEVELS)) and found.dtype == normalize.dtype
+
+
+def test_one_channel_reversed_is_itself(tmp_path: Path) -> None:
+    front = Front((ReverseChannels(), ChannelsFirst(), Normalize(mean=(0.5,))))
+    graph = in_front(front, onnx_graph(tmp_path / "model", front, channels=1), tmp_path)
+    done = fold.fold(fold.FoldRequest(graph, write(tmp_path / "samples", {"x": MANY[..., :1]}), tmp_path / "folded"))
+    assert done.graph is not None, done.routes
+    assert np.array_equal(answer(done.graph, MANY[..., :1]), front.samples(MANY[..., :1]))
 
 
 def test_free_sizes_stay_free(tmp_path: Path) -> None:

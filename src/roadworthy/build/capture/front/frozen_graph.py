@@ -36,7 +36,7 @@ def _applied(operation: Operation, values: Any) -> Any:
         case "transpose":
             return tf.transpose(values, [0, 3, 1, 2])
         case "reverse":
-            return tf.gather(values, [2, 1, 0], axis=operation.axis)
+            return tf.gather(values, list(range(values.shape[operation.axis]))[::-1], axis=operation.axis)
         case "cast":
             return tf.cast(values, operation.dtype)
         case "whole":

@@ -36,6 +36,9 @@ def write(folding: Folding, out: Path) -> Written:
     todo = operations(folding.front)
     if version < OLDEST_ROUND and any(one.name == "whole" for one in todo):
         raise Refused(f"opset {version} has no operator that rounds")
+    channels = spec.shape[-1]
+    if not isinstance(channels, int):
+        raise Refused(f"the number of channels of {spec} is open")
     prefix = next(name for number in range(99) if not any(_starts(graph, name := f"{PREFIX}{number or ''}/")))
 
     def constant(value: Any) -> str:
@@ -46,7 +49,7 @@ def write(folding: Folding, out: Path) -> Written:
     nodes: list[Any] = []
     before = spec.name
     for operation in todo:
-        for kind, operands, settings in _nodes(operation, constant):
+        for kind, operands, settings in _nodes(operation, channels, constant):
             after = f"{prefix}{len(nodes)}"
             nodes.append(helper.make_node(kind, [before, *operands], [after], name=f"{after}/{kind}", **settings))
             before = after
@@ -60,11 +63,11 @@ def write(folding: Folding, out: Path) -> Written:
     return Written(path, folding.subject.signature, check_file(path, folding.subject.signature, version))
 
 
-def _nodes(operation: Operation, constant: Constant) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
+def _nodes(operation: Operation, channels: int, constant: Constant) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
     if operation.name == "transpose":
         yield "Transpose", [], {"perm": [0, 3, 1, 2]}
     elif operation.name == "reverse":
-        yield "Gather", [constant(np.array([2, 1, 0], np.int64))], {"axis": operation.axis}
+        yield "Gather", [constant(np.arange(channels, dtype=np.int64)[::-1])], {"axis": operation.axis}
     elif operation.name == "cast":
         yield "Cast", [], {"to": helper.np_dtype_to_tensor_dtype(np.dtype(operation.dtype))}
     elif operation.name == "whole":
