@@ -58,6 +58,8 @@ def _signature(certificate: Certificate, contract: Contract) -> str:
         lines.append(f"- at most {certificate.signature.max_batch} samples in one call")
     if contract.kind is not None:
         lines.append(f"- {WORDS[contract.kind][1]}: {'; '.join(contract.describe())}")
+    if contract.inside:
+        lines.append("- clients send encoded images, or uint8 pixels of that shape: they do not normalise, and send a quarter of the bytes")
     labels = contract.answer.labels or certificate.samples.classes
     if labels:
         shown = ", ".join(_code(label) for label in labels[:20])
