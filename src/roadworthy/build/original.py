@@ -112,7 +112,8 @@ def load_original(
         *classes.notes_on_names(answer.labels),
         *classes.notes_on_texts(contract, paired),
     )
-    data = replace(data, notes=notes, answer=answer)
+    kept = gathered.pictures if gathered else None
+    data = replace(data, notes=notes, answer=answer, pictures=kept, all=samples if kept else None)
     return loaded, replace(data, metric=paired.metric, reading=paired.reading) if paired else data
 
 
