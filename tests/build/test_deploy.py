@@ -39,7 +39,7 @@ def test_a_source_becomes_a_bundle_that_answers(job: Job) -> None:
     assert [stage.name for stage in certificate.stages if stage.name != "shares"] == ["inspect", *stages]
     assert certificate.seconds == pytest.approx(sum(stage.seconds for stage in certificate.stages))
     steps = {stage.name: [step.name for step in stage.steps] for stage in certificate.stages}
-    assert steps["inspect"] == ["identify"] and steps["load"] == ["load"] and steps["pack"] == ["accept"]
+    assert steps["inspect"] == ["identify", "preprocessing"] and steps["load"] == ["load"] and steps["pack"] == ["accept"]
     assert len([name for name in steps["candidates"] if name.startswith("lower-npz-")]) == len({
         one.verified.candidate.plan.artefact for one in certificate.measured
     })  # fmt: skip

@@ -11,6 +11,7 @@ from PIL import Image
 from roadworthy.preprocess import geometry
 from roadworthy.preprocess.image import Preprocessor
 from roadworthy.preprocess.pixels import resized_size
+from roadworthy.preprocess.resampling import Kernel
 from roadworthy.preprocess.spec import ImageTable
 
 sides = st.integers(1, 5000)
@@ -44,7 +45,7 @@ def test_the_crop_rounds_to_even() -> None:
 def test_antialiased_filters_are_pillows(name: str) -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 47, 3), np.uint8))
     expected = np.asarray(image.resize((20, 11), getattr(Image.Resampling, name.upper())))
-    np.testing.assert_array_equal(np.asarray(geometry.resize(image, (11, 20), name, antialias=True)), expected)
+    np.testing.assert_array_equal(np.asarray(geometry.resize(image, (11, 20), Kernel(name))), expected)
 
 
 @pytest.mark.parametrize("name", ["bilinear", "bicubic"])
@@ -55,17 +56,17 @@ def test_without_antialias_it_is_torchs_interpolation(name: str, to: tuple[int, 
 
     pixels = np.random.default_rng(1).integers(0, 256, (30, 47, channels), np.uint8)
     image = Image.fromarray(pixels if channels == 3 else pixels[:, :, 0])
-    ours = np.asarray(geometry.resize(image, to, name, antialias=False)).reshape(*to, channels)
+    ours = np.asarray(geometry.resize(image, to, Kernel(name, antialias=False))).reshape(*to, channels)
     tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
     theirs = torch.nn.functional.interpolate(tensor, to, mode=name, align_corners=False).clamp(0, 255)
     # Within rounding to uint8, and exactly there but where the sum of products fell on a half.
     difference = np.abs(ours.astype(float) - theirs[0].permute(1, 2, 0).numpy())
     assert difference.max() <= 0.5 + 1e-3
-    antialiased = np.asarray(geometry.resize(image, to, name, antialias=True)).reshape(*to, channels)
+    antialiased = np.asarray(geometry.resize(image, to, Kernel(name))).reshape(*to, channels)
     if to == (11, 20):
         assert np.abs(antialiased.astype(int) - ours).max() > 10, "antialias made no difference, so this test shows nothing"
 
 
 def test_an_image_of_the_right_size_is_left_alone() -> None:
     image = Image.new("RGB", (8, 6))
-    assert geometry.resize(image, (6, 8), "bilinear", antialias=True) is image
+    assert geometry.resize(image, (6, 8), Kernel()) is image

@@ -21,7 +21,11 @@ from roadworthy.preprocess.pixels import as_array
 from roadworthy.preprocess.steps import (
     ChannelsFirst,
     Crop,
+    CropFraction,
+    CropToAspect,
     Decode,
+    Grey,
+    Letterbox,
     Normalize,
     Resize,
     ReverseChannels,
@@ -64,11 +68,11 @@ def test_every_order_gives_the_shape_that_the_steps_say(
         ((), "the first step must be decode"),
         ((Resize(3),), "the first step must be decode"),
         ((Decode(), Decode()), "decode must be the first step"),
-        ((Decode(), Normalize(axis=2), Resize(3)), r"resize takes uint8 pixels .* give float32 \[any, any, 3\]: put it before them"),
-        ((Decode(), ChannelsFirst(), Crop(3)), r"crop takes uint8 pixels .* give uint8 \[3, any, any\]"),
+        ((Decode(), Normalize(axis=2), Resize(3)), r"resize takes pixels .* give float32 \[any, any, 3\]: put it before them"),
+        ((Decode(), ChannelsFirst(), Crop(3)), r"crop takes pixels .* give uint8 \[3, any, any\]"),
         ((Decode(), ChannelsFirst(), ReverseChannels()), "reverse_channels takes"),
         ((Decode(), ChannelsFirst(), ChannelsFirst()), "channels_first occurs twice"),
-        ((Decode(), Normalize(axis=2), Normalize(axis=2)), "normalize takes uint8 pixels"),
+        ((Decode(), Normalize(axis=2), Normalize(axis=2)), "normalize takes pixels of 0 to 255"),
         ((Decode(), Normalize(axis=0)), r"axis = 0; the channels of uint8 \[any, any, 3\] are on axis 2"),
         ((Decode("L"), ChannelsFirst(), Normalize(mean=(1.0, 2.0, 3.0))), "mean has 3 numbers"),
         ((Decode(pixel_limit=10), Crop(4)), "crop is 4 x 4, more than the pixel_limit of 10"),
@@ -97,7 +101,7 @@ def test_steps_in_an_order_of_their_own_are_written_in_a_file(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        ('kind = "rotate"\ndegrees = 90', "'rotate' .*; the steps are decode, resize, crop"),
+        ('kind = "rotate"\ndegrees = 90', "'rotate' .*; the steps are decode, resize, letterbox, crop"),
         ('kind = "crop"\nsize = 3\nround = "up"', "unknown field `round`"),
         ("size = 3", "kind"),
         ('kind = "crop"', "size"),
@@ -177,7 +181,8 @@ def test_a_resize_behind_a_crop_has_the_limit_too() -> None:
 
 def test_every_step_survives_json_by_its_kind() -> None:
     written: tuple[Step, ...] = (
-        Decode("L"), Resize((3, 4), "box"), Crop(3), ReverseChannels(), ChannelsFirst(), Normalize(0.5, (1.0,), (2.0,)),
+        Decode("L", orient=True), Resize((3, 4), "box"), Letterbox(64, 32), Crop(3), CropFraction(0.5), CropToAspect((3, 4)), Grey(3),
+        ReverseChannels(), ChannelsFirst(), Normalize(0.5, (1.0,), (2.0,)),
     )  # fmt: skip
     data = msgspec.json.encode(written)
     assert msgspec.json.decode(data, type=tuple[Step, ...]) == written

@@ -11,6 +11,7 @@ from roadworthy.core.errors import UsageError
 from roadworthy.core.evidence import Budget
 from roadworthy.core.isolation import usercode
 from roadworthy.core.types import Stated, TensorSpec
+from roadworthy.preprocess import spec
 
 CODE = re.compile(r"([^:]*\.py|[\w.]+):.+", re.DOTALL)
 DECODER = "map@"
@@ -27,8 +28,8 @@ class Job:
     ``examples`` are the shapes of one call, where ``inputs`` were read from example arrays.
     ``stated`` are the values that inputs hold, where the user states them: generated samples keep to them, and data must.
     ``data`` is a folder, a file or ``module:callable``, and ``targets`` names the columns or arrays in it that the answers are compared
-    with, where they do not have the usual names; ``preprocess`` is a preset's name or a TOML file; ``metric``
-    of ``None`` is the one that fits the labels, else agreement with the original; for its forms see ``verify.metrics.find``. ``budget`` is
+    with, where they do not have the usual names; ``preprocess`` is a preset's name, a file, a name that a form knows or ``module:object``
+    (see ``preprocessing.read_step``); ``metric`` of ``None`` is the one that fits the labels, else agreement with the original; for its forms see ``verify.metrics.find``. ``budget`` is
     by how much a candidate that is meant to differ may be worse. ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty
     means everything this host can do.
     With ``cache`` graphs and candidates' files that an earlier deployment made from the same content are used again.
@@ -66,10 +67,11 @@ class Job:
 
     @property
     def code(self) -> tuple[str, ...]:
-        """The user's own code that is imported for ``arch``, ``data`` and ``metric``: ``FILE.py`` or dotted modules."""
+        """The code that is imported for ``arch``, ``data``, ``preprocess`` and ``metric``: ``FILE.py`` or dotted modules."""
         data = self.data if self.data is not None and not Path(self.data).exists() else None
+        preprocess = self.preprocess if self.preprocess is not None and not spec.is_spec(self.preprocess) else None
         metric = (self.metric or "").removeprefix(DECODER)
-        found = (CODE.fullmatch(text) for text in (self.arch, data, metric) if text)
+        found = (CODE.fullmatch(text) for text in (self.arch, data, preprocess, metric) if text)
         return tuple(match[1] for match in found if match)
 
     @property

@@ -1,12 +1,13 @@
 """One image in any form to 8-bit pixels: encoded bytes, files, Pillow images and arrays, from clients that are not trusted.
 
-It reads what torchvision's ``ImageFolder`` reads, which is what most models were trained on: EXIF orientation and colour profiles
-are not applied, transparency is dropped and not blended, the first frame of an animation counts, and 16-bit colour is read by its
-upper 8 bits.
+It reads what torchvision's ``ImageFolder`` reads, which is what most models were trained on: EXIF orientation is applied only where
+``orient`` says so, colour profiles are not, transparency is dropped and not blended, the first frame of an animation counts, and 16-bit
+colour is read by its upper 8 bits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,11 +16,11 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 # Pillow finds these three by itself, but on the first WebP only after it has imported every format it knows.
-from PIL import Image, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import Array
-from roadworthy.preprocess.pixels import ImageLike, resized_size
+from roadworthy.preprocess.pixels import ImageLike
 
 FORMATS = (JpegImagePlugin.JpegImageFile.format, PngImagePlugin.PngImageFile.format, WebPImagePlugin.WebPImageFile.format)
 GREY_MODES = ("1", "L", "LA")
@@ -49,13 +50,15 @@ class Decoded:
 class ImageDecoder:
     """Decodes images to ``color``; one of more than ``pixel_limit`` pixels is refused before it is decoded.
 
-    ``draft`` is the size of the resize that follows: a JPEG that is much larger is then decoded at a half, a quarter or an eighth of
-    its own size, never below ``DRAFT_MARGIN`` times the size that the resize wants.
+    ``orient`` turns and mirrors an image as its EXIF data say. ``draft`` gives the (height, width) after the resize that follows, by
+    that of the image: a JPEG that is much larger is then decoded at a half, a quarter or an eighth of its own size, never below
+    ``DRAFT_MARGIN`` times the size that the resize wants.
     """
 
     color: Literal["RGB", "L"]
     pixel_limit: int
-    draft: int | tuple[int, int] | None = None
+    orient: bool = False
+    draft: Callable[[int, int], tuple[int, int]] | None = None
 
     def decode(self, item: ImageLike, name: str = "the image") -> Decoded:
         """``item`` is the bytes or the path of a JPEG, PNG or WebP file (told by content), a Pillow image, or uint8 pixels [H,W,3] in
@@ -89,11 +92,14 @@ class ImageDecoder:
         """The image decoded; every exception of Pillow becomes a DataError."""
         try:
             if isinstance(item, Image.Image):
-                return Decoded(size=self._checked(item, name), image=self._convert(item))
+                self._checked(item, name)
+                image = self._convert(item)
+                return Decoded(image, image.size)
             with Image.open(item, formats=FORMATS) as image:
                 size = self._checked(image, name)
                 extent = self._reduce(image, size)
-                return Decoded(self._convert(image), size, extent)
+                converted = self._convert(image)
+                return Decoded(converted, size if extent else converted.size, extent)
         except DataError:
             raise
         except UnidentifiedImageError:
@@ -106,9 +112,9 @@ class ImageDecoder:
 
     def _reduce(self, image: Image.Image, size: tuple[int, int]) -> tuple[float, float] | None:
         """Have a large JPEG decoded at a part of its size, and return the extent; None for every other image."""
-        if self.draft is None:
+        if self.draft is None or self._turned(image):
             return None
-        height, width = resized_size((size[1], size[0]), self.draft)
+        height, width = self.draft(size[1], size[0])
         # Only a JPEG can be decoded at a part of its size; Pillow chooses a part that leaves it no smaller than this.
         drafted = image.draft(None, (width * DRAFT_MARGIN, height * DRAFT_MARGIN))
         return None if drafted is None else drafted[1][2:]
@@ -132,7 +138,12 @@ class ImageDecoder:
         if self.color == "L" and image.mode in COLOUR_MODES:
             image = image.convert("RGB")
         image.load()
+        if self._turned(image):
+            image = ImageOps.exif_transpose(image)
         return image.convert(self.color) if image.mode != self.color else image
+
+    def _turned(self, image: Image.Image) -> bool:
+        return self.orient and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
 
 
 def _from_array(pixels: Array, name: str) -> Image.Image:

@@ -1,11 +1,16 @@
-"""Resize and centre crop with torchvision's rounding, on Pillow images; sizes are (height, width), as arrays have them."""
+"""Resize, letterbox, crops and grey on the pixels between two steps; sizes are (height, width), as arrays have them."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from roadworthy.core.types import Array
+from roadworthy.preprocess import resampling
+from roadworthy.preprocess.pixels import Pixels, as_array, aspect_crop
+from roadworthy.preprocess.resampling import Kernel
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -15,68 +20,97 @@ FILTERS = {
     "box": Image.Resampling.BOX,
     "hamming": Image.Resampling.HAMMING,
 }
-CUBIC = -0.75
-"""The kernel's parameter in torch's bicubic interpolation without antialias; with it, Pillow and torch both use -0.5."""
 
 
-def as_image(pixels: Array | Image.Image) -> Image.Image:
+def as_image(pixels: Pixels) -> Image.Image:
     """uint8 ``pixels`` [H,W,C] with one or three channels as a Pillow image."""
     if isinstance(pixels, Image.Image):
         return pixels
     return Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
 
 
-def resize(
-    image: Image.Image, to: tuple[int, int], filter: str, *, antialias: bool, extent: tuple[float, float] | None = None
-) -> Image.Image:
-    """``image`` at the size ``to``; with ``extent`` (width, height) only that part of it, from the top left, which needs antialias.
+def size_of(pixels: Pixels) -> tuple[int, int]:
+    """The (height, width) of an image."""
+    return (pixels.height, pixels.width) if isinstance(pixels, Image.Image) else pixels.shape[:2]
 
-    With antialias, and for ``nearest`` always, Pillow does it, as torchvision does for a Pillow image. Without,
-    bilinear and bicubic follow ``torch.nn.functional.interpolate(align_corners=False, antialias=False)``, rounded to uint8.
+
+def resize(pixels: Pixels, to: tuple[int, int], how: Kernel, extent: tuple[float, float] | None = None) -> Pixels:
+    """``pixels`` at the size ``to`` as ``how`` says it; with ``extent`` (width, height) only that part of it, from the top left.
+
+    What Pillow can do, Pillow does; ``resampling`` does the rest. An extent needs a resize that is Pillow's.
     """
     height, width = to
-    if image.size == (width, height) and extent in (None, image.size):
-        return image
-    if antialias or filter == "nearest":
-        return image.resize((width, height), FILTERS[filter], box=None if extent is None else (0, 0, *extent))
-    pixels = np.asarray(image)
-    for axis, length in ((1, width), (0, height)):
-        pixels = _interpolate(pixels, axis, length, filter == "bicubic")
-    return Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8))
+    if size_of(pixels) == to and extent in (None, (width, height)):
+        return pixels if how.rounded or _is_float(pixels) else as_array(pixels).astype(np.float32, copy=False)
+    if _is_float(pixels):
+        how = replace(how, rounded=False)
+    elif by_pillow(how):
+        box = None if extent is None else (0, 0, *extent)
+        return as_image(pixels).resize((width, height), FILTERS[how.filter], box=box)
+    return resampling.resize(as_array(pixels), to, how)
 
 
-def crop_box(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int, int, int]:
+def by_pillow(how: Kernel) -> bool:
+    """Whether the resize is one of Pillow's own."""
+    return how.like == "pillow" and how.rounded and how.centers == "half" and (how.antialias or how.filter == "nearest")
+
+
+def padded(pixels: Pixels, to: tuple[int, int], value: int, *, centered: bool) -> Pixels:
+    """``pixels`` in an image of ``value`` at the size ``to``: in its middle, the odd pixel right and below, or at its top left."""
+    height, width = size_of(pixels)
+    if (height, width) == to:
+        return pixels
+    top, left = ((to[0] - height) // 2, (to[1] - width) // 2) if centered else (0, 0)
+    array = as_array(pixels)
+    larger = np.full((*to, array.shape[2]), value, array.dtype)
+    larger[top : top + height, left : left + width] = array
+    return larger
+
+
+def crop(pixels: Pixels, wanted: tuple[int, int], rounding: str, larger: str) -> Pixels:
+    """The centre of ``pixels``; see ``steps.Crop``."""
+    size = size_of(pixels)
+    if larger == "resize":
+        pixels = as_array(pixels)
+        if size[0] < wanted[0] or size[1] < wanted[1]:
+            return resampling.bilinear(as_array(cut(pixels, aspect_crop(size, wanted))), wanted)
+        pixels = pixels.astype(np.float32, copy=False)
+    return pixels if size == wanted else cut(pixels, crop_box(size, wanted, rounding))
+
+
+def crop_box(size: tuple[int, int], crop: tuple[int, int], rounding: str = "even") -> tuple[int, int, int, int]:
     """Left, top, right, bottom of a centre crop. Where the image is smaller, the box reaches past it by the padding."""
-    left, right = _span(size[1], crop[1])
-    top, bottom = _span(size[0], crop[0])
+    left, right = _span(size[1], crop[1], rounding)
+    top, bottom = _span(size[0], crop[0], rounding)
     return left, top, right, bottom
 
 
-def _span(length: int, wanted: int) -> tuple[int, int]:
-    # Python's rounding to even, as torchvision has it; padding puts the odd pixel after the image.
-    start = round((length - wanted) / 2) if length >= wanted else -((wanted - length) // 2)
+def cut(pixels: Pixels, box: tuple[int, int, int, int]) -> Pixels:
+    """The part of ``pixels`` in ``box``: left, top, right, bottom. What lies past the image is zero."""
+    if isinstance(pixels, Image.Image):
+        return pixels if box == (0, 0, *pixels.size) else pixels.crop(box)
+    height, width = size_of(pixels)
+    left, top, right, bottom = box
+    inside = pixels[max(0, top) : min(height, bottom), max(0, left) : min(width, right)]
+    margins = ((max(0, -top), max(0, bottom - height)), (max(0, -left), max(0, right - width)), (0, 0))
+    return np.pad(inside, margins) if any(map(any, margins)) else inside
+
+
+def grey(pixels: Array, like: str) -> Array:
+    """uint8 [H,W,3] in RGB order as grey [H,W,1]; see ``steps.Grey``."""
+    if like == "pillow":
+        return as_array(as_image(pixels).convert("L"))
+    red, green, blue = (pixels[:, :, channel].astype(np.float32) for channel in range(3))
+    sums = red * np.float32(0.2989) + green * np.float32(0.587) + blue * np.float32(0.114)
+    return as_array(sums.astype(np.uint8))
+
+
+def _span(length: int, wanted: int, rounding: str) -> tuple[int, int]:
+    margin = length - wanted
+    # Padding puts the odd pixel behind the image.
+    start = -(-margin // 2) if margin < 0 else round(margin / 2) if rounding == "even" else margin // 2
     return start, start + wanted
 
 
-def _interpolate(pixels: Array, axis: int, length: int, cubic: bool) -> Array:
-    """``pixels`` along one axis at ``length`` points, from the 2 or 4 nearest, in float32; edges repeat."""
-    size = pixels.shape[axis]
-    where = (np.arange(length) + 0.5) * (size / length) - 0.5
-    if not cubic:
-        where = where.clip(0)
-    first = np.floor(where).astype(np.intp)
-    shape = [1] * pixels.ndim
-    shape[axis] = length
-    total: Array | float = 0.0
-    for tap in range(-1, 3) if cubic else range(2):
-        distance = np.abs(where - first - tap)
-        weight = _cubic(distance) if cubic else 1 - distance
-        total = total + weight.astype(np.float32).reshape(shape) * np.take(pixels, (first + tap).clip(0, size - 1), axis)
-    return np.asarray(total)
-
-
-def _cubic(distance: Array) -> Array:
-    """Keys' convolution kernel (1981) with the parameter ``CUBIC``."""
-    near = ((CUBIC + 2) * distance - (CUBIC + 3)) * distance**2 + 1
-    far = CUBIC * (((distance - 5) * distance + 8) * distance - 4)
-    return np.where(distance <= 1, near, far)
+def _is_float(pixels: Pixels) -> bool:
+    return not isinstance(pixels, Image.Image) and pixels.dtype != np.uint8

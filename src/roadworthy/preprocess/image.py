@@ -29,8 +29,10 @@ class Preprocessor:
         first, *after = steps
         assert isinstance(first, Decode)
         resize = after[0] if after else None
-        drafted = resize.size if draft and isinstance(resize, Resize) and resize.antialias else None
-        self._first, self._decoder = first, ImageDecoder(first.color, first.pixel_limit, drafted)
+        drafted = (
+            resize.resized if draft and isinstance(resize, Resize) and resize.antialias and geometry.by_pillow(resize.kernel) else None
+        )
+        self._first, self._decoder = first, ImageDecoder(first.color, first.pixel_limit, first.orient, drafted)
         # The size of an image is followed as far as a step may make it larger.
         followed = max((place for place, step in enumerate(after, 1) if step.grows), default=0)
         self._followed, self._after = tuple(after[:followed]), tuple(after[followed:])
@@ -96,4 +98,4 @@ class Preprocessor:
 
 def _resize_draft(step: Resize, decoded: Decoded, after: SampleShape) -> Pixels:
     assert after.height is not None and after.width is not None
-    return geometry.resize(decoded.image, (after.height, after.width), step.filter, antialias=step.antialias, extent=decoded.extent)
+    return geometry.resize(decoded.image, (after.height, after.width), step.kernel, decoded.extent)

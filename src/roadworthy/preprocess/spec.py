@@ -30,6 +30,7 @@ from roadworthy.preprocess.steps import (
     ReverseChannels,
     Step,
 )
+from roadworthy.preprocess.steps.base import pair
 
 Layout: TypeAlias = Literal["CHW", "HWC"]
 
@@ -85,7 +86,7 @@ class ImageTable:
         if self.dtype == "uint8" and (self.scale != 1 or any(self.mean) or any(value != 1 for value in self.std)):
             raise DataError("dtype uint8 keeps the pixels as they are: set scale = 1 and leave mean and std out, or use float32")
         if self.crop is not None and self.resize is not None:
-            (height, width), (below, across) = map(_pair, (self.crop, self.resize.size))
+            (height, width), (below, across) = map(pair, (self.crop, self.resize.size))
             if height > below or width > across:
                 raise DataError(f"crop {height} x {width} is larger than resize {below} x {across}")
 
@@ -171,10 +172,6 @@ def _preset(spec: str, layout: Layout) -> ImageTable | None:
         raise DataError(f"the preset {name} has its own size; write a TOML file for another")
     # Each framework's own resize: torchvision's with antialias, TensorFlow's without.
     return replace(image, layout=layout, resize=ResizeTable((int(size), int(size)), antialias=layout == "CHW"))
-
-
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size
 
 
 def _reason(problem: OSError | UnicodeDecodeError) -> str:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from roadworthy.build.data import class_names, raw_writer, sample_writer, user_function
+from roadworthy.build import user_object
+from roadworthy.build.data import class_names, raw_writer, sample_writer
 from roadworthy.build.data.raw_data import UNNAMED, ExpectedInputs
 from roadworthy.build.data.raw_writer import Tell
 from roadworthy.build.data.read_data import read_data
@@ -59,7 +60,7 @@ def gather_step(request: GatherRequest) -> Dataset:
 
 def is_code(data: str) -> bool:
     """Whether ``data`` names a function that has to be imported; one in the running program's ``__main__`` is imported already."""
-    function = user_function.named_in(data)
+    function = user_object.named_in(data)
     return function is not None and function.module != "__main__"
 
 

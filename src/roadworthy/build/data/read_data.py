@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.data import file_data, user_function
+from roadworthy.build import user_object
+from roadworthy.build.data import file_data
 from roadworthy.build.data.array_data import named_samples, read_python, wanted_of
 from roadworthy.build.data.files import arrays
 from roadworthy.build.data.folder_data import read_folder
@@ -26,8 +27,8 @@ def read_data(data: Any, expected: ExpectedInputs, scratch: Path) -> RawData:
         return _read_directory(path, expected)
     if path.is_file():
         return file_data.read_file(path, expected)
-    if isinstance(data, str) and (function := user_function.named_in(data)):
-        return read_python(user_function.call(function), expected, scratch, data)
+    if isinstance(data, str) and (function := user_object.named_in(data)):
+        return read_python(user_object.call(function), expected, scratch, data)
     raise DataError(f"there is no data at {data}; give a folder, a file ({file_data.FORMS}), or module:callable")
 
 

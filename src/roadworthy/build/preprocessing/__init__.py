@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from roadworthy.build.preprocessing import forms
+from roadworthy.build.preprocessing import forms, objects
 from roadworthy.build.preprocessing.found import Found
 from roadworthy.core.errors import DataError
 from roadworthy.core.stages import Source
@@ -39,4 +39,6 @@ def read_step(request: ReadRequest) -> Found | None:
         return found
     if (found := forms.only("of_name", request.asked, request.layout)) is not None:
         return found
+    if not spec.is_spec(request.asked) and (named := objects.named_in(request.asked)) is not None:
+        return objects.read(named, request.layout)
     return Found(spec.read(request.asked, request.layout), request.asked)

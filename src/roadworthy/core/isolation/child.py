@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 
 from roadworthy.core import codec, errors, text
-from roadworthy.core.isolation import confinement, messages, reported, usercode
+from roadworthy.core.isolation import confinement, first_import, messages, reported, usercode
 from roadworthy.core.isolation.confinement import Confinement
 from roadworthy.core.isolation.usercode import Heard
 
@@ -42,6 +42,7 @@ def main(requests: int, answers: int, memory_mb: int, confined: str = "", *, par
     # The pipes are for this process, not for the compilers it may start.
     os.set_inheritable(requests, False)
     os.set_inheritable(answers, False)
+    first_import.watch()
     with open(requests, "rb") as reader, open(answers, "wb", buffering=0) as writer:
         answer = _Answers(writer)
         usercode.connect(answer.tell)

@@ -38,9 +38,14 @@ class PreprocessingForm(Protocol):
     def beside(self, source: Source, layout: Layout) -> Found | None: ...
 
 
+def names() -> tuple[str, ...]:
+    """The name of every form."""
+    return registry.names(__name__)
+
+
 def _every(function: str) -> Iterator[tuple[str, Any]]:
     """``function`` of each form that has it, with the form's name."""
-    for name in registry.names(__name__):
+    for name in names():
         try:
             form = cast(PreprocessingForm, registry.backend(__name__, name))
         except BackendMissing:
