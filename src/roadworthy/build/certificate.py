@@ -57,7 +57,7 @@ class Data:
     the model's first output is read; its labels are the ``classes``. ``metric`` and ``reading`` are those of ``verify.metrics.find``;
     the metric is empty where nothing but the original's own answers is there to compare with. The first ``choosing`` of ``evaluation``
     choose among the candidates, and the others are kept for the figures of what is chosen; ``None``: there are too few for that.
-    ``pictures`` are the images behind the first of ``all`` samples, in their order; both are ``None`` where samples were not made of images.
+    ``pictures`` are the images behind the first of ``all`` samples, in their order; both are ``None`` where no images were given.
     """
 
     kind: str

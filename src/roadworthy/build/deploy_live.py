@@ -15,6 +15,7 @@ from roadworthy.build.deploy import Deployment, deploy
 from roadworthy.build.job import DECODER, Job, Objective, read_budget
 from roadworthy.build.workspace import Notify
 from roadworthy.core.errors import UsageError
+from roadworthy.core.isolation import callables
 from roadworthy.core.isolation.scratch import Directory
 from roadworthy.core.types import Array, Fixed, Stated, TensorSpec
 
@@ -33,6 +34,7 @@ def deploy_live(
     signature: str = "",
     labels: Sequence[str] | Mapping[int, str] | Path | str | None = None,
     preprocess: Path | str | None = None,
+    training_transform: str | Callable[..., Any] | None = None,
     metric: str | Callable[..., Any] | tuple[str, Callable[..., Any]] | None = None,
     max_drop: str | float | None = None,
     max_rise: str | float | None = None,
@@ -57,8 +59,10 @@ def deploy_live(
     does not. The axis that counts the samples is found by running the model; it has the same size in each of them.
     ``data`` is what ``--data`` takes, or samples in memory in any form of docs/data.md: arrays, ``(x, y)``, data sets of the
     frameworks, generators. Of what does not end, ``samples`` says how many are taken. ``targets`` names those of its arrays or columns
-    that answers are compared with. ``labels`` are a file, names in the order of the outputs, or names by index. ``metric`` is a name, a
-    function as ``--metric`` takes them (see ``verify.metrics.own``), or ``("map", decoder)``. ``max_drop`` and ``max_rise`` are parts of
+    that answers are compared with. ``labels`` are a file, names in the order of the outputs, or names by index.
+    ``training_transform`` is training's own transform of one image, or its name: it is run on the images of the data and compared with
+    ``preprocess``, or read where that is not given. ``metric`` is a name, a function as ``--metric`` takes them (see
+    ``verify.metrics.own``), or ``("map", decoder)``. ``max_drop`` and ``max_rise`` are parts of
     the original's score (``"1%"``) or in the metric's units (``0.01``). All others are as for the command (see ``Job``): ``seconds`` is
     the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the host's memory). ``cache`` says
     whether graphs and candidates' files that an earlier deployment made from the same content are used again.
@@ -96,6 +100,7 @@ def deploy_live(
             targets=tuple(targets) if isinstance(data, str | Path) else (),
             labels=_labels_file(labels, scratch),
             preprocess=None if preprocess is None else str(preprocess),
+            training_transform=_kept(training_transform, scratch),
             metric=_metric_name(metric, scratch),
             budget=read_budget(max_drop, max_rise),
             objective=objective,
@@ -164,6 +169,15 @@ def _metric_name(metric: str | Callable[..., Any] | tuple[str, Callable[..., Any
     if not callable(metric):
         raise UsageError(f"metric is a {type(metric).__name__}; give a name or a function")
     return verify.keep_function(metric, scratch)
+
+
+def _kept(transform: str | Callable[..., Any] | None, scratch: Path) -> str | None:
+    """The transform's name in any process: one in memory is written to a file."""
+    if transform is None or isinstance(transform, str):
+        return transform
+    if not callable(transform):
+        raise UsageError(f"training_transform is a {type(transform).__name__}; give a callable that takes an image, or its name")
+    return callables.keep(transform, scratch, "training transform")
 
 
 def _labels_file(labels: Sequence[str] | Mapping[int, str] | Path | str | None, scratch: Path) -> Path | None:

@@ -82,7 +82,7 @@ def load_original(
     # It imports while the data is read.
     workspace.template(imports.of_framework(source.framework))
     before = workspace.confinement.listing()
-    gathered = given or _gathered(source, job, contract, workspace)
+    gathered = given or gather_samples(source, job, contract, workspace)
     if gathered:
         supplied.check_stated(gathered.samples, tuple(one for one in job.stated if one.name in gathered.samples.inputs))
         gathered = replace(gathered, samples=sources.with_fixed(gathered.samples, job.inputs, job.stated))
@@ -117,7 +117,7 @@ def load_original(
     return loaded, replace(data, metric=paired.metric, reading=paired.reading) if paired else data
 
 
-def _gathered(source: Source, job: Job, contract: Contract, workspace: Workspace) -> dataset.Dataset | None:
+def gather_samples(source: Source, job: Job, contract: Contract, workspace: Workspace) -> dataset.Dataset | None:
     """The job's samples, if it has any. The user's own code that gives them runs in a child and may take as long as the deployment."""
     if job.data is None:
         return None

@@ -118,7 +118,7 @@ class TriedConvention:
 
 @dataclass(frozen=True)
 class ConventionTrial:
-    """The original's ``metric`` on ``samples`` that were prepared by each of the usual conventions.
+    """The original's ``metric`` on ``samples`` that were prepared by each of the usual conventions, the best first.
 
     ``better`` is the place in ``tried`` of one that scores far better than the given one, beyond chance. ``left_out`` says what there
     was no time for, or why none was tried.
@@ -134,11 +134,6 @@ class ConventionTrial:
     def shown(self, value: float) -> str:
         """A value of the metric as text."""
         return f"{value:.2%}" if self.percent else f"{value:.4g}"
-
-    @property
-    def best_first(self) -> tuple[TriedConvention, ...]:
-        """All that were tried, the best first."""
-        return tuple(sorted(self.tried, key=lambda one: -one.value))
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,10 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
     "--preprocess",
     help="How an image becomes an input: imagenet, cifar10, mnist, unit, tf, caffe, raw (the last four also as tf:224), or a TOML file.",
 )
+@click.option(
+    "--training-transform",
+    help="FILE.py:CALLABLE, training's own transform of an image: run on your images, and its pixels are compared with --preprocess.",
+)
 @click.option("--metric", help="A name (see the README) or module:callable; by default what fits the labels, else agreement.")
 @click.option("--max-drop", help="How much a lossy candidate may lose: a part of the original's score (1%, the default) or in its units.")
 @click.option("--max-rise", help="The same for metrics where lower is better, such as mae.")

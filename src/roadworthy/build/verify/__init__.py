@@ -1,5 +1,6 @@
 """Candidate to Verified or Rejected: parity with the original at every promised batch size, and the task metric with its uncertainty."""
 
+from roadworthy.build.verify.conventions import ConventionScores, EitherRequest, TrialRequest, far_better, score_either, try_conventions
 from roadworthy.build.verify.first_look import Leader
 from roadworthy.build.verify.label_check import label_warnings
 from roadworthy.build.verify.metrics import AGREEMENT, ERROR, Reading, is_code, is_own
@@ -18,6 +19,8 @@ __all__ = [
     "ERROR",
     "BudgetRequest",
     "ConfirmRequest",
+    "ConventionScores",
+    "EitherRequest",
     "Leader",
     "OriginalsCompared",
     "PlansOutcome",
@@ -28,6 +31,7 @@ __all__ = [
     "RepeatRequest",
     "ScoreRequest",
     "TargetPairing",
+    "TrialRequest",
     "VerifyOutcome",
     "VerifyRequest",
     "are_texts",
@@ -36,14 +40,17 @@ __all__ = [
     "confirm",
     "establish",
     "explained",
+    "far_better",
     "is_code",
     "is_own",
     "keep_function",
     "label_warnings",
     "pair",
     "repeat",
+    "score_either",
     "score_original",
     "top_classes",
+    "try_conventions",
     "verify",
     "verify_plans",
 ]  # fmt: skip

@@ -48,7 +48,7 @@ def load(name: str, what: str) -> Callable[..., Any]:
     where, _, attribute = name.rpartition(":")
     try:
         if where.endswith(PICKLED):
-            found = _unpickled(Path(where))
+            found = unpickled(Path(where))
         elif where.endswith(".py") and not confinement.located(Path(where)).is_file():
             raise FileNotFoundError(f"{where} is not a Python file")
         else:
@@ -73,7 +73,8 @@ def called(name: str, what: str, function: Callable[..., Any], *arguments: Any) 
         raise UsageError(f"the {what} {name} raised {type(problem).__name__}: {problem}{confinement.explained(problem)}") from problem
 
 
-def _unpickled(where: Path) -> Any:
+def unpickled(where: Path) -> Any:
+    """The callable in a file of ``keep``."""
     # Written by ``keep`` in the user's own process: it does not come from anywhere else.
     import cloudpickle
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from roadworthy.build.package.report import figures
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import Manifest
+from roadworthy.bundle.pixels import PreprocessingProof
 from roadworthy.core.evidence import Interval
 from roadworthy.core.stages import Verified
 from roadworthy.preprocess.answer import second_class
@@ -57,6 +59,7 @@ def _signature(certificate: Certificate, contract: Contract) -> str:
         lines.append(f"- at most {certificate.signature.max_batch} samples in one call")
     if contract.takes_images:
         lines.append(f"- images: {'; '.join(contract.describe())}")
+        lines += _read_from(certificate.preprocessing_proof)
     labels = contract.answer.labels or certificate.samples.classes
     if labels:
         shown = ", ".join(_code(label) for label in labels[:20])
@@ -65,6 +68,13 @@ def _signature(certificate: Certificate, contract: Contract) -> str:
         name, what, limit = second
         lines.append(f"- its one number a sample is the {what} of {_code(name)}: above {limit} that class is the answer")
     return "\n".join(lines)
+
+
+def _read_from(proof: PreprocessingProof) -> Iterator[str]:
+    if proof.origin:
+        yield f"- these steps were read from {_code(proof.origin)}"
+    if (found := proof.transform) is not None:
+        yield f"- training's own transform {_code(found.transform)} on {found.images:,} images: {_text(found.words)}"
 
 
 def _evidence(certificate: Certificate) -> str:

@@ -28,8 +28,10 @@ RANGES: tuple[tuple[str, float, tuple[float, ...], tuple[float, ...]], ...] = (
     ("subtracts ImageNet's mean colour, blue first, from 0..255", 1.0, (103.939, 116.779, 123.68), (1.0,)),
     ("subtracts ImageNet's mean colour, red first, from 0..255", 1.0, (123.68, 116.779, 103.939), (1.0,)),
 )
-SHORTER = (256 / 224, 1 / 0.875, 1 / 0.9, 1 / 0.95, 232 / 224, 1.0)
-"""What the shorter side is resized to, as a multiple of the crop."""
+MOST_SIDES = 80
+"""By so many pixels the shorter side may be larger than the crop."""
+LARGER = (256 / 224, 1 / 0.875, 1 / 0.9, 1 / 0.95, 232 / 224)
+"""What both sides are resized to, as a multiple of the crop."""
 WORDS = {
     ("resize", "antialias", False): "training resizes without antialias",
     ("resize", "antialias", True): "training resizes with antialias",
@@ -125,16 +127,20 @@ def _geometries(steps: Steps, to: tuple[int, int]) -> Iterator[Change]:
     yield _geometry("training resizes both sides", (whole,), first, tail)
     yield _geometry("training does not resize or crop", (), first, tail)
     yield _geometry("training crops and does not resize", (cropped,), first, tail)
-    for factor in SHORTER:
+    for side in range(min(to), min(to) + MOST_SIDES + 1):
+        shorter = msgspec.structs.replace(resize, size=side)
+        yield _geometry(f"training resizes the shorter side to {side} and crops", (shorter, cropped), first, tail)
+    for factor in LARGER:
         for rounding in (int, round):
-            shorter = msgspec.structs.replace(resize, size=rounding(min(to) * factor))
-            both = msgspec.structs.replace(resize, size=(rounding(to[0] * factor), rounding(to[1] * factor)))
-            yield _geometry(f"training resizes the shorter side to {shorter.size} and crops", (shorter, cropped), first, tail)
-            yield _geometry(f"training resizes both sides to {list(both.size)} and crops", (both, cropped), first, tail)
+            pair = (rounding(to[0] * factor), rounding(to[1] * factor))
+            both = msgspec.structs.replace(resize, size=pair)
+            yield _geometry(f"training resizes both sides to {pair[0]} x {pair[1]} and crops", (both, cropped), first, tail)
 
 
 def _geometry(words: str, middle: Steps, first: Step, tail: Steps) -> Change:
-    return Change(words, " and ".join(f"{step.__struct_config__.tag} with {toml.of_field(step, 'size')}" for step in middle), (first, *middle, *tail))
+    return Change(
+        words, " and ".join(f"{step.__struct_config__.tag} with {toml.of_field(step, 'size')}" for step in middle), (first, *middle, *tail)
+    )
 
 
 def split_geometry(steps: Steps) -> tuple[Steps, Steps]:

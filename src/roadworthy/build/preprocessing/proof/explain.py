@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from roadworthy.build.preprocessing.proof.changes import Change, Steps, changes_of
@@ -13,8 +14,12 @@ ROUNDS = 4
 """The most changes that are made one after another."""
 BEST = 8
 """So many of the changes that fit the worst image best are tried on more images."""
-HALF = 0.5
-"""A change counts where it leaves at most so much of the mean difference."""
+SECONDS = 120.0
+"""The longest that changes are tried."""
+HALF, LESS = 0.5, 0.95
+"""A change counts where it leaves at most half of the mean difference; one that leaves less than all of it counts where others after it
+leave nothing.
+"""
 
 
 @dataclass(frozen=True)
@@ -33,17 +38,32 @@ def explain(steps: Steps, compared: Compared, worst: int, places: Sequence[int],
     """
     found: tuple[Change, ...] = ()
     shift, left = (0, 0), compared.gap(steps, (0, 0), places)
+    certain = Explanation((), steps, left)
+    deadline = time.monotonic() + SECONDS
     while len(found) < ROUNDS and (left is None or not left.equal):
-        tried = [(change, gap) for change in _unlike(steps, shift, to) if (gap := compared.gap(change.steps, change.shift, [worst]))]
-        tried.sort(key=lambda one: _rank(one[1]))
+        tried = sorted(_tried(steps, shift, to, compared, worst, deadline), key=lambda one: _rank(one[1]))
         final = [(change, gap) for change, _ in tried[:BEST] if (gap := compared.gap(change.steps, change.shift, places))]
         if not final:
             break
         change, gap = min(final, key=lambda one: _rank(one[1]))
-        if left is not None and not gap.equal and gap.mean > HALF * left.mean:
+        if left is not None and not gap.equal and gap.mean > LESS * left.mean:
             break
-        found, steps, shift, left = (*found, change), change.steps, change.shift, gap
-    return Explanation(found, steps, left)
+        found, shift, left = (*found, change), change.shift, gap
+        steps = change.steps
+        if left.equal or (len(found) == len(certain.changes) + 1 and (certain.left is None or gap.mean <= HALF * certain.left.mean)):
+            certain = Explanation(found, steps, left)
+    return certain
+
+
+def _tried(
+    steps: Steps, shift: tuple[int, int], to: tuple[int, int], compared: Compared, worst: int, deadline: float
+) -> Iterator[tuple[Change, Gap]]:
+    """Each change that gives samples of training's shape, and what is left on the worst image; no more of them after the deadline."""
+    for change in _unlike(steps, shift, to):
+        if time.monotonic() > deadline:
+            return
+        if (gap := compared.gap(change.steps, change.shift, [worst])) is not None:
+            yield change, gap
 
 
 def _unlike(steps: Steps, shift: tuple[int, int], to: tuple[int, int]) -> list[Change]:

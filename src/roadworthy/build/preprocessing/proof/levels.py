@@ -93,13 +93,13 @@ class Gap:
         return self.verdict in ("equal to the bit", "equal within float32 rounding")
 
 
-def gap(ours: Array, theirs: Array, unit: Unit) -> Gap:
-    """The differences of one sample; both have one shape."""
+def gap(ours: Array, theirs: Array, unit: Unit, own: Unit | None = None) -> Gap:
+    """The differences of one sample in levels of ``unit``; both have one shape. ``own`` is the unit in which ``ours`` was computed."""
     a, b = ours.astype(np.float64), theirs.astype(np.float64)
     away = np.abs(a - b)
     levels = away / np.abs(unit.level)
     # Where the mean is subtracted the numbers were larger than the result: their last place counts.
-    size = np.maximum(np.maximum(np.abs(a), np.abs(b)), np.abs(unit.zero))
+    size = np.maximum(np.maximum(np.abs(a), np.abs(b)), np.abs((own or unit).zero))
     places = away / np.spacing(size.astype(np.float32)).astype(np.float64)
     return Gap(
         1, a.size, int(np.count_nonzero(away)), int(np.count_nonzero(levels <= 1 + 1e-6)), float(places.max(initial=0.0)),

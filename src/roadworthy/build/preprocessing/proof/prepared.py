@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from roadworthy.build.preprocessing.proof.levels import Gap, Unit, gap
+from roadworthy.build.preprocessing.proof.levels import Gap, Unit, gap, unit_of
 from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.types import Array
 from roadworthy.preprocess.image import Preprocessor
@@ -49,7 +49,7 @@ class Compared:
 
     def gap(self, steps: tuple[Step, ...], shift: tuple[int, int], places: Iterable[int]) -> Gap | None:
         """The differences of ``steps`` from training's; ``None`` where they do not give samples of training's shape."""
-        found = Gap()
+        found, own = Gap(), unit_of(steps)
         for index in places:
             try:
                 mine = prepare(self.pictures, index, steps, shift)
@@ -58,7 +58,7 @@ class Compared:
                 return None
             if mine.shape != self.theirs[index].shape:
                 return None
-            found = found.plus(gap(mine, self.theirs[index], self.unit))
+            found = found.plus(gap(mine, self.theirs[index], self.unit, own))
         return found
 
 

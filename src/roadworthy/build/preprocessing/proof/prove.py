@@ -72,7 +72,10 @@ class Nearest:
 
 
 def prove_step(request: ProofRequest) -> Proven:
-    """Both on every image. Raises UsageError where the transform cannot be loaded or raises, DataError where it is random or gives no image."""
+    """Both on every image.
+
+    Raises UsageError where the transform raises, DataError where it cannot be loaded, is random, or gives no image.
+    """
     steps, pictures = request.steps, request.pictures
     first = steps[0]
     training = transform.load(request.transform, pictures, grey=isinstance(first, Decode) and first.color == "L")
@@ -86,7 +89,9 @@ def prove_step(request: ProofRequest) -> Proven:
     for index in range(len(pictures.files)):
         ours, theirs = prepare(pictures, index, steps), fitted(training.run(pictures, index), shape)
         if ours.shape != theirs.shape:
-            raise DataError(f"{pictures.names[index]}: the training transform gives {list(theirs.shape)} and the preprocessing {list(ours.shape)}")
+            raise DataError(
+                f"{pictures.names[index]}: the training transform gives {list(theirs.shape)} and the preprocessing {list(ours.shape)}"
+            )
         one = gap(ours, theirs, unit)
         total = total.plus(one)
         if (one.largest, one.mean) > largest:
@@ -141,9 +146,7 @@ def _beside(raw: Array, theirs: Array, ours: Array, shape: SampleShape) -> tuple
 
 def _of_other_shape(name: str, training: TrainingTransform, pictures: Pictures, raw: Array, shape: SampleShape) -> TransformProof:
     said = f"training's transform gives {raw.dtype} {list(raw.shape)}, the preprocessing {shape}"
-    return TransformProof(
-        name, training.takes, len(pictures.files), "different", 0.0, 0.0, 0.0, 0.0, comparable=False, beside=(said,)
-    )
+    return TransformProof(name, training.takes, len(pictures.files), "different", 0.0, 0.0, 0.0, 0.0, comparable=False, beside=(said,))
 
 
 def _explained(proof: TransformProof, request: ProofRequest, training: TrainingTransform, places: list[int]) -> TransformProof:
@@ -155,7 +158,9 @@ def _explained(proof: TransformProof, request: ProofRequest, training: TrainingT
     found = explain(request.steps, compared, 0, range(len(places)), size_of(theirs[0], shape))
     stage = first_that_differs(training, request.steps, pictures, 0)
     differs = tuple(filter(None, (stage, *(change.words for change in found.changes))))
-    return replace(proof, differs=differs, remedy="; ".join(_remedies(found)), after=found.left.words if found.changes and found.left else "")
+    return replace(
+        proof, differs=differs, remedy="; ".join(_remedies(found)), after=found.left.words if found.changes and found.left else ""
+    )
 
 
 def _remedies(found: Explanation) -> Iterator[str]:

@@ -29,13 +29,17 @@ def worst_image(pictures: Pictures, index: int, ours: Array, theirs: Array, unit
         mine, other, place = np.moveaxis(mine, 0, 2), np.moveaxis(other, 0, 2), (*place[1:], place[0])
     row, column, channel = place
     first = max(0, min(column - ROW // 2, mine.shape[1] - ROW))
-    rows = [tuple(round(float(value), 3) for value in one[row, first : first + ROW, channel]) for one in (mine, other)]
+    row_of = slice(first, first + ROW)
     size = ImageDecoder("RGB", PILLOW_LIMIT).decode(pictures.open(index), pictures.names[index]).size
     cut = _around(row, column, mine.shape[:2])
     return WorstImage(
-        pictures.names[index], (size[1], size[0]), (row, column, channel), first, *rows,
-        _png(mine[cut]), _png(other[cut]), _png(_stretched(np.abs(mine - other)[cut])),
+        pictures.names[index], (size[1], size[0]), (row, column, channel), first, _rounded(mine[row, row_of, channel]),
+        _rounded(other[row, row_of, channel]), _png(mine[cut]), _png(other[cut]), _png(_stretched(np.abs(mine - other)[cut])),
     )  # fmt: skip
+
+
+def _rounded(values: Array) -> tuple[float, ...]:
+    return tuple(round(float(value), 3) for value in values)
 
 
 def _around(row: int, column: int, size: tuple[int, ...]) -> tuple[slice, slice]:

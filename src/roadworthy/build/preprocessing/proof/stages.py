@@ -71,7 +71,11 @@ def _same(theirs: Array, state: Array) -> bool:
     wide, values = state.astype(np.float64), [one.astype(np.float64) for one in turned if one.shape == state.shape]
     pixels = state.dtype == np.uint8
     close = CLOSE if pixels else CLOSE / 255
-    return any(np.abs(one * factor - wide).max() <= close * (1 if pixels else max(1.0, np.abs(wide).max())) for one in values for factor in (1, 255))
+    return any(
+        np.abs(one * factor - wide).max() <= close * (1 if pixels else max(1.0, np.abs(wide).max()))
+        for one in values
+        for factor in (1, 255)
+    )
 
 
 def _named(part: Any) -> str:

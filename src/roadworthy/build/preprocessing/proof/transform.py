@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
-from roadworthy.core.errors import DataError
+from roadworthy.build import user_object
+from roadworthy.build.user_object import UserObject
+from roadworthy.core.errors import DataError, RoadworthyError, UsageError
 from roadworthy.core.isolation import callables
 from roadworthy.core.text import named_line
 from roadworthy.core.types import Array
@@ -48,23 +51,59 @@ class TrainingTransform:
 
 
 def load(name: str, pictures: Pictures, *, grey: bool) -> TrainingTransform:
-    """The callable ``name``. Raises UsageError where it cannot be loaded, DataError where it takes no image in any form, or is random.
+    """The transform ``name``, or the one that it returns when it is called without arguments.
 
-    ``grey`` says that the deployment decodes to grey: images are then handed over in grey first.
+    Raises UsageError and DataError where it cannot be loaded, takes no image in any form, or is random. ``grey`` says that the deployment
+    decodes to grey: images are then handed over in grey first.
     """
-    function = callables.load(name, WHAT)
-    forms = (FORMS[1], FORMS[0], *FORMS[2:]) if grey else FORMS
-    problems = []
-    for form in forms:
-        found = TrainingTransform(name, function, form)
-        try:
-            found.run(pictures, 0)
-        except Exception as problem:
-            problems.append(f"given {form}: {_reason(problem)}")
-            continue
-        _refuse_random(found, pictures)
-        return found
-    raise DataError(f"the {WHAT} {callables.shown(name)} takes no image in any form that was tried: {'; '.join(problems)}")
+    named = user_object.named_in(name)
+    if named is None:
+        raise UsageError(f"--training-transform {name}: give FILE.py:callable or package.module:callable")
+    problems: list[str] = []
+    for function in _functions(named):
+        for form in (FORMS[1], FORMS[0], *FORMS[2:]) if grey else FORMS:
+            found = TrainingTransform(name, function, form)
+            try:
+                found.run(pictures, 0)
+            except (RoadworthyError, ValueError, TypeError) as problem:
+                problems.append(f"given {form}: {_reason(problem)}")
+                continue
+            _refuse_random(found, pictures)
+            return found
+    raise DataError(f"the {WHAT} {named} takes no image in any form that was tried: {'; '.join(problems)}")
+
+
+def _functions(named: UserObject) -> Iterator[Callable[..., Any]]:
+    """What ``named`` may be: a transform, or a function that returns one."""
+    value = user_object.find(named)
+    if not callable(value):
+        raise DataError(f"the {WHAT} {named} is a {type(value).__name__} and cannot be called")
+    if _takes(value, None):
+        yield value
+    if _takes(value):
+        made = user_object.call(named)
+        if callable(made):
+            yield made
+
+
+def _takes(function: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether ``function`` can be called so, as far as its signature says."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        # albumentations takes its image by name alone.
+        return bool(arguments) and _takes_image(function)
+    except ValueError:
+        return bool(arguments)
+    return True
+
+
+def _takes_image(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(image=None)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def parts_of(function: Any) -> tuple[Any, ...]:

@@ -1,0 +1,120 @@
+"""The usual conventions tried on labelled images, and what is said of the one that fits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from roadworthy.build import imports, sources, verify
+from roadworthy.build.certificate import Data
+from roadworthy.build.job import Job
+from roadworthy.build.preprocessing import proof
+from roadworthy.build.search import Trial, baseline_of
+from roadworthy.build.workspace import Workspace
+from roadworthy.bundle.pixels import ConventionTrial, TriedConvention
+from roadworthy.core.types import Signature, TensorSpec
+from roadworthy.preprocess.contract import Contract
+from roadworthy.preprocess.convention import Convention
+from roadworthy.preprocess.decode import ImageDecoder
+from roadworthy.preprocess.pictures import Pictures
+from roadworthy.preprocess.spec import Layout
+from roadworthy.preprocess.steps import PILLOW_LIMIT
+
+SECONDS, PART = 8.0, 0.05
+"""The longest that all conventions take together, and the part of the time budget that they may take."""
+FORMS = ("classes", "binary")
+"""The targets by which the conventions are compared: the class of a sample."""
+GIVEN = "as given"
+
+
+def trial(contract: Contract, loaded: sources.Loaded, tried: Trial, data: Data, job: Job, workspace: Workspace) -> ConventionTrial | None:
+    """The conventions beside the contract's own steps; ``None`` where the images, or the classes of a sample, are not known."""
+    usable = contract.takes_images and data.pictures is not None and len(tried.signature.inputs) == 1
+    if not usable or tried.reading.form not in FORMS or data.evaluation.labels() is None:
+        return None
+    asked = proof.usual(tried.signature.inputs[0], given_of(contract), fits=fits(data.pictures, tried.signature.inputs[0]))
+    if asked is None:
+        return None
+    seconds = min(SECONDS, PART * job.seconds)
+    return ask(asked, given_of(contract), loaded, tried.signature, tried.metric, tried.reading, data, seconds, workspace)
+
+
+def given_of(contract: Contract) -> Convention:
+    """The contract's own steps."""
+    return Convention(GIVEN, *proof.split_geometry(contract.image))
+
+
+def fits(pictures: Pictures | None, model: TensorSpec) -> bool:
+    """Whether the first images all have the model's own size."""
+    sizes = {size for index in range(min(8, len(pictures.files))) for size in [_size(pictures, index)]} if pictures else set()
+    return len(sizes) == 1 and set(sizes.pop()) <= {size for size in model.sample_shape if isinstance(size, int)}
+
+
+def size_of_all(pictures: Pictures) -> tuple[int, int] | None:
+    """The (height, width) of the first images, where they have one."""
+    sizes = {_size(pictures, index) for index in range(min(8, len(pictures.files)))}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def ask(
+    usual: proof.Usual,
+    given: Convention | None,
+    loaded: sources.Loaded,
+    signature: Signature,
+    metric: str,
+    reading: verify.Reading,
+    data: Data,
+    seconds: float,
+    workspace: Workspace,
+) -> ConventionTrial:
+    """The original on the first images by each convention in about ``seconds``, in a process of its own."""
+    assert data.pictures is not None and data.all is not None
+    request = verify.TrialRequest(
+        replace(loaded.graph, signature=signature), signature, data.pictures, data.all, metric, reading, workspace.host.cores,
+        seconds, usual.ranges, usual.geometries, given,
+    )  # fmt: skip
+    found = workspace.step(verify.try_conventions, request, "conventions", imports.to_run(baseline_of(loaded.graph, workspace)))
+    if not found.scores:
+        return ConventionTrial(metric, 0, found.percent, left_out="the original is too slow to try others in the time that there is")
+    far = verify.far_better(found) if given else None
+    layout: Layout = "CHW" if signature.inputs[0].sample_shape[0] in (1, 3) else "HWC"
+    entries = tuple(
+        TriedConvention(
+            one.convention.name,
+            one.value,
+            proof.of_steps(one.convention.steps),
+            proof.preset_of(one.convention, layout),
+            one.convention == given,
+            one.gain,
+            one.sure,
+        )
+        for one in found.scores
+    )
+    left = f"there was no time for {found.left} more" if found.left else ""
+    return ConventionTrial(metric, found.samples, found.percent, entries, found.scores.index(far) if far else None, left)
+
+
+def warning(found: ConventionTrial) -> str:
+    """That another convention scores far better, and how to ask for it."""
+    assert found.better is not None
+    best, given = found.tried[found.better], next(one for one in found.tried if one.given)
+    return (
+        f"on {found.samples:,} of your images the original gets {found.metric} {found.shown(given.value)} with the preprocessing as given, "
+        f"and {found.shown(best.value)} with {best.name}: it was probably trained with that; to use it, {paste(best)}"
+    )
+
+
+def paste(one: TriedConvention) -> str:
+    """How to ask for a convention: a preset, or the text of a TOML file on one line."""
+    if one.preset:
+        return f"--preprocess {one.preset}"
+    return f"--preprocess FILE.toml with: {' '.join(one.toml.split())}"
+
+
+def table(found: ConventionTrial, most: int = 4) -> str:
+    """The best conventions, one a line, each with its figure and how to ask for it."""
+    return "\n".join(f"  {found.metric} {found.shown(one.value)} with {one.name}: {paste(one)}" for one in found.tried[:most])
+
+
+def _size(pictures: Pictures, index: int) -> tuple[int, int]:
+    width, height = ImageDecoder("RGB", PILLOW_LIMIT).decode(pictures.open(index), pictures.names[index]).size
+    return height, width

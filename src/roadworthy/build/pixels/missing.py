@@ -1,0 +1,96 @@
+"""Images without preprocessing: the deployment ends, and the usual conventions are tried for the message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from roadworthy.build import sources
+from roadworthy.build.certificate import Data
+from roadworthy.build.data.dataset import Dataset
+from roadworthy.build.job import Job
+from roadworthy.build.original import gather_samples, load_original
+from roadworthy.build.pixels import conventions
+from roadworthy.build.preprocessing import proof
+from roadworthy.build.workspace import Workspace
+from roadworthy.bundle.pixels import ConventionTrial
+from roadworthy.core.errors import DataError, RoadworthyError
+from roadworthy.core.stages import Source
+from roadworthy.core.types import TensorSpec
+from roadworthy.preprocess import spec
+from roadworthy.preprocess.contract import Contract
+from roadworthy.preprocess.pictures import MOST
+
+USUAL_SIZE = 224
+PATIENT = 60.0
+"""The seconds that the conventions may take: the deployment has ended, and its user waits for nothing else."""
+
+
+def load(source: Source, job: Job, contract: Contract, workspace: Workspace) -> tuple[sources.Loaded, Data]:
+    """As ``load_original``. Where the data is images and nothing says how they become inputs, its DataError says which conventions fit."""
+    try:
+        return load_original(source, job, contract, workspace)
+    except DataError as problem:
+        if contract.takes_images or job.data is None:
+            raise
+        try:
+            tried = _tried(source, job, contract, replace(workspace, path=workspace.path / "missing"))
+        except RoadworthyError:
+            # The deployment ends with the reason that is known already.
+            raise problem from None
+        if tried is None or not tried.tried:
+            raise
+        raise DataError(
+            f"{problem.message}. Tried with the original on {tried.samples:,} of your images:\n{conventions.table(tried)}"
+        ) from None
+
+
+def _tried(source: Source, job: Job, contract: Contract, workspace: Workspace) -> ConventionTrial | None:
+    """The original on some images by the usual conventions; ``None`` where it has no classes that the labels are compared with."""
+    layout = sources.layout(source)
+    few = replace(job, samples=min(job.samples or MOST, MOST))
+    shown = gather_samples(source, few, spec.read("unit:32", layout), replace(workspace, path=workspace.path / "images"))
+    if shown is None or shown.pictures is None or shown.kind != "labelled":
+        return None
+    for number, (height, width) in enumerate(dict.fromkeys(_sizes(source, job, shown, workspace))):
+        guess = replace(spec.read(f"unit:{height}", layout), answer=contract.answer)
+        if height != width:
+            guess = replace(guess, image=proof.to_size(guess.image, (height, width)))
+        here = replace(workspace, path=workspace.path / f"guess-{number}")
+        try:
+            loaded, data = load_original(source, few, guess.keeping_pixels_for(source.dtypes), here, calibrate=0)
+        except RoadworthyError:
+            # The model takes another size.
+            continue
+        model = loaded.signature.inputs[0]
+        usual = proof.usual(model, None, fits=conventions.fits(data.pictures, model))
+        if usual is None or data.reading.form != "classes" or not data.metric:
+            return None
+        return conventions.ask(usual, None, loaded, loaded.signature, data.metric, data.reading, data, PATIENT, here)
+    return None
+
+
+def _sizes(source: Source, job: Job, shown: Dataset, workspace: Workspace) -> Iterator[tuple[int, int]]:
+    """The (height, width) that the model may take: as the user states it, as the file does, as the images have it, or the usual one."""
+    stated = [spec for spec in (*job.inputs, *source.inputs) if (size := _size(spec))]
+    yield from (size for spec in stated if (size := _size(spec)))
+    if not stated:
+        try:
+            alone = replace(workspace, path=workspace.path / "alone")
+            loaded, _ = load_original(source, replace(job, data=None), Contract(), alone, scored=False)
+            yield from (size for spec in loaded.signature.inputs if (size := _size(spec)))
+        except RoadworthyError:
+            # Without samples some models do not show what they take.
+            pass
+    assert shown.pictures is not None
+    if (size := conventions.size_of_all(shown.pictures)) is not None:
+        yield size
+    yield USUAL_SIZE, USUAL_SIZE
+
+
+def _size(model: TensorSpec) -> tuple[int, int] | None:
+    sizes = model.sample_shape
+    if len(sizes) != 3 or not all(isinstance(size, int) for size in sizes):
+        return None
+    height, width = sizes[1:] if sizes[0] in (1, 3) else sizes[:2]
+    return int(height), int(width)

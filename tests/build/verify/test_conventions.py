@@ -1,0 +1,170 @@
+"""The usual conventions on labelled images: the one that the original was made for scores best, and is told where it is far better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from roadworthy.build.preprocessing.proof import preset_of, split_geometry, usual
+from roadworthy.build.verify import Reading, TrialRequest, far_better, score_either, try_conventions
+from roadworthy.build.verify.conventions import EitherRequest
+from roadworthy.core import samples
+from roadworthy.core.stages import Graph
+from roadworthy.core.types import BATCH, Array, Signature, TensorSpec
+from roadworthy.preprocess import spec
+from roadworthy.preprocess.convention import Convention
+from roadworthy.preprocess.image import Preprocessor
+from roadworthy.preprocess.pictures import Pictures
+from roadworthy.preprocess.steps import ChannelsFirst, Decode, Normalize, Resize, Step
+
+CLASSES, EACH = 4, 30
+IMAGENET: tuple[Step, ...] = (ChannelsFirst(), Normalize(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Noisy pictures of a few prototypes, and a classifier that knows the prototypes as ``steps`` prepare them."""
+
+    trial: TrialRequest
+    prototypes: Array
+
+
+def labelled(path: Path, steps: tuple[Step, ...], prototypes: Array) -> Labelled:
+    """Pictures like the prototypes [classes, H, W, 3]. The class is that of the nearest prototype: x . t - |t|^2 / 2."""
+    random = np.random.default_rng(3)
+    files, labels = [], []
+    for number in range(CLASSES * EACH):
+        label = number % CLASSES
+        noisy = prototypes[label] + random.integers(-30, 30, prototypes[label].shape)
+        files.append(path / f"{number}.png")
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(files[-1])
+        labels.append(label)
+    known = Preprocessor(steps).many([one.astype(np.uint8) for one in prototypes])
+    flat = known.reshape(CLASSES, -1).astype(np.float32)
+    signature = Signature((TensorSpec("x", "float32", (BATCH, *known.shape[1:])),), (TensorSpec("y", "float32", (BATCH, CLASSES)),))
+    _write(path / "model.onnx", flat, known.shape[1:])
+    given = samples.write(path / "samples", {"x": np.zeros((len(files), 1), np.float32)}, np.array(labels))
+    trial = TrialRequest(
+        Graph("onnx", path / "model.onnx", signature, "test"), signature, Pictures(tuple(files), tuple(map(str, files))), given, "top1",
+        Reading("classes", "y", classes=CLASSES), 1, 600.0, (), (),
+    )  # fmt: skip
+    return Labelled(trial, prototypes)
+
+
+def _write(path: Path, known: Array, shape: tuple[int, ...]) -> None:
+    weights = [
+        numpy_helper.from_array(np.ascontiguousarray(known.T), "w"),
+        numpy_helper.from_array((-0.5 * (known**2).sum(axis=1)).astype(np.float32), "b"),
+    ]
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["z"]),
+        helper.make_node("Add", ["z", "b"], ["y"]),
+    ]  # fmt: skip
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, *sizes]) for name, sizes in (("x", shape), ("y", (CLASSES,)))]
+    graph = helper.make_graph(nodes, "nearest", ends[:1], ends[1:], weights)
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+
+
+def asked(found: Labelled, given: tuple[Step, ...] | None) -> TrialRequest:
+    convention = None if given is None else Convention("as given", *split_geometry(given))
+    model = found.trial.signature.inputs[0]
+    ways = usual(model, convention, fits=found.prototypes.shape[1] == model.sample_shape[-1])
+    assert ways is not None
+    return replace(found.trial, ranges=ways.ranges, geometries=ways.geometries, given=convention)
+
+
+@pytest.fixture(scope="module")
+def fitting(tmp_path_factory: pytest.TempPathFactory) -> Labelled:
+    """Pictures of the model's own size in four shades, trained with ImageNet's mean and std."""
+    shades = np.array([60, 100, 140, 180])[:, None, None, None] + np.zeros((1, 8, 8, 3), int)
+    return labelled(tmp_path_factory.mktemp("fitting"), (Decode(), *IMAGENET), shades)
+
+
+@pytest.mark.parametrize("wrong", ["unit", "tf", "raw", "caffe"])
+def test_the_right_values_are_found(fitting: Labelled, wrong: str) -> None:
+    found = try_conventions(asked(fitting, spec.read(wrong).image))
+    best = found.scores[0]
+    assert best.convention.name == "ImageNet's mean and std"
+    assert best.right == 1.0
+    assert far_better(found) == best
+    assert found.samples == CLASSES * EACH
+    # The given one and the five usual ones, each once.
+    assert [len(found.scores), len({one.convention.values for one in found.scores})] == [5, 5]
+
+
+def test_no_other_is_far_better_than_the_right_one(fitting: Labelled) -> None:
+    found = try_conventions(asked(fitting, (Decode(), *IMAGENET)))
+    assert found.scores[0].convention.name == "as given"
+    assert far_better(found) is None
+
+
+def test_a_gain_that_chance_explains_is_not_told(fitting: Labelled) -> None:
+    request = asked(fitting, spec.read("unit").image)
+    few = Pictures(request.pictures.files[:40], request.pictures.names[:40])
+    # So few of the labels are right that nothing is certain on 40 pictures.
+    labels = np.array(request.samples.labels())
+    labels[6:] = (labels[6:] + 1) % CLASSES
+    doubtful = samples.write(request.samples.path.parent / "doubtful", {"x": np.zeros((len(labels), 1), np.float32)}, labels)
+    assert far_better(try_conventions(replace(request, pictures=few, samples=doubtful))) is None
+
+
+def test_without_a_given_one_the_best_is_first(fitting: Labelled) -> None:
+    found = try_conventions(asked(fitting, None))
+    assert found.scores[0].convention.name.startswith("ImageNet's mean and std")
+    assert found.scores[0].gain == 0.0
+
+
+def test_the_right_resize_is_found(tmp_path: Path) -> None:
+    steps: tuple[Step, ...] = (Decode(), Resize((8, 8), antialias=False), *IMAGENET)
+    # Shades at the places that a resize without antialias reads, of which the mean over 8 x 8 pixels shows little.
+    shades = np.array([60, 100, 140, 180])
+    textures = np.empty((CLASSES, 64, 64, 3), int)
+    textures[:] = (128 - (shades - 128) * 4 // 60)[:, None, None, None]
+    for row, column in ((3, 3), (3, 4), (4, 3), (4, 4)):
+        textures[:, row::8, column::8] = shades[:, None, None, None]
+    found = try_conventions(asked(labelled(tmp_path, steps, textures), (Decode(), Resize((8, 8)), *IMAGENET)))
+    best = far_better(found)
+    assert best is not None
+    assert best.convention.name == "as given; resized to 8 x 8, bilinear without antialias"
+    assert best.convention.steps == steps
+
+
+def test_too_little_time_tries_nothing(fitting: Labelled) -> None:
+    found = try_conventions(replace(asked(fitting, spec.read("unit").image), seconds=1e-6))
+    assert (found.samples, found.scores) == (0, ())
+    assert found.left > 0
+
+
+def test_a_convention_that_is_a_preset_has_its_name() -> None:
+    model = TensorSpec("x", "float32", (BATCH, 3, 224, 224))
+    for text in ("imagenet", "caffe:224", "tf:224", "unit:224"):
+        convention = Convention("", *split_geometry(spec.read(text).image))
+        assert preset_of(convention, "CHW") == text
+    ways = usual(model, None, fits=False)
+    assert ways is not None
+    assert "unit:224" in {preset_of(one, "CHW") for one in ways.ranges}
+
+
+@pytest.mark.parametrize("shape", [(BATCH, 8), (BATCH, 5, 8, 8), (BATCH, 3, "height", "width")])
+def test_what_takes_no_images_of_one_size_is_left_alone(shape: tuple[int | str, ...]) -> None:
+    assert usual(TensorSpec("x", "float32", shape), None, fits=False) is None
+
+
+def test_either_preprocessing_is_scored(fitting: Labelled, tmp_path: Path) -> None:
+    trial = fitting.trial
+    prepare: Callable[[str], Array] = lambda text: Preprocessor(spec.read(text).image).many([*trial.pictures.files])  # noqa: E731
+    right = Preprocessor((Decode(), *IMAGENET)).many([*trial.pictures.files])
+    ours, theirs = (samples.write(tmp_path / name, {"x": array}) for name, array in (("ours", prepare("raw")), ("theirs", right)))
+    request = EitherRequest(trial.graph, trial.signature, ours, theirs, trial.samples, "top1", trial.reading, 1)
+    found = score_either(request)
+    assert (found.metric, found.theirs, found.percent) == ("top1", 1.0, True)
+    assert found.ours < 0.5
+    assert found.agreement is not None
+    assert found.agreement < 0.5
+    assert score_either(replace(request, metric="")).metric == ""
