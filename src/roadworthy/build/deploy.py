@@ -64,7 +64,7 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     signature = promised(loaded.signature, graphs)
     plans, unavailable = plans_to_try(graphs, signature, data, job, workspace)
     trial, original = reference_of(loaded.graph, signature, data, job, early)
-    proven = pixels.prove(found, loaded, trial, data, job, early)
+    proven = pixels.prove(found, loaded, trial, original.score, data, job, early)
     data = replace(data, notes=(*data.notes, *found.notes, *pixels.notes_on(proven), *classes.notes_on_answers(trial, data)))
     before = workspace.clock.seconds
     tried = search(plans, graphs, trial, workspace)

@@ -17,7 +17,7 @@ from roadworthy.build.search import Trial, baseline_of
 from roadworthy.build.workspace import Workspace
 from roadworthy.bundle.pixels import PreprocessingProof, TransformProof
 from roadworthy.core.errors import DataError, UsageError
-from roadworthy.core.evidence import Note
+from roadworthy.core.evidence import Note, Score
 from roadworthy.core.stages import Source
 
 __all__ = ["contract", "load", "notes_on", "prove"]
@@ -38,11 +38,16 @@ def contract(job: Job, source: Source, workspace: Workspace) -> Found:
         return contract_of(replace(job, preprocess=job.training_transform), source, workspace)
 
 
-def prove(found: Found, loaded: sources.Loaded, trial: Trial, data: Data, job: Job, workspace: Workspace) -> PreprocessingProof:
-    """Both proofs, as far as the job and its data allow them. Raises DataError where the transform cannot be run on the data."""
+def prove(
+    found: Found, loaded: sources.Loaded, trial: Trial, original: Score | None, data: Data, job: Job, workspace: Workspace
+) -> PreprocessingProof:
+    """Both proofs, as far as the job and its data allow them; ``original`` is the original's own score.
+
+    Raises DataError where the transform cannot be run on the data.
+    """
     transform = _transform(found, loaded, trial, data, job, workspace)
     same = transform is not None and transform.equal
-    tried = None if same else conventions.trial(found.contract, loaded, trial, data, job, workspace)
+    tried = None if same else conventions.trial(found.contract, loaded, trial, original, data, job, workspace)
     return PreprocessingProof(found.origin, transform, tried)
 
 

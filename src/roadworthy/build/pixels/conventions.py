@@ -11,6 +11,8 @@ from roadworthy.build.preprocessing import proof
 from roadworthy.build.search import Trial, baseline_of
 from roadworthy.build.workspace import Workspace
 from roadworthy.bundle.pixels import ConventionTrial, TriedConvention
+from roadworthy.core.errors import StepFailed
+from roadworthy.core.evidence import Score
 from roadworthy.core.types import Signature, TensorSpec
 from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.convention import Convention
@@ -26,16 +28,28 @@ FORMS = ("classes", "binary")
 GIVEN = "as given"
 
 
-def trial(contract: Contract, loaded: sources.Loaded, tried: Trial, data: Data, job: Job, workspace: Workspace) -> ConventionTrial | None:
-    """The conventions beside the contract's own steps; ``None`` where the images, or the classes of a sample, are not known."""
+def trial(
+    contract: Contract, loaded: sources.Loaded, tried: Trial, original: Score | None, data: Data, job: Job, workspace: Workspace
+) -> ConventionTrial | None:
+    """The conventions beside the contract's own steps; ``None`` where the images, or the classes of a sample, are not known.
+
+    Where the ``original`` is right nearly always with those steps, none is tried: no other can be far better. They never end a deployment.
+    """
     usable = contract.takes_images and data.pictures is not None and len(tried.signature.inputs) == 1
     if not usable or tried.reading.form not in FORMS or data.evaluation.labels() is None:
         return None
-    asked = proof.usual(tried.signature.inputs[0], given_of(contract), fits=fits(data.pictures, tried.signature.inputs[0]))
+    given, model = given_of(contract), tried.signature.inputs[0]
+    asked = proof.usual(model, given, fits=fits(data.pictures, model))
     if asked is None:
         return None
+    if original is not None and original.share and original.better == "higher" and original.value.value > 1 - verify.FAR:
+        reached = f"{original.metric} of the original is {original.shown(original.value.value)}: no other can be far better"
+        return ConventionTrial(tried.metric, 0, original.percent, left_out=reached)
     seconds = min(SECONDS, PART * job.seconds)
-    return ask(asked, given_of(contract), loaded, tried.signature, tried.metric, tried.reading, data, seconds, workspace)
+    try:
+        return ask(asked, given, loaded, tried.signature, tried.metric, tried.reading, data, seconds, workspace)
+    except StepFailed as problem:
+        return ConventionTrial(tried.metric, 0, True, left_out=f"the original did not answer: {problem.message}")
 
 
 def given_of(contract: Contract) -> Convention:

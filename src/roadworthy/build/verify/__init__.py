@@ -1,6 +1,14 @@
 """Candidate to Verified or Rejected: parity with the original at every promised batch size, and the task metric with its uncertainty."""
 
-from roadworthy.build.verify.conventions import ConventionScores, EitherRequest, TrialRequest, far_better, score_either, try_conventions
+from roadworthy.build.verify.conventions import (
+    FAR,
+    ConventionScores,
+    EitherRequest,
+    TrialRequest,
+    far_better,
+    score_either,
+    try_conventions,
+)
 from roadworthy.build.verify.first_look import Leader
 from roadworthy.build.verify.label_check import label_warnings
 from roadworthy.build.verify.metrics import AGREEMENT, ERROR, Reading, is_code, is_own
@@ -17,6 +25,7 @@ from roadworthy.build.verify.verdict import ConfirmRequest, VerifyOutcome, Verif
 __all__ = [
     "AGREEMENT",
     "ERROR",
+    "FAR",
     "BudgetRequest",
     "ConfirmRequest",
     "ConventionScores",
