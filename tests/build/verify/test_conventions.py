@@ -8,82 +8,53 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-from PIL import Image
 
 from roadworthy.build.preprocessing.proof import preset_of, split_geometry, usual
 from roadworthy.build.verify import Reading, TrialRequest, far_better, score_either, try_conventions
 from roadworthy.build.verify.conventions import EitherRequest
 from roadworthy.core import samples
 from roadworthy.core.stages import Graph
-from roadworthy.core.types import BATCH, Array, Signature, TensorSpec
+from roadworthy.core.types import BATCH, Array, TensorSpec
 from roadworthy.preprocess import spec
 from roadworthy.preprocess.convention import Convention
 from roadworthy.preprocess.image import Preprocessor
 from roadworthy.preprocess.pictures import Pictures
 from roadworthy.preprocess.steps import ChannelsFirst, Decode, Normalize, Resize, Step
+from support.models import prototypes
 
-CLASSES, EACH = 4, 30
+CLASSES = 4
 IMAGENET: tuple[Step, ...] = (ChannelsFirst(), Normalize(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Noisy pictures of a few prototypes, and a classifier that knows the prototypes as ``steps`` prepare them."""
+    """What a trial is asked with, and whether the pictures have the model's size."""
 
     trial: TrialRequest
-    prototypes: Array
+    fits: bool
 
 
-def labelled(path: Path, steps: tuple[Step, ...], prototypes: Array) -> Labelled:
-    """Pictures like the prototypes [classes, H, W, 3]. The class is that of the nearest prototype: x . t - |t|^2 / 2."""
-    random = np.random.default_rng(3)
-    files, labels = [], []
-    for number in range(CLASSES * EACH):
-        label = number % CLASSES
-        noisy = prototypes[label] + random.integers(-30, 30, prototypes[label].shape)
-        files.append(path / f"{number}.png")
-        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(files[-1])
-        labels.append(label)
-    known = Preprocessor(steps).many([one.astype(np.uint8) for one in prototypes])
-    flat = known.reshape(CLASSES, -1).astype(np.float32)
-    signature = Signature((TensorSpec("x", "float32", (BATCH, *known.shape[1:])),), (TensorSpec("y", "float32", (BATCH, CLASSES)),))
-    _write(path / "model.onnx", flat, known.shape[1:])
-    given = samples.write(path / "samples", {"x": np.zeros((len(files), 1), np.float32)}, np.array(labels))
+def labelled(path: Path, steps: tuple[Step, ...], textures: Array) -> Labelled:
+    made = prototypes.make(path, steps, textures)
+    given = samples.write(path / "samples", {"x": np.zeros((len(made.files), 1), np.float32)}, made.labels)
     trial = TrialRequest(
-        Graph("onnx", path / "model.onnx", signature, "test"), signature, Pictures(tuple(files), tuple(map(str, files))), given, "top1",
-        Reading("classes", "y", classes=CLASSES), 1, 600.0, (), (),
+        Graph("onnx", made.model, made.signature, "test"), made.signature, Pictures(made.files, tuple(map(str, made.files))), given, "top1",
+        Reading("classes", "y", classes=len(textures)), 1, 600.0, (), (),
     )  # fmt: skip
-    return Labelled(trial, prototypes)
-
-
-def _write(path: Path, known: Array, shape: tuple[int, ...]) -> None:
-    weights = [
-        numpy_helper.from_array(np.ascontiguousarray(known.T), "w"),
-        numpy_helper.from_array((-0.5 * (known**2).sum(axis=1)).astype(np.float32), "b"),
-    ]
-    nodes = [
-        helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["z"]),
-        helper.make_node("Add", ["z", "b"], ["y"]),
-    ]  # fmt: skip
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, *sizes]) for name, sizes in (("x", shape), ("y", (CLASSES,)))]
-    graph = helper.make_graph(nodes, "nearest", ends[:1], ends[1:], weights)
-    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+    return Labelled(trial, textures.shape[1] == made.signature.inputs[0].shape[-1])
 
 
 def asked(found: Labelled, given: tuple[Step, ...] | None) -> TrialRequest:
     convention = None if given is None else Convention("as given", *split_geometry(given))
-    model = found.trial.signature.inputs[0]
-    ways = usual(model, convention, fits=found.prototypes.shape[1] == model.sample_shape[-1])
+    ways = usual(found.trial.signature.inputs[0], convention, fits=found.fits)
     assert ways is not None
     return replace(found.trial, ranges=ways.ranges, geometries=ways.geometries, given=convention)
 
 
 @pytest.fixture(scope="module")
 def fitting(tmp_path_factory: pytest.TempPathFactory) -> Labelled:
-    """Pictures of the model's own size in four shades, trained with ImageNet's mean and std."""
-    shades = np.array([60, 100, 140, 180])[:, None, None, None] + np.zeros((1, 8, 8, 3), int)
-    return labelled(tmp_path_factory.mktemp("fitting"), (Decode(), *IMAGENET), shades)
+    """Pictures of the model's own size, trained with ImageNet's mean and std."""
+    return labelled(tmp_path_factory.mktemp("fitting"), (Decode(), *IMAGENET), prototypes.shades(8))
 
 
 @pytest.mark.parametrize("wrong", ["unit", "tf", "raw", "caffe"])
@@ -93,7 +64,7 @@ def test_the_right_values_are_found(fitting: Labelled, wrong: str) -> None:
     assert best.convention.name == "ImageNet's mean and std"
     assert best.right == 1.0
     assert far_better(found) == best
-    assert found.samples == CLASSES * EACH
+    assert found.samples == CLASSES * prototypes.EACH
     # The given one and the five usual ones, each once.
     assert [len(found.scores), len({one.convention.values for one in found.scores})] == [5, 5]
 

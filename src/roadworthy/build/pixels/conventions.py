@@ -26,6 +26,8 @@ SECONDS, PART = 8.0, 0.05
 FORMS = ("classes", "binary")
 """The targets by which the conventions are compared: the class of a sample."""
 GIVEN = "as given"
+SIZED = 8
+"""The images whose size is asked."""
 
 
 def trial(
@@ -59,14 +61,22 @@ def given_of(contract: Contract) -> Convention:
 
 def fits(pictures: Pictures | None, model: TensorSpec) -> bool:
     """Whether the first images all have the model's own size."""
-    sizes = {size for index in range(min(8, len(pictures.files))) for size in [_size(pictures, index)]} if pictures else set()
-    return len(sizes) == 1 and set(sizes.pop()) <= {size for size in model.sample_shape if isinstance(size, int)}
+    return pictures is not None and size_of_all(pictures) == size_of_model(model)
 
 
 def size_of_all(pictures: Pictures) -> tuple[int, int] | None:
     """The (height, width) of the first images, where they have one."""
-    sizes = {_size(pictures, index) for index in range(min(8, len(pictures.files)))}
+    sizes = {_size(pictures, index) for index in range(min(SIZED, len(pictures.files)))}
     return sizes.pop() if len(sizes) == 1 else None
+
+
+def size_of_model(model: TensorSpec) -> tuple[int, int] | None:
+    """The (height, width) that a model takes, where it takes images of one size."""
+    sizes = [size for size in model.sample_shape if isinstance(size, int)]
+    if len(sizes) != 3 or len(model.sample_shape) != 3:
+        return None
+    height, width = sizes[1:] if sizes[0] in (1, 3) else sizes[:2]
+    return height, width
 
 
 def ask(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 from roadworthy.build import sources
 from roadworthy.build.certificate import Data
@@ -16,8 +17,6 @@ from roadworthy.build.workspace import Workspace
 from roadworthy.bundle.pixels import ConventionTrial
 from roadworthy.core.errors import DataError, RoadworthyError
 from roadworthy.core.stages import Source
-from roadworthy.core.types import TensorSpec
-from roadworthy.preprocess import spec
 from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.pictures import MOST
 
@@ -49,18 +48,18 @@ def _tried(source: Source, job: Job, contract: Contract, workspace: Workspace) -
     """The original on some images by the usual conventions; ``None`` where it has no classes that the labels are compared with."""
     layout = sources.layout(source)
     few = replace(job, samples=min(job.samples or MOST, MOST))
-    shown = gather_samples(source, few, spec.read("unit:32", layout), replace(workspace, path=workspace.path / "images"))
+    any_size = Contract(proof.plain(layout, (32, 32), grey=False), contract.answer)
+    shown = gather_samples(source, few, any_size, replace(workspace, path=workspace.path / "images"))
     if shown is None or shown.pictures is None or shown.kind != "labelled":
         return None
-    for number, (height, width) in enumerate(dict.fromkeys(_sizes(source, job, shown, workspace))):
-        guess = replace(spec.read(f"unit:{height}", layout), answer=contract.answer)
-        if height != width:
-            guess = replace(guess, image=proof.to_size(guess.image, (height, width)))
+    sizes = dict.fromkeys(_sizes(source, job, shown, workspace))
+    for number, (size, grey) in enumerate(product(sizes, (False, True))):
+        guess = Contract(proof.plain(layout, size, grey=grey), contract.answer)
         here = replace(workspace, path=workspace.path / f"guess-{number}")
         try:
             loaded, data = load_original(source, few, guess.keeping_pixels_for(source.dtypes), here, calibrate=0)
         except RoadworthyError:
-            # The model takes another size.
+            # The model takes another size, or other colours.
             continue
         model = loaded.signature.inputs[0]
         usual = proof.usual(model, None, fits=conventions.fits(data.pictures, model))
@@ -74,13 +73,13 @@ def _tried(source: Source, job: Job, contract: Contract, workspace: Workspace) -
 
 def _sizes(source: Source, job: Job, shown: Dataset, workspace: Workspace) -> Iterator[tuple[int, int]]:
     """The (height, width) that the model may take: as the user states it, as the file does, as the images have it, or the usual one."""
-    stated = [spec for spec in (*job.inputs, *source.inputs) if (size := _size(spec))]
-    yield from (size for spec in stated if (size := _size(spec)))
+    stated = [size for one in (*job.inputs, *source.inputs) if (size := conventions.size_of_model(one))]
+    yield from stated
     if not stated:
         try:
             alone = replace(workspace, path=workspace.path / "alone")
             loaded, _ = load_original(source, replace(job, data=None), Contract(), alone, scored=False)
-            yield from (size for spec in loaded.signature.inputs if (size := _size(spec)))
+            yield from (size for one in loaded.signature.inputs if (size := conventions.size_of_model(one)))
         except RoadworthyError:
             # Without samples some models do not show what they take.
             pass
@@ -88,11 +87,3 @@ def _sizes(source: Source, job: Job, shown: Dataset, workspace: Workspace) -> It
     if (size := conventions.size_of_all(shown.pictures)) is not None:
         yield size
     yield USUAL_SIZE, USUAL_SIZE
-
-
-def _size(model: TensorSpec) -> tuple[int, int] | None:
-    sizes = model.sample_shape
-    if len(sizes) != 3 or not all(isinstance(size, int) for size in sizes):
-        return None
-    height, width = sizes[1:] if sizes[0] in (1, 3) else sizes[:2]
-    return int(height), int(width)

@@ -14,7 +14,7 @@ from roadworthy.build.workspace import Workspace
 from roadworthy.core.errors import DataError
 from roadworthy.core.isolation import callables
 from roadworthy.core.stages import Source
-from roadworthy.preprocess import spec
+from roadworthy.preprocess.contract import Contract
 
 FEW = 8
 """The images that the transform is run on."""
@@ -29,7 +29,7 @@ def nearest_instead(job: Job, source: Source, workspace: Workspace) -> Iterator[
         assert job.training_transform is not None
         layout = sources.layout(source)
         here = replace(workspace, path=workspace.path / "unread")
-        found = gather_samples(source, replace(job, samples=FEW), spec.read("unit:32", layout), here)
+        found = gather_samples(source, replace(job, samples=FEW), Contract(proof.plain(layout, (32, 32), grey=False)), here)
         if found is None or found.pictures is None:
             raise
         request = proof.NearestRequest(job.training_transform, found.pictures.first(FEW), layout)

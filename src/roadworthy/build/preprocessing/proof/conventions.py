@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import msgspec
-
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import TensorSpec
 from roadworthy.preprocess import spec
@@ -59,9 +57,10 @@ def usual(model: TensorSpec, given: Convention | None, *, fits: bool) -> Usual |
     return Usual(tuple(one for one in ranges if given is None or one.values != given.values), others)
 
 
-def to_size(steps: tuple[Step, ...], size: tuple[int, int]) -> tuple[Step, ...]:
-    """``steps`` with each resize to ``size``, (height, width)."""
-    return tuple(msgspec.structs.replace(step, size=size) if isinstance(step, Resize) else step for step in steps)
+def plain(layout: Layout, size: tuple[int, int], *, grey: bool) -> tuple[Step, ...]:
+    """The simplest steps to samples of a size, (height, width): resized whole, values of 0 to 1."""
+    first: tuple[Step, ...] = (ChannelsFirst(),) if layout == "CHW" else ()
+    return (Decode("L" if grey else "RGB"), Resize(size), *first, Normalize(axis=0 if layout == "CHW" else 2))
 
 
 def preset_of(convention: Convention, layout: Layout) -> str:
