@@ -11,7 +11,7 @@ import pytest
 
 from roadworthy.build.preprocessing.proof import preset_of, split_geometry, usual
 from roadworthy.build.verify import Reading, TrialRequest, far_better, score_either, try_conventions
-from roadworthy.build.verify.conventions import EitherRequest
+from roadworthy.build.verify.conventions import EitherRequest, _best
 from roadworthy.core import samples
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import BATCH, Array, TensorSpec
@@ -139,3 +139,11 @@ def test_either_preprocessing_is_scored(fitting: Labelled, tmp_path: Path) -> No
     assert found.agreement is not None
     assert found.agreement < 0.5
     assert score_either(replace(request, metric="")).metric == ""
+
+
+def test_a_range_that_is_better_by_chance_alone_does_not_decide_the_sizes() -> None:
+    given, other = (Convention(name, (), ()) for name in ("as given", "other"))
+    right = lambda count: (np.arange(40) < count).astype(np.float64)  # noqa: E731
+    assert _best([(given, 0.25, right(10)), (other, 0.3, right(12))], given=True)[0] is given
+    assert _best([(given, 0.25, right(10)), (other, 0.95, right(38))], given=True)[0] is other
+    assert _best([(given, 0.25, right(10)), (other, 0.3, right(12))], given=False)[0] is other

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -113,7 +113,7 @@ def try_conventions(request: TrialRequest) -> ConventionScores:
             score(convention)
         best = _best(scored, given=request.given is not None)
         left = list(request.geometries)
-        while best and left and time.monotonic() < deadline:
+        while left and time.monotonic() < deadline:
             geometry = left.pop(0)
             score(Convention(f"{_range_name(best[0])}; {geometry.name}", geometry.geometry, best[0].values))
     truth = scored[0][2] if request.given else None
@@ -121,12 +121,10 @@ def try_conventions(request: TrialRequest) -> ConventionScores:
     return ConventionScores(count, metric.share, tuple(sorted(found, key=lambda one: -one.right)), len(left))
 
 
-def _best(scored: list[tuple[Convention, float, Array]], *, given: bool) -> tuple[Convention, float, Array] | None:
-    """The range with which the geometries are tried: the given one, unless another is better beyond chance."""
-    best = max(scored, key=lambda one: float(one[2].mean()), default=None)
-    if best is None or not given or _gain(best[2], scored[0][2], len(scored))[1] > 0:
-        return best
-    return scored[0]
+def _best(scored: Sequence[tuple[Convention, float, Array]], *, given: bool) -> tuple[Convention, float, Array]:
+    """The range with which the geometries are tried: the given one, which is the first, unless another is better beyond chance."""
+    best = max(scored, key=lambda one: float(one[2].mean()))
+    return scored[0] if given and _gain(best[2], scored[0][2], len(scored))[1] <= 0 else best
 
 
 def far_better(scores: ConventionScores) -> ConventionScore | None:
