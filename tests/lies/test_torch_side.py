@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from roadworthy.build.lower import LowerRequest, _pt2e, aotinductor, lower
 from roadworthy.build.sources import identify
-from roadworthy.core import samples
+from roadworthy.core import host, samples
 from roadworthy.core.errors import SourceRefused, StepFailed
 from roadworthy.core.isolation import isolate
 from roadworthy.core.stages import Graph, Plan
@@ -210,7 +210,8 @@ def test_compiled_code_reads_other_strides_wrongly_and_ours_does_not(tmp_path: P
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.export.load(graph.path)
-        aotinductor._compile(program, {}, tmp_path)
+        settings, _ = aotinductor._target(host.this_host(), masked=False)
+        aotinductor._compile(program, settings, tmp_path)
         bare = torch._C._aoti.AOTIModelPackageLoader(str(tmp_path), "model", True, 1, -1)
     expected = by_hand(module, x)
     wrong = bare.boxed_run([torch.tensor(x)])[0].numpy()

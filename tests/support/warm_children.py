@@ -22,7 +22,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from roadworthy.core.isolation import forking, launch, scratch, template
+from roadworthy.core.isolation import forking, launch, template
 from roadworthy.core.isolation.launch import Given, Process
 
 ADDRESS = "ROADWORTHY_TESTS_WARM"
@@ -59,7 +59,7 @@ def install(address: str, set_attribute: Callable[[Any, str, Any], None] = setat
 
 
 def _read_by_libraries(variables: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in variables.items() if name.startswith(LOADED) and name != scratch.SHARED}
+    return {name: value for name, value in variables.items() if name.startswith(LOADED)}
 
 
 class _WarmFork:

@@ -60,7 +60,8 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     loaded, data = pixels.load(source, job, contract, early)
     inputs.refuse_changed()
 
-    graphs, routes = capture_all(loaded.graph, data.evaluation, early, [symbol for spec in job.inputs for symbol in spec.symbols.values()])
+    stated = [symbol for spec in job.inputs for symbol in spec.symbols.values()]
+    graphs, routes = capture_all(loaded.graph, data.evaluation, early, stated, job.runtimes)
     signature = promised(loaded.signature, graphs)
     plans, unavailable = plans_to_try(graphs, signature, data, job, workspace)
     trial, original = reference_of(loaded.graph, signature, data, job, early)

@@ -21,23 +21,27 @@ from roadworthy.core.types import Signature
 
 
 def capture_all(
-    original: Graph, samples: SampleSet, workspace: Workspace, stated: Collection[str] = ()
+    original: Graph, samples: SampleSet, workspace: Workspace, stated: Collection[str] = (), runtimes: Collection[str] = ()
 ) -> tuple[tuple[Graph, ...], tuple[TriedRoute, ...]]:
-    """The original in every format. Where no format keeps its symbolic axes, graphs for the sizes of the samples.
+    """The original in every format that one of ``runtimes`` takes, all formats where none are named.
 
-    Not so where the user ``stated`` their symbols.
+    Where no format keeps its symbolic axes, graphs for the sizes of the samples, unless the user ``stated`` their symbols.
     """
-    graphs, routes = _captured(original, samples, workspace, "graphs")
+    formats = capture.formats(original)
+    # The others start from what the first one gives.
+    wanted = tuple(format for format in formats if format == formats[0] or lower.takes(format, runtimes))
+    graphs, routes = _captured(original, wanted, samples, workspace, "graphs")
     if graphs or not original.signature.sizes or any(axis.symbol in stated for axis in original.signature.sizes):
         return (*graphs, original), routes
-    closed, again = _captured(replace(original, signature=original.signature.closed()), samples, workspace, "graphs/closed")
+    closed, again = _captured(replace(original, signature=original.signature.closed()), wanted, samples, workspace, "graphs/closed")
     named = tuple(replace(route, route=f"{route.route}, sizes of the samples") for route in again)
     return (*closed, original), (*routes, *named)
 
 
-def _captured(original: Graph, samples: SampleSet, workspace: Workspace, folder: str) -> tuple[tuple[Graph, ...], tuple[TriedRoute, ...]]:
-    """``original`` in every format. The first format's doubts are passed to the others, which run at once."""
-    formats = capture.formats(original)
+def _captured(
+    original: Graph, formats: tuple[str, ...], samples: SampleSet, workspace: Workspace, folder: str
+) -> tuple[tuple[Graph, ...], tuple[TriedRoute, ...]]:
+    """``original`` in each of ``formats``. The first format's doubts are passed to the others, which run at once."""
     if not formats:
         return (), ()
     workspace.begin("capture", len(formats))

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -206,27 +206,15 @@ def open_workspace(
     host = this_host()
     limits = Limits(step_seconds, memory_mb or int(host.memory_mb * MEMORY_SHARE))
     scratch.sweep()
-    with scratch.Directory() as made, _compiler_cache() as compiled, Templates() as templates:
+    with scratch.Directory() as made, Templates() as templates:
         try:
-            confined = confinement.prepare(made.path, code, reads, more=(compiled,))
+            confined = confinement.prepare(made.path, code, reads)
             reuse, fault = open_reuse(made.path, confined.writable, wanted=cache)
             if fault:
                 notify(Progress("cache", 0, 1, said=f"what earlier deployments made is not used: {fault}"))
             yield Workspace(made.path, host, limits, time.monotonic() + seconds, notify, confined, UserCodeOutput(), reuse, templates)
         finally:
             isolate.stop_all()
-
-
-@contextmanager
-def _compiler_cache() -> Iterator[Path]:
-    """The compilers' cache directory, which exists while steps run, and stays if anything is in it."""
-    cache = scratch.compiler_cache()
-    cache.mkdir(parents=True, exist_ok=True)
-    try:
-        yield cache
-    finally:
-        with suppress(OSError):
-            cache.rmdir()
 
 
 def workspace_for(jobs: Sequence[Job], notify: Notify) -> AbstractContextManager[Workspace]:

@@ -40,7 +40,7 @@ def verify_forms(model: LoadedSide, job: Job, *, timed: bool) -> VerifiedSide:
     if not timed:
         trial, baseline = reference_of(original, model.loaded.signature, model.data, job, workspace)
         return VerifiedSide(model, trial, baseline, (), (), _notes(model, (original,), trial))
-    graphs, routes = capture_all(original, model.data.evaluation, workspace)
+    graphs, routes = capture_all(original, model.data.evaluation, workspace, runtimes=job.runtimes)
     signature = promised(model.loaded.signature, graphs)
     trial, baseline = reference_of(original, signature, model.data, job, workspace)
     planned = lower.forms_for(graphs, workspace.host, original.precision, runtimes=job.runtimes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -56,6 +56,11 @@ def lower(request: LowerRequest) -> Candidate:
     open_session(out, graph.signature, plan).close()
     size = sum(path.stat().st_size for path in files)
     return Candidate(plan, out, graph.signature, graph.format, size, seconds)
+
+
+def takes(format: str, runtimes: Collection[str]) -> bool:
+    """Whether a candidate of one of ``runtimes``, or of any where none are named, can be made from a graph of that format."""
+    return not runtimes or any(format in registry.lowering(name).ACCEPTS for name in runtimes)
 
 
 def plans_for(

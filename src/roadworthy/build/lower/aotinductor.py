@@ -14,7 +14,6 @@ from typing import Any
 from roadworthy.core import cpu_mask
 from roadworthy.core.errors import BackendMissing, RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host, this_host
-from roadworthy.core.isolation import scratch
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan, Precision
 from roadworthy.core.text import named_line
@@ -74,9 +73,6 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     Raises UsageError for int8 without samples, BackendMissing without a compiler, StepFailed where the model cannot
     be exported again, quantised or compiled.
     """
-    # Precompiled headers save ten seconds in every later compilation.
-    if scratch.writable(scratch.compiler_cache()):
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scratch.compiler_cache()))
     import torch
 
     if plan.precision == "int8" and calibration is None:
@@ -104,7 +100,8 @@ def _target(host: Host, *, masked: bool) -> tuple[dict[str, Any], tuple[str, ...
     if masked or not host.has("avx512f"):
         for features, (march, width) in PORTABLE.items():
             if host.has(*features) and (masked or "avx2" in features):
-                return {"cpp.march": march, "cpp.simdlen": width}, features
+                # Every compiler that builds torch's headers knows these levels: torch need not compile a program to find out.
+                return {"cpp.march": march, "cpp.simdlen": width, "cpp.vec_isa_ok": True}, features
     return {}, host.features
 
 

@@ -58,8 +58,8 @@ class Confinement:
         return (f"user code wrote {', '.join(names[:SHOWN])}{more} in its working directory, a scratch copy that was thrown away",)
 
 
-def prepare(scratch: Path, folders: Iterable[Path], reads: Iterable[Path], *, more: Iterable[Path] = ()) -> Confinement:
-    """A confinement whose children write below ``scratch``, and to caches and ``more``, unless one of ``reads`` is there.
+def prepare(scratch: Path, folders: Iterable[Path], reads: Iterable[Path]) -> Confinement:
+    """A confinement whose children write below ``scratch``, and to caches, unless one of ``reads`` is there.
 
     ``folders`` are those that the user's code comes from; where there is none the working directory stays empty.
     """
@@ -79,7 +79,7 @@ def prepare(scratch: Path, folders: Iterable[Path], reads: Iterable[Path], *, mo
                 copies.append((folder, scratch / f"code-{number}"))
                 _copy(folder, scratch / f"code-{number}")
     kept = [home.resolve(), *code, *(path.resolve() for path in reads)]
-    open_to_all = [place for place in (*_caches(), *more) if not any(path.is_relative_to(place.resolve()) for path in kept)]
+    open_to_all = [place for place in _caches() if not any(path.is_relative_to(place.resolve()) for path in kept)]
     return Confinement(home, working, (scratch, *open_to_all), tuple(copies), enforced)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 from roadworthy.core.host import library_caps
-from roadworthy.core.isolation import scratch
 
 
 class Process(Protocol):
@@ -62,5 +61,5 @@ def environment() -> dict[str, str]:
     """The environment of a step, without its temporary directory."""
     path = os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path)
     # Sets of strings have one order in every process: the same source gives the same files.
-    fixed = {"PYTHONPATH": path, "PYTHONHASHSEED": "0", scratch.SHARED: scratch.shared_temporary()}
+    fixed = {"PYTHONPATH": path, "PYTHONHASHSEED": "0"}
     return os.environ | library_caps() | fixed

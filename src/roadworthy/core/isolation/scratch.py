@@ -6,7 +6,6 @@ Each is locked by the process that made it. A lock ends with its process, so a d
 from __future__ import annotations
 
 import fcntl
-import getpass
 import os
 import shutil
 import tempfile
@@ -16,7 +15,6 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 NAMES = "roadworthy-*.scratch"
-SHARED = "ROADWORTHY_SHARED_TMPDIR"
 
 
 class Directory:
@@ -72,26 +70,6 @@ def sweep(folder: Path | None = None, names: str = NAMES) -> None:
 def holds(path: Path) -> bool:
     """Whether ``path`` is in a scratch directory, which goes when the program ends."""
     return any(fnmatch(part, NAMES) for part in path.parts)
-
-
-def shared_temporary() -> str:
-    """The temporary directory that outlives a step, for the caches of compilers; a step's own goes when it ends."""
-    return os.environ.get(SHARED) or tempfile.gettempdir()
-
-
-def compiler_cache() -> Path:
-    """Where compiled code outlives a deployment; a confined child can write there only if it exists when the child starts."""
-    return Path(shared_temporary(), f"torchinductor_{getpass.getuser()}")
-
-
-def writable(folder: Path) -> bool:
-    """Whether this process may make files in ``folder``, which is made where it is not there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
 
 
 def _lock(path: Path) -> int | None:
