@@ -13,6 +13,7 @@ from PIL import Image
 import roadworthy as rw
 from roadworthy.build.deploy import deploy
 from roadworthy.build.job import Job
+from roadworthy.build.pixels import conventions, missing
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.preprocess import spec
 from roadworthy.preprocess.image import Preprocessor
@@ -37,6 +38,14 @@ def transform(image):
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Prototypes:
     """A model that was trained with ImageNet's mean and std on pictures of its own size."""
     return prototypes.make(tmp_path_factory.mktemp("trained"), IMAGENET, prototypes.shades(8))
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test is about how slow the machine is."""
+    monkeypatch.setattr(missing, "PATIENT", 600.0)
+    monkeypatch.setattr(conventions, "SECONDS", 600.0)
+    monkeypatch.setattr(conventions, "PART", 0.5)
 
 
 @pytest.fixture
