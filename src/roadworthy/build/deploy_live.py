@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build import sources, verify
+from roadworthy.build import preprocessing, sources, verify
 from roadworthy.build.data.live import forms, spool
 from roadworthy.build.data.live.values import array_of
 from roadworthy.build.data.live.wanted import Wanted
@@ -33,7 +33,7 @@ def deploy_live(
     weights: str = "",
     signature: str = "",
     labels: Sequence[str] | Mapping[int, str] | Path | str | None = None,
-    preprocess: Path | str | None = None,
+    preprocess: Any = None,
     training_transform: str | Callable[..., Any] | None = None,
     metric: str | Callable[..., Any] | tuple[str, Callable[..., Any]] | None = None,
     max_drop: str | float | None = None,
@@ -59,13 +59,15 @@ def deploy_live(
     does not. The axis that counts the samples is found by running the model; it has the same size in each of them.
     ``data`` is what ``--data`` takes, or samples in memory in any form of docs/data.md: arrays, ``(x, y)``, data sets of the
     frameworks, generators. Of what does not end, ``samples`` says how many are taken. ``targets`` names those of its arrays or columns
-    that answers are compared with. ``labels`` are a file, names in the order of the outputs, or names by index.
-    ``training_transform`` is training's own transform of one image, or its name: it is run on the images of the data and compared with
-    ``preprocess``, or read where that is not given. ``metric`` is a name, a function as ``--metric`` takes them (see
-    ``verify.metrics.own``), or ``("map", decoder)``. ``max_drop`` and ``max_rise`` are parts of
-    the original's score (``"1%"``) or in the metric's units (``0.01``). All others are as for the command (see ``Job``): ``seconds`` is
-    the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the host's memory). ``cache`` says
-    whether graphs and candidates' files that an earlier deployment made from the same content are used again.
+    that answers are compared with. ``labels`` are a file, names in the order of the outputs, or names by index. ``metric`` is a name, a
+    function as ``--metric`` takes them (see ``verify.metrics.own``), or ``("map", decoder)``. ``max_drop`` and ``max_rise`` are parts of
+    the original's score (``"1%"``) or in the metric's units (``0.01``). ``preprocess`` is what ``--preprocess`` takes, or an object
+    (docs/preprocessing.md): torchvision's transforms or weights, timm's ``pretrained_cfg``, a processor of transformers, layers of
+    Keras; without it a live model of timm brings its own. ``training_transform`` is training's own transform of one image, or its name:
+    it is run on the images of the data and compared with ``preprocess``, or read where that is not given. All others are as for the
+    command (see ``Job``): ``seconds`` is the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the
+    host's memory). ``cache`` says whether graphs and candidates' files that an earlier deployment made from the same content are used
+    again.
     ``notify`` is told of the progress. Raises UsageError, SourceError, DataError, NoCandidate and other errors of ``core.errors``.
     """
     with Directory() as made:
@@ -79,12 +81,14 @@ def deploy_live(
                 raise UsageError("the example inputs of a file must be named: example_inputs={'image': array}")
             specs = _beside(specs, stated, _specs(live, example_inputs))
             given, _ = _data_file(data, Wanted(_open(specs, stated), tuple(targets), samples), scratch)
+            shapes = specs
         else:
             specs = _beside(specs, stated, _specs(model, example_inputs))
             names = _open(specs, stated) or tuple(name for name in sources.required(model) if name not in {spec.name for spec in specs})
             optional = tuple(name for name in sources.parameters(model) if name not in names)
             given, seen = _data_file(data, Wanted(names, tuple(targets), samples, optional), scratch)
-            source = sources.save_live(model, scratch, _beside(specs, stated, _specs(model, seen))).path
+            shapes = _beside(specs, stated, _specs(model, seen))
+            source = sources.save_live(model, scratch, shapes).path
             trust, name = True, name or type(model).__name__
         job = Job(
             source,
@@ -99,7 +103,7 @@ def deploy_live(
             data=given,
             targets=tuple(targets) if isinstance(data, str | Path) else (),
             labels=_labels_file(labels, scratch),
-            preprocess=None if preprocess is None else str(preprocess),
+            preprocess=_preprocessing(preprocess, live, shapes, scratch),
             training_transform=_kept(training_transform, scratch),
             metric=_metric_name(metric, scratch),
             budget=read_budget(max_drop, max_rise),
@@ -118,6 +122,16 @@ def deploy_live(
             cache=cache,
         )
         return deploy(job, notify)
+
+
+def _preprocessing(preprocess: Any, model: Any, inputs: tuple[TensorSpec, ...], scratch: Path) -> str | None:
+    """What the job takes for ``preprocess``: its text, or the file of what the object, or else the live model, says."""
+    if isinstance(preprocess, str | Path):
+        return str(preprocess)
+    if preprocess is not None:
+        return str(preprocessing.write_live(preprocess, scratch))
+    found = None if model is None else preprocessing.write_of_model(model, inputs, scratch)
+    return None if found is None else str(found)
 
 
 def _beside(said: tuple[TensorSpec, ...], stated: tuple[Stated, ...], shown: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:

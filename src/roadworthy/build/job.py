@@ -28,11 +28,11 @@ class Job:
     ``examples`` are the shapes of one call, where ``inputs`` were read from example arrays.
     ``stated`` are the values that inputs hold, where the user states them: generated samples keep to them, and data must.
     ``data`` is a folder, a file or ``module:callable``, and ``targets`` names the columns or arrays in it that the answers are compared
-    with, where they do not have the usual names; ``preprocess`` is a preset's name, a file, a name that a form knows or ``module:object``
-    (see ``preprocessing.read_step``); ``training_transform`` is ``module:callable``, which is run on the data's images to be compared
-    with it. ``metric`` of ``None`` is the one that fits the labels, else agreement with the original; for its forms see
-    ``verify.metrics.find``. ``budget`` is by how much a candidate that is meant to differ may be worse.
-    ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty means everything this host can do.
+    with, where they do not have the usual names; ``preprocess`` is a preset's name, a file, or a name (see ``preprocessing.read_step``);
+    ``training_transform`` is ``module:callable``, which is run on the data's images to be compared with it. ``metric`` of ``None`` is
+    the one that fits the labels, else agreement with the original; for its forms see ``verify.metrics.find``. ``budget`` is by how much
+    a candidate that is meant to differ may be worse. ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty means
+    everything this host can do.
     With ``cache`` graphs and candidates' files that an earlier deployment made from the same content are used again.
     ``samples`` caps the evaluation data. ``seconds`` bounds the whole deployment, ``memory_mb`` each step's process (0: most of the host).
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from roadworthy.build import classes, imports, preprocessing, sources, supplied, verify
+from roadworthy.build import classes, imports, preprocessing, sources, supplied, user_object, verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.data import dataset
 from roadworthy.build.data.labels import labels_file
@@ -54,7 +54,9 @@ def contract_of(job: Job, source: Source, workspace: Workspace) -> Found:
     """
     request = preprocessing.ReadRequest(job.preprocess, source, sources.layout(source))
     named = job.preprocess is not None and spec.is_spec(job.preprocess)
-    read = preprocessing.read_step(request) if named else workspace.step(preprocessing.read_step, request, "preprocessing")
+    # Code that is named imports the framework, in all likelihood.
+    slow = imports.of_framework(source.framework) if job.preprocess and user_object.named_in(job.preprocess) else ""
+    read = preprocessing.read_step(request) if named else workspace.step(preprocessing.read_step, request, "preprocessing", slow)
     found = read or preprocessing.Found(Contract(), "")
     dtypes = tuple(spec.dtype for spec in job.inputs) or source.dtypes
     contract = found.contract.keeping_pixels_for(dtypes)
@@ -77,12 +79,13 @@ def load_original(
     Where the answers need not be ``scored``, labels that fit no output are no error.
     """
     free, bound = sources.bound_inputs(job.inputs, job.stated)
+    contract, names = classes.suggested(contract, job)
     contract.check_input(free)
     workspace.begin("data")
     # It imports while the data is read.
     workspace.template(imports.of_framework(source.framework))
     before = workspace.confinement.listing()
-    gathered = given or gather_samples(source, job, contract, workspace)
+    gathered = given or gather_samples(source, job, contract, workspace, names)
     if gathered:
         supplied.check_stated(gathered.samples, tuple(one for one in job.stated if one.name in gathered.samples.inputs))
         gathered = replace(gathered, samples=sources.with_fixed(gathered.samples, job.inputs, job.stated))
@@ -99,6 +102,7 @@ def load_original(
     samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
     supplied.check_stated(samples, tuple(one for one in job.stated if one.name not in {gone.name for gone in bound}))
+    contract, named = classes.with_suggested(contract, names, gathered, loaded.signature)
     paired = classes.paired(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature, scored=scored)
     if paired is not None and paired.targets is not None:
         samples = with_target(samples, paired.targets)
@@ -111,17 +115,23 @@ def load_original(
         *(gathered.notes if gathered else ()),
         *classes.notes_on_names(answer.labels),
         *classes.notes_on_texts(contract, paired),
+        *named,
     )
     kept = gathered.pictures if gathered else None
     data = replace(data, notes=notes, answer=answer, pictures=kept, all=samples if kept else None)
     return loaded, replace(data, metric=paired.metric, reading=paired.reading) if paired else data
 
 
-def gather_samples(source: Source, job: Job, contract: Contract, workspace: Workspace) -> dataset.Dataset | None:
-    """The job's samples, if it has any. The user's own code that gives them runs in a child and may take as long as the deployment."""
+def gather_samples(
+    source: Source, job: Job, contract: Contract, workspace: Workspace, names: tuple[str, ...] = ()
+) -> dataset.Dataset | None:
+    """The job's samples, if it has any; ``names`` are class names that the preprocessing suggests.
+
+    The user's own code that gives them runs in a child and may take as long as the deployment.
+    """
     if job.data is None:
         return None
-    expected, out = _expected(source, job, contract), workspace.folder("data/all")
+    expected, out = _expected(source, job, contract, names), workspace.folder("data/all")
     if not dataset.is_code(job.data):
         return dataset.gather(job.data, expected, out, lambda done, count: workspace.notify(Progress("data", done, count)))
     request = dataset.GatherRequest(job.data, expected, out)
@@ -131,7 +141,7 @@ def gather_samples(source: Source, job: Job, contract: Contract, workspace: Work
     return gathered
 
 
-def _expected(source: Source, job: Job, contract: Contract) -> ExpectedInputs:
+def _expected(source: Source, job: Job, contract: Contract, suggested: tuple[str, ...]) -> ExpectedInputs:
     """What is known of the model before it is loaded."""
     fixed = {stated.name for stated in job.stated if isinstance(stated, Fixed)}
     specs = tuple(spec for spec in job.inputs if spec.name not in fixed)
@@ -139,7 +149,7 @@ def _expected(source: Source, job: Job, contract: Contract) -> ExpectedInputs:
     numbers = source.framework == "torch" or (bool(dtypes) and BYTES not in dtypes)
     ids = labels_file.read(job.labels).ids if job.labels else ()
     names = tuple(spec.name for spec in specs)
-    return ExpectedInputs(names, contract, ids, numbers, sources.layout(source) == "CHW", job.targets, job.samples)
+    return ExpectedInputs(names, contract, ids, numbers, sources.layout(source) == "CHW", job.targets, job.samples, suggested)
 
 
 def _loaded(request: sources.LoadRequest, workspace: Workspace) -> sources.Loaded:

@@ -1,8 +1,9 @@
 """One image in any form to 8-bit pixels: encoded bytes, files, Pillow images and arrays, from clients that are not trusted.
 
 It reads what torchvision's ``ImageFolder`` reads, which is what most models were trained on: EXIF orientation is applied only where
-``orient`` says so, colour profiles are not, transparency is dropped and not blended, the first frame of an animation counts, and 16-bit
-colour is read by its upper 8 bits.
+``orient`` says so (to a TIFF always, as Pillow does), colour profiles are not, transparency is dropped and not blended, and the first
+frame of an animation counts. 16 bits a channel are read by the upper 8: Pillow does so for colour; grey it cuts off at 255, which makes
+nearly every such image white, so that needs ``deep`` = "clip".
 """
 
 from __future__ import annotations
@@ -15,16 +16,52 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-# Pillow finds these three by itself, but on the first WebP only after it has imported every format it knows.
-from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin
+# Pillow finds these by itself, but some only after it has imported every format it knows.
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import Array
 from roadworthy.preprocess.pixels import ImageLike
 
-FORMATS = (JpegImagePlugin.JpegImageFile.format, PngImagePlugin.PngImageFile.format, WebPImagePlugin.WebPImageFile.format)
+FORMATS = tuple(
+    plugin.format
+    for plugin in (
+        JpegImagePlugin.JpegImageFile,
+        PngImagePlugin.PngImageFile,
+        WebPImagePlugin.WebPImageFile,
+        BmpImagePlugin.BmpImageFile,
+        GifImagePlugin.GifImageFile,
+        TiffImagePlugin.TiffImageFile,
+    )
+)
+# An MPO, several JPEGs one after the other, is opened as a JPEG.
+NAMES = "JPEG (or MPO), PNG, WebP, BMP, GIF or TIFF"
+"""The formats in words."""
+
 GREY_MODES = ("1", "L", "LA")
+DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 COLOUR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV")
+
+ORIENTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""The values of EXIF's orientation that ask for something, and what turns the image upright."""
 
 DRAFT_MARGIN = 2
 """How many times larger than the resize wants a JPEG still is when it is decoded at a part of its size."""
@@ -50,7 +87,8 @@ class Decoded:
 class ImageDecoder:
     """Decodes images to ``color``; one of more than ``pixel_limit`` pixels is refused before it is decoded.
 
-    ``orient`` turns and mirrors an image as its EXIF data say. ``draft`` gives the (height, width) after the resize that follows, by
+    ``orient`` turns and mirrors an image as its EXIF data say. ``deep`` says what becomes of 16-bit grey: its "upper" 8 bits, or "clip"
+    for the value itself, at most 255. ``draft`` gives the (height, width) after the resize that follows, by
     that of the image: a JPEG that is much larger is then decoded at a half, a quarter or an eighth of its own size, never below
     ``DRAFT_MARGIN`` times the size that the resize wants.
     """
@@ -58,10 +96,11 @@ class ImageDecoder:
     color: Literal["RGB", "L"]
     pixel_limit: int
     orient: bool = False
+    deep: Literal["upper", "clip"] = "upper"
     draft: Callable[[int, int], tuple[int, int]] | None = None
 
     def decode(self, item: ImageLike, name: str = "the image") -> Decoded:
-        """``item`` is the bytes or the path of a JPEG, PNG or WebP file (told by content), a Pillow image, or uint8 pixels [H,W,3] in
+        """``item`` is the bytes or the path of an image file (``NAMES``, told by content), a Pillow image, or uint8 pixels [H,W,3] in
         RGB order, [H,W,1] or [H,W].
 
         Raises DataError, with ``name`` in front, for anything else, for an image above the pixel limit, and for a damaged or truncated
@@ -103,7 +142,7 @@ class ImageDecoder:
         except DataError:
             raise
         except UnidentifiedImageError:
-            raise DataError(f"{name} is not a JPEG, PNG or WebP image, or its header is damaged") from None
+            raise DataError(f"{name} is not a {NAMES} image, or its header is damaged") from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise TooManyPixels(f"{name} has more pixels than the limit of {self.pixel_limit}") from None
         except Exception as problem:
@@ -112,7 +151,7 @@ class ImageDecoder:
 
     def _reduce(self, image: Image.Image, size: tuple[int, int]) -> tuple[float, float] | None:
         """Have a large JPEG decoded at a part of its size, and return the extent; None for every other image."""
-        if self.draft is None or self._turned(image):
+        if self.draft is None or self._orientation(image):
             return None
         height, width = self.draft(size[1], size[0])
         # Only a JPEG can be decoded at a part of its size; Pillow chooses a part that leaves it no smaller than this.
@@ -126,24 +165,35 @@ class ImageDecoder:
             raise TooManyPixels(f"{name} has {width} x {height} pixels, more than the limit of {self.pixel_limit}")
         if width * height == 0:
             raise DataError(f"{name} has no pixels")
-        if image.mode not in GREY_MODES + COLOUR_MODES:
-            raise DataError(f"{name} has the mode {image.mode}, which does not fit in 8 bits a channel; convert it to 8-bit grey or RGB")
+        if image.mode not in GREY_MODES + DEEP_MODES + COLOUR_MODES:
+            raise DataError(
+                f"{name} has the mode {image.mode}, which is neither grey nor RGB of 8 or 16 bits; convert it to 8-bit grey or RGB"
+            )
         return width, height
 
     def _convert(self, image: Image.Image) -> Image.Image:
         """``image`` decoded to ``color``."""
+        turned = self._orientation(image)
         if image.mode in ("P", "PA"):
             # Pillow warns when a palette with transparency goes to RGB in one step; in two the colours are the same.
             image = image.convert("RGBA")
         if self.color == "L" and image.mode in COLOUR_MODES:
             image = image.convert("RGB")
         image.load()
-        if self._turned(image):
-            image = ImageOps.exif_transpose(image)
-        return image.convert(self.color) if image.mode != self.color else image
+        if image.mode in DEEP_MODES:
+            deep = np.asarray(image)
+            image = Image.fromarray((deep >> 8 if self.deep == "upper" else deep.clip(0, 255)).astype(np.uint8))
+        if image.mode != self.color:
+            image = image.convert(self.color)
+        return image if turned is None else image.transpose(ORIENTATIONS[turned])
 
-    def _turned(self, image: Image.Image) -> bool:
-        return self.orient and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    def _orientation(self, image: Image.Image) -> int | None:
+        """The EXIF orientation that is to be applied; None where there is none."""
+        # Pillow itself turns a TIFF when it loads it.
+        if not self.orient or isinstance(image, TiffImagePlugin.TiffImageFile):
+            return None
+        found = image.getexif().get(ExifTags.Base.Orientation)
+        return found if found in ORIENTATIONS else None
 
 
 def _from_array(pixels: Array, name: str) -> Image.Image:

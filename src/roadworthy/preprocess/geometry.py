@@ -73,7 +73,7 @@ def crop(pixels: Pixels, wanted: tuple[int, int], rounding: str, larger: str) ->
     if larger == "resize":
         pixels = as_array(pixels)
         if size[0] < wanted[0] or size[1] < wanted[1]:
-            return resampling.bilinear(as_array(cut(pixels, aspect_crop(size, wanted))), wanted)
+            return resampling.resize(as_array(cut(pixels, aspect_crop(size, wanted))), wanted, Kernel(antialias=False, rounded=False))
         pixels = pixels.astype(np.float32, copy=False)
     return pixels if size == wanted else cut(pixels, crop_box(size, wanted, rounding))
 

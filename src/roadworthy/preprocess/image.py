@@ -32,7 +32,7 @@ class Preprocessor:
         drafted = (
             resize.resized if draft and isinstance(resize, Resize) and resize.antialias and geometry.by_pillow(resize.kernel) else None
         )
-        self._first, self._decoder = first, ImageDecoder(first.color, first.pixel_limit, first.orient, drafted)
+        self._first, self._decoder = first, ImageDecoder(first.color, first.pixel_limit, first.orient, first.deep, drafted)
         # The size of an image is followed as far as a step may make it larger.
         followed = max((place for place, step in enumerate(after, 1) if step.grows), default=0)
         self._followed, self._after = tuple(after[:followed]), tuple(after[followed:])

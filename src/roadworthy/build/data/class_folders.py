@@ -13,7 +13,7 @@ from roadworthy.build.data.class_names import spelling_key
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 
-IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+IMAGES = {".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 """What counts as an image in a folder. Formats that cannot be read are among them, so that an image of one is refused and not left out."""
 SPLIT = re.compile(
     r"(test|testing|eval|evaluation|val|valid|validate|validation|dev|devel|development|holdout|hold[ _-]?out|train|training)"

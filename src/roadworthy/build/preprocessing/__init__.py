@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from roadworthy.build.preprocessing import forms, objects
+from roadworthy.build.preprocessing import forms, kept, objects
 from roadworthy.build.preprocessing.found import Found
+from roadworthy.build.preprocessing.objects import write_live, write_of_model
 from roadworthy.core.errors import DataError
 from roadworthy.core.stages import Source
 from roadworthy.preprocess import spec
 from roadworthy.preprocess.spec import Layout
 
-__all__ = ["Found", "ReadRequest", "read_step"]
+__all__ = ["Found", "ReadRequest", "read_step", "write_live", "write_of_model"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ def read_step(request: ReadRequest) -> Found | None:
     if request.asked is None:
         return forms.only("beside", request.source, request.layout)
     path = Path(request.asked)
+    if path.name.endswith(kept.SUFFIX):
+        return kept.read(path, request.layout)
     if path.exists() and path.suffix != ".toml":
         found = forms.only("of_path", path, request.layout)
         if found is None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
 
 from roadworthy.build import user_object
-from roadworthy.build.preprocessing import forms
+from roadworthy.build.preprocessing import forms, kept
 from roadworthy.build.preprocessing.found import Found
 from roadworthy.build.user_object import UserObject, named_in
 from roadworthy.core.errors import DataError
+from roadworthy.core.evidence import Note
+from roadworthy.core.types import TensorSpec
+from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.spec import Layout
 
-__all__ = ["named_in", "read", "read_live"]
+__all__ = ["named_in", "read", "write_live", "write_of_model"]
 
 
 def read(named: UserObject, layout: Layout) -> Found:
@@ -30,20 +35,40 @@ def read(named: UserObject, layout: Layout) -> Found:
     return found
 
 
-def read_live(value: Any, layout: Layout) -> Found:
-    """The same of an object in this process; raises DataError where no form reads it."""
-    found = forms.only("of_object", value, layout)
-    if found is None and _callable_bare(value):
-        value = value()
-        found = forms.only("of_object", value, layout)
-    if found is None:
-        raise _unknown("preprocess", value)
+def write_live(value: Any, folder: Path) -> Path:
+    """The same of an object in this process, as a new file in ``folder`` that ``read_step`` takes. Raises DataError as ``read`` does."""
+    found: list[Found] = []
+    for layout in get_args(Layout):
+        read = forms.only("of_object", value, layout)
+        if read is None and _callable_bare(value):
+            read = forms.only("of_object", value(), layout)
+        if read is None:
+            raise _unknown("preprocess", value)
+        found.append(read)
+    return kept.write(kept.ReadByLayout(*found), folder)
+
+
+def write_of_model(model: Any, inputs: tuple[TensorSpec, ...], folder: Path) -> Path | None:
+    """The same of what a live model carries; None where it carries nothing. Where its ``inputs`` are of another shape, it is left out."""
+    found = [forms.only("on_model", model, layout) for layout in get_args(Layout)]
+    chw, hwc = (None if one is None else _fitting(one, inputs) for one in found)
+    return None if chw is None or hwc is None else kept.write(kept.ReadByLayout(chw, hwc), folder)
+
+
+def _fitting(found: Found, inputs: tuple[TensorSpec, ...]) -> Found:
+    try:
+        # Pictures of uint8 are not the model's inputs yet.
+        found.contract.check_input(tuple(one for one in inputs if one.dtype != "uint8"))
+    except DataError:
+        given = found.contract.sample_shape()
+        left_out = f"{found.origin} gives {given} for an image, and the inputs are {', '.join(map(str, inputs))}: it was left out"
+        return Found(Contract(), "", (Note(left_out),))
     return found
 
 
 def _callable_bare(value: Any) -> bool:
     """Whether ``value`` is a function or class that can be called without arguments."""
-    if not callable(value):
+    if not callable(value) or not (inspect.isroutine(value) or inspect.isclass(value) or isinstance(value, partial)):
         return False
     try:
         inspect.signature(value).bind()
@@ -55,8 +80,12 @@ def _callable_bare(value: Any) -> bool:
 def _unknown(what: str, value: Any) -> DataError:
     kind = type(value)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    signature = f"{value.__name__}{inspect.signature(value)}, a " if inspect.isfunction(value) else ""
+    if inspect.isfunction(value):
+        name = (
+            f"the function {value.__name__}{inspect.signature(value)}, whose code a server does not run; let it return the transforms, or"
+        )
+        return DataError(f"{what} is {name} write the steps as a TOML file (docs/preprocessing.md)")
     return DataError(
-        f"{what} is {signature}{name}, which is not preprocessing of a known form ({', '.join(forms.names())}); "
+        f"{what} is a {name}, which is not preprocessing of a known form ({', '.join(forms.names())}); "
         "write the steps as a TOML file (docs/preprocessing.md)"
     )

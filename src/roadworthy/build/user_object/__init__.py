@@ -45,7 +45,7 @@ def find(named: UserObject) -> Any:
 
 
 def call(named: UserObject) -> Any:
-    """What the object returns when it is called without arguments; raises as ``find`` does, and DataError with its message if it raises."""
+    """What the object returns when it is called without arguments; raises as ``find`` does, and DataError where the call raises."""
     with _failures_told(named):
         function = _found(named)
         with usercode.running(Path(named.module).name):

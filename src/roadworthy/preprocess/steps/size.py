@@ -77,6 +77,12 @@ class Resize(StepBase, frozen=True, tag="resize"):
         self._check_size(pixel_limit)
         if not self.antialias and self.filter not in WITHOUT_ANTIALIAS:
             raise DataError(f"the filter {self.filter} exists only with antialias = true")
+        if self.like == "opencv" and self.antialias and self.filter != "nearest":
+            raise DataError('OpenCV has no antialias: state antialias = false with like = "opencv"')
+        if self.like == "opencv" and self.centers != "half":
+            raise DataError('like = "opencv" has the pixel centres of OpenCV alone: leave centers out')
+        if self.like == "torch" and self.rounded and self.centers != "half":
+            raise DataError(f'torch has no kernel for uint8 with centers = "{self.centers}": state rounded = false, or leave like out')
         if self.centers != "half" and self.antialias and self.filter != "nearest":
             raise DataError(f'centers = "{self.centers}" exists only with antialias = false')
 

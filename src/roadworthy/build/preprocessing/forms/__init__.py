@@ -26,6 +26,7 @@ class PreprocessingForm(Protocol):
     - ``of_name(text, layout)``: a name that needs no library, such as ``keras.applications.resnet50.preprocess_input``.
     - ``of_path(path, layout)``: an existing file or folder that the user names.
     - ``of_object(value, layout)``: an object of the library, told by its class's module and its attributes, never by importing the library.
+    - ``on_model(model, layout)``: what a live model carries as an attribute, for example timm's ``pretrained_cfg``.
     - ``beside(source, layout)``: what the model itself holds, or what lies beside it by the custom of its library.
     """
 
@@ -34,6 +35,8 @@ class PreprocessingForm(Protocol):
     def of_path(self, path: Path, layout: Layout) -> Found | None: ...
 
     def of_object(self, value: Any, layout: Layout) -> Found | None: ...
+
+    def on_model(self, model: Any, layout: Layout) -> Found | None: ...
 
     def beside(self, source: Source, layout: Layout) -> Found | None: ...
 

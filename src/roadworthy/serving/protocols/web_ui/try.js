@@ -53,8 +53,8 @@ export class Trial {
       const files = Boolean(model && (model.takes.images || model.takes.files));
       $("drop").hidden = !files;
       $("ask").hidden = !model || files;
-      $("file").accept = model?.takes.images ? "image/jpeg,image/png,image/webp" : "";
-      $("drop-words").textContent = `Drop ${model?.takes.images ? "an image (JPEG, PNG, WebP)" : "a file"} here, paste one, or`;
+      $("file").accept = model?.takes.images ? "image/jpeg,image/png,image/webp,image/bmp,image/gif,image/tiff" : "";
+      $("drop-words").textContent = `Drop ${model?.takes.images ? "an image (JPEG, PNG, WebP, BMP, GIF, TIFF)" : "a file"} here, paste one, or`;
       $("drop-steps").textContent = model?.takes.images ? `The server prepares it: ${model.takes.steps.join("; ")}.` : "";
       if (model && !files) $("request").value = example(model.takes.inputs);
       this.clear(model ? "Nothing sent yet." : "No model answers yet.");

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from roadworthy.core.errors import InvalidRequest
+from roadworthy.serving.engine.image_guards import bmp_gif_tiff
 
 MAX_SCANS = 100
 """Scans of a JPEG. A progressive JPEG has about ten."""
@@ -30,7 +31,7 @@ _SCAN, _END = 0xDA, 0xD9
 
 
 def pixels(image: bytes) -> int:
-    """The pixels by the header of a JPEG, PNG or WebP; 0 where the header cannot be read."""
+    """The pixels by the header of an image that can be decoded; 0 where the header cannot be read."""
     if image.startswith(b"\x89PNG"):
         return _big(image[16:20]) * _big(image[20:24])
     if image.startswith(b"\xff\xd8"):
@@ -49,7 +50,7 @@ def pixels(image: bytes) -> int:
                 return ((sizes & 0x3FFF) + 1) * ((sizes >> 14 & 0x3FFF) + 1)
             case b"VP8 ":
                 return (_little(image[26:28]) & 0x3FFF) * (_little(image[28:30]) & 0x3FFF)
-    return 0
+    return bmp_gif_tiff.pixels(image)
 
 
 def refuse_many_pieces(image: bytes, name: str) -> None:
@@ -69,6 +70,8 @@ def refuse_many_pieces(image: bytes, name: str) -> None:
             if scans > MAX_SCANS or number > MAX_PIECES or (not scans and at - end > MAX_PIECES):
                 raise InvalidRequest(f"{name} is a JPEG with more than {MAX_SCANS} scans or {MAX_PIECES} segments")
             end = at + _big(image[at : at + 2])
+    else:
+        bmp_gif_tiff.refuse_many_pieces(image, name, MAX_PIECES + len(image) // PIECE_BYTES)
 
 
 def _segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
