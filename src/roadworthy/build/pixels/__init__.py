@@ -16,7 +16,7 @@ from roadworthy.build.preprocessing import Found, proof
 from roadworthy.build.search import Trial, baseline_of
 from roadworthy.build.workspace import Workspace
 from roadworthy.bundle.pixels import PreprocessingProof, TransformProof
-from roadworthy.core.errors import DataError, UsageError
+from roadworthy.core.errors import DataError, OutOfTime, StepFailed, UsageError
 from roadworthy.core.evidence import Note, Score
 from roadworthy.core.stages import Source
 
@@ -77,7 +77,14 @@ def _transform(found: Found, loaded: sources.Loaded, trial: Trial, data: Data, j
         data.metric, trial.reading, workspace.host.cores,
     )  # fmt: skip
     slow = imports.to_run(baseline_of(loaded.graph, workspace))
-    return replace(proven.proof, either=workspace.step(verify.score_either, asked, "either-preprocessing", slow))
+    try:
+        return replace(proven.proof, either=workspace.step(verify.score_either, asked, "either-preprocessing", slow))
+    except OutOfTime:
+        raise
+    except StepFailed as problem:
+        # The deployment does not need training's samples.
+        said = f"the original did not answer the samples of training's transform: {problem.message}"
+        return replace(proven.proof, beside=(*proven.proof.beside, said))
 
 
 def _on_transform(found: TransformProof) -> Note:

@@ -11,7 +11,7 @@ from roadworthy.build.preprocessing import proof
 from roadworthy.build.search import Trial, baseline_of
 from roadworthy.build.workspace import Workspace
 from roadworthy.bundle.pixels import ConventionTrial, TriedConvention
-from roadworthy.core.errors import StepFailed
+from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.evidence import Score
 from roadworthy.core.types import Signature, TensorSpec
 from roadworthy.preprocess.contract import Contract
@@ -50,7 +50,7 @@ def trial(
     seconds = min(SECONDS, PART * job.seconds)
     try:
         return ask(asked, given, loaded, tried.signature, tried.metric, tried.reading, data, seconds, workspace)
-    except StepFailed as problem:
+    except RoadworthyError as problem:
         return ConventionTrial(tried.metric, 0, True, left_out=f"the original did not answer: {problem.message}")
 
 

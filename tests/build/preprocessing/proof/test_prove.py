@@ -216,9 +216,19 @@ def test_another_type_is_said(pictures: Pictures, tmp_path: Path) -> None:
 def test_another_size_is_said_and_explained(pictures: Pictures, tmp_path: Path) -> None:
     found = proven(transform(), pictures, tmp_path, (Decode(), Resize(32), Crop(24), *STEPS[3:]))
     assert not found.comparable
-    assert found.words == "different: training's transform gives float32 [3, 28, 28], the preprocessing float32 [3, 24, 24]"
+    said = f"on {pictures.names[0]} training's transform gives float32 [3, 28, 28], the preprocessing [3, 24, 24]"
+    assert found.words == f"different: {said}"
     assert found.differs == ("training resizes the shorter side to 32 and crops",)
     assert found.after.startswith("equal")
+
+
+def test_sizes_that_the_image_decides_are_named(pictures: Pictures, tmp_path: Path) -> None:
+    def uncropped(image: Image.Image) -> Any:
+        return np.zeros((3, 28, 28 + image.width // 60), np.float32)
+
+    found = proven(uncropped, pictures, tmp_path)
+    assert not found.comparable
+    assert found.words.startswith(f"different: on {pictures.names[0]} training's transform gives float32 [3, 28, 29]")
 
 
 def test_a_random_transform_is_refused(pictures: Pictures, tmp_path: Path) -> None:

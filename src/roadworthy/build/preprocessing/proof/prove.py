@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -82,16 +83,15 @@ def prove_step(request: ProofRequest) -> Proven:
     name, shape = callables.shown(request.transform), contract_steps.sample_shape(steps)
     raw = training.run(pictures, 0)
     beside = _beside(raw, fitted(raw, shape), prepare(pictures, 0, steps), shape)
-    if _unlike(pictures, steps, training, shape):
-        return Proven(_explained(_of_other_shape(name, training, pictures, raw, shape), request, training, [0]))
     unit, total, worst, largest = unit_of(steps), Gap(), 0, (-1.0, -1.0)
     kept = _Kept(request.out, request.input)
     for index in range(len(pictures.files)):
-        ours, theirs = prepare(pictures, index, steps), fitted(training.run(pictures, index), shape)
+        given = training.run(pictures, index)
+        ours, theirs = prepare(pictures, index, steps), fitted(given, shape)
         if ours.shape != theirs.shape:
-            raise DataError(
-                f"{pictures.names[index]}: the training transform gives {list(theirs.shape)} and the preprocessing {list(ours.shape)}"
-            )
+            both = f"training's transform gives {given.dtype} {list(given.shape)}, the preprocessing {list(ours.shape)}"
+            said = f"on {pictures.names[index]} {both}"
+            return Proven(_explained(_of_other_shape(name, training, pictures, said), request, training, [index]))
         one = gap(ours, theirs, unit)
         total = total.plus(one)
         if (one.largest, one.mean) > largest:
@@ -131,11 +131,6 @@ def nearest_step(request: NearestRequest) -> Nearest:
     return Nearest(toml.of_steps(found.steps), found.left.words if found.left else "of another shape")
 
 
-def _unlike(pictures: Pictures, steps: tuple[Step, ...], training: TrainingTransform, shape: SampleShape) -> bool:
-    """Whether the first sample has another shape than training's."""
-    return prepare(pictures, 0, steps).shape != fitted(training.run(pictures, 0), shape).shape
-
-
 def _beside(raw: Array, theirs: Array, ours: Array, shape: SampleShape) -> tuple[str, ...]:
     """How training's samples differ in type and layout from the deployment's."""
     said = [layout_note(raw, shape)]
@@ -144,9 +139,9 @@ def _beside(raw: Array, theirs: Array, ours: Array, shape: SampleShape) -> tuple
     return tuple(filter(None, said))
 
 
-def _of_other_shape(name: str, training: TrainingTransform, pictures: Pictures, raw: Array, shape: SampleShape) -> TransformProof:
-    said = f"training's transform gives {raw.dtype} {list(raw.shape)}, the preprocessing {shape}"
-    return TransformProof(name, training.takes, len(pictures.files), "different", 0.0, 0.0, 0.0, 0.0, comparable=False, beside=(said,))
+def _of_other_shape(name: str, training: TrainingTransform, pictures: Pictures, said: str) -> TransformProof:
+    images = len(pictures.files)
+    return TransformProof(name, training.takes, images, "different", 0.0, 0.0, 0.0, 0.0, comparable=False, beside=(said,))
 
 
 def _explained(proof: TransformProof, request: ProofRequest, training: TrainingTransform, places: list[int]) -> TransformProof:
@@ -168,6 +163,13 @@ def _remedies(found: Explanation) -> Iterator[str]:
         yield change.remedy or "no step of the preprocessing does that"
 
 
+def _as(dtype: np.dtype[Any], values: Array) -> Array:
+    """``values`` in the type that the model takes; to whole numbers they are rounded."""
+    if dtype.kind == "f" or values.dtype.kind != "f":
+        return values.astype(dtype)
+    return np.rint(values).clip(np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
+
+
 class _Kept:
     """The first samples of both, as far as they fit, for the original."""
 
@@ -180,7 +182,7 @@ class _Kept:
         """Keep one sample of either."""
         if (len(self._ours) + 1) * ours.nbytes <= KEPT_BYTES:
             self._ours.append(ours)
-            self._theirs.append(theirs.astype(ours.dtype))
+            self._theirs.append(_as(ours.dtype, theirs))
 
     def written(self) -> tuple[SampleSet | None, SampleSet | None]:
         """Both as sample sets; none where the samples have several shapes."""
