@@ -24,6 +24,7 @@ class ExpectedInputs:
     ``numbers`` says that it takes no byte strings, and ``channels_first`` that its framework has the channels before the values.
     ``targets`` names what is to be targets (empty: the usual names), and ``limit`` is the most samples that are wanted.
     ``suggested`` are names of classes that came with the preprocessing: where all class folders have such names, they are the classes.
+    ``hint`` is what the model's file says of a preprocessing that was not stated, in words.
     """
 
     names: tuple[str, ...]
@@ -34,6 +35,7 @@ class ExpectedInputs:
     targets: tuple[str, ...] = ()
     limit: int | None = None
     suggested: tuple[str, ...] = ()
+    hint: str = ""
 
 
 @dataclass(frozen=True)

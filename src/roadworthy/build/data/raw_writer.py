@@ -16,7 +16,6 @@ from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet, file_of
 from roadworthy.core.types import Array
-from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.image import Preprocessor
 
 T = TypeVar("T")
@@ -38,7 +37,7 @@ def write(raw: RawData, name: str, order: Array, expected: ExpectedInputs, out: 
     notes: tuple[Note, ...] = ()
     with sample_writer.directory(out):
         if raw.images is not None:
-            _write_images(out / file_of(name), raw.images, order, expected.contract, tell)
+            _write_images(out / file_of(name), raw.images, order, expected, tell)
         elif raw.numbers:
             notes = _write_numbers(out / file_of(name), raw.files or (), order, expected, tell)
         else:
@@ -49,13 +48,13 @@ def write(raw: RawData, name: str, order: Array, expected: ExpectedInputs, out: 
     return SampleSet(out, (name,), len(order), tuple(raw.targets)), notes
 
 
-def _write_images(path: Path, images: Sequence[Any] | Array, order: Array, contract: Contract, tell: Tell) -> None:
-    if not contract.takes_images:
+def _write_images(path: Path, images: Sequence[Any] | Array, order: Array, expected: ExpectedInputs, tell: Tell) -> None:
+    if not expected.contract.takes_images:
         raise DataError(
             "the data is images; say how they become the model's input, by a preprocessing preset or file; to a model that decodes "
-            "them itself give their bytes, by a callable"
+            f"them itself give their bytes, by a callable{'; ' if expected.hint else ''}{expected.hint}"
         )
-    preprocessor = Preprocessor(contract.image)
+    preprocessor = Preprocessor(expected.contract.image)
     first = preprocessor.one(images[order[0]], name=_name(order[0]))
 
     def samples() -> Iterator[Array]:

@@ -21,7 +21,7 @@ from roadworthy.build.sources.samples.made import Fill, Making, guessed
 from roadworthy.build.sources.samples.made import blocks as made_pictures
 from roadworthy.build.sources.samples.made import notes as made_notes
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.stages import Graph, Source
+from roadworthy.core.stages import Graph, InnerLayer, Source
 from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
@@ -57,7 +57,7 @@ class Loaded:
     """The original as a graph, in the format that its reader keeps it in. ``proofs`` and ``notes`` are sentences for the certificate.
 
     Where no samples were given, ``fills`` says what each input was fed, and ``samples`` are those that were made up; else these are the
-    given ones in the form that the model takes.
+    given ones in the form that the model takes. ``inner`` are parts of the live model that seem to normalise pixels.
     """
 
     graph: Graph
@@ -66,6 +66,7 @@ class Loaded:
     notes: tuple[str, ...]
     samples: SampleSet | None = None
     fills: tuple[Fill, ...] = ()
+    inner: tuple[InnerLayer, ...] = ()
 
     @property
     def signature(self) -> Signature:

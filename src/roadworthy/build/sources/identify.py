@@ -69,7 +69,7 @@ def identify(
         _check_weights(found, weights)
     size, sha256, files = measure(found)
     stated = found.facts.signature
-    dtypes = tuple(spec.dtype for spec in stated.inputs) if stated and not signature else ()
+    takes = stated.inputs if stated and not signature else ()
     return Source(
         found.path.absolute(),
         found.kind,
@@ -82,7 +82,9 @@ def identify(
         outputs,
         files=files,
         weights=weights,
-        dtypes=dtypes,
+        takes=takes,
+        inner=found.facts.inner,
+        models=found.facts.models,
     )
 
 

@@ -27,7 +27,7 @@ QUANTISED = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv",
 class OnnxFile:
     """One ONNX model. ``opsets`` by domain; ``operators`` as ``domain::name`` where the domain is not ONNX's own; ``foreign``
     those that no runtime brings. ``inputs`` of the signature are those that no initialiser fills. ``properties`` is what its maker wrote
-    beside the model, by key."""
+    beside the model, by key. ``graph`` is the GraphProto, with the values of small tensors alone."""
 
     signature: Signature
     tensors: tuple[TensorSpec, ...]
@@ -37,6 +37,7 @@ class OnnxFile:
     opsets: tuple[tuple[str, int], ...]
     producer: str
     properties: tuple[tuple[str, str], ...] = ()
+    graph: Any = None
 
     @property
     def quantised(self) -> bool:
@@ -90,6 +91,7 @@ def _model(model: Any) -> OnnxFile:
         tuple((opset.domain, opset.version) for opset in model.opset_import),
         " ".join(part for part in (model.producer_name, model.producer_version) if part),
         tuple((entry.key, entry.value) for entry in model.metadata_props),
+        model.graph,
     )
 
 
