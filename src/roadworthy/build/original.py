@@ -66,7 +66,8 @@ def contract_of(job: Job, source: Source, workspace: Workspace) -> Found:
     found = read or preprocessing.Found(Contract(), "")
     dtypes = tuple(spec.dtype for spec in job.inputs) or source.dtypes
     contract = found.contract.keeping_pixels_for(dtypes)
-    return replace(found, contract=labels_file.with_labels(contract, job.labels) if job.labels else contract)
+    labels = job.labels or (source.labels if not contract.answer.labels else ())
+    return replace(found, contract=labels_file.with_labels(contract, labels) if labels else contract)
 
 
 def load_original(

@@ -48,8 +48,9 @@ class Source:
     ``arch`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` with optional keyword arguments. ``signature`` names one
     of several that the file offers, ``outputs`` the tensors to answer with where the file does not say, and ``inputs`` are the
     inputs in the user's words, for a file that does not say where it is fed; all may be empty. ``files`` are all that is read of it.
-    ``weights`` names one of several sets of weights in the file. ``takes`` are its inputs, ``inner`` what it does to pixels itself and
-    ``models`` the names of the model and of those in it, where the file itself states them.
+    ``weights`` names one of several sets of weights in the file. ``takes`` are its inputs, ``inner`` what it does to pixels itself,
+    ``models`` the names of the model and of those in it, and ``labels`` those of its classes in the order of its outputs, where the file
+    itself states them.
     A source knows how to be loaded again, in any process.
     """
 
@@ -68,6 +69,7 @@ class Source:
     takes: tuple[TensorSpec, ...] = ()
     inner: tuple[InnerLayer, ...] = ()
     models: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def dtypes(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roadworthy.build.preprocessing.forms import roadworthy_file
+from roadworthy.build.preprocessing import kept
 from roadworthy.build.preprocessing.found import Found
 from roadworthy.build.preprocessing.sizes import Pictures
 from roadworthy.core.errors import DataError
@@ -86,7 +86,7 @@ def checked(found: Found, source: Source, asked: str | None) -> Found:
     if asked is None or values is None or not all(layer.stated for layer in source.inner):
         return replace(found, notes=(*found.notes, Note(problem, warning=True)))
     instead = f"--preprocess {values.preset}{_size(found.contract)}"
-    if asked.endswith(roadworthy_file.SUFFIX):
+    if asked.endswith(kept.SUFFIX):
         # The object itself has no name that could be typed.
         raise DataError(f"{problem}: pass {instead} instead of {found.origin}")
     raise DataError(f"{problem}: pass {instead}, or --preprocess {TWICE}{asked} if training normalised outside of the model as well")

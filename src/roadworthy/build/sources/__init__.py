@@ -26,8 +26,9 @@ from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
     "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "bound_inputs", "float_type", "guessed",
-    "identify", "identify_step", "in_call", "input_option", "inspect", "inspect_step", "layout", "load", "made_notes", "made_pictures",
-    "may_be_quantised", "named_examples", "parameters", "parse_input", "parse_inputs", "required", "save_live", "with_fixed",
+    "identify", "identify_step", "in_call", "input_option", "inspect", "inspect_step", "labels", "layout", "load", "made_notes",
+    "made_pictures", "may_be_quantised", "named_examples", "parameters", "parse_input", "parse_inputs", "required", "save_live",
+    "with_fixed",
 ]  # fmt: skip
 
 
@@ -147,6 +148,13 @@ def required(model: Any) -> tuple[str, ...]:
     from roadworthy.build.sources import live_model
 
     return live_model.required(model)
+
+
+def labels(model: Any) -> tuple[str, ...]:
+    """The names of the classes that a live model carries, in the order of its outputs."""
+    from roadworthy.build.sources import live_model
+
+    return live_model.labels(model)
 
 
 def float_type(model: Any) -> str:

@@ -30,8 +30,9 @@ class StaticFacts:
     has a meaning for it, and ``needs_arch`` why it cannot do without (empty where it can); ``takes_weights`` says that it may hold several
     sets of weights, of which ``--weights`` names one by the beginning of its tensors' names. ``needs`` are the classes that are
     neither in the file nor the framework's. ``inner`` is what the model does to pixels before its first trained layer, and ``models`` are
-    the names of the model and of those in it. ``unsupported`` says why it cannot be deployed, empty where it can. ``files`` are the
-    files beside it that belong to it.
+    the names of the model and of those in it. ``unsupported`` says why it cannot be deployed, empty where it can, ``not_installed`` which
+    package that takes. ``files`` are the files beside it that belong to it. ``labels`` names the classes in the order of the outputs,
+    where the file does.
     """
 
     tensors: tuple[TensorSpec, ...] = ()
@@ -49,3 +50,5 @@ class StaticFacts:
     takes_weights: bool = False
     inner: tuple[InnerLayer, ...] = ()
     models: tuple[str, ...] = ()
+    not_installed: str = ""
+    labels: tuple[str, ...] = ()
