@@ -45,7 +45,7 @@ def run(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Proven
     def until_loaded(job: Job, notify: Notify) -> None:
         with workspace_for((job,), notify) as workspace:
             source = identify(job, workspace)
-            loaded, data = load_original(source, job, contract_of(job, source), workspace)
+            loaded, data = load_original(source, job, contract_of(job, source, workspace).contract, workspace)
             seen.append(Proven(job.output.name, loaded, in_memory(data), data.evaluation.labels()))
 
     monkeypatch.chdir(folder)
