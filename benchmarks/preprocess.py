@@ -23,7 +23,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 ROADWORTHY = str(Path(sys.executable).with_name("roadworthy"))
-NARROW = ("--runtimes", "openvino,onnxruntime", "--precisions", "fp32", "--metric", "error", "--max-drop", "5%", "--time-budget", "60s")
+NARROW = ("--runtimes", "onnxruntime", "--precisions", "fp32", "--metric", "error", "--max-drop", "5%", "--time-budget", "3m")
 AGAINST = {"torch": "PyTorch", "keras": "Keras"}
 Answer = Callable[[bytes], Any]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import tomllib
 from collections.abc import Iterable
@@ -48,7 +49,7 @@ def from_toml(wanted: type[T], text: str, *, error: type[RoadworthyError] = Road
         value = msgspec.convert(raw, type=wanted, dec_hook=_decode)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as problem:
         raise error(f"{what}: {problem}") from None
-    if stray := _stray(raw, msgspec.to_builtins(value, enc_hook=_encode)):
+    if stray := _stray(raw, value):
         raise error(f"{what}: {stray}")
     return value
 
@@ -60,13 +61,14 @@ def unknown_key(key: str, table: str, known: Iterable[str]) -> str:
     return f"unknown key {key!r}{f' (did you mean {near[0]}?)' if near else ''}; the keys of {table} are {', '.join(known)}"
 
 
-def _stray(raw: object, known: object, path: str = "") -> str | None:
-    if not isinstance(raw, dict) or not isinstance(known, dict):
+def _stray(raw: object, read: object, path: str = "") -> str | None:
+    if not isinstance(raw, dict) or not dataclasses.is_dataclass(read):
         return None
+    known = [field.name for field in dataclasses.fields(read)]
     for key, value in raw.items():
         here = f"{path}.{key}" if path else key
         if key not in known:
             return unknown_key(here, f"[{path}]" if path else "the file", known)
-        if deeper := _stray(value, known[key], here):
+        if deeper := _stray(value, getattr(read, key), here):
             return deeper
     return None
