@@ -91,7 +91,7 @@ def load_original(
     # It imports while the data is read.
     workspace.template(imports.of_framework(source.framework))
     before = workspace.confinement.listing()
-    gathered = given or _gathered(source, job, contract, names, workspace)
+    gathered = given or gather_samples(source, job, contract, workspace, names)
     read = gathered.samples if gathered else supplied.pictures(contract, free, job, workspace)
     samples = supplied.for_model(contract, read, workspace)
     if gathered and samples:
@@ -130,12 +130,18 @@ def load_original(
         *classes.notes_on_texts(contract, paired),
         *named,
     )
-    data = replace(data, notes=notes, answer=answer)
+    kept = gathered.pictures if gathered else None
+    data = replace(data, notes=notes, answer=answer, pictures=kept, all=samples if kept else None)
     return loaded, replace(data, metric=paired.metric, reading=paired.reading) if paired else data
 
 
-def _gathered(source: Source, job: Job, contract: Contract, names: tuple[str, ...], workspace: Workspace) -> dataset.Dataset | None:
-    """The job's samples, if it has any. The user's own code that gives them runs in a child and may take as long as the deployment."""
+def gather_samples(
+    source: Source, job: Job, contract: Contract, workspace: Workspace, names: tuple[str, ...] = ()
+) -> dataset.Dataset | None:
+    """The job's samples, if it has any; ``names`` are class names that the preprocessing suggests.
+
+    The user's own code that gives them runs in a child and may take as long as the deployment.
+    """
     if job.data is None:
         return None
     expected, out = _expected(source, job, contract, names), workspace.folder("data/all")
