@@ -34,14 +34,14 @@ def read_step(request: ReadRequest) -> Found | None:
     Where it states no size, images get that of the model's input. Raises DataError where what is named cannot be read, where it cannot be
     carried out as it is, and where it would normalise pixels for a model that does so itself.
     """
-    pictures = sizes.pictures_of(request.source, request.layout)
-    layout = pictures.layout if pictures else request.layout
+    image = sizes.image_of(request.source, request.layout)
+    layout = image.layout if image else request.layout
     asked = request.asked
     twice = asked is not None and asked.startswith(inside.TWICE)
     found = _read(replace(request, asked=asked.removeprefix(inside.TWICE) if asked else None, layout=layout))
     if found is None:
-        return inside.outside(request.source, pictures) or applications.unchosen(request.source, pictures)
-    found = sizes.fitted(found, pictures)
+        return inside.outside(request.source, image) or applications.unchosen(request.source, image)
+    found = sizes.fitted(found, image)
     return inside.allowed(found, request.source) if twice else inside.checked(found, request.source, asked)
 
 

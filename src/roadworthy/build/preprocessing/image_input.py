@@ -31,17 +31,27 @@ class ImageInput:
     layout: Layout
 
     @property
+    def axis(self) -> Literal[0, 2]:
+        """The axis of the channels in a sample."""
+        return 0 if self.layout == "CHW" else 2
+
+    @property
     def size(self) -> tuple[int, int] | None:
         """(height, width), None where one of them is open."""
         return None if self.height is None or self.width is None else (self.height, self.width)
 
 
-def of_spec(spec: TensorSpec) -> ImageInput | None:
-    """The input as an image of one or three channels, None where it has no such shape. Channels may come first or last, not both."""
+def of_spec(spec: TensorSpec, layout: Layout | None = None) -> ImageInput | None:
+    """The input as an image of one or three channels, None where its shape is another.
+
+    Where the first and the last axis may both hold channels, ``layout`` decides; without it the input is none either.
+    """
     if len(spec.shape) != 4:
         return None
     first, last = spec.shape[1] in CHANNELS, spec.shape[3] in CHANNELS
-    if first == last:
+    if first and last and layout is not None:
+        first = layout == "CHW"
+    elif first == last:
         return None
     sizes = spec.shape[2:] if first else spec.shape[1:3]
     height, width = (size if isinstance(size, int) else None for size in sizes)
@@ -59,7 +69,7 @@ def numbers(image: ImageInput, values: Normalize) -> tuple[tuple[Step, ...], tup
     Raises DataError where the input's dtype cannot be made of pixels.
     """
     layout: tuple[Step, ...] = (ChannelsFirst(),) if image.layout == "CHW" else ()
-    axis: Literal[0, 2] = 0 if image.layout == "CHW" else 2
+    axis = image.axis
     dtype, quantization = image.spec.dtype, image.spec.quantization
     if dtype == "float32":
         return (*layout, msgspec.structs.replace(values, axis=axis)), ()

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roadworthy.build.preprocessing import kept
+from roadworthy.build.preprocessing import kept, sizes
 from roadworthy.build.preprocessing.found import Found
-from roadworthy.build.preprocessing.sizes import Pictures
+from roadworthy.build.preprocessing.image_input import ImageInput
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import InnerLayer, Source
@@ -62,15 +62,15 @@ def taken(layers: tuple[InnerLayer, ...]) -> Values | None:
     return SIGNED if zero.min() < -1 / 2 else UNIT
 
 
-def outside(source: Source, pictures: Pictures | None) -> Found | None:
+def outside(source: Source, image: ImageInput | None) -> Found | None:
     """What images become outside of a model that normalises them itself; None where it does not, or takes no images."""
     values = taken(source.inner)
-    if values is None or pictures is None or not all(layer.stated for layer in source.inner):
+    if values is None or image is None or not all(layer.stated for layer in source.inner):
         return None
     scaling = _scaling(source.inner)
-    steps = pictures.steps(Normalize(values.scale, (-values.offset,), (1.0,), pictures.axis))
+    steps = sizes.steps(image, Normalize(values.scale, (-values.offset,), (1.0,), image.axis))
     said = f"the model normalises pixels itself ({_listed(scaling)}), so it is given {values.words}"
-    notes = [Note(said), *pictures.notes(source.inner)]
+    notes = [Note(said), *sizes.notes(image, source.inner)]
     return Found(Contract(steps), f"the model's own layers, which take {values.words}", tuple(notes))
 
 

@@ -2,92 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
+from roadworthy.build.preprocessing import image_input
 from roadworthy.build.preprocessing.found import Found
+from roadworthy.build.preprocessing.image_input import ImageInput
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import InnerLayer, Source
 from roadworthy.preprocess.spec import Layout
 from roadworthy.preprocess.steps import ChannelsFirst, Decode, Normalize, Resize, Step
 
-GREY, COLOUR = 1, 3
-"""The channels that a picture may have."""
+GREY = 1
+"""The channels of a picture without colours."""
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """A model's only input, where it is a picture; height and width are None where the file leaves them open."""
-
-    height: int | None
-    width: int | None
-    channels: int
-    first: bool
-    dtype: str
-
-    @property
-    def axis(self) -> Literal[0, 2]:
-        """The axis of the channels in a sample."""
-        return 0 if self.first else 2
-
-    @property
-    def layout(self) -> Layout:
-        """The layout of a sample."""
-        return "CHW" if self.first else "HWC"
-
-    def resize(self) -> tuple[Resize, ...]:
-        """The resize to the input's size, bilinear, aspect not kept: channels last as Keras does it when nothing else is said, without
-        antialias and to float pixels where the model takes them; channels first as torchvision, with antialias.
-        """
-        if self.height is None or self.width is None:
-            return ()
-        size = (self.height, self.width)
-        return (Resize(size) if self.first else Resize(size, antialias=False, rounded=self.dtype == "uint8", like="tf"),)
-
-    def steps(self, normalize: Normalize) -> tuple[Step, ...]:
-        """Image to sample, at the size that the model's file states; at its own size where that is open."""
-        layout: tuple[Step, ...] = (ChannelsFirst(),) if self.first else ()
-        return (Decode("L" if self.channels == GREY else "RGB"), *self.resize(), *layout, normalize)
-
-    def notes(self, layers: tuple[InnerLayer, ...] = ()) -> tuple[Note, ...]:
-        """On what the size rests."""
-        resize = next((layer for layer in layers if layer.size), None)
-        if self.height is not None and self.width is not None:
-            return (Note(
-                f"how training brought images to {self.height} x {self.width} is not stated: they are resized as "
-                f"{'torchvision does (bilinear, antialias' if self.first else 'Keras does (bilinear, no antialias'}, aspect not kept); "
-                "another way is stated by --preprocess FILE.toml"
-            ),)  # fmt: skip
-        if resize is not None:
-            return (Note(f"images keep their own size, and the model resizes them itself (layer {resize.name!r}: {resize.words})"),)
-        return (Note("images keep their own size, which the model's file leaves open; --preprocess FILE.toml states one"),)
+def resize(image: ImageInput) -> tuple[Resize, ...]:
+    """The resize to the input's size, bilinear, aspect not kept: channels last as Keras does it when nothing else is said, without
+    antialias and to float pixels where the model takes them; channels first as torchvision, with antialias.
+    """
+    if image.size is None:
+        return ()
+    if image.layout == "CHW":
+        return (Resize(image.size),)
+    return (Resize(image.size, antialias=False, rounded=image.spec.dtype == "uint8", like="tf"),)
 
 
-def fitted(found: Found, pictures: Pictures | None) -> Found:
+def steps(image: ImageInput, normalize: Normalize) -> tuple[Step, ...]:
+    """Image to sample, at the size that the model's file states; at its own size where that is open."""
+    layout: tuple[Step, ...] = (ChannelsFirst(),) if image.layout == "CHW" else ()
+    return (Decode("L" if image.channels == GREY else "RGB"), *resize(image), *layout, normalize)
+
+
+def notes(image: ImageInput, layers: tuple[InnerLayer, ...] = ()) -> tuple[Note, ...]:
+    """On what the size rests."""
+    resizing = next((layer for layer in layers if layer.size), None)
+    if image.size is not None:
+        torch = image.layout == "CHW"
+        return (Note(
+            f"how training brought images to {image.height} x {image.width} is not stated: they are resized as "
+            f"{'torchvision does (bilinear, antialias' if torch else 'Keras does (bilinear, no antialias'}, aspect not kept); "
+            "another way is stated by --preprocess FILE.toml"
+        ),)  # fmt: skip
+    if resizing is not None:
+        return (Note(f"images keep their own size, and the model resizes them itself (layer {resizing.name!r}: {resizing.words})"),)
+    return (Note("images keep their own size, which the model's file leaves open; --preprocess FILE.toml states one"),)
+
+
+def fitted(found: Found, image: ImageInput | None) -> Found:
     """``found`` with a resize to the model's input where it states no size itself, and a note on that."""
     if not found.fits_input:
         return found
-    if pictures is None:
+    if image is None:
         note = Note("images keep their own size, because neither the preprocessing nor the model's file states one")
         return replace(found, notes=(*found.notes, note), fits_input=False)
     decode, *after = found.contract.image
-    contract = replace(found.contract, image=(decode, *pictures.resize(), *after))
-    return replace(found, contract=contract, notes=(*found.notes, *pictures.notes()), fits_input=False)
+    contract = replace(found.contract, image=(decode, *resize(image), *after))
+    return replace(found, contract=contract, notes=(*found.notes, *notes(image)), fits_input=False)
 
 
-def pictures_of(source: Source, layout: Layout) -> Pictures | None:
+def image_of(source: Source, layout: Layout) -> ImageInput | None:
     """What the file states; None where it takes no single picture of pixels as float32 or uint8, and where it states no input.
 
     ``layout`` decides where the shape leaves open which axis has the channels.
     """
-    if len(source.takes) != 1 or source.takes[0].dtype not in ("float32", "uint8") or len(source.takes[0].shape) != 4:
+    if len(source.takes) != 1 or source.takes[0].dtype not in ("float32", "uint8"):
         return None
-    (spec,) = source.takes
-    shape = spec.shape[1:]
-    ends = (shape[0] in (GREY, COLOUR), shape[2] in (GREY, COLOUR))
-    first = layout == "CHW" if ends[0] == ends[1] else ends[0]
-    channels, height, width = shape if first else (shape[2], shape[0], shape[1])
-    if channels not in (GREY, COLOUR) or not isinstance(channels, int):
-        return None
-    sizes = [size if isinstance(size, int) else None for size in (height, width)]
-    return Pictures(sizes[0], sizes[1], channels, first, spec.dtype)
+    return image_input.of_spec(source.takes[0], layout)

@@ -6,7 +6,7 @@ import re
 from typing import Literal, TypeAlias
 
 from roadworthy.build.preprocessing.found import Found
-from roadworthy.build.preprocessing.sizes import Pictures
+from roadworthy.build.preprocessing.image_input import ImageInput
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Source
 from roadworthy.preprocess.contract import Contract
@@ -46,10 +46,10 @@ def steps(mode: Mode, layout: Layout) -> tuple[Step, ...]:
     return (Decode(), *reverse, *((ChannelsFirst(),) if layout == "CHW" else ()), values[mode])
 
 
-def unchosen(source: Source, pictures: Pictures | None) -> Found | None:
+def unchosen(source: Source, image: ImageInput | None) -> Found | None:
     """No preprocessing, with a note of what ``suggested`` says; None where that is nothing."""
     said = suggested(source)
-    return Found(Contract(), "", (Note(f"{said}; nothing was chosen by that name"),)) if said and pictures else None
+    return Found(Contract(), "", (Note(f"{said}; nothing was chosen by that name"),)) if said and image else None
 
 
 def suggested(source: Source) -> str:

@@ -16,7 +16,7 @@ SUFFIXES = (".pt2",)
 
 
 def sniff(file: SourceFile) -> bool:
-    """A model as JSON; beside compiled code (``formats/compiled.py``) the archive is a package of that."""
+    """A model as JSON; beside compiled code (``formats/unread.py``) the archive is a package of that."""
     compiled = any(name.startswith("data/aotinductor/") for name in file.members)
     return "archive_format" in file.members and any(name.startswith("models/") for name in file.members) and not compiled
 
