@@ -20,7 +20,7 @@ from roadworthy.preprocess.steps import Step
 PAGE = (Path(__file__).parents[2] / "docs" / "preprocessing.md").read_text()
 # Other parts of the page have files of their own forms.
 REFERENCE = PAGE.partition("\n## The TOML file")[2].partition("\n## From")[0]
-FILES = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+FILES = re.findall(r"```toml\n(.*?)```", PAGE.partition("\n## From")[0], re.DOTALL)
 
 
 def section(title: str) -> str:
