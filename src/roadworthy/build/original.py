@@ -13,6 +13,7 @@ from roadworthy.build.job import Job
 from roadworthy.build.preprocessing import Found
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core.errors import RoadworthyError
+from roadworthy.core.evidence import Note
 from roadworthy.core.isolation import unchanged, user_imports
 from roadworthy.core.samples import renamed, with_target
 from roadworthy.core.stages import Source
@@ -51,6 +52,7 @@ def contract_of(job: Job, source: Source, workspace: Workspace) -> Found:
     """How inputs are made and answers are read, as the user says or else as the model brings it.
 
     Where the layout is left open, it is that of the source's framework. Code of the user's or of a library is read in a child process.
+    Raises DataError where the job wants a model of pixels and the steps do not allow it.
     """
     request = preprocessing.ReadRequest(job.preprocess, source, sources.layout(source))
     named = job.preprocess is not None and spec.is_spec(job.preprocess)
@@ -60,7 +62,10 @@ def contract_of(job: Job, source: Source, workspace: Workspace) -> Found:
     found = read or preprocessing.Found(Contract(), "")
     dtypes = tuple(spec.dtype for spec in job.inputs) or source.dtypes
     contract = found.contract.keeping_pixels_for(dtypes)
-    return replace(found, contract=labels_file.with_labels(contract, job.labels) if job.labels else contract)
+    if job.pixels:
+        contract = contract.with_pixels()
+    labels = job.labels or (source.labels if not contract.answer.labels else ())
+    return replace(found, contract=labels_file.with_labels(contract, labels) if labels else contract)
 
 
 def load_original(
@@ -76,20 +81,22 @@ def load_original(
     """The model, proven to be in inference mode on real samples where there are some, and the samples under its input names.
 
     ``given`` are samples that are there already, in place of the job's data; at most ``calibrate`` are put aside to calibrate with.
-    Where the answers need not be ``scored``, labels that fit no output are no error.
+    Where the answers need not be ``scored``, labels that fit no output are no error. A contract with steps inside the model gives the
+    original with these steps in front, and samples of pixels: the model itself is loaded and proven on what the steps make of them.
     """
     free, bound = sources.bound_inputs(job.inputs, job.stated)
     contract, names = classes.suggested(contract, job)
-    contract.check_input(free)
+    contract.whole().check_input(free)
     workspace.begin("data")
     # It imports while the data is read.
     workspace.template(imports.of_framework(source.framework))
     before = workspace.confinement.listing()
     gathered = given or _gathered(source, job, contract, names, workspace)
-    if gathered:
-        supplied.check_stated(gathered.samples, tuple(one for one in job.stated if one.name in gathered.samples.inputs))
-        gathered = replace(gathered, samples=sources.with_fixed(gathered.samples, job.inputs, job.stated))
-    samples = gathered.samples if gathered else supplied.pictures(contract, free, job, workspace)
+    read = gathered.samples if gathered else supplied.pictures(contract, free, job, workspace)
+    samples = supplied.for_model(contract, read, workspace)
+    if gathered and samples:
+        supplied.check_stated(samples, tuple(one for one in job.stated if one.name in samples.inputs))
+        samples = sources.with_fixed(samples, job.inputs, job.stated)
     workspace.notify(Progress("data", 1, 1, f"{gathered.samples.count} samples" if gathered else "none given"))
     workspace.begin("load")
     making = sources.Making(job.samples or sources.MADE, job.stated, workspace.folder("data/made"))
@@ -97,12 +104,16 @@ def load_original(
     loaded = _loaded(request, workspace)
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.confinement.written(before)))
     inputs = loaded.signature.inputs
-    contract.check_input(inputs)
-    samples = loaded.samples if samples else supplied.pictures(contract, inputs, job, workspace) or loaded.samples
+    contract.whole().check_input(inputs)
+    if samples is None:
+        read = supplied.pictures(contract, inputs, job, workspace)
+    samples = loaded.samples if samples else supplied.for_model(contract, read, workspace) or loaded.samples
     samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
     supplied.check_stated(samples, tuple(one for one in job.stated if one.name not in {gone.name for gone in bound}))
     contract, named = classes.with_suggested(contract, names, gathered, loaded.signature)
+    if contract.front:
+        loaded, samples = supplied.with_front(contract.front, loaded, read, workspace)
     paired = classes.paired(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature, scored=scored)
     if paired is not None and paired.targets is not None:
         samples = with_target(samples, paired.targets)
@@ -110,8 +121,10 @@ def load_original(
     supplied.refuse_unproven(job, source, data, loaded.graph.precision)
     workspace.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))
     answer = classes.named(contract, gathered, paired)
+    twice = preprocessing.disagreement(contract.whole(), loaded.inner)
     notes = (
         *data.notes,
+        *((Note(twice, warning=True),) if twice else ()),
         *(gathered.notes if gathered else ()),
         *classes.notes_on_names(answer.labels),
         *classes.notes_on_texts(contract, paired),
@@ -143,7 +156,8 @@ def _expected(source: Source, job: Job, contract: Contract, suggested: tuple[str
     numbers = source.framework == "torch" or (bool(dtypes) and BYTES not in dtypes)
     ids = labels_file.read(job.labels).ids if job.labels else ()
     names = tuple(spec.name for spec in specs)
-    return ExpectedInputs(names, contract, ids, numbers, sources.layout(source) == "CHW", job.targets, job.samples, suggested)
+    hint = preprocessing.suggested(source)
+    return ExpectedInputs(names, contract, ids, numbers, sources.layout(source) == "CHW", job.targets, job.samples, suggested, hint)
 
 
 def _loaded(request: sources.LoadRequest, workspace: Workspace) -> sources.Loaded:

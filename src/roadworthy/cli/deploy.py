@@ -43,6 +43,11 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
     help="How an image becomes an input: imagenet, cifar10, mnist, unit, tf, caffe, raw (the last four also as tf:224), a TOML file, "
     "a library's file, or FILE.py:name or module:name of transforms; docs/preprocessing.md.",
 )
+@click.option(
+    "--pixels",
+    is_flag=True,
+    help="The deployed model takes uint8 pixels [batch,height,width,channels]; normalisation and layout become part of it.",
+)
 @click.option("--metric", help="A name (see the README) or module:callable; by default what fits the labels, else agreement.")
 @click.option("--max-drop", help="How much a lossy candidate may lose: a part of the original's score (1%, the default) or in its units.")
 @click.option("--max-rise", help="The same for metrics where lower is better, such as mae.")

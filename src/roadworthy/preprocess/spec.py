@@ -15,9 +15,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from roadworthy.core import codec
 from roadworthy.core.errors import DataError
+from roadworthy.preprocess import tokenizer_file
 from roadworthy.preprocess.contract import Answer, Contract
+from roadworthy.preprocess.sounds import AudioSteps
 from roadworthy.preprocess.steps import KINDS, Step
 from roadworthy.preprocess.tables import CropTable, ImageTable, Layout, LetterboxTable, ResizeTable
+from roadworthy.preprocess.tokenizer_file import TextTable
 
 __all__ = ["PRESETS", "CropTable", "ImageTable", "Layout", "LetterboxTable", "ResizeTable", "SpecFile", "is_spec", "read"]
 
@@ -26,15 +29,23 @@ STEPS = dict(zip(KINDS, get_args(Step), strict=True))
 
 @dataclass(frozen=True)
 class SpecFile:
-    """A TOML file. ``image`` is the table ``[image]``, or the steps one by one as ``[[image]]``, each with its ``kind``."""
+    """A TOML file. ``image`` is the table ``[image]``, or the steps one by one as ``[[image]]``, each with its ``kind``.
+
+    ``text`` and ``audio`` are the tables for models that take those in place of images.
+    """
 
     image: ImageTable | tuple[Step, ...] | None = None
     answer: Answer = field(default_factory=Answer)
+    text: TextTable | None = None
+    audio: AudioSteps | None = None
 
-    def contract(self) -> Contract:
-        """The contract, checked; raises DataError where its values make no sense."""
+    def contract(self, folder: Path | None = None) -> Contract:
+        """The contract, checked; raises DataError where its values make no sense. A file that it names lies in ``folder``."""
         image = self.image.steps() if isinstance(self.image, ImageTable) else self.image or ()
-        contract = Contract(image, self.answer)
+        if self.text and folder is None:
+            raise DataError("[text] names a file, and there is no folder to look for it in")
+        text = tokenizer_file.read(self.text, folder).steps if self.text and folder else None
+        contract = Contract(image, self.answer, text, self.audio)
         contract.check()
         return contract
 
@@ -61,7 +72,7 @@ def is_spec(spec: str) -> bool:
 
 
 def read(spec: str | Path, layout: Layout = "CHW") -> Contract:
-    """The contract of a preset, or of a TOML file with the tables ``[image]``, ``[image.resize]`` and ``[answer]``.
+    """The contract of a preset, or of a TOML file with the table ``[image]``, ``[text]`` or ``[audio]``, and ``[answer]``.
 
     ``layout`` is what the model's framework takes: that of a preset, and of an ``[image]`` table that does not state its own. Raises
     DataError for a name that is neither, a file that cannot be read, an unknown key or step, and values that contradict each other.
@@ -77,7 +88,7 @@ def read(spec: str | Path, layout: Layout = "CHW") -> Contract:
         raise DataError(f"{path} cannot be read as a preprocessing spec: {_reason(problem)}") from None
     found = _parsed(text, layout, str(path))
     try:
-        return found.contract()
+        return found.contract(path.parent)
     except DataError as problem:
         raise DataError(f"{path}: {problem.message}") from None
 

@@ -11,6 +11,7 @@ from roadworthy.core.evidence import Interval
 from roadworthy.core.stages import Verified
 from roadworthy.preprocess.answer import second_class
 from roadworthy.preprocess.contract import Contract
+from roadworthy.preprocess.items import WORDS
 
 SERVING = """\
 Run `sh deploy/run.sh`, or build a container from `deploy/Dockerfile`; see `deploy/README.md`. `roadworthy check` on this directory
@@ -55,8 +56,10 @@ def _signature(certificate: Certificate, contract: Contract) -> str:
     lines += [f"- output {_code(str(spec))}" for spec in certificate.signature.outputs]
     if certificate.signature.max_batch is not None:
         lines.append(f"- at most {certificate.signature.max_batch} samples in one call")
-    if contract.takes_images:
-        lines.append(f"- images: {'; '.join(contract.describe())}")
+    if contract.kind is not None:
+        lines.append(f"- {WORDS[contract.kind][1]}: {'; '.join(contract.describe())}")
+    if contract.inside:
+        lines.append("- clients send encoded images, or uint8 pixels of that shape: they do not normalise, and send a quarter of the bytes")
     labels = contract.answer.labels or certificate.samples.classes
     if labels:
         shown = ", ".join(_code(label) for label in labels[:20])
