@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from roadworthy.build import classes, imports, preprocessing, sources, supplied, user_object, verify
 from roadworthy.build.certificate import Data
@@ -54,7 +55,11 @@ def contract_of(job: Job, source: Source, workspace: Workspace) -> Found:
     Where the layout is left open, it is that of the source's framework. Code of the user's or of a library is read in a child process.
     Raises DataError where the job wants a model of pixels and the steps do not allow it.
     """
-    request = preprocessing.ReadRequest(job.preprocess, source, sources.layout(source))
+    asked = job.preprocess
+    if asked is not None and Path(asked).exists():
+        # The child's working directory is another one.
+        asked = str(Path(asked).absolute())
+    request = preprocessing.ReadRequest(asked, source, sources.layout(source))
     named = job.preprocess is not None and spec.is_spec(job.preprocess)
     # Code that is named imports the framework, in all likelihood.
     slow = imports.of_framework(source.framework) if job.preprocess and user_object.named_in(job.preprocess) else ""
