@@ -23,7 +23,8 @@ from selenium.webdriver.support.ui import Select
 
 from roadworthy.serving.engine.local import LocalEngine
 from support.clients.environments import client_python
-from support.models import bundles
+from support.files import wav_files
+from support.models import bundles, item_bundles
 from support.servers.serving import PICTURE, SEES, Server, write_echo
 from support.waiting import HANG_SECONDS
 
@@ -153,6 +154,31 @@ def test_what_is_no_image_gets_the_servers_sentence(browser: webdriver.Chrome, s
     until(lambda: text(browser, "said").startswith("400: "))
     assert "not a JPEG, PNG or WebP image" in text(browser, "said")
     assert ranking(browser) == []
+
+
+def test_a_text_is_written_and_a_sound_dropped(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    item_bundles.write_text(tmp_path / "models" / "texts" / "1")
+    item_bundles.write_audio(tmp_path / "models" / "sounds" / "1")
+    started = Server(tmp_path / "models", versions=0, workers=1)
+    try:
+        show(browser, started.wait_ready())
+        choose(browser, "texts")
+        assert browser.find_element(By.ID, "write").is_displayed()
+        assert not browser.find_element(By.ID, "ask").is_displayed() and not browser.find_element(By.ID, "drop").is_displayed()
+        assert "tokenized by tokenizer.json" in text(browser, "write-steps")
+        browser.find_element(By.ID, "text").send_keys("a good film")
+        browser.find_element(By.CSS_SELECTOR, "#write button").click()
+        with LocalEngine(tmp_path / "models" / "texts" / "1") as model:
+            assert [label for label, _ in ranking(browser)] == [one.label for one in model("a good film").ranked[0]]
+        choose(browser, "sounds")
+        assert browser.find_element(By.ID, "drop").is_displayed() and not browser.find_element(By.ID, "write").is_displayed()
+        sound = wav_files.wav(wav_files.tone(12))
+        browser.execute_script(DROP, base64.b64encode(sound).decode(), "drop", "it.wav", "audio/wav")
+        with LocalEngine(tmp_path / "models" / "sounds" / "1") as model:
+            assert [label for label, _ in ranking(browser)] == [one.label for one in model(sound).ranked[0]]
+        assert not browser.find_element(By.ID, "preview").is_displayed() and browser.get_log("browser") == []
+    finally:
+        started.kill()
 
 
 def test_a_model_of_numbers_is_asked_in_json(browser: webdriver.Chrome, server: str, models: Path) -> None:

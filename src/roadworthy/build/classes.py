@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -84,7 +85,8 @@ def paired(
     if count and contract.answer.labels:
         # Names that were given in Python are in a file of ours, which the user cannot edit.
         file = job.labels if job.labels and not scratch.holds(job.labels) else None
-        where = "" if job.labels and not file else str(job.labels or job.preprocess)
+        stated = str(job.labels or job.preprocess or "the model's own file")
+        where = "" if scratch.holds(Path(stated)) else stated
         class_names.check_count(contract.answer.labels, count, first.name, where, background.of_labels(contract.answer.labels, count, file))
     elif count and gathered and gathered.by_folder and (hint := background.of_folders(gathered.classes, count, job.data or "")):
         raise DataError(f"the data has {len(gathered.classes)} class folders, the model's output {first.name!r} has {count}: {hint}")

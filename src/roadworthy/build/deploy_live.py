@@ -102,7 +102,7 @@ def deploy_live(
             stated=stated,
             data=given,
             targets=tuple(targets) if isinstance(data, str | Path) else (),
-            labels=_labels_file(labels, scratch),
+            labels=_labels_file(labels if labels is not None or live is None else sources.labels(live) or None, scratch),
             preprocess=_preprocessing(preprocess, live, shapes, scratch),
             training_transform=_kept(training_transform, scratch),
             metric=_metric_name(metric, scratch),

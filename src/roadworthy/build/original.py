@@ -13,6 +13,7 @@ from roadworthy.build.job import Job
 from roadworthy.build.preprocessing import Found
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core.errors import RoadworthyError
+from roadworthy.core.evidence import Note
 from roadworthy.core.isolation import unchanged, user_imports
 from roadworthy.core.samples import renamed, with_target
 from roadworthy.core.stages import Source
@@ -60,7 +61,8 @@ def contract_of(job: Job, source: Source, workspace: Workspace) -> Found:
     found = read or preprocessing.Found(Contract(), "")
     dtypes = tuple(spec.dtype for spec in job.inputs) or source.dtypes
     contract = found.contract.keeping_pixels_for(dtypes)
-    return replace(found, contract=labels_file.with_labels(contract, job.labels) if job.labels else contract)
+    labels = job.labels or (source.labels if not contract.answer.labels else ())
+    return replace(found, contract=labels_file.with_labels(contract, labels) if labels else contract)
 
 
 def load_original(
@@ -110,8 +112,10 @@ def load_original(
     supplied.refuse_unproven(job, source, data, loaded.graph.precision)
     workspace.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))
     answer = classes.named(contract, gathered, paired)
+    twice = preprocessing.disagreement(contract, loaded.inner)
     notes = (
         *data.notes,
+        *((Note(twice, warning=True),) if twice else ()),
         *(gathered.notes if gathered else ()),
         *classes.notes_on_names(answer.labels),
         *classes.notes_on_texts(contract, paired),
@@ -149,7 +153,8 @@ def _expected(source: Source, job: Job, contract: Contract, suggested: tuple[str
     numbers = source.framework == "torch" or (bool(dtypes) and BYTES not in dtypes)
     ids = labels_file.read(job.labels).ids if job.labels else ()
     names = tuple(spec.name for spec in specs)
-    return ExpectedInputs(names, contract, ids, numbers, sources.layout(source) == "CHW", job.targets, job.samples, suggested)
+    hint = preprocessing.suggested(source)
+    return ExpectedInputs(names, contract, ids, numbers, sources.layout(source) == "CHW", job.targets, job.samples, suggested, hint)
 
 
 def _loaded(request: sources.LoadRequest, workspace: Workspace) -> sources.Loaded:

@@ -181,6 +181,9 @@ def fault(manifest: Manifest) -> str | None:
     for axis in manifest.signature.sizes:
         if not _possible_range(axis):
             return f"the axis {axis.symbol!r} has the impossible sizes {axis}"
+    for needed in manifest.contract.files:
+        if needed not in names:
+            return f"{needed!r}, which its contract reads, is not among its files"
     try:
         manifest.contract.check()
     except DataError as problem:

@@ -40,7 +40,8 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
 @click.option("--labels", type=EXISTING, help="Class names in the order of the model's outputs: one a line, CSV, JSON or YAML.")
 @click.option(
     "--preprocess",
-    help="How an image becomes an input: imagenet, cifar10, mnist, unit, tf, caffe, raw (the last four also as tf:224), or a TOML file.",
+    help="How an image becomes an input: imagenet, cifar10, mnist, unit, tf, caffe, raw (the last four also as tf:224), a TOML file, "
+    "a library's file, or FILE.py:name or module:name of transforms; docs/preprocessing.md.",
 )
 @click.option(
     "--training-transform",

@@ -26,13 +26,31 @@ class FileSum:
 
 
 @dataclass(frozen=True)
+class InnerLayer:
+    """A layer by which a model itself changes pixels before its first trained layer, by its ``name`` and in ``words``.
+
+    It gives ``x * scale + offset``, with one number for each channel or one for all; both are empty where the values are not known.
+    ``size`` is (height, width) of a layer that resizes or crops, empty for others. ``stated`` is False where it is a guess.
+    """
+
+    name: str
+    words: str
+    scale: tuple[float, ...] = (1.0,)
+    offset: tuple[float, ...] = (0.0,)
+    size: tuple[int, ...] = ()
+    stated: bool = True
+
+
+@dataclass(frozen=True)
 class Source:
     """What the user handed in, after static inspection. ``kind`` names the loader that reads it.
 
     ``arch`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` with optional keyword arguments. ``signature`` names one
     of several that the file offers, ``outputs`` the tensors to answer with where the file does not say, and ``inputs`` are the
     inputs in the user's words, for a file that does not say where it is fed; all may be empty. ``files`` are all that is read of it.
-    ``weights`` names one of several sets of weights in the file. ``dtypes`` are those of its inputs, where the file itself states them.
+    ``weights`` names one of several sets of weights in the file. ``takes`` are its inputs, ``inner`` what it does to pixels itself,
+    ``models`` the names of the model and of those in it, and ``labels`` those of its classes in the order of its outputs, where the file
+    itself states them.
     A source knows how to be loaded again, in any process.
     """
 
@@ -48,7 +66,15 @@ class Source:
     inputs: tuple[TensorSpec, ...] = ()
     files: tuple[FileSum, ...] = ()
     weights: str = ""
-    dtypes: tuple[str, ...] = ()
+    takes: tuple[TensorSpec, ...] = ()
+    inner: tuple[InnerLayer, ...] = ()
+    models: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The dtypes of its inputs, where the file states them."""
+        return tuple(spec.dtype for spec in self.takes)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The input and the output contract as data: how an image becomes the model's input, and how its output becomes an answer."""
+"""The input and the output contract as data: how an image, a text or a sound becomes the model's input, and its output an answer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from roadworthy.core.errors import DataError
 from roadworthy.core.types import TensorSpec
 from roadworthy.preprocess import steps
 from roadworthy.preprocess.pixels import SampleShape
+from roadworthy.preprocess.sounds import AudioSteps
 from roadworthy.preprocess.steps import Decode, Normalize, Step
+from roadworthy.preprocess.texts import FILE, TextSteps
 
+ItemKind: TypeAlias = Literal["image", "text", "audio"]
+"""What one item may be that becomes a sample."""
 Activation: TypeAlias = Literal["auto", "none", "applied", "softmax", "sigmoid"]
 
 
@@ -36,15 +40,57 @@ class Answer:
 
 @dataclass(frozen=True)
 class Contract:
-    """Both ends. ``image`` holds the steps from an image to a sample, in order; empty for a model that takes tensors as they are."""
+    """Both ends. ``image`` holds the steps from an image to a sample, in order, or ``text`` or ``audio`` what is done with one of those.
+
+    A model that takes tensors as they are has none of the three.
+    """
 
     image: tuple[Step, ...] = ()
     answer: Answer = field(default_factory=Answer)
+    text: TextSteps | None = None
+    audio: AudioSteps | None = None
+
+    @property
+    def kind(self) -> ItemKind | None:
+        """What one item is that the contract turns into a sample; ``None`` where it says nothing."""
+        if self.text is not None:
+            return "text"
+        if self.audio is not None:
+            return "audio"
+        return "image" if self.image else None
 
     @property
     def takes_images(self) -> bool:
         """Whether the contract says how an image becomes a sample."""
-        return bool(self.image)
+        return self.kind == "image"
+
+    @property
+    def takes_items(self) -> bool:
+        """Whether the contract says how an image, a text or a sound becomes a sample."""
+        return self.kind is not None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that the steps read: their paths below the bundle's root, in a bundle."""
+        return (self.text.file,) if self.text is not None else ()
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The distributions that the steps need beside Roadworthy's own."""
+        return ("tokenizers",) if self.text is not None else ()
+
+    def packed(self) -> Contract:
+        """The same contract for a bundle, into whose root its ``files`` are copied."""
+        if self.text is None:
+            return self
+        return replace(self, text=msgspec.structs.replace(self.text, file=FILE))
+
+    def bound(self, inputs: tuple[TensorSpec, ...]) -> Contract:
+        """The same contract with the part of a text that each of the model's ``inputs`` gets written out."""
+        if self.text is None:
+            return self
+        parts = self.text.bound([spec.name for spec in inputs])
+        return replace(self, text=msgspec.structs.replace(self.text, inputs=parts))
 
     def sample_shape(self) -> SampleShape:
         """The dtype and shape of one sample that the steps give. The contract has steps, or DataError is raised."""
@@ -52,6 +98,8 @@ class Contract:
 
     def describe(self) -> tuple[str, ...]:
         """Every step in a few words, in order."""
+        if (other := self.text or self.audio) is not None:
+            return other.describe()
         return tuple(step.describe() for step in self.image)
 
     def with_pixel_limit(self, limit: int) -> Contract:
@@ -71,7 +119,11 @@ class Contract:
 
     def check(self) -> None:
         """Raises DataError where values contradict each other, or steps do not fit each other."""
-        if self.takes_images:
+        if sum(map(bool, (self.image, self.text, self.audio))) > 1:
+            raise DataError("one item is an image, a text or a sound: state one of [image], [text] and [audio]")
+        if (other := self.text or self.audio) is not None:
+            other.check()
+        if self.image:
             steps.check(self.image)
         if self.answer.top_k < 1:
             raise DataError(f"top_k is {self.answer.top_k}; it must be at least 1")
@@ -80,7 +132,10 @@ class Contract:
         """Raises DataError where the steps give another dtype or shape than the model's only input takes.
 
         A model of several inputs takes no images, so nothing is compared. A size that the image decides fits every size.
+        Texts and sounds have rules of their own.
         """
+        if (other := self.text or self.audio) is not None and inputs:
+            other.check_input(inputs)
         if not self.takes_images or len(inputs) != 1:
             return
         (wanted,), given = inputs, self.sample_shape()

@@ -37,7 +37,7 @@ SMALL = ImageTable(resize=ResizeTable((16, 16)))
 class Sees:
     """What a decoder needs of a model that takes images."""
 
-    name, takes_images = "sees", True
+    name, kind = "sees", "image"
 
     def __init__(self, image: ImageTable = SMALL, side: int | str = 16) -> None:
         self.contract = Contract(image.steps())

@@ -295,7 +295,7 @@ def test_byte_strings_in_every_way_they_may_come(files_bundle: Path, tmp_path: P
     (tmp_path / "a.wav").write_bytes(b"RIFF\0")
     (tmp_path / "b.npz").write_bytes(b"PK no archive at all")
     with LocalEngine(files_bundle) as model:
-        assert model.takes_files and not model.takes_images and model.check.error == 0
+        assert model.takes_files and not model.takes_items and model.check.error == 0
         for item in (b"RIFF\0", bytearray(b"RIFF\0"), tmp_path / "a.wav", [b"RIFF\0"], strings(b"RIFF\0"), {"file": [b"RIFF\0"]}):
             answer = model(item)
             assert answer.outputs["same"].tolist() == [b"RIFF\0"], item

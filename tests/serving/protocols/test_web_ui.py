@@ -30,13 +30,14 @@ def test_the_figures_say_what_is_served_and_what_was_asked(serve: Serve, picture
     linear, picture = status["models"]
     assert (linear["name"], linear["requests"], linear["p50"]) == ("linear", 0, None)
     assert linear["takes"] == {
-        "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 12]}], "images": False, "files": False, "steps": []
+        "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 12]}], "kind": None, "name": "",
+        "files": False, "steps": [],
     }  # fmt: skip
     assert (picture["requests"], picture["errors"], picture["answered"]) == (7, 1, {"200": 6, "400": 1})
     assert 0 < picture["p50"] <= picture["p99"]
     (version,) = picture["versions"]
     assert (version["version"], version["state"], version["succeeded"], picture["current"]) == ("7", "ready", 6, "7")
-    assert picture["takes"]["images"] and picture["takes"]["steps"][0] == "decoded as RGB"
+    assert picture["takes"]["kind"] == "image" and picture["takes"]["steps"][0] == "decoded as RGB"
 
 
 def test_a_version_that_failed_is_there_with_its_reason(serve: Serve, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def load_all(jobs: Sequence[Job], workspace: Workspace) -> list[LoadedSide]:
     problems: dict[int, RoadworthyError] = {}
     for index, job in enumerate(jobs):
         contract = contract_of(job, sources[index], workspace).contract
-        if models and (job.data is None or (not contract.takes_images and _foreign(sources[index], models.values()))):
+        if models and (job.data is None or (not contract.takes_items and _foreign(sources[index], models.values()))):
             continue
         here = replace(workspace, path=workspace.path / f"side-{index}")
         try:

@@ -15,12 +15,20 @@ from roadworthy.build.data.live.wanted import Wanted
 from roadworthy.build.data.raw_data import UNNAMED, ExpectedInputs, RawData
 from roadworthy.build.data.user_targets import check_length
 from roadworthy.core.errors import DataError
+from roadworthy.core.evidence import Note
 from roadworthy.core.types import BYTES, Array
+from roadworthy.preprocess.contract import ItemKind
+
+COLUMNS: dict[ItemKind, tuple[str, ...]] = {
+    "text": ("text", "texts", "sentence", "review", "document", "content", "comment", "body", "message", "tweet", "input", "x", UNNAMED),
+    "audio": ("audio", "sound", "wav", "bytes", "x", UNNAMED),
+}
+"""The names that a column of texts or of sounds has."""
 
 
 def wanted_of(expected: ExpectedInputs) -> Wanted:
-    """What is wanted of data in Python."""
-    return Wanted(expected.names, expected.targets, expected.limit)
+    """What is wanted of data in Python. Texts do not come under the names of the inputs that they become."""
+    return Wanted(() if expected.contract.kind == "text" else expected.names, expected.targets, expected.limit)
 
 
 def read_python(data: Any, expected: ExpectedInputs, scratch: Path, what: str) -> RawData:
@@ -33,6 +41,11 @@ def read_python(data: Any, expected: ExpectedInputs, scratch: Path, what: str) -
 
 def named_samples(found: Spooled, expected: ExpectedInputs, what: str) -> RawData:
     """``found`` as the model's inputs, of one length and of dtypes that a model can take; raises DataError where they are not."""
+    if (name := _column_of_items(found.inputs, expected, what)) is not None:
+        items = _checked(found.inputs[name], f"{what}: {name}").tolist()
+        check_length(found.targets, len(items), what)
+        notes = (*found.notes, *_left_out(found.inputs, name))
+        return RawData(len(items), found.targets, expected.contract.answer.labels or found.classes, items=items, notes=notes)
     inputs = {name: _checked(array, f"{what}: {name}") for name, array in _by_input(found.inputs, expected.names, what).items()}
     count = _common_length(inputs, what)
     check_length(found.targets, count, what)
@@ -41,8 +54,30 @@ def named_samples(found: Spooled, expected: ExpectedInputs, what: str) -> RawDat
         (only,) = inputs.values()
         if _are_images(only):
             images = only.tolist() if only.dtype == np.dtype(BYTES) else only
-            return RawData(count, found.targets, classes, images=images, notes=found.notes)
+            return RawData(count, found.targets, classes, items=images, notes=found.notes)
     return RawData(count, found.targets, classes, arrays=inputs, notes=found.notes)
+
+
+def _column_of_items(arrays: Mapping[str, Array], expected: ExpectedInputs, what: str) -> str | None:
+    """Which of ``arrays`` holds the texts, or the bytes of the sounds, that the contract turns into samples; ``None`` for ready samples.
+
+    It is the only one of byte strings, or that of a usual name; DataError where that leaves several.
+    """
+    kind = expected.contract.kind
+    strings = [name for name, array in arrays.items() if array.ndim == 1 and array.dtype.kind in "OU"]
+    if kind not in COLUMNS or not strings or (expected.names and set(expected.names) <= set(arrays) - set(strings)):
+        return None
+    usual = [name for name in strings if name.lower() in COLUMNS[kind]]
+    found = strings if len(strings) == 1 else usual
+    if len(found) != 1:
+        listed = ", ".join(strings)
+        raise DataError(f"{what} has several columns of texts ({listed}), and which is the input cannot be told: call one of them text")
+    return found[0]
+
+
+def _left_out(arrays: Mapping[str, Array], name: str) -> tuple[Note, ...]:
+    left = ", ".join(map(repr, (other for other in arrays if other != name)))
+    return (Note(f"{name!r} of the data is the input, and {left} were left out; --targets names targets among them"),) if left else ()
 
 
 def _are_images(array: Array) -> bool:

@@ -24,6 +24,7 @@ class ExpectedInputs:
     ``numbers`` says that it takes no byte strings, and ``channels_first`` that its framework has the channels before the values.
     ``targets`` names what is to be targets (empty: the usual names), and ``limit`` is the most samples that are wanted.
     ``suggested`` are names of classes that came with the preprocessing: where all class folders have such names, they are the classes.
+    ``hint`` is what the model's file says of a preprocessing that was not stated, in words.
     """
 
     names: tuple[str, ...]
@@ -34,12 +35,14 @@ class ExpectedInputs:
     targets: tuple[str, ...] = ()
     limit: int | None = None
     suggested: tuple[str, ...] = ()
+    hint: str = ""
 
 
 @dataclass(frozen=True)
 class RawData:
-    """Samples in one of three forms: ``images`` (paths, Pillow images or uint8 arrays) that the contract turns into samples, ``files``
-    that are samples (``numbers``: what they hold, a sound or an array; else their bytes), or ``arrays`` by input name.
+    """Samples in one of three forms: ``items`` (images, texts or sounds: paths, Pillow images, uint8 arrays, byte strings) that the
+    contract turns into samples, ``files`` that are samples (``numbers``: what they hold, a sound or an array; else their bytes), or
+    ``arrays`` by input name.
 
     ``targets`` are what the answers are held against, by name, samples first (see ``core.samples``); empty where there are none. One array
     without a name is called ``TARGET``. ``by_folder`` says that the classes are numbered by the sorted order of their folders.
@@ -48,7 +51,7 @@ class RawData:
     count: int
     targets: Targets
     classes: tuple[str, ...]
-    images: Sequence[Any] | Array | None = None
+    items: Sequence[Any] | Array | None = None
     files: Sequence[Path] | None = None
     numbers: bool = False
     arrays: Mapping[str, Array] = field(default_factory=dict)

@@ -1,12 +1,10 @@
-"""Data as it was read to a sample set on disk: images through the contract's steps, files by their content, arrays by their rows."""
+"""Data as it was read to a sample set on disk: items through the contract's steps, files by their content, arrays by their rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-
-import numpy as np
 
 from roadworthy.build.data import sample_writer
 from roadworthy.build.data.files.numbers import NumberFiles
@@ -15,9 +13,9 @@ from roadworthy.core import samples as sample_sets
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet, file_of
-from roadworthy.core.types import Array
-from roadworthy.preprocess.contract import Contract
-from roadworthy.preprocess.image import Preprocessor
+from roadworthy.core.types import BATCH, Array, TensorSpec
+from roadworthy.preprocess import items
+from roadworthy.preprocess.contract import ItemKind
 
 T = TypeVar("T")
 Tell = Callable[[int, int], None]
@@ -29,16 +27,17 @@ TOLD = 500
 def write(raw: RawData, name: str, order: Array, expected: ExpectedInputs, out: Path, tell: Tell) -> tuple[SampleSet, tuple[Note, ...]]:
     """The samples of ``raw`` in ``order`` in the new directory ``out``, and notes on how they were read.
 
-    Images and files become the input ``name``. Raises DataError, naming the file, for one that cannot be read.
+    Items and files become the input ``name``. Raises DataError, naming the file, for one that cannot be read.
     """
-    if raw.images is None and raw.files is None:
+    if raw.items is None and raw.files is None:
         written = sample_writer.write(out, raw.arrays, raw.targets, order)
         sample_sets.write_source_rows(out, order)
         return written, ()
     notes: tuple[Note, ...] = ()
+    names: tuple[str, ...] = (name,)
     with sample_writer.directory(out):
-        if raw.images is not None:
-            _write_images(out / file_of(name), raw.images, order, expected.contract, tell)
+        if raw.items is not None:
+            names = _write_items(out, raw.items, order, name, expected, tell)
         elif raw.numbers:
             notes = _write_numbers(out / file_of(name), raw.files or (), order, expected, tell)
         else:
@@ -46,24 +45,37 @@ def write(raw: RawData, name: str, order: Array, expected: ExpectedInputs, out: 
             sample_writer.write_strings(out, name, (len(order),), _told(contents, len(order), tell))
         sample_writer.write_all_targets(out, raw.targets, order)
         sample_sets.write_source_rows(out, order)
-    return SampleSet(out, (name,), len(order), tuple(raw.targets)), notes
+    return SampleSet(out, names, len(order), tuple(raw.targets)), notes
 
 
-def _write_images(path: Path, images: Sequence[Any] | Array, order: Array, contract: Contract, tell: Tell) -> None:
-    if not contract.takes_images:
+def _write_items(out: Path, found: Sequence[Any] | Array, order: Array, name: str, expected: ExpectedInputs, tell: Tell) -> tuple[str, ...]:
+    contract = expected.contract
+    if contract.kind is None:
         raise DataError(
             "the data is images; say how they become the model's input, by a preprocessing preset or file; to a model that decodes "
-            "them itself give their bytes, by a callable"
+            f"them itself give their bytes, by a callable{'; ' if expected.hint else ''}{expected.hint}"
         )
-    preprocessor = Preprocessor(contract.image)
-    first = preprocessor.one(images[order[0]], name=_name(order[0]))
+    # A text may become several inputs, an image or a sound one.
+    specs = tuple(TensorSpec(one, "int64", (BATCH, "tokens")) for one in expected.names) if contract.kind == "text" else ()
+    reader = items.reader(contract, specs, name=name).fitting(found)
+    first = reader.one(found[order[0]], name=_name(contract.kind, order[0]))
 
-    def samples() -> Iterator[Array]:
-        buffer = np.empty_like(first)
+    def samples() -> Iterator[Mapping[str, Array]]:
         for index in order.tolist():
-            yield preprocessor.one(images[index], out=buffer, name=_name(index))
+            called = _name(contract.kind or "image", index)
+            row = reader.one(found[index], name=called)
+            for key, array in row.items():
+                if array.shape != first[key].shape:
+                    raise DataError(_other_shape(found[index], called, contract.kind, array.shape, first[key].shape))
+            yield row
 
-    sample_writer.write_array(path, first.dtype, (len(order), *first.shape), _told(samples(), len(order), tell))
+    return sample_writer.write_rows(out, _told(samples(), len(order), tell), len(order))
+
+
+def _other_shape(item: Any, called: str, kind: ItemKind | None, shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    way = "state length in [audio]" if kind == "audio" else "make all sizes one by resize or crop in the preprocessing"
+    name = item if isinstance(item, Path) else called
+    return f"{name}: gives a sample of shape {list(shape)} where {list(wanted)} is wanted; {way}"
 
 
 def _write_numbers(path: Path, files: Sequence[Path], order: Array, expected: ExpectedInputs, tell: Tell) -> tuple[Note, ...]:
@@ -84,9 +96,9 @@ def _write_numbers(path: Path, files: Sequence[Path], order: Array, expected: Ex
     return (Note(f"{reader.said}; each is {list(first.shape)}"),) if reader.said else ()
 
 
-def _told(items: Iterable[T], count: int, tell: Tell) -> Iterator[T]:
-    """``items``, and how many of them have gone by."""
-    for number, item in enumerate(items, 1):
+def _told(each: Iterable[T], count: int, tell: Tell) -> Iterator[T]:
+    """``each``, and how many of them have gone by."""
+    for number, item in enumerate(each, 1):
         yield item
         if number % TOLD == 0 or number == count:
             tell(number, count)
@@ -99,5 +111,5 @@ def _content(file: Path) -> bytes:
         raise DataError(f"{file} cannot be read: {problem.strerror or problem}") from None
 
 
-def _name(index: int) -> str:
-    return f"image {index} of the data"
+def _name(kind: ItemKind, index: int) -> str:
+    return f"{items.WORDS[kind][1].removesuffix('s')} {index} of the data"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -66,6 +66,20 @@ def write_array(path: Path, dtype: np.dtype[np.generic], shape: tuple[int, ...],
         np.lib.format.write_array_header_1_0(file, header)
         for chunk in chunks:
             file.write(np.ascontiguousarray(chunk, dtype=dtype).data)
+
+
+def write_rows(out: Path, rows: Iterable[Mapping[str, Array]], count: int) -> tuple[str, ...]:
+    """The inputs of ``count`` samples, which come one by one and all have one shape, in the directory ``out``; their names."""
+    files: dict[str, BinaryIO] = {}
+    with ExitStack() as stack:
+        for row in rows:
+            for name, array in row.items():
+                if name not in files:
+                    files[name] = stack.enter_context(open(out / file_of(name), "wb"))
+                    header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": (count, *array.shape)}
+                    np.lib.format.write_array_header_1_0(files[name], header)
+                files[name].write(np.ascontiguousarray(array).data)
+    return tuple(files)
 
 
 def write_strings(folder: Path, name: str, shape: tuple[int, ...], strings: Iterable[bytes]) -> None:

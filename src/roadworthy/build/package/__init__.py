@@ -77,6 +77,7 @@ def pack(request: PackRequest, target: Path, accept: Accept) -> Manifest:
     """
     certificate = _portable(request.certificate)
     contract = _settled(request.contract, request.answers, certificate.signature)
+    packed_contract = contract.packed()
     variants = tuple(variant(one, certificate) for one in request.variants)
     with store.writing(target) as root:
         for one, packed in zip(request.variants, variants, strict=True):
@@ -84,6 +85,8 @@ def pack(request: PackRequest, target: Path, accept: Accept) -> Manifest:
         for export in request.certificate.exports:
             if export.path:
                 _copy(export.measured.verified.candidate.path, root / export.path)
+        for file, name in zip(contract.files, packed_contract.files, strict=True):
+            shutil.copyfile(file, root / name)
         rows = _golden_rows(request)
         _write_golden(request, root, rows)
         for item in request.reproduce:
@@ -97,7 +100,7 @@ def pack(request: PackRequest, target: Path, accept: Accept) -> Manifest:
             created=certificate.created,
             roadworthy=certificate.roadworthy,
             signature=certificate.signature,
-            contract=contract,
+            contract=packed_contract,
             variants=variants,
             golden=GoldenFile(GOLDEN, len(rows)),
             tolerance=certificate.tolerance,
@@ -171,7 +174,8 @@ def _write_golden(request: PackRequest, root: Path, rows: list[int]) -> None:
 
 
 def _settled(contract: Contract, answers: Arrays, signature: Signature) -> Contract:
-    return replace(contract, answer=answer.with_activation(contract.answer, answers, signature.outputs[0].quantization))
+    settled = replace(contract, answer=answer.with_activation(contract.answer, answers, signature.outputs[0].quantization))
+    return settled.bound(signature.inputs)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -50,8 +50,13 @@ def _pin(package: str) -> str | None:
 
 def _requirements(archive: str, manifest: Manifest) -> str:
     """Roadworthy with its server, the winner's packages, and the versions of all of these that are installed here."""
-    lines = dict.fromkeys((f"./{archive}[serve]", *manifest.variants[0].requires, *filter(None, map(_pin, _serving()))))
+    lines = dict.fromkeys((f"./{archive}[serve]", *_needs(manifest), *filter(None, map(_pin, _serving()))))
     return "\n".join(lines) + "\n"
+
+
+def _needs(manifest: Manifest) -> tuple[str, ...]:
+    """What the first variant and the contract need."""
+    return (*manifest.variants[0].requires, *pins(manifest.contract.packages))
 
 
 def _serving() -> tuple[str, ...]:
@@ -71,7 +76,7 @@ def _plain(name: str) -> str:
 
 def _readme(manifest: Manifest, python: str) -> str:
     first = manifest.variants[0]
-    needs = "\n".join(f"- `{pin}`" for pin in first.requires) or "- nothing beyond Roadworthy"
+    needs = "\n".join(f"- `{pin}`" for pin in _needs(manifest)) or "- nothing beyond Roadworthy"
     flags = (
         f"It was made for a CPU with {', '.join(first.features)}. On a CPU without these the next variant is used.\n"
         if first.features

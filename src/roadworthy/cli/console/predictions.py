@@ -20,17 +20,18 @@ def show_predictions(answers: Sequence[FilePrediction], *, as_json: bool) -> Non
         return
     for answer in answers:
         for number, ranking in enumerate(answer.prediction.ranked):
-            name = str(answer.file) if len(answer.prediction.ranked) == 1 else f"{answer.file}[{number}]"
+            name = answer.name if len(answer.prediction.ranked) == 1 else f"{answer.name}[{number}]"
             text = ", ".join(f"{one.label} {one.score:.4f}" for one in ranking)
             terminal.output.print(f"{escape(name)}: {escape(text)}", soft_wrap=True)
         if not any(answer.prediction.ranked):
             shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in answer.prediction.outputs.items())
-            terminal.output.print(f"{escape(str(answer.file))}: {escape(shapes)} (--json prints the numbers)", soft_wrap=True)
+            terminal.output.print(f"{escape(answer.name)}: {escape(shapes)} (--json prints the numbers)", soft_wrap=True)
 
 
 def _prediction(answer: FilePrediction) -> dict[str, object]:
     outputs = {name: _readable(array.tolist()) for name, array in answer.prediction.outputs.items()}
-    return {"file": answer.file, "samples": answer.prediction.ranked, "outputs": outputs}
+    given = {"text": answer.text} if answer.file is None else {"file": answer.file}
+    return {**given, "samples": answer.prediction.ranked, "outputs": outputs}
 
 
 def _readable(value: object) -> object:

@@ -7,7 +7,7 @@ serve, in every size of call that it will see.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,15 @@ from roadworthy.bundle import golden as goldens
 from roadworthy.bundle.golden import Golden
 from roadworthy.bundle.manifest import Manifest, Variant
 from roadworthy.core.errors import BundleError
-from roadworthy.core.numerics import sample_errors, scale_of
+from roadworthy.core.numerics import output_error, sample_errors, scale_of
 from roadworthy.core.types import Array, Arrays, Signature
+from roadworthy.preprocess.texts import Part, TextSteps, allowed, next_size
 from roadworthy.runtimes import CheckedSession
+
+FEW = 4
+"""Golden samples that are tried; each is two calls."""
+MORE = 8
+"""Tokens of padding that a sample without any gets."""
 
 
 @dataclass(frozen=True)
@@ -113,3 +119,66 @@ def _repeated(golden: Golden, size: int) -> Golden:
         return {name: np.resize(array, (-(-len(array) // size) * size, *array.shape[1:])) for name, array in arrays.items()}
 
     return Golden(repeated(golden.inputs), repeated(golden.outputs))
+
+
+def check_padding(session: CheckedSession, signature: Signature, steps: TextSteps, golden: Golden, gate: float) -> None:
+    """Raise BundleError where the answer to a text depends on how far it is padded by more than ``gate`` of the output's scale.
+
+    Texts of one call are padded to the longest, so that the answer to one would depend on the others. Outputs that have a row for each
+    token are compared where the tokens are. A golden sample is skipped where the model takes no other number of tokens.
+    """
+    if steps.padding == "fixed":
+        return
+    for row in range(min(FEW, len(next(iter(golden.inputs.values()))))):
+        whole = {name: array[row] for name, array in golden.inputs.items()}
+        size = len(next(iter(whole.values())))
+        short = next_size(signature.sizes, _tokens(whole, steps))
+        long = size if size > short else next_size(signature.sizes, size + MORE)
+        if not all(allowed(signature.sizes, one) for one in (short, long)) or short == long:
+            continue
+        alone, padded = (session.run(_call(signature, _resized(whole, steps, one))) for one in (short, long))
+        for spec in signature.outputs:
+            error = _error(spec.to_rows(alone[spec.name], 1), spec.to_rows(padded[spec.name], 1), steps, golden.outputs[spec.name])
+            if error > gate:
+                raise BundleError(
+                    f"the answer to a text depends on its padding: with {long} tokens in place of {short} the output {spec.name!r} differs "
+                    f'by {error:.3g} of its scale, and {gate:.3g} is allowed; state padding = "fixed" in [text], with the length that the '
+                    "model was trained with"
+                )
+
+
+def _tokens(sample: Mapping[str, Array], steps: TextSteps) -> int:
+    """How many tokens of a sample are no padding."""
+    parts: dict[str, Part] = dict(steps.inputs) or steps.bound(list(sample))
+    mask = next((sample[name] for name, part in parts.items() if part == "mask"), None)
+    if mask is not None:
+        return max(1, int(np.count_nonzero(mask)))
+    (ids,) = (sample[name] for name, part in parts.items() if part == "ids")
+    real = np.flatnonzero(ids != steps.pad_id)
+    if not len(real):
+        return 1
+    return int(real[-1]) + 1 if steps.side == "right" else len(ids) - int(real[0])
+
+
+def _resized(sample: Mapping[str, Array], steps: TextSteps, size: int) -> dict[str, Array]:
+    """One sample with ``size`` tokens: without a part of its padding, or with more."""
+    parts = dict(steps.inputs) or steps.bound(list(sample))
+    fill = {"ids": steps.pad_id, "mask": 0, "types": steps.pad_type_id}
+    found = {}
+    for name, array in sample.items():
+        more = max(0, size - len(array))
+        widths = (0, more) if steps.side == "right" else (more, 0)
+        padded = np.pad(array, widths, constant_values=fill[parts[name]])
+        found[name] = padded[:size] if steps.side == "right" else padded[len(padded) - size :]
+    return found
+
+
+def _call(signature: Signature, sample: Mapping[str, Array]) -> Arrays:
+    return signature.to_call({name: array[None] for name, array in sample.items()})
+
+
+def _error(alone: Array, padded: Array, steps: TextSteps, golden: Array) -> float:
+    if alone.shape != padded.shape and alone.ndim == padded.ndim and alone.ndim > 1:
+        size = alone.shape[1]
+        padded = padded[:, :size] if steps.side == "right" else padded[:, padded.shape[1] - size :]
+    return output_error(alone, padded, scale_of(golden))

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,6 +20,8 @@ from roadworthy.preprocess.image import Preprocessor
 from roadworthy.serving.engine import image_guards
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.limits import MIB, ServerLimits
+
+T = TypeVar("T")
 
 LARGE_PIXELS = 4_000_000
 """Larger images are decoded one at a time, in a separate pool: decoded side by side they would fill the memory."""
@@ -45,8 +48,8 @@ class Decoder:
     def __init__(self, limits: ServerLimits, *, draft: bool = False) -> None:
         self._limits, self._draft = limits, draft
         self._preprocessors: WeakKeyDictionary[LocalEngine, Preprocessor] = WeakKeyDictionary()
-        self._small = _Pool(min(4, usable_cores()))
-        self._large = _Pool(1)
+        self._small = DecoderPool(min(4, usable_cores()))
+        self._large = DecoderPool(1)
 
     async def images(self, model: LocalEngine, images: Sequence[bytes], deadline: float | None = None) -> Arrays:
         """``images`` as the feeds of ``model``; ``deadline`` is a reading of ``time.monotonic()``.
@@ -87,6 +90,16 @@ class Decoder:
         except DataError as problem:
             raise InvalidRequest(problem.message) from problem
 
+    async def places(self, model: LocalEngine, images: Sequence[bytes]) -> Array:
+        """Where each sample lies in its image, as ``Placement.matrix``: float64 [samples, 2, 3]. The images are ones that were decoded."""
+        preprocessor = self._preprocessor(model)
+
+        def read() -> tuple[Array, float]:
+            begun = time.perf_counter()
+            return np.stack([preprocessor.placement(image).matrix for image in images]), time.perf_counter() - begun
+
+        return await self._small.run(read, 0)
+
     def close(self) -> None:
         """End the threads."""
         self._small.close()
@@ -95,7 +108,7 @@ class Decoder:
     def _preprocessor(self, model: LocalEngine) -> Preprocessor:
         found = self._preprocessors.get(model)
         if found is None:
-            if not model.takes_images:
+            if model.kind != "image":
                 raise InvalidRequest(f"{model.name} does not say how an image becomes its input")
             steps = model.contract.with_pixel_limit(self._limits.pixels).image
             try:
@@ -118,7 +131,7 @@ class Decoder:
             raise Unavailable(f"images wait for about {wait:.2f} s to be decoded; try again later", after=wait)
 
 
-class _Pool:
+class DecoderPool:
     """A thread pool, and an estimate of how long an image would wait for one of its threads."""
 
     def __init__(self, threads: int) -> None:
@@ -132,8 +145,8 @@ class _Pool:
         """Seconds until an image that arrives now would start, by what images took so far."""
         return self._seconds_per_pixel * self._pixels_queued / self.threads
 
-    async def run(self, decode: Callable[[], tuple[Array, float]], pixels: int) -> Array:
-        """The sample that ``decode`` returns, together with the seconds that it took."""
+    async def run(self, decode: Callable[[], tuple[T, float]], pixels: int) -> T:
+        """What ``decode`` returns together with the seconds that it took; ``pixels`` say how long that will be, or bytes do."""
         cost = pixels + OVERHEAD_PIXELS
         self._pixels_queued += cost
         try:

@@ -10,9 +10,29 @@ import numpy as np
 from roadworthy.core.errors import DataError, InvalidRequest
 from roadworthy.core.exact import as_array, cast_exactly
 from roadworthy.core.types import BYTES, Array, TensorSpec
+from roadworthy.preprocess.contract import ItemKind
 
 
-def images_of(item: Any) -> list[Any] | None:
+def items_of(item: Any, kind: ItemKind) -> list[Any] | None:
+    """``item`` as a list of items of ``kind``, or ``None`` where it is a tensor."""
+    return _images_of(item) if kind == "image" else _others_of(item, kind)
+
+
+def _others_of(item: Any, kind: ItemKind) -> list[Any] | None:
+    """``item`` as texts or wav files: text itself is a text where those are taken, and else a path."""
+    if isinstance(item, str):
+        return [item if kind == "text" else Path(item)]
+    if isinstance(item, (bytes, bytearray, memoryview, Path)):
+        return [item]
+    if isinstance(item, np.ndarray) and item.ndim == 1 and item.dtype.kind in "OUT":
+        item = item.tolist()
+    if isinstance(item, (list, tuple)) and item:
+        each = [_others_of(one, kind) if not isinstance(one, (list, tuple)) else None for one in item]
+        return [one for (one,) in filter(None, each)] if all(each) else None
+    return None
+
+
+def _images_of(item: Any) -> list[Any] | None:
     """``item`` as a list of images, or ``None`` where it is a tensor."""
     if isinstance(item, np.ndarray):
         if item.dtype != np.uint8 or item.ndim not in (2, 3, 4):
@@ -23,7 +43,7 @@ def images_of(item: Any) -> list[Any] | None:
     if isinstance(item, (bytes, bytearray, memoryview, Path)) or hasattr(item, "getpixel"):
         return [item]
     if isinstance(item, (list, tuple)) and item:
-        each = [images_of(one) for one in item]
+        each = [_images_of(one) for one in item]
         return [images[0] for images in each if images] if all(each) else None
     return None
 

@@ -16,16 +16,20 @@ import numpy as np
 
 from roadworthy.bundle import store
 from roadworthy.bundle.golden import Golden
-from roadworthy.core.errors import InvalidRequest, StepFailed
+from roadworthy.core.errors import BundleError, DataError, InvalidRequest, StepFailed
 from roadworthy.core.types import BYTES, Array, Arrays
+from roadworthy.preprocess import items as item_readers
 from roadworthy.preprocess.answer import Ranked, ranks, read_out
+from roadworthy.preprocess.contract import ItemKind
+from roadworthy.preprocess.items import ItemReader
+from roadworthy.preprocess.texts import TextSteps
 from roadworthy.runtimes import Checked
-from roadworthy.serving.engine.golden_check import check_batches, golden_calls, read_golden
-from roadworthy.serving.engine.inputs import as_input, images_of
+from roadworthy.serving.engine.golden_check import check_batches, check_padding, golden_calls, read_golden
+from roadworthy.serving.engine.inputs import as_input, items_of
 from roadworthy.serving.engine.variant import RunOptions, open_first_variant, proven
 
 if TYPE_CHECKING:
-    from roadworthy.preprocess.image import Preprocessor
+    from roadworthy.preprocess.placement import Placement
 
 
 @dataclass(frozen=True)
@@ -63,26 +67,39 @@ class LocalEngine:
         root = Path(bundle)
         manifest = store.read(root)
         golden = read_golden(root, manifest)
+        self.signature, self.contract = manifest.signature, manifest.contract
+        self._root = root
+        self._reader: ItemReader | None = self._opened_reader() if self.contract.files else None
         opened = open_first_variant(root, manifest, golden, replace(options, threads=threads or options.threads))
         self.name, self.version = name or manifest.name, version or manifest.version
-        self.signature, self.contract = manifest.signature, manifest.contract
         self.variant, self.plan, self.check, self.notes = opened.variant, opened.plan, opened.check, opened.notes
         self.proven = proven(opened.variant, opened.plan)
         self._session = opened.session
         self._lock = Lock()
-        self._preprocessor: Preprocessor | None = None
+        if self.contract.text is not None:
+            self._check_padding(self.contract.text, golden)
         self.seconds_per_element = self._time_one_sample(golden)
 
+    @cached_property
+    def kind(self) -> ItemKind | None:
+        """What one item is that the bundle turns into the model's inputs: an image, a text or a sound; ``None`` where it says nothing."""
+        return self.contract.kind if self.contract.kind == "text" or len(self.signature.inputs) == 1 else None
+
     @property
-    def takes_images(self) -> bool:
-        """Whether the bundle says how an image becomes the model's input."""
-        return self.contract.takes_images and len(self.signature.inputs) == 1
+    def takes_items(self) -> bool:
+        """Whether the bundle says how an image, a text or a sound becomes the model's inputs."""
+        return self.kind is not None
+
+    @property
+    def item_names(self) -> tuple[str, ...]:
+        """The names under which protocols that name their inputs take an item: the first input's, and the word for its kind."""
+        return (self.signature.inputs[0].name, self.kind) if self.kind is not None else ()
 
     @property
     def takes_files(self) -> bool:
         """Whether a sample is one byte string, so that the bytes of any file are a sample."""
         (first, *rest) = self.signature.inputs
-        return not rest and first.dtype == BYTES and len(first.shape) == 1 and first.samples is not None and not self.takes_images
+        return not rest and first.dtype == BYTES and len(first.shape) == 1 and first.samples is not None and not self.takes_items
 
     @cached_property
     def ranks(self) -> bool:
@@ -93,7 +110,8 @@ class LocalEngine:
         """The answer to ``item``.
 
         One image (encoded bytes, a path, a PIL image, a uint8 array [H,W,C] or [H,W]) or a list of them, where the bundle
-        says how images become inputs; an array or nested list for a model of one input; a mapping of arrays for any
+        says how images become inputs; a text, or the path or the bytes of a text or wav file, where it says that of texts or
+        sounds, or a list of them; an array or nested list for a model of one input; a mapping of arrays for any
         model. For byte strings: bytes, a path (the file's bytes are the sample), text (as UTF-8), or a list of them. A single
         sample may come without its batch dimension. Raises InvalidRequest where it does not fit, DataError for an image or
         a file that cannot be used.
@@ -140,23 +158,55 @@ class LocalEngine:
         if isinstance(item, Mapping):
             known = {spec.name: spec for spec in specs}
             return {name: as_input(array, known[name]) if name in known else np.asarray(array) for name, array in item.items()}
-        if self.takes_images and (images := images_of(item)) is not None:
-            return self.images(images)
+        if self.kind is not None and (items := items_of(item, self.kind)) is not None:
+            return self.from_items(items)
         if len(specs) != 1:
             raise InvalidRequest(f"the model has {len(specs)} inputs; give a mapping of {', '.join(spec.name for spec in specs)} to arrays")
         return {specs[0].name: as_input(item, specs[0])}
 
-    def images(self, items: Sequence[Any]) -> dict[str, Array]:
-        """Images as the model's only input, preprocessed as the bundle says."""
-        if self._preprocessor is None:
-            # Imported late: Pillow is loaded for models that take images, and only when the first image comes.
-            from roadworthy.preprocess.image import Preprocessor
+    def placement(self, item: Any) -> Placement:
+        """Where the pixels of the model's input lie in the image ``item``: ``placement(image).to_image(boxes)`` turns the boxes of a
+        detector, in the pixels of its input, into those of the image.
 
-            if not self.takes_images:
-                takes = ", ".join(map(str, self.signature.inputs))
-                raise InvalidRequest(f"{self.name} does not say how an image becomes its input; it takes {takes}")
-            self._preprocessor = Preprocessor(self.contract.image)
-        return self.signature.to_call({self.signature.inputs[0].name: self._preprocessor.many(items)})
+        ``item`` is one image as ``infer`` takes it. Raises InvalidRequest where it is none, or the bundle takes no images; DataError for
+        an image that cannot be read.
+        """
+        if self.kind != "image":
+            takes = ", ".join(map(str, self.signature.inputs))
+            raise InvalidRequest(f"{self.name} does not say how an image becomes its input; it takes {takes}")
+        images = items_of(item, "image")
+        if images is None or len(images) != 1:
+            raise InvalidRequest(f"placement is of one image; {type(item).__name__} is not one")
+        # Imported late: Pillow is loaded only where an image comes.
+        from roadworthy.preprocess.image import Preprocessor
+
+        return Preprocessor(self.contract.image).placement(images[0])
+
+    def from_items(self, items: Sequence[Any], *, most: int | None = None) -> dict[str, Array]:
+        """Images, texts or sounds as the model's inputs, by the steps of the bundle.
+
+        ``most`` are the bytes that texts and sounds may become, else ItemTooLarge is raised.
+        """
+        if not self.takes_items:
+            takes = ", ".join(map(str, self.signature.inputs))
+            raise InvalidRequest(f"{self.name} does not say how an image becomes its input; it takes {takes}")
+        if self._reader is None:
+            self._reader = self._opened_reader()
+        return self.signature.to_call(self._reader.many(items, most=most))
+
+    def _check_padding(self, steps: TextSteps, golden: Golden) -> None:
+        try:
+            check_padding(self._session, self.signature, steps, golden, self.variant.gate)
+        except BundleError:
+            self.close()
+            raise
+
+    def _opened_reader(self) -> ItemReader:
+        """What carries out the steps; raises BundleError where a file that they need is damaged."""
+        try:
+            return item_readers.reader(self.contract, self.signature.inputs, root=self._root, sizes=self.signature.sizes)
+        except DataError as problem:
+            raise BundleError(problem.message) from problem
 
     def check_batches(self, golden: Golden, batch: int) -> None:
         """Check ``golden`` in calls of up to ``batch`` samples too; raises BundleError with the size of the call that is wrong."""

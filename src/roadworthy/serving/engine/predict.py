@@ -1,4 +1,4 @@
-"""Predictions for files: images, ``.npy`` and ``.npz``, and any file for a model that takes byte strings."""
+"""Predictions for files: images, texts, sounds, ``.npy`` and ``.npz``, and any file for a model that takes byte strings."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ from roadworthy.serving.engine.local import LocalEngine, Prediction
 
 @dataclass(frozen=True)
 class FilePrediction:
-    """The prediction for one file, which may hold several samples."""
+    """The prediction for one file, which may hold several samples, or for one ``text`` without a file."""
 
-    file: Path
+    file: Path | None
     prediction: Prediction
+    text: str = ""
+
+    @property
+    def name(self) -> str:
+        """What was answered, as the terminal shows it."""
+        return str(self.file) if self.file is not None else repr(self.text)
 
 
 def predict_file(engine: LocalEngine, file: Path) -> FilePrediction:
-    """The answer to an image, to an ``.npy`` for a model of one input, or to an ``.npz`` of arrays named like the inputs.
+    """The answer to an image, a text or a sound as the bundle takes it, or to arrays: an ``.npy`` for a model of one input, or an ``.npz``.
 
-    For a model of one input, an ``.npz`` may hold a single array under any name. Where the model takes byte strings, the bytes of any
-    file are one sample. Raises DataError that names the file.
+    The arrays of an ``.npz`` are named like the inputs; for a model of one input it may hold a single array under any name. Where the
+    model takes byte strings, the bytes of any file are one sample. Raises DataError that names the file.
     """
     try:
         if engine.takes_files:
@@ -35,11 +41,21 @@ def predict_file(engine: LocalEngine, file: Path) -> FilePrediction:
                 return FilePrediction(file, engine.infer(_numpy(file)["x"]))
             case ".npz":
                 return FilePrediction(file, engine.infer(_by_input(engine, _numpy(file))))
-        if not engine.takes_images:
+        if not engine.takes_items:
             raise DataError(f"{file} is not an .npy or .npz file, and the bundle does not say how an image becomes the model's input")
         return FilePrediction(file, engine.infer(file))
     except InvalidRequest as problem:
         raise DataError(f"{file}: {problem.message}") from problem
+
+
+def predict_text(engine: LocalEngine, text: str) -> FilePrediction:
+    """The answer to a text that is given as it is; raises DataError where the bundle takes none."""
+    if engine.kind != "text" and not engine.takes_files:
+        raise DataError(f"{engine.name} takes no texts; it takes {', '.join(map(str, engine.signature.inputs))}")
+    try:
+        return FilePrediction(None, engine.infer([text]), text)
+    except InvalidRequest as problem:
+        raise DataError(f"the text: {problem.message}") from problem
 
 
 def _numpy(file: Path) -> dict[str, Array]:

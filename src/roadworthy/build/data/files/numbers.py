@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from roadworthy.build.data.files import sounds
 from roadworthy.core.errors import DataError
 from roadworthy.core.text import first_line
 from roadworthy.core.types import Array
+from roadworthy.preprocess import wav
 
 SUFFIXES = (".wav", ".npy")
 
@@ -28,10 +28,13 @@ class NumberFiles:
         """The sample in ``path``; DataError where it cannot be read or has another rate."""
         if path.suffix.lower() == ".npy":
             return _array(path)
-        sound = sounds.read_sound(path)
+        sound = wav.read(path)
         first, rate = self._first = self._first or (path, sound.rate)
         if sound.rate != rate:
-            raise DataError(f"{path} has {sound.rate:,} frames a second, and {first} {rate:,}: resample them to one rate")
+            raise DataError(
+                f"{path} has {sound.rate:,} frames a second, and {first} {rate:,}: resample them to one rate, or state that in [audio] of "
+                "a TOML file, --preprocess FILE.toml"
+            )
         return np.ascontiguousarray(sound.values.T) if self._channels_first else sound.values
 
     @property
@@ -39,7 +42,10 @@ class NumberFiles:
         """How the sounds were read; empty where there was none."""
         if self._first is None:
             return ""
-        return f"the sounds have {self._first[1]:,} frames a second, which was not changed; 16-bit values were divided by 32,768"
+        return (
+            f"the sounds have {self._first[1]:,} frames a second, which was not changed; 16-bit values were divided by 32,768, others by "
+            "their own full scale"
+        )
 
 
 def are_numbers(files: list[Path]) -> bool:

@@ -13,6 +13,7 @@ from roadworthy.core.evidence import Interval
 from roadworthy.core.stages import Verified
 from roadworthy.preprocess.answer import second_class
 from roadworthy.preprocess.contract import Contract
+from roadworthy.preprocess.items import WORDS
 
 SERVING = """\
 Run `sh deploy/run.sh`, or build a container from `deploy/Dockerfile`; see `deploy/README.md`. `roadworthy check` on this directory
@@ -57,8 +58,8 @@ def _signature(certificate: Certificate, contract: Contract) -> str:
     lines += [f"- output {_code(str(spec))}" for spec in certificate.signature.outputs]
     if certificate.signature.max_batch is not None:
         lines.append(f"- at most {certificate.signature.max_batch} samples in one call")
-    if contract.takes_images:
-        lines.append(f"- images: {'; '.join(contract.describe())}")
+    if contract.kind is not None:
+        lines.append(f"- {WORDS[contract.kind][1]}: {'; '.join(contract.describe())}")
         lines += _read_from(certificate.preprocessing_proof)
     labels = contract.answer.labels or certificate.samples.classes
     if labels:

@@ -17,6 +17,7 @@ from roadworthy.build.sources.samples import casting
 from roadworthy.core import samples as sample_sets
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array, TensorSpec
+from roadworthy.preprocess import texts
 
 TRIES = 64
 """The most combinations of forms that are tried."""
@@ -86,15 +87,24 @@ def _matched(
     arrays = samples.open()
     if names and set(names) <= set(arrays):
         names = (*names, *(name for name in optional if name in arrays))
-        left = [name for name in arrays if name not in names]
-        note = (f"{', '.join(map(repr, left))} of the data were left out: the model has no input of that name",) if left else ()
-        return {name: arrays[name] for name in names}, note
+        return {name: arrays[name] for name in names}, _left_out([name for name in arrays if name not in names])
+    if not names and (known := [name for name in arrays if name in optional]):
+        left = [name for name in arrays if name not in optional]
+        return {name: arrays[name] for name in known}, _left_out(left)
+    if names and len(arrays) > 1 and set(arrays) == {known[0] for known in texts.NAMES.values()}:
+        # What a tokenizer gives, for a model that has other names for it.
+        by_part = {part: known[0] for part, known in texts.NAMES.items()}
+        return {name: arrays[by_part[part]] for name, part in texts.parts_of(names).items()}, ()
     if len(names) == 1 and len(arrays) > 1 and all(array.ndim == 1 for array in arrays.values()):
         listed = ", ".join(arrays) if len(arrays) <= 8 else f"{', '.join([*arrays][:8])} and {len(arrays) - 8} more"
         return {names[0]: casting.matrix(arrays, rows)}, (f"the input {names[0]!r} was made of the columns {listed}, in this order",)
     if len(names) == len(arrays):
         return dict(zip(names, arrays.values(), strict=True)), ()
     return arrays, ()
+
+
+def _left_out(names: Sequence[str]) -> tuple[str, ...]:
+    return (f"{', '.join(map(repr, names))} of the data were left out: the model has no input of that name",) if names else ()
 
 
 def _stated(arrays: Mapping[str, Array], specs: Sequence[TensorSpec]) -> dict[str, SampleForm]:

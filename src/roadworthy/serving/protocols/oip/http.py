@@ -1,10 +1,12 @@
-"""The Open Inference Protocol, version 2, over HTTP: JSON, the binary tensor extension, images and other files.
+"""The Open Inference Protocol, version 2, over HTTP: JSON, the binary tensor extension, images, texts, sounds and other files.
 
-There are two ways to send an image to a model whose bundle says how images become its input: as the whole body of
-``POST .../infer`` with a Content-Type of ``image/...``, or as BYTES elements where the model's input is expected
-(base64 text in JSON, the plain file in binary), one element a sample. The answer has two tensors
+There are two ways to send an image, a text or a wav file to a model whose bundle says how it becomes its input: as the whole body of
+``POST .../infer`` with a Content-Type of ``image/...``, ``text/...`` or ``audio/...``, or as BYTES elements, one a sample, under the name
+of the model's first input or of the kind (``image``, ``text``, ``audio``). In JSON an image or a sound is base64 text and a text is text;
+in binary each is the plain file. The answer has two tensors
 beside the model's own: ``label`` (BYTES) and ``probability`` (FP32), both [samples, k], best first; any other
-request may ask for them by name. Where no activation is applied the second is called ``score``.
+request may ask for them by name. Where no activation is applied the second is called ``score``. An image's request may ask for the
+tensor ``placement`` too: see ``outputs.wants_placement``.
 
 A model that takes byte strings gets BYTES as the protocol has them: UTF-8 text in JSON, anything in binary; and where one string is
 a sample, a whole body of a Content-Type in ``FILES`` is one, ranked as an image is. The metadata of a quantised tensor
@@ -32,7 +34,7 @@ from roadworthy.serving.protocols.json_parsing import parsed
 from roadworthy.serving.protocols.messages import NotOffered, Reply, Request, error_json
 from roadworthy.serving.protocols.oip import model_info as models
 from roadworthy.serving.protocols.oip import repository
-from roadworthy.serving.protocols.oip.outputs import wants_ranking
+from roadworthy.serving.protocols.oip.outputs import wants_placement, wants_ranking
 from roadworthy.serving.protocols.oip.parameters import flag
 from roadworthy.serving.protocols.oip.request import parameters_of, read
 from roadworthy.serving.protocols.oip.response import write
@@ -45,7 +47,7 @@ FIND = (404, 503)
 INFER = (404, 500, 503, 504)
 MANAGE = (404, 409, 500, 503, 504)
 NOTHING: Body = {}
-INFER_BODY: Body = {JSON: ref("InferRequest"), BINARY: FILE, "image/*": FILE}
+INFER_BODY: Body = {JSON: ref("InferRequest"), BINARY: FILE, "image/*": FILE, "text/*": FILE, "audio/*": FILE}
 INFER_ANSWER: Body = {JSON: ref("InferResponse"), BINARY: FILE}
 
 
@@ -77,7 +79,7 @@ class OpenInference:
     def _model_routes(self) -> Iterator[HttpRoute]:
         for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             yield HttpRoute(
-                "POST", f"{path}/infer", self.infer, "inference", "An inference: JSON, the binary tensor extension, or an image.",
+                "POST", f"{path}/infer", self.infer, "inference", "An inference: JSON, the binary tensor extension, or a file.",
                 INFER_ANSWER, body=INFER_BODY, errors=INFER,
             )  # fmt: skip
             yield HttpRoute("GET", path, self.metadata, "inference", "Inputs and outputs.", json_body("ModelMetadata"), errors=FIND)
@@ -153,7 +155,8 @@ class OpenInference:
         parsed_request = read(request, target.model, self._plane.limits.depth)
         rank = wants_ranking(target.model, parsed_request.wanted, whole=parsed_request.whole)
         inputs = parsed_request.inputs
-        response = await self._plane.infer(InferRequest(target, inputs.feeds, inputs.images, rank, parsed_request.deadline))
+        place = wants_placement(target.model, parsed_request.wanted)
+        response = await self._plane.infer(InferRequest(target, inputs.feeds, inputs.items, rank, parsed_request.deadline, place))
         return write(response, target.model, parsed_request)
 
     async def statistics(self, request: Request) -> Reply:

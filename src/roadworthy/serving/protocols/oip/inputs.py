@@ -1,12 +1,10 @@
 """The inputs of one request of the Open Inference Protocol, added one by one, for HTTP and gRPC.
 
-BYTES where the model's only input is an image are encoded images, one element a sample; they are decoded by the bundle's contract.
+BYTES where the bundle says how an item becomes the model's inputs are items, one element a sample: encoded images, texts or wav files.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 from collections.abc import Sequence
 
@@ -15,15 +13,16 @@ import numpy as np
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import BYTES, Array
 from roadworthy.serving.engine.local import LocalEngine
+from roadworthy.serving.protocols import items
 from roadworthy.serving.protocols.oip import tensors
 
 
 class OipInputs:
-    """``feeds`` by name, or ``images`` for a model that takes them. Every method raises InvalidRequest for what does not fit."""
+    """``feeds`` by name, or ``items`` for a model that takes them. Every method raises InvalidRequest for what does not fit."""
 
     def __init__(self, model: LocalEngine) -> None:
         self.feeds: dict[str, Array] = {}
-        self.images: tuple[bytes, ...] = ()
+        self.items: tuple[bytes, ...] = ()
         self._model = model
 
     def add_json(self, name: str, datatype: object, shape: tuple[int, ...], data: object) -> None:
@@ -34,12 +33,8 @@ class OipInputs:
         elif self._takes_strings(name):
             self.feeds[name] = tensors.strings_from_json(name, shape, data)
         else:
-            count = self._count_images(name, shape)
-            texts = tensors.flatten(name, shape, data)
-            try:
-                self.images = tuple(base64.b64decode(text, validate=True) for text in texts[:count])
-            except (TypeError, ValueError, binascii.Error):
-                raise InvalidRequest(f"input {name!r} is BYTES in JSON, so each image should be base64 text") from None
+            count = self._count_items(name, shape)
+            self.items = tuple(items.of_json(self._model, one, f"input {name!r}") for one in tensors.flatten(name, shape, data)[:count])
 
     def add_binary(self, name: str, datatype: object, shape: tuple[int, ...], data: memoryview) -> None:
         """An input in the binary form; numbers that lie aligned are not copied."""
@@ -49,7 +44,7 @@ class OipInputs:
         elif self._takes_strings(name):
             self.feeds[name] = tensors.strings_from_binary(name, shape, data)
         else:
-            self.images = tensors.split_bytes(name, self._count_images(name, shape), data)
+            self.items = tensors.split_bytes(name, self._count_items(name, shape), data)
 
     def add_strings(self, name: str, shape: tuple[int, ...], elements: Sequence[bytes]) -> None:
         """BYTES whose elements are separate already."""
@@ -59,8 +54,8 @@ class OipInputs:
         if self._takes_strings(name):
             self.feeds[name] = tensors.strings(elements, shape)
         else:
-            self._count_images(name, shape)
-            self.images = tuple(elements)
+            self._count_items(name, shape)
+            self.items = tuple(elements)
 
     def add_array(self, name: str, array: Array) -> None:
         """An input that is an array already."""
@@ -68,12 +63,12 @@ class OipInputs:
         self.feeds[name] = array
 
     def add_file(self, data: bytes) -> None:
-        """``data`` as the one sample of a model of one input: a byte string, or an encoded image."""
+        """``data`` as the one sample of a model of one input: a byte string, or an item."""
         # A long body is a bytearray, and an element of BYTES is bytes. For a body of bytes this makes no copy.
         if self._model.takes_files:
             self.feeds[self._model.signature.inputs[0].name] = tensors.strings([bytes(data)], (1,))
-        elif self._model.takes_images:
-            self.images = (bytes(data),)
+        elif self._model.takes_items:
+            self.items = (bytes(data),)
         else:
             raise InvalidRequest(f"{self._model.name} has no rule that turns an image into its input; it takes {takes(self._model)}")
 
@@ -96,25 +91,27 @@ class OipInputs:
 
     def check_any(self) -> None:
         """Raises InvalidRequest where nothing was added."""
-        if not self.feeds and not self.images:
+        if not self.feeds and not self.items:
             raise InvalidRequest(f"the request has no inputs; the model takes {takes(self._model)}")
 
     def _check_new(self, name: str) -> None:
-        if name in self.feeds or self.images:
+        if name in self.feeds or self.items:
             raise InvalidRequest(f"input {name!r} is not an input of the model, or came twice; it takes {takes(self._model)}")
 
     def _takes_strings(self, name: str) -> bool:
         return any(spec.name == name and spec.dtype == BYTES for spec in self._model.signature.inputs)
 
-    def _count_images(self, name: str, shape: tuple[int, ...]) -> int:
-        if not self._model.takes_images or name != self._model.signature.inputs[0].name:
+    def _count_items(self, name: str, shape: tuple[int, ...]) -> int:
+        if name not in self._model.item_names:
             raise InvalidRequest(f"input {name!r} is BYTES; the model takes {takes(self._model)}")
         count = math.prod(shape)
         if not shape or count != shape[0] or not count:
-            raise InvalidRequest(f"input {name!r} has shape {list(shape)}; images are [n], one BYTES element a sample")
+            raise InvalidRequest(
+                f"input {name!r} has shape {list(shape)}; {items.several(self._model)} are [n], one BYTES element a sample"
+            )
         return count
 
 
 def takes(model: LocalEngine) -> str:
-    """The model's inputs as text."""
+    """The model's inputs as text, and the items that are taken in their place."""
     return ", ".join(map(str, model.signature.inputs))

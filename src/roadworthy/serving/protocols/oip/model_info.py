@@ -24,7 +24,8 @@ _TYPES = {datatype: f"TYPE_{datatype}" for datatype in tensors.DTYPES} | {tensor
 def metadata(model: LocalEngine, served: Served | None) -> dict[str, Any]:
     """The model's name, versions, inputs and outputs; ``properties`` describe this version.
 
-    A quantised tensor has the ``parameters`` ``scale`` and ``zero_point``, -1 means any size.
+    A quantised tensor has the ``parameters`` ``scale`` and ``zero_point``, -1 means any size. Where the model takes images, texts or
+    sounds, ``properties`` say so: as BYTES [n] under one of ``item_names``, or as a whole body.
     """
     plan = model.plan
     return {
@@ -39,8 +40,16 @@ def metadata(model: LocalEngine, served: Served | None) -> dict[str, Any]:
             "precision": plan.precision,
             "plan": plan.name,
             "proof": proof(model),
+            **_items(model),
         },
     }
+
+
+def _items(model: LocalEngine) -> dict[str, str]:
+    """What may be sent in place of tensors, under which names, and what becomes of it; empty where nothing may."""
+    if model.kind is None:
+        return {}
+    return {"items": model.kind, "item_names": ", ".join(model.item_names), "item_steps": "; ".join(model.contract.describe())}
 
 
 def proof(model: LocalEngine) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.serving.engine.local import LocalEngine
+from roadworthy.serving.protocols import items
 from roadworthy.serving.protocols.json_parsing import parsed
 from roadworthy.serving.protocols.messages import Request
 from roadworthy.serving.protocols.oip import tensors
@@ -21,7 +22,7 @@ FILES = (b"application/octet-stream", b"audio/", b"image/", b"video/")
 
 @dataclass(frozen=True, slots=True)
 class OipRequest:
-    """One request as it was read. ``whole`` says that the body was an image or a file, or held images.
+    """One request as it was read. ``whole`` says that the body was an item or a file, or held items.
 
     ``binary`` says of outputs by name whether they are sent as bytes, ``all_binary`` of those that it does not name.
     """
@@ -44,7 +45,7 @@ def read(request: Request, model: LocalEngine, depth: int) -> OipRequest:
     header = request.headers.get(HEADER_LENGTH)
     if header is None:
         kind = request.headers.get(b"content-type", b"")
-        if kind.startswith(b"image/") or (model.takes_files and kind.startswith(FILES)):
+        if items.is_whole(model, kind.decode("latin-1")) or (model.takes_files and kind.startswith(FILES)):
             inputs = OipInputs(model)
             inputs.add_file(request.body)
             return OipRequest(inputs, whole=True)
@@ -71,10 +72,10 @@ def parameters_of(item: dict[str, Any]) -> Parameters:
 
 def _read_json(head: bytes, tail: memoryview, model: LocalEngine, depth: int) -> OipRequest:
     request = parsed(head, depth)
-    if not isinstance(request, dict) or not isinstance(items := request.get("inputs"), list):
+    if not isinstance(request, dict) or not isinstance(given := request.get("inputs"), list):
         raise InvalidRequest("the request should be a JSON object with a list of inputs")
     inputs = OipInputs(model)
-    for item in items:
+    for item in given:
         tail = _read_input(item, tail, inputs)
     if len(tail):
         raise InvalidRequest(f"the body goes on for {len(tail)} bytes after the last input")
@@ -118,7 +119,7 @@ def _read_wanted(request: dict[str, Any], inputs: OipInputs) -> OipRequest:
         if (in_binary := flag(own, "binary_data")) is not None:
             binary[name] = in_binary
     # An empty list asks for all outputs.
-    return OipRequest(inputs, bool(inputs.images), wanted or None, binary, all_binary, identity, deadline(parameters))
+    return OipRequest(inputs, bool(inputs.items), wanted or None, binary, all_binary, identity, deadline(parameters))
 
 
 def _named(item: object, what: str) -> tuple[dict[str, Any], str]:

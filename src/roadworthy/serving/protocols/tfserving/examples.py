@@ -16,8 +16,10 @@ import numpy as np
 from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import BYTES, Array, TensorSpec
 from roadworthy.preprocess.answer import Ranked
+from roadworthy.preprocess.items import WORDS
 from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, InferResponse, Target
 from roadworthy.serving.engine.local import LocalEngine
+from roadworthy.serving.protocols import items
 from roadworthy.serving.protocols.nested_json import elements
 
 Example = Mapping[str, Sequence[Any]]
@@ -29,8 +31,8 @@ async def infer(plane: DataPlane, target: Target, examples: Sequence[Example], *
     model = target.model
     if not examples:
         raise InvalidRequest("the request's input has no examples")
-    if model.takes_images:
-        return await plane.infer(InferRequest(target, images=_images(model, examples), rank=rank, deadline=deadline))
+    if model.takes_items:
+        return await plane.infer(InferRequest(target, items=_items(model, examples), rank=rank, deadline=deadline))
     feeds = {
         spec.name: _samples(spec, [_feature(spec.name, index, example) for index, example in enumerate(examples)])
         for spec in model.signature.inputs
@@ -92,12 +94,15 @@ def _samples(spec: TensorSpec, rows: Sequence[Sequence[Any]]) -> Array:
     return spec.to_call(elements(spec, flat, (len(rows), *sizes), suspicious=False))
 
 
-def _images(model: LocalEngine, examples: Sequence[Example]) -> tuple[bytes, ...]:
-    name = model.signature.inputs[0].name
-    images: list[bytes] = []
+def _items(model: LocalEngine, examples: Sequence[Example]) -> tuple[bytes, ...]:
+    found: list[bytes] = []
     for index, example in enumerate(examples):
+        name = next((name for name in model.item_names if name in example), model.item_names[0])
         values = _feature(name, index, example)
-        if len(values) != 1 or not isinstance(values[0], bytes):
-            raise InvalidRequest(f"example {index} should have one encoded image as its feature {name!r}")
-        images.append(values[0])
-    return tuple(images)
+        (value,) = values if len(values) == 1 else (None,)
+        if isinstance(value, str) and model.kind == "text":
+            value = items.of_text(value, f"example {index}")
+        if not isinstance(value, bytes):
+            raise InvalidRequest(f"example {index} should have {WORDS[model.kind or 'image'][0]} as its feature {name!r}")
+        found.append(value)
+    return tuple(found)

@@ -16,6 +16,7 @@ from roadworthy.core.errors import InvalidRequest
 from roadworthy.core.types import BYTES, Array, TensorSpec
 from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, InferResponse
 from roadworthy.serving.engine.local import LocalEngine
+from roadworthy.serving.protocols.items import several
 from roadworthy.serving.protocols.proto import tensorflow_error
 from roadworthy.serving.protocols.proto import tensorflow_serving as tfs
 from roadworthy.serving.protocols.proto.grpc_service import Caller, Service
@@ -54,8 +55,8 @@ class PredictionService:
         wanted = _wanted(model, request.output_filter)
         limit = self._plane.limits.body
         feeds = {name: tensors.to_array(name, tensor, limit) for name, tensor in request.inputs.items()}
-        if images := _images(model, feeds):
-            infer = InferRequest(target, images=images, deadline=caller.deadline)
+        if items := _items(model, feeds):
+            infer = InferRequest(target, items=items, deadline=caller.deadline)
         else:
             infer = InferRequest(target, feeds, deadline=caller.deadline)
         response = await self._plane.infer(infer)
@@ -184,15 +185,15 @@ def _wanted(model: LocalEngine, given: Sequence[str]) -> list[str]:
     return list(given)
 
 
-def _images(model: LocalEngine, feeds: dict[str, Array]) -> tuple[bytes, ...]:
-    """The encoded images of a request that holds some in place of the model's only input."""
-    if not model.takes_images or len(feeds) != 1:
+def _items(model: LocalEngine, feeds: dict[str, Array]) -> tuple[bytes, ...]:
+    """The images, texts or sounds of a request that holds some in place of the model's inputs."""
+    if not model.takes_items or len(feeds) != 1:
         return ()
     ((name, array),) = feeds.items()
-    if array.dtype != BYTES or name != model.signature.inputs[0].name:
+    if array.dtype != BYTES or name not in model.item_names:
         return ()
     if array.ndim > 1 or not array.size:
-        raise InvalidRequest(f"input {name!r} has shape {list(array.shape)}; images are [n], one byte string a sample")
+        raise InvalidRequest(f"input {name!r} has shape {list(array.shape)}; {several(model)} are [n], one byte string a sample")
     return tuple(array.reshape(-1).tolist())
 
 
@@ -250,12 +251,13 @@ def _version(name: str, version: str) -> Any:
 
 def _signatures(model: LocalEngine) -> Any:
     found = tfs.SignatureDefMap()
-    signature = found.signature_def[models.SERVING]
-    signature.method_name = models.PREDICT
-    for spec in model.signature.inputs:
-        _describe(signature.inputs[spec.name], spec)
-    for spec in model.signature.outputs:
-        _describe(signature.outputs[spec.name], spec)
+    for name, inputs in models.input_signatures(model).items():
+        signature = found.signature_def[name]
+        signature.method_name = models.PREDICT
+        for spec in inputs:
+            _describe(signature.inputs[spec.name], spec)
+        for spec in model.signature.outputs:
+            _describe(signature.outputs[spec.name], spec)
     return found
 
 

@@ -1,9 +1,10 @@
 """TensorFlow Serving over HTTP: status, metadata, predict by rows and by columns, classify, regress.
 
-A bundle has one signature, ``serving_default``. An image reaches a model whose bundle says how images become its input as
-``{"b64": text}`` where a sample of that input is expected, as it would reach a SavedModel that takes encoded images. Byte strings
-are text or ``{"b64": text}`` in requests, and in answers ``{"b64": text}`` where the output's name ends in ``_bytes`` or they
-are not UTF-8. NaN, Infinity and -Infinity are numbers in this protocol's JSON, in requests and answers.
+A bundle has the signature ``serving_default``. An image or a sound reaches a model whose bundle says how it becomes its input as
+``{"b64": text}`` where a sample of that input is expected, as it would reach a SavedModel that takes encoded images. A text is text
+there, or ``{"b64": text}``: one sample, where the model takes several inputs of tokens. A second signature, ``image``, ``text`` or
+``audio``, says that. Byte strings are text or ``{"b64": text}`` in requests, and in answers ``{"b64": text}`` where the output's name
+ends in ``_bytes`` or they are not UTF-8. NaN, Infinity and -Infinity are numbers in this protocol's JSON, in requests and answers.
 
 A version is any text, where TensorFlow Serving has whole numbers. In a path it is not changed.
 """
@@ -20,6 +21,7 @@ from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 from roadworthy.serving.engine.dataplane import DataPlane, InferRequest, Target
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.protocols import nested_json as values
+from roadworthy.serving.protocols.items import of_text
 from roadworthy.serving.protocols.messages import NoSuchPath, Reply, Request, WrongMethod, error_json
 from roadworthy.serving.protocols.routes import HttpRoute
 from roadworthy.serving.protocols.schemas import json_body
@@ -86,10 +88,11 @@ class TensorFlowServing:
     async def predict(self, request: Request) -> Reply:
         """A prediction by rows or by columns."""
         target, sent = self._read(request)
-        rows, columns = _columns(target.model, sent)
-        if target.model.takes_images and (images := _images(target.model, columns)):
-            infer = InferRequest(target, images=images)
+        rows = "instances" in sent
+        if found := _items(target.model, sent):
+            infer = InferRequest(target, items=found)
         else:
+            rows, columns = _columns(target.model, sent)
             specs = {spec.name: spec for spec in target.model.signature.inputs}
             suspicious = values.booleans(request.body)
             arrays = {name: values.tensor(specs[name], given, suspicious=suspicious) for name, given in columns.items()}
@@ -181,14 +184,24 @@ def _named(value: object) -> bool:
     return isinstance(value, dict) and not values.is_bytes(value)
 
 
-def _images(model: LocalEngine, columns: dict[str, Any]) -> tuple[bytes, ...]:
-    """The encoded images of a request that holds some in place of the model's only input."""
-    ((name, given),) = columns.items()
-    if values.is_bytes(given):
-        given = [given]
-    if not isinstance(given, list) or not given or not isinstance(given[0], dict):
+def _items(model: LocalEngine, request: dict[str, Any]) -> tuple[bytes, ...]:
+    """The images, texts or sounds of a request that holds some in place of the model's inputs; empty where it holds tensors."""
+    if not model.takes_items or ("instances" in request) == ("inputs" in request):
         return ()
-    return tuple(values.decoded(name, one) for one in given)
+    given = _unnamed(model, request["instances"] if "instances" in request else request["inputs"])
+    found = [_unnamed(model, one) for one in given] if isinstance(given, list) else [given]
+    texts = model.kind == "text"
+    if not found or not (values.is_bytes(found[0]) or (texts and isinstance(found[0], str))):
+        return ()
+    name = model.item_names[0]
+    return tuple(of_text(one, f"input {name!r}") if texts and isinstance(one, str) else values.decoded(name, one) for one in found)
+
+
+def _unnamed(model: LocalEngine, given: Any) -> Any:
+    """What an object with nothing but an item by its name holds; else ``given``."""
+    if isinstance(given, dict) and len(given) == 1 and (name := next(iter(given))) in model.item_names:
+        return given[name]
+    return given
 
 
 def _examples(request: dict[str, Any]) -> list[examples.Example]:
@@ -239,15 +252,18 @@ def _score(score: float) -> Any:
 
 
 def _metadata(model: LocalEngine) -> dict[str, Any]:
-    signature = {
-        "inputs": {spec.name: _tensor(spec) for spec in model.signature.inputs},
-        "outputs": {spec.name: _tensor(spec) for spec in model.signature.outputs},
-        "method_name": models.PREDICT,
-        "defaults": {},
+    signatures = {
+        name: {
+            "inputs": {spec.name: _tensor(spec) for spec in inputs},
+            "outputs": {spec.name: _tensor(spec) for spec in model.signature.outputs},
+            "method_name": models.PREDICT,
+            "defaults": {},
+        }
+        for name, inputs in models.input_signatures(model).items()
     }
     return {
         "model_spec": {"name": model.name, "signature_name": "", "version": model.version},
-        "metadata": {"signature_def": {"signature_def": {models.SERVING: signature}}},
+        "metadata": {"signature_def": {"signature_def": signatures}},
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from roadworthy.core.errors import InvalidRequest, UnknownModel
-from roadworthy.core.types import TensorSpec
+from roadworthy.core.types import BATCH, BYTES, TensorSpec
 from roadworthy.serving.engine.dataplane import DataPlane, Target
 from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.registry.catalogue import Served, Version
@@ -75,9 +75,18 @@ def find(plane: DataPlane, reference: ModelReference) -> LocalEngine:
 
 
 def check_signature(model: LocalEngine, name: str) -> None:
-    """A bundle has one signature: ``serving_default``, which a client may also call by the model's name. Raises InvalidRequest."""
-    if name not in ("", SERVING, model.name):
-        raise InvalidRequest(f'Serving signature key "{name}" not found; {model.name} has {SERVING}')
+    """A client may call ``serving_default`` by the model's name too. Raises InvalidRequest for a signature that there is not."""
+    if name not in ("", model.name, *(known := input_signatures(model))):
+        raise InvalidRequest(f'Serving signature key "{name}" not found; {model.name} has {", ".join(known)}')
+
+
+def input_signatures(model: LocalEngine) -> dict[str, tuple[TensorSpec, ...]]:
+    """The inputs of each signature: ``serving_default`` with the model's own, and one of images, texts or sounds where those are taken.
+
+    A request in the form of either is answered under both names.
+    """
+    found = {SERVING: model.signature.inputs}
+    return found if model.kind is None else found | {model.kind: (TensorSpec(model.kind, BYTES, (BATCH,)),)}
 
 
 def statuses(plane: DataPlane, reference: ModelReference) -> list[ServableStatus]:

@@ -50,10 +50,12 @@ def fields_of(body: bytes, content_type: bytes = b"") -> Fields:
         if not _LIKE_A_FORM.match(body):
             return {BODY: FormField(body)}
         try:
-            pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+            # Given bytes, the function refuses values that are not ASCII; in Latin-1 each byte is one character.
+            text = bytes(body).decode("latin-1")
+            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, encoding="latin-1")
         except ValueError:
             raise InvalidRequest(f"the form has more than {MAX_FIELDS} fields") from None
-        return {name.decode(errors="replace"): FormField(value) for name, value in pairs}
+        return {name.encode("latin-1").decode(errors="replace"): FormField(value.encode("latin-1")) for name, value in pairs}
     return {BODY: FormField(body, kind.decode("latin-1"))}
 
 

@@ -22,12 +22,12 @@ async def predict(plane: DataPlane, name: str, version: str | None, fields: Fiel
     """
     target = plane.pick(name, version)
     request = read(fields, target.model, plane.limits.depth)
-    response = await plane.infer(InferRequest(target, request.feeds, request.images, _classifies(target.model), deadline))
+    response = await plane.infer(InferRequest(target, request.feeds, request.items, _classifies(target.model), deadline))
     return nested.written(_answer(target.model.signature, response, request))
 
 
 def _classifies(model: LocalEngine) -> bool:
-    return model.ranks and (model.takes_images or model.takes_files or bool(model.contract.answer.labels))
+    return model.ranks and (model.takes_items or model.takes_files or bool(model.contract.answer.labels))
 
 
 def _answer(signature: Signature, response: InferResponse, request: TorchServeInput) -> Any:
@@ -49,7 +49,7 @@ def _by_label(row: Sequence[Ranked]) -> dict[str, float]:
 
 def _plain(signature: Signature, outputs: Arrays, request: TorchServeInput) -> Any:
     """Each sample's outputs or, where one of them is not by sample, all as they are."""
-    samples = len(request.images) or signature.count(request.feeds)
+    samples = len(request.items) or signature.count(request.feeds)
     if any(spec.count(outputs[spec.name]) != samples for spec in signature.outputs):
         whole = {name: nested.jsonable(name, array) for name, array in outputs.items()}
         return whole if len(whole) > 1 else next(iter(whole.values()))

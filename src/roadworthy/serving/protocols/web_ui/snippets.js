@@ -14,16 +14,23 @@ export function snippets(asked) {
   return all;
 }
 
+const FILES = { image: ["photo.jpg", "image/jpeg"], audio: ["sound.wav", "audio/wav"], text: ["text.txt", "text/plain"] };
+
 function whole({ model }) {
-  return model.takes.images || model.takes.files;
+  return model.takes.kind || model.takes.files;
 }
 
 function file({ model }) {
-  return model.takes.images ? "photo.jpg" : "sample.bin";
+  return FILES[model.takes.kind]?.[0] ?? "sample.bin";
 }
 
 function kind({ model }) {
-  return model.takes.images ? "image/jpeg" : "application/octet-stream";
+  return FILES[model.takes.kind]?.[1] ?? "application/octet-stream";
+}
+
+// What is sent: an item under its name, or every input.
+function sent({ model }) {
+  return model.takes.kind ? [{ name: model.takes.name, datatype: "BYTES", shape: [1] }] : model.takes.inputs;
 }
 
 function oip({ origin, model, version }) {
@@ -57,7 +64,7 @@ const pythonic = json => json.replaceAll(/\bfalse\b/g, "False");
 
 function feeds(asked, client) {
   const lines = [];
-  asked.model.takes.inputs.forEach(({ name, datatype, shape }, index) => {
+  sent(asked).forEach(({ name, datatype, shape }, index) => {
     const sizes = shape.map(size => Math.max(size, 1));
     const value = whole(asked)
       ? `np.array([open("${file(asked)}", "rb").read()], dtype=object)`
@@ -66,7 +73,7 @@ function feeds(asked, client) {
     lines.push(`x${index} = ${value}`, `input${index} = ${client}.InferInput(${text(name)}, x${index}.shape, "${sent}")`,
       `input${index}.set_data_from_numpy(x${index})`);
   });
-  const names = asked.model.takes.inputs.map((_, index) => `input${index}`).join(", ");
+  const names = sent(asked).map((_, index) => `input${index}`).join(", ");
   const version = asked.version ? `, model_version=${text(asked.version)}` : "";
   const outputs = whole(asked) ? `print(answer.as_numpy("label"), answer.as_numpy("probability"))` : "print(answer.get_response())";
   return [lines.join("\n"), `${text(asked.model.name)}, [${names}]${version}`, outputs];

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from roadworthy.preprocess.contract import ItemKind
 from roadworthy.serving.engine.counters import SECONDS, Counters, Latency, Mirrored, WorkerStats
 from roadworthy.serving.engine.dataplane import DataPlane
 from roadworthy.serving.engine.local import LocalEngine
@@ -23,13 +24,14 @@ class InputDescription(msgspec.Struct, frozen=True):
 
 
 class ModelInputs(msgspec.Struct, frozen=True):
-    """What the default version takes: ``images`` by the bundle's contract, ``files`` as they are, or arrays.
+    """What the default version takes: items of the ``kind`` by the bundle's contract, ``files`` as they are, or arrays.
 
-    ``steps`` describes how an image becomes the input, in order; empty where the model takes no images.
+    ``steps`` describes how an item becomes the input, in order; empty where the model takes none. ``name`` is what it is sent as.
     """
 
     inputs: tuple[InputDescription, ...]
-    images: bool
+    kind: ItemKind | None
+    name: str
     files: bool
     steps: tuple[str, ...]
 
@@ -198,4 +200,6 @@ def _takes(model: LocalEngine) -> ModelInputs:
         InputDescription(spec.name, DATATYPES.get(spec.dtype, BYTES), tuple(size if isinstance(size, int) else -1 for size in spec.shape))
         for spec in model.signature.inputs
     )
-    return ModelInputs(inputs, model.takes_images, model.takes_files, model.contract.describe() if model.takes_images else ())
+    steps = model.contract.describe() if model.takes_items else ()
+    name = model.item_names[0] if model.takes_items else ""
+    return ModelInputs(inputs, model.kind, name, model.takes_files, steps)

@@ -3,6 +3,12 @@
 import { snippets } from "./snippets.js";
 
 const $ = id => document.getElementById(id);
+const ITEMS = {
+  image: {
+    accept: "image/jpeg,image/png,image/webp,image/bmp,image/gif,image/tiff", words: "an image (JPEG, PNG, WebP, BMP, GIF, TIFF)", type: "image/jpeg",
+  },
+  audio: { accept: "audio/wav,.wav", words: "a sound (wav)", type: "audio/wav" },
+};
 const LONGEST = 4096; // values of an example request that a person may still want to edit
 
 export class Trial {
@@ -17,6 +23,7 @@ export class Trial {
     $("model-version").addEventListener("change", () => this.lay());
     $("file").addEventListener("change", () => this.send($("file").files[0]));
     $("ask").addEventListener("submit", event => (event.preventDefault(), this.sendJson()));
+    $("write").addEventListener("submit", event => (event.preventDefault(), this.ask("text/plain; charset=utf-8", $("text").value, false)));
     $("copy").addEventListener("click", () => this.copy());
     $("tabs").addEventListener("keydown", event => this.step(event));
     this.listen();
@@ -50,13 +57,16 @@ export class Trial {
     const takes = model && JSON.stringify([model.name, model.takes]);
     if (takes !== this.shown) {
       this.shown = takes;
-      const files = Boolean(model && (model.takes.images || model.takes.files));
+      const item = ITEMS[model?.takes.kind], text = model?.takes.kind === "text";
+      const files = Boolean(model && (item || model.takes.files));
       $("drop").hidden = !files;
-      $("ask").hidden = !model || files;
-      $("file").accept = model?.takes.images ? "image/jpeg,image/png,image/webp,image/bmp,image/gif,image/tiff" : "";
-      $("drop-words").textContent = `Drop ${model?.takes.images ? "an image (JPEG, PNG, WebP, BMP, GIF, TIFF)" : "a file"} here, paste one, or`;
-      $("drop-steps").textContent = model?.takes.images ? `The server prepares it: ${model.takes.steps.join("; ")}.` : "";
-      if (model && !files) $("request").value = example(model.takes.inputs);
+      $("write").hidden = !text;
+      $("ask").hidden = !model || files || text;
+      $("file").accept = item?.accept ?? "";
+      $("drop-words").textContent = `Drop ${item?.words ?? "a file"} here, paste one, or`;
+      const steps = model?.takes.steps.length ? `The server prepares it: ${model.takes.steps.join("; ")}.` : "";
+      $("drop-steps").textContent = $("write-steps").textContent = steps;
+      if (model && !files && !text) $("request").value = example(model.takes.inputs);
       this.clear(model ? "Nothing sent yet." : "No model answers yet.");
     }
     this.drawSnippets();
@@ -98,14 +108,14 @@ export class Trial {
 
   send(file) {
     if (!file || !this.model || $("drop").hidden) return;
-    const images = this.model.takes.images;
+    const kind = this.model.takes.kind, images = kind === "image";
     if (images) {
       if (this.url) URL.revokeObjectURL(this.url);
       this.url = URL.createObjectURL(file);
       $("preview").src = this.url;
     }
-    // The browser derives the type from the file's name. The server reads the content and needs only "image".
-    const type = images ? (file.type.startsWith("image/") ? file.type : "image/jpeg") : "application/octet-stream";
+    // The browser derives the type from the file's name. The server reads the content and needs only "image" or "audio".
+    const type = kind ? (file.type.startsWith(`${kind}/`) ? file.type : ITEMS[kind].type) : "application/octet-stream";
     this.ask(type, file, images);
   }
 

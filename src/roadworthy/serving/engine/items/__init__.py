@@ -1,0 +1,1 @@
+"""What clients send as one sample each, images, texts and sounds, to the inputs of a model."""
