@@ -1,123 +1,201 @@
-"""A deployment proves its preprocessing: against training's transform and the usual conventions, and says what fits where there is none."""
+"""A model of uint8 pixels: its bundle answers as that of float samples does, and what cannot be so is refused."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 from PIL import Image
 
 import roadworthy as rw
-from roadworthy.build.deploy import deploy
+from roadworthy.build import deploy, lower, sources
+from roadworthy.build.certificate import Data
+from roadworthy.build.graphs import capture_all
 from roadworthy.build.job import Job
-from roadworthy.build.pixels import conventions, missing
-from roadworthy.core.errors import DataError, UsageError
-from roadworthy.preprocess import spec
-from roadworthy.preprocess.image import Preprocessor
-from roadworthy.preprocess.steps import ChannelsFirst, Decode, Normalize, Step
-from support.models import prototypes
-from support.models.prototypes import Prototypes
+from roadworthy.build.original import contract_of, identify, load_original
+from roadworthy.build.workspace import Workspace, open_workspace
+from roadworthy.bundle import store
+from roadworthy.core.errors import DataError, InvalidRequest, UsageError
+from roadworthy.core.host import this_host
+from roadworthy.core.stages import Graph
+from roadworthy.core.types import Array, Signature, TensorSpec
+from roadworthy.preprocess.contract import Contract
+from roadworthy.preprocess.front import Front, put_in_front
+from roadworthy.preprocess.steps import ChannelsFirst, Normalize
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_steps")]
+pytestmark = pytest.mark.usefixtures("warm_steps")
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-IMAGENET: tuple[Step, ...] = (Decode(), ChannelsFirst(), Normalize(1 / 255, MEAN, STD))
-TRAINING = f"""
-import numpy as np
-
-def transform(image):
-    pixels = np.asarray(image, np.float32) / np.float32(255)
-    return ((pixels - np.float32({MEAN})) / np.float32({STD})).transpose(2, 0, 1)
+TOML = """
+[image]
+color = "RGB"
+resize = { size = [10, 12] }
+crop = [8, 8]
+mean = [0.4, 0.5, 0.6]
+std = [0.2, 0.3, 0.4]
+[answer]
+labels = ["a", "b", "c", "d", "e"]
 """
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Prototypes:
-    """A model that was trained with ImageNet's mean and std on pictures of its own size."""
-    return prototypes.make(tmp_path_factory.mktemp("trained"), IMAGENET, prototypes.shades(8))
+def network(path: Path, size: tuple[int | str, int | str] = (8, 8), inputs: int = 1) -> Path:
+    """A convolution, a mean over the image and a layer, float32 [batch,3,*size] to [batch,5], random."""
+    random = np.random.default_rng(0)
+    arrays = {"kernel": random.normal(size=(6, 3, 3, 3)), "layer": random.normal(size=(6, 5))}
+    names = [f"x{number or ''}" for number in range(inputs)]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Sum", names, ["sum"]),
+            helper.make_node("Conv", ["sum", "kernel"], ["conv"]),
+            helper.make_node("Relu", ["conv"], ["relu"]),
+            helper.make_node("GlobalAveragePool", ["relu"], ["mean"]),
+            helper.make_node("Flatten", ["mean"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "layer"], ["y"]),
+        ],
+        "net",
+        [helper.make_tensor_value_info(name, 1, ("batch", 3, *size)) for name in names],
+        [helper.make_tensor_value_info("y", 1, ("batch", 5))],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test is about how slow the machine is."""
-    monkeypatch.setattr(missing, "PATIENT", 600.0)
-    monkeypatch.setattr(conventions, "SECONDS", 600.0)
-    monkeypatch.setattr(conventions, "PART", 0.5)
+def photographs(count: int, height: int = 15, width: int = 19) -> Array:
+    """Pictures of few colours each, so that the classes differ: uint8 [count, height, width, 3]."""
+    random = np.random.default_rng(3)
+    noise = random.integers(0, 100, (count, height, width, 3))
+    return np.asarray(noise + random.integers(0, 155, (count, 1, 1, 3)), np.uint8)
 
 
 @pytest.fixture
-def job(trained: Prototypes, tmp_path: Path) -> Job:
-    (tmp_path / "training.py").write_text(TRAINING)
+def job(tmp_path: Path) -> Job:
+    (tmp_path / "steps.toml").write_text(TOML)
+    np.savez(tmp_path / "data.npz", x=photographs(60))
     return Job(
-        trained.model, tmp_path / "bundle", data=str(trained.images), runtimes=("onnxruntime",), precisions=("fp32",), seconds=1200
+        network(tmp_path / "net.onnx"), tmp_path / "pixels.bundle", data=str(tmp_path / "data.npz"),
+        preprocess=str(tmp_path / "steps.toml"), runtimes=("onnxruntime",), precisions=("fp32",), seconds=120, pixels=True, cache=False,
     )  # fmt: skip
 
 
-def test_images_without_preprocessing_end_with_what_fits_to_be_pasted(job: Job, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the data is images; say how they become the model's input") as raised:
-        deploy(job)
-    _, best, second, *_ = raised.value.message.splitlines()
-    assert "Tried with the original on 120 of your images:" in raised.value.message
-    assert "  top1 100.00% with ImageNet's mean and std; at the size that they have: --preprocess FILE.toml with: image = [" in best
-    assert "100.00%" not in second
-    assert not job.output.exists()
-
-    (tmp_path / "found.toml").write_text(best.partition("FILE.toml with: ")[2])
-    certificate = deploy(replace(job, preprocess=str(tmp_path / "found.toml"))).certificate
-    assert certificate.original is not None
-    assert certificate.original.value.value == 1.0
-    # Nothing can be far better than that.
-    conventions = certificate.preprocessing_proof.conventions
-    assert conventions is not None
-    assert (conventions.tried, conventions.samples) == ((), 0)
-    assert "no other can be far better" in conventions.left_out
+@contextmanager
+def loaded(job: Job) -> Iterator[tuple[sources.Loaded, Data, Contract, Workspace]]:
+    """A deployment up to the original and its samples."""
+    with open_workspace(seconds=job.seconds, step_seconds=60, memory_mb=0, notify=lambda progress: None) as workspace:
+        source = identify(job, workspace)
+        contract = contract_of(job, source, workspace).contract
+        yield *load_original(source, job, contract, workspace), contract, workspace
 
 
-def test_another_transform_in_training_is_a_warning_with_both_accuracies(job: Job, tmp_path: Path) -> None:
-    asked = replace(job, preprocess="unit", training_transform=f"{tmp_path / 'training.py'}:transform")
-    certificate = rw.report(deploy(asked).bundle)
-    proof = certificate.preprocessing_proof
-    assert proof.transform is not None and proof.transform.either is not None and proof.conventions is not None
-    assert proof.origin == "unit"
-    assert proof.transform.verdict == "different"
-    assert proof.transform.differs == ("training normalises by ImageNet's mean and std",)
-    assert (proof.transform.either.metric, proof.transform.either.theirs) == ("top1", 1.0)
-    assert proof.transform.either.ours < 0.6
-    assert proof.conventions.better == 0
-    assert proof.conventions.tried[0].name == "ImageNet's mean and std"
-    warnings = [note.text for note in certificate.notes if note.warning]
-    assert any("training's transform" in text and "the deployment keeps its own" in text for text in warnings)
-    assert any("it was probably trained with that" in text for text in warnings)
-    page = (asked.output / "report.html").read_text()
-    assert "data:image/png;base64," in page
-    # The deployment goes on with what the user stated.
-    assert certificate.preprocessing[-1].startswith("(pixel * 0.00392157 - 0) / 1")
+def png(pixels: Array) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
-def test_a_live_transform_alone_ends_with_the_steps_that_come_nearest(job: Job, trained: Prototypes, tmp_path: Path) -> None:
-    def transform(image: Any) -> Any:
-        pixels = np.asarray(image, np.float32) / np.float32(255)
-        return ((pixels - np.float32(MEAN)) / np.float32(STD)).transpose(2, 0, 1)
+def test_both_bundles_give_the_same_answers_to_the_same_photographs(job: Job) -> None:
+    made = deploy.deploy(job)
+    floats = deploy.deploy(replace(job, pixels=False, output=job.output.with_name("floats.bundle")))
+    certificate = made.certificate
+    # The original of this format is the first plan with its steps in front; all others have them inside.
+    assert certificate.baseline.verified.candidate.plan.unfolded
+    assert certificate.measured and not any(one.verified.candidate.plan.unfolded for one in certificate.measured)
+    assert all(one.verified.parity.equivalent for one in certificate.measured)
+    assert next(route for route in certificate.routes if route.route == "pixels in").ok
+    assert any("the model takes uint8 pixels, a quarter of the bytes" in note.text for note in certificate.notes)
+    assert certificate.preprocessing[-1].endswith("as float32 (inside the model)")
+    assert "- clients send encoded images, or uint8 pixels of that shape" in (job.output / "MODEL_CARD.md").read_text()
 
-    with pytest.raises(DataError, match="whose code a server does not run") as raised:
-        rw.deploy(trained.model, tmp_path / "bundle", data=trained.images, training_transform=transform, seconds=1200)
-    said, toml = raised.value.message.split(":\n", 1)
-    assert "transform gives what these steps give, equal " in said
-    (tmp_path / "nearest.toml").write_text(toml)
-    sample = Preprocessor(spec.read(tmp_path / "nearest.toml").image).one(trained.files[0])
-    np.testing.assert_allclose(sample, transform(Image.open(trained.files[0])), atol=1e-5)
+    images = photographs(7)
+    with rw.load(made) as pixels, rw.load(floats) as plain:
+        (spec,) = pixels.signature.inputs
+        assert spec == TensorSpec("x", "uint8", ("batch", 8, 8, 3))
+        assert pixels.contract.whole().image == plain.contract.image
+        wanted = plain(list(images)).outputs["y"]
+        assert np.allclose(pixels(list(images)).outputs["y"], wanted, rtol=0, atol=1e-5)
+        assert np.allclose(pixels([png(image) for image in images]).outputs["y"], wanted, rtol=0, atol=1e-5)
+        sent = pixels.images(list(images))["x"]
+        samples = plain.images(list(images))["x"]
+        assert sent.nbytes * 4 == samples.nbytes
+        assert np.allclose(pixels(sent).outputs["y"], wanted, rtol=0, atol=1e-5)
+        with pytest.raises(InvalidRequest, match="uint8"):
+            pixels(samples)
+        with pytest.raises(InvalidRequest, match=r"the model takes x:uint8\[batch,8,8,3\]"):
+            pixels(images)
+    assert not store.read(floats.bundle).contract.inside
 
 
-def test_a_transform_without_data_is_refused(job: Job) -> None:
-    with pytest.raises(UsageError, match="--training-transform is run on your images: give some with --data"):
-        deploy(replace(job, data=None, training_transform="training.py:transform"))
+def test_the_samples_are_pixels_and_the_original_has_its_steps_in_front(job: Job) -> None:
+    with loaded(job) as (original, data, contract, workspace):
+        assert original.graph.unfolded and original.signature.inputs == (TensorSpec("x", "uint8", ("batch", 8, 8, 3)),)
+        assert data.evaluation.open()["x"].dtype == np.uint8 and str(contract.sample_shape()) == "uint8 [8, 8, 3]"
+        graphs, routes = capture_all(original.graph, data.evaluation, workspace)
+        assert [(graph.format, graph.unfolded) for graph in graphs] == [("onnx", False), ("onnx", True)]
+        assert [(route.route, route.ok) for route in routes] == [("pixels in", True)]
 
 
-def test_a_transform_beside_arrays_is_refused(job: Job, tmp_path: Path) -> None:
-    np.savez(tmp_path / "ready.npz", x=np.zeros((30, 3, 8, 8), np.float32), y=np.arange(30) % 4)
-    ready = replace(job, data=str(tmp_path / "ready.npz"), preprocess="unit", training_transform=f"{tmp_path / 'training.py'}:transform")
-    with pytest.raises(DataError, match="the data holds none: give images with --data"):
-        deploy(ready)
+def test_without_data_random_pictures_become_pixels(job: Job) -> None:
+    with loaded(replace(job, data=None)) as (original, data, _, _):
+        samples = data.evaluation.open()["x"]
+        assert samples.dtype == np.uint8 and samples.shape[1:] == (8, 8, 3) and samples.std() > 20
+        assert original.signature.inputs[0].dtype == "uint8"
+
+
+def test_a_size_that_the_image_decides_stays_free(job: Job) -> None:
+    network(job.source, ("height", "width"))
+    steps = Path(job.preprocess or "")
+    steps.write_text('[image]\ncolor = "RGB"\nmean = [0.5]\nstd = [0.5]\n')
+    with loaded(job) as (original, data, _, _):
+        (spec,) = original.signature.inputs
+        assert spec == TensorSpec("x", "uint8", ("batch", "height", "width", 3)) and len(original.signature.sizes) == 2
+        assert data.evaluation.open()["x"].shape[1:] == (15, 19, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (
+            "samples",
+            r"--pixels needs images, or uint8 pixels \[samples, height, width, 3\]; the data holds 'input' as float32 \[60, 3, 8, 8\]",
+        ),
+        ("no steps", "nothing says how an image becomes its input: use --preprocess"),
+        ("two inputs", r"--pixels is for a model of one input, a batch of images"),
+        ("pixels", "there is no normalisation to put into it; leave --pixels out"),
+    ],
+)
+def test_what_takes_no_pixels_is_refused(job: Job, name: str, reason: str) -> None:
+    if name == "samples":
+        np.savez(job.data or "", x=np.zeros((60, 3, 8, 8), np.float32))
+    elif name == "no steps":
+        job = replace(job, preprocess=None)
+    elif name == "two inputs":
+        network(job.source, inputs=2)
+        job = replace(job, data=None, inputs=tuple(TensorSpec(name, "float32", ("batch", 3, 8, 8)) for name in ("x", "x1")))
+    else:
+        job = replace(job, preprocess="raw:8", inputs=(TensorSpec("x", "uint8", ("batch", 3, 8, 8)),))
+    with pytest.raises((DataError, UsageError), match=reason), loaded(job):
+        pass
+
+
+def test_a_runtime_with_a_folded_graph_tries_its_first_plan_without_too(tmp_path: Path) -> None:
+    front = Front((ChannelsFirst(), Normalize()))
+    signature = Signature((TensorSpec("x", "float32", ("batch", 3, 8, 8)),), (TensorSpec("y", "float32", ("batch", 5)),))
+    inner = Graph("onnx", network(tmp_path / "net.onnx"), signature, "made")
+    outer = replace(inner.signature, inputs=(front.outer(inner.signature.inputs[0]),))
+    (tmp_path / "home").mkdir()
+    network(tmp_path / "home" / "net.onnx")
+    fronted = put_in_front(front, tmp_path / "home" / "net.onnx", tmp_path / "fronted")
+    unfolded = replace(inner, path=fronted, signature=outer, unfolded=True)
+    folded = replace(inner, signature=outer)
+    host = replace(this_host(), cores=2)
+    several = lower.plans_for((folded, unfolded), host, runtimes=("onnxruntime",), precisions=("fp32",), calibrated=False).plans
+    assert [plan.unfolded for plan, _ in several] == [False, False, False, True]
+    assert len({plan.name for plan, _ in several}) == 4
+    alone = lower.plans_for((unfolded,), host, runtimes=("onnxruntime",), precisions=("fp32",), calibrated=False).plans
+    assert [plan.unfolded for plan, _ in alone] == [True, True, True]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from roadworthy.build import classes, lower, pixels, served, supplied
 from roadworthy.build.certificate import Findings, certificate_of, exports_of, nothing_left
-from roadworthy.build.choice import choose, notes_on_winner
+from roadworthy.build.choice import choose, notes_on_pixels, notes_on_winner
 from roadworthy.build.graphs import capture_all, plans_to_try, promised
 from roadworthy.build.job import Job
 from roadworthy.build.original import identify, refuse_wrong_metric
@@ -82,7 +82,11 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
         raise NoCandidate(nothing_left(passed, routes, rejected, unavailable, data.notes, spent))
     proofs = served.prove(choices[SERVER], races.server, tried.verified, trial, job, workspace)
     work = work_of(choices[SERVER], races.server, graphs, trial.signature, workspace)
-    notes = (*notes_on_winner(choices[SERVER], races.server, data), *served.notes(choices[SERVER], proofs, workspace.host))
+    notes = (
+        *notes_on_winner(choices[SERVER], races.server, data),
+        *notes_on_pixels(choices[SERVER], races.server, contract),
+        *served.notes(choices[SERVER], proofs, workspace.host),
+    )
     data = replace(data, notes=(*data.notes, *notes))
 
     unchanged.refuse_changed(source, workspace.user_code.notes)

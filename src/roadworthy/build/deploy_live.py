@@ -34,6 +34,7 @@ def deploy_live(
     signature: str = "",
     labels: Sequence[str] | Mapping[int, str] | Path | str | None = None,
     preprocess: Any = None,
+    pixels: bool = False,
     training_transform: str | Callable[..., Any] | None = None,
     metric: str | Callable[..., Any] | tuple[str, Callable[..., Any]] | None = None,
     max_drop: str | float | None = None,
@@ -63,7 +64,8 @@ def deploy_live(
     function as ``--metric`` takes them (see ``verify.metrics.own``), or ``("map", decoder)``. ``max_drop`` and ``max_rise`` are parts of
     the original's score (``"1%"``) or in the metric's units (``0.01``). ``preprocess`` is what ``--preprocess`` takes, or an object
     (docs/preprocessing.md): torchvision's transforms or weights, timm's ``pretrained_cfg``, a processor of transformers, layers of
-    Keras; without it a live model of timm brings its own. ``training_transform`` is training's own transform of one image, or its name:
+    Keras; without it a live model of timm brings its own. With ``pixels`` the deployed model takes uint8 pixels [batch, height, width,
+    channels], and normalisation and layout are part of it. ``training_transform`` is training's own transform of one image, or its name:
     it is run on the images of the data and compared with ``preprocess``, or read where that is not given. All others are as for the
     command (see ``Job``): ``seconds`` is the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the
     host's memory). ``cache`` says whether graphs and candidates' files that an earlier deployment made from the same content are used
@@ -104,6 +106,7 @@ def deploy_live(
             targets=tuple(targets) if isinstance(data, str | Path) else (),
             labels=_labels_file(labels if labels is not None or live is None else sources.labels(live) or None, scratch),
             preprocess=_preprocessing(preprocess, live, shapes, scratch),
+            pixels=pixels,
             training_transform=_kept(training_transform, scratch),
             metric=_metric_name(metric, scratch),
             budget=read_budget(max_drop, max_rise),

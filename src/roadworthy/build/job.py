@@ -33,6 +33,8 @@ class Job:
     the one that fits the labels, else agreement with the original; for its forms see ``verify.metrics.find``. ``budget`` is by how much
     a candidate that is meant to differ may be worse. ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty means
     everything this host can do.
+    With ``pixels`` the deployed model takes uint8 pixels [batch, height, width, channels]: the steps behind the last geometric one are part
+    of it.
     With ``cache`` graphs and candidates' files that an earlier deployment made from the same content are used again.
     ``samples`` caps the evaluation data. ``seconds`` bounds the whole deployment, ``memory_mb`` each step's process (0: most of the host).
     """
@@ -50,6 +52,7 @@ class Job:
     targets: tuple[str, ...] = ()
     labels: Path | None = None
     preprocess: str | None = None
+    pixels: bool = False
     training_transform: str | None = None
     metric: str | None = None
     budget: Budget = Budget()  # noqa: RUF009 (it is frozen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from roadworthy.build import classes, imports, preprocessing, sources, supplied, user_object, verify
 from roadworthy.build.certificate import Data
@@ -52,8 +53,13 @@ def contract_of(job: Job, source: Source, workspace: Workspace) -> Found:
     """How inputs are made and answers are read, as the user says or else as the model brings it.
 
     Where the layout is left open, it is that of the source's framework. Code of the user's or of a library is read in a child process.
+    Raises DataError where the job wants a model of pixels and the steps do not allow it.
     """
-    request = preprocessing.ReadRequest(job.preprocess, source, sources.layout(source))
+    asked = job.preprocess
+    if asked is not None and Path(asked).exists():
+        # The child's working directory is another one.
+        asked = str(Path(asked).absolute())
+    request = preprocessing.ReadRequest(asked, source, sources.layout(source))
     named = job.preprocess is not None and spec.is_spec(job.preprocess)
     # Code that is named imports the framework, in all likelihood.
     slow = imports.of_framework(source.framework) if job.preprocess and user_object.named_in(job.preprocess) else ""
@@ -61,6 +67,8 @@ def contract_of(job: Job, source: Source, workspace: Workspace) -> Found:
     found = read or preprocessing.Found(Contract(), "")
     dtypes = tuple(spec.dtype for spec in job.inputs) or source.dtypes
     contract = found.contract.keeping_pixels_for(dtypes)
+    if job.pixels:
+        contract = contract.with_pixels()
     labels = job.labels or (source.labels if not contract.answer.labels else ())
     return replace(found, contract=labels_file.with_labels(contract, labels) if labels else contract)
 
@@ -78,20 +86,22 @@ def load_original(
     """The model, proven to be in inference mode on real samples where there are some, and the samples under its input names.
 
     ``given`` are samples that are there already, in place of the job's data; at most ``calibrate`` are put aside to calibrate with.
-    Where the answers need not be ``scored``, labels that fit no output are no error.
+    Where the answers need not be ``scored``, labels that fit no output are no error. A contract with steps inside the model gives the
+    original with these steps in front, and samples of pixels: the model itself is loaded and proven on what the steps make of them.
     """
     free, bound = sources.bound_inputs(job.inputs, job.stated)
     contract, names = classes.suggested(contract, job)
-    contract.check_input(free)
+    contract.whole().check_input(free)
     workspace.begin("data")
     # It imports while the data is read.
     workspace.template(imports.of_framework(source.framework))
     before = workspace.confinement.listing()
     gathered = given or gather_samples(source, job, contract, workspace, names)
-    if gathered:
-        supplied.check_stated(gathered.samples, tuple(one for one in job.stated if one.name in gathered.samples.inputs))
-        gathered = replace(gathered, samples=sources.with_fixed(gathered.samples, job.inputs, job.stated))
-    samples = gathered.samples if gathered else supplied.pictures(contract, free, job, workspace)
+    read = gathered.samples if gathered else supplied.pictures(contract, free, job, workspace)
+    samples = supplied.for_model(contract, read, workspace)
+    if gathered and samples:
+        supplied.check_stated(samples, tuple(one for one in job.stated if one.name in samples.inputs))
+        samples = sources.with_fixed(samples, job.inputs, job.stated)
     workspace.notify(Progress("data", 1, 1, f"{gathered.samples.count} samples" if gathered else "none given"))
     workspace.begin("load")
     making = sources.Making(job.samples or sources.MADE, job.stated, workspace.folder("data/made"))
@@ -99,12 +109,16 @@ def load_original(
     loaded = _loaded(request, workspace)
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.confinement.written(before)))
     inputs = loaded.signature.inputs
-    contract.check_input(inputs)
-    samples = loaded.samples if samples else supplied.pictures(contract, inputs, job, workspace) or loaded.samples
+    contract.whole().check_input(inputs)
+    if samples is None:
+        read = supplied.pictures(contract, inputs, job, workspace)
+    samples = loaded.samples if samples else supplied.for_model(contract, read, workspace) or loaded.samples
     samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
     supplied.check_stated(samples, tuple(one for one in job.stated if one.name not in {gone.name for gone in bound}))
     contract, named = classes.with_suggested(contract, names, gathered, loaded.signature)
+    if contract.front:
+        loaded, samples = supplied.with_front(contract.front, loaded, read, workspace)
     paired = classes.paired(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature, scored=scored)
     if paired is not None and paired.targets is not None:
         samples = with_target(samples, paired.targets)
@@ -112,7 +126,7 @@ def load_original(
     supplied.refuse_unproven(job, source, data, loaded.graph.precision)
     workspace.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))
     answer = classes.named(contract, gathered, paired)
-    twice = preprocessing.disagreement(contract, loaded.inner)
+    twice = preprocessing.disagreement(contract.whole(), loaded.inner)
     notes = (
         *data.notes,
         *((Note(twice, warning=True),) if twice else ()),

@@ -44,6 +44,11 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
     "a library's file, or FILE.py:name or module:name of transforms; docs/preprocessing.md.",
 )
 @click.option(
+    "--pixels",
+    is_flag=True,
+    help="The deployed model takes uint8 pixels [batch,height,width,channels]; normalisation and layout become part of it.",
+)
+@click.option(
     "--training-transform",
     help="FILE.py:CALLABLE, training's own transform of an image: run on your images, and its pixels are compared with --preprocess.",
 )

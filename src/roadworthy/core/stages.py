@@ -84,6 +84,7 @@ class Graph:
     ``precision`` is what the file itself computes in: a model that came quantised is ``int8`` from the start.
     A graph that is not the original function says so: ``derived_from`` names the graph or model that it was made from, and
     ``compression`` what was done to it, in letters fit for a file name (``pruned50``). Both are empty for the original function.
+    ``unfolded`` says that the steps in front of the model are not in the graph: ``path`` is a folder of ``preprocess.front``.
     """
 
     format: str
@@ -94,6 +95,7 @@ class Graph:
     precision: Precision = "fp32"
     derived_from: str = ""
     compression: str = ""
+    unfolded: bool = False
 
     @property
     def quantized(self) -> bool:
@@ -113,7 +115,8 @@ class Plan:
 
     ``batch`` is a fixed number of samples a call, ``None`` for a dynamic one. ``flavour`` is the
     runtime's own word for a variation of the files that the other fields cannot say; ``options`` are its words for how the same files
-    are run (``pinned``). ``compression`` is that of the graph it starts from.
+    are run (``pinned``). ``compression`` is that of the graph it starts from; ``unfolded`` says that the steps in front of the model are
+    carried out before each call, and not in the graph.
     ``lossy`` says that the function is meant to differ from the original's: the plan computes in another precision than the
     graph it starts from, or that graph is not the original function. int8 is not lossy for a model that came in int8.
     """
@@ -127,6 +130,7 @@ class Plan:
     compression: str = ""
     lossy: bool = False
     options: tuple[str, ...] = ()
+    unfolded: bool = False
 
     @property
     def name(self) -> str:
@@ -136,7 +140,8 @@ class Plan:
     @property
     def artefact(self) -> str:
         """The name of the files this plan loads: plans that differ in threads, spinning or ``options`` alone share them."""
-        parts = (self.runtime, self.precision, self.compression, self.flavour, f"b{self.batch}" if self.batch else "")
+        unfolded = "unfolded" if self.unfolded else ""
+        parts = (self.runtime, self.precision, self.compression, self.flavour, unfolded, f"b{self.batch}" if self.batch else "")
         return "-".join(part for part in parts if part)
 
     @property
@@ -154,9 +159,9 @@ class Plan:
         return replace(self, threads=threads, spin=False, options=options)
 
     def made_from(self, graph: Graph) -> Plan:
-        """The same plan for a candidate that is made from ``graph``: with its compression, and ``lossy`` where that is so."""
+        """The same plan for a candidate that is made from ``graph``: with its compression and steps, and ``lossy`` where that is so."""
         lossy = self.precision != graph.precision or bool(graph.derived_from)
-        return replace(self, compression=graph.compression, lossy=lossy)
+        return replace(self, compression=graph.compression, lossy=lossy, unfolded=graph.unfolded)
 
 
 @dataclass(frozen=True)

@@ -271,6 +271,7 @@ def test_it_is_found_beside_the_weights_in_the_layout_of_the_model(tmp_path: Pat
 def test_a_feature_extractor_of_sound_is_no_preprocessing_of_images(tmp_path: Path) -> None:
     write(tmp_path, {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 16000, "do_normalize": True})
     assert huggingface.beside(Source(tmp_path, "hub", "torch", "", 0), "CHW") is None
+    assert huggingface.of_path(tmp_path / "preprocessor_config.json", "CHW") is None
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

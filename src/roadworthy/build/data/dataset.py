@@ -89,8 +89,7 @@ def gather(data: Any, expected: ExpectedInputs, out: Path, tell: Tell = lambda d
         order = sample_writer.balanced_order(raw.count, raw.targets)[: expected.limit]
         name = expected.names[0] if expected.names else UNNAMED
         samples, notes = raw_writer.write(raw, name, order, expected, out, tell)
-        images = raw.items if expected.contract.takes_images else None
-        kept = None if images is None else pictures.keep(images, order, out / "pictures")
+        kept = pictures.keep(raw.items, order, out / "pictures") if raw.items is not None and expected.contract.takes_images else None
     return Dataset(samples, raw.classes, "labelled" if raw.targets else "unlabelled", raw.by_folder, (*raw.notes, *notes), kept)
 
 

@@ -18,7 +18,7 @@ from roadworthy.build.workspace import Workspace
 from roadworthy.bundle.pixels import PreprocessingProof, TransformProof
 from roadworthy.core.errors import DataError, OutOfTime, StepFailed, UsageError
 from roadworthy.core.evidence import Note, Score
-from roadworthy.core.stages import Source
+from roadworthy.core.stages import Graph, Source
 
 __all__ = ["contract", "load", "notes_on", "prove"]
 
@@ -45,9 +45,12 @@ def prove(
 
     Raises DataError where the transform cannot be run on the data.
     """
-    transform = _transform(found, loaded, trial, data, job, workspace)
+    # Both are of the model as it was trained, with all steps outside.
+    outside = replace(found, contract=found.contract.whole())
+    trained = loaded.trained or replace(loaded.graph, signature=trial.signature)
+    transform = _transform(outside, trained, trial, data, job, workspace)
     same = transform is not None and transform.equal
-    tried = None if same else conventions.trial(found.contract, loaded, trial, original, data, job, workspace)
+    tried = None if same else conventions.trial(outside.contract, trained, trial, original, data, job, workspace)
     return PreprocessingProof(found.origin, transform, tried)
 
 
@@ -59,24 +62,24 @@ def notes_on(proven: PreprocessingProof) -> Iterable[Note]:
         yield Note(conventions.warning(proven.conventions), warning=True)
 
 
-def _transform(found: Found, loaded: sources.Loaded, trial: Trial, data: Data, job: Job, workspace: Workspace) -> TransformProof | None:
+def _transform(found: Found, trained: Graph, trial: Trial, data: Data, job: Job, workspace: Workspace) -> TransformProof | None:
     if job.training_transform is None:
         return None
-    if data.pictures is None or data.all is None or not found.contract.takes_images or len(trial.signature.inputs) != 1:
+    if data.pictures is None or data.all is None or not found.contract.takes_images or len(trained.signature.inputs) != 1:
         raise DataError(
             "--training-transform is compared with the preprocessing on images, and the data holds none: give images with --data, and how "
             "they become inputs with --preprocess"
         )
-    name = trial.signature.inputs[0].name
+    name = trained.signature.inputs[0].name
     request = proof.ProofRequest(job.training_transform, found.contract.image, data.pictures, name, workspace.folder("training"))
     proven = workspace.step(proof.prove_step, request, "training-transform")
     if proven.ours is None or proven.theirs is None:
         return proven.proof
     asked = verify.EitherRequest(
-        replace(loaded.graph, signature=trial.signature), trial.signature, proven.ours, proven.theirs, data.all,
+        trained, trained.signature, proven.ours, proven.theirs, data.all,
         data.metric, trial.reading, workspace.host.cores,
     )  # fmt: skip
-    slow = imports.to_run(baseline_of(loaded.graph, workspace))
+    slow = imports.to_run(baseline_of(trained, workspace))
     try:
         return replace(proven.proof, either=workspace.step(verify.score_either, asked, "either-preprocessing", slow))
     except OutOfTime:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from roadworthy.build import imports, sources, verify
+from roadworthy.build import imports, verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.job import Job
 from roadworthy.build.preprocessing import proof
@@ -13,7 +11,8 @@ from roadworthy.build.workspace import Workspace
 from roadworthy.bundle.pixels import ConventionTrial, TriedConvention
 from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.evidence import Score
-from roadworthy.core.types import Signature, TensorSpec
+from roadworthy.core.stages import Graph
+from roadworthy.core.types import TensorSpec
 from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.convention import Convention
 from roadworthy.preprocess.decode import ImageDecoder
@@ -31,16 +30,16 @@ SIZED = 8
 
 
 def trial(
-    contract: Contract, loaded: sources.Loaded, tried: Trial, original: Score | None, data: Data, job: Job, workspace: Workspace
+    contract: Contract, trained: Graph, tried: Trial, original: Score | None, data: Data, job: Job, workspace: Workspace
 ) -> ConventionTrial | None:
     """The conventions beside the contract's own steps; ``None`` where the images, or the classes of a sample, are not known.
 
     Where the ``original`` is right nearly always with those steps, none is tried: no other can be far better. They never end a deployment.
     """
-    usable = contract.takes_images and data.pictures is not None and len(tried.signature.inputs) == 1
+    usable = contract.takes_images and data.pictures is not None and len(trained.signature.inputs) == 1
     if not usable or tried.reading.form not in FORMS or data.evaluation.labels() is None:
         return None
-    given, model = given_of(contract), tried.signature.inputs[0]
+    given, model = given_of(contract), trained.signature.inputs[0]
     asked = proof.usual(model, given, fits=fits(data.pictures, model))
     if asked is None:
         return None
@@ -49,7 +48,7 @@ def trial(
         return ConventionTrial(tried.metric, 0, original.percent, left_out=reached)
     seconds = min(SECONDS, PART * job.seconds)
     try:
-        return ask(asked, given, loaded, tried.signature, tried.metric, tried.reading, data, seconds, workspace)
+        return ask(asked, given, trained, tried.metric, tried.reading, data, seconds, workspace)
     except RoadworthyError as problem:
         return ConventionTrial(tried.metric, 0, True, left_out=f"the original did not answer: {problem.message}")
 
@@ -82,8 +81,7 @@ def size_of_model(model: TensorSpec) -> tuple[int, int] | None:
 def ask(
     usual: proof.Usual,
     given: Convention | None,
-    loaded: sources.Loaded,
-    signature: Signature,
+    trained: Graph,
     metric: str,
     reading: verify.Reading,
     data: Data,
@@ -93,14 +91,14 @@ def ask(
     """The original on the first images by each convention in about ``seconds``, in a process of its own."""
     assert data.pictures is not None and data.all is not None
     request = verify.TrialRequest(
-        replace(loaded.graph, signature=signature), signature, data.pictures, data.all, metric, reading, workspace.host.cores,
+        trained, trained.signature, data.pictures, data.all, metric, reading, workspace.host.cores,
         seconds, usual.ranges, usual.geometries, given,
     )  # fmt: skip
-    found = workspace.step(verify.try_conventions, request, "conventions", imports.to_run(baseline_of(loaded.graph, workspace)))
+    found = workspace.step(verify.try_conventions, request, "conventions", imports.to_run(baseline_of(trained, workspace)))
     if not found.scores:
         return ConventionTrial(metric, 0, found.percent, left_out="the original is too slow to try others in the time that there is")
     far = verify.far_better(found) if given else None
-    layout: Layout = "CHW" if signature.inputs[0].sample_shape[0] in (1, 3) else "HWC"
+    layout: Layout = "CHW" if trained.signature.inputs[0].sample_shape[0] in (1, 3) else "HWC"
     entries = tuple(
         TriedConvention(
             one.convention.name,

@@ -65,9 +65,7 @@ def _tried(source: Source, job: Job, contract: Contract, workspace: Workspace) -
         usual = proof.usual(model, None, fits=conventions.fits(data.pictures, model))
         if usual is None or data.reading.form != "classes" or not data.metric:
             return None
-        return conventions.ask(
-            usual, None, loaded, loaded.signature, data.metric, data.reading, data, min(PATIENT, here.seconds_left / 2), here
-        )
+        return conventions.ask(usual, None, loaded.graph, data.metric, data.reading, data, min(PATIENT, here.seconds_left / 2), here)
     return None
 
 

@@ -112,7 +112,8 @@ class LocalEngine:
         One image (encoded bytes, a path, a PIL image, a uint8 array [H,W,C] or [H,W]) or a list of them, where the bundle
         says how images become inputs; a text, or the path or the bytes of a text or wav file, where it says that of texts or
         sounds, or a list of them; an array or nested list for a model of one input; a mapping of arrays for any
-        model. For byte strings: bytes, a path (the file's bytes are the sample), text (as UTF-8), or a list of them. A single
+        model. Where the model takes pixels (its normalisation is inside), a uint8 array [n,H,W,C] is its input as it is. For byte
+        strings: bytes, a path (the file's bytes are the sample), text (as UTF-8), or a list of them. A single
         sample may come without its batch dimension. Raises InvalidRequest where it does not fit, DataError for an image or
         a file that cannot be used.
         """
@@ -158,6 +159,8 @@ class LocalEngine:
         if isinstance(item, Mapping):
             known = {spec.name: spec for spec in specs}
             return {name: as_input(array, known[name]) if name in known else np.asarray(array) for name, array in item.items()}
+        if self.contract.inside and isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.ndim == len(specs[0].shape):
+            return {specs[0].name: item}
         if self.kind is not None and (items := items_of(item, self.kind)) is not None:
             return self.from_items(items)
         if len(specs) != 1:

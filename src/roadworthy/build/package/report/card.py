@@ -61,6 +61,8 @@ def _signature(certificate: Certificate, contract: Contract) -> str:
     if contract.kind is not None:
         lines.append(f"- {WORDS[contract.kind][1]}: {'; '.join(contract.describe())}")
         lines += _read_from(certificate.preprocessing_proof)
+    if contract.inside:
+        lines.append("- clients send encoded images, or uint8 pixels of that shape: they do not normalise, and send a quarter of the bytes")
     labels = contract.answer.labels or certificate.samples.classes
     if labels:
         shown = ", ".join(_code(label) for label in labels[:20])
