@@ -102,7 +102,7 @@ def test_a_live_transform_alone_ends_with_the_steps_that_come_nearest(job: Job, 
         pixels = np.asarray(image, np.float32) / np.float32(255)
         return ((pixels - np.float32(MEAN)) / np.float32(STD)).transpose(2, 0, 1)
 
-    with pytest.raises(DataError, match="which is not preprocessing of a known form") as raised:
+    with pytest.raises(DataError, match="whose code a server does not run") as raised:
         rw.deploy(trained.model, tmp_path / "bundle", data=trained.images, training_transform=transform, seconds=1200)
     said, toml = raised.value.message.split(":\n", 1)
     assert "transform gives what these steps give, equal " in said

@@ -30,7 +30,7 @@ def load(source: Source, job: Job, contract: Contract, workspace: Workspace) -> 
     try:
         return load_original(source, job, contract, workspace)
     except DataError as problem:
-        if contract.takes_images or job.data is None:
+        if contract.takes_items or job.data is None:
             raise
         try:
             tried = _tried(source, job, contract, replace(workspace, path=workspace.path / "missing"))

@@ -6,14 +6,16 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from roadworthy.bundle.certificate import Certificate
+from roadworthy.preprocess.contract import Contract
+from roadworthy.preprocess.items import WORDS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def render(certificate: Certificate, environment: Environment) -> str:
+def render(certificate: Certificate, contract: Contract, environment: Environment) -> str:
     """The section as HTML; empty where the model takes tensors as they are."""
-    if not certificate.preprocessing:
+    if not certificate.preprocessing or contract.kind is None:
         return ""
     text = files("roadworthy.build.package.report").joinpath("preprocessing.html.j2").read_text()
-    return environment.from_string(text).render(c=certificate, proof=certificate.preprocessing_proof)
+    return environment.from_string(text).render(c=certificate, proof=certificate.preprocessing_proof, what=WORDS[contract.kind][0])

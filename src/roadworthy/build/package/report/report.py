@@ -71,7 +71,7 @@ def render(certificate: Certificate, contract: Contract) -> str:
         objective=OBJECTIVES.get(certificate.goal.objective, ""),
         work=_work(certificate, winner),
         course=course.render(certificate.course, _roles(certificate), environment) if certificate.course else "",
-        preprocessing=preprocessing.render(certificate, environment),
+        preprocessing=preprocessing.render(certificate, contract, environment),
         roles={point.role for _, drawn in charts for point in drawn.points},
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
