@@ -199,9 +199,9 @@ def test_an_original_without_a_number_for_made_up_values_asks_for_data(job: Job)
 def test_a_model_of_pixels_gets_pixels(job: Job) -> None:
     """The presets make floats; a model that scales pixels itself may take them as they are stored."""
     specs, _ = sources.parse_inputs(("image:uint8[batch,16,16,3]",))
-    source = Source(Path("m"), "keras", "tensorflow", "", 0, dtypes=("uint8",))
+    source = Source(Path("m"), "keras", "tensorflow", "", 0, takes=specs)
     raw = replace(job, preprocess="raw:16", inputs=())
     assert contract_of(raw, source, None).contract.sample_shape().dtype == "uint8"  # type: ignore[arg-type]
-    assert contract_of(replace(raw, inputs=specs), replace(source, dtypes=()), None).contract.sample_shape().dtype == "uint8"  # type: ignore[arg-type]
-    assert contract_of(raw, replace(source, dtypes=("float32",)), None).contract.sample_shape().dtype == "float32"  # type: ignore[arg-type]
+    assert contract_of(replace(raw, inputs=specs), replace(source, takes=()), None).contract.sample_shape().dtype == "uint8"  # type: ignore[arg-type]
+    assert contract_of(raw, replace(source, takes=(replace(specs[0], dtype="float32"),)), None).contract.sample_shape().dtype == "float32"  # type: ignore[arg-type]
     assert contract_of(replace(raw, preprocess="unit:16"), source, None).contract.sample_shape().dtype == "float32"  # type: ignore[arg-type]

@@ -19,9 +19,10 @@ PAGES = [page for page in sorted((Path(__file__).parents[2] / "docs" / "tasks").
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_program_of_a_page_runs(page: Path, tmp_path: Path, torch_server: str) -> None:
-    program = re.search(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert program
-    (tmp_path / "first.py").write_text(program[1])
+    programs = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert programs
+    # Of several, each goes on where the one before it ended.
+    (tmp_path / "first.py").write_text("\n".join(programs))
     run = subprocess.run([*SHORT_RACES, "first.py"], cwd=tmp_path, capture_output=True, text=True, env=os.environ | {ADDRESS: torch_server})
     assert run.returncode == 0, run.stderr
     assert list(tmp_path.glob("*.bundle/manifest.json"))

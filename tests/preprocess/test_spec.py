@@ -6,6 +6,7 @@ import gzip
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,7 +21,11 @@ from roadworthy.preprocess.spec import ImageTable, ResizeTable
 from roadworthy.preprocess.steps import (
     ChannelsFirst,
     Crop,
+    CropFraction,
+    CropToAspect,
     Decode,
+    Grey,
+    Letterbox,
     Normalize,
     Resize,
     ReverseChannels,
@@ -91,6 +96,60 @@ def test_toml_says_everything(tmp_path: Path) -> None:
     assert spec.read(str(tmp_path / "spec.toml")) == contract
 
 
+EVERYTHING = """
+[image]
+orient = true
+deep = "clip"
+crop_fraction = 0.875
+grey = 3
+arithmetic = "keras"
+[image.resize]
+size = [40, 50]
+crop_to_aspect = true
+filter = "bicubic"
+antialias = false
+centers = "corner"
+rounded = true
+like = "tf"
+[image.letterbox]
+size = 64
+stride = 32
+value = 0
+scale_up = false
+centered = false
+filter = "bilinear"
+antialias = true
+[image.crop]
+size = 16
+rounding = "down"
+larger = "pad"
+"""
+
+
+def test_the_table_says_all_that_steps_one_by_one_do(tmp_path: Path) -> None:
+    expected = (
+        Decode("RGB", orient=True, deep="clip"),
+        CropFraction(0.875),
+        CropToAspect((40, 50)),
+        Resize((40, 50), "bicubic", False, None, "corner", True, "tf"),
+        Letterbox(64, 32, 0, False, False, "bilinear", True),
+        Crop(16, "down", "pad"),
+        Grey(3),
+        ChannelsFirst(),
+        Normalize(arithmetic="keras"),
+    )
+    assert spec.read(write(tmp_path / "table.toml", EVERYTHING)).image == expected
+    single = "".join(
+        "[[image]]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in msgspec.to_builtins(step).items() if value is not None)
+        for step in expected
+    )
+    assert spec.read(write(tmp_path / "steps.toml", single)).image == expected
+
+
+def toml(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else literals(value)
+
+
 def test_a_file_without_an_image_table_is_for_tensors(tmp_path: Path) -> None:
     assert spec.read(write(tmp_path / "spec.toml", "[answer]\ntop_k = 1\n")) == Contract((), Answer(top_k=1))
 
@@ -102,9 +161,28 @@ def test_a_file_without_an_image_table_is_for_tensors(tmp_path: Path) -> None:
         ("[image]\ncolour = 'RGB'", "unknown key 'image.colour'"),
         ("[image.resize]\nsize = 3\nantialiased = true", "unknown key 'image.resize.antialiased'"),
         ("[answer]\ntopk = 3", "unknown key 'answer.topk'"),
-        ("[image]\ncolor = 'GBR'", "color"),
+        ("[image]\ncolor = 'GBR'", "'RGB', 'BGR', 'L'"),
+        ("[image]\ncolour = 'RGB'", "(did you mean color?); the keys of [image] are color, resize, crop, scale"),
+        ("[image.resize]\nsize = 3\nfilter = 'cubic'", "it may be 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box', 'hamming'"),
+        ("[answer]\nactivation = 'sofmax'", "'softmax'"),
+        ("[[image]]\nkind = 'decode'\n[[image]]\nkind = 'resize'\nsize = 3\nlike = 'pil'", "'pillow', 'torch', 'tf', 'opencv'"),
+        ("[[image]]\nkind = 'decode'\norientation = true", "(did you mean orient?); the keys of step 1, decode, are kind, color"),
+        ("[image.resize]\nlongest = 3\nsize = 5", "resize.longest is 3, less than the size 5"),
+        ("[image.resize]\nlongest = 3\nsize = [5, 5]", "a pair states both sides"),
+        ("[image.resize]\nfilter = 'box'\nlongest = 0", "at least 1"),
+        ("[image.resize]\nsize = 3\ncenters = 'corner'", "exists only with antialias = false"),
+        ("[image.resize]\nsize = 3\nlike = 'opencv'", "OpenCV has no antialias"),
+        ("[image.resize]\nsize = 3\ncrop_to_aspect = true", "needs a size of two numbers"),
+        ("[image]\ndtype = 'uint8'\nscale = 1\n[image.resize]\nsize = 3\nrounded = false", "dtype uint8 needs whole pixels"),
+        ("[image]\ncolor = 'BGR'\ngrey = 3", "no order of colours"),
+        ("[image]\ncrop_fraction = 0", "above 0 and at most 1"),
+        ("[image]\ncrop_fraction = 1.5", "above 0 and at most 1"),
+        ("[image.letterbox]\nsize = 640\nstride = 33", "not a multiple of its stride 33"),
+        ("[image.letterbox]\nsize = 640\nvalue = 256", "a pixel has 0 to 255"),
+        ("[image.letterbox]\nsize = 640\nfilter = 'box'", "exists only with antialias = true"),
+        ("[image.crop]\nsize = 3\nround = 'down'", "unknown key 'image.crop.round' (did you mean rounding?)"),
         ("[image]\nmean = 0.5", "mean"),
-        ("[image.resize]\nfilter = 'box'", "size"),
+        ("[image.resize]\nfilter = 'box'", "neither size nor longest"),
         ("[image]\ncrop = [1, 2, 3]", "crop"),
         ("[image]\ncrop = true", "crop"),
         ("[image", "spec.toml"),

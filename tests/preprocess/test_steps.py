@@ -102,7 +102,10 @@ def test_steps_in_an_order_of_their_own_are_written_in_a_file(tmp_path: Path) ->
     ("step", "words"),
     [
         ('kind = "rotate"\ndegrees = 90', "'rotate' .*; the steps are decode, resize, letterbox, crop"),
-        ('kind = "crop"\nsize = 3\nround = "up"', "unknown field `round`"),
+        (
+            'kind = "crop"\nsize = 3\nround = "up"',
+            r"unknown key .round. \(did you mean rounding\?\); the keys of step 2, crop, are kind, size, rounding, larger",
+        ),
         ("size = 3", "kind"),
         ('kind = "crop"', "size"),
         ('kind = "normalize"', "axis = 0; the channels"),

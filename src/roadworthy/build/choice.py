@@ -19,6 +19,7 @@ from roadworthy.core.errors import NoCandidate
 from roadworthy.core.evidence import Note
 from roadworthy.core.interfaces import SERVER
 from roadworthy.core.stages import Rejected, Verified
+from roadworthy.preprocess.contract import Contract
 
 Confirm = Callable[[Verified, int], Verified | Rejected]
 """Judges a chosen candidate, the given lossy one in order, on the samples that took no part in choosing it."""
@@ -80,3 +81,22 @@ def notes_on_winner(choice: Choice, race: benchmark.Race, data: Data) -> tuple[N
         return ()
     chosen = f"the winner was chosen on the same {data.evaluation.count:,} samples that its figure is measured on, which flatters it"
     return (Note(f"{chosen}; of {supplied.FEWEST_TO_KEEP:,} or more samples to evaluate, half are kept for that figure"),)
+
+
+def notes_on_pixels(choice: Choice, race: benchmark.Race, contract: Contract) -> tuple[Note, ...]:
+    """Where a model takes pixels: which of its steps are in the winner's graph, and what that gains in each runtime that was timed."""
+    if not contract.inside:
+        return ()
+    winner = next(one.plan for one in race.timed if one.plan.name == choice.winner)
+    where = "in front of its graph, in NumPy" if winner.unfolded else "inside its graph"
+    steps = "; ".join(step.describe() for step in contract.inside)
+    said = [Note(f"the model takes uint8 pixels, a quarter of the bytes of float32 samples: {winner.name} carries out {where} {steps}")]
+    timed = {one.verified.candidate.plan: one.timing.latency_ms.value for one in race.measured}
+    for plan, outside in timed.items():
+        inside = timed.get(replace(plan, unfolded=False))
+        if plan.unfolded and inside is not None:
+            name = replace(plan, unfolded=False).name
+            said.append(
+                Note(f"{name}: {inside:.3g} ms a call with these steps inside its graph, {outside:.3g} ms with them in front of it")
+            )
+    return tuple(said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from roadworthy.core.isolation import scratch
 from roadworthy.core.numerics import ROWS
 from roadworthy.core.types import Array, Signature
 from roadworthy.preprocess import answer as answers
+from roadworthy.preprocess import spec
 from roadworthy.preprocess.contract import Activation, Answer, Contract
 
 
@@ -44,6 +46,31 @@ def named(contract: Contract, gathered: Dataset | None, paired: verify.TargetPai
     return replace(contract.answer, labels=gathered.classes or (paired.classes if paired else ()))
 
 
+def suggested(contract: Contract, job: Job) -> tuple[Contract, tuple[str, ...]]:
+    """The contract without the names of classes that came with the preprocessing and were not stated for this model, and these names."""
+    stated = job.labels is not None or (job.preprocess is not None and spec.is_spec(job.preprocess))
+    names = () if stated else contract.answer.labels
+    return (replace(contract, answer=replace(contract.answer, labels=())) if names else contract), names
+
+
+def with_suggested(
+    contract: Contract, names: tuple[str, ...], gathered: Dataset | None, signature: Signature
+) -> tuple[Contract, tuple[Note, ...]]:
+    """The contract with ``names`` where they are as many as the model tells classes apart, else without, and a note that says so.
+
+    Raises DataError where they are not as many, and the class folders of the data were placed by them.
+    """
+    count = answers.columns(signature.outputs[0])
+    if not names or count is None:
+        return contract, ()
+    if len(names) == max(count, 2):
+        return replace(contract, answer=replace(contract.answer, labels=names)), ()
+    many = f"the preprocessing comes with {len(names)} class names, and the model's output {signature.outputs[0].name!r} has {count}"
+    if gathered and gathered.classes == names:
+        raise DataError(f"{many}: name the model's own classes with --labels FILE, one a line, in the order of the outputs")
+    return contract, (Note(f"{many}: the names were left out"),)
+
+
 def paired(
     job: Job, contract: Contract, gathered: Dataset | None, signature: Signature, *, scored: bool = True
 ) -> verify.TargetPairing | None:
@@ -58,7 +85,8 @@ def paired(
     if count and contract.answer.labels:
         # Names that were given in Python are in a file of ours, which the user cannot edit.
         file = job.labels if job.labels and not scratch.holds(job.labels) else None
-        where = "" if job.labels and not file else str(job.labels or job.preprocess)
+        stated = str(job.labels or job.preprocess or "the model's own file")
+        where = "" if scratch.holds(Path(stated)) else stated
         class_names.check_count(contract.answer.labels, count, first.name, where, background.of_labels(contract.answer.labels, count, file))
     elif count and gathered and gathered.by_folder and (hint := background.of_folders(gathered.classes, count, job.data or "")):
         raise DataError(f"the data has {len(gathered.classes)} class folders, the model's output {first.name!r} has {count}: {hint}")

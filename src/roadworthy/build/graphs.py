@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from roadworthy.build import capture, imports, lower
+from roadworthy.build.capture import front as fold
 from roadworthy.build.certificate import Data
 from roadworthy.build.job import Job
 from roadworthy.build.search import baseline_of
@@ -18,6 +19,10 @@ from roadworthy.core.errors import StepFailed
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Signature
+from roadworthy.preprocess.front import Front, front_of, put_in_front
+
+FEW = 64
+"""The samples that graphs are captured on where the steps in front of the model have to be carried out for them first."""
 
 
 def capture_all(
@@ -25,8 +30,17 @@ def capture_all(
 ) -> tuple[tuple[Graph, ...], tuple[TriedRoute, ...]]:
     """The original in every format that one of ``runtimes`` takes, all formats where none are named.
 
-    Where no format keeps its symbolic axes, graphs for the sizes of the samples, unless the user ``stated`` their symbols.
+    Where no format keeps its symbolic axes, graphs for the sizes of the samples, unless the user ``stated`` their symbols. Where steps are
+    in front of the original, its graphs come first with the steps inside and then with the steps in front.
     """
+    if found := front_of(original.path):
+        front, path = found
+        behind = replace(original, path=path, signature=front.behind(original.signature), unfolded=False)
+        few = front.applied(samples, workspace.folder("graphs-behind/samples"), FEW)
+        graphs, routes = capture_all(behind, few, workspace, stated, runtimes)
+        fronted = [*(_in_front(front, graph, workspace) for graph in graphs[:-1]), original]
+        folded, more = _folded([graph for graph in fronted if lower.takes(graph.format, runtimes)], samples, workspace)
+        return (*folded, *fronted), (*routes, *more)
     formats = capture.formats(original)
     # The others start from what the first one gives.
     wanted = tuple(format for format in formats if format == formats[0] or lower.takes(format, runtimes))
@@ -62,6 +76,31 @@ def _captured(
     workspace.notify(Progress("capture", len(formats), len(formats)))
     graphs = tuple(one.graph for one in captured if one.graph)
     return graphs, tuple(route for one in captured for route in one.routes)
+
+
+def _in_front(front: Front, graph: Graph, workspace: Workspace) -> Graph:
+    (spec,) = graph.signature.inputs
+    path = put_in_front(front, graph.path, workspace.folder(f"graphs-behind/{graph.format}"))
+    return replace(graph, path=path, signature=replace(graph.signature, inputs=(front.outer(spec),)), unfolded=True)
+
+
+def _folded(fronted: Sequence[Graph], samples: SampleSet, workspace: Workspace) -> tuple[tuple[Graph, ...], tuple[TriedRoute, ...]]:
+    """The graphs in ``fronted`` with the steps inside; what cannot have them there is a route that failed."""
+    graphs: list[Graph] = []
+    routes: list[TriedRoute] = []
+    for graph in fronted:
+        if graph.format not in fold.MODULES and registry.facts(registry.runtime_for(graph.format)).framework:
+            # The original as it is: nothing that serves is made from it.
+            continue
+        request = fold.FoldRequest(graph, samples, workspace.folder(f"graphs-folded/{graph.format}"))
+        slow = imports.of_framework(fold.framework(graph))
+        try:
+            outcome = workspace.reusable(fold.fold, request, f"fold-{graph.format}", slow)
+        except StepFailed as problem:
+            outcome = capture.Captured(None, (TriedRoute(graph.format, fold.ROUTE, problem.message, False),), ())
+        graphs += [outcome.graph] if outcome.graph else []
+        routes += outcome.routes
+    return tuple(graphs), tuple(routes)
 
 
 def promised(signature: Signature, graphs: tuple[Graph, ...]) -> Signature:

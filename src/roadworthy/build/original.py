@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from roadworthy.build import classes, imports, preprocessing, sources, supplied, verify
+from roadworthy.build import classes, imports, preprocessing, sources, supplied, user_object, verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.data import dataset
 from roadworthy.build.data.labels import labels_file
@@ -13,6 +13,7 @@ from roadworthy.build.job import Job
 from roadworthy.build.preprocessing import Found
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core.errors import RoadworthyError
+from roadworthy.core.evidence import Note
 from roadworthy.core.isolation import unchanged, user_imports
 from roadworthy.core.samples import renamed, with_target
 from roadworthy.core.stages import Source
@@ -51,14 +52,20 @@ def contract_of(job: Job, source: Source, workspace: Workspace) -> Found:
     """How inputs are made and answers are read, as the user says or else as the model brings it.
 
     Where the layout is left open, it is that of the source's framework. Code of the user's or of a library is read in a child process.
+    Raises DataError where the job wants a model of pixels and the steps do not allow it.
     """
     request = preprocessing.ReadRequest(job.preprocess, source, sources.layout(source))
     named = job.preprocess is not None and spec.is_spec(job.preprocess)
-    read = preprocessing.read_step(request) if named else workspace.step(preprocessing.read_step, request, "preprocessing")
+    # Code that is named imports the framework, in all likelihood.
+    slow = imports.of_framework(source.framework) if job.preprocess and user_object.named_in(job.preprocess) else ""
+    read = preprocessing.read_step(request) if named else workspace.step(preprocessing.read_step, request, "preprocessing", slow)
     found = read or preprocessing.Found(Contract(), "")
     dtypes = tuple(spec.dtype for spec in job.inputs) or source.dtypes
     contract = found.contract.keeping_pixels_for(dtypes)
-    return replace(found, contract=labels_file.with_labels(contract, job.labels) if job.labels else contract)
+    if job.pixels:
+        contract = contract.with_pixels()
+    labels = job.labels or (source.labels if not contract.answer.labels else ())
+    return replace(found, contract=labels_file.with_labels(contract, labels) if labels else contract)
 
 
 def load_original(
@@ -74,19 +81,22 @@ def load_original(
     """The model, proven to be in inference mode on real samples where there are some, and the samples under its input names.
 
     ``given`` are samples that are there already, in place of the job's data; at most ``calibrate`` are put aside to calibrate with.
-    Where the answers need not be ``scored``, labels that fit no output are no error.
+    Where the answers need not be ``scored``, labels that fit no output are no error. A contract with steps inside the model gives the
+    original with these steps in front, and samples of pixels: the model itself is loaded and proven on what the steps make of them.
     """
     free, bound = sources.bound_inputs(job.inputs, job.stated)
-    contract.check_input(free)
+    contract, names = classes.suggested(contract, job)
+    contract.whole().check_input(free)
     workspace.begin("data")
     # It imports while the data is read.
     workspace.template(imports.of_framework(source.framework))
     before = workspace.confinement.listing()
-    gathered = given or _gathered(source, job, contract, workspace)
-    if gathered:
-        supplied.check_stated(gathered.samples, tuple(one for one in job.stated if one.name in gathered.samples.inputs))
-        gathered = replace(gathered, samples=sources.with_fixed(gathered.samples, job.inputs, job.stated))
-    samples = gathered.samples if gathered else supplied.pictures(contract, free, job, workspace)
+    gathered = given or gather_samples(source, job, contract, workspace, names)
+    read = gathered.samples if gathered else supplied.pictures(contract, free, job, workspace)
+    samples = supplied.for_model(contract, read, workspace)
+    if gathered and samples:
+        supplied.check_stated(samples, tuple(one for one in job.stated if one.name in samples.inputs))
+        samples = sources.with_fixed(samples, job.inputs, job.stated)
     workspace.notify(Progress("data", 1, 1, f"{gathered.samples.count} samples" if gathered else "none given"))
     workspace.begin("load")
     making = sources.Making(job.samples or sources.MADE, job.stated, workspace.folder("data/made"))
@@ -94,11 +104,16 @@ def load_original(
     loaded = _loaded(request, workspace)
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.confinement.written(before)))
     inputs = loaded.signature.inputs
-    contract.check_input(inputs)
-    samples = loaded.samples if samples else supplied.pictures(contract, inputs, job, workspace) or loaded.samples
+    contract.whole().check_input(inputs)
+    if samples is None:
+        read = supplied.pictures(contract, inputs, job, workspace)
+    samples = loaded.samples if samples else supplied.for_model(contract, read, workspace) or loaded.samples
     samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
     supplied.check_stated(samples, tuple(one for one in job.stated if one.name not in {gone.name for gone in bound}))
+    contract, named = classes.with_suggested(contract, names, gathered, loaded.signature)
+    if contract.front:
+        loaded, samples = supplied.with_front(contract.front, loaded, read, workspace)
     paired = classes.paired(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature, scored=scored)
     if paired is not None and paired.targets is not None:
         samples = with_target(samples, paired.targets)
@@ -106,21 +121,30 @@ def load_original(
     supplied.refuse_unproven(job, source, data, loaded.graph.precision)
     workspace.notify(Progress("load", 1, 1, f"{loaded.parameters:,} parameters"))
     answer = classes.named(contract, gathered, paired)
+    twice = preprocessing.disagreement(contract.whole(), loaded.inner)
     notes = (
         *data.notes,
+        *((Note(twice, warning=True),) if twice else ()),
         *(gathered.notes if gathered else ()),
         *classes.notes_on_names(answer.labels),
         *classes.notes_on_texts(contract, paired),
+        *named,
     )
-    data = replace(data, notes=notes, answer=answer)
+    kept = gathered.pictures if gathered else None
+    data = replace(data, notes=notes, answer=answer, pictures=kept, all=samples if kept else None)
     return loaded, replace(data, metric=paired.metric, reading=paired.reading) if paired else data
 
 
-def _gathered(source: Source, job: Job, contract: Contract, workspace: Workspace) -> dataset.Dataset | None:
-    """The job's samples, if it has any. The user's own code that gives them runs in a child and may take as long as the deployment."""
+def gather_samples(
+    source: Source, job: Job, contract: Contract, workspace: Workspace, names: tuple[str, ...] = ()
+) -> dataset.Dataset | None:
+    """The job's samples, if it has any; ``names`` are class names that the preprocessing suggests.
+
+    The user's own code that gives them runs in a child and may take as long as the deployment.
+    """
     if job.data is None:
         return None
-    expected, out = _expected(source, job, contract), workspace.folder("data/all")
+    expected, out = _expected(source, job, contract, names), workspace.folder("data/all")
     if not dataset.is_code(job.data):
         return dataset.gather(job.data, expected, out, lambda done, count: workspace.notify(Progress("data", done, count)))
     request = dataset.GatherRequest(job.data, expected, out)
@@ -130,7 +154,7 @@ def _gathered(source: Source, job: Job, contract: Contract, workspace: Workspace
     return gathered
 
 
-def _expected(source: Source, job: Job, contract: Contract) -> ExpectedInputs:
+def _expected(source: Source, job: Job, contract: Contract, suggested: tuple[str, ...]) -> ExpectedInputs:
     """What is known of the model before it is loaded."""
     fixed = {stated.name for stated in job.stated if isinstance(stated, Fixed)}
     specs = tuple(spec for spec in job.inputs if spec.name not in fixed)
@@ -138,7 +162,8 @@ def _expected(source: Source, job: Job, contract: Contract) -> ExpectedInputs:
     numbers = source.framework == "torch" or (bool(dtypes) and BYTES not in dtypes)
     ids = labels_file.read(job.labels).ids if job.labels else ()
     names = tuple(spec.name for spec in specs)
-    return ExpectedInputs(names, contract, ids, numbers, sources.layout(source) == "CHW", job.targets, job.samples)
+    hint = preprocessing.suggested(source)
+    return ExpectedInputs(names, contract, ids, numbers, sources.layout(source) == "CHW", job.targets, job.samples, suggested, hint)
 
 
 def _loaded(request: sources.LoadRequest, workspace: Workspace) -> sources.Loaded:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from roadworthy.build import sources
@@ -13,10 +15,11 @@ from roadworthy.build.lower import PRECISIONS
 from roadworthy.build.workspace import Workspace
 from roadworthy.core.errors import DataError, UsageError
 from roadworthy.core.evidence import Note
-from roadworthy.core.samples import SampleSet
+from roadworthy.core.samples import SampleSet, renamed
 from roadworthy.core.stages import Precision, Source
 from roadworthy.core.types import Array, Distribution, Fixed, Signature, Stated, TensorSpec
 from roadworthy.preprocess.contract import Contract
+from roadworthy.preprocess.front import Front, put_in_front
 from roadworthy.preprocess.pixels import SampleShape
 
 GENERATED = "generated"
@@ -50,7 +53,7 @@ def pictures(contract: Contract, specs: tuple[TensorSpec, ...], job: Job, worksp
     """
     if not contract.takes_images or len(specs) > 1 or any(one.name == spec.name for one in job.stated for spec in specs):
         return None
-    shape = contract.sample_shape()
+    shape = contract.whole().sample_shape()
     size = _size(shape, specs)
     if size is None:
         return None
@@ -68,6 +71,41 @@ def _size(shape: SampleShape, specs: tuple[TensorSpec, ...]) -> tuple[int, int] 
     sizes = [size if size is not None else other for size, other in zip(shape.axes, known, strict=True)]
     height, width = sizes[1:] if shape.channels_first else sizes[:2]
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
+def for_model(contract: Contract, samples: SampleSet | None, workspace: Workspace) -> SampleSet | None:
+    """``samples`` as the model itself takes them: where ``contract`` has steps inside the model, what these make of the pixels.
+
+    Raises DataError where the samples are not pixels then.
+    """
+    if samples is None or contract.front is None:
+        return samples
+    for name, array in samples.open().items():
+        channels = contract.sample_shape().channels
+        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != channels or len(samples.inputs) > 1:
+            raise DataError(
+                f"--pixels needs images, or uint8 pixels [samples, height, width, {channels}]; the data holds {name!r} as {array.dtype} "
+                f"{list(array.shape)}: give the images themselves, or leave --pixels out"
+            )
+    return contract.front.applied(samples, workspace.folder("data/for-model"))
+
+
+def with_front(front: Front, loaded: sources.Loaded, pixels: SampleSet | None, workspace: Workspace) -> tuple[sources.Loaded, SampleSet]:
+    """The original with ``front`` in front of it, and ``pixels`` as its samples.
+
+    Raises UsageError for a model of several inputs, DataError where there are no pixels and none could be made.
+    """
+    graph, inputs = loaded.graph, loaded.signature.inputs
+    if len(inputs) != 1 or inputs[0].sample_axis != 0 or len(inputs[0].shape) != 4:
+        raise UsageError(f"--pixels is for a model of one input, a batch of images; this one takes {', '.join(map(str, inputs))}")
+    if pixels is None:
+        raise DataError("--pixels has no images to prove anything with: give some with --data, or state the size of the input with --input")
+    signature = replace(loaded.signature, inputs=(front.outer(inputs[0]),))
+    path = put_in_front(front, graph.path, workspace.folder("original-with-front"))
+    samples = renamed(pixels, (inputs[0].name,))
+    dataset.check_inputs(samples, signature)
+    front_graph = replace(graph, path=path, signature=signature, unfolded=True)
+    return replace(loaded, graph=front_graph, samples=samples, trained=graph), samples
 
 
 def required(samples: SampleSet | None) -> SampleSet:

@@ -40,7 +40,17 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
 @click.option("--labels", type=EXISTING, help="Class names in the order of the model's outputs: one a line, CSV, JSON or YAML.")
 @click.option(
     "--preprocess",
-    help="How an image becomes an input: imagenet, cifar10, mnist, unit, tf, caffe, raw (the last four also as tf:224), or a TOML file.",
+    help="How an image becomes an input: imagenet, cifar10, mnist, unit, tf, caffe, raw (the last four also as tf:224), a TOML file, "
+    "a library's file, or FILE.py:name or module:name of transforms; docs/preprocessing.md.",
+)
+@click.option(
+    "--pixels",
+    is_flag=True,
+    help="The deployed model takes uint8 pixels [batch,height,width,channels]; normalisation and layout become part of it.",
+)
+@click.option(
+    "--training-transform",
+    help="FILE.py:CALLABLE, training's own transform of an image: run on your images, and its pixels are compared with --preprocess.",
 )
 @click.option("--metric", help="A name (see the README) or module:callable; by default what fits the labels, else agreement.")
 @click.option("--max-drop", help="How much a lossy candidate may lose: a part of the original's score (1%, the default) or in its units.")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,18 +49,26 @@ def from_toml(wanted: type[T], text: str, *, error: type[RoadworthyError] = Road
         value = msgspec.convert(raw, type=wanted, dec_hook=_decode)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as problem:
         raise error(f"{what}: {problem}") from None
-    if stray := _stray(raw, msgspec.to_builtins(value, enc_hook=_encode)):
-        raise error(f"{what}: unknown key {stray!r}")
+    if stray := _stray(raw, value):
+        raise error(f"{what}: {stray}")
     return value
 
 
-def _stray(raw: object, known: object, path: str = "") -> str | None:
-    if not isinstance(raw, dict) or not isinstance(known, dict):
+def unknown_key(key: str, table: str, known: Iterable[str]) -> str:
+    """The words for a key that ``table`` does not have: the nearest of its ``known`` keys, and all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(key.rpartition(".")[2], known, 1)
+    return f"unknown key {key!r}{f' (did you mean {near[0]}?)' if near else ''}; the keys of {table} are {', '.join(known)}"
+
+
+def _stray(raw: object, read: object, path: str = "") -> str | None:
+    if not isinstance(raw, dict) or not dataclasses.is_dataclass(read):
         return None
+    known = [field.name for field in dataclasses.fields(read)]
     for key, value in raw.items():
         here = f"{path}.{key}" if path else key
         if key not in known:
-            return here
-        if deeper := _stray(value, known[key], here):
+            return unknown_key(here, f"[{path}]" if path else "the file", known)
+        if deeper := _stray(value, getattr(read, key), here):
             return deeper
     return None

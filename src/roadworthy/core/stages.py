@@ -26,13 +26,31 @@ class FileSum:
 
 
 @dataclass(frozen=True)
+class InnerLayer:
+    """A layer by which a model itself changes pixels before its first trained layer, by its ``name`` and in ``words``.
+
+    It gives ``x * scale + offset``, with one number for each channel or one for all; both are empty where the values are not known.
+    ``size`` is (height, width) of a layer that resizes or crops, empty for others. ``stated`` is False where it is a guess.
+    """
+
+    name: str
+    words: str
+    scale: tuple[float, ...] = (1.0,)
+    offset: tuple[float, ...] = (0.0,)
+    size: tuple[int, ...] = ()
+    stated: bool = True
+
+
+@dataclass(frozen=True)
 class Source:
     """What the user handed in, after static inspection. ``kind`` names the loader that reads it.
 
     ``arch`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` with optional keyword arguments. ``signature`` names one
     of several that the file offers, ``outputs`` the tensors to answer with where the file does not say, and ``inputs`` are the
     inputs in the user's words, for a file that does not say where it is fed; all may be empty. ``files`` are all that is read of it.
-    ``weights`` names one of several sets of weights in the file. ``dtypes`` are those of its inputs, where the file itself states them.
+    ``weights`` names one of several sets of weights in the file. ``takes`` are its inputs, ``inner`` what it does to pixels itself,
+    ``models`` the names of the model and of those in it, and ``labels`` those of its classes in the order of its outputs, where the file
+    itself states them.
     A source knows how to be loaded again, in any process.
     """
 
@@ -48,7 +66,15 @@ class Source:
     inputs: tuple[TensorSpec, ...] = ()
     files: tuple[FileSum, ...] = ()
     weights: str = ""
-    dtypes: tuple[str, ...] = ()
+    takes: tuple[TensorSpec, ...] = ()
+    inner: tuple[InnerLayer, ...] = ()
+    models: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The dtypes of its inputs, where the file states them."""
+        return tuple(spec.dtype for spec in self.takes)
 
 
 @dataclass(frozen=True)
@@ -58,6 +84,7 @@ class Graph:
     ``precision`` is what the file itself computes in: a model that came quantised is ``int8`` from the start.
     A graph that is not the original function says so: ``derived_from`` names the graph or model that it was made from, and
     ``compression`` what was done to it, in letters fit for a file name (``pruned50``). Both are empty for the original function.
+    ``unfolded`` says that the steps in front of the model are not in the graph: ``path`` is a folder of ``preprocess.front``.
     """
 
     format: str
@@ -68,6 +95,7 @@ class Graph:
     precision: Precision = "fp32"
     derived_from: str = ""
     compression: str = ""
+    unfolded: bool = False
 
     @property
     def quantized(self) -> bool:
@@ -87,7 +115,8 @@ class Plan:
 
     ``batch`` is a fixed number of samples a call, ``None`` for a dynamic one. ``flavour`` is the
     runtime's own word for a variation of the files that the other fields cannot say; ``options`` are its words for how the same files
-    are run (``pinned``). ``compression`` is that of the graph it starts from.
+    are run (``pinned``). ``compression`` is that of the graph it starts from; ``unfolded`` says that the steps in front of the model are
+    carried out before each call, and not in the graph.
     ``lossy`` says that the function is meant to differ from the original's: the plan computes in another precision than the
     graph it starts from, or that graph is not the original function. int8 is not lossy for a model that came in int8.
     """
@@ -101,6 +130,7 @@ class Plan:
     compression: str = ""
     lossy: bool = False
     options: tuple[str, ...] = ()
+    unfolded: bool = False
 
     @property
     def name(self) -> str:
@@ -110,7 +140,8 @@ class Plan:
     @property
     def artefact(self) -> str:
         """The name of the files this plan loads: plans that differ in threads, spinning or ``options`` alone share them."""
-        parts = (self.runtime, self.precision, self.compression, self.flavour, f"b{self.batch}" if self.batch else "")
+        unfolded = "unfolded" if self.unfolded else ""
+        parts = (self.runtime, self.precision, self.compression, self.flavour, unfolded, f"b{self.batch}" if self.batch else "")
         return "-".join(part for part in parts if part)
 
     @property
@@ -128,9 +159,9 @@ class Plan:
         return replace(self, threads=threads, spin=False, options=options)
 
     def made_from(self, graph: Graph) -> Plan:
-        """The same plan for a candidate that is made from ``graph``: with its compression, and ``lossy`` where that is so."""
+        """The same plan for a candidate that is made from ``graph``: with its compression and steps, and ``lossy`` where that is so."""
         lossy = self.precision != graph.precision or bool(graph.derived_from)
-        return replace(self, compression=graph.compression, lossy=lossy)
+        return replace(self, compression=graph.compression, lossy=lossy, unfolded=graph.unfolded)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +18,15 @@ MADE_AGAIN = ("_make_skeleton_class", "_make_skeleton_enum")
 
 
 class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """The same model gives the same bytes: a class has no random identifier, and each file that is read gives classes of its own."""
+    """The same model gives the same bytes: a class has no random identifier, and each file that is read gives classes of its own.
+
+    A module of a class of its own, such as ``torch.ops``, is written by its name.
+    """
 
     def reducer_override(self, obj: Any) -> Any:
+        # cloudpickle meets ``torch.ops`` in each function that uses both ``torch`` and an attribute ``ops``, and cannot write it.
+        if isinstance(obj, ModuleType) and type(obj) is not ModuleType and sys.modules.get(obj.__name__) is obj:
+            return importlib.import_module, (obj.__name__,)
         made = super().reducer_override(obj)
         if isinstance(made, tuple) and getattr(made[0], "__name__", "") in MADE_AGAIN:
             *arguments, _, extra = made[1]

@@ -10,6 +10,7 @@ import msgspec
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import TensorSpec
 from roadworthy.preprocess import steps
+from roadworthy.preprocess.front import Front, Tail
 from roadworthy.preprocess.pixels import SampleShape
 from roadworthy.preprocess.sounds import AudioSteps
 from roadworthy.preprocess.steps import Decode, Normalize, Step
@@ -42,13 +43,15 @@ class Answer:
 class Contract:
     """Both ends. ``image`` holds the steps from an image to a sample, in order, or ``text`` or ``audio`` what is done with one of those.
 
-    A model that takes tensors as they are has none of the three.
+    A model that takes tensors as they are has none of the three. ``inside`` are the steps that follow those of ``image`` and that the
+    deployed model carries out itself: a sample is then uint8 pixels.
     """
 
     image: tuple[Step, ...] = ()
     answer: Answer = field(default_factory=Answer)
     text: TextSteps | None = None
     audio: AudioSteps | None = None
+    inside: tuple[Tail, ...] = ()
 
     @property
     def kind(self) -> ItemKind | None:
@@ -96,11 +99,38 @@ class Contract:
         """The dtype and shape of one sample that the steps give. The contract has steps, or DataError is raised."""
         return steps.sample_shape(self.image)
 
+    @property
+    def front(self) -> Front | None:
+        """The steps that the deployed model carries out itself; ``None`` where there are none."""
+        return Front(self.inside) if self.inside else None
+
+    def whole(self) -> Contract:
+        """The same steps, all of them in front of the model as it was trained."""
+        return replace(self, image=(*self.image, *self.inside), inside=())
+
+    def with_pixels(self) -> Contract:
+        """The same steps, those after the last geometric one inside the model, which takes uint8 pixels [height, width, channels].
+
+        Raises DataError where there is no step to put there.
+        """
+        if not self.takes_images:
+            raise DataError("pixels go into a model that takes images, and nothing says how an image becomes its input: use --preprocess")
+        after = next((place for place, step in enumerate(reversed(self.image)) if not isinstance(step, Tail)), 0)
+        head, tail = self.image[: len(self.image) - after], self.image[len(self.image) - after :]
+        if not any(isinstance(step, Normalize) for step in tail):
+            raise DataError("the model takes the pixels as they are: there is no normalisation to put into it; leave --pixels out")
+        if (before := steps.sample_shape(head)).dtype != "uint8":
+            raise DataError(
+                f"the steps before the normalisation give {before}, and --pixels needs uint8 pixels there: "
+                "leave it out, or state a resize that rounds"
+            )
+        return replace(self, image=head, inside=tuple(step for step in tail if isinstance(step, Tail)))
+
     def describe(self) -> tuple[str, ...]:
-        """Every step in a few words, in order."""
+        """Every step in a few words, in order, and whether the deployed model carries it out itself."""
         if (other := self.text or self.audio) is not None:
             return other.describe()
-        return tuple(step.describe() for step in self.image)
+        return (*(step.describe() for step in self.image), *(f"{step.describe()} (inside the model)" for step in self.inside))
 
     def with_pixel_limit(self, limit: int) -> Contract:
         """The same contract for images of at most ``limit`` pixels, or fewer where it allows fewer itself."""
@@ -124,7 +154,7 @@ class Contract:
         if (other := self.text or self.audio) is not None:
             other.check()
         if self.image:
-            steps.check(self.image)
+            steps.check(self.whole().image)
         if self.answer.top_k < 1:
             raise DataError(f"top_k is {self.answer.top_k}; it must be at least 1")
 

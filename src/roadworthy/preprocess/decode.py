@@ -8,7 +8,8 @@ nearly every such image white, so that needs ``deep`` = "clip".
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -121,6 +122,24 @@ class ImageDecoder:
             return Decoded(size=self._checked(image, name), image=self._convert(image))
         raise DataError(f"{name}: a {type(item).__name__} is not an image; give bytes, a path, a Pillow image or a uint8 array")
 
+    def measured(self, item: ImageLike, name: str = "the image") -> tuple[tuple[int, int], int]:
+        """The (height, width) that the image has in its file, and the EXIF orientation that ``decode`` follows: 1 for none.
+
+        ``item`` and the errors are those of ``decode``; no more than the header is read.
+        """
+        if isinstance(item, np.ndarray):
+            width, height = self._checked(_from_array(item, name), name)
+            return (height, width), 1
+        with self._faults(name):
+            if isinstance(item, Image.Image):
+                return self._stated(item, name)
+            with Image.open(item if isinstance(item, Path) else BytesIO(item), formats=FORMATS) as image:
+                return self._stated(image, name)
+
+    def _stated(self, image: Image.Image, name: str) -> tuple[tuple[int, int], int]:
+        width, height = self._checked(image, name)
+        return (height, width), image.getexif().get(ExifTags.Base.Orientation, 1) if self.orient else 1
+
     def _from_file(self, file: BinaryIO, name: str) -> Decoded:
         if not file.read(1):
             raise DataError(f"{name} is empty")
@@ -129,7 +148,7 @@ class ImageDecoder:
 
     def _guarded(self, item: BinaryIO | Image.Image, name: str) -> Decoded:
         """The image decoded; every exception of Pillow becomes a DataError."""
-        try:
+        with self._faults(name):
             if isinstance(item, Image.Image):
                 self._checked(item, name)
                 image = self._convert(item)
@@ -139,6 +158,12 @@ class ImageDecoder:
                 extent = self._reduce(image, size)
                 converted = self._convert(image)
                 return Decoded(converted, size if extent else converted.size, extent)
+
+    @contextmanager
+    def _faults(self, name: str) -> Iterator[None]:
+        """Every exception of Pillow as a DataError that begins with ``name``."""
+        try:
+            yield
         except DataError:
             raise
         except UnidentifiedImageError:

@@ -107,8 +107,11 @@ def grey(pixels: Array, like: str) -> Array:
 
 def _span(length: int, wanted: int, rounding: str) -> tuple[int, int]:
     margin = length - wanted
-    # Padding puts the odd pixel behind the image.
-    start = -(-margin // 2) if margin < 0 else round(margin / 2) if rounding == "even" else margin // 2
+    if margin < 0 and rounding != "floor":
+        # Padding puts the odd pixel behind the image.
+        before = -margin // 2
+        return -before, wanted - before
+    start = round(margin / 2) if rounding == "even" else margin // 2
     return start, start + wanted
 
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import Array
-from roadworthy.preprocess import geometry
+from roadworthy.preprocess import geometry, placement
 from roadworthy.preprocess import steps as contract_steps
 from roadworthy.preprocess.decode import Decoded, ImageDecoder, TooManyPixels
 from roadworthy.preprocess.pixels import ImageLike, Pixels, SampleShape, as_array
+from roadworthy.preprocess.placement import Placement
 from roadworthy.preprocess.steps import Decode, Resize, Step
 
 
@@ -32,6 +33,7 @@ class Preprocessor:
         drafted = (
             resize.resized if draft and isinstance(resize, Resize) and resize.antialias and geometry.by_pillow(resize.kernel) else None
         )
+        self._steps = steps
         self._first, self._decoder = first, ImageDecoder(first.color, first.pixel_limit, first.orient, first.deep, drafted)
         # The size of an image is followed as far as a step may make it larger.
         followed = max((place for place, step in enumerate(after, 1) if step.grows), default=0)
@@ -59,6 +61,14 @@ class Preprocessor:
             )
         out[...] = sample
         return out
+
+    def placement(self, item: ImageLike, *, name: str = "the image") -> Placement:
+        """Where the pixels of the sample that ``one`` makes of ``item`` lie in the image.
+
+        Only its header is read; the errors are those of ``one``.
+        """
+        size, orientation = self._decoder.measured(item, str(item) if isinstance(item, Path) else name)
+        return placement.of_steps(self._steps, size, orientation)
 
     def many(self, items: Sequence[ImageLike]) -> Array:
         """All of ``items`` as one array, samples first; raises DataError as ``one`` does, and where the sizes differ."""

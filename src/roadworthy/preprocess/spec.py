@@ -1,97 +1,30 @@
 """The contract as a person writes it: the name of a preset or a TOML file, read strictly and checked for contradictions.
 
-torchvision's and Keras's models see images differently, and ``layout`` tells the two apart: CHW or HWC. A resize here works on
-whole pixel values. torchvision's own resize does so too, and with antialias, which is the default here. Keras's way
-(``image_dataset_from_directory``, ``layers.Resizing``, ``tf.image.resize``: bilinear, no antialias) is ``antialias = false``,
-and equals it up to the rounding: half a pixel value. Keras's ``load_img`` is ``filter = "nearest"``. A single size keeps
-the aspect, for a centre crop after it (what Keras calls ``crop_to_aspect_ratio``); two numbers do not, which is Keras's default.
+torchvision's and Keras's models see images differently, and ``layout`` tells the two apart: CHW or HWC. ``docs/preprocessing.md`` is the
+reference of all keys.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from roadworthy.core import codec
 from roadworthy.core.errors import DataError
 from roadworthy.preprocess import tokenizer_file
 from roadworthy.preprocess.contract import Answer, Contract
 from roadworthy.preprocess.sounds import AudioSteps
-from roadworthy.preprocess.steps import (
-    KINDS,
-    PIXEL_LIMIT,
-    ChannelsFirst,
-    Crop,
-    Decode,
-    Normalize,
-    Resize,
-    ReverseChannels,
-    Step,
-)
-from roadworthy.preprocess.steps.base import pair
+from roadworthy.preprocess.steps import KINDS, Step
+from roadworthy.preprocess.tables import CropTable, ImageTable, Layout, LetterboxTable, ResizeTable
 from roadworthy.preprocess.tokenizer_file import TextTable
 
-Layout: TypeAlias = Literal["CHW", "HWC"]
+__all__ = ["PRESETS", "CropTable", "ImageTable", "Layout", "LetterboxTable", "ResizeTable", "SpecFile", "is_spec", "read"]
 
-
-@dataclass(frozen=True)
-class ResizeTable:
-    """The table ``[image.resize]``; see ``steps.Resize``."""
-
-    size: int | tuple[int, int]
-    filter: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear"
-    antialias: bool = True
-
-
-@dataclass(frozen=True)
-class ImageTable:
-    """The table ``[image]``, and the image part of a bundle of format 1: the usual steps in the usual order, each by its values.
-
-    They are: decode, resize, centre crop, order of the colours, layout, normalise. The pixel value ``p`` (0..255) becomes
-    ``(p * scale - mean) / std`` by channel; ``mean`` and ``std`` hold one number for each channel, or one for all, in the order of
-    ``color``. ``uint8`` keeps the pixel as it is; ``int8``, for quantised models, is the nearest whole number to that, from -128 to 127.
-    """
-
-    color: Literal["RGB", "BGR", "L"] = "RGB"
-    resize: ResizeTable | None = None
-    crop: int | tuple[int, int] | None = None
-    scale: float = 1 / 255
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-    layout: Layout = "CHW"
-    dtype: Literal["float32", "uint8", "int8"] = "float32"
-    pixel_limit: int = PIXEL_LIMIT
-
-    def steps(self) -> tuple[Step, ...]:
-        """The table as steps; raises DataError where its values contradict each other."""
-        self._check()
-        return tuple(self._steps())
-
-    def _steps(self) -> Iterator[Step]:
-        yield Decode("L" if self.color == "L" else "RGB", self.pixel_limit)
-        if self.resize is not None:
-            yield Resize(self.resize.size, self.resize.filter, self.resize.antialias)
-        if self.crop is not None:
-            yield Crop(self.crop)
-        if self.color == "BGR":
-            yield ReverseChannels()
-        if self.layout == "CHW":
-            yield ChannelsFirst()
-        # A table that says uint8 keeps the pixels.
-        if self.dtype != "uint8":
-            yield Normalize(self.scale, self.mean, self.std, 0 if self.layout == "CHW" else 2, self.dtype)
-
-    def _check(self) -> None:
-        if self.dtype == "uint8" and (self.scale != 1 or any(self.mean) or any(value != 1 for value in self.std)):
-            raise DataError("dtype uint8 keeps the pixels as they are: set scale = 1 and leave mean and std out, or use float32")
-        if self.crop is not None and self.resize is not None:
-            (height, width), (below, across) = map(pair, (self.crop, self.resize.size))
-            if height > below or width > across:
-                raise DataError(f"crop {height} x {width} is larger than resize {below} x {across}")
+STEPS = dict(zip(KINDS, get_args(Step), strict=True))
 
 
 @dataclass(frozen=True)
@@ -161,15 +94,56 @@ def read(spec: str | Path, layout: Layout = "CHW") -> Contract:
 
 
 def _parsed(text: str, layout: Layout, what: str) -> SpecFile:
+    raw = _raw(text, what)
+    _refuse_unknown_fields(raw.get("image"), what)
     try:
         found = codec.from_toml(SpecFile, text, error=DataError, what=what)
     except DataError as problem:
         if ".kind" in problem.message:
             raise DataError(f"{problem.message}; the steps are {', '.join(KINDS)}") from None
-        raise
-    if isinstance(found.image, ImageTable) and "layout" not in tomllib.loads(text)["image"]:
+        raise DataError(f"{problem.message}{_choices(problem.message, raw)}") from None
+    if isinstance(found.image, ImageTable) and "layout" not in raw["image"]:
         return replace(found, image=replace(found.image, layout=layout))
     return found
+
+
+def _raw(text: str, what: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        raise DataError(f"{what}: {problem}") from None
+
+
+def _refuse_unknown_fields(image: object, what: str) -> None:
+    """Steps one by one: a key that a step does not have is named with those that it has."""
+    for number, step in enumerate(image if isinstance(image, list) else (), 1):
+        kind = step.get("kind") if isinstance(step, dict) else None
+        fields = ("kind", *STEPS[kind].__struct_fields__) if isinstance(kind, str) and kind in STEPS else ()
+        unknown = next((key for key in step if key not in fields), None) if fields else None
+        if unknown is not None:
+            raise DataError(f"{what}: {codec.unknown_key(unknown, f'step {number}, {kind},', fields)}")
+
+
+def _choices(problem: str, raw: Mapping[str, Any]) -> str:
+    """For a value that is none of those that its key may have: these, in words."""
+    found = re.search(r"Invalid enum value.* at `\$\.(\w+)(?:\[(\d+)\])?((?:\.\w+)+)`", problem)
+    if not found:
+        return ""
+    table, number, path = found.groups()
+    holder: Any = STEPS[raw[table][int(number)]["kind"]] if number else {"image": ImageTable, "answer": Answer}[table]
+    for key in path.split(".")[1:]:
+        values = list(_values(holder := get_type_hints(holder)[key]))
+        holder = next((one for one in (holder, *get_args(holder)) if hasattr(one, "__dataclass_fields__")), holder)
+    return f"; it may be {', '.join(map(repr, values))}" if values else ""
+
+
+def _values(kind: Any) -> Iterator[object]:
+    """The values of a Literal, also where it is a part of a union."""
+    if get_origin(kind) is Literal:
+        yield from get_args(kind)
+    elif get_args(kind):
+        for part in get_args(kind):
+            yield from _values(part)
 
 
 def _preset(spec: str, layout: Layout) -> ImageTable | None:

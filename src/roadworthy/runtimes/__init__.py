@@ -15,20 +15,43 @@ from roadworthy.core.errors import InvalidRequest, UsageError
 from roadworthy.core.interfaces import Session
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import BATCH, Array, Arrays, Signature, TensorSpec
+from roadworthy.preprocess.front import Front, front_of
 
 
 def open_session(path: Path, signature: Signature, plan: Plan) -> CheckedSession:
     """Load ``path`` as ``plan`` says.
 
     ``signature`` is the model's own, with its symbolic batch; where the plan fixes a batch, larger calls
-    are cut into pieces of that size, and the last one filled up. Raises UsageError for options that the runtime does not have.
+    are cut into pieces of that size, and the last one filled up. Steps that are in front of the model at ``path`` are carried out here.
+    Raises UsageError for options that the runtime does not have.
     """
     inner = signature.fixed(plan.batch) if plan.batch and signature.dynamic else signature
     runtime = registry.runtime(plan.runtime)
     known: tuple[str, ...] = getattr(runtime, "OPTIONS", ())
     if unknown := [option for option in plan.options if option not in known]:
         raise UsageError(f"{plan.runtime} has no option {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+    if found := front_of(path):
+        front, model = found
+        return CheckedSession(FrontSession(front, runtime.load(model, front.behind(inner), plan)), signature, plan.batch)
     return CheckedSession(runtime.load(path, inner, plan), signature, plan.batch)
+
+
+class FrontSession:
+    """A session of a model with steps in front: pixels become what the model takes, in NumPy."""
+
+    def __init__(self, front: Front, model: Session) -> None:
+        self.front, self._model = front, model
+
+    def run(self, feeds: Arrays) -> Arrays:
+        """The outputs by name."""
+        return self.answer({name: self.front.samples(pixels) for name, pixels in feeds.items()})
+
+    def answer(self, samples: Arrays) -> Arrays:
+        """The outputs for what the steps gave."""
+        return self._model.run(samples)
+
+    def close(self) -> None:
+        self._model.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +75,7 @@ class CheckedSession:
     def __init__(self, session: Session, signature: Signature, batch: int | None) -> None:
         self.signature = signature
         self._session = session
+        self.front = session if isinstance(session, FrontSession) else None
         self._batch = batch if signature.dynamic else None
         self._inputs = tuple((spec, np.dtype(spec.dtype)) for spec in signature.inputs)
         self._run: Callable[[Arrays], Arrays] = session.run

@@ -42,11 +42,16 @@ def test_where_its_module_cannot_be_imported_the_library_is_looked_for_as_ever(w
 
 
 @pytest.mark.slow
-def test_torchvision_can_be_imported_in_a_child(tmp_path: Path) -> None:
+def test_torchvision_can_be_imported_in_a_child_by_user_code_and_by_inductor(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     file = tmp_path / "net.py"
-    file.write_text("import torchvision\nFOUND = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.name\n")
-    assert isolate.call(isolated_steps.import_file, Text(str(file))).value == "IMAGENET1K_V1"
+    file.write_text(
+        "from torch._inductor.utils import has_torchvision_roi_align\n"
+        "aligns = has_torchvision_roi_align()\n"
+        "import torchvision\n"
+        "FOUND = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.name, aligns\n"
+    )
+    assert isolate.call(isolated_steps.import_file, Text(str(file))).value == "('IMAGENET1K_V1', True)"
 
 
 def test_a_child_that_never_imports_it_does_not_import_the_framework() -> None:

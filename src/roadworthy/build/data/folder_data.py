@@ -35,16 +35,24 @@ def read_folder(root: Path, expected: ExpectedInputs) -> RawData:
     try:
         if pairs := masks.pairs_of(root):
             return listed_files(pairs.pictures, {TARGET: masks.read(pairs.masks)}, expected, str(root))
-        found = class_folders.read(root, (*labels, *expected.ids), images=expected.contract.takes_images)
+        found = class_folders.read(root, (*labels, *expected.ids, *expected.suggested), images=expected.contract.takes_images)
     except OSError as problem:
         raise DataError(f"{problem.filename or root} cannot be read: {problem.strerror}") from None
     listed = listed_files([path for paths in found.members for path in paths], {}, expected, str(root))
     if not found.names:
         return replace(listed, notes=found.notes)
-    placed = _classes(root, found.names, labels, expected.ids)
+    placed = _suggested(found.names, expected.suggested) or _classes(root, found.names, labels, expected.ids)
     indices = np.repeat(np.array(placed.indices, np.int64), [len(paths) for paths in found.members])
     notes = (*found.notes, *placed.notes)
     return replace(listed, targets={TARGET: indices}, classes=placed.classes, by_folder=placed.by_folder, notes=notes)
+
+
+def _suggested(folders: tuple[str, ...], names: tuple[str, ...]) -> _FolderClasses | None:
+    """The class of each folder where all have one of the suggested names; None where one has not."""
+    for known, spelled in matching.ways(names, ()):
+        if (indices := _indices_by_name(folders, known, spelled)) is not None:
+            return _FolderClasses(names, indices)
+    return None
 
 
 def _classes(root: Path, folders: tuple[str, ...], labels: tuple[str, ...], ids: tuple[str, ...]) -> _FolderClasses:

@@ -23,6 +23,8 @@ class ExpectedInputs:
 
     ``numbers`` says that it takes no byte strings, and ``channels_first`` that its framework has the channels before the values.
     ``targets`` names what is to be targets (empty: the usual names), and ``limit`` is the most samples that are wanted.
+    ``suggested`` are names of classes that came with the preprocessing: where all class folders have such names, they are the classes.
+    ``hint`` is what the model's file says of a preprocessing that was not stated, in words.
     """
 
     names: tuple[str, ...]
@@ -32,6 +34,8 @@ class ExpectedInputs:
     channels_first: bool = False
     targets: tuple[str, ...] = ()
     limit: int | None = None
+    suggested: tuple[str, ...] = ()
+    hint: str = ""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def _write_items(out: Path, found: Sequence[Any] | Array, order: Array, name: st
     if contract.kind is None:
         raise DataError(
             "the data is images; say how they become the model's input, by a preprocessing preset or file; to a model that decodes "
-            "them itself give their bytes, by a callable"
+            f"them itself give their bytes, by a callable{'; ' if expected.hint else ''}{expected.hint}"
         )
     # A text may become several inputs, an image or a sound one.
     specs = tuple(TensorSpec(one, "int64", (BATCH, "tokens")) for one in expected.names) if contract.kind == "text" else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from roadworthy.core.interfaces import SERVER, Lowering
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Graph, Plan, Precision
 from roadworthy.core.types import Array, Signature
+from roadworthy.preprocess.front import Front, front_of, put_in_front
 from roadworthy.runtimes import open_session
 
 PRECISIONS = tuple(name for name in get_args(Precision) if name != "fp64")
@@ -48,7 +50,10 @@ def lower(request: LowerRequest) -> Candidate:
     if any(out.iterdir()):
         raise UsageError(f"{out} is not empty; a candidate is made in a directory of its own")
     started = time.monotonic()
-    registry.lowering(plan.runtime).lower(graph, plan, request.calibration, out)
+    if found := front_of(graph.path):
+        _lower_behind(*found, request)
+    else:
+        registry.lowering(plan.runtime).lower(graph, plan, request.calibration, out)
     seconds = time.monotonic() - started
     files = [path for path in out.rglob("*") if path.is_file()]
     if not files:
@@ -56,6 +61,18 @@ def lower(request: LowerRequest) -> Candidate:
     open_session(out, graph.signature, plan).close()
     size = sum(path.stat().st_size for path in files)
     return Candidate(plan, out, graph.signature, graph.format, size, seconds)
+
+
+def _lower_behind(front: Front, model: Path, request: LowerRequest) -> None:
+    """Carry out the plan for the model behind ``front`` alone, and put ``front`` in front of what was made."""
+    graph = replace(request.graph, path=model, signature=front.behind(request.graph.signature), unfolded=False)
+    with tempfile.TemporaryDirectory(dir=request.out) as scratch:
+        folder = Path(scratch) / "candidate"
+        folder.mkdir()
+        calibration = request.calibration and front.applied(request.calibration, Path(scratch) / "calibration")
+        registry.lowering(request.plan.runtime).lower(graph, replace(request.plan, unfolded=False), calibration, folder)
+        if any(folder.iterdir()):
+            put_in_front(front, folder, request.out)
 
 
 def takes(format: str, runtimes: Collection[str]) -> bool:
@@ -68,9 +85,10 @@ def plans_for(
 ) -> Planned:
     """Ask every lowering (or those of ``runtimes``) for its plans; empty filters let everything through.
 
-    Each gets the first graph of the format it likes best, and likewise one of each compression of the model. ``calibrated`` says
-    that there are samples to calibrate int8 on. ``unproven`` is why the samples prove no lossy plan: there are none then. Raises
-    UsageError for a runtime or a precision that does not exist.
+    Each gets the first graph of the format it likes best, and likewise one of each compression of the model. Where that graph holds the
+    steps in front of the model, the first plan of each precision is tried without them as well: it shows what they cost outside.
+    ``calibrated`` says that there are samples to calibrate int8 on. ``unproven`` is why the samples prove no lossy plan: there are none
+    then. Raises UsageError for a runtime or a precision that does not exist.
     """
     known = registry.names(registry.LOWERINGS)
     refuse_unknown(runtimes, precisions)
@@ -93,6 +111,7 @@ def plans_for(
         reasons = dict(_lacking(lowering, host))
         offered = [(plan.made_from(graph), graph) for graph in chosen for plan in lowering.plans(graph, host)]
         offered = [(plan, graph) for plan, graph in offered if not precisions or plan.precision in precisions]
+        offered = _without_needless(offered)
         if unproven:
             dropped |= dict.fromkeys(plan.compression or plan.precision for plan, _ in offered if plan.lossy)
             offered = [(plan, graph) for plan, graph in offered if not plan.lossy]
@@ -152,7 +171,7 @@ def repaired(plan: Plan) -> str:
 
 def _function(graph: Graph) -> tuple[object, ...]:
     """What two graphs have to share for one to stand in for the other."""
-    return graph.signature.batched, graph.precision, graph.derived_from, graph.compression
+    return graph.signature.batched, graph.precision, graph.derived_from, graph.compression, graph.unfolded
 
 
 NARROW = "7bit"
@@ -178,11 +197,25 @@ def calibration_batches(samples: SampleSet, signature: Signature, size: int) -> 
 
 
 def _best(graphs: tuple[Graph, ...], formats: tuple[str, ...]) -> tuple[Graph, ...]:
-    """The graph of the format that comes first in ``formats``: one of the original function, and one of each compression of it."""
-    best: dict[str, Graph] = {}
+    """The graph of the format that comes first in ``formats``: one of the original function, and one of each compression of it.
+
+    Where steps are in front of the model, there may be one with them in the graph, which comes first, and one without.
+    """
+    best: dict[tuple[str, bool], Graph] = {}
     for graph in sorted((one for one in graphs if one.format in formats), key=lambda one: formats.index(one.format)):
-        best.setdefault(graph.compression, graph)
-    return tuple(sorted(best.values(), key=lambda one: bool(one.derived_from)))
+        best.setdefault((graph.compression, graph.unfolded), graph)
+    return tuple(sorted(best.values(), key=lambda one: (bool(one.derived_from), one.unfolded)))
+
+
+def _without_needless(offered: list[tuple[Plan, Graph]]) -> list[tuple[Plan, Graph]]:
+    """``offered``, of one runtime; where it has plans with the steps in the graph, only the first of a precision without them."""
+    if not any(not plan.unfolded for plan, _ in offered):
+        return offered
+    first: dict[str, Plan] = {}
+    for plan, _ in offered:
+        if plan.unfolded:
+            first.setdefault(plan.precision, plan)
+    return [(plan, graph) for plan, graph in offered if not plan.unfolded or plan is first[plan.precision]]
 
 
 def _lacking(lowering: Lowering, host: Host) -> Mapping[str, str]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roadworthy.build.preprocessing import forms, objects
+from roadworthy.build.preprocessing import forms, inside, kept, objects, sizes
 from roadworthy.build.preprocessing.found import Found
+from roadworthy.build.preprocessing.inside import disagreement
+from roadworthy.build.preprocessing.keras import applications
+from roadworthy.build.preprocessing.keras.applications import suggested
 from roadworthy.build.preprocessing.objects import write_live, write_of_model
 from roadworthy.core.errors import DataError
 from roadworthy.core.stages import Source
 from roadworthy.preprocess import spec
 from roadworthy.preprocess.spec import Layout
 
-__all__ = ["Found", "ReadRequest", "read_step", "write_live", "write_of_model"]
+__all__ = ["Found", "ReadRequest", "disagreement", "read_step", "suggested", "write_live", "write_of_model"]
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,28 @@ class ReadRequest:
 
 
 def read_step(request: ReadRequest) -> Found | None:
-    """The preprocessing that the user names, or what the model brings: None where it brings none.
+    """The preprocessing that the user names, or what the model brings or else does itself: None where there is none of these.
 
-    Raises DataError where what is named cannot be read, and where it cannot be carried out as it is.
+    Where it states no size, images get that of the model's input. Raises DataError where what is named cannot be read, where it cannot be
+    carried out as it is, and where it would normalise pixels for a model that does so itself.
     """
+    pictures = sizes.pictures_of(request.source, request.layout)
+    layout = pictures.layout if pictures else request.layout
+    asked = request.asked
+    twice = asked is not None and asked.startswith(inside.TWICE)
+    found = _read(replace(request, asked=asked.removeprefix(inside.TWICE) if asked else None, layout=layout))
+    if found is None:
+        return inside.outside(request.source, pictures) or applications.unchosen(request.source, pictures)
+    found = sizes.fitted(found, pictures)
+    return inside.allowed(found, request.source) if twice else inside.checked(found, request.source, asked)
+
+
+def _read(request: ReadRequest) -> Found | None:
     if request.asked is None:
         return forms.only("beside", request.source, request.layout)
     path = Path(request.asked)
+    if path.name.endswith(kept.SUFFIX):
+        return kept.read(path, request.layout)
     if path.exists() and path.suffix != ".toml":
         found = forms.only("of_path", path, request.layout)
         if found is None:

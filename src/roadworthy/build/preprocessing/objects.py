@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from roadworthy.build import user_object
-from roadworthy.build.preprocessing import forms
-from roadworthy.build.preprocessing.forms import roadworthy_file
+from roadworthy.build.preprocessing import forms, kept
 from roadworthy.build.preprocessing.found import Found
 from roadworthy.build.user_object import UserObject, named_in
 from roadworthy.core.errors import DataError
@@ -46,14 +45,14 @@ def write_live(value: Any, folder: Path) -> Path:
         if read is None:
             raise _unknown("preprocess", value)
         found.append(read)
-    return roadworthy_file.write(roadworthy_file.ReadByLayout(*found), folder)
+    return kept.write(kept.ReadByLayout(*found), folder)
 
 
 def write_of_model(model: Any, inputs: tuple[TensorSpec, ...], folder: Path) -> Path | None:
     """The same of what a live model carries; None where it carries nothing. Where its ``inputs`` are of another shape, it is left out."""
     found = [forms.only("on_model", model, layout) for layout in get_args(Layout)]
     chw, hwc = (None if one is None else _fitting(one, inputs) for one in found)
-    return None if chw is None or hwc is None else roadworthy_file.write(roadworthy_file.ReadByLayout(chw, hwc), folder)
+    return None if chw is None or hwc is None else kept.write(kept.ReadByLayout(chw, hwc), folder)
 
 
 def _fitting(found: Found, inputs: tuple[TensorSpec, ...]) -> Found:

@@ -105,7 +105,8 @@ def search(planned: Sequence[tuple[Plan, Graph]], graphs: tuple[Graph, ...], tri
 
 def baseline_of(original: Graph, workspace: Workspace) -> Plan:
     """How the original runs as it is, on every core."""
-    return Plan(registry.runtime_for(original.format), original.precision, threads=workspace.host.cores)
+    plan = Plan(registry.runtime_for(original.format), original.precision, threads=workspace.host.cores)
+    return replace(plan, unfolded=original.unfolded)
 
 
 class _Search:

@@ -18,7 +18,8 @@ def work_of(
 
     The operations are those of the original function, whatever a runtime makes of them: that is the work that a request asks for.
     """
-    graph = next((graph for graph in graphs if graph.format == "onnx" and not graph.derived_from and not graph.quantized), None)
+    countable = (one for one in graphs if one.format == "onnx" and not (one.derived_from or one.quantized or one.unfolded))
+    graph = next(countable, None)
     if graph is None or not peak.SECONDS or not workspace.seconds_left:
         return None
     workspace.begin("peak", text="matrix multiplications of this host")

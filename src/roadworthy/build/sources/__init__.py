@@ -21,13 +21,14 @@ from roadworthy.build.sources.samples.made import Fill, Making, guessed
 from roadworthy.build.sources.samples.made import blocks as made_pictures
 from roadworthy.build.sources.samples.made import notes as made_notes
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.stages import Graph, Source
+from roadworthy.core.stages import Graph, InnerLayer, Source
 from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
     "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "bound_inputs", "float_type", "guessed",
-    "identify", "identify_step", "in_call", "input_option", "inspect", "inspect_step", "layout", "load", "made_notes", "made_pictures",
-    "may_be_quantised", "named_examples", "parameters", "parse_input", "parse_inputs", "required", "save_live", "with_fixed",
+    "identify", "identify_step", "in_call", "input_option", "inspect", "inspect_step", "labels", "layout", "load", "made_notes",
+    "made_pictures", "may_be_quantised", "named_examples", "parameters", "parse_input", "parse_inputs", "required", "save_live",
+    "with_fixed",
 ]  # fmt: skip
 
 
@@ -57,7 +58,8 @@ class Loaded:
     """The original as a graph, in the format that its reader keeps it in. ``proofs`` and ``notes`` are sentences for the certificate.
 
     Where no samples were given, ``fills`` says what each input was fed, and ``samples`` are those that were made up; else these are the
-    given ones in the form that the model takes.
+    given ones in the form that the model takes. ``inner`` are parts of the live model that seem to normalise pixels. ``trained`` is the
+    graph of the model as it was trained, where ``graph`` has steps in front of it.
     """
 
     graph: Graph
@@ -66,6 +68,8 @@ class Loaded:
     notes: tuple[str, ...]
     samples: SampleSet | None = None
     fills: tuple[Fill, ...] = ()
+    inner: tuple[InnerLayer, ...] = ()
+    trained: Graph | None = None
 
     @property
     def signature(self) -> Signature:
@@ -146,6 +150,13 @@ def required(model: Any) -> tuple[str, ...]:
     from roadworthy.build.sources import live_model
 
     return live_model.required(model)
+
+
+def labels(model: Any) -> tuple[str, ...]:
+    """The names of the classes that a live model carries, in the order of its outputs."""
+    from roadworthy.build.sources import live_model
+
+    return live_model.labels(model)
 
 
 def float_type(model: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 from roadworthy.build.sources import formats
 from roadworthy.build.sources import user_code as architectures
 from roadworthy.build.sources.inspect import Examined, examine, measure
-from roadworthy.core.errors import SourceError, SourceRefused, UsageError
+from roadworthy.core.errors import BackendMissing, SourceError, SourceRefused, UsageError
 from roadworthy.core.stages import Source
 
 
@@ -50,6 +50,7 @@ def identify(
     """The source at ``path``, for ``load`` to read; nothing in it is run and no framework is imported.
 
     Raises SourceUnreadable (missing, empty, damaged, not a model), SourceError (a kind that is not supported),
+    BackendMissing (the library that builds it is not installed),
     SourceRefused (reading it could run code, and ``trust`` is not given) and UsageError (weights or custom classes without
     ``arch``, an ``arch`` that is not of the form ``FILE.py:CALLABLE``, a ``signature`` that the file does not have, and any of
     these for a kind of file that they say nothing about).
@@ -59,6 +60,8 @@ def identify(
     found = examine(path)
     if found.facts.unsupported:
         raise SourceError(f"{path} {found.facts.unsupported}")
+    if found.facts.not_installed:
+        raise BackendMissing(f"{path} {found.facts.not_installed}")
     if not trust:
         _refuse_code(found)
     _check_arch(found, arch)
@@ -69,7 +72,7 @@ def identify(
         _check_weights(found, weights)
     size, sha256, files = measure(found)
     stated = found.facts.signature
-    dtypes = tuple(spec.dtype for spec in stated.inputs) if stated and not signature else ()
+    takes = stated.inputs if stated and not signature else ()
     return Source(
         found.path.absolute(),
         found.kind,
@@ -82,7 +85,10 @@ def identify(
         outputs,
         files=files,
         weights=weights,
-        dtypes=dtypes,
+        takes=takes,
+        inner=found.facts.inner,
+        models=found.facts.models,
+        labels=found.facts.labels,
     )
 
 

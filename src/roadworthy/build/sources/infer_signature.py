@@ -143,7 +143,7 @@ def _kept(calls: SizedCalls, samples: SampleSet, out: Path, allow: bool, stated:
     if calls.model.neighbours and limit == 1:
         most = (f"one sample a call: {calls.model.neighbours}, so the answer for a sample would depend on the others in its call",)
     graph = model.keep(signature, out)
-    return Loaded(graph, model.parameters, proofs, (*model.notes, *most, *found.notes(calls.base)))
+    return Loaded(graph, model.parameters, proofs, (*model.notes, *most, *found.notes(calls.base)), inner=model.inner)
 
 
 def _alone(calls: SizedCalls) -> SizedCalls:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from roadworthy.build.sources.hub import folder as hub
 from roadworthy.build.sources.identify import identify
 from roadworthy.core.errors import UsageError
 from roadworthy.core.stages import Source
@@ -48,6 +49,15 @@ def required(model: Any) -> tuple[str, ...]:
         return argument_forms.positional(model, required_only=True)
     found = inspect.signature(getattr(model, "call", None) or model.__call__).parameters
     return tuple(name for name in parameters(model) if name not in found or found[name].default is inspect.Parameter.empty)
+
+
+def labels(model: Any) -> tuple[str, ...]:
+    """The names of the classes that a live model of transformers or timm carries; empty for any other."""
+    stated = getattr(model, "config", None)
+    if (named := getattr(stated, "id2label", None)) is not None:
+        return hub.labels_in({"id2label": named})
+    carried = getattr(model, "pretrained_cfg", None)
+    return hub.labels_in(carried) if isinstance(carried, Mapping) else ()
 
 
 def float_type(model: Any) -> str:

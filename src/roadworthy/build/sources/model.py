@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.stages import Graph
+from roadworthy.core.stages import Graph, InnerLayer
 from roadworthy.core.types import Array, Arrays, BoundInput, Signature, TensorSpec
 
 SameAnswer: TypeAlias = Callable[[Array, Array], bool]
@@ -53,6 +53,7 @@ class Model:
     sample depend on the others in its call, where that is known and not a mode of training: such a model is called with one sample.
     ``single`` says that no axis of ``inputs`` counts the samples, whatever their sizes: each call takes one.
     ``refine`` gives the model, and its inputs, with what is known of them only after a call with samples that it accepts.
+    ``inner`` are its parts that seem to normalise pixels.
     """
 
     call: Callable[[Arrays], dict[str, Array]]
@@ -73,3 +74,4 @@ class Model:
     keeps: tuple[str, ...] = ()
     neighbours: str = ""
     single: bool = False
+    inner: tuple[InnerLayer, ...] = ()

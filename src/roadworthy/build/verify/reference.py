@@ -19,7 +19,7 @@ from roadworthy.core.numerics import ROWS
 from roadworthy.core.samples import SampleSet, file_of, read_array, write, write_array
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BYTES, Array, Arrays, Signature
-from roadworthy.runtimes import open_session
+from roadworthy.runtimes import FrontSession, open_session
 
 BATCH = 32
 NOISE, NOISE_SEED = 1e-7, 7
@@ -141,7 +141,8 @@ def establish(request: ReferenceRequest) -> Reference:
             if array.dtype.kind == "f" and not any(np.isfinite(array[start : start + ROWS]).any() for start in range(0, len(array), ROWS)):
                 raise DataError(f"the original itself gives no finite number in {name!r} on these samples: {request.remedy}")
         classes = parity.top_classes(outputs)
-        pieces = feeding.answers(_Noisy(session, samples), graph.signature, samples, BATCH, NOISE_SAMPLES)
+        noisy = _Noisy(session, samples) if session.front is None else _NoisyBehind(session.front, graph.signature)
+        pieces = feeding.answers(noisy, graph.signature, samples, BATCH, NOISE_SAMPLES)
         noise = parity.compare(feeding.valued(pieces, graph.signature), outputs, scales).worst
         sized = tuple(_sized(session, request, number) for number in range(len(graph.signature.size_cases())))
     double = _double(request, plan, outputs, scales)
@@ -232,6 +233,27 @@ class _Noisy:
         if name not in self._amplitudes:
             return array
         return np.asarray(numerics.nudged(array, self._amplitudes[name], self._random, self._bounds[name]))
+
+
+class _NoisyBehind:
+    """The same for a model behind steps that give it floats: those are moved, as no pixel can be moved by so little."""
+
+    def __init__(self, session: FrontSession, signature: Signature) -> None:
+        self._session, self._random = session, np.random.default_rng(NOISE_SEED)
+        channels = signature.inputs[0].shape[-1]
+        self._bounds = session.front.bounds(channels if isinstance(channels, int) else 1)
+        self._amplitude = NOISE * max(map(abs, self._bounds))
+
+    def run(self, feeds: Arrays) -> Arrays:
+        return self._session.answer({name: self._moved(self._session.front.samples(pixels)) for name, pixels in feeds.items()})
+
+    def close(self) -> None:
+        pass
+
+    def _moved(self, values: Array) -> Array:
+        if values.dtype.kind != "f":
+            return values
+        return np.asarray(numerics.nudged(values, self._amplitude, self._random, self._bounds))
 
 
 def _grain(array: Array) -> float:

@@ -13,13 +13,15 @@ class Crop(StepBase, frozen=True, tag="crop"):
     """The centre at ``size``, (height, width) or one number for a square.
 
     ``rounding`` says where the crop begins if the margin is odd: "even" (half to even: torchvision) or "down" (Keras, TensorFlow,
-    transformers). ``larger`` says what becomes of an image that is smaller than the crop: "pad" with zeros (the odd pixel right and
-    below), or "resize" as Keras's ``CenterCrop``: the largest centre of the crop's aspect is resized to it (bilinear, no antialias); the
-    pixels are then float32, as Keras's are.
+    transformers). Where the image is smaller, an odd pixel of padding lies right and below; with "floor", which is "down" otherwise,
+    left and above (the NumPy processors of transformers).
+
+    ``larger`` says what becomes of an image that is smaller than the crop: "pad" with zeros, or "resize" as Keras's ``CenterCrop``: the
+    largest centre of the crop's aspect is resized to it (bilinear, no antialias); the pixels are then float32, as Keras's are.
     """
 
     size: int | tuple[int, int]
-    rounding: Literal["even", "down"] = "even"
+    rounding: Literal["even", "down", "floor"] = "even"
     larger: Literal["pad", "resize"] = "pad"
 
     def apply(self, pixels: Pixels) -> Pixels:
@@ -32,7 +34,7 @@ class Crop(StepBase, frozen=True, tag="crop"):
         return before.sized(*pair(self.size), "float32" if self.larger == "resize" else before.dtype)
 
     def describe(self) -> str:
-        rounding = "" if self.rounding == "even" else ", rounded down"
+        rounding = {"even": "", "down": ", rounded down", "floor": ", rounded down also in the padding"}[self.rounding]
         larger = "" if self.larger == "pad" else ", smaller images resized"
         return f"centre-cropped to {by(pair(self.size))}{rounding}{larger}"
 

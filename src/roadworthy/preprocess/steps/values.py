@@ -43,7 +43,7 @@ class Normalize(StepBase, frozen=True, tag="normalize"):
         return self.dtype == "float32" and self.scale == 1 and not any(self.mean) and all(value == 1 for value in self.std)
 
     def apply(self, pixels: Pixels) -> Pixels:
-        values = _fused(self, as_array(pixels)) if self.arithmetic == "fused" else _in_order(self, as_array(pixels))
+        values = _computed(self, as_array(pixels))
         return values if self.dtype == "float32" else np.rint(values).clip(-128, 127).astype(np.int8)
 
     def shape(self, before: SampleShape) -> SampleShape:
@@ -85,18 +85,27 @@ class Normalize(StepBase, frozen=True, tag="normalize"):
                 raise DataError(f"dtype int8 holds -128 to 127, and scale, mean and std lead from {low:.4g} to {high:.4g}")
 
 
-def _fused(step: Normalize, pixels: Array) -> Array:
-    factor, offset = _affine(step)
-    values: Array = np.multiply(np.ascontiguousarray(pixels), factor)
+def _computed(step: Normalize, pixels: Array) -> Array:
+    """float32 values in the shape of ``pixels``."""
+    pixels = np.ascontiguousarray(pixels)
+    # Three numbers for each pixel are slow to apply; for a whole row of [H,W,C] they are one vector.
+    flat = pixels.reshape(len(pixels), -1) if step.axis == 2 else pixels
+    compute = _fused if step.arithmetic == "fused" else _in_order
+    return compute(step, flat, pixels.shape[1] if step.axis == 2 else 1).reshape(pixels.shape)
+
+
+def _fused(step: Normalize, pixels: Array, width: int) -> Array:
+    factor, offset = _affine(step, width)
+    values: Array = np.multiply(pixels, factor)
     if offset is not None:
         values += offset
     return values
 
 
-def _in_order(step: Normalize, pixels: Array) -> Array:
-    mean, std = (values.astype(np.float32) for values in _by_channel(step))
-    pixels = np.ascontiguousarray(pixels)
+def _in_order(step: Normalize, pixels: Array, width: int) -> Array:
+    mean, std = (values.astype(np.float32) for values in _by_channel(step, width))
     divisor = round(1 / step.scale, 6)
+    values: Array
     if step.arithmetic == "numpy":
         values = (pixels.astype(np.float64) * step.scale).astype(np.float32)
     elif step.arithmetic == "torch" and divisor and 1 / divisor == step.scale:
@@ -111,18 +120,19 @@ def _in_order(step: Normalize, pixels: Array) -> Array:
 
 
 @lru_cache(maxsize=64)
-def _affine(step: Normalize) -> tuple[Array, Array | None]:
+def _affine(step: Normalize, width: int) -> tuple[Array, Array | None]:
     """``(p * scale - mean) / std`` as one multiplication and one addition in float32."""
-    mean, std = _by_channel(step)
+    mean, std = _by_channel(step, width)
     return (step.scale / std).astype(np.float32), (-mean / std).astype(np.float32) if any(step.mean) else None
 
 
-def _by_channel(step: Normalize) -> tuple[Array, Array]:
-    """Mean and std in float64, in the shape that fits the pixels' channels."""
+def _by_channel(step: Normalize, width: int) -> tuple[Array, Array]:
+    """Mean and std in float64, in the shape that fits the channels of [C,H,W], or ``width`` pixels of a row of [H,W,C]."""
     channels = max(len(step.mean), len(step.std))
-    shape = (channels, 1, 1) if step.axis == 0 else (channels,)
-    mean, std = (np.broadcast_to(np.array(values, np.float64), channels).reshape(shape) for values in (step.mean, step.std))
-    return mean, std
+    mean, std = (np.broadcast_to(np.array(values, np.float64), channels) for values in (step.mean, step.std))
+    if step.axis == 0:
+        return mean.reshape(-1, 1, 1), std.reshape(-1, 1, 1)
+    return (np.tile(mean, width), np.tile(std, width)) if channels > 1 else (mean, std)
 
 
 def _numbers(values: tuple[float, ...]) -> str:

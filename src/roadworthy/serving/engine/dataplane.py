@@ -6,8 +6,8 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from roadworthy.core.errors import Unavailable, UnknownModel
-from roadworthy.core.types import Arrays
+from roadworthy.core.errors import InvalidRequest, Unavailable, UnknownModel
+from roadworthy.core.types import Array, Arrays
 from roadworthy.preprocess.answer import Ranked
 from roadworthy.serving.engine.counters import Counters
 from roadworthy.serving.engine.items.preparing import Preparer
@@ -34,23 +34,27 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class InferRequest:
     """``feeds`` that fit the signature of ``target.model``, or ``items`` for a model that takes them: encoded images, texts in UTF-8
-    or wav files. ``rank`` asks for the top classes. ``deadline`` is a reading of ``time.monotonic()``; no answer is needed after it."""
+    or wav files. ``rank`` asks for the top classes, ``place`` for where each sample lies in its image. ``deadline`` is a reading of
+    ``time.monotonic()``; no answer is needed after it."""
 
     target: Target
     feeds: Arrays = field(default_factory=dict)
     items: tuple[bytes, ...] = ()
     rank: bool = False
     deadline: float | None = None
+    place: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class InferResponse:
-    """Every output of the signature by name; ``ranked`` holds each sample's top classes where they were asked for."""
+    """Every output of the signature by name; ``ranked`` holds each sample's top classes where they were asked for, and ``places``
+    each sample's ``Placement.matrix``, [samples, 2, 3]."""
 
     model: str
     version: str
     outputs: Arrays
     ranked: tuple[tuple[Ranked, ...], ...]
+    places: Array | None = None
 
 
 class DataPlane:
@@ -124,18 +128,21 @@ class DataPlane:
         queue = self._queues.get((model.name, model.version))
         if queue is None:
             raise Unavailable(f"{model.name} version {model.version} is being unloaded")
-        feeds = request.feeds
+        feeds, places = request.feeds, None
+        if request.place and not (request.items and model.kind == "image"):
+            raise InvalidRequest("the placement says where a sample lies in its image, and this request holds no images")
         if request.items:
             queue.admit()
             try:
                 feeds = await self._preparer.feeds(model, request.items, request.deadline)
+                places = await self._preparer.places(model, request.items) if request.place else None
             except Unavailable:
                 queue.counters.refused += 1
                 raise
         outputs = await queue.submit(feeds, request.deadline)
         if request.target.shadow is not None and (shadow := self._queues.get((model.name, request.target.shadow))):
             mirror(shadow, feeds, outputs)
-        return InferResponse(model.name, model.version, outputs, model.rank(outputs) if request.rank else ())
+        return InferResponse(model.name, model.version, outputs, model.rank(outputs) if request.rank else (), places)
 
     async def manage(self, command: AnyCommand) -> None:
         """Carry ``command`` out in all workers; raises InvalidRequest for an impossible name or path, and the errors of the command."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from threading import Lock
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from roadworthy.runtimes import Checked
 from roadworthy.serving.engine.golden_check import check_batches, check_padding, golden_calls, read_golden
 from roadworthy.serving.engine.inputs import as_input, items_of
 from roadworthy.serving.engine.variant import RunOptions, open_first_variant, proven
+
+if TYPE_CHECKING:
+    from roadworthy.preprocess.placement import Placement
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ class LocalEngine:
         One image (encoded bytes, a path, a PIL image, a uint8 array [H,W,C] or [H,W]) or a list of them, where the bundle
         says how images become inputs; a text, or the path or the bytes of a text or wav file, where it says that of texts or
         sounds, or a list of them; an array or nested list for a model of one input; a mapping of arrays for any
-        model. For byte strings: bytes, a path (the file's bytes are the sample), text (as UTF-8), or a list of them. A single
+        model. Where the model takes pixels (its normalisation is inside), a uint8 array [n,H,W,C] is its input as it is. For byte
+        strings: bytes, a path (the file's bytes are the sample), text (as UTF-8), or a list of them. A single
         sample may come without its batch dimension. Raises InvalidRequest where it does not fit, DataError for an image or
         a file that cannot be used.
         """
@@ -155,11 +159,31 @@ class LocalEngine:
         if isinstance(item, Mapping):
             known = {spec.name: spec for spec in specs}
             return {name: as_input(array, known[name]) if name in known else np.asarray(array) for name, array in item.items()}
+        if self.contract.inside and isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.ndim == len(specs[0].shape):
+            return {specs[0].name: item}
         if self.kind is not None and (items := items_of(item, self.kind)) is not None:
             return self.from_items(items)
         if len(specs) != 1:
             raise InvalidRequest(f"the model has {len(specs)} inputs; give a mapping of {', '.join(spec.name for spec in specs)} to arrays")
         return {specs[0].name: as_input(item, specs[0])}
+
+    def placement(self, item: Any) -> Placement:
+        """Where the pixels of the model's input lie in the image ``item``: ``placement(image).to_image(boxes)`` turns the boxes of a
+        detector, in the pixels of its input, into those of the image.
+
+        ``item`` is one image as ``infer`` takes it. Raises InvalidRequest where it is none, or the bundle takes no images; DataError for
+        an image that cannot be read.
+        """
+        if self.kind != "image":
+            takes = ", ".join(map(str, self.signature.inputs))
+            raise InvalidRequest(f"{self.name} does not say how an image becomes its input; it takes {takes}")
+        images = items_of(item, "image")
+        if images is None or len(images) != 1:
+            raise InvalidRequest(f"placement is of one image; {type(item).__name__} is not one")
+        # Imported late: Pillow is loaded only where an image comes.
+        from roadworthy.preprocess.image import Preprocessor
+
+        return Preprocessor(self.contract.image).placement(images[0])
 
     def from_items(self, items: Sequence[Any], *, most: int | None = None) -> dict[str, Array]:
         """Images, texts or sounds as the model's inputs, by the steps of the bundle.

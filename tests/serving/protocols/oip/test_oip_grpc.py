@@ -102,6 +102,16 @@ def test_tritonclient(server: Server, png: bytes, tmp_path: Path) -> None:
     assert asynchronous == {"ready": True, "echo": list(range(100, 164)), "stream": list(range(100, 105))}
 
 
+def test_the_placement_of_an_image(channel: grpc.Channel, png: bytes) -> None:
+    """Given to clients that name it, as over HTTP: FP64 [samples, 2, 3]."""
+    request = typed("image", "BYTES", (2,), model="picture", bytes_contents=[png, png])
+    request.outputs.add(name="placement")
+    answer = ask(channel, "ModelInfer", request)
+    assert [(one.name, one.datatype, list(one.shape)) for one in answer.outputs] == [("placement", "FP64", [2, 2, 3])]
+    found = np.frombuffer(answer.raw_output_contents[0], "<f8").reshape(2, 2, 3)
+    assert np.array_equal(found, np.tile(np.eye(2, 3), (2, 1, 1)))
+
+
 def test_typed_contents(channel: grpc.Channel) -> None:
     answer = ask(channel, "ModelInfer", typed("x", "FP32", (1, 2), fp32_contents=[1.5, 0]))
     assert np.frombuffer(answer.raw_output_contents[0], "<f4").tolist() == [1.5, 0] and not answer.outputs[0].HasField("contents")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from roadworthy.build.lower import NARROW, calibration_batches
-from roadworthy.build.lower._onnxruntime import answers, clean, opset, sensitivity
+from roadworthy.build.lower._onnxruntime import answers, clean, opset, pixels, sensitivity
 from roadworthy.core.errors import UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
@@ -76,12 +76,12 @@ def quantise(path: Path, signature: Signature, recipe: Recipe, calibration: Samp
         quant_pre_process(
             clean.for_batches(opset.raised(path, calls, scratch), signature, calls, scratch), prepared, skip_symbolic_shape=True
         )
-        left_in_float: list[str] = []
+        left_in_float = pixels.first_nodes(prepared)
         if recipe.mixed:
             sensitivity.name_nodes(prepared)
             draft = scratch / "draft.onnx"
-            _write(prepared, draft, recipe, _Reader(iter([first]), 1), [])
-            left_in_float = sensitivity.most_sensitive(prepared, draft, first)
+            _write(prepared, draft, recipe, _Reader(iter([first]), 1), left_in_float)
+            left_in_float = [*left_in_float, *sensitivity.most_sensitive(prepared, draft, first)]
         _write(prepared, out / MODEL, recipe, _reader(calibration, signature, recipe), left_in_float)
 
 

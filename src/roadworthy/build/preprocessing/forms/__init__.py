@@ -7,6 +7,7 @@ To add a form, add a file. ``preprocessing.read`` goes through the forms and nam
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -14,6 +15,7 @@ from roadworthy.build.preprocessing.found import Found
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, DataError
 from roadworthy.core.stages import Source
+from roadworthy.preprocess.contract import Answer, Contract
 from roadworthy.preprocess.spec import Layout
 
 
@@ -59,8 +61,20 @@ def _every(function: str) -> Iterator[tuple[str, Any]]:
 
 
 def only(function: str, value: Any, layout: Layout) -> Found | None:
-    """What the one form that takes ``value`` reads by ``function``, None where no form does; DataError where two do."""
-    found = [(name, read) for name, of_form in _every(function) if (read := of_form(value, layout)) is not None]
-    if len(found) > 1:
-        raise DataError(f"{value} can be read as preprocessing of {' and of '.join(name for name, _ in found)}; write a TOML file instead")
-    return found[0][1] if found else None
+    """What the one form that takes ``value`` reads by ``function``, None where no form does; DataError where two do.
+
+    A form that states no steps, but names of classes or why there are no steps, gives way to the one that does; its notes stay.
+    """
+    found: list[tuple[str, Found]] = []
+    for name, of_form in _every(function):
+        if (read := of_form(value, layout)) is not None:
+            found.append((name, read))
+    stating = [(name, read) for name, read in found if replace(read.contract, answer=Answer()) != Contract()]
+    if len(stating) > 1:
+        what = getattr(value, "path", value)
+        raise DataError(f"{what} can be read as preprocessing of {' and of '.join(name for name, _ in stating)}; write a TOML file instead")
+    if not found:
+        return None
+    _, chosen = (stating or sorted(found, key=lambda one: not one[1].contract.answer.labels))[0]
+    others = (note for _, read in found if read is not chosen for note in read.notes)
+    return replace(chosen, notes=(*chosen.notes, *others))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from roadworthy.build.sources.hub import folder as hub
 from roadworthy.build.sources.model import Opened
 from roadworthy.build.sources.parsers.untrusted import listed
 from roadworthy.build.sources.source_file import SourceFile
-from roadworthy.build.sources.static_facts import NO_MODEL, Refusal, StaticFacts
+from roadworthy.build.sources.static_facts import Refusal, StaticFacts
 from roadworthy.core.errors import SourceUnreadable
 from roadworthy.core.stages import Source
 
@@ -33,7 +34,7 @@ def inspect(file: SourceFile) -> StaticFacts:
         refusal=refusal if found.unsafe else None,
         takes_arch=True,
         takes_weights=True,
-        needs_arch=NO_MODEL,
+        needs_arch=hub.weights_alone(file.path),
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from roadworthy.build.sources.model import Model
 from roadworthy.build.sources.parsers import keras_config_scan
 from roadworthy.build.sources.parsers.untrusted import json
+from roadworthy.build.sources.pixels import adapted, keras_layers
 from roadworthy.build.sources.source_file import SourceFile
 from roadworthy.build.sources.static_facts import StaticFacts
 from roadworthy.core.errors import SourceUnreadable
@@ -25,7 +28,10 @@ def inspect(file: SourceFile) -> StaticFacts:
     found = file.hdf5
     if found is None or not found.config:
         raise SourceUnreadable(f"{file.path} is an HDF5 file that holds neither a Keras model nor its weights")
-    return keras_config_scan.facts(keras_config_scan.walk(json(found.config, f"{file.path}: model_config")), found.tensors, found.version)
+    model = json(found.config, f"{file.path}: model_config")
+    first = adapted.filled(keras_layers.read(model), found.statistics)
+    facts = keras_config_scan.facts(keras_config_scan.walk(model), found.tensors, found.version)
+    return replace(facts, inner=first.layers, models=first.models)
 
 
 def open(source: Source) -> Model:

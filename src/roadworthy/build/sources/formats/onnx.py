@@ -9,6 +9,7 @@ from roadworthy.build.sources.parsers import onnx as parsers_onnx
 from roadworthy.build.sources.parsers.onnx import OnnxFile
 from roadworthy.build.sources.parsers.protobuf import BYTES, VARINT
 from roadworthy.build.sources.parsers.untrusted import listed, shown
+from roadworthy.build.sources.pixels import onnx_nodes
 from roadworthy.build.sources.source_file import SourceFile
 from roadworthy.build.sources.static_facts import StaticFacts
 from roadworthy.core.stages import Source
@@ -37,6 +38,7 @@ def inspect(file: SourceFile) -> StaticFacts:
         unsupported=_unsupported(found),
         files=files,
         open_outputs=True,
+        inner=onnx_nodes.read(found.graph, found.signature),
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from roadworthy.build.sources.hub import folder as hub
 from roadworthy.build.sources.model import Opened
 from roadworthy.build.sources.parsers import safetensors as parsers_safetensors
 from roadworthy.build.sources.source_file import SourceFile
-from roadworthy.build.sources.static_facts import NO_MODEL, StaticFacts
+from roadworthy.build.sources.static_facts import StaticFacts
 from roadworthy.core.stages import Source
 
 KIND = "safetensors"
@@ -20,7 +21,7 @@ def sniff(file: SourceFile) -> bool:
 
 def inspect(file: SourceFile) -> StaticFacts:
     """The tensors by the file's header."""
-    return StaticFacts(parsers_safetensors.read(file.path), takes_arch=True, takes_weights=True, needs_arch=NO_MODEL)
+    return StaticFacts(parsers_safetensors.read(file.path), takes_arch=True, takes_weights=True, needs_arch=hub.weights_alone(file.path))
 
 
 def open(source: Source) -> Opened:

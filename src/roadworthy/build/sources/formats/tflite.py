@@ -7,6 +7,7 @@ from roadworthy.build.sources.parsers import tflite as parsers_tflite
 from roadworthy.build.sources.parsers.tf_operators import refusal
 from roadworthy.build.sources.parsers.tflite import TfliteFile
 from roadworthy.build.sources.parsers.untrusted import shown
+from roadworthy.build.sources.pixels import tflite_nodes
 from roadworthy.build.sources.source_file import SourceFile
 from roadworthy.build.sources.static_facts import StaticFacts
 from roadworthy.core.stages import Source
@@ -34,6 +35,7 @@ def inspect(file: SourceFile) -> StaticFacts:
         tuple(_notes(found)),
         signatures=tuple(one.key for one in found.signatures),
         refusal=refusal(found.executes),
+        inner=tflite_nodes.read(file.path, shown_first) if shown_first else (),
     )
 
 

@@ -45,6 +45,16 @@ class FlatTable:
         """How many bytes the list in ``field`` holds."""
         return self._list(field, 1, most=len(self.data))[1]
 
+    def raw(self, field: int) -> memoryview:
+        """The bytes of the list in ``field``, not copied."""
+        start, count = self._list(field, 1, most=len(self.data))
+        return self.data[start : start + count]
+
+    def floats(self, field: int) -> tuple[float, ...]:
+        """The float32 numbers that the list of bytes in ``field`` holds."""
+        start, count = self._list(field, 1)
+        return struct.unpack_from(f"<{count // 4}f", self.data, start)
+
     def text(self, field: int) -> str:
         """The string in ``field``, empty where there is none."""
         start, count = self._list(field, 1)

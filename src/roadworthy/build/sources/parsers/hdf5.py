@@ -1,10 +1,14 @@
-"""Untrusted HDF5 files: their attributes and the table of their datasets. No link is followed out of the file, no dataset is read."""
+"""Untrusted HDF5 files: their attributes and the table of their datasets. No link is followed out of the file; of the datasets only the
+few numbers of Keras's Normalization are read.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,9 @@ from roadworthy.core.text import first_line
 from roadworthy.core.types import TensorSpec
 
 DEEP, OBJECTS = 64, 200_000
+STATISTICS = re.compile(r"(.*/)?normalization(_\d+)?/vars/[01]|(.*/)?(mean|variance)(:0)?")
+"""The mean and the variance of a Normalization, in an archive of Keras 3 and, by their own names, in an HDF5 file of any Keras."""
+CHANNELS = 3
 BROKEN = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, AttributeError, UnicodeError, MemoryError, SystemError)
 
 
@@ -23,12 +30,14 @@ class Hdf5File:
     """One HDF5 file as Keras writes them. ``config`` is the model as JSON, empty where only weights are in it.
 
     ``named`` says that weights are listed by layer, as Keras 2 wrote them; Keras 3 numbers them in groups called ``vars``.
+    ``statistics`` are the means and variances of normalisation, by tensor, where they are one number or one for each channel.
     """
 
     tensors: tuple[TensorSpec, ...]
     config: bytes
     version: str
     named: bool
+    statistics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def weights_alone(self) -> bool:
@@ -52,7 +61,7 @@ def read(path: Path, name: str = "") -> Hdf5File:
             tensors = tuple(_datasets(file, what, path.stat().st_size))
             named = "layer_names" in file.attrs or ("model_weights" in file and "layer_names" in file["model_weights"].attrs)
             version = _text(file, "keras_version", what).decode(errors="replace")
-            return Hdf5File(tensors, _text(file, "model_config", what), version, named)
+            return Hdf5File(tensors, _text(file, "model_config", what), version, named, _statistics(file, tensors))
     except BROKEN as problem:
         why = shown(first_line(problem))
         raise SourceUnreadable(f"{what} is an HDF5 file that is cut short or damaged ({why}); fetch it again") from None
@@ -76,6 +85,15 @@ def _text(file: Any, attribute: str, what: str) -> bytes:
     if len(data) > READ:
         raise SourceUnreadable(f"{what}: its {attribute} has {len(data)} bytes, more than are read")
     return data
+
+
+def _statistics(file: Any, tensors: tuple[TensorSpec, ...]) -> dict[str, tuple[float, ...]]:
+    few = [one.name for one in tensors if STATISTICS.fullmatch(one.name) and one.dtype.startswith("float") and _count(one) <= CHANNELS]
+    return {name: tuple(map(float, file[name][()].reshape(-1))) for name in few}
+
+
+def _count(spec: TensorSpec) -> int:
+    return math.prod(size for size in spec.shape if isinstance(size, int))
 
 
 def _datasets(file: Any, what: str, size: int) -> list[TensorSpec]:

@@ -206,6 +206,9 @@ def _inputs(config: Any) -> tuple[TensorSpec, ...]:
     found = tuple(spec for layer in layers if (spec := _input(layer)))
     if found or not layers or not isinstance(layers[0], dict):
         return found
+    if layers[0].get("class_name") in ("Functional", "Sequential", "Model"):
+        # A Sequential without an input of its own has that of the model that comes first in it.
+        return _inputs(layers[0])
     # A Sequential of Keras 2 may have its input's shape in its first layer.
     spec = _input({**layers[0], "class_name": "InputLayer"})
     return (spec,) if spec else ()

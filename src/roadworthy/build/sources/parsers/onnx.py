@@ -26,7 +26,8 @@ QUANTISED = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv",
 @dataclass(frozen=True)
 class OnnxFile:
     """One ONNX model. ``opsets`` by domain; ``operators`` as ``domain::name`` where the domain is not ONNX's own; ``foreign``
-    those that no runtime brings. ``inputs`` of the signature are those that no initialiser fills."""
+    those that no runtime brings. ``inputs`` of the signature are those that no initialiser fills. ``properties`` is what its maker wrote
+    beside the model, by key. ``graph`` is the GraphProto, with the values of small tensors alone."""
 
     signature: Signature
     tensors: tuple[TensorSpec, ...]
@@ -35,6 +36,8 @@ class OnnxFile:
     foreign: tuple[str, ...]
     opsets: tuple[tuple[str, int], ...]
     producer: str
+    properties: tuple[tuple[str, str], ...] = ()
+    graph: Any = None
 
     @property
     def quantised(self) -> bool:
@@ -87,6 +90,8 @@ def _model(model: Any) -> OnnxFile:
         tuple(sorted(_full(*op) for op in operators - local if op[0] not in KNOWN)),
         tuple((opset.domain, opset.version) for opset in model.opset_import),
         " ".join(part for part in (model.producer_name, model.producer_version) if part),
+        tuple((entry.key, entry.value) for entry in model.metadata_props),
+        model.graph,
     )
 
 

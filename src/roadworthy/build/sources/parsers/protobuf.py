@@ -16,6 +16,8 @@ VARINT, BITS64, BYTES, BITS32 = 0, 1, 2, 5
 LARGEST_FIELD = 2**29 - 1
 NESTED = 100
 """How deep messages may lie in each other: protobuf's own limit, and so that of every framework's reader."""
+VALUES = frozenset({"float_data", "raw_data"})
+"""Fields that hold the values of a tensor: they are read where the whole tensor is small."""
 SMALL = 4096
 """A message of at most so many bytes is parsed as a whole; a larger one may hold the values of a tensor, and is walked field by field."""
 
@@ -47,7 +49,7 @@ def _fill(message: Any, data: memoryview, depth: int) -> None:
     known = message.DESCRIPTOR.fields_by_number
     for number, kind, begin, start, end in _spans(data):
         field = known.get(number)
-        if field is None:
+        if field is None or (field.name in VALUES and end - start > SMALL):
             continue
         if field.message_type is not None and kind == BYTES and end - start > SMALL:
             inner = getattr(message, field.name)

@@ -105,7 +105,7 @@ def _model(model: flatbuffer.FlatTable) -> TfliteFile:
     graphs = model.tables(2)
     if not graphs:
         raise ValueError("it holds no graph")
-    codes = [_operator(code) for code in model.tables(1)]
+    codes = [operator(code) for code in model.tables(1)]
     used = [codes[_index(one.scalar(0, "I"), codes)] for graph in graphs for one in graph.tables(3)]
     stored = _stored(model)
     tensors = [[_tensor(tensor) for tensor in graph.tables(0)] for graph in graphs]
@@ -129,7 +129,7 @@ def _whole(spec: TensorSpec) -> bool:
     return spec.dtype in ("int8", "uint8", "int16", "int4")
 
 
-def _operator(code: flatbuffer.FlatTable) -> tuple[str, bool]:
+def operator(code: flatbuffer.FlatTable) -> tuple[str, bool]:
     """Its name, and whether the interpreter must be given it. A code above 127 is in the newer of the two fields only."""
     number = max(int(code.scalar(0, "b")), int(code.scalar(3, "i")))
     if number == CUSTOM:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.build.sources.model import Model
-from roadworthy.core.errors import DataError, SourceError
+from roadworthy.core.errors import DataError, EnvironmentFault, SourceError
 from roadworthy.core.exact import cast_exactly
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.text import first_line
@@ -75,7 +75,7 @@ def answer(model: Model, feeds: Arrays) -> dict[str, Array]:
     try:
         given: Any = model.call({name: array.copy() for name, array in feeds.items()})
         return {name: np.array(array) for name, array in given.items()}
-    except SourceError:
+    except (SourceError, EnvironmentFault):
         raise
     except Exception as problem:
         shapes = ", ".join(f"{name}:{array.dtype}{list(array.shape)}" for name, array in feeds.items())

@@ -39,7 +39,7 @@ def resolve(
     if not given:
         raise UsageError(f"what the model takes cannot be known from its file; say it, for example {example(opened.module)}")
     if not said and samples and len(given) == 1 and not opened.inputs:
-        names = argument_forms.required(opened.module) or (given[0].name,)
+        names = argument_forms.required(opened.module) or _first(opened.module, given[0].name)
         given = tuple(replace(spec, name=name) for spec, name in zip(given, names, strict=False))
     if opened.inputs:
         given = agree(opened.inputs, given) if said else opened.inputs
@@ -75,6 +75,12 @@ def _with_bound(
     specs = (*given, *(fitted(one, own[one.name]).spec if one.name in own else one.spec for one in bound))
     order = [*known, *(parameter.name for parameter in argument_forms.parameters(opened.module))]
     return _in_order(specs, order)
+
+
+def _first(module: Any, given: str) -> tuple[str, ...]:
+    """The name of the only input of a module whose parameters all have defaults: ``given`` where one is called so, else the first."""
+    names = argument_forms.positional(module)
+    return (given,) if given in names else names[:1]
 
 
 def _in_order(specs: tuple[TensorSpec, ...], order: list[str]) -> tuple[TensorSpec, ...]:

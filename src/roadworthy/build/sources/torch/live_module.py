@@ -10,7 +10,7 @@ from torch import Tensor
 from roadworthy.build.sources.model import SameAnswer
 from roadworthy.build.sources.samples.table_rows import TableRows
 from roadworthy.build.sources.torch import layer_hooks, tables
-from roadworthy.core.errors import SourceError
+from roadworthy.core.errors import EnvironmentFault, SourceError
 from roadworthy.core.types import Array, Arrays, TensorSpec
 from roadworthy.frameworks import answers
 from roadworthy.frameworks.torch import calling
@@ -48,6 +48,8 @@ class LiveModule:
         given = self.tensors(feeds)
         try:
             answer = self._answer(feeds, given)
+        except EnvironmentFault:
+            raise
         except Exception as problem:
             words = layer_hooks.explain(self.forward, self.tensors(feeds), self.module, self.specs, problem)
             raise SourceError(words, detail=str(problem)) from problem

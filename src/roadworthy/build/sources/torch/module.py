@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 
 from roadworthy.build.sources import Loaded, infer_signature, inference_mode
 from roadworthy.build.sources.model import Model, Opened
+from roadworthy.build.sources.pixels import torch_parts
 from roadworthy.build.sources.samples import fixed as bound_inputs
 from roadworthy.build.sources.samples.made import Making
 from roadworthy.build.sources.torch import forward, quantised, states, weights
@@ -75,6 +76,7 @@ def prove_and_save(
     model = Model(
         live.call, specs, keep, parameters, _seed, live.locate, proofs, notes,
         free=free, states=lambda: states.of(module), neighbours=quantised.neighbours(module), tables=live.tables,
+        inner=torch_parts.read(module),
     )  # fmt: skip
     shapes = {spec.name: shape for spec, shape in zip(said, examples, strict=False)}
     ordered = [shapes[spec.name] for spec in specs if spec.name in shapes]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from roadworthy.core.errors import DataError, DeadlineExceeded, InvalidRequest, TooLarge, Unavailable
 from roadworthy.core.host import usable_cores
-from roadworthy.core.types import Arrays
+from roadworthy.core.types import Array, Arrays
 from roadworthy.preprocess.items import WORDS
 from roadworthy.preprocess.too_large import ItemTooLarge
 from roadworthy.serving.engine.image_decoding import MAX_SAMPLES_BYTES, Decoder, DecoderPool
@@ -50,6 +50,10 @@ class Preparer:
             raise TooLarge(problem.message) from problem
         except DataError as problem:
             raise InvalidRequest(problem.message) from problem
+
+    async def places(self, model: LocalEngine, images: Sequence[bytes]) -> Array:
+        """Where each sample lies in its image; see ``Decoder.places``."""
+        return await self._decoder.places(model, images)
 
     def close(self) -> None:
         """End the threads."""

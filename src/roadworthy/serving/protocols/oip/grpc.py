@@ -24,7 +24,7 @@ from roadworthy.serving.protocols.messages import NotOffered
 from roadworthy.serving.protocols.oip import model_info as describe
 from roadworthy.serving.protocols.oip import parameters, repository, tensors
 from roadworthy.serving.protocols.oip.inputs import OipInputs
-from roadworthy.serving.protocols.oip.outputs import Wanted, chosen, wants_ranking
+from roadworthy.serving.protocols.oip.outputs import Wanted, chosen, wants_placement, wants_ranking
 from roadworthy.serving.protocols.proto import inference
 from roadworthy.serving.protocols.proto.grpc_service import Caller, Method, Service
 
@@ -177,7 +177,7 @@ class InferenceService:
         inputs, wanted = _inputs(request, model), _wanted(request)
         deadline = min((each for each in (caller.deadline, parameters.deadline(asked)) if each is not None), default=None)
         ranked = wants_ranking(model, wanted, whole=bool(inputs.items))
-        answer = await self._plane.infer(InferRequest(target, inputs.feeds, inputs.items, ranked, deadline))
+        answer = await self._plane.infer(InferRequest(target, inputs.feeds, inputs.items, ranked, deadline, wants_placement(model, wanted)))
         response = inference.ModelInferResponse(model_name=answer.model, model_version=answer.version, id=request.id)
         for name, array in chosen(answer, model, wanted):
             response.outputs.add(name=name, datatype=tensors.datatype_of(name, array), shape=array.shape)

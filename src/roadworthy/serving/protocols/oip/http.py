@@ -5,7 +5,8 @@ There are two ways to send an image, a text or a wav file to a model whose bundl
 of the model's first input or of the kind (``image``, ``text``, ``audio``). In JSON an image or a sound is base64 text and a text is text;
 in binary each is the plain file. The answer has two tensors
 beside the model's own: ``label`` (BYTES) and ``probability`` (FP32), both [samples, k], best first; any other
-request may ask for them by name. Where no activation is applied the second is called ``score``.
+request may ask for them by name. Where no activation is applied the second is called ``score``. An image's request may ask for the
+tensor ``placement`` too: see ``outputs.wants_placement``.
 
 A model that takes byte strings gets BYTES as the protocol has them: UTF-8 text in JSON, anything in binary; and where one string is
 a sample, a whole body of a Content-Type in ``FILES`` is one, ranked as an image is. The metadata of a quantised tensor
@@ -33,7 +34,7 @@ from roadworthy.serving.protocols.json_parsing import parsed
 from roadworthy.serving.protocols.messages import NotOffered, Reply, Request, error_json
 from roadworthy.serving.protocols.oip import model_info as models
 from roadworthy.serving.protocols.oip import repository
-from roadworthy.serving.protocols.oip.outputs import wants_ranking
+from roadworthy.serving.protocols.oip.outputs import wants_placement, wants_ranking
 from roadworthy.serving.protocols.oip.parameters import flag
 from roadworthy.serving.protocols.oip.request import parameters_of, read
 from roadworthy.serving.protocols.oip.response import write
@@ -154,7 +155,8 @@ class OpenInference:
         parsed_request = read(request, target.model, self._plane.limits.depth)
         rank = wants_ranking(target.model, parsed_request.wanted, whole=parsed_request.whole)
         inputs = parsed_request.inputs
-        response = await self._plane.infer(InferRequest(target, inputs.feeds, inputs.items, rank, parsed_request.deadline))
+        place = wants_placement(target.model, parsed_request.wanted)
+        response = await self._plane.infer(InferRequest(target, inputs.feeds, inputs.items, rank, parsed_request.deadline, place))
         return write(response, target.model, parsed_request)
 
     async def statistics(self, request: Request) -> Reply:

@@ -13,6 +13,7 @@ from roadworthy.serving.engine.dataplane import InferResponse
 from roadworthy.serving.engine.local import LocalEngine
 
 LABEL, PROBABILITY, SCORE = "label", "probability", "score"
+PLACEMENT = "placement"
 
 Wanted = Mapping[str, int] | None
 """Outputs by name in the order they are wanted, ``None`` for all. A number above 0 asks for so many of the output's top classes, as
@@ -26,21 +27,33 @@ def ranking_names(model: LocalEngine) -> tuple[str, ...]:
     return () if not model.ranks or taken.intersection(names) else names
 
 
+def wants_placement(model: LocalEngine, wanted: Wanted) -> bool:
+    """Whether the request names the tensor ``placement`` and means ours: [samples, 2, 3] (FP64), by which a point (x, y) of a sample is
+    at ``matrix @ (x, y, 1)`` in its image. An output of the model's own with this name is answered in its place.
+    """
+    return wanted is not None and PLACEMENT in wanted and _places(model)
+
+
+def _places(model: LocalEngine) -> bool:
+    return model.kind == "image" and all(spec.name != PLACEMENT for spec in model.signature.outputs)
+
+
 def wants_ranking(model: LocalEngine, wanted: Wanted, *, whole: bool) -> bool:
     """Whether the engine should rank: a ``whole`` image or file is answered with the ranking, another request if it names it.
 
     Raises InvalidRequest for an output that the model does not have, or that has no classes.
     """
-    extra = ranking_names(model)
+    ranking = ranking_names(model)
     if wanted is None:
-        return whole and bool(extra)
+        return whole and bool(ranking)
+    extra = (*ranking, *((PLACEMENT,) if _places(model) else ()))
     known = {spec.name: spec for spec in model.signature.outputs}
     for name, classes in wanted.items():
         if name not in known and name not in extra:
             raise InvalidRequest(f"there is no output {name!r}; the model gives {', '.join((*sorted(known), *extra))}")
         if classes and (name in extra or np.dtype(known[name].dtype).kind not in "iuf"):
             raise InvalidRequest(f"output {name!r} holds no numbers to rank")
-    return any(name in extra for name in wanted)
+    return any(name in ranking for name in wanted)
 
 
 def chosen(response: InferResponse, model: LocalEngine, wanted: Wanted) -> Iterator[tuple[str, Array]]:
@@ -55,6 +68,8 @@ def chosen(response: InferResponse, model: LocalEngine, wanted: Wanted) -> Itera
         names.extend(extra)
         given[labels] = np.array([[ranked.label for ranked in row] for row in response.ranked], dtype=object)
         given[scores] = np.array([[ranked.score for ranked in row] for row in response.ranked], dtype=np.float32)
+    if response.places is not None:
+        given[PLACEMENT] = response.places
     for name in names if wanted is None else wanted:
         yield name, _classes_of(model, name, given[name], wanted[name]) if wanted and wanted[name] else given[name]
 

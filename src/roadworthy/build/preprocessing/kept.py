@@ -22,15 +22,13 @@ class ReadByLayout:
 
 
 def write(found: ReadByLayout, folder: Path) -> Path:
-    """A new file in ``folder`` that ``of_path`` reads."""
+    """A new file in ``folder`` that ``read`` reads."""
     path = folder / f"read{SUFFIX}"
     path.write_bytes(codec.to_json(found))
     return path
 
 
-def of_path(path: Path, layout: Layout) -> Found | None:
-    """A file that ``write`` made."""
-    if not path.name.endswith(SUFFIX):
-        return None
+def read(path: Path, layout: Layout) -> Found:
+    """What is in a file that ``write`` made; raises DataError where it is damaged."""
     found = codec.from_json(ReadByLayout, path.read_bytes(), error=DataError, what=str(path))
     return found.chw if layout == "CHW" else found.hwc
