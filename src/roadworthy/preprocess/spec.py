@@ -17,7 +17,7 @@ from roadworthy.core import codec
 from roadworthy.core.errors import DataError
 from roadworthy.preprocess import tokenizer_file
 from roadworthy.preprocess.contract import Answer, Contract
-from roadworthy.preprocess.sounds import AudioSteps
+from roadworthy.preprocess.sound.sounds import AudioSteps
 from roadworthy.preprocess.steps import KINDS, Step
 from roadworthy.preprocess.tables import CropTable, ImageTable, Layout, LetterboxTable, ResizeTable
 from roadworthy.preprocess.tokenizer_file import TextTable
@@ -130,7 +130,11 @@ def _choices(problem: str, raw: Mapping[str, Any]) -> str:
     if not found:
         return ""
     table, number, path = found.groups()
-    holder: Any = STEPS[raw[table][int(number)]["kind"]] if number else {"image": ImageTable, "answer": Answer}[table]
+    holder: Any = (
+        STEPS[raw[table][int(number)]["kind"]]
+        if number
+        else {"image": ImageTable, "answer": Answer, "text": TextTable, "audio": AudioSteps}[table]
+    )
     for key in path.split(".")[1:]:
         values = list(_values(holder := get_type_hints(holder)[key]))
         holder = next((one for one in (holder, *get_args(holder)) if hasattr(one, "__dataclass_fields__")), holder)

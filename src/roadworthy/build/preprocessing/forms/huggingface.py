@@ -35,7 +35,11 @@ def of_path(path: Path, layout: Layout) -> Found | None:
     values = _json(path)
     found = values.get(NESTED, values)
     # A feature extractor of sound has a file of the same name.
-    if not isinstance(found, Mapping) or SOUND in found or (path.name not in (PROCESSOR, IMAGES) and not any(field in found for field in KIND_FIELDS)):
+    if (
+        not isinstance(found, Mapping)
+        or SOUND in found
+        or (path.name not in (PROCESSOR, IMAGES) and not any(field in found for field in KIND_FIELDS))
+    ):
         return None
     return _read(found, path.name, path.parent, layout)
 
