@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roadworthy.core.errors import DataError
-from roadworthy.preprocess import wav
-from roadworthy.preprocess.sample_rate import MOST_PHASES, _phases, resampled
-from roadworthy.preprocess.sounds import AudioReader, AudioSteps
+from roadworthy.preprocess.sound import wav
+from roadworthy.preprocess.sound.sample_rate import MOST_PHASES, _phases, resampled
+from roadworthy.preprocess.sound.sounds import AudioReader, AudioSteps
 from roadworthy.preprocess.texts import TextReader
 from support.files import wav_files
 from support.models import tokenizers

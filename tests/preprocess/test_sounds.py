@@ -12,10 +12,11 @@ from scipy import signal
 
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import TensorSpec
-from roadworthy.preprocess import spec, wav
+from roadworthy.preprocess import spec
 from roadworthy.preprocess.contract import Contract
-from roadworthy.preprocess.sample_rate import resampled
-from roadworthy.preprocess.sounds import AudioReader, AudioSteps
+from roadworthy.preprocess.sound import wav
+from roadworthy.preprocess.sound.sample_rate import resampled
+from roadworthy.preprocess.sound.sounds import AudioReader, AudioSteps
 from roadworthy.preprocess.too_large import ItemTooLarge
 from support.files import wav_files
 

@@ -85,6 +85,11 @@ def test_the_parts_go_to_the_inputs_by_their_names(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["mask"], plain["attention_mask"])
     np.testing.assert_array_equal(found["tokens"], plain["input_ids"])
     np.testing.assert_array_equal(read(steps, *TEXTS, inputs=specs("whatever"))["whatever"], plain["input_ids"])
+    with pytest.raises(DataError, match="the tokenizer's ids go up to"):
+        read(steps, *TEXTS, inputs=specs("ids", dtype="bool"))
+    with pytest.raises(DataError, match=r"the tokenizer's ids go up to 3\d\d, which"):
+        wide = tokenizers.steps(tokenizers.byte_level(tmp_path / "bytes"), length=8, pad_token="<|endoftext|>")
+        read(wide, *TEXTS, inputs=specs("ids", dtype="int8"))
     stated = tokenizers.steps(tmp_path / "tokenizer.json", inputs={"a": "types", "b": "ids"})
     found = read(stated, *TEXTS, inputs=specs("b", "a"))
     np.testing.assert_array_equal(found["a"], plain["token_type_ids"])

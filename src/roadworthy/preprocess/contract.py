@@ -12,7 +12,7 @@ from roadworthy.core.types import TensorSpec
 from roadworthy.preprocess import steps
 from roadworthy.preprocess.front import Front, Tail
 from roadworthy.preprocess.pixels import SampleShape
-from roadworthy.preprocess.sounds import AudioSteps
+from roadworthy.preprocess.sound.sounds import AudioSteps
 from roadworthy.preprocess.steps import Decode, Normalize, Step
 from roadworthy.preprocess.texts import FILE, TextSteps
 

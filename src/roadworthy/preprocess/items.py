@@ -68,7 +68,7 @@ def reader(
 
         return TextReader(contract.text, inputs, root, sizes)
     if contract.audio is not None:
-        from roadworthy.preprocess.sounds import AudioReader
+        from roadworthy.preprocess.sound.sounds import AudioReader
 
         return AudioReader(contract.audio, inputs, only)
     if contract.image:

@@ -17,7 +17,7 @@ from roadworthy.core import codec
 from roadworthy.core.errors import DataError
 from roadworthy.preprocess import tokenizer_file
 from roadworthy.preprocess.contract import Answer, Contract
-from roadworthy.preprocess.sounds import AudioSteps
+from roadworthy.preprocess.sound.sounds import AudioSteps
 from roadworthy.preprocess.steps import KINDS, Step
 from roadworthy.preprocess.tables import CropTable, ImageTable, Layout, LetterboxTable, ResizeTable
 from roadworthy.preprocess.tokenizer_file import TextTable

@@ -144,6 +144,7 @@ class TextReader:
         self._dtypes = {spec.name: spec.dtype for spec in inputs}
         self._tokenizer = opened(root / steps.file, steps.sha256)
         _guarded(self._set_up, str(root / steps.file))
+        self._refuse_narrow(inputs)
 
     def fitting(self, items: Sequence[Any] | Array) -> TextReader:
         """A reader that pads every text to the longest of ``items``, where the longest decides."""
@@ -185,6 +186,13 @@ class TextReader:
         own = len(self._tokenizer.encode("a", add_special_tokens=self._steps.special).ids)
         if own > self._steps.length:
             raise DataError(f"length is {self._steps.length}, and the special tokens of a text alone are more")
+
+    def _refuse_narrow(self, inputs: tuple[TensorSpec, ...]) -> None:
+        """Raise DataError where an input's dtype does not hold every id of the vocabulary."""
+        last = np.int64(max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0))
+        for spec in inputs:
+            if self._parts[spec.name] == "ids" and last.astype(spec.dtype).astype(np.int64) != last:
+                raise DataError(f"the tokenizer's ids go up to {last}, which the model's input {spec} does not hold")
 
     def _encoded(self, text: str, name: str) -> tuple[list[int], list[int]]:
         if len(text) > self._steps.limit:

@@ -12,7 +12,7 @@ from roadworthy.build.data.dataset import Dataset
 from roadworthy.core.errors import DataError
 from roadworthy.core.samples import TARGET, source_rows
 from roadworthy.preprocess.contract import Answer, Contract
-from roadworthy.preprocess.sounds import AudioReader, AudioSteps
+from roadworthy.preprocess.sound.sounds import AudioReader, AudioSteps
 from roadworthy.preprocess.texts import TextReader
 from support.files import wav_files
 from support.gathering import gather

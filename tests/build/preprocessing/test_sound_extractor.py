@@ -13,7 +13,7 @@ from roadworthy.build.preprocessing import ReadRequest, read_step
 from roadworthy.build.preprocessing.forms import sound_extractor
 from roadworthy.core.errors import DataError
 from roadworthy.core.stages import Source
-from roadworthy.preprocess.sounds import AudioReader, AudioSteps
+from roadworthy.preprocess.sound.sounds import AudioReader, AudioSteps
 from support.files import wav_files
 
 PLAIN = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 16000, "do_normalize": True, "padding_value": 0.0}

@@ -37,5 +37,5 @@ def test_beside_a_model_of_hugging_face_alone(tmp_path: Path) -> None:
         found = read_step(request(None, source))
         assert found is not None and found.contract.text is not None
     (tmp_path / "preprocessor_config.json").write_text("{}")
-    with pytest.raises(DataError, match="not a file of preprocessing"):
+    with pytest.raises(DataError, match="does not name its class"):
         read_step(request(tmp_path, weights))

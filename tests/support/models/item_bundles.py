@@ -11,7 +11,7 @@ import numpy as np
 from roadworthy.bundle import store
 from roadworthy.core.types import Signature, TensorSpec
 from roadworthy.preprocess.contract import Answer, Contract
-from roadworthy.preprocess.sounds import AudioSteps
+from roadworthy.preprocess.sound.sounds import AudioSteps
 from roadworthy.preprocess.texts import TextReader
 from support.models import bundles, tokenizers
 

@@ -9,7 +9,7 @@ import numpy as np
 from roadworthy.core.errors import DataError
 from roadworthy.core.text import first_line
 from roadworthy.core.types import Array
-from roadworthy.preprocess import wav
+from roadworthy.preprocess.sound import wav
 
 SUFFIXES = (".wav", ".npy")
 

@@ -15,7 +15,7 @@ from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Source
 from roadworthy.preprocess.contract import Contract
-from roadworthy.preprocess.sounds import AudioSteps
+from roadworthy.preprocess.sound.sounds import AudioSteps
 from roadworthy.preprocess.spec import Layout
 
 FILE = "preprocessor_config.json"

@@ -11,8 +11,8 @@ import numpy as np
 
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import Array, TensorSpec
-from roadworthy.preprocess import wav
-from roadworthy.preprocess.sample_rate import resampled
+from roadworthy.preprocess.sound import wav
+from roadworthy.preprocess.sound.sample_rate import resampled
 from roadworthy.preprocess.too_large import ItemTooLarge, refuse_more
 
 LIMIT = 10_000_000
