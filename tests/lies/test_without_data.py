@@ -39,7 +39,7 @@ def tried(job: Job, runtime: str) -> Verified | Rejected:
     """What becomes of one runtime's float32 plan."""
     with open_workspace(seconds=job.seconds, step_seconds=120, memory_mb=0, notify=lambda progress: None) as workspace:
         source = original.identify(job, workspace)
-        loaded, data = original.load_original(source, job, original.contract_of(job, source), workspace)
+        loaded, data = original.load_original(source, job, original.contract_of(job, source, workspace).contract, workspace)
         trial, _ = reference.reference_of(loaded.graph, loaded.signature, data, job, workspace)
         outcome = search([(Plan(runtime), loaded.graph)], (loaded.graph,), trial, workspace)
         (result,) = (*outcome.verified, *outcome.rejected)

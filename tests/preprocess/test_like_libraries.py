@@ -162,7 +162,9 @@ def test_each_arithmetic_in_its_own_order(arithmetic: str, first: bool, mean: tu
     np.testing.assert_array_equal(found.transpose(1, 2, 0) if first else found, expected[arithmetic])
 
 
+@pytest.mark.usefixtures("torchvision")
 def test_the_numpy_processors_of_transformers() -> None:
+    """transformers imports torchvision where it is installed."""
     transforms = pytest.importorskip("transformers.image_transforms")
     pixels = picture(20, 31)
     expected = transforms.normalize(transforms.rescale(pixels.transpose(2, 0, 1), 1 / 255), MEAN, STD)

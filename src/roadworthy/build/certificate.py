@@ -29,6 +29,7 @@ from roadworthy.bundle.certificate import (
     plan_names,
 )
 from roadworthy.bundle.peak import ModelWork
+from roadworthy.bundle.pixels import PreprocessingProof
 from roadworthy.bundle.shares import ShareProof
 from roadworthy.core import codec, registry
 from roadworthy.core.errors import BackendMissing
@@ -39,6 +40,7 @@ from roadworthy.core.stages import Graph, Measured, Rejected, Source, Verified
 from roadworthy.core.types import TensorSpec
 from roadworthy.core.version import __version__
 from roadworthy.preprocess.contract import Answer, Contract
+from roadworthy.preprocess.pictures import Pictures
 
 BUILDERS = ("numpy", "pillow", "torch", "torchao", "keras", "tf-keras", "tf2onnx", "onnx", "onnxscript", "nncf")
 """Distributions, other than those of the runtimes, that take part in making a candidate."""
@@ -55,6 +57,7 @@ class Data:
     the model's first output is read; its labels are the ``classes``. ``metric`` and ``reading`` are those of ``verify.metrics.find``;
     the metric is empty where nothing but the original's own answers is there to compare with. The first ``choosing`` of ``evaluation``
     choose among the candidates, and the others are kept for the figures of what is chosen; ``None``: there are too few for that.
+    ``pictures`` are the images behind the first of ``all`` samples, in their order; both are ``None`` where no images were given.
     """
 
     kind: str
@@ -68,6 +71,8 @@ class Data:
     metric: str = ""
     reading: verify.Reading = field(default_factory=verify.Reading)
     choosing: int | None = None
+    pictures: Pictures | None = None
+    all: SampleSet | None = None
 
     @property
     def kept(self) -> int:
@@ -94,6 +99,7 @@ class Findings:
     exports: tuple[Export, ...] = ()
     shares: tuple[ShareProof, ...] = ()
     work: ModelWork | None = None
+    preprocessing: PreprocessingProof = field(default_factory=PreprocessingProof)
 
 
 def exports_of(races: Mapping[str, benchmark.Race], choices: Mapping[str, Choice]) -> tuple[Export, ...]:
@@ -132,6 +138,7 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         origin=Origin(source.path.name, source.kind, source.framework, source.sha256, source.size, loaded.parameters, loaded.proofs),
         signature=trial.signature,
         preprocessing=contract.describe(),
+        preprocessing_proof=findings.preprocessing,
         samples=Samples(data.kind, data.evaluation.count, data.calibration.count if data.calibration else 0, data.classes, data.kept),
         goal=findings.goal,
         tolerance=trial.reference.tolerance,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roadworthy.build import classes, lower, served, supplied
+from roadworthy.build import classes, lower, pixels, served, supplied
 from roadworthy.build.certificate import Findings, certificate_of, exports_of, nothing_left
 from roadworthy.build.choice import choose, notes_on_pixels, notes_on_winner
 from roadworthy.build.graphs import capture_all, plans_to_try, promised
 from roadworthy.build.job import Job
-from roadworthy.build.original import contract_of, identify, load_original, refuse_wrong_metric
+from roadworthy.build.original import identify, refuse_wrong_metric
 from roadworthy.build.races import can_be_chosen, race_by_target
 from roadworthy.build.reference import reference_of
 from roadworthy.build.search import search
@@ -55,9 +55,9 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     inputs = unchanged.user_files(job.code_files, job.data_files)
     source = identify(job, early)
     supplied.refuse_unproven(job, source)
-    found = contract_of(job, source, early)
+    found = pixels.contract(job, source, early)
     contract = found.contract
-    loaded, data = load_original(source, job, contract, early)
+    loaded, data = pixels.load(source, job, contract, early)
     inputs.refuse_changed()
 
     stated = [symbol for spec in job.inputs for symbol in spec.symbols.values()]
@@ -65,7 +65,8 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     signature = promised(loaded.signature, graphs)
     plans, unavailable = plans_to_try(graphs, signature, data, job, workspace)
     trial, original = reference_of(loaded.graph, signature, data, job, early)
-    data = replace(data, notes=(*data.notes, *found.notes, *classes.notes_on_answers(trial, data)))
+    proven = pixels.prove(found, loaded, trial, original.score, data, job, early)
+    data = replace(data, notes=(*data.notes, *found.notes, *pixels.notes_on(proven), *classes.notes_on_answers(trial, data)))
     before = workspace.clock.seconds
     tried = search(plans, graphs, trial, workspace)
     spent = ended_in_search(job.seconds, before, workspace.clock.seconds - before, tried.verified, tried.rejected)
@@ -92,7 +93,7 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.user_code.notes, *inputs.changed()))
     findings = Findings(
         source, loaded, data, graphs, routes, trial, original, goal, races.server, rejected, unavailable,
-        choices[SERVER], exports_of(races.others, choices), proofs, work,
+        choices[SERVER], exports_of(races.others, choices), proofs, work, proven,
     )  # fmt: skip
     certificate = certificate_of(findings, contract, job, workspace.host, workspace.clock.read())
     write_bundle(findings, certificate, contract, job, workspace)

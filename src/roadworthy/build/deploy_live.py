@@ -15,6 +15,7 @@ from roadworthy.build.deploy import Deployment, deploy
 from roadworthy.build.job import DECODER, Job, Objective, read_budget
 from roadworthy.build.workspace import Notify
 from roadworthy.core.errors import UsageError
+from roadworthy.core.isolation import callables
 from roadworthy.core.isolation.scratch import Directory
 from roadworthy.core.types import Array, Fixed, Stated, TensorSpec
 
@@ -34,6 +35,7 @@ def deploy_live(
     labels: Sequence[str] | Mapping[int, str] | Path | str | None = None,
     preprocess: Any = None,
     pixels: bool = False,
+    training_transform: str | Callable[..., Any] | None = None,
     metric: str | Callable[..., Any] | tuple[str, Callable[..., Any]] | None = None,
     max_drop: str | float | None = None,
     max_rise: str | float | None = None,
@@ -63,9 +65,11 @@ def deploy_live(
     the original's score (``"1%"``) or in the metric's units (``0.01``). ``preprocess`` is what ``--preprocess`` takes, or an object
     (docs/preprocessing.md): torchvision's transforms or weights, timm's ``pretrained_cfg``, a processor of transformers, layers of
     Keras; without it a live model of timm brings its own. With ``pixels`` the deployed model takes uint8 pixels [batch, height, width,
-    channels], and normalisation and layout are part of it. All others are as for the command (see ``Job``): ``seconds`` is the time for
-    the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the host's memory). ``cache`` says whether graphs and
-    candidates' files that an earlier deployment made from the same content are used again.
+    channels], and normalisation and layout are part of it. ``training_transform`` is training's own transform of one image, or its name:
+    it is run on the images of the data and compared with ``preprocess``, or read where that is not given. All others are as for the
+    command (see ``Job``): ``seconds`` is the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the
+    host's memory). ``cache`` says whether graphs and candidates' files that an earlier deployment made from the same content are used
+    again.
     ``notify`` is told of the progress. Raises UsageError, SourceError, DataError, NoCandidate and other errors of ``core.errors``.
     """
     with Directory() as made:
@@ -103,6 +107,7 @@ def deploy_live(
             labels=_labels_file(labels if labels is not None or live is None else sources.labels(live) or None, scratch),
             preprocess=_preprocessing(preprocess, live, shapes, scratch),
             pixels=pixels,
+            training_transform=_kept(training_transform, scratch),
             metric=_metric_name(metric, scratch),
             budget=read_budget(max_drop, max_rise),
             objective=objective,
@@ -181,6 +186,15 @@ def _metric_name(metric: str | Callable[..., Any] | tuple[str, Callable[..., Any
     if not callable(metric):
         raise UsageError(f"metric is a {type(metric).__name__}; give a name or a function")
     return verify.keep_function(metric, scratch)
+
+
+def _kept(transform: str | Callable[..., Any] | None, scratch: Path) -> str | None:
+    """The transform's name in any process: one in memory is written to a file."""
+    if transform is None or isinstance(transform, str):
+        return transform
+    if not callable(transform):
+        raise UsageError(f"training_transform is a {type(transform).__name__}; give a callable that takes an image, or its name")
+    return callables.keep(transform, scratch, "training transform")
 
 
 def _labels_file(labels: Sequence[str] | Mapping[int, str] | Path | str | None, scratch: Path) -> Path | None:

@@ -29,9 +29,10 @@ class Job:
     ``stated`` are the values that inputs hold, where the user states them: generated samples keep to them, and data must.
     ``data`` is a folder, a file or ``module:callable``, and ``targets`` names the columns or arrays in it that the answers are compared
     with, where they do not have the usual names; ``preprocess`` is a preset's name, a file, or a name (see ``preprocessing.read_step``);
-    ``metric`` of ``None`` is the one that fits the labels, else agreement with the original; for its forms see ``verify.metrics.find``.
-    ``budget`` is by how much a candidate that is meant to differ may be worse. ``runtimes``, ``precisions`` and ``plans`` narrow the
-    search; empty means everything this host can do.
+    ``training_transform`` is ``module:callable``, which is run on the data's images to be compared with it. ``metric`` of ``None`` is
+    the one that fits the labels, else agreement with the original; for its forms see ``verify.metrics.find``. ``budget`` is by how much
+    a candidate that is meant to differ may be worse. ``runtimes``, ``precisions`` and ``plans`` narrow the search; empty means
+    everything this host can do.
     With ``pixels`` the deployed model takes uint8 pixels [batch, height, width, channels]: the steps behind the last geometric one are part
     of it.
     With ``cache`` graphs and candidates' files that an earlier deployment made from the same content are used again.
@@ -52,6 +53,7 @@ class Job:
     labels: Path | None = None
     preprocess: str | None = None
     pixels: bool = False
+    training_transform: str | None = None
     metric: str | None = None
     budget: Budget = Budget()  # noqa: RUF009 (it is frozen)
     objective: Objective = "latency"
@@ -70,11 +72,11 @@ class Job:
 
     @property
     def code(self) -> tuple[str, ...]:
-        """The code that is imported for ``arch``, ``data``, ``preprocess`` and ``metric``: ``FILE.py`` or dotted modules."""
+        """The code that is imported for the options that may name some: ``FILE.py`` or dotted modules."""
         data = self.data if self.data is not None and not Path(self.data).exists() else None
         preprocess = self.preprocess if self.preprocess is not None and not spec.is_spec(self.preprocess) else None
         metric = (self.metric or "").removeprefix(DECODER)
-        found = (CODE.fullmatch(text) for text in (self.arch, data, preprocess, metric) if text)
+        found = (CODE.fullmatch(text) for text in (self.arch, data, preprocess, self.training_transform, metric) if text)
         return tuple(match[1] for match in found if match)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from roadworthy.build import classes, imports, preprocessing, sources, supplied, user_object, verify
 from roadworthy.build.certificate import Data
@@ -54,7 +55,11 @@ def contract_of(job: Job, source: Source, workspace: Workspace) -> Found:
     Where the layout is left open, it is that of the source's framework. Code of the user's or of a library is read in a child process.
     Raises DataError where the job wants a model of pixels and the steps do not allow it.
     """
-    request = preprocessing.ReadRequest(job.preprocess, source, sources.layout(source))
+    asked = job.preprocess
+    if asked is not None and Path(asked).exists():
+        # The child's working directory is another one.
+        asked = str(Path(asked).absolute())
+    request = preprocessing.ReadRequest(asked, source, sources.layout(source))
     named = job.preprocess is not None and spec.is_spec(job.preprocess)
     # Code that is named imports the framework, in all likelihood.
     slow = imports.of_framework(source.framework) if job.preprocess and user_object.named_in(job.preprocess) else ""
@@ -91,7 +96,7 @@ def load_original(
     # It imports while the data is read.
     workspace.template(imports.of_framework(source.framework))
     before = workspace.confinement.listing()
-    gathered = given or _gathered(source, job, contract, names, workspace)
+    gathered = given or gather_samples(source, job, contract, workspace, names)
     read = gathered.samples if gathered else supplied.pictures(contract, free, job, workspace)
     samples = supplied.for_model(contract, read, workspace)
     if gathered and samples:
@@ -111,9 +116,9 @@ def load_original(
     samples = renamed(supplied.required(samples), tuple(one.name for one in inputs))
     dataset.check_inputs(samples, loaded.signature)
     supplied.check_stated(samples, tuple(one for one in job.stated if one.name not in {gone.name for gone in bound}))
+    contract, named = classes.with_suggested(contract, names, gathered, loaded.signature)
     if contract.front:
         loaded, samples = supplied.with_front(contract.front, loaded, read, workspace)
-    contract, named = classes.with_suggested(contract, names, gathered, loaded.signature)
     paired = classes.paired(job, contract, replace(gathered, samples=samples) if gathered else None, loaded.signature, scored=scored)
     if paired is not None and paired.targets is not None:
         samples = with_target(samples, paired.targets)
@@ -130,12 +135,18 @@ def load_original(
         *classes.notes_on_texts(contract, paired),
         *named,
     )
-    data = replace(data, notes=notes, answer=answer)
+    kept = gathered.pictures if gathered else None
+    data = replace(data, notes=notes, answer=answer, pictures=kept, all=samples if kept else None)
     return loaded, replace(data, metric=paired.metric, reading=paired.reading) if paired else data
 
 
-def _gathered(source: Source, job: Job, contract: Contract, names: tuple[str, ...], workspace: Workspace) -> dataset.Dataset | None:
-    """The job's samples, if it has any. The user's own code that gives them runs in a child and may take as long as the deployment."""
+def gather_samples(
+    source: Source, job: Job, contract: Contract, workspace: Workspace, names: tuple[str, ...] = ()
+) -> dataset.Dataset | None:
+    """The job's samples, if it has any; ``names`` are class names that the preprocessing suggests.
+
+    The user's own code that gives them runs in a child and may take as long as the deployment.
+    """
     if job.data is None:
         return None
     expected, out = _expected(source, job, contract, names), workspace.folder("data/all")

@@ -104,7 +104,8 @@ def with_front(front: Front, loaded: sources.Loaded, pixels: SampleSet | None, w
     path = put_in_front(front, graph.path, workspace.folder("original-with-front"))
     samples = renamed(pixels, (inputs[0].name,))
     dataset.check_inputs(samples, signature)
-    return replace(loaded, graph=replace(graph, path=path, signature=signature, unfolded=True), samples=samples), samples
+    front_graph = replace(graph, path=path, signature=signature, unfolded=True)
+    return replace(loaded, graph=front_graph, samples=samples, trained=graph), samples
 
 
 def required(samples: SampleSet | None) -> SampleSet:

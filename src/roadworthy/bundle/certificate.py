@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from roadworthy.bundle.course import Course
 from roadworthy.bundle.peak import ModelWork
+from roadworthy.bundle.pixels import PreprocessingProof
 from roadworthy.bundle.shares import ShareProof
 from roadworthy.core.evidence import Interval, Note, Score, Tolerance
 from roadworthy.core.host import Host
@@ -175,6 +176,7 @@ class Certificate:
 
     ``claim`` is what was proven of the winner, in one sentence; certificates of older versions have none.
     ``preprocessing`` describes the steps from an image to a sample, in order; it is empty where the model takes tensors as they are.
+    ``preprocessing_proof`` says where they were read from, and what was proven of them; it is empty in certificates of older versions.
     ``notes`` holds what was noticed about the original, its data and its graphs, warnings first. Certificates of older versions have
     neither. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
     ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server. ``course`` is how the race
@@ -213,6 +215,7 @@ class Certificate:
     stages: tuple[StageTime, ...] = ()
     shares: tuple[ShareProof, ...] = ()
     work: ModelWork | None = None
+    preprocessing_proof: PreprocessingProof = PreprocessingProof()  # noqa: RUF009 (it is frozen)
 
     def timed(self, stages: tuple[StageTime, ...]) -> Certificate:
         """The same with the time that was spent in ``stages``."""

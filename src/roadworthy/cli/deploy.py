@@ -48,6 +48,10 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
     is_flag=True,
     help="The deployed model takes uint8 pixels [batch,height,width,channels]; normalisation and layout become part of it.",
 )
+@click.option(
+    "--training-transform",
+    help="FILE.py:CALLABLE, training's own transform of an image: run on your images, and its pixels are compared with --preprocess.",
+)
 @click.option("--metric", help="A name (see the README) or module:callable; by default what fits the labels, else agreement.")
 @click.option("--max-drop", help="How much a lossy candidate may lose: a part of the original's score (1%, the default) or in its units.")
 @click.option("--max-rise", help="The same for metrics where lower is better, such as mae.")

@@ -43,9 +43,8 @@ class Answer:
 class Contract:
     """Both ends. ``image`` holds the steps from an image to a sample, in order, or ``text`` or ``audio`` what is done with one of those.
 
-    A model that takes tensors as they are has none of the three.
-
-    ``inside`` are the steps that follow ``image`` and that the deployed model carries out itself: a sample is then uint8 pixels.
+    A model that takes tensors as they are has none of the three. ``inside`` are the steps that follow those of ``image`` and that the
+    deployed model carries out itself: a sample is then uint8 pixels.
     """
 
     image: tuple[Step, ...] = ()

@@ -263,14 +263,15 @@ def test_a_processor_file_nests_it_and_goes_before_the_other(tmp_path: Path) -> 
 def test_it_is_found_beside_the_weights_in_the_layout_of_the_model(tmp_path: Path) -> None:
     write(tmp_path, {"image_processor_type": "ViTImageProcessor", "size": 24})
     for path in (tmp_path, tmp_path / "model.onnx"):
-        found = forms.only("beside", Source(path, "onnx", "onnx", "", 0), "HWC")
+        found = forms.only("beside", Source(path, "safetensors", "torch", "", 0), "HWC")
         assert found is not None and found.contract.sample_shape().axes == (24, 24, 3)
-    assert forms.only("beside", Source(tmp_path.parent / "model.onnx", "onnx", "onnx", "", 0), "CHW") is None
+    assert forms.only("beside", Source(tmp_path.parent / "model.onnx", "safetensors", "torch", "", 0), "CHW") is None
 
 
 def test_a_feature_extractor_of_sound_is_no_preprocessing_of_images(tmp_path: Path) -> None:
     write(tmp_path, {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 16000, "do_normalize": True})
     assert huggingface.beside(Source(tmp_path, "hub", "torch", "", 0), "CHW") is None
+    assert huggingface.of_path(tmp_path / "preprocessor_config.json", "CHW") is None
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

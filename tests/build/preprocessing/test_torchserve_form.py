@@ -161,7 +161,8 @@ def test_an_archive_as_a_source_says_what_to_deploy(tmp_path: Path) -> None:
         assert "is a TorchServe archive of m.pt, its architecture net.py and the handler own.py" in said
         *unpack, deploy = said.rpartition("found beside it: ")[2].split(" && ")
         folder = path if path.is_dir() else Path("my model")
-        assert shlex.split(deploy) == ["roadworthy", "deploy", str(folder / "m.pt"), "--arch", f"{folder / 'net.py'}:Net"]
+        arch = ["--arch", f"{folder / 'net.py'}:Net"]
+        assert shlex.split(deploy) == ["roadworthy", "deploy", str(folder / "m.pt"), *arch, "-o", f"{folder.name}.bundle"]
         assert [shlex.split(one) for one in unpack] == ([] if path.is_dir() else [["python", "-m", "zipfile", "-e", str(path), "my model"]])
 
 

@@ -18,6 +18,8 @@ from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array, Signature, TensorSpec
+from roadworthy.preprocess import pictures
+from roadworthy.preprocess.pictures import Pictures
 
 CALIBRATION_SHARE = 5
 """Calibration takes at most one sample in this many."""
@@ -30,7 +32,8 @@ class Dataset:
     """Samples with the names of their classes by index (empty where none are known).
 
     ``by_folder`` says that the classes are the folders in sorted order, which is right only where training
-    numbered exactly these folders: ``check_classes`` compares it with the model. ``notes`` says what was guessed.
+    numbered exactly these folders: ``check_classes`` compares it with the model. ``notes`` says what was guessed. ``pictures`` are the
+    images of the first samples, in their order, where the samples were made from images.
     """
 
     samples: SampleSet
@@ -38,6 +41,7 @@ class Dataset:
     kind: Literal["labelled", "unlabelled"]
     by_folder: bool = False
     notes: tuple[Note, ...] = ()
+    pictures: Pictures | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ def gather(data: Any, expected: ExpectedInputs, out: Path, tell: Tell = lambda d
         order = sample_writer.balanced_order(raw.count, raw.targets)[: expected.limit]
         name = expected.names[0] if expected.names else UNNAMED
         samples, notes = raw_writer.write(raw, name, order, expected, out, tell)
-    return Dataset(samples, raw.classes, "labelled" if raw.targets else "unlabelled", raw.by_folder, (*raw.notes, *notes))
+        kept = pictures.keep(raw.items, order, out / "pictures") if raw.items is not None and expected.contract.takes_images else None
+    return Dataset(samples, raw.classes, "labelled" if raw.targets else "unlabelled", raw.by_folder, (*raw.notes, *notes), kept)
 
 
 def check_inputs(samples: SampleSet, signature: Signature) -> None:

@@ -58,7 +58,8 @@ class Loaded:
     """The original as a graph, in the format that its reader keeps it in. ``proofs`` and ``notes`` are sentences for the certificate.
 
     Where no samples were given, ``fills`` says what each input was fed, and ``samples`` are those that were made up; else these are the
-    given ones in the form that the model takes. ``inner`` are parts of the live model that seem to normalise pixels.
+    given ones in the form that the model takes. ``inner`` are parts of the live model that seem to normalise pixels. ``trained`` is the
+    graph of the model as it was trained, where ``graph`` has steps in front of it.
     """
 
     graph: Graph
@@ -68,6 +69,7 @@ class Loaded:
     samples: SampleSet | None = None
     fills: tuple[Fill, ...] = ()
     inner: tuple[InnerLayer, ...] = ()
+    trained: Graph | None = None
 
     @property
     def signature(self) -> Signature:

@@ -13,21 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.core.errors import DataError, EnvironmentFault, RoadworthyError
-from roadworthy.core.isolation import confinement, usercode
+from roadworthy.core.isolation import callables, confinement, usercode
 from roadworthy.core.text import named_line
 
-_NAME = r"[A-Za-z_]\w*"
+_NAME = r"(?:[A-Za-z_]\w*|<lambda>)"
 
 
 @dataclass(frozen=True)
 class UserObject:
-    """``name``, which may be an attribute of an attribute, in ``module``: a dotted name, or a file that ends in ``.py``."""
+    """``name``, which may be an attribute of an attribute, in ``module``: a dotted name, or a file that ends in ``.py``; or the file of an
+    object that was handed over in memory (``callables.keep``).
+    """
 
     module: str
     name: str
 
     def __str__(self) -> str:
-        return f"{self.module}:{self.name}"
+        return callables.shown(f"{self.module}:{self.name}")
 
 
 def named_in(text: str) -> UserObject | None:
@@ -51,6 +53,8 @@ def call(named: UserObject) -> Any:
 
 
 def _found(named: UserObject) -> Any:
+    if named.module.endswith(callables.PICKLED):
+        return callables.unpickled(Path(named.module))
     if named.module.endswith(".py") and not confinement.located(Path(named.module)).is_file():
         raise DataError(f"there is no file {named.module} to take {named.name} from")
     found: Any = usercode.module(named.module, f"_roadworthy_object_{Path(named.module).stem}")

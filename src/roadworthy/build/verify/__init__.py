@@ -1,5 +1,14 @@
 """Candidate to Verified or Rejected: parity with the original at every promised batch size, and the task metric with its uncertainty."""
 
+from roadworthy.build.verify.conventions import (
+    FAR,
+    ConventionScores,
+    EitherRequest,
+    TrialRequest,
+    far_better,
+    score_either,
+    try_conventions,
+)
 from roadworthy.build.verify.first_look import Leader
 from roadworthy.build.verify.label_check import label_warnings
 from roadworthy.build.verify.metrics import AGREEMENT, ERROR, Reading, is_code, is_own
@@ -16,8 +25,11 @@ from roadworthy.build.verify.verdict import ConfirmRequest, VerifyOutcome, Verif
 __all__ = [
     "AGREEMENT",
     "ERROR",
+    "FAR",
     "BudgetRequest",
     "ConfirmRequest",
+    "ConventionScores",
+    "EitherRequest",
     "Leader",
     "OriginalsCompared",
     "PlansOutcome",
@@ -28,6 +40,7 @@ __all__ = [
     "RepeatRequest",
     "ScoreRequest",
     "TargetPairing",
+    "TrialRequest",
     "VerifyOutcome",
     "VerifyRequest",
     "are_texts",
@@ -36,14 +49,17 @@ __all__ = [
     "confirm",
     "establish",
     "explained",
+    "far_better",
     "is_code",
     "is_own",
     "keep_function",
     "label_warnings",
     "pair",
     "repeat",
+    "score_either",
     "score_original",
     "top_classes",
+    "try_conventions",
     "verify",
     "verify_plans",
 ]  # fmt: skip

@@ -10,10 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from roadworthy.bundle.certificate import Certificate, StepTime, by_reason, plan_names
+from roadworthy.bundle.pixels import ConventionTrial
 from roadworthy.bundle.shares import ShareProof
 from roadworthy.cli.console import terminal
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Measured, Verified
+
+SHOWN_CONVENTIONS = 3
+"""The best conventions that are named."""
 
 
 def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) -> None:
@@ -35,7 +39,10 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
     if certificate.original is not None:
         terminal.output.print(f"{escape(certificate.goal.metric)}: {certificate.original.kind}; {_budget(certificate)}.", soft_wrap=True)
     if certificate.preprocessing:
-        terminal.output.print(f"An image is {escape('; '.join(certificate.preprocessing))}.", soft_wrap=True)
+        read = f" (read from {certificate.preprocessing_proof.origin})" if certificate.preprocessing_proof.origin else ""
+        terminal.output.print(escape(f"An image is {'; '.join(certificate.preprocessing)}{read}."), soft_wrap=True)
+    if certificate.preprocessing_proof.conventions:
+        _show_conventions(certificate.preprocessing_proof.conventions)
     for reason in certificate.choice.reasons:
         terminal.output.print(escape(reason))
     if certificate.undecided:
@@ -48,6 +55,17 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
             name = escape(export.measured.verified.candidate.plan.name)
             terminal.output.print(f"For the target {escape(export.target)}: {name} in {escape(export.path)}, {export.verification}.")
     terminal.output.print(f"\nBundle  {bundle}\nReport  {bundle / 'report.html'}", soft_wrap=True)
+
+
+def _show_conventions(found: ConventionTrial) -> None:
+    """The best of the usual conventions beside the one that is used."""
+    if not found.tried:
+        terminal.output.print(escape(f"Other conventions were not tried: {found.left_out}."), soft_wrap=True)
+        return
+    shown = [one for place, one in enumerate(found.tried) if one.given or place < SHOWN_CONVENTIONS]
+    said = "; ".join(f"{found.shown(one.value)} {'as it is' if one.given else one.name}" for one in shown)
+    left = f" ({found.left_out})" if found.left_out else ""
+    terminal.output.print(escape(f"The usual conventions on {found.samples:,} images, {found.metric}: {said}{left}."), soft_wrap=True)
 
 
 def show_times(certificate: Certificate) -> None:

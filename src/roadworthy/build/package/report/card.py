@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from roadworthy.build.package.report import figures
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import Manifest
+from roadworthy.bundle.pixels import PreprocessingProof
 from roadworthy.core.evidence import Interval
 from roadworthy.core.stages import Verified
 from roadworthy.preprocess.answer import second_class
@@ -58,6 +60,7 @@ def _signature(certificate: Certificate, contract: Contract) -> str:
         lines.append(f"- at most {certificate.signature.max_batch} samples in one call")
     if contract.kind is not None:
         lines.append(f"- {WORDS[contract.kind][1]}: {'; '.join(contract.describe())}")
+        lines += _read_from(certificate.preprocessing_proof)
     if contract.inside:
         lines.append("- clients send encoded images, or uint8 pixels of that shape: they do not normalise, and send a quarter of the bytes")
     labels = contract.answer.labels or certificate.samples.classes
@@ -68,6 +71,13 @@ def _signature(certificate: Certificate, contract: Contract) -> str:
         name, what, limit = second
         lines.append(f"- its one number a sample is the {what} of {_code(name)}: above {limit} that class is the answer")
     return "\n".join(lines)
+
+
+def _read_from(proof: PreprocessingProof) -> Iterator[str]:
+    if proof.origin:
+        yield f"- these steps were read from {_code(proof.origin)}"
+    if (found := proof.transform) is not None:
+        yield f"- training's own transform {_code(found.transform)} on {found.images:,} images: {_text(found.words)}"
 
 
 def _evidence(certificate: Certificate) -> str:

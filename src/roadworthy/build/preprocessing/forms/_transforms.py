@@ -21,8 +21,8 @@ OF_TENSORS = ("ConvertImageDtype", "ToDtype", "Normalize")
 """They take no Pillow image."""
 PILLOW_FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """By Pillow's numbers."""
-TENSOR_FILTERS = ("bilinear", "bicubic", "nearest-exact")
-"""The filters of a tensor that steps carry out. torch's "nearest" takes another pixel than Pillow's."""
+TENSOR_FILTERS = ("bilinear", "bicubic", "nearest", "nearest-exact")
+"""The filters of a tensor that steps carry out."""
 NO_EFFECT = ("Identity", "ToPureTensor", "RGB", "ClampBoundingBoxes", "ConvertBoundingBoxFormat", "SanitizeBoundingBoxes", "ClampKeyPoints",
              "SanitizeKeyPoints", "SetClampingMode")  # fmt: skip
 """On an image that is RGB."""
@@ -33,6 +33,11 @@ def is_transform(value: Any) -> bool:
     if type(value).__module__.startswith(LIBRARIES):
         return True
     return _is_container(value) and any(is_transform(one) for one in _members(value))
+
+
+def is_v2(transform: Any) -> bool:
+    """Whether a transform is one of torchvision's second version, which computes by other operations."""
+    return type(transform).__module__.startswith("torchvision.transforms.v2")
 
 
 def flat(value: Any) -> Iterator[Any]:
@@ -108,14 +113,15 @@ class TransformReader:
         """Resize as torchvision does it for what the image is by now."""
         self._refuse_normalized(transform, "resizes")
         if self.tensor and interpolation not in TENSOR_FILTERS:
-            instead = ', or take "nearest-exact"' if interpolation == "nearest" else ""
-            raise DataError(
-                f"{named(transform)} resizes a tensor by {interpolation}, which no step does; resize before ToTensor(){instead}"
-            )
+            raise DataError(f"{named(transform)} resizes a tensor by {interpolation}, which no step does; resize before ToTensor()")
+        # "nearest-exact" of tensors takes the pixels that Pillow's "nearest" takes.
         filter: Any = "nearest" if interpolation == "nearest-exact" else interpolation
         if self.tensor:
-            like: Any = "pillow" if filter == "nearest" else "torch"
+            like: Any = "pillow" if interpolation == "nearest-exact" else "torch"
             self._add(Resize(size, filter, bool(antialias), longest, rounded=not self.floats, like=like))
+            if not (self.floats or is_v2(transform) or filter == "nearest"):
+                told = "resizes a uint8 tensor by way of floats, and the step in whole numbers: they are up to 1 level apart"
+                self.notes.append(Note(f"{named(transform)} {told}"))
         else:
             if antialias is False and filter in ("bilinear", "bicubic"):
                 self.notes.append(Note(f"{named(transform)}: a Pillow image is resized with antialias whatever antialias says"))
@@ -157,6 +163,10 @@ class TransformReader:
         """Grey in one channel or three."""
         if self.floats:
             raise DataError(f"{named(transform)} makes floats grey, which no step does; put it before ToTensor() or ToDtype()")
+        if self.tensor and is_v2(transform):
+            self.notes.append(
+                Note(f"{named(transform)} sums a tensor's colours as the CPU does it fastest: up to 1 level apart from the step")
+            )
         self._add(Grey(channels, "torch" if self.tensor else "pillow"))  # type: ignore[arg-type]
 
     def _add(self, step: Step) -> None:
@@ -175,8 +185,6 @@ def _resize(reader: TransformReader, transform: Any) -> None:
     if isinstance(size, Sequence):
         size = size[0] if len(size) == 1 else tuple(size)
     reader.resize(transform, size, filter_of(transform), getattr(transform, "max_size", None), getattr(transform, "antialias", True))
-    if reader.tensor and not reader.floats and "v2" not in type(transform).__module__ and transform.antialias:
-        reader.notes.append(Note(f"{named(transform)} resizes a uint8 tensor by way of floats; the step's pixels are within 1 level of it"))
 
 
 def filter_of(transform: Any) -> str:
@@ -224,7 +232,7 @@ def _dtype(reader: TransformReader, transform: Any) -> None:
     if not reader.tensor:
         reader.notes.append(Note(f"{named(transform)} has no effect on a Pillow image, which stands before ToImage() or PILToTensor()"))
     elif wanted == "float32":
-        reader.to_floats(scale=1 / 255 if scaled else 1.0, multiplied="v2" in type(transform).__module__)
+        reader.to_floats(scale=1 / 255 if scaled else 1.0, multiplied=is_v2(transform))
         if not scaled:
             reader.notes.append(Note(f"{named(transform)} keeps the pixels in 0..255, because it does not say scale=True"))
     elif wanted not in ("None", "uint8") or reader.floats:

@@ -18,6 +18,7 @@ from roadworthy.preprocess.spec import Layout
 
 PROCESSOR, IMAGES, MODEL = "processor_config.json", "preprocessor_config.json", "config.json"
 NESTED = "image_processor"
+SOUND = "sampling_rate"
 DIFFER = "transformers' two backends give pixels that differ by up to 2 levels"
 NAMED = {
     "pillow": "the pixels are those of transformers' processors for Pillow",
@@ -33,7 +34,10 @@ def of_path(path: Path, layout: Layout) -> Found | None:
         return None
     values = _json(path)
     found = values.get(NESTED, values)
-    if not isinstance(found, Mapping) or (path.name not in (PROCESSOR, IMAGES) and not any(field in found for field in KIND_FIELDS)):
+    # A feature extractor of sound has a file of the same name.
+    if not isinstance(found, Mapping) or SOUND in found:
+        return None
+    if path.name not in (PROCESSOR, IMAGES) and not any(field in found for field in KIND_FIELDS):
         return None
     return _read(found, path.name, path.parent, layout)
 
@@ -78,8 +82,7 @@ def _of_folder(folder: Path, layout: Layout) -> Found | None:
     if not (folder / IMAGES).is_file():
         return None
     values = _json(folder / IMAGES)
-    # A feature extractor of sound has a file of the same name.
-    return None if "sampling_rate" in values else _read(values, IMAGES, folder, layout)
+    return None if SOUND in values else _read(values, IMAGES, folder, layout)
 
 
 def _read(values: Mapping[str, Any], name: str, folder: Path, layout: Layout) -> Found:

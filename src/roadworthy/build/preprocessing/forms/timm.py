@@ -113,6 +113,8 @@ def _read(config: Mapping[str, Any], origin: str) -> Found:
     missing = [f"{name} = {_shown(default)}" for name, default in DEFAULTS.items() if not config.get(name)]
     notes = [Note(f"{origin} leaves out {', '.join(missing)}: timm's defaults were taken")] if missing else []
     notes += _notes_on_tests(config, values)
+    if values["crop_mode"] == "border":
+        notes.append(Note("crop_mode border: for about one image size of 10,000 the steps round a side to another pixel than timm does"))
     labels = config.get("label_names")
     answer = Answer(labels=tuple(map(str, labels))) if isinstance(labels, list | tuple) and labels else Answer()
     return Found(Contract(_steps(values, origin), answer), origin, tuple(notes))

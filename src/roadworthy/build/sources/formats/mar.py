@@ -47,4 +47,5 @@ def _instead(archive: MarArchive) -> str:
     if archive.model_file:
         name = archive.classes[0] if len(archive.classes) == 1 else "CALLABLE"
         deploy += f" --arch {shlex.quote(f'{folder / archive.model_file}:{name}')}"
+    deploy += f" -o {shlex.quote(f'{folder.name}.bundle')}"
     return f"{inside}; deploy the model inside, and the handler's preprocessing is found beside it: {unpack}{deploy}"

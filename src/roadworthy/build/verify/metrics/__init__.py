@@ -11,6 +11,7 @@ from roadworthy.build.verify.metrics import boxes, classes, masks, original, own
 from roadworthy.build.verify.metrics.metric import GivenTargets, Metric, Outputs, Reading, TargetForm
 from roadworthy.build.verify.metrics.original import AGREEMENT, ERROR
 from roadworthy.core.errors import UsageError
+from roadworthy.core.isolation import callables
 
 __all__ = ["AGREEMENT", "ERROR", "NAMES", "GivenTargets", "Metric", "Outputs", "Reading", "TargetForm", "find", "is_code", "is_own"]
 
@@ -54,8 +55,7 @@ def find(name: str, reading: Reading = Reading()) -> Metric:  # noqa: B008 (it i
     if (decoder := decoder_of(name)) is not None:
         if not name.startswith("map@"):
             raise UsageError(f"{name.partition('@')[0]} takes no decoder, only map does: --metric map@{decoder}")
-        shown = decoder.rpartition(":")[2] if own.PICKLED in decoder else decoder
-        return boxes.mean_average_precision(f"map@{shown}", decoder, own.load(decoder, "decoder"))
+        return boxes.mean_average_precision(f"map@{callables.shown(decoder)}", decoder, callables.load(decoder, "decoder"))
     if name == "map":
         raise UsageError("map needs your decoder, which turns the outputs into boxes: --metric map@FILE.py:decoder")
     if ":" in name:

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from roadworthy.build.verify.metrics.metric import GivenTargets, Metric, Outputs
-from roadworthy.build.verify.metrics.own import RESAMPLES, called
+from roadworthy.build.verify.metrics.own import RESAMPLES
 from roadworthy.core.errors import BackendMissing, DataError, UsageError
+from roadworthy.core.isolation.callables import called
 from roadworthy.core.samples import one_each
 from roadworthy.core.types import Array
 

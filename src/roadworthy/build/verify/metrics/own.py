@@ -16,12 +16,11 @@ import numpy as np
 
 from roadworthy.build.verify.metrics.metric import GivenTargets, Metric, Outputs
 from roadworthy.core.errors import UsageError
-from roadworthy.core.isolation import confinement, usercode
+from roadworthy.core.isolation import callables
+from roadworthy.core.isolation.callables import called, load
 from roadworthy.core.samples import TARGET, as_given
 from roadworthy.core.types import Array
 
-PICKLED = ".cloudpickle"
-"""The suffix of a file with a callable that was handed over in memory."""
 RESAMPLES = 200
 """A metric of a set is called this often for each candidate and for the original."""
 
@@ -29,7 +28,7 @@ RESAMPLES = 200
 def own(name: str) -> Metric:
     """The user's metric ``name``: ``module:callable`` or ``FILE.py:callable``. UsageError where it cannot be loaded."""
     function = load(name, "metric")
-    shown = name.rpartition(":")[2] if PICKLED in name else name
+    shown = callables.shown(name)
     per: Literal["sample", "set"] = _attribute(function, name, "per", ("sample", "set"))
     better: Literal["higher", "lower"] = _attribute(function, name, "better", ("higher", "lower"))
     if per == "sample":
@@ -38,63 +37,8 @@ def own(name: str) -> Metric:
 
 
 def keep(function: Callable[..., Any], folder: Path) -> str:
-    """Write ``function`` into ``folder``, and give the name by which ``load`` finds it in any process."""
-    import inspect
-
-    import cloudpickle
-
-    name = getattr(function, "__name__", type(function).__name__)
-    where = folder / f"metric{PICKLED}"
-    module = inspect.getmodule(function)
-    # By value: the child that calls it may not find the module.
-    by_value = module if module is not None and module.__name__ != "__main__" and usercode.is_users(module.__file__ or "<frozen") else None
-    try:
-        if by_value:
-            cloudpickle.register_pickle_by_value(by_value)
-        where.write_bytes(cloudpickle.dumps(function))
-    except Exception as problem:
-        raise UsageError(
-            f"the metric {name} cannot be handed to another process ({type(problem).__name__}: {problem}); give it as 'FILE.py:{name}'"
-        ) from problem
-    finally:
-        if by_value:
-            cloudpickle.unregister_pickle_by_value(by_value)
-    return f"{where}:{name}"
-
-
-def load(name: str, what: str) -> Callable[..., Any]:
-    """The callable ``name``; ``what`` it is, in the sentences of UsageError."""
-    where, _, attribute = name.rpartition(":")
-    try:
-        if where.endswith(PICKLED):
-            found = _unpickled(Path(where))
-        elif where.endswith(".py") and not confinement.located(Path(where)).is_file():
-            raise FileNotFoundError(f"{where} is not a Python file")
-        else:
-            found = getattr(usercode.module(where, f"roadworthy_metric_{Path(where).stem}"), attribute)
-    except (Exception, SystemExit) as problem:
-        said = f"{type(problem).__name__}: {problem}{confinement.explained(problem)}"
-        raise UsageError(f"the {what} {name} cannot be loaded: {said}") from problem
-    if not callable(found):
-        raise UsageError(f"the {what} {name} is not callable")
-    return found  # type: ignore[no-any-return]
-
-
-def called(name: str, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """What the user's ``function`` gives; UsageError with its own message where it raises."""
-    try:
-        with usercode.running(Path(name.rpartition(":")[0]).name):
-            return function(*arguments)
-    except (Exception, SystemExit) as problem:
-        raise UsageError(f"the {what} {name} raised {type(problem).__name__}: {problem}{confinement.explained(problem)}") from problem
-
-
-def _unpickled(where: Path) -> Any:
-    # Written by ``keep`` in the user's own process: it does not come from anywhere else.
-    import cloudpickle
-
-    usercode.search(confinement.home())
-    return cloudpickle.loads(where.read_bytes())
+    """Write the metric ``function`` into ``folder``, and give the name by which ``load`` finds it in any process."""
+    return callables.keep(function, folder, "metric")
 
 
 def _attribute(function: Any, name: str, attribute: str, allowed: tuple[str, ...]) -> Any:
