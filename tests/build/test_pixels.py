@@ -120,8 +120,8 @@ def test_both_bundles_give_the_same_answers_to_the_same_photographs(job: Job) ->
         wanted = plain(list(images)).outputs["y"]
         assert np.allclose(pixels(list(images)).outputs["y"], wanted, rtol=0, atol=1e-5)
         assert np.allclose(pixels([png(image) for image in images]).outputs["y"], wanted, rtol=0, atol=1e-5)
-        sent = pixels.images(list(images))["x"]
-        samples = plain.images(list(images))["x"]
+        sent = pixels.from_items(list(images))["x"]
+        samples = plain.from_items(list(images))["x"]
         assert sent.nbytes * 4 == samples.nbytes
         assert np.allclose(pixels(sent).outputs["y"], wanted, rtol=0, atol=1e-5)
         with pytest.raises(InvalidRequest, match="uint8"):
