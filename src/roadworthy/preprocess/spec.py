@@ -19,7 +19,7 @@ from roadworthy.preprocess import tokenizer_file
 from roadworthy.preprocess.contract import Answer, Contract
 from roadworthy.preprocess.sound.sounds import AudioSteps
 from roadworthy.preprocess.steps import KINDS, Step
-from roadworthy.preprocess.tables import CropTable, ImageTable, Layout, LetterboxTable, ResizeTable
+from roadworthy.preprocess.steps.tables import CropTable, ImageTable, Layout, LetterboxTable, ResizeTable
 from roadworthy.preprocess.tokenizer_file import TextTable
 
 __all__ = ["PRESETS", "CropTable", "ImageTable", "Layout", "LetterboxTable", "ResizeTable", "SpecFile", "is_spec", "read"]
