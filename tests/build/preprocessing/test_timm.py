@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from roadworthy.build.preprocessing import forms
+from roadworthy.build.preprocessing.forms import timm as form
 from roadworthy.build.preprocessing.found import Found
 from roadworthy.core.errors import DataError
 from roadworthy.core.stages import Source
@@ -161,9 +162,9 @@ def test_what_cannot_be_carried_out_is_refused(change: dict[str, Any], says: str
 
 def test_tables_and_files_of_others_are_left_alone(tmp_path: Path) -> None:
     for table in ({}, {"input_size": 224}, {"input_size": [3, 224, 224]}, {"pretrained_cfg": None}, {"do_resize": True, "size": 224}):
-        assert forms.only("of_object", table, "CHW") is None
+        assert form.of_object(table, "CHW") is None
         (tmp_path / "config.json").write_text(json.dumps(table))
-        assert forms.only("of_path", tmp_path / "config.json", "CHW") is None
+        assert form.of_path(tmp_path / "config.json", "CHW") is None
     (tmp_path / "config.json").write_text("[1, 2")
-    assert forms.only("of_path", tmp_path / "config.json", "CHW") is None
-    assert forms.only("beside", Source(tmp_path / "model.pt", "state_dict", "torch", "", 0), "CHW") is None
+    assert form.of_path(tmp_path / "config.json", "CHW") is None
+    assert form.beside(Source(tmp_path / "model.pt", "state_dict", "torch", "", 0), "CHW") is None
