@@ -152,7 +152,7 @@ def test_what_is_no_image_gets_the_servers_sentence(browser: webdriver.Chrome, s
     choose(browser, "picture")
     browser.execute_script(DROP, base64.b64encode(b"<b>no image</b>").decode(), "drop", "it.png", "image/png")
     until(lambda: text(browser, "said").startswith("400: "))
-    assert "not a JPEG, PNG or WebP image" in text(browser, "said")
+    assert "not a JPEG (or MPO), PNG, WebP, BMP, GIF or TIFF image" in text(browser, "said")
     assert ranking(browser) == []
 
 

@@ -21,6 +21,7 @@ from roadworthy.core.isolation import isolate
 pytestmark = pytest.mark.slow
 
 UNREAD = {
+    "Answer.top_k": "the server reads it",
     "Draw.high": "for deployments without data",
     "Draw.kind": "for deployments without data",
     "Draw.low": "for deployments without data",
@@ -28,9 +29,13 @@ UNREAD = {
     "Fill.shown": "for deployments without data",
     "Fill.spans": "for deployments without data",
     "Fill.stated": "for deployments without data",
+    "Found.fits_input": "the step that reads preprocessing reads it before it ends",
     "FirstLook.least": "the runtimes and plans are named here, so none leaves for being slow",
+    **{f"InnerLayer.{name}": "for models that normalise pixels" for name in ("name", "offset", "scale", "size", "stated", "words")},
     "Loaded.fills": "for deployments without data",
     "Loaded.samples": "for deployments without data",
+    "Note.text": "nothing is noticed here",
+    "Note.warning": "nothing is noticed here",
     "Quantization.scale": "nothing here is quantised",
     "Quantization.zero_point": "nothing here is quantised",
     "SizeRange.least": "no axis beside the batch is open here",

@@ -32,6 +32,7 @@ from roadworthy.preprocess.steps import (
     ReverseChannels,
     Step,
 )
+from roadworthy.preprocess.texts import TextSteps
 from roadworthy.serving.engine.local import LocalEngine
 from support.models import certificates
 
@@ -40,6 +41,9 @@ st.register_type_strategy(str, st.text(st.characters(exclude_categories=["Cs"]),
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 st.register_type_strategy(int, st.integers(-(2**63), 2**63 - 1))
 st.register_type_strategy(Path, st.just(Path("variants/one")))
+PARTS = st.dictionaries(st.from_type(str), st.sampled_from(["ids", "mask", "types"]), max_size=3)
+# Hypothesis does not know the default of a dict in msgspec's structs.
+st.register_type_strategy(TextSteps, st.builds(TextSteps, inputs=PARTS))
 
 
 @st.composite

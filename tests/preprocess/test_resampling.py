@@ -15,30 +15,12 @@ from PIL import Image
 from roadworthy.core.types import Array
 from roadworthy.preprocess.resampling import Filter, Kernel, resize
 from roadworthy.preprocess.resampling.weights import between
-
-LEVEL = float(np.spacing(np.float32(255)))
-"""One unit in the last place of a pixel value: what float32 can tell apart at 255."""
+from support.pictures import LEVEL, picture, two_photographs
 
 SIZES = st.integers(1, 40)
 # torch (2.13) has wrong sums for float images that become one column with antialias; its uint8 kernel does not.
 WIDTHS = st.integers(2, 40)
 CHEAP = settings(max_examples=25, deadline=None)
-
-
-def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> Array:
-    """A smooth gradient, blocks with hard edges, and noise over all of it."""
-    random = np.random.default_rng(seed)
-    rows, columns = np.mgrid[0:height, 0:width]
-    smooth = rows[..., None] * 3 + columns[..., None] * 2 + np.arange(channels) * 40
-    blocks = ((rows // 3 + columns // 4) % 2 * 120)[..., None]
-    return ((smooth + blocks + random.integers(0, 90, (height, width, channels))) % 256).astype(np.uint8)
-
-
-def photographs(real: Path) -> Iterator[Array]:
-    """Two real photographs, one of them on its side."""
-    for number, path in enumerate(sorted((real / "imagenette").rglob("*.JPEG"))[:2]):
-        pixels = np.asarray(Image.open(path).convert("RGB"))
-        yield pixels.transpose(1, 0, 2).copy() if number else pixels
 
 
 def by_torch(pixels: Array, to: tuple[int, int], mode: str, **options: bool) -> Array:
@@ -70,7 +52,7 @@ def test_uint8_is_torchs_kernel_to_the_bit(
 @pytest.mark.parametrize("filter", ["bilinear", "bicubic"])
 def test_photographs_are_torchs_to_the_bit(real: Path, filter: Filter) -> None:
     apart = 0
-    for pixels in photographs(real):
+    for pixels in two_photographs(real):
         for to in ((256, 341), (97, 13), (128, 128), (600, 601)):
             expected = by_torch(pixels, to, filter, antialias=True, align_corners=False)
             np.testing.assert_array_equal(resize(pixels, to, Kernel(filter, like="torch")), expected)
@@ -119,7 +101,7 @@ def test_opencvs_linear_is_equal_to_the_bit(height: int, width: int, below: int,
 
 def test_photographs_are_opencvs_to_the_bit(real: Path) -> None:
     cv2 = pytest.importorskip("cv2")
-    for pixels in photographs(real):
+    for pixels in two_photographs(real):
         for to in ((480, 640), (224, 224), (100, 331)):
             np.testing.assert_array_equal(
                 resize(pixels, to, Kernel(antialias=False, like="opencv")), cv2.resize(pixels, to[::-1], interpolation=cv2.INTER_LINEAR)
@@ -128,7 +110,7 @@ def test_photographs_are_opencvs_to_the_bit(real: Path) -> None:
 
 def test_how_far_torch_is_from_pillow_and_from_no_antialias(real: Path) -> None:
     """The reason why all of these exist: on a photograph the first two differ by a level, the third by a hundred."""
-    pixels = next(photographs(real))
+    pixels = next(two_photographs(real))
     torchs = resize(pixels, (128, 128), Kernel(like="torch")).astype(int)
     pillows = np.asarray(Image.fromarray(pixels).resize((128, 128), Image.Resampling.BILINEAR))
     assert 1 <= np.abs(torchs - pillows).max() <= 2

@@ -65,7 +65,8 @@ def with_suggested(
         return contract, ()
     if len(names) == max(count, 2):
         return replace(contract, answer=replace(contract.answer, labels=names)), ()
-    many = f"the preprocessing comes with {len(names)} class names, and the model's output {signature.outputs[0].name!r} has {count}"
+    output = signature.outputs[0].name
+    many = f"the model or its preprocessing comes with {len(names)} class names, and the output {output!r} has {count}"
     if gathered and gathered.classes == names:
         raise DataError(f"{many}: name the model's own classes with --labels FILE, one a line, in the order of the outputs")
     return contract, (Note(f"{many}: the names were left out"),)

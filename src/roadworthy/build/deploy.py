@@ -57,7 +57,7 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     supplied.refuse_unproven(job, source)
     found = pixels.contract(job, source, early)
     contract = found.contract
-    loaded, data = pixels.load(source, job, contract, early)
+    loaded, data = pixels.load(source, job, found, early)
     inputs.refuse_changed()
 
     stated = [symbol for spec in job.inputs for symbol in spec.symbols.values()]

@@ -18,6 +18,7 @@ from roadworthy.core.errors import UsageError
 from roadworthy.core.isolation import callables
 from roadworthy.core.isolation.scratch import Directory
 from roadworthy.core.types import Array, Fixed, Stated, TensorSpec
+from roadworthy.preprocess import spec
 
 
 def deploy_live(
@@ -104,8 +105,8 @@ def deploy_live(
             stated=stated,
             data=given,
             targets=tuple(targets) if isinstance(data, str | Path) else (),
-            labels=_labels_file(labels if labels is not None or live is None else sources.labels(live) or None, scratch),
-            preprocess=_preprocessing(preprocess, live, shapes, scratch),
+            labels=_labels_file(labels if labels is not None else _names_of(live, preprocess), scratch),
+            preprocess=_preprocessing(preprocess, live if training_transform is None else None, shapes, scratch),
             pixels=pixels,
             training_transform=_kept(training_transform, scratch),
             metric=_metric_name(metric, scratch),
@@ -135,6 +136,15 @@ def _preprocessing(preprocess: Any, model: Any, inputs: tuple[TensorSpec, ...], 
         return str(preprocessing.write_live(preprocess, scratch))
     found = None if model is None else preprocessing.write_of_model(model, inputs, scratch)
     return None if found is None else str(found)
+
+
+def _names_of(model: Any, preprocess: Any) -> tuple[str, ...] | None:
+    """The names of a live model's classes; None where it has none, and where the user's own file of preprocessing states some."""
+    if model is None:
+        return None
+    if isinstance(preprocess, str | Path) and spec.is_spec(str(preprocess)) and spec.read(preprocess).answer.labels:
+        return None
+    return sources.labels(model) or None
 
 
 def _beside(said: tuple[TensorSpec, ...], stated: tuple[Stated, ...], shown: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:

@@ -71,10 +71,22 @@ class Job:
     cache: bool = True
 
     @property
+    def twice(self) -> bool:
+        """Whether the user says that training normalised outside of a model that does so itself."""
+        return self.preprocess is not None and self.preprocess.startswith(spec.TWICE)
+
+    @property
+    def named_preprocess(self) -> str | None:
+        """``preprocess`` without what may stand in front of it."""
+        return None if self.preprocess is None else self.preprocess.removeprefix(spec.TWICE)
+
+    @property
     def code(self) -> tuple[str, ...]:
         """The code that is imported for the options that may name some: ``FILE.py`` or dotted modules."""
         data = self.data if self.data is not None and not Path(self.data).exists() else None
-        preprocess = self.preprocess if self.preprocess is not None and not spec.is_spec(self.preprocess) else None
+        preprocess = self.named_preprocess
+        if preprocess is not None and spec.is_spec(preprocess):
+            preprocess = None
         metric = (self.metric or "").removeprefix(DECODER)
         found = (CODE.fullmatch(text) for text in (self.arch, data, preprocess, self.training_transform, metric) if text)
         return tuple(match[1] for match in found if match)
@@ -93,7 +105,7 @@ class Job:
     @property
     def data_files(self) -> tuple[Path, ...]:
         """The files and folders that are read beside the source and the code; some of the values may not be paths."""
-        return tuple(Path(path) for path in (self.data, self.labels, self.preprocess) if path)
+        return tuple(Path(path) for path in (self.data, self.labels, self.named_preprocess) if path)
 
 
 def read_budget(max_drop: str | float | None, max_rise: str | float | None) -> Budget:

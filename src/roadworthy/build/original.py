@@ -50,26 +50,40 @@ def refuse_wrong_metric(job: Job, workspace: Workspace) -> None:
 
 
 def contract_of(job: Job, source: Source, workspace: Workspace) -> Found:
-    """How inputs are made and answers are read, as the user says or else as the model brings it.
+    """How inputs are made and answers are read, as the user says or else as the model brings it: ``read_contract``, completed."""
+    return completed(read_contract(job, source, workspace), job, source)
+
+
+def read_contract(job: Job, source: Source, workspace: Workspace) -> Found:
+    """The preprocessing that the job names, or else what the model brings; empty where there is none.
 
     Where the layout is left open, it is that of the source's framework. Code of the user's or of a library is read in a child process.
-    Raises DataError where the job wants a model of pixels and the steps do not allow it.
     """
-    asked = job.preprocess
-    if asked is not None and Path(asked).exists():
+    asked = job.named_preprocess
+    own = asked is not None and spec.is_spec(asked)
+    if asked is not None and not own and Path(asked).exists():
         # The child's working directory is another one.
         asked = str(Path(asked).absolute())
     request = preprocessing.ReadRequest(asked, source, sources.layout(source))
-    named = job.preprocess is not None and spec.is_spec(job.preprocess)
     # Code that is named imports the framework, in all likelihood.
-    slow = imports.of_framework(source.framework) if job.preprocess and user_object.named_in(job.preprocess) else ""
-    read = preprocessing.read_step(request) if named else workspace.step(preprocessing.read_step, request, "preprocessing", slow)
-    found = read or preprocessing.Found(Contract(), "")
+    slow = imports.of_framework(source.framework) if asked and user_object.named_in(asked) else ""
+    read = preprocessing.read_step(request) if own else workspace.step(preprocessing.read_step, request, "preprocessing", slow)
+    return read or Found(Contract(), "")
+
+
+def completed(found: Found, job: Job, source: Source) -> Found:
+    """``found`` held against what the model does to pixels itself, with the steps inside the model and the names that the job asks for.
+
+    Raises DataError where it would normalise pixels twice, and where the job wants a model of pixels and the steps do not allow it.
+    """
+    found = preprocessing.held_against(found, source, job.named_preprocess, twice=job.twice)
     dtypes = tuple(spec.dtype for spec in job.inputs) or source.dtypes
     contract = found.contract.keeping_pixels_for(dtypes)
     if job.pixels:
         contract = contract.with_pixels()
-    labels = job.labels or (source.labels if not contract.answer.labels else ())
+    # Names in the user's own file come first, those that came with a library's preprocessing last.
+    own = job.named_preprocess is not None and spec.is_spec(job.named_preprocess) and contract.answer.labels
+    labels = job.labels or (() if own else source.labels)
     return replace(found, contract=labels_file.with_labels(contract, labels) if labels else contract)
 
 

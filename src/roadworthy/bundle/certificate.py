@@ -175,7 +175,8 @@ class Certificate:
     """The whole of ``certificate.json``. ``baseline`` is the original itself in the race.
 
     ``claim`` is what was proven of the winner, in one sentence; certificates of older versions have none.
-    ``preprocessing`` describes the steps from an image to a sample, in order; it is empty where the model takes tensors as they are.
+    ``preprocessing`` describes the steps from an image, a text or a sound to a sample, in order; it is empty where the model takes
+    tensors as they are.
     ``preprocessing_proof`` says where they were read from, and what was proven of them; it is empty in certificates of older versions.
     ``notes`` holds what was noticed about the original, its data and its graphs, warnings first. Certificates of older versions have
     neither. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.

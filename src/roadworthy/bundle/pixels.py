@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from roadworthy.core.evidence import shown
+
 Verdict = Literal["equal to the bit", "equal within float32 rounding", "within 1 level", "different"]
 
 
@@ -44,7 +46,7 @@ class EitherScore:
 
     def shown(self, value: float) -> str:
         """A value of the metric as text."""
-        return f"{value:.2%}" if self.percent else f"{value:.4g}"
+        return shown(value, percent=self.percent)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class ConventionTrial:
 
     def shown(self, value: float) -> str:
         """A value of the metric as text."""
-        return f"{value:.2%}" if self.percent else f"{value:.4g}"
+        return shown(value, percent=self.percent)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,11 @@ ENOUGH = 5
 """Undisturbed rounds below which no figure is trusted."""
 
 
+def shown(value: float, *, percent: bool) -> str:
+    """A value of a metric as text."""
+    return f"{value:.2%}" if percent else f"{value:.4g}"
+
+
 @dataclass(frozen=True)
 class Note:
     """One sentence about the model, its data or its graphs. A ``warning`` limits what the evidence proves, or what the answers mean."""
@@ -121,7 +126,7 @@ class Score:
 
     def shown(self, value: float) -> str:
         """A value of the metric as text."""
-        return f"{value:.2%}" if self.percent else f"{value:.4g}"
+        return shown(value, percent=self.percent)
 
 
 @dataclass(frozen=True)

@@ -149,11 +149,11 @@ class Contract:
 
     def check(self) -> None:
         """Raises DataError where values contradict each other, or steps do not fit each other."""
-        if sum(map(bool, (self.image, self.text, self.audio))) > 1:
+        if sum(map(bool, (self.image or self.inside, self.text, self.audio))) > 1:
             raise DataError("one item is an image, a text or a sound: state one of [image], [text] and [audio]")
         if (other := self.text or self.audio) is not None:
             other.check()
-        if self.image:
+        if self.image or self.inside:
             steps.check(self.whole().image)
         if self.answer.top_k < 1:
             raise DataError(f"top_k is {self.answer.top_k}; it must be at least 1")

@@ -125,7 +125,8 @@ class ImageDecoder:
     def measured(self, item: ImageLike, name: str = "the image") -> tuple[tuple[int, int], int]:
         """The (height, width) that the image has in its file, and the EXIF orientation that ``decode`` follows: 1 for none.
 
-        ``item`` and the errors are those of ``decode``; no more than the header is read.
+        ``item`` and the errors are those of ``decode``; no more than the header is read, of a PNG whose orientation is followed
+        all of it.
         """
         if isinstance(item, np.ndarray):
             width, height = self._checked(_from_array(item, name), name)
@@ -138,7 +139,12 @@ class ImageDecoder:
 
     def _stated(self, image: Image.Image, name: str) -> tuple[tuple[int, int], int]:
         width, height = self._checked(image, name)
-        return (height, width), image.getexif().get(ExifTags.Base.Orientation, 1) if self.orient else 1
+        tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
+        if not (self.orient or tiff):
+            return (height, width), 1
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        # Pillow itself turns a TIFF, and its size is then that of the turned image.
+        return ((width, height) if tiff and orientation in (5, 6, 7, 8) else (height, width)), orientation
 
     def _from_file(self, file: BinaryIO, name: str) -> Decoded:
         if not file.read(1):

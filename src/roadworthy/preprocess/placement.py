@@ -61,13 +61,13 @@ class Placement:
 
 
 def of_steps(steps: tuple[Step, ...], size: Size, orientation: int = 1) -> Placement:
-    """Where ``steps`` put an image of ``size`` (height, width, as stored) whose EXIF data have ``orientation``.
+    """Where ``steps`` put an image of ``size`` (height, width, as stored) whose EXIF ``orientation`` was followed: 1 where none was.
 
     Raises DataError where a step changes the size in a way that is not known here.
     """
     first, *after = steps
     assert isinstance(first, Decode)
-    swapped, *backwards = ORIENTATIONS.get(orientation, ORIENTATIONS[1]) if first.orient else ORIENTATIONS[1]
+    swapped, *backwards = ORIENTATIONS.get(orientation, ORIENTATIONS[1])
     sides = (size[1], size[0]) if swapped else size
     scale = [-1.0 if back else 1.0 for back in backwards]
     offset = [float(side) if back else 0.0 for back, side in zip(backwards, sides, strict=True)]

@@ -66,6 +66,10 @@ PRESETS: dict[str, ImageTable] = {
 BGR in 0..255 less the mean colour of ImageNet. With a size behind the name, for example ``tf:224``, they resize to a square."""
 
 
+TWICE = "twice:"
+"""What stands in front of ``--preprocess`` where training normalised outside of a model that does so itself as well."""
+
+
 def is_spec(spec: str) -> bool:
     """Whether ``spec`` is the name of a preset, or of a TOML file."""
     return spec.partition(":")[0] in PRESETS or spec.endswith(".toml")

@@ -64,7 +64,7 @@ class TextSteps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.padding == "fixed" and self.multiple > 1:
             raise DataError('multiple rounds the longest text up: it needs padding = "longest"')
         if self.length % self.multiple:
-            raise DataError(f"length is {self.length}, and no multiple of {self.multiple}, to which a row of tokens is rounded up")
+            raise DataError(f"length is {self.length}, which is not a multiple of {self.multiple}, to which a row of tokens is rounded up")
         if self.inputs and "ids" not in self.inputs.values():
             raise DataError("inputs gives the ids to no input of the model")
 
@@ -160,8 +160,7 @@ class TextReader:
     def many(self, items: Sequence[Any], *, most: int | None = None, names: Sequence[str] | None = None) -> dict[str, Array]:
         """The inputs for texts (``str``, UTF-8 bytes, or the path of a file), each [texts, tokens].
 
-        Raises DataError, with the path or the name, for what is
-        no text, and ItemTooLarge for one of more characters than the limit.
+        Raises DataError, with the path or the name, for what is not a text, and ItemTooLarge for one of more characters than the limit.
         """
         refuse_more(24 * self._steps.length * len(items), most, f"{len(items)} texts")
         names = names or [f"text {index}" for index in range(len(items))]
@@ -231,7 +230,7 @@ def text_of(item: Any, name: str) -> str:
         except OSError as problem:
             raise DataError(f"{name} cannot be read: {problem.strerror or problem}") from None
     if not isinstance(item, bytes | bytearray | memoryview):
-        raise DataError(f"{name} is {type(item).__name__} and no text")
+        raise DataError(f"{name} is {type(item).__name__}, not a text")
     try:
         return bytes(item).decode("utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -256,7 +255,7 @@ def opened(path: Path, sha256: str | None = None) -> Any:
 
 
 def _guarded(call: Any, what: str) -> Any:
-    """What ``call`` returns; DataError where the library raises. Its panics are no ``Exception``, and would end a server's loop."""
+    """What ``call`` returns; DataError where the library raises. Its panics are not an ``Exception``, and would end a server's loop."""
     try:
         return call()
     except RoadworthyError:

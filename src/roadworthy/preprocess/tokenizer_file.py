@@ -53,8 +53,8 @@ class ReadTokenizer:
 def read(table: TextTable, folder: Path) -> ReadTokenizer:
     """The steps of a text by ``table``, whose file lies in ``folder``.
 
-    Raises DataError, naming the file and the field, for a file that is no tokenizer, and where transformers would read the two files in
-    another way; BackendMissing without the tokenizers package.
+    Raises DataError, naming the file and the field, for a file that is not a tokenizer's, and where transformers would read the two files
+    in another way; BackendMissing without the tokenizers package.
     """
     path = folder / table.tokenizer
     whole, config = _json(path), _json(path.with_name(CONFIG)) if path.with_name(CONFIG).is_file() else {}

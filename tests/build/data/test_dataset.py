@@ -156,7 +156,7 @@ def test_folders_with_faults(tmp_path: Path) -> None:
     (root / "empty").mkdir()
     refused(root, "the class folder empty holds no images")
     (root / "empty" / "old.gif").write_bytes(b"GIF89a")
-    refused(root, r"old\.gif is not a JPEG, PNG or WebP image")
+    refused(root, r"old\.gif is not a JPEG \(or MPO\), PNG, WebP, BMP, GIF or TIFF image")
     (root / "empty" / "old.gif").write_bytes((root / "ant" / "000.png").read_bytes()[:45])
     refused(root, r"old\.gif")
     Image.new("RGB", (5, 4)).save(root / "empty" / "old.gif", "PNG")

@@ -89,7 +89,7 @@ def test_what_is_no_text_is_refused_by_name(texts: Contract, tmp_path: Path) -> 
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "bad.txt").write_bytes(b"\xff\xfe")
     for data, says in (
-        (tmp_path / "a", r"x\.wav is no \.txt file, and the preprocessing takes texts"),
+        (tmp_path / "a", r"x\.wav is not a \.txt file, and the preprocessing takes texts"),
         (tmp_path / "two.csv", r"several columns of texts \(title, story\)"),
         (tmp_path / "b", r"bad\.txt is not UTF-8"),
         (["good", b"\xff"], "text 1 of the data is not UTF-8"),

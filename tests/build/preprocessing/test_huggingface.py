@@ -49,7 +49,7 @@ def differs(value: Any, found: Found, given: list[Any]) -> float:
         had = steps.one(one)
         assert (had.shape, had.dtype) == (wanted.shape, np.float32)
         assert not np.isnan(wanted).any()
-        largest = max(largest, float(np.abs(had - wanted).max()))
+        largest = max(largest, pictures.beyond_torch(float(np.abs(had - wanted).max()), wanted))
     return largest
 
 

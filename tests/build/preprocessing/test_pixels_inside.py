@@ -183,7 +183,7 @@ def test_a_batch_norm_in_an_onnx_graph_is_no_normalisation_of_pixels(tmp_path: P
 
 
 def test_large_constants_are_not_read(tmp_path: Path) -> None:
-    """A mean for each pixel is no scale of pixels, and is not copied out of the file."""
+    """A mean for each pixel is not a scale of pixels, and is not copied out of the file."""
     path = tmp_path / "p.onnx"
     node = helper.make_node("Sub", ["image", "mean"], ["out"])
     given = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 64, 64])

@@ -46,7 +46,7 @@ def worst(transform: Any, given: list[Any], *, tensors: bool = False) -> float:
         wanted = np.asarray(transform(T.functional.pil_to_tensor(image) if tensors else image))
         had = steps.one(one)
         assert (had.shape, had.dtype) == (wanted.shape, wanted.dtype)
-        largest = max(largest, float(np.abs(had.astype(np.float64) - wanted).max()))
+        largest = max(largest, pictures.beyond_torch(float(np.abs(had.astype(np.float64) - wanted).max()), wanted))
     return largest
 
 

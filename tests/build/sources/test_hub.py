@@ -241,6 +241,11 @@ def test_timms_weights_must_fit_too(copied: Callable[[str], Path]) -> None:
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("vit", {"auto_map": {"AutoModel": "modeling_mine.Mine"}}, r"names code of its own .auto_map .*modeling_mine.* which is never run"),
     ("vit", {"backbone_config": {"auto_map": {"AutoConfig": "x.Y"}}}, "names code of its own"),
+    (
+        "vit",
+        {"model_args": {"checkpoint_path": "x.pth"}},
+        r"names a file of weights of its own .checkpoint_path x.pth., which is never",
+    ),
     ("vit", {"architectures": None}, r"does not state in config.json which model it is .architectures."),
     ("vit", {"architectures": ["os.system"]}, "does not state in config.json"),
     ("vit", {"quantization_config": {"quant_method": "gptq"}}, "holds quantised weights"),

@@ -25,7 +25,7 @@ def listed_files(files: Sequence[Path], targets: Targets, expected: ExpectedInpu
     classes = expected.contract.answer.labels
     if kind in SUFFIXES:
         if (odd := next((file for file in files if file.suffix.lower() not in SUFFIXES[kind]), None)) is not None:
-            raise DataError(f"{odd} is no {' or '.join(SUFFIXES[kind])} file, and the preprocessing takes {WORDS[kind][1]}")
+            raise DataError(f"{odd} is not a {' or '.join(SUFFIXES[kind])} file, and the preprocessing takes {WORDS[kind][1]}")
         return RawData(len(files), targets, classes, items=files)
     if kind == "image" or any(map(is_image, files)):
         return RawData(len(files), targets, classes, items=files)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from roadworthy.build import imports, sources, verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.job import Job
-from roadworthy.build.original import contract_of
+from roadworthy.build.original import completed, contract_of, read_contract
 from roadworthy.build.pixels import conventions
 from roadworthy.build.pixels.missing import load
 from roadworthy.build.pixels.unread import nearest_instead
@@ -16,7 +16,7 @@ from roadworthy.build.preprocessing import Found, proof
 from roadworthy.build.search import Trial, baseline_of
 from roadworthy.build.workspace import Workspace
 from roadworthy.bundle.pixels import PreprocessingProof, TransformProof
-from roadworthy.core.errors import DataError, OutOfTime, StepFailed, UsageError
+from roadworthy.core.errors import OutOfTime, RoadworthyError, UsageError
 from roadworthy.core.evidence import Note, Score
 from roadworthy.core.stages import Graph, Source
 
@@ -34,8 +34,10 @@ def contract(job: Job, source: Source, workspace: Workspace) -> Found:
         raise UsageError("--training-transform is run on your images: give some with --data")
     if job.preprocess is not None:
         return contract_of(job, source, workspace)
+    asked = replace(job, preprocess=job.training_transform)
     with nearest_instead(job, source, workspace):
-        return contract_of(replace(job, preprocess=job.training_transform), source, workspace)
+        found = read_contract(asked, source, workspace)
+    return completed(found, asked, source)
 
 
 def prove(
@@ -65,11 +67,7 @@ def notes_on(proven: PreprocessingProof) -> Iterable[Note]:
 def _transform(found: Found, trained: Graph, trial: Trial, data: Data, job: Job, workspace: Workspace) -> TransformProof | None:
     if job.training_transform is None:
         return None
-    if data.pictures is None or data.all is None or not found.contract.takes_images or len(trained.signature.inputs) != 1:
-        raise DataError(
-            "--training-transform is compared with the preprocessing on images, and the data holds none: give images with --data, and how "
-            "they become inputs with --preprocess"
-        )
+    assert data.pictures is not None and data.all is not None
     name = trained.signature.inputs[0].name
     request = proof.ProofRequest(job.training_transform, found.contract.image, data.pictures, name, workspace.folder("training"))
     proven = workspace.step(proof.prove_step, request, "training-transform")
@@ -84,7 +82,7 @@ def _transform(found: Found, trained: Graph, trial: Trial, data: Data, job: Job,
         return replace(proven.proof, either=workspace.step(verify.score_either, asked, "either-preprocessing", slow))
     except OutOfTime:
         raise
-    except StepFailed as problem:
+    except RoadworthyError as problem:
         # The deployment does not need training's samples.
         said = f"the original did not answer the samples of training's transform: {problem.message}"
         return replace(proven.proof, beside=(*proven.proof.beside, said))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from roadworthy.build import imports, verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.job import Job
-from roadworthy.build.preprocessing import proof
+from roadworthy.build.preprocessing import image_input, proof
 from roadworthy.build.search import Trial, baseline_of
 from roadworthy.build.workspace import Workspace
 from roadworthy.bundle.pixels import ConventionTrial, TriedConvention
@@ -17,7 +17,6 @@ from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.convention import Convention
 from roadworthy.preprocess.decode import ImageDecoder
 from roadworthy.preprocess.pictures import Pictures
-from roadworthy.preprocess.spec import Layout
 from roadworthy.preprocess.steps import PILLOW_LIMIT
 
 SECONDS, PART = 8.0, 0.05
@@ -71,11 +70,8 @@ def size_of_all(pictures: Pictures) -> tuple[int, int] | None:
 
 def size_of_model(model: TensorSpec) -> tuple[int, int] | None:
     """The (height, width) that a model takes, where it takes images of one size."""
-    sizes = [size for size in model.sample_shape if isinstance(size, int)]
-    if len(sizes) != 3 or len(model.sample_shape) != 3:
-        return None
-    height, width = sizes[1:] if sizes[0] in (1, 3) else sizes[:2]
-    return height, width
+    image = image_input.of_spec(model)
+    return image.size if image else None
 
 
 def ask(
@@ -98,13 +94,12 @@ def ask(
     if not found.scores:
         return ConventionTrial(metric, 0, found.percent, left_out="the original is too slow to try others in the time that there is")
     far = verify.far_better(found) if given else None
-    layout: Layout = "CHW" if trained.signature.inputs[0].sample_shape[0] in (1, 3) else "HWC"
     entries = tuple(
         TriedConvention(
             one.convention.name,
             one.value,
             proof.of_steps(one.convention.steps),
-            proof.preset_of(one.convention, layout),
+            proof.preset_of(one.convention, usual.layout),
             one.convention == given,
             one.gain,
             one.sure,

@@ -12,7 +12,7 @@ from roadworthy.build.data.dataset import Dataset
 from roadworthy.build.job import Job
 from roadworthy.build.original import gather_samples, load_original
 from roadworthy.build.pixels import conventions
-from roadworthy.build.preprocessing import proof
+from roadworthy.build.preprocessing import Found, proof
 from roadworthy.build.workspace import Workspace
 from roadworthy.bundle.pixels import ConventionTrial
 from roadworthy.core.errors import DataError, RoadworthyError
@@ -25,23 +25,37 @@ PATIENT = 60.0
 """The seconds that the conventions may take: the deployment has ended, and its user waits for nothing else."""
 
 
-def load(source: Source, job: Job, contract: Contract, workspace: Workspace) -> tuple[sources.Loaded, Data]:
-    """As ``load_original``. Where the data is images and nothing says how they become inputs, its DataError says which conventions fit."""
+def load(source: Source, job: Job, found: Found, workspace: Workspace) -> tuple[sources.Loaded, Data]:
+    """As ``load_original``. Where the data is images and nothing says how they become inputs, its DataError says which conventions fit,
+    and why what the model brings was not used. Where there are no images for training's transform, DataError is raised too.
+    """
+    contract = found.contract
     try:
-        return load_original(source, job, contract, workspace)
+        loaded, data = load_original(source, job, contract, workspace)
     except DataError as problem:
         if contract.takes_items or job.data is None:
             raise
+        unused = "".join(f"; {note.text}" for note in found.notes if note.warning)
+        problem = type(problem)(f"{problem.message}{unused}", detail=problem.detail)
         try:
             tried = _tried(source, job, contract, replace(workspace, path=workspace.path / "missing"))
         except RoadworthyError:
             # The deployment ends with the reason that is known already.
             raise problem from None
-        if tried is None or not tried.tried:
-            raise
+        if tried is None:
+            raise problem from None
+        if not tried.tried:
+            raise DataError(f"{problem.message}. Tried with the original on {tried.samples:,} of your images: {tried.left_out}") from None
         raise DataError(
             f"{problem.message}. Tried with the original on {tried.samples:,} of your images:\n{conventions.table(tried)}"
         ) from None
+    inputs = (loaded.trained or loaded.graph).signature.inputs
+    if job.training_transform is not None and (data.pictures is None or data.all is None or not contract.takes_images or len(inputs) != 1):
+        raise DataError(
+            "--training-transform is compared with the preprocessing on images, and the data holds none: give images with --data, and how "
+            "they become inputs with --preprocess"
+        )
+    return loaded, data
 
 
 def _tried(source: Source, job: Job, contract: Contract, workspace: Workspace) -> ConventionTrial | None:

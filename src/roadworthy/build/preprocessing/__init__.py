@@ -12,11 +12,13 @@ from roadworthy.build.preprocessing.keras import applications
 from roadworthy.build.preprocessing.keras.applications import suggested
 from roadworthy.build.preprocessing.objects import write_live, write_of_model
 from roadworthy.core.errors import DataError
+from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Source
 from roadworthy.preprocess import spec
+from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.spec import Layout
 
-__all__ = ["Found", "ReadRequest", "disagreement", "read_step", "suggested", "write_live", "write_of_model"]
+__all__ = ["Found", "ReadRequest", "disagreement", "held_against", "read_step", "suggested", "write_live", "write_of_model"]
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,32 @@ class ReadRequest:
 def read_step(request: ReadRequest) -> Found | None:
     """The preprocessing that the user names, or what the model brings or else does itself: None where there is none of these.
 
-    Where it states no size, images get that of the model's input. Raises DataError where what is named cannot be read, where it cannot be
-    carried out as it is, and where it would normalise pixels for a model that does so itself.
+    Where it states no size, images get that of the model's input. Raises DataError where what is named cannot be read or carried out. What
+    the model brings and cannot be carried out, or does not fit its inputs, is left out with a note.
     """
     image = sizes.image_of(request.source, request.layout)
-    layout = image.layout if image else request.layout
-    asked = request.asked
-    twice = asked is not None and asked.startswith(inside.TWICE)
-    found = _read(replace(request, asked=asked.removeprefix(inside.TWICE) if asked else None, layout=layout))
+    found = _read(replace(request, layout=image.layout if image else request.layout))
     if found is None:
         return inside.outside(request.source, image) or applications.unchosen(request.source, image)
-    found = sizes.fitted(found, image)
-    return inside.allowed(found, request.source) if twice else inside.checked(found, request.source, asked)
+    if request.asked is None and not _may_take(request.source, found.contract):
+        takes = ", ".join(map(str, request.source.takes))
+        return Found(Contract(), "", (*found.notes, Note(f"{found.origin} was left out: the model's inputs are {takes}")))
+    return sizes.fitted(found, image)
+
+
+def held_against(found: Found, source: Source, asked: str | None, *, twice: bool) -> Found:
+    """``found`` with notes on what the model does to pixels itself; ``asked`` is what the user named.
+
+    Raises DataError where it would normalise pixels for a model that does so itself, and where training did so ``twice`` and this does not.
+    """
+    return inside.allowed(found, source) if twice else inside.checked(found, source, asked)
+
+
+def _may_take(source: Source, contract: Contract) -> bool:
+    """Whether the inputs that the file states may be what the contract makes: one of four axes for images, rows of numbers for texts."""
+    axes = [len(spec.shape) for spec in source.takes]
+    fits = {"image": axes == [4], "text": set(axes) == {2}, "audio": len(axes) == 1}
+    return not axes or contract.kind is None or fits[contract.kind]
 
 
 def _read(request: ReadRequest) -> Found | None:
@@ -51,7 +67,7 @@ def _read(request: ReadRequest) -> Found | None:
     path = Path(request.asked)
     if path.name.endswith(kept.SUFFIX):
         return kept.read(path, request.layout)
-    if path.exists() and path.suffix != ".toml":
+    if path.exists() and not spec.is_spec(request.asked):
         found = forms.only("of_path", path, request.layout)
         if found is None:
             raise DataError(f"{path} is not a file of preprocessing of a known form")

@@ -18,6 +18,7 @@ from roadworthy.core.evidence import Note
 from roadworthy.core.stages import InnerLayer, Source
 from roadworthy.core.types import Array
 from roadworthy.preprocess.contract import Contract
+from roadworthy.preprocess.spec import TWICE
 from roadworthy.preprocess.steps import Normalize
 
 SMALL = 0.1
@@ -27,8 +28,6 @@ LARGE = 1.2
 BRIGHT = 2.0
 """A zero point above this is no value of 0..1 or -1..1."""
 NEAR = 1e-3
-TWICE = "twice:"
-"""What stands in front of ``--preprocess`` where training normalised outside of the model as well."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +14,7 @@ from roadworthy.build.preprocessing.found import Found
 from roadworthy.build.user_object import UserObject, named_in
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
+from roadworthy.core.text import named_line
 from roadworthy.core.types import TensorSpec
 from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.spec import Layout
@@ -37,15 +39,14 @@ def read(named: UserObject, layout: Layout) -> Found:
 
 def write_live(value: Any, folder: Path) -> Path:
     """The same of an object in this process, as a new file in ``folder`` that ``read_step`` takes. Raises DataError as ``read`` does."""
-    found: list[Found] = []
-    for layout in get_args(Layout):
-        read = forms.only("of_object", value, layout)
-        if read is None and _callable_bare(value):
-            read = forms.only("of_object", value(), layout)
-        if read is None:
-            raise _unknown("preprocess", value)
-        found.append(read)
-    return kept.write(kept.ReadByLayout(*found), folder)
+    found = [forms.only("of_object", value, layout) for layout in get_args(Layout)]
+    if None in found and _callable_bare(value):
+        value = _called(value)
+        found = [forms.only("of_object", value, layout) for layout in get_args(Layout)]
+    chw, hwc = found
+    if chw is None or hwc is None:
+        raise _unknown("preprocess", value)
+    return kept.write(kept.ReadByLayout(chw, hwc), folder)
 
 
 def write_of_model(model: Any, inputs: tuple[TensorSpec, ...], folder: Path) -> Path | None:
@@ -66,6 +67,13 @@ def _fitting(found: Found, inputs: tuple[TensorSpec, ...]) -> Found:
     return found
 
 
+def _called(function: Any) -> Any:
+    try:
+        return function()
+    except Exception as problem:
+        raise DataError(f"preprocess is a function that raised {named_line(problem)}", detail=traceback.format_exc()) from problem
+
+
 def _callable_bare(value: Any) -> bool:
     """Whether ``value`` is a function or class that can be called without arguments."""
     if not callable(value) or not (inspect.isroutine(value) or inspect.isclass(value) or isinstance(value, partial)):
@@ -81,10 +89,10 @@ def _unknown(what: str, value: Any) -> DataError:
     kind = type(value)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if inspect.isfunction(value):
-        name = (
-            f"the function {value.__name__}{inspect.signature(value)}, whose code a server does not run; let it return the transforms, or"
+        return DataError(
+            f"{what} is the function {value.__name__}{inspect.signature(value)}, whose code a server does not run; let it return the "
+            "transforms, or write the steps as a TOML file (docs/preprocessing.md)"
         )
-        return DataError(f"{what} is {name} write the steps as a TOML file (docs/preprocessing.md)")
     return DataError(
         f"{what} is a {name}, which is not preprocessing of a known form ({', '.join(forms.names())}); "
         "write the steps as a TOML file (docs/preprocessing.md)"

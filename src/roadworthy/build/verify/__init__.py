@@ -10,7 +10,7 @@ from roadworthy.build.verify.conventions import (
     try_conventions,
 )
 from roadworthy.build.verify.first_look import Leader
-from roadworthy.build.verify.label_check import label_warnings
+from roadworthy.build.verify.label_check import above_chance, label_warnings
 from roadworthy.build.verify.metrics import AGREEMENT, ERROR, Reading, is_code, is_own
 from roadworthy.build.verify.metrics.own import keep as keep_function
 from roadworthy.build.verify.metrics.pairing import TargetPairing, pair
@@ -43,6 +43,7 @@ __all__ = [
     "TrialRequest",
     "VerifyOutcome",
     "VerifyRequest",
+    "above_chance",
     "are_texts",
     "check_budget",
     "compare_originals",

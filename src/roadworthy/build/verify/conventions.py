@@ -71,7 +71,7 @@ class ConventionScore:
 
 @dataclass(frozen=True)
 class ConventionScores:
-    """All that were tried, the best first; ``slow`` says that there was no time for the ``left`` others."""
+    """All that were tried, the best first; ``left`` is how many others there was no time for."""
 
     samples: int
     percent: bool

@@ -77,6 +77,11 @@ def _orders(count: int, classes: Sequence[str]) -> Iterator[tuple[Array, str]]:
             yield np.argsort([int(name) for name in classes], kind="stable"), "with the names counted as numbers"
 
 
+def above_chance(share: float, samples: int, classes: int) -> bool:
+    """Whether a share of right answers among ``samples`` is more than one in ``classes``, beyond chance by an exact binomial bound."""
+    return _lower(round(share * samples), samples) > 1 / classes
+
+
 def _lower(hits: int, n: int) -> float:
     return 1 - binomial_upper(n - hits, n, DOUBT)
 

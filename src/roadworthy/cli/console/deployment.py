@@ -40,7 +40,7 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
         terminal.output.print(f"{escape(certificate.goal.metric)}: {certificate.original.kind}; {_budget(certificate)}.", soft_wrap=True)
     if certificate.preprocessing:
         read = f" (read from {certificate.preprocessing_proof.origin})" if certificate.preprocessing_proof.origin else ""
-        terminal.output.print(escape(f"An image is {'; '.join(certificate.preprocessing)}{read}."), soft_wrap=True)
+        terminal.output.print(escape(f"Each sample is {'; '.join(certificate.preprocessing)}{read}."), soft_wrap=True)
     if certificate.preprocessing_proof.conventions:
         _show_conventions(certificate.preprocessing_proof.conventions)
     for reason in certificate.choice.reasons:

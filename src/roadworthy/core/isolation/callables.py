@@ -30,7 +30,8 @@ def keep(function: Callable[..., Any], folder: Path, what: str) -> str:
         where.write_bytes(cloudpickle.dumps(function))
     except Exception as problem:
         raise UsageError(
-            f"the {what} {name} cannot be handed to another process ({type(problem).__name__}: {problem}); give it as 'FILE.py:{name}'"
+            f"the {what} {name} cannot be handed to another process ({type(problem).__name__}: {problem}); name it in a file and give it "
+            "as 'FILE.py:NAME'"
         ) from problem
     finally:
         if by_value:

@@ -8,7 +8,7 @@ import numpy as np
 
 from roadworthy.core.types import Array
 from roadworthy.preprocess.resampling.kernel import Centers, Kernel
-from roadworthy.preprocess.resampling.weights import Taps, antialiased, between, positions
+from roadworthy.preprocess.resampling.weights import Taps, antialiased, between, keys, positions
 
 CUBIC = -0.75
 """The parameter of the bicubic kernel of torch and OpenCV without antialias; with it, Pillow's and torch's is -0.5."""
@@ -71,9 +71,8 @@ def _tabled(size: int, length: int, centers: Centers) -> Taps:
     part = np.rint((where - first) * np.float32(TABLE)) / TABLE
     a = -0.5 if centers == "half" else CUBIC
     apart = np.stack([part + 1, part, 1 - part, 2 - part])
-    near = ((a + 2) * apart - (a + 3)) * apart * apart + 1
-    far = ((a * apart - 5 * a) * apart + 8 * a) * apart - 4 * a
-    weights = np.where(apart <= 1, near, far).astype(np.float32)
+    near, far = keys(a)
+    weights = np.where(apart <= 1, near(apart), far(apart)).astype(np.float32)
     unbound = first.astype(np.intp) + np.arange(-1, 3)[:, None]
     indices = unbound.clip(0, size - 1)
     if centers == "half":

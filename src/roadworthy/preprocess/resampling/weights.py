@@ -58,7 +58,7 @@ def between(
     indices = np.stack([first.astype(np.intp) + tap for tap in reach]).clip(0, size - 1)
     if cubic is None:
         return indices, np.stack([1 - part, part])
-    near, far = _keys(cubic)
+    near, far = keys(cubic)
     return indices, np.stack([far(part + 1), near(part), near(1 - part), far(2 - part)])
 
 
@@ -101,7 +101,7 @@ def _ratio(size: int, length: int) -> np.float32:
     return np.float32(size) / np.float32(length)
 
 
-def _keys(a: float) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+def keys(a: float) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
     """Keys' kernel (1981) with the parameter ``a``: below a distance of 1, and from 1 to 2."""
 
     def near(distance: Array) -> Array:
@@ -120,7 +120,7 @@ def _filter(name: Filter, distances: Array) -> Array:
         case "bilinear":
             return np.asarray((one - distances).clip(0))
         case "bicubic":
-            near, far = _keys(-0.5)
+            near, far = keys(-0.5)
             return np.where(distances < 1, near(distances), np.where(distances < 2, far(distances), 0 * one))
         case "box":
             return np.asarray(np.where(distances <= 0.5, one, 0 * one))

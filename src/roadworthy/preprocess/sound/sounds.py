@@ -96,7 +96,7 @@ class AudioReader:
     def one(self, item: Any, *, name: str = "the sound") -> dict[str, Array]:
         """The only input for one sound, a path or the bytes of a wav file.
 
-        Raises DataError, with the path or ``name``, for what is no wav file or has several channels, and ItemTooLarge.
+        Raises DataError, with the path or ``name``, for what is not a wav file or has several channels, and ItemTooLarge.
         """
         if not isinstance(item, Path | bytes | bytearray | memoryview):
             raise DataError(f"{name} is {type(item).__name__}; it must be a wav file, by its path or its bytes")
@@ -123,9 +123,11 @@ class AudioReader:
     def many(self, items: Sequence[Any], *, most: int | None = None) -> dict[str, Array]:
         """All of ``items`` as one array, samples first; raises DataError as ``one`` does, and where the lengths differ."""
         each: list[Array] = []
+        size = 0
         for index, item in enumerate(items):
             each.append(self.one(item, name=f"sound {index}")[self._input])
-            refuse_more(sum(values.nbytes for values in each), most, f"{len(items)} sounds")
+            size += each[-1].nbytes
+            refuse_more(size, most, f"{len(items)} sounds")
         for index, values in enumerate(each):
             if values.shape != each[0].shape:
                 raise DataError(

@@ -38,17 +38,19 @@ class StepBase(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fie
 
     def peak(self, before: SampleShape) -> int:
         """The most pixels that the step holds at once; asked where it ``grows``."""
-        raise NotImplementedError
+        after = self.shape(before)
+        # Columns are resized before rows: between the two the image has the old height and the new width.
+        return max(after.height or 0, before.height or 0) * (after.width or 0)
 
 
 def want_pixels(kind: str, before: SampleShape) -> None:
-    """Raises DataError where ``before`` is no image [height, width, channels] of pixels from 0 to 255."""
+    """Raises DataError where ``before`` is not an image [height, width, channels] of pixels from 0 to 255."""
     if before.normalized or before.channels_first:
         raise DataError(f"{kind} takes pixels [height, width, channels]; the steps before it give {before}: put it before them")
 
 
 def check_size(name: str, size: int | tuple[int, int], pixel_limit: int) -> None:
-    """Raises DataError where ``size`` is no size of an image of at most ``pixel_limit`` pixels."""
+    """Raises DataError where ``size`` is not the size of an image of at most ``pixel_limit`` pixels."""
     height, width = pair(size)
     if height < 1 or width < 1:
         raise DataError(f"{name} is {height} x {width}; both must be at least 1")

@@ -99,11 +99,6 @@ class Resize(StepBase, frozen=True, tag="resize"):
         if self.size is not None and self.longest < self.size:
             raise DataError(f"resize.longest is {self.longest}, less than the size {self.size} of the shorter side")
 
-    def peak(self, before: SampleShape) -> int:
-        after = self.shape(before)
-        # Columns are resized before rows: between the two the image has the old height and the new width.
-        return max(after.height or 0, before.height or 0) * (after.width or 0)
-
 
 class Letterbox(StepBase, frozen=True, tag="letterbox"):
     """The image scaled to fit inside ``size``, (height, width) or one number for a square, and padded with ``value``, 0 to 255.
@@ -156,7 +151,3 @@ class Letterbox(StepBase, frozen=True, tag="letterbox"):
             raise DataError(f"the filter {self.filter} exists only with antialias = true")
         if self.stride is not None and (self.stride < 1 or any(side % self.stride for side in pair(self.size))):
             raise DataError(f"letterbox {by(pair(self.size))} is not a multiple of its stride {self.stride}")
-
-    def peak(self, before: SampleShape) -> int:
-        after = self.shape(before)
-        return max((after.height or 0), (before.height or 0)) * (after.width or 0)

@@ -27,7 +27,7 @@ LARGE_PIXELS = 4_000_000
 """Larger images are decoded one at a time, in a separate pool: decoded side by side they would fill the memory."""
 
 MAX_SAMPLES_BYTES = 256 * MIB
-"""The most bytes that the images of one request may become: a body of tiny images could grow a thousandfold."""
+"""The most bytes that the items of one request may become: a body of tiny images could grow a thousandfold."""
 
 TINY_PIXELS, TINY_BYTES = 10_000, 4096
 """A single image up to this size is decoded on the event loop's thread: a switch to another thread would take as long again."""
@@ -98,7 +98,7 @@ class Decoder:
             begun = time.perf_counter()
             return np.stack([preprocessor.placement(image).matrix for image in images]), time.perf_counter() - begun
 
-        return await self._small.run(read, 0)
+        return await self._small.run(read, OVERHEAD_PIXELS * (len(images) - 1))
 
     def close(self) -> None:
         """End the threads."""

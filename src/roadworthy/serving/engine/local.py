@@ -17,6 +17,7 @@ import numpy as np
 from roadworthy.bundle import store
 from roadworthy.bundle.golden import Golden
 from roadworthy.core.errors import BundleError, DataError, InvalidRequest, StepFailed
+from roadworthy.core.text import named_line
 from roadworthy.core.types import BYTES, Array, Arrays
 from roadworthy.preprocess import items as item_readers
 from roadworthy.preprocess.answer import Ranked, ranks, read_out
@@ -93,7 +94,7 @@ class LocalEngine:
     @property
     def item_names(self) -> tuple[str, ...]:
         """The names under which protocols that name their inputs take an item: the first input's, and the word for its kind."""
-        return (self.signature.inputs[0].name, self.kind) if self.kind is not None else ()
+        return tuple(dict.fromkeys((self.signature.inputs[0].name, self.kind))) if self.kind is not None else ()
 
     @property
     def takes_files(self) -> bool:
@@ -171,8 +172,8 @@ class LocalEngine:
         """Where the pixels of the model's input lie in the image ``item``: ``placement(image).to_image(boxes)`` turns the boxes of a
         detector, in the pixels of its input, into those of the image.
 
-        ``item`` is one image as ``infer`` takes it. Raises InvalidRequest where it is none, or the bundle takes no images; DataError for
-        an image that cannot be read.
+        ``item`` is one image as ``infer`` takes it. Raises InvalidRequest where it is not one image, or the bundle takes no images;
+        DataError for an image that cannot be read.
         """
         if self.kind != "image":
             takes = ", ".join(map(str, self.signature.inputs))
@@ -203,6 +204,9 @@ class LocalEngine:
         except BundleError:
             self.close()
             raise
+        except Exception as problem:
+            self.close()
+            raise BundleError(f"it fails on a golden text with other padding ({named_line(problem, longest=200)})") from problem
 
     def _opened_reader(self) -> ItemReader:
         """What carries out the steps; raises BundleError where a file that they need is damaged."""

@@ -26,7 +26,7 @@ def of_json(model: LocalEngine, value: Any, what: str) -> bytes:
 
 
 def of_text(value: Any, what: str) -> bytes:
-    """``value`` in UTF-8; InvalidRequest where it is no text."""
+    """``value`` in UTF-8; InvalidRequest where it is not text."""
     try:
         if isinstance(value, str):
             return value.encode()

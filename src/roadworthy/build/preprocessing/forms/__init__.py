@@ -1,7 +1,7 @@
 """The forms in which people write preprocessing: one module a form, found by its file in this folder or by an entry point of the group
 with this folder's name.
 
-To add a form, add a file. ``preprocessing.read`` goes through the forms and names none of them.
+To add a form, add a file. ``only`` goes through the forms and names none of them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from typing import Any, Protocol, cast
 from roadworthy.build.preprocessing.found import Found
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, DataError
+from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Source
 from roadworthy.preprocess.contract import Answer, Contract
 from roadworthy.preprocess.spec import Layout
+
+OF_THE_MODEL = ("beside", "on_model")
+"""The functions that read what the user did not name: what cannot be carried out there is a note, and ends no deployment."""
 
 
 class PreprocessingForm(Protocol):
@@ -67,7 +71,13 @@ def only(function: str, value: Any, layout: Layout) -> Found | None:
     """
     found: list[tuple[str, Found]] = []
     for name, of_form in _every(function):
-        if (read := of_form(value, layout)) is not None:
+        try:
+            read = of_form(value, layout)
+        except (BackendMissing, DataError) as problem:
+            if function not in OF_THE_MODEL:
+                raise
+            read = Found(Contract(), "", (Note(problem.message, warning=True),))
+        if read is not None:
             found.append((name, read))
     stating = [(name, read) for name, read in found if replace(read.contract, answer=Answer()) != Contract()]
     if len(stating) > 1:

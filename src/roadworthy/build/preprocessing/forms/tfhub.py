@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from roadworthy.build.preprocessing.found import Found
+from roadworthy.build.preprocessing.stated import ultralytics
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Source
 from roadworthy.preprocess.contract import Contract
@@ -30,6 +31,9 @@ def of_name(text: str, layout: Layout) -> Found | None:
 def beside(source: Source, layout: Layout) -> Found | None:
     """A SavedModel with what only modules of TF Hub have, or with the one input that the convention names."""
     if source.kind != KIND or any(len(spec.shape) != 4 for spec in source.takes) or len(source.takes) > 1:
+        return None
+    if ultralytics.is_export(source.path, source.kind):
+        # Its input has the same name.
         return None
     if (source.path / MODULE).is_file():
         return _found(f"{MODULE} is beside it", layout, warning=False)

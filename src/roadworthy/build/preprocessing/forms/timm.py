@@ -112,12 +112,17 @@ def _read(config: Mapping[str, Any], origin: str) -> Found:
     # A size that is left out is a size in timm too; what was left out is said.
     missing = [f"{name} = {_shown(default)}" for name, default in DEFAULTS.items() if not config.get(name)]
     notes = [Note(f"{origin} leaves out {', '.join(missing)}: timm's defaults were taken")] if missing else []
-    notes += _notes_on_tests(config, values)
     if values["crop_mode"] == "border":
         notes.append(Note("crop_mode border: for about one image size of 10,000 the steps round a side to another pixel than timm does"))
     labels = config.get("label_names")
     answer = Answer(labels=tuple(map(str, labels))) if isinstance(labels, list | tuple) and labels else Answer()
-    return Found(Contract(_steps(values, origin), answer), origin, tuple(notes))
+    try:
+        contract = Contract(_steps(values, origin), answer)
+        notes += _notes_on_tests(config, values)
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise DataError(f"{origin} has a value that timm does not write: {problem}") from None
+    contract.check()
+    return Found(contract, origin, tuple(notes))
 
 
 def _notes_on_tests(config: Mapping[str, Any], values: dict[str, Any]) -> list[Note]:
@@ -167,8 +172,8 @@ def _sized(
     # timm takes every other word for "center".
     if scaled[0] != scaled[1]:
         raise DataError(
-            f"{origin}: input_size {_shown(size)} with crop_mode center scales an image until it covers a size that is no square, which no "
-            'step does; set crop_mode to "squash", or write the steps as a TOML file'
+            f"{origin}: input_size {_shown(size)} with crop_mode center scales an image until it covers a size that is not square: no step "
+            'does so; set crop_mode to "squash", or write the steps as a TOML file'
         )
     return Resize(scaled[0], filter), Crop(size)
 

@@ -54,9 +54,10 @@ def _refuse_enum(kind: type) -> None:
 
 
 def _of_weights(member: Any) -> Found:
-    found = _of_preset(member.transforms())
+    preset = member.transforms()
+    found = _of_preset(preset)
     names = tuple(str(name) for name in member.meta.get("categories") or ())
-    single = type(member.transforms()).__name__ == "ImageClassification"
+    single = type(preset).__name__ == "ImageClassification"
     answer = Answer(labels=names) if names and single else Answer()
     return replace(found, contract=replace(found.contract, answer=answer), origin=f"torchvision {type(member).__name__}.{member.name}")
 

@@ -41,7 +41,7 @@ UNSCALED = Note("LetterBox itself gives uint8 pixels: RGB in 0..1 is what Ultral
 
 def of_name(text: str, layout: Layout) -> Found | None:
     """``letterbox:640`` and its kin: fitted and padded as Ultralytics does, RGB in 0..1. Raises DataError for another spelling."""
-    if not text.startswith("letterbox"):
+    if text.partition(":")[0] != "letterbox":
         return None
     match = NAME.fullmatch(text)
     if match is None:

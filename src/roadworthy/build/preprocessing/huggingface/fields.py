@@ -92,7 +92,7 @@ class Fields:
             self._missing.append(f"resample {self.kind.resample}")
             return self.kind.resample
         if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= 5:
-            raise self.refused("resample", "is none of Pillow's filters, 0 to 5")
+            raise self.refused("resample", "is not one of Pillow's filters, 0 to 5")
         return int(found)
 
     def size(self) -> Size:
@@ -107,7 +107,7 @@ class Fields:
             return Size((found, found) if self.kind.square else found)
         if isinstance(found, list | tuple) and len(found) == 2 and all(map(_is_size, found)):
             return Size((found[0], found[1]))
-        raise self.refused("size", "is no size that transformers reads")
+        raise self.refused("size", "is not a size that transformers reads")
 
     def crop_size(self) -> tuple[int, int]:
         """``crop_size`` as (height, width); a bare number is a square."""
@@ -170,7 +170,7 @@ class Fields:
             return Size(stated["shortest_edge"])
         if set(stated) == {"shortest_edge", "longest_edge"}:
             return Size(stated["shortest_edge"], stated["longest_edge"])
-        raise self.refused("size", "is no size that this class of transformers reads")
+        raise self.refused("size", "is not a size that this class of transformers reads")
 
 
 def _named(stated: str) -> tuple[str, str]:

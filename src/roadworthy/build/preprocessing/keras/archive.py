@@ -53,7 +53,7 @@ def _refuse_others(path: Path, nodes: list[dict[str, Any]]) -> None:
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     if archive.getinfo(name).file_size > LARGEST:
-        raise DataError(f"{archive.filename} is no file of preprocessing layers: its {name} is larger than {LARGEST} bytes")
+        raise DataError(f"{archive.filename} is not a file of preprocessing layers: its {name} is larger than {LARGEST} bytes")
     return archive.read(name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from roadworthy.build.preprocessing import image_input
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import TensorSpec
 from roadworthy.preprocess import spec
@@ -32,8 +33,12 @@ PIXELS = (("pixels as they are", False), ("BGR pixels", True))
 
 @dataclass(frozen=True)
 class Usual:
-    """The ``ranges`` to try, each with the first of the ``geometries``; then the other geometries with the best range."""
+    """The ``ranges`` to try, each with the first of the ``geometries``; then the other geometries with the best range.
 
+    ``layout`` is that of the model's input.
+    """
+
+    layout: Layout
     ranges: tuple[Convention, ...]
     geometries: tuple[Convention, ...]
 
@@ -43,10 +48,10 @@ def usual(model: TensorSpec, given: Convention | None, *, fits: bool) -> Usual |
 
     ``given`` is what the user states: then all ranges are tried with its geometry. ``fits`` says that all images have the model's size.
     """
-    found = _image_of(model)
-    if found is None:
+    image = image_input.of_spec(model)
+    if image is None or image.size is None or model.dtype not in ("float32", "uint8"):
         return None
-    layout, size, channels = found
+    layout, size, channels = image.layout, image.size, image.channels
     values = tuple(_values(model.dtype, layout, channels))
     decode = given.geometry[:1] if given else (Decode("L" if channels == 1 else "RGB"),)
     geometries = tuple(Convention(name, (*decode, *steps), ()) for name, steps in _geometries(size, fits=fits))
@@ -54,7 +59,7 @@ def usual(model: TensorSpec, given: Convention | None, *, fits: bool) -> Usual |
     name = "" if given else f"; {geometries[0].name}"
     ranges = tuple(Convention(f"{words}{name}", first, steps) for words, steps in values)
     others = tuple(one for one in geometries if one.geometry != first and _gives(one, values[0][1], model))
-    return Usual(tuple(one for one in ranges if given is None or one.values != given.values), others)
+    return Usual(layout, tuple(one for one in ranges if given is None or one.values != given.values), others)
 
 
 def plain(layout: Layout, size: tuple[int, int], *, grey: bool) -> tuple[Step, ...]:
@@ -77,19 +82,6 @@ def preset_of(convention: Convention, layout: Layout) -> str:
                 # Not every preset takes a size.
                 continue
     return ""
-
-
-def _image_of(model: TensorSpec) -> tuple[Layout, tuple[int, int], int] | None:
-    """Layout, (height, width) and channels of the model's input."""
-    shape = model.sample_shape
-    sizes = [size for size in shape if isinstance(size, int)]
-    if len(shape) != 3 or len(sizes) != 3 or model.dtype not in ("float32", "uint8"):
-        return None
-    if sizes[0] in (1, 3) and sizes[2] not in (1, 3):
-        return "CHW", (sizes[1], sizes[2]), sizes[0]
-    if sizes[2] in (1, 3):
-        return "HWC", (sizes[0], sizes[1]), sizes[2]
-    return None
 
 
 def _values(dtype: str, layout: Layout, channels: int) -> Iterator[tuple[str, tuple[Step, ...]]]:

@@ -31,17 +31,17 @@ class Explanation:
     left: Gap | None
 
 
-def explain(steps: Steps, compared: Compared, worst: int, places: Sequence[int], to: tuple[int, int]) -> Explanation:
+def explain(steps: Steps, compared: Compared, places: Sequence[int], to: tuple[int, int]) -> Explanation:
     """What changes ``steps`` into what training does, as far as it is found; training gives the size ``to``.
 
-    ``worst`` is the image that all changes are tried on, ``places`` those that decide among the best.
+    All changes are tried on the first of ``places``, the worst image; all of these decide among the best.
     """
     found: tuple[Change, ...] = ()
     shift, left = (0, 0), compared.gap(steps, (0, 0), places)
     certain = Explanation((), steps, left)
     deadline = time.monotonic() + SECONDS
     while len(found) < ROUNDS and (left is None or not left.equal):
-        tried = sorted(_tried(steps, shift, to, compared, worst, deadline), key=lambda one: _rank(one[1]))
+        tried = sorted(_tried(steps, shift, to, compared, places[0], deadline), key=lambda one: _rank(one[1]))
         final = [(change, gap) for change, _ in tried[:BEST] if (gap := compared.gap(change.steps, change.shift, places))]
         if not final:
             break

@@ -82,7 +82,7 @@ def prove_step(request: ProofRequest) -> Proven:
     training = transform.load(request.transform, pictures, grey=isinstance(first, Decode) and first.color == "L")
     name, shape = callables.shown(request.transform), contract_steps.sample_shape(steps)
     raw = training.run(pictures, 0)
-    beside = _beside(raw, fitted(raw, shape), prepare(pictures, 0, steps), shape)
+    beside = _beside(raw, prepare(pictures, 0, steps), shape)
     unit, total, worst, largest = unit_of(steps), Gap(), 0, (-1.0, -1.0)
     kept = _Kept(request.out, request.input)
     for index in range(len(pictures.files)):
@@ -127,11 +127,11 @@ def nearest_step(request: NearestRequest) -> Nearest:
         start = (*start, Normalize(axis=0 if first else 2))
     count = min(EXPLAINED, len(pictures.files))
     theirs = tuple(fitted(training.run(pictures, index), shape) for index in range(count))
-    found = explain(start, Compared(pictures, theirs, unit_of(start)), 0, range(count), to)
+    found = explain(start, Compared(pictures, theirs, unit_of(start)), range(count), to)
     return Nearest(toml.of_steps(found.steps), found.left.words if found.left else "of another shape")
 
 
-def _beside(raw: Array, theirs: Array, ours: Array, shape: SampleShape) -> tuple[str, ...]:
+def _beside(raw: Array, ours: Array, shape: SampleShape) -> tuple[str, ...]:
     """How training's samples differ in type and layout from the deployment's."""
     said = [layout_note(raw, shape)]
     if raw.dtype != ours.dtype:
@@ -150,8 +150,8 @@ def _explained(proof: TransformProof, request: ProofRequest, training: TrainingT
     pictures = Pictures(tuple(request.pictures.files[place] for place in places), tuple(request.pictures.names[place] for place in places))
     theirs = tuple(fitted(training.run(pictures, index), shape) for index in range(len(places)))
     compared = Compared(pictures, theirs, unit_of(request.steps))
-    found = explain(request.steps, compared, 0, range(len(places)), size_of(theirs[0], shape))
-    stage = first_that_differs(training, request.steps, pictures, 0)
+    found = explain(request.steps, compared, range(len(places)), size_of(theirs[0], shape))
+    stage = first_that_differs(training, request.steps, pictures)
     differs = tuple(filter(None, (stage, *(change.words for change in found.changes))))
     return replace(
         proof, differs=differs, remedy="; ".join(_remedies(found)), after=found.left.words if found.changes and found.left else ""

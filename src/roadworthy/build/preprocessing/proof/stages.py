@@ -20,19 +20,21 @@ CLOSE = 1e-3
 LONGEST = 160
 
 
-def first_that_differs(transform: TrainingTransform, steps: tuple[Step, ...], pictures: Pictures, index: int) -> str:
-    """A sentence that names the first of training's steps after which its image is none that the deployment has; empty where it is no list.
+def first_that_differs(transform: TrainingTransform, steps: tuple[Step, ...], pictures: Pictures) -> str:
+    """A sentence that names the first of training's steps after which the first of ``pictures`` is not as at any of the deployment's.
+
+    Empty where the transform is not a list.
 
     Steps that change nothing but the type or the layout fit any of ours. The names are the user's own: what each part says of itself.
     """
     parts = parts_of(transform.function)
     if not parts:
         return ""
-    ours = _states(steps, pictures, index)
+    ours = _states(steps, pictures)
     place = 0
     for number, part in enumerate(parts):
         try:
-            theirs = transform.run(pictures, index, _prefix(parts[: number + 1]))
+            theirs = transform.run(pictures, 0, _prefix(parts[: number + 1]))
         except RoadworthyError:
             # A state that is no image, such as the path that the first part opens.
             continue
@@ -53,9 +55,9 @@ def _prefix(parts: tuple[Any, ...]) -> Callable[[Any], Any]:
     return run
 
 
-def _states(steps: tuple[Step, ...], pictures: Pictures, index: int) -> list[Array]:
+def _states(steps: tuple[Step, ...], pictures: Pictures) -> list[Array]:
     """The image after each of the steps."""
-    pixels: Any = prepare(pictures, index, steps[:1])
+    pixels: Any = prepare(pictures, 0, steps[:1])
     states = [np.array(pixels)]
     for step in steps[1:]:
         pixels = step.apply(pixels)

@@ -60,7 +60,7 @@ def locate(path: Path) -> Path | None:
 def _read(path: Path) -> HubFolder:
     found = folder.read(path)
     if found is None:
-        raise SourceUnreadable(f"{path / folder.CONFIG} is no configuration of transformers or timm")
+        raise SourceUnreadable(f"{path / folder.CONFIG} is not a configuration of transformers or timm")
     return found
 
 

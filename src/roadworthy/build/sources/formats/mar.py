@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from roadworthy.build.sources import mar_archive
+from roadworthy.build.sources.hub import folder as hub
 from roadworthy.build.sources.mar_archive import FOLDER, MANIFEST, MarArchive
 from roadworthy.build.sources.model import Opened
 from roadworthy.build.sources.source_file import SourceFile
@@ -20,7 +21,9 @@ SUFFIXES = (".mar",)
 
 def sniff(file: SourceFile) -> bool:
     """MAR-INF/MANIFEST.json in a zip archive or a folder."""
-    return f"{FOLDER}/{MANIFEST}" in file.members or (file.path / FOLDER / MANIFEST).is_file()
+    # A folder of a hub's model is deployed as that, whatever else lies in it.
+    unpacked = (file.path / FOLDER / MANIFEST).is_file() and hub.read(file.path) is None
+    return f"{FOLDER}/{MANIFEST}" in file.members or unpacked
 
 
 def inspect(file: SourceFile) -> StaticFacts:
@@ -48,4 +51,6 @@ def _instead(archive: MarArchive) -> str:
         name = archive.classes[0] if len(archive.classes) == 1 else "CALLABLE"
         deploy += f" --arch {shlex.quote(f'{folder / archive.model_file}:{name}')}"
     deploy += f" -o {shlex.quote(f'{folder.name}.bundle')}"
-    return f"{inside}; deploy the model inside, and the handler's preprocessing is found beside it: {unpack}{deploy}"
+    return (
+        f"{inside}; deploy the model inside, beside which the preprocessing of TorchServe's own image handlers is found: {unpack}{deploy}"
+    )

@@ -1,11 +1,11 @@
-"""What such a folder states, read without the library: the architecture, the files of its weights, the names of its classes."""
+"""What a folder of transformers or timm states, read without the library: architecture, files of weights, names of classes."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,8 @@ NOT_OURS = ("saved_model.pb",)
 EXTRA: dict[Library, str] = {"transformers": "huggingface", "timm": "timm"}
 CODE = ("auto_map", "custom_pipelines")
 """Where a configuration names code of its own."""
+OUTSIDE = "checkpoint_path"
+"""timm's argument for a file of weights beside those that were inspected; transformers hands it on from ``model_args``."""
 ATTENTION = ("eager", "sdpa")
 """The implementations of attention that are part of torch; others are packages, or code that the library fetches."""
 CLASS = re.compile(r"[A-Za-z]\w*")
@@ -77,7 +79,7 @@ class HubFolder:
             raise SourceUnreadable(f"{first} names {untrusted.shown(missing[0])}, which is not beside it; fetch the whole folder")
         return tuple(self.path / name for name in files)
 
-    @property
+    @cached_property
     def pickles(self) -> tuple[TorchSave, ...]:
         """What is in the files that torch.save wrote."""
         found = []
@@ -104,8 +106,10 @@ class HubFolder:
     def obstacle(self) -> str:
         """Why it cannot be deployed: the predicate of a sentence; empty where nothing in the folder says so."""
         instead = "build the model in a file of your own and give it with the weights: --arch FILE.py:CALLABLE"
-        if code := next(_code(self.config), ""):
+        if code := next(_named(self.config, CODE), ""):
             return f"names code of its own ({code}), which is never run; {instead}"
+        if other := next(_named(self.config, (OUTSIDE,)), ""):
+            return f"names a file of weights of its own ({other}), which is never read; remove it from {CONFIG}"
         if not self.architecture:
             field = "architecture" if self.library == "timm" else "architectures"
             return f"does not state in {CONFIG} which model it is ({field}); {instead}"
@@ -145,7 +149,12 @@ def read(path: Path) -> HubFolder | None:
 def weights_alone(path: Path) -> str:
     """Why the file of weights at ``path`` needs an architecture, and where there is one: in the folder of a hub's model."""
     found = read(path.parent)
-    if found is None or found.obstacle or path not in found.weights:
+    try:
+        known = found is not None and not found.obstacle and path in found.weights
+    except SourceUnreadable:
+        # What is wrong with the folder is not wrong with this file.
+        known = False
+    if not known:
         return NO_MODEL
     why, _, instead = NO_MODEL.partition("; ")
     return f"{why}; give its folder {path.parent}, whose {CONFIG} says the model, or {instead}"
@@ -171,14 +180,13 @@ def _counted(found: Mapping[Any, Any]) -> bool:
     return sorted(int(index) for index in found) == list(range(len(found)))
 
 
-def _code(value: Any) -> Iterator[str]:
-    """What a configuration, or one inside it, names as code of its own."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            if key in CODE and item:
-                yield f"{key} {untrusted.shown(str(item))}"
-            else:
-                yield from _code(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _code(item)
+def _named(config: Any, keys: Collection[str]) -> Iterator[str]:
+    """What a configuration, or one inside it, has under one of ``keys``."""
+    waiting = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            yield from (f"{key} {untrusted.shown(str(item))}" for key, item in value.items() if key in keys and item)
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value

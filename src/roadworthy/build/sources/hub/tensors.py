@@ -1,8 +1,9 @@
-"""The weights of such a folder as tensors on the CPU, read without running anything."""
+"""The weights of a folder of transformers or timm as tensors on the CPU, read without running anything."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
@@ -31,7 +32,7 @@ def read(folder: HubFolder, source: Source) -> dict[str, Any]:
     return found
 
 
-def _safe(path: Any) -> dict[str, Any]:
+def _safe(path: Path) -> dict[str, Any]:
     safetensors.read(path)
     try:
         return dict(load_file(path, device="cpu"))

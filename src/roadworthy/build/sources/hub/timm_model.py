@@ -34,6 +34,6 @@ def read(folder: HubFolder, source: Source) -> Opened:
     notes = weights.fill(module, held, folder.path)
     proof = f"the tensors of {folder.architecture} are those of the files, name by name and shape by shape"
     size = module.pretrained_cfg.get("input_size")
-    known = isinstance(size, list | tuple) and len(size) == 3 and not source.inputs
-    inputs = (TensorSpec("x", "float32", (BATCH, *map(int, size))),) if known else ()
+    known = isinstance(size, list | tuple) and len(size) == 3 and all(isinstance(side, int) for side in size) and not source.inputs
+    inputs = (TensorSpec("x", "float32", (BATCH, *size)),) if known else ()
     return Opened(module, inputs, proofs=(proof,), notes=notes)

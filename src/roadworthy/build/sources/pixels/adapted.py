@@ -18,7 +18,7 @@ def filled(found: FirstLayers, statistics: Mapping[str, tuple[float, ...]]) -> F
     if len(unknown) != 1 or len(means) != 1:
         return found
     mean, variance = statistics[means[0]], statistics[_variance(means[0])]
-    if len(mean) != len(variance) or not all(map(math.isfinite, (*mean, *variance))) or min(variance) < 0:
+    if not mean or len(mean) != len(variance) or not all(map(math.isfinite, (*mean, *variance))) or min(variance) < 0:
         return found
     return replace(found, layers=tuple(normalised(one.name, mean, variance) if one is unknown[0] else one for one in found.layers))
 

@@ -43,6 +43,6 @@ def written(values: tuple[float, ...]) -> str:
 
 
 def _number(value: float) -> str:
-    inverse = 1 / value if 0 < abs(value) < 0.1 else 0.0
+    inverse = 1 / value if 1e-9 < abs(value) < 0.1 else 0.0
     whole = inverse and abs(2 * inverse - round(2 * inverse)) < 1e-4
     return f"1/{round(2 * inverse) / 2:g}" if whole else f"{value:.6g}"

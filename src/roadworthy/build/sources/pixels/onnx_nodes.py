@@ -30,7 +30,7 @@ def _values(tensor: Any) -> tuple[float, ...]:
     """One number, or one for each channel, of a float32 tensor; empty for all others, and for values that lie in another file."""
     if tensor is None or tensor.data_type != FLOAT:
         return ()
-    count = len(tensor.raw_data) // 4 or len(tensor.float_data)
+    count = len(tensor.raw_data) / 4 if tensor.raw_data else len(tensor.float_data)
     if count not in CHANNELS or any(size not in CHANNELS for size in tensor.dims):
         return ()
-    return struct.unpack(f"<{count}f", tensor.raw_data) if tensor.raw_data else tuple(tensor.float_data)
+    return struct.unpack(f"<{int(count)}f", tensor.raw_data) if tensor.raw_data else tuple(tensor.float_data)

@@ -11,7 +11,7 @@ from roadworthy.core.stages import InnerLayer
 from roadworthy.frameworks.torch import traversal
 
 PAIRS = (("mean", "std"), ("image_mean", "image_std"), ("pixel_mean", "pixel_std"))
-"""How such a part calls them; a BatchNorm has ``running_mean`` and is none."""
+"""How such a part calls them; a BatchNorm has ``running_mean`` and is not one."""
 CHANNELS = 3
 
 

@@ -22,6 +22,8 @@ TIFF_COMPRESSIONS = {1: "none", 5: "LZW", 8: "Deflate", 32946: "Deflate", 32773:
 """Those that are decoded: their work is bounded by the pixels."""
 
 _TIFF_HEADERS = (b"II*\0", b"MM\0*")
+ORDINARY_BLOCKS = 32
+"""Parts of a GIF before the first frame, in which that frame is looked for."""
 _BIG_TIFF_HEADERS = (b"II+\0", b"MM\0+")
 _TIFF_UNITS = {1: 1, 2: 1, 3: 2, 4: 4}
 _WIDTH, _HEIGHT, _COMPRESSION, _STRIPS, _TILE_WIDTH, _TILE_HEIGHT, _TILES = 256, 257, 259, 273, 322, 323, 324
@@ -34,7 +36,7 @@ def pixels(image: bytes) -> int:
     if image.startswith(b"GIF8"):
         # The first frame may reach past the canvas, and then Pillow makes the canvas larger.
         width, height = _numbers("<HH", image, 6)
-        for block in _gif_blocks(image, 1):
+        for block in _gif_blocks(image, ORDINARY_BLOCKS):
             if block.frame:
                 left, top, across, below = block.frame
                 width, height = max(width, left + across), max(height, top + below)

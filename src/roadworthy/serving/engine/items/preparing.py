@@ -1,4 +1,4 @@
-"""Items of a request to a model's input: images in their own pools, texts and sounds on a thread where they are long."""
+"""Items of a request to a model's input: images in their own pools, sounds and long texts on a thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from roadworthy.serving.engine.local import LocalEngine
 from roadworthy.serving.limits import ServerLimits
 
 SHORT_BYTES = 4096
-"""Texts and sounds of so many bytes together are prepared on the event loop's thread: a switch to another would take as long again."""
+"""Texts of so many bytes together are prepared on the event loop's thread: a switch to another would take as long again. A sound of few
+bytes may become millions of samples."""
 
 
 class Preparer:
@@ -43,7 +44,7 @@ class Preparer:
             raise Unavailable(f"{several} wait for about {wait:.2f} s to be prepared; try again later", after=wait)
         size = sum(map(len, items))
         try:
-            if size <= SHORT_BYTES and len(items) <= 8:
+            if model.kind == "text" and size <= SHORT_BYTES and len(items) <= 8:
                 return _prepared(model, items)[0]
             return await self._pool.run(lambda: _prepared(model, items), size)
         except ItemTooLarge as problem:

@@ -104,6 +104,8 @@ class OipInputs:
     def _count_items(self, name: str, shape: tuple[int, ...]) -> int:
         if name not in self._model.item_names:
             raise InvalidRequest(f"input {name!r} is BYTES; the model takes {takes(self._model)}")
+        if self.feeds:
+            raise InvalidRequest(f"the request holds {items.several(self._model)} and tensors; send one of the two")
         count = math.prod(shape)
         if not shape or count != shape[0] or not count:
             raise InvalidRequest(
@@ -113,5 +115,5 @@ class OipInputs:
 
 
 def takes(model: LocalEngine) -> str:
-    """The model's inputs as text, and the items that are taken in their place."""
+    """The model's inputs as text."""
     return ", ".join(map(str, model.signature.inputs))
