@@ -94,6 +94,9 @@ HUGE: dict[str, bytes] = {
     "GIF with a frame past its canvas": encode("GIF", mode="P").replace(
         b"\x2c" + struct.pack("<HHHH", 0, 0, 70, 60), b"\x2c" + struct.pack("<HHHH", 60_000, 60_000, 70, 60)
     ),
+    "GIF with an extension before such a frame": encode("GIF", mode="P").replace(
+        b"\x2c" + struct.pack("<HHHH", 0, 0, 70, 60), b"\x21\xf9\x04" + bytes(5) + b"\x2c" + struct.pack("<HHHH", 60_000, 60_000, 70, 60)
+    ),
     "TIFF": grey_tiff(50_000, 50_000, data=bytes(10)),
     "Deflate TIFF": grey_tiff(50_000, 50_000, compression=8, data=zlib.compress(bytes(1000))),
     "MPO": encode("JPEG").replace(struct.pack(">HH", 60, 70), struct.pack(">HH", 60_000, 60_000)),
