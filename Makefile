@@ -12,8 +12,9 @@ demo: .venv/ready
 demo-keras: .venv/ready-tensorflow
 	$(BIN)/python examples/demo_keras.py
 
-# Files of tests run side by side, by so many processes. Children do not write byte code; they find what is written here.
-WORKERS ?= 2
+# Files of tests run side by side, by so many processes: one more than a machine of two cores has, because many tests wait for a server or a
+# child. Children do not write byte code; they find what is written here.
+WORKERS ?= 3
 PYTEST = $(BIN)/python -m compileall -q src tests && $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: .venv/ready .venv/ready-tensorflow

@@ -75,6 +75,7 @@ def test_a_wrong_resize_of_a_real_mobilenet_is_named_with_both_accuracies(real: 
     assert 0.6 < proof.either.agreement < 0.85
 
 
+@pytest.mark.soak
 def test_the_conventions_find_imagenets_mean_for_a_real_resnet(real: Path, tmp_path: Path) -> None:
     network = Path(__file__).parents[2] / "examples" / "cifar_resnet.py"
     job = Job(

@@ -12,12 +12,18 @@ import torch
 import roadworthy as rw
 from roadworthy.bundle import store
 from roadworthy.preprocess.texts import TextReader
+from support import short_races
 from support.files import wav_files
 from support.models import tokenizers
 
 pytestmark = pytest.mark.slow
 
 WORDS = ("good", "film", "about", "dogs", "bad", "cats")
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    short_races.shorten(monkeypatch.setattr)
 
 
 class Reads(torch.nn.Module):
