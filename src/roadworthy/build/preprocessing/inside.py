@@ -26,7 +26,7 @@ SMALL = 0.1
 LARGE = 1.2
 """A scale above this is for values around 1."""
 BRIGHT = 2.0
-"""A zero point above this is no value of 0..1 or -1..1."""
+"""A zero point above this is not a value of 0..1 or -1..1."""
 NEAR = 1e-3
 
 

@@ -44,7 +44,7 @@ def left_out(transform: Any) -> tuple[Note, ...]:
     elif name not in AUGMENTING:
         raise DataError(f"{shown} is a transform that no step carries out; write the steps as a TOML file (docs/preprocessing.md)")
     elif _always(transform):
-        raise DataError(f"{shown} changes every image in the same way and is no augmentation, and no step carries it out")
+        raise DataError(f"{shown} changes every image in the same way and is not an augmentation, and no step carries it out")
     return (Note(f"{shown} was left out: it changes pixels at random, in training alone"),)
 
 

@@ -1,7 +1,7 @@
 """The feature extractor of a sound in Hugging Face's ``preprocessor_config.json``: the one that gives the samples themselves.
 
 ``Wav2Vec2FeatureExtractor`` hands the samples on, with the mean 0 and the variance 1 where it says ``do_normalize``. Others make
-spectrograms, which are no step of a contract.
+spectrograms, which are not steps of a contract.
 """
 
 from __future__ import annotations

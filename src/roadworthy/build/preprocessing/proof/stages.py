@@ -36,7 +36,7 @@ def first_that_differs(transform: TrainingTransform, steps: tuple[Step, ...], pi
         try:
             theirs = transform.run(pictures, 0, _prefix(parts[: number + 1]))
         except RoadworthyError:
-            # A state that is no image, such as the path that the first part opens.
+            # A state that is not an image, such as the path that the first part opens.
             continue
         reached = next((later for later in range(place, len(ours)) if _same(theirs, ours[later])), None)
         if reached is None:

@@ -11,7 +11,7 @@ from roadworthy.preprocess.steps import Decode, Step
 
 
 def of_steps(steps: tuple[Step, ...]) -> str:
-    """The text of the file. The limit of the pixels is left out: it is no part of what the model was trained with."""
+    """The text of the file. The limit of the pixels is left out: it is not a part of what the model was trained with."""
     return "\n".join(["image = [", *(f"  {_table(step)}," for step in steps), "]"])
 
 
