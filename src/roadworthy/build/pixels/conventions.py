@@ -92,7 +92,10 @@ def ask(
     )  # fmt: skip
     found = workspace.step(verify.try_conventions, request, "conventions", imports.to_run(baseline_of(trained, workspace)))
     if not found.scores:
-        return ConventionTrial(metric, 0, found.percent, left_out="the original is too slow to try others in the time that there is")
+        there = min(len(data.pictures.files), data.all.count)
+        few = f"{there:,} images are too few to tell them apart"
+        slow = "the original is too slow to try others in the time that there is"
+        return ConventionTrial(metric, 0, found.percent, left_out=few if there < verify.FEWEST_PICTURES else slow)
     far = verify.far_better(found) if given else None
     entries = tuple(
         TriedConvention(

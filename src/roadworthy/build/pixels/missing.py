@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
-from roadworthy.build import sources
+from roadworthy.build import sources, verify
 from roadworthy.build.certificate import Data
 from roadworthy.build.data.dataset import Dataset
 from roadworthy.build.job import Job
@@ -17,6 +17,7 @@ from roadworthy.build.workspace import Workspace
 from roadworthy.bundle.pixels import ConventionTrial
 from roadworthy.core.errors import DataError, RoadworthyError
 from roadworthy.core.stages import Source
+from roadworthy.preprocess import answer as answers
 from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.pictures import MOST
 
@@ -45,7 +46,7 @@ def load(source: Source, job: Job, found: Found, workspace: Workspace) -> tuple[
         if tried is None:
             raise problem from None
         if not tried.tried:
-            raise DataError(f"{problem.message}. Tried with the original on {tried.samples:,} of your images: {tried.left_out}") from None
+            raise DataError(f"{problem.message}. The usual conventions do not help: {tried.left_out}") from None
         raise DataError(
             f"{problem.message}. Tried with the original on {tried.samples:,} of your images:\n{conventions.table(tried)}"
         ) from None
@@ -79,7 +80,12 @@ def _tried(source: Source, job: Job, contract: Contract, workspace: Workspace) -
         usual = proof.usual(model, None, fits=conventions.fits(data.pictures, model))
         if usual is None or data.reading.form != "classes" or not data.metric:
             return None
-        return conventions.ask(usual, None, loaded.graph, data.metric, data.reading, data, min(PATIENT, here.seconds_left / 2), here)
+        found = conventions.ask(usual, None, loaded.graph, data.metric, data.reading, data, min(PATIENT, here.seconds_left / 2), here)
+        classes = answers.columns(loaded.signature.outputs[0]) or 2
+        if found.tried and found.percent and not verify.above_chance(found.tried[0].value, found.samples, classes):
+            said = f"on {found.samples:,} of your images the original is not better than chance with any of them"
+            return replace(found, tried=(), left_out=said)
+        return found
     return None
 
 

@@ -67,7 +67,7 @@ def outside(source: Source, image: ImageInput | None) -> Found | None:
     if values is None or image is None or not all(layer.stated for layer in source.inner):
         return None
     scaling = _scaling(source.inner)
-    steps = sizes.steps(image, Normalize(values.scale, (-values.offset,), (1.0,), image.axis))
+    steps = sizes.steps(image, Normalize(values.scale, (0.0 - values.offset,), (1.0,), image.axis))
     said = f"the model normalises pixels itself ({_listed(scaling)}), so it is given {values.words}"
     notes = [Note(said), *sizes.notes(image, source.inner)]
     return Found(Contract(steps), f"the model's own layers, which take {values.words}", tuple(notes))

@@ -2,6 +2,7 @@
 
 from roadworthy.build.verify.conventions import (
     FAR,
+    FEWEST_PICTURES,
     ConventionScores,
     EitherRequest,
     TrialRequest,
@@ -26,6 +27,7 @@ __all__ = [
     "AGREEMENT",
     "ERROR",
     "FAR",
+    "FEWEST_PICTURES",
     "BudgetRequest",
     "ConfirmRequest",
     "ConventionScores",

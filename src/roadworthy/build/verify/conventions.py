@@ -27,7 +27,7 @@ from roadworthy.preprocess.pictures import Pictures
 from roadworthy.preprocess.pixels import as_array
 from roadworthy.runtimes import open_session
 
-FEWEST = 40
+FEWEST_PICTURES = 40
 """With fewer samples nothing is tried."""
 TIMED = 8
 """The images by which the time of all is estimated."""
@@ -94,13 +94,15 @@ class EitherRequest:
 
 
 def try_conventions(request: TrialRequest) -> ConventionScores:
-    """A step: the original on the pictures by each convention. Nothing is tried where too few of them can be answered in the time."""
-    deadline = time.monotonic() + request.seconds
+    """A step: the original on the pictures by each convention. Nothing is tried where too few of them can be answered in the time.
+
+    The time begins when the original has answered for the first time.
+    """
     trial = _Trial(request)
     metric = metric_for(request.metric, request.samples, request.reading)
     with _session(request.graph, request.signature, request.threads) as session:
-        count = trial.affordable(session, deadline)
-        if count < FEWEST:
+        count, deadline = trial.affordable(session, request.seconds)
+        if count < FEWEST_PICTURES:
             return ConventionScores(0, metric.share, (), len(request.ranges) + len(request.geometries))
         scored: list[tuple[Convention, float, Array]] = []
 
@@ -162,8 +164,8 @@ class _Trial:
     _bytes: int = 0
     _prepared: tuple[tuple[object, ...], list[Array]] = ((), [])
 
-    def affordable(self, session: Session, deadline: float) -> int:
-        """How many pictures can be answered by every convention in the time."""
+    def affordable(self, session: Session, seconds: float) -> tuple[int, float]:
+        """How many pictures can be answered by every convention in the time, and when (``time.monotonic``) that ends."""
         request = self.request
         first = request.given or request.ranges[0]
         there = min(len(request.pictures.files), request.samples.count)
@@ -177,7 +179,8 @@ class _Trial:
         ended = time.monotonic()
         geometries = 1 + len(request.geometries)
         each = ((prepared - began) * geometries + (ended - warm) * (geometries + len(request.ranges))) / TIMED
-        return min(there, int((deadline - ended) / each))
+        deadline = warm + seconds
+        return min(there, int((deadline - ended) / each)), deadline
 
     def answers(self, session: Session, convention: Convention, count: int) -> dict[str, Array]:
         """The original's outputs for the first pictures, prepared by ``convention``."""
