@@ -60,7 +60,7 @@ def test_names_as_many_as_the_outputs_are_the_answers() -> None:
 def test_names_of_another_number_are_left_out_with_a_note(tmp_path: Path) -> None:
     contract, (note,) = classes.with_suggested(IMAGES, NAMES, gathered(tmp_path, "cat", "dog"), signature(2))
     assert contract == IMAGES
-    assert "comes with 5 class names, and the model's output 'scores' has 2: the names were left out" in note.text
+    assert "comes with 5 class names, and the output 'scores' has 2: the names were left out" in note.text
 
 
 def test_folders_placed_by_names_of_another_number_are_refused(tmp_path: Path) -> None:

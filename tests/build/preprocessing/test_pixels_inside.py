@@ -12,7 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from roadworthy.build import sources
-from roadworthy.build.preprocessing import ReadRequest, disagreement, read_step
+from roadworthy.build.job import Job
+from roadworthy.build.preprocessing import ReadRequest, disagreement, held_against, read_step
 from roadworthy.build.preprocessing.inside import taken
 from roadworthy.core.errors import DataError
 from roadworthy.core.stages import InnerLayer, Source
@@ -36,7 +37,10 @@ def source(*layers: InnerLayer, takes: TensorSpec = IMAGE) -> Source:
 
 
 def read(of: Source, asked: str | None) -> Any:
-    return read_step(ReadRequest(asked, of, sources.layout(of)))
+    """What is read, held against what the model does itself, as a deployment does it."""
+    job = Job(of.path, of.path / "bundle", preprocess=asked)
+    found = read_step(ReadRequest(job.named_preprocess, of, sources.layout(of)))
+    return found and held_against(found, of, job.named_preprocess, twice=job.twice)
 
 
 @pytest.mark.slow
