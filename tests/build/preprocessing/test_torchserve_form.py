@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -159,7 +160,7 @@ def test_an_archive_as_a_source_says_what_to_deploy(tmp_path: Path) -> None:
             sources.identify(path)
         said = refused.value.message
         assert "is a TorchServe archive of m.pt, its architecture net.py and the handler own.py" in said
-        *unpack, deploy = said.rpartition("found beside it: ")[2].split(" && ")
+        *unpack, deploy = said.rpartition("is found: ")[2].split(" && ")
         folder = path if path.is_dir() else Path("my model")
         arch = ["--arch", f"{folder / 'net.py'}:Net"]
         assert shlex.split(deploy) == ["roadworthy", "deploy", str(folder / "m.pt"), *arch, "-o", f"{folder.name}.bundle"]
@@ -168,7 +169,10 @@ def test_an_archive_as_a_source_says_what_to_deploy(tmp_path: Path) -> None:
 
 def test_the_command_that_is_named_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unpacked by the command in the message, the model inside is a source of its own, with the handler's preprocessing."""
-    inner = onnx_files.linear(tmp_path / "inner.onnx").read_bytes()
+    shape = [1, 3, 224, 224]
+    image = [("x", onnx.TensorProto.FLOAT, shape)], [("y", onnx.TensorProto.FLOAT, shape)]
+    onnx_files.written(tmp_path / "inner.onnx", [onnx.helper.make_node("Identity", ["x"], ["y"])], *image)
+    inner = (tmp_path / "inner.onnx").read_bytes()
     members = files(labels=NAMES) | {
         "MAR-INF/MANIFEST.json": manifest(serializedFile="m.onnx", handler="image_classifier"),
         "m.onnx": inner,
