@@ -23,7 +23,7 @@ from roadworthy.build.preprocessing import Found, ReadRequest, forms, read_step
 from roadworthy.build.preprocessing.forms import ultralytics
 from roadworthy.core.errors import DataError, RoadworthyError
 from roadworthy.core.stages import Source
-from roadworthy.core.types import Array, Quantization
+from roadworthy.core.types import Array, Quantization, TensorSpec
 from roadworthy.preprocess.image import Preprocessor
 from roadworthy.preprocess.steps import ChannelsFirst, Crop, Decode, Letterbox, Normalize, Resize
 from support.clients.environments import client_python, run_in
@@ -350,3 +350,10 @@ def test_any_metadata_give_steps_that_can_be_carried_out_or_one_of_our_own_error
         return
     if found is not None:
         found.contract.check()
+
+
+def test_a_saved_model_whose_input_has_the_name_of_tf_hubs_convention_is_an_export(tmp_path: Path) -> None:
+    (tmp_path / "metadata.yaml").write_text(yaml.safe_dump(METADATA, sort_keys=False))
+    takes = (TensorSpec("images", "float32", ("batch", 64, 96, 3)),)
+    found = read_step(ReadRequest(None, Source(tmp_path, "saved_model", "tensorflow", "", 0, takes=takes), "HWC"))
+    assert found is not None and any(isinstance(step, Letterbox) for step in found.contract.image)
