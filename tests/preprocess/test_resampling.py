@@ -99,6 +99,16 @@ def test_opencvs_linear_is_equal_to_the_bit(height: int, width: int, below: int,
     assert np.abs(resize(pixels, to, Kernel("bicubic", False, like="opencv")) - cubic).max() <= 1
 
 
+def test_opencvs_nearest_takes_its_pixels_for_every_size() -> None:
+    """Where a new pixel begins exactly on an old one, OpenCV's own rounding decides."""
+    cv2 = pytest.importorskip("cv2")
+    for size in range(1, 90):
+        pixels = np.arange(size, dtype=np.uint8)[:, None, None]
+        for length in range(1, 90):
+            expected = cv2.resize(pixels, (1, length), interpolation=cv2.INTER_NEAREST).reshape(length, 1, 1)
+            np.testing.assert_array_equal(resize(pixels, (length, 1), Kernel("nearest", False, like="opencv")), expected)
+
+
 def test_photographs_are_opencvs_to_the_bit(real: Path) -> None:
     cv2 = pytest.importorskip("cv2")
     for pixels in two_photographs(real):

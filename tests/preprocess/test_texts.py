@@ -68,7 +68,7 @@ def test_a_text_comes_as_text_as_bytes_or_as_a_file(tmp_path: Path) -> None:
     (tmp_path / "review.txt").write_bytes(b"\xef\xbb\xbf" + TEXTS[6].encode())
     rows = read(steps, TEXTS[6], TEXTS[6].encode(), tmp_path / "review.txt", memoryview(TEXTS[6].encode()))["input_ids"]
     assert (rows == rows[0]).all() and len(set(rows[0])) > 3
-    for item, says in ((b"\xff\xfe", "not UTF-8 text"), ("\ud800", "not Unicode"), (5, "int and no text"), (tmp_path / "none.txt", "read")):
+    for item, says in ((b"\xff\xfe", "not UTF-8 text"), ("\ud800", "not Unicode"), (5, "int, not a text"), (tmp_path / "none.txt", "read")):
         with pytest.raises(DataError, match=says):
             read(steps, item)
     with pytest.raises(ItemTooLarge, match="text 1 has 21 characters, more than the limit of 20"):

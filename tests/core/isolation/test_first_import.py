@@ -20,7 +20,8 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "helper.py").write_text("times = 0\ndef prepare():\n    global times\n    times += 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(first_import, "BEFORE", {"needy": ("helper", "prepare"), "torn": ("no_such_module", "prepare")})
-    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    # A test before this one may have watched in this process.
+    monkeypatch.setattr(sys, "meta_path", [finder for finder in sys.meta_path if not isinstance(finder, first_import._Watch)])
     for name in ("needy", "helper"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     first_import.watch()

@@ -34,7 +34,8 @@ def nearest(size: int, length: int, how: Kernel) -> Array:
     elif how.centers == "half" and how.like in ("pillow", "tf"):
         found = np.floor((places + np.float32(0.5)) * _ratio(size, length))
     elif how.like == "opencv":
-        found = np.floor(np.arange(length) * (size / length))
+        # Its scale is rounded twice: 9 * 14 / 18 is below 7 there.
+        found = np.floor(np.arange(length) * (1 / (length / size)))
     else:
         found = np.floor(places * _ratio(size, length))
     return np.asarray(found.astype(np.intp).clip(0, size - 1))
