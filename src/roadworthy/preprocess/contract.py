@@ -10,7 +10,7 @@ import msgspec
 from roadworthy.core.errors import DataError
 from roadworthy.core.types import TensorSpec
 from roadworthy.preprocess import steps
-from roadworthy.preprocess.front import Front, Tail
+from roadworthy.preprocess.front import Front, Tail, split
 from roadworthy.preprocess.pixels import SampleShape
 from roadworthy.preprocess.sound.sounds import AudioSteps
 from roadworthy.preprocess.steps import Decode, Normalize, Step
@@ -115,8 +115,7 @@ class Contract:
         """
         if not self.takes_images:
             raise DataError("pixels go into a model that takes images, and nothing says how an image becomes its input: use --preprocess")
-        after = next((place for place, step in enumerate(reversed(self.image)) if not isinstance(step, Tail)), 0)
-        head, tail = self.image[: len(self.image) - after], self.image[len(self.image) - after :]
+        head, tail = split(self.image)
         if not any(isinstance(step, Normalize) for step in tail):
             raise DataError("the model takes the pixels as they are: there is no normalisation to put into it; leave --pixels out")
         if (before := steps.sample_shape(head)).dtype != "uint8":

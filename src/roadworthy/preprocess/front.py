@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -13,14 +14,22 @@ from roadworthy.core.errors import StepFailed
 from roadworthy.core.samples import SampleSet, file_of
 from roadworthy.core.types import Array, Signature, TensorSpec
 from roadworthy.preprocess.pixels import as_array
-from roadworthy.preprocess.steps import ChannelsFirst, Normalize, ReverseChannels
+from roadworthy.preprocess.steps import ChannelsFirst, Normalize, ReverseChannels, Step
 
 Tail = ChannelsFirst | Normalize | ReverseChannels
 """The steps that can follow the last geometric one."""
 
+Steps: TypeAlias = "tuple[Step, ...]"
+
 NAME, GRAPH = "front.json", "graph"
 """The file that says which steps are in front of the model beside it, and the folder of a model that is a folder itself."""
 ROWS = 64
+
+
+def split(steps: Steps) -> tuple[Steps, Steps]:
+    """The steps that decide the size and place of the pixels, and those after them: order of the colours, layout, values."""
+    ends = max((place for place, step in enumerate(steps, 1) if not isinstance(step, Tail)), default=0)
+    return steps[:ends], steps[ends:]
 
 
 @dataclass(frozen=True)

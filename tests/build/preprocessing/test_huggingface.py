@@ -310,7 +310,7 @@ def test_a_refusal_names_the_file_the_class_and_the_way_out(tmp_path: Path) -> N
     )
     assert caught.value.message.startswith(said)
     (tmp_path / "preprocessor_config.json").write_text("{")
-    with pytest.raises(DataError, match="cannot be read as JSON"):
+    with pytest.raises(DataError, match="is not a valid JSON file"):
         read(tmp_path)
 
 

@@ -13,6 +13,7 @@ from roadworthy.build.job import Job
 from roadworthy.build.original import contract_of, identify
 from roadworthy.build.preprocessing import ReadRequest, read_step
 from roadworthy.build.workspace import open_workspace
+from roadworthy.core.errors import DataError
 from roadworthy.core.stages import Source
 from roadworthy.core.types import TensorSpec
 from roadworthy.preprocess import spec
@@ -75,3 +76,15 @@ def test_what_lies_beside_a_model_that_cannot_take_it_ends_nothing(tmp_path: Pat
     images = (TensorSpec("x", "float32", ("batch", 3, 24, 24)),)
     taken = read_step(ReadRequest(None, Source(tmp_path / "m.onnx", "onnx", "onnx", "", 0, takes=images), "CHW"))
     assert taken is not None and taken.contract.sample_shape().axes == (3, 24, 24)
+
+
+def test_two_forms_beside_a_model_end_nothing(tmp_path: Path) -> None:
+    """What the user did not name is left out with a warning; what they name is refused."""
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet10t", "pretrained_cfg": {"input_size": [3, 24, 24]}}))
+    (tmp_path / "model.pt").touch()
+    found = read_step(ReadRequest(None, Source(tmp_path / "model.pt", "checkpoint", "torch", "", 0), "CHW"))
+    assert found is not None and found.contract == Contract()
+    assert [note.warning for note in found.notes if "of huggingface and of timm" in note.text] == [True]
+    with pytest.raises(DataError, match="of huggingface and of timm"):
+        read_step(ReadRequest(str(tmp_path), Source(tmp_path / "model.pt", "checkpoint", "torch", "", 0), "CHW"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roadworthy.build.preprocessing.proof import preset_of, split_geometry, usual
+from roadworthy.build.preprocessing.proof import preset_of, usual
 from roadworthy.build.verify import Reading, TrialRequest, far_better, score_either, try_conventions
 from roadworthy.build.verify.conventions import EitherRequest, _best
 from roadworthy.core import samples
@@ -17,6 +17,7 @@ from roadworthy.core.stages import Graph
 from roadworthy.core.types import BATCH, Array, TensorSpec
 from roadworthy.preprocess import spec
 from roadworthy.preprocess.convention import Convention
+from roadworthy.preprocess.front import split
 from roadworthy.preprocess.image import Preprocessor
 from roadworthy.preprocess.pictures import Pictures
 from roadworthy.preprocess.steps import ChannelsFirst, Decode, Normalize, Resize, Step
@@ -45,7 +46,7 @@ def labelled(path: Path, steps: tuple[Step, ...], textures: Array) -> Labelled:
 
 
 def asked(found: Labelled, given: tuple[Step, ...] | None) -> TrialRequest:
-    convention = None if given is None else Convention("as given", *split_geometry(given))
+    convention = None if given is None else Convention("as given", *split(given))
     ways = usual(found.trial.signature.inputs[0], convention, fits=found.fits)
     assert ways is not None
     return replace(found.trial, ranges=ways.ranges, geometries=ways.geometries, given=convention)
@@ -115,7 +116,7 @@ def test_too_little_time_tries_nothing(fitting: Labelled) -> None:
 def test_a_convention_that_is_a_preset_has_its_name() -> None:
     model = TensorSpec("x", "float32", (BATCH, 3, 224, 224))
     for text in ("imagenet", "caffe:224", "tf:224", "unit:224"):
-        convention = Convention("", *split_geometry(spec.read(text).image))
+        convention = Convention("", *split(spec.read(text).image))
         assert preset_of(convention, "CHW") == text
     ways = usual(model, None, fits=False)
     assert ways is not None

@@ -16,6 +16,7 @@ from roadworthy.core.types import TensorSpec
 from roadworthy.preprocess.contract import Contract
 from roadworthy.preprocess.convention import Convention
 from roadworthy.preprocess.decode import ImageDecoder
+from roadworthy.preprocess.front import split
 from roadworthy.preprocess.pictures import Pictures
 from roadworthy.preprocess.steps import PILLOW_LIMIT
 
@@ -54,7 +55,7 @@ def trial(
 
 def given_of(contract: Contract) -> Convention:
     """The contract's own steps."""
-    return Convention(GIVEN, *proof.split_geometry(contract.image))
+    return Convention(GIVEN, *split(contract.image))
 
 
 def fits(pictures: Pictures | None, model: TensorSpec) -> bool:

@@ -59,9 +59,9 @@ def load(name: str, what: str) -> Callable[..., Any]:
                 found = getattr(found, part)
     except (Exception, SystemExit) as problem:
         said = f"{type(problem).__name__}: {problem}{confinement.explained(problem)}"
-        raise UsageError(f"the {what} {name} cannot be loaded: {said}") from problem
+        raise UsageError(f"the {what} {shown(name)} cannot be loaded: {said}") from problem
     if not callable(found):
-        raise UsageError(f"the {what} {name} is not callable")
+        raise UsageError(f"the {what} {shown(name)} is not callable")
     return found  # type: ignore[no-any-return]
 
 
@@ -71,7 +71,9 @@ def called(name: str, what: str, function: Callable[..., Any], *arguments: Any) 
         with usercode.running(Path(name.rpartition(":")[0]).name):
             return function(*arguments)
     except (Exception, SystemExit) as problem:
-        raise UsageError(f"the {what} {name} raised {type(problem).__name__}: {problem}{confinement.explained(problem)}") from problem
+        raise UsageError(
+            f"the {what} {shown(name)} raised {type(problem).__name__}: {problem}{confinement.explained(problem)}"
+        ) from problem
 
 
 def unpickled(where: Path) -> Any:

@@ -42,6 +42,12 @@ class Normalize(StepBase, frozen=True, tag="normalize"):
         """Whether every pixel keeps its value and becomes a float alone."""
         return self.dtype == "float32" and self.scale == 1 and not any(self.mean) and all(value == 1 for value in self.std)
 
+    @property
+    def divisor(self) -> float | None:
+        """What torch divides a pixel by: n where the scale is 1/n; None where it multiplies, and for other arithmetics."""
+        found = round(1 / self.scale, 6)
+        return found if self.arithmetic == "torch" and found and 1 / found == self.scale else None
+
     def apply(self, pixels: Pixels) -> Pixels:
         values = _computed(self, as_array(pixels))
         return values if self.dtype == "float32" else np.rint(values).clip(-128, 127).astype(np.int8)
@@ -104,11 +110,10 @@ def _fused(step: Normalize, pixels: Array, width: int) -> Array:
 
 def _in_order(step: Normalize, pixels: Array, width: int) -> Array:
     mean, std = (values.astype(np.float32) for values in _by_channel(step, width))
-    divisor = round(1 / step.scale, 6)
     values: Array
     if step.arithmetic == "numpy":
         values = (pixels.astype(np.float64) * step.scale).astype(np.float32)
-    elif step.arithmetic == "torch" and divisor and 1 / divisor == step.scale:
+    elif (divisor := step.divisor) is not None:
         values = np.divide(pixels, np.float32(divisor), dtype=np.float32)
     else:
         values = np.multiply(pixels, np.float32(step.scale), dtype=np.float32)

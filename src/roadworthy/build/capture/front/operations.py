@@ -49,11 +49,11 @@ def _fused(step: Normalize, mean: Array, std: Array) -> tuple[Operation, ...]:
 
 
 def _in_order(step: Normalize, mean: Array, std: Array) -> tuple[Operation, ...]:
-    single, divisor = Operation("cast", dtype="float32"), round(1 / step.scale, 6)
+    single = Operation("cast", dtype="float32")
     made: tuple[Operation, ...]
     if step.arithmetic == "numpy":
         made = (Operation("cast", dtype="float64"), Operation("multiply", np.array(step.scale, np.float64)), single)
-    elif step.arithmetic == "torch" and divisor and 1 / divisor == step.scale:
+    elif (divisor := step.divisor) is not None:
         made = (single, Operation("divide", np.array(divisor, np.float32)))
     else:
         made = (single, Operation("multiply", np.array(step.scale, np.float32)))

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 
 from roadworthy.build.preprocessing.found import Found
 from roadworthy.core import registry
-from roadworthy.core.errors import BackendMissing, DataError
+from roadworthy.core.errors import BackendMissing, DataError, SourceUnreadable
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Source
 from roadworthy.preprocess.contract import Answer, Contract
@@ -64,8 +64,14 @@ def _every(function: str) -> Iterator[tuple[str, Any]]:
             yield name, defined
 
 
+def _left_out(why: str) -> Found:
+    return Found(Contract(), "", (Note(why, warning=True),))
+
+
 def only(function: str, value: Any, layout: Layout) -> Found | None:
     """What the one form that takes ``value`` reads by ``function``, None where no form does; DataError where two do.
+
+    Of what the model brings nothing is read then, and a note says why.
 
     A form that states no steps, but names of classes or why there are no steps, gives way to the one that does; its notes stay.
     """
@@ -73,16 +79,19 @@ def only(function: str, value: Any, layout: Layout) -> Found | None:
     for name, of_form in _every(function):
         try:
             read = of_form(value, layout)
-        except (BackendMissing, DataError) as problem:
+        except (BackendMissing, DataError, SourceUnreadable) as problem:
             if function not in OF_THE_MODEL:
                 raise
-            read = Found(Contract(), "", (Note(problem.message, warning=True),))
+            read = _left_out(problem.message)
         if read is not None:
             found.append((name, read))
     stating = [(name, read) for name, read in found if replace(read.contract, answer=Answer()) != Contract()]
     if len(stating) > 1:
         what = getattr(value, "path", value)
-        raise DataError(f"{what} can be read as preprocessing of {' and of '.join(name for name, _ in stating)}; write a TOML file instead")
+        both = f"{what} can be read as preprocessing of {' and of '.join(name for name, _ in stating)}"
+        if function in OF_THE_MODEL:
+            return _left_out(f"{both}, so none was taken: name one with --preprocess")
+        raise DataError(f"{both}; write a TOML file instead")
     if not found:
         return None
     _, chosen = (stating or sorted(found, key=lambda one: not one[1].contract.answer.labels))[0]

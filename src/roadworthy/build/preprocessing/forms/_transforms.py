@@ -10,6 +10,7 @@ from typing import Any
 
 from roadworthy.build.preprocessing.forms import _augmentations
 from roadworthy.build.preprocessing.forms._written_code import converts_to_rgb, where_written
+from roadworthy.build.preprocessing.pillow_filters import PILLOW_FILTERS
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Note
 from roadworthy.preprocess.steps import ChannelsFirst, Crop, Decode, Grey, Normalize, Resize, Step
@@ -19,8 +20,6 @@ CONTAINERS = ("Compose", "Sequential", "ModuleList")
 TO_TENSOR = ("ToTensor", "MaybeToTensor", "PILToTensor", "MaybePILToTensor", "ToImage")
 OF_TENSORS = ("ConvertImageDtype", "ToDtype", "Normalize")
 """They take no Pillow image."""
-PILLOW_FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
-"""By Pillow's numbers."""
 TENSOR_FILTERS = ("bilinear", "bicubic", "nearest", "nearest-exact")
 """The filters of a tensor that steps carry out."""
 NO_EFFECT = ("Identity", "ToPureTensor", "RGB", "ClampBoundingBoxes", "ConvertBoundingBoxFormat", "SanitizeBoundingBoxes", "ClampKeyPoints",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 from roadworthy.build.preprocessing.found import Found
 from roadworthy.build.preprocessing.huggingface import steps
 from roadworthy.build.preprocessing.huggingface.fields import KIND_FIELDS, Backend, Fields
-from roadworthy.core.errors import DataError
+from roadworthy.build.sources.parsers import untrusted
+from roadworthy.core.errors import DataError, SourceUnreadable
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Source
 from roadworthy.preprocess.contract import Contract
@@ -117,7 +117,6 @@ def _backend(fields: Fields, version: str) -> tuple[Backend, Note]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as problem:
-        raise DataError(f"{path} cannot be read as JSON: {problem}") from None
-    return found if isinstance(found, dict) else {}
+        return untrusted.json_object(path)
+    except SourceUnreadable as problem:
+        raise DataError(problem.message) from None

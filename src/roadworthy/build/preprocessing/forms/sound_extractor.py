@@ -6,12 +6,12 @@ spectrograms, which are not steps of a contract.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from roadworthy.build.preprocessing.found import Found
-from roadworthy.core.errors import DataError
+from roadworthy.build.sources.parsers import untrusted
+from roadworthy.core.errors import DataError, SourceUnreadable
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Source
 from roadworthy.preprocess.contract import Contract
@@ -32,13 +32,11 @@ def of_path(path: Path, layout: Layout) -> Found | None:
     if path.suffix != ".json" or not path.is_file():
         return None
     try:
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        values = untrusted.json_object(path)
+    except SourceUnreadable:
         # Another form may say more of the file.
         return None
-    if not isinstance(values, dict) or "sampling_rate" not in values:
-        return None
-    return _found(values, path)
+    return _found(values, path) if "sampling_rate" in values else None
 
 
 def beside(source: Source, layout: Layout) -> Found | None:
@@ -60,7 +58,7 @@ def _found(values: dict[str, Any], path: Path) -> Found:
         if values.get(key, wanted) != wanted:
             raise DataError(f"{path}: {key} = {values[key]!r} cannot be carried out; it would have to be {wanted!r}")
     if not isinstance(rate, int) or isinstance(rate, bool):
-        raise DataError(f"{path}: sampling_rate is {rate!r} and no whole number")
+        raise DataError(f"{path}: sampling_rate is {rate!r}, not a whole number")
     way: Literal["no", "sound", "padded"] = (
         "no" if not values.get("do_normalize", True) else "sound" if values.get("return_attention_mask", False) else "padded"
     )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from roadworthy.build.preprocessing.forms._transforms import PILLOW_FILTERS
 from roadworthy.build.preprocessing.found import Found
-from roadworthy.core.errors import DataError
+from roadworthy.build.preprocessing.pillow_filters import PILLOW_FILTERS
+from roadworthy.build.sources.parsers import untrusted
+from roadworthy.core.errors import DataError, SourceUnreadable
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Source
 from roadworthy.preprocess.contract import Answer, Contract
@@ -30,8 +30,6 @@ DEFAULTS: dict[str, Any] = {
 OWN_KEYS = ("crop_pct", "crop_mode", "interpolation")
 """By which a table with an ``input_size`` is one of timm's."""
 CONFIG = "config.json"
-LARGEST = 2**24
-"""Bytes of a configuration that is read."""
 
 
 def of_object(value: Any, layout: Layout) -> Found | None:
@@ -70,12 +68,10 @@ def beside(source: Source, layout: Layout) -> Found | None:
 
 def _json(file: Path) -> dict[str, Any] | None:
     try:
-        if file.stat().st_size > LARGEST:
-            return None
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return untrusted.json_object(file)
+    except SourceUnreadable:
+        # Another form may say more of the file.
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _on_model(value: Any) -> Mapping[str, Any] | None:

@@ -1,6 +1,6 @@
 """What transformers' image processors do where their file is silent, and the rules that some of them have of their own.
 
-The values are the class attributes of transformers 5.24; ``tests/build/preprocessing/huggingface/test_classes.py`` compares them.
+The values are the class attributes of transformers 5.24; ``tests/build/preprocessing/test_huggingface.py`` compares them.
 """
 
 from __future__ import annotations

@@ -8,14 +8,11 @@ from typing import Literal
 import numpy as np
 
 from roadworthy.build.preprocessing.huggingface.fields import Backend, Fields, Size
+from roadworthy.build.preprocessing.pillow_filters import PILLOW_FILTERS
 from roadworthy.core.evidence import Note
 from roadworthy.preprocess.spec import Layout
 from roadworthy.preprocess.steps import ChannelsFirst, Crop, Decode, Normalize, Resize, ReverseChannels, Step
 
-FILTERS: tuple[Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"], ...] = (
-    "nearest", "lanczos", "bilinear", "bicubic", "box", "hamming",
-)  # fmt: skip
-"""By the numbers that Pillow gives its filters."""
 ONLY_PILLOWS = ("box", "hamming")
 WARPS_FROM = 384
 """The size from which on a ConvNeXt processor warps the image and crops nothing."""
@@ -63,7 +60,7 @@ def _resized(fields: Fields, backend: Backend) -> Iterator[Step]:
 
 
 def _resize(size: Size, fields: Fields, backend: Backend) -> Resize:
-    filter = FILTERS[fields.resample()]
+    filter = PILLOW_FILTERS[fields.resample()]
     if backend == "torch" and filter in ONLY_PILLOWS:
         raise fields.refused("resample", "exists in transformers' processors for Pillow alone")
     # torch's "nearest-exact", which it uses, is Pillow's nearest but for the rounding of float32: see _notes.

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import json
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from roadworthy.build.preprocessing.keras.layers import PreprocessingLayer, is_preprocessing
-from roadworthy.core.errors import BackendMissing, DataError
+from roadworthy.build.sources.parsers import hdf5
+from roadworthy.build.sources.parsers.untrusted import json
+from roadworthy.build.sources.parsers.zip_archive import Archive
+from roadworthy.core.errors import DataError, SourceError, SourceUnreadable
 
 LARGEST = 2**24
 """Bytes of a file of preprocessing layers, at most: it holds a few numbers."""
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 GRAPHS = ("Functional", "Model")
 SEVERAL = ("Sequential", "Pipeline")
-BROKEN = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, RecursionError, zipfile.BadZipFile)
+BROKEN = (KeyError, ValueError, TypeError, AttributeError, RecursionError)
 
 
 def read(path: Path) -> list[PreprocessingLayer] | None:
@@ -25,20 +27,30 @@ def read(path: Path) -> list[PreprocessingLayer] | None:
 
     Raises DataError, with the layer, where it holds other layers too, and where it is damaged.
     """
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return None
     try:
-        with zipfile.ZipFile(path) as archive:
-            if not {CONFIG, "metadata.json"} <= set(archive.namelist()):
-                return None
-            config = json.loads(_member(archive, CONFIG))
-            nodes = _flat(config)
-            _refuse_others(path, nodes)
-            adapted = any(node["class_name"] == "Normalization" and node["config"].get("mean") is None for node in nodes)
-            values = _adapted(_member(archive, WEIGHTS)) if adapted else {}
-    except BROKEN as problem:
-        raise DataError(f"{path} cannot be read as layers of Keras: {problem}") from None
-    return list(_layers(nodes, values))
+        archive = Archive(path) if path.is_file() and zipfile.is_zipfile(path) else None
+    except SourceUnreadable:
+        # Another form may say more of the file.
+        return None
+    if archive is None:
+        return None
+    with archive:
+        if not {CONFIG, "metadata.json"} <= set(archive.names):
+            return None
+        try:
+            return list(_read(archive, path))
+        except SourceError as problem:
+            raise DataError(f"{path} cannot be read as layers of Keras: {problem.message}") from None
+        except BROKEN as problem:
+            raise DataError(f"{path} cannot be read as layers of Keras: {problem}") from None
+
+
+def _read(archive: Archive, path: Path) -> list[PreprocessingLayer]:
+    nodes = _flat(json(archive.read(CONFIG, LARGEST), f"{path}: {CONFIG}"))
+    _refuse_others(path, nodes)
+    adapted = any(node["class_name"] == "Normalization" and node["config"].get("mean") is None for node in nodes)
+    values = _adapted(hdf5.read_member(archive, WEIGHTS, path).statistics) if adapted else {}
+    return _layers(nodes, values)
 
 
 def _refuse_others(path: Path, nodes: list[dict[str, Any]]) -> None:
@@ -49,12 +61,6 @@ def _refuse_others(path: Path, nodes: list[dict[str, Any]]) -> None:
             raise DataError(f"{path} holds the layers of preprocessing as a {kind} model; save them as keras.Sequential([...])")
         if not is_preprocessing(kind):
             raise DataError(f"{path} is a model and not preprocessing alone: it holds the layer {name!r} ({kind})")
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).file_size > LARGEST:
-        raise DataError(f"{archive.filename} is not a file of preprocessing layers: its {name} is larger than {LARGEST} bytes")
-    return archive.read(name)
 
 
 def _flat(node: dict[str, Any]) -> list[dict[str, Any]]:
@@ -79,23 +85,13 @@ def _layers(nodes: list[dict[str, Any]], values: dict[str, tuple[float, ...]]) -
     return found
 
 
-def _adapted(weights: bytes) -> dict[str, tuple[float, ...]]:
+def _adapted(statistics: Mapping[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
     """Mean (0) and variance (1) of each Normalization, by ``normalization_1/0``."""
-    try:
-        import h5py
-    except ImportError:
-        raise BackendMissing(
-            "the values of a Keras Normalization are in an HDF5 file, and h5py is not installed: pip install h5py"
-        ) from None
     found: dict[str, tuple[float, ...]] = {}
-
-    def see(name: str, item: Any) -> None:
+    for name, values in statistics.items():
         match = re.fullmatch(r"(?:.*/)?(normalization(?:_\d+)?)/vars/([01])", name)
-        if match and isinstance(item, h5py.Dataset) and item.size in (1, 3):
+        if match:
             if (key := f"{match[1]}/{match[2]}") in found:
                 raise ValueError("it holds several models that each have a Normalization; put their layers into one Sequential")
-            found[key] = tuple(map(float, item[()].reshape(-1)))
-
-    with h5py.File(io.BytesIO(weights), "r") as file:
-        file.visititems(see)
+            found[key] = values
     return found

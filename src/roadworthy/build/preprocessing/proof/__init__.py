@@ -1,6 +1,5 @@
 """The preprocessing proven: training's own transform on the same images, and the usual conventions to try on labelled ones."""
 
-from roadworthy.build.preprocessing.proof.changes import split_geometry
 from roadworthy.build.preprocessing.proof.conventions import Usual, plain, preset_of, usual
 from roadworthy.build.preprocessing.proof.prove import Nearest, NearestRequest, ProofRequest, Proven, nearest_step, prove_step
 from roadworthy.build.preprocessing.proof.toml import of_steps
@@ -16,6 +15,5 @@ __all__ = [
     "plain",
     "preset_of",
     "prove_step",
-    "split_geometry",
     "usual",
 ]

@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 
 from roadworthy.build.preprocessing.proof import toml
-from roadworthy.preprocess.steps import ChannelsFirst, Crop, Decode, Normalize, Resize, ReverseChannels, Step
+from roadworthy.preprocess.front import split
+from roadworthy.preprocess.steps import Crop, Decode, Normalize, Resize, ReverseChannels, Step
 
 Steps = tuple[Step, ...]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -118,7 +119,7 @@ def _ranges(step: Normalize) -> Iterator[tuple[str, str, Normalize]]:
 
 def _geometries(steps: Steps, to: tuple[int, int]) -> Iterator[Change]:
     """Other ways to the size ``to``: both sides, the shorter side and a crop, a crop alone, or nothing."""
-    head, tail = split_geometry(steps)
+    head, tail = split(steps)
     resize = next((step for step in head if isinstance(step, Resize)), Resize(to))
     crop = next((step for step in head if isinstance(step, Crop)), Crop(to))
     first, square = head[0], to[0] if to[0] == to[1] else to
@@ -143,18 +144,12 @@ def _geometry(words: str, middle: Steps, first: Step, tail: Steps) -> Change:
     )
 
 
-def split_geometry(steps: Steps) -> tuple[Steps, Steps]:
-    """The steps that decide the size and place of the pixels, and those after them: order of the colours, layout, values."""
-    ends = [place for place, step in enumerate(steps) if not isinstance(step, ReverseChannels | ChannelsFirst | Normalize)]
-    return steps[: ends[-1] + 1], steps[ends[-1] + 1 :]
-
-
 def _colours(steps: Steps) -> Iterator[Change]:
     place = next((place for place, step in enumerate(steps) if isinstance(step, ReverseChannels)), None)
     if place is not None:
         yield Change("training has the colours in the order RGB", 'color = "RGB"', (*steps[:place], *steps[place + 1 :]))
     elif isinstance(steps[0], Decode) and steps[0].color == "RGB":
-        head, tail = split_geometry(steps)
+        head, tail = split(steps)
         yield Change("training has the colours in the order BGR", 'color = "BGR"', (*head, ReverseChannels(), *tail))
 
 

@@ -23,9 +23,8 @@ LONGEST = 160
 def first_that_differs(transform: TrainingTransform, steps: tuple[Step, ...], pictures: Pictures) -> str:
     """A sentence that names the first of training's steps after which the first of ``pictures`` is not as at any of the deployment's.
 
-    Empty where the transform is not a list.
-
-    Steps that change nothing but the type or the layout fit any of ours. The names are the user's own: what each part says of itself.
+    Empty where the transform is not a list. Steps that change nothing but the type or the layout fit any of ours. The names are the user's
+    own: what each part says of itself.
     """
     parts = parts_of(transform.function)
     if not parts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -136,10 +135,8 @@ def read(path: Path) -> HubFolder | None:
     if not config.is_file() or any((path / name).exists() for name in NOT_OURS):
         return None
     try:
-        found = json.loads(config.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(found, dict):
+        found = untrusted.json_object(config)
+    except SourceUnreadable:
         return None
     if isinstance(found.get("architecture"), str) and "model_type" not in found:
         return HubFolder(path, found, "timm")

@@ -6,6 +6,7 @@ import mmap
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import loads
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import msgspec
 from roadworthy.core.errors import SourceUnreadable
 
 SHOWN = 120
+JSON_BYTES = 2**24
+"""The largest JSON file that is read: a configuration."""
 
 
 @contextmanager
@@ -41,6 +44,20 @@ def json(data: bytes, what: str) -> Any:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise SourceUnreadable(f"{what} is not valid JSON: {problem}") from None
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file as Python writes it, NaN and infinities included.
+
+    Raises SourceUnreadable where it cannot be read, is larger than ``JSON_BYTES``, is not valid, or holds something else.
+    """
+    with reading(path, "JSON file"):
+        if path.stat().st_size > JSON_BYTES:
+            raise SourceUnreadable(f"{path} is larger than the {JSON_BYTES} bytes of JSON that are read")
+        found = loads(path.read_bytes())
+    if not isinstance(found, dict):
+        raise SourceUnreadable(f"{path} holds a {type(found).__name__} where an object with names is wanted")
+    return found
 
 
 def printable(text: str) -> str:
