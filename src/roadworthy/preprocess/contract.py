@@ -111,7 +111,7 @@ class Contract:
     def with_pixels(self) -> Contract:
         """The same steps, those after the last geometric one inside the model, which takes uint8 pixels [height, width, channels].
 
-        Raises DataError where there is no step to put there.
+        Raises DataError where no step can go there.
         """
         if not self.takes_images:
             raise DataError("pixels go into a model that takes images, and nothing says how an image becomes its input: use --preprocess")

@@ -283,9 +283,9 @@ def test_callables_with_faults(tmp_path: Path, code: str, words: str) -> None:
 
 
 def test_a_callable_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"there is no file .*gone\.py"):
+    with pytest.raises(DataError, match=r"the file .*gone\.py.* does not exist"):
         gather(f"{tmp_path}/gone.py:load", ("x",), TENSORS, tmp_path / "out")
-    with pytest.raises(DataError, match="there is no module rw_no_such_module to take rw_no_such_module:load from"):
+    with pytest.raises(DataError, match="the module rw_no_such_module, which should hold rw_no_such_module:load, does not exist"):
         gather("rw_no_such_module:load", ("x",), TENSORS, tmp_path / "out")
 
 

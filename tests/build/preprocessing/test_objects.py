@@ -94,7 +94,7 @@ def test_presets_files_and_names_of_forms_come_first(tmp_path: Path, monkeypatch
         ("prep_code.py:transform", r"the function transform\(image\), whose code a server does not run; let it return the transforms"),
         ("prep_code.py:number", r"number is a int, which is not preprocessing of a known form \(.*torchvision"),
         ("prep_code.py:Holder", "Holder, which is not preprocessing of a known form"),
-        ("gone.py:build", r"there is no file .*gone\.py to take build from"),
+        ("gone.py:build", r"the file .*gone\.py, which should hold build, does not exist"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence(code: str, name: str, says: str) -> None:
@@ -104,7 +104,7 @@ def test_what_cannot_be_read_is_one_sentence(code: str, name: str, says: str) ->
 
 
 def test_modules_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no module rw_no_module to take rw_no_module:build from"):
+    with pytest.raises(DataError, match="the module rw_no_module, which should hold rw_no_module:build, does not exist"):
         read("rw_no_module:build")
     (tmp_path / "needs.py").write_text("def build():\n    import rw_no_package\n")
     with pytest.raises(EnvironmentFault, match=r"needs\.py, line 2\); install rw_no_package"):

@@ -56,7 +56,7 @@ def _found(named: UserObject) -> Any:
     if named.module.endswith(callables.PICKLED):
         return callables.unpickled(Path(named.module))
     if named.module.endswith(".py") and not confinement.located(Path(named.module)).is_file():
-        raise DataError(f"there is no file {named.module} to take {named.name} from")
+        raise DataError(f"the file {named.module}, which should hold {named.name}, does not exist")
     found: Any = usercode.module(named.module, f"_roadworthy_object_{Path(named.module).stem}")
     where = named.module
     for part in named.name.split("."):
@@ -93,7 +93,7 @@ def _failures_told(named: UserObject) -> Iterator[None]:
 def _told(named: UserObject, problem: BaseException) -> RoadworthyError:
     missing = (problem.name or "") if isinstance(problem, ModuleNotFoundError) else ""
     if missing and (named.module == missing or named.module.startswith(f"{missing}.")):
-        return DataError(f"there is no module {missing} to take {named} from")
+        return DataError(f"the module {missing}, which should hold {named}, does not exist")
     inside = [frame for frame in traceback.extract_tb(problem.__traceback__) if usercode.is_users(frame.filename)]
     at = f" ({Path(inside[-1].filename).name}, line {inside[-1].lineno})" if inside else ""
     said = f"{named} raised {named_line(problem)}{at}"

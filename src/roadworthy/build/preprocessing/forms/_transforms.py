@@ -193,7 +193,7 @@ def filter_of(transform: Any) -> str:
     if isinstance(found, int) and 0 <= found < len(PILLOW_FILTERS):
         return PILLOW_FILTERS[found]
     if found not in (*PILLOW_FILTERS, "nearest-exact"):
-        raise DataError(f"{named(transform)}: there is no filter {found!r}; the filters are {', '.join(PILLOW_FILTERS)}")
+        raise DataError(f"{named(transform)}: {found!r} is not a filter; the filters are {', '.join(PILLOW_FILTERS)}")
     return str(found)
 
 

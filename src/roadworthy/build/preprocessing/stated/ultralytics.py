@@ -66,7 +66,7 @@ def is_export(path: Path, kind: str) -> bool:
 
 
 def of_yaml(path: Path) -> UltralyticsExport | None:
-    """The metadata in a ``metadata.yaml``, None where there is no such file or it is of something else; DataError as ``of_file``."""
+    """The metadata in a ``metadata.yaml``, None where the file is absent or of something else; DataError as ``of_file``."""
     try:
         if not path.is_file() or path.stat().st_size > MOST:
             return None
