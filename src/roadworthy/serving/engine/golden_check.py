@@ -148,7 +148,7 @@ def check_padding(session: CheckedSession, signature: Signature, steps: TextStep
 
 
 def _tokens(sample: Mapping[str, Array], steps: TextSteps) -> int:
-    """How many tokens of a sample are no padding."""
+    """How many tokens of a sample are not padding."""
     parts: dict[str, Part] = dict(steps.inputs) or steps.bound(list(sample))
     mask = next((sample[name] for name, part in parts.items() if part == "mask"), None)
     if mask is not None:
