@@ -30,11 +30,15 @@ ALIGNED = 16
 
 @dataclass(frozen=True)
 class Generated:
-    """A directory with the C++ files of one model, and what they need: bytes of weights and, for each thread, of memory."""
+    """A directory with the C++ files of one model, and what they need: bytes of weights and, for each thread, of memory.
+
+    ``together`` samples at most go through the network at once, by ``calls`` of kernels.
+    """
 
     folder: Path
     weights: int
     memory: int
+    together: int
     calls: int
 
 
@@ -80,7 +84,7 @@ def generate(onnx: Path, signature: Signature, out: Path) -> Generated:
     for file in KERNELS.iterdir():
         if file.is_file():
             shutil.copyfile(file, out / file.name)
-    return Generated(out, data.nbytes, size * together * 4, len(lines))
+    return Generated(out, data.nbytes, max(size, ALIGNED) * together * 4, together, len(lines))
 
 
 def _translated(graph: OnnxGraph, signature: Signature) -> Network:
@@ -111,12 +115,12 @@ def _lines(steps: list[Step], places: dict[Storage, int], together: int, weights
         arguments += ["samples", *map(at, step.reads)]
         if step.adds:
             arguments.append(at(step.added) if step.added else "nullptr")
-        arguments.append(at(step.output))
         for constant in step.pack(step.constants):
             flat = np.ascontiguousarray(constant, np.float32).reshape(-1)
             arguments.append(f"weights + {length}")
             weights.append(np.pad(flat, (0, -flat.size % ALIGNED)))
             length += weights[-1].size
+        arguments.append(at(step.output))
         lines.append(f"{step.kernel}({', '.join(arguments)});")
         storage = step.output.storage
         if storage not in made and (storage.image.border_h or storage.image.border_w):
@@ -139,8 +143,8 @@ def _image(storage: Storage) -> dict[str, object]:
 def _network(lines: list[str]) -> str:
     body = "\n".join(f"    {line}" for line in lines)
     return (
-        '#include "network.h"\n\nextern "C" __attribute__((visibility("hidden"))) void NETWORK(const float *const *inputs, '
-        f"float *const *outputs, int samples, float *memory, const float *weights) {{\n{body}\n}}\n"
+        '#include "network.h"\n\nextern "C" void NETWORK(const float *const *inputs, float *const *outputs, int samples, float *memory, '
+        f"const float *weights) {{\n{body}\n}}\n"
     )
 
 

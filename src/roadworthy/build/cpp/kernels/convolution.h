@@ -177,8 +177,8 @@ inline void blocks(const Convolution &of, const Positions &at, const float *in, 
     }
 }
 
-KERNEL void convolution(const Convolution &of, int samples, const float *in, const float *added, float *out, const float *weights,
-                        const float *bias) {
+KERNEL void convolution(const Convolution &of, int samples, const float *in, const float *added, const float *weights, const float *bias,
+                        float *out) {
     const Image &from = of.in, &to = of.out;
     const int corner = from.origin() - of.pad_h * from.row() - of.pad_w * from.channels;
     const int blocks_of_group = (of.group_out + BLOCK - 1) / BLOCK;
