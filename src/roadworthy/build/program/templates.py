@@ -1,4 +1,4 @@
-"""C++ files with places that are filled in."""
+"""Files with places that are filled in."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from jinja2 import Environment, StrictUndefined
 
 def render(template: Path, out: Path, **values: object) -> None:
     """Write ``template`` with its places filled in to ``out``."""
+    out.write_text(text(template, **values))
+
+
+def text(template: Path, **values: object) -> str:
+    """``template`` with its places filled in."""
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
     environment.filters |= {"c_string": c_string, "hex": float.hex}
-    out.write_text(environment.from_string(template.read_text()).render(**values))
+    return environment.from_string(template.read_text()).render(**values)
 
 
 def c_string(text: str) -> str:

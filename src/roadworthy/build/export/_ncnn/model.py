@@ -7,14 +7,14 @@ from pathlib import Path
 
 from roadworthy.build.export._ncnn import library
 from roadworthy.build.export._ncnn.layers import KEPT
-from roadworthy.build.lower import ncnn
+from roadworthy.build.lower import _ncnn_files
 from roadworthy.build.program import compiler, templates
 from roadworthy.core.errors import StepFailed
-from roadworthy.core.stages import Graph, Plan
+from roadworthy.core.stages import Graph
 from roadworthy.core.types import TensorSpec
 
 TEMPLATE = Path(__file__).with_name("model.cpp.j2")
-LICENCE = "ncnn.txt"
+FLAVOUR, LICENCE = "ncnn", "ncnn.txt"
 
 
 def make(graph: Graph, scratch: Path) -> tuple[Path, ...]:
@@ -23,18 +23,18 @@ def make(graph: Graph, scratch: Path) -> tuple[Path, ...]:
     Raises BackendMissing without the converter, ProgramMissing without a compiler, StepFailed for a layer that ncnn, or its static
     library, has not, and where a step fails.
     """
-    ncnn.lower(graph, Plan("ncnn", "fp32", batch=1), None, scratch)
-    if lacking := sorted(_kinds(scratch / ncnn.PARAM) - KEPT):
+    _ncnn_files.convert(graph, scratch)
+    if lacking := sorted(_kinds(scratch / _ncnn_files.PARAM) - KEPT):
         raise StepFailed(f"the static library of ncnn is built without the layers {', '.join(lacking)}, which this network needs")
     built = library.make()
     shapes = {"inputs": [_sizes(spec) for spec in graph.signature.inputs], "outputs": [_sizes(spec) for spec in graph.signature.outputs]}
-    templates.render(TEMPLATE, scratch / "model.cpp", param=ncnn.PARAM, weights=ncnn.WEIGHTS, **shapes)
+    templates.render(TEMPLATE, scratch / "model.cpp", param=_ncnn_files.PARAM, weights=_ncnn_files.WEIGHTS, **shapes)
     options = ["-I.", f"-I{built / 'include'}", "-fopenmp", "-Wno-unused-parameter", "-c", "model.cpp", "-o", "model.o"]
     compiler.compile(options, scratch, what="the network of ncnn")
     return scratch / "model.o", built / "libncnn.a"
 
 
-def copy_licence(folder: Path) -> None:
+def write_licence(folder: Path) -> None:
     """ncnn's licence, which asks that it goes along."""
     shutil.copyfile(library.folder() / "LICENSE.txt", folder / LICENCE)
 
