@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from roadworthy.build.cpp import layers, memory, pointwise, pooling, shapes, values
 from roadworthy.build.cpp.network import Handler, Network
@@ -19,12 +20,16 @@ from roadworthy.core.types import Array, Signature, output_names
 
 HANDLERS: dict[str, Handler] = {**layers.HANDLERS, **pooling.HANDLERS, **pointwise.HANDLERS, **shapes.HANDLERS}
 """What can be translated, by the operator's name in ONNX."""
+FOLDED = ("Cast", "Constant", "ConstantOfShape", "Gather", "Range", "Shape", "Size")
+"""Operators that exporters write to compute shapes: nothing of them is left in most graphs."""
 KERNELS = Path(__file__).parent / "kernels"
 NETWORK, SIZES, WEIGHTS, MODEL = "network.cpp", "sizes.h", "weights.bin", "model.cpp"
 NEAR = 64 * 1024
 """Numbers that may be under way at once: they fit the second cache."""
 TOGETHER = 16
 """Most samples that go through the network at once."""
+WORTH_A_THREAD = 1_000_000
+"""Products for which a second thread is worth its waking: about 50 microseconds."""
 ALIGNED = 16
 
 
@@ -42,9 +47,11 @@ class Generated:
     calls: int
 
 
-def lacking(operators: set[str]) -> list[str]:
-    """Those of the operators that generated code has not."""
-    return sorted(operators - set(HANDLERS))
+def lacking(path: Path) -> list[str]:
+    """Operators of the ONNX file at ``path`` that generated code has not, and that are not computed before by their nature."""
+    model = onnx.load(path, load_external_data=False)
+    found = {node.op_type for graph in (model.graph, *model.functions) for node in graph.node}
+    return sorted(found - set(HANDLERS) - set(FOLDED) - {function.name for function in model.functions})
 
 
 def unfit(signature: Signature) -> str:
@@ -61,14 +68,14 @@ def unfit(signature: Signature) -> str:
     return ""
 
 
-def generate(onnx: Path, signature: Signature, out: Path) -> Generated:
-    """Write the C++ files for the ONNX graph at ``onnx`` into the existing directory ``out``.
+def generate(path: Path, signature: Signature, out: Path) -> Generated:
+    """Write the C++ files for the ONNX graph at ``path`` into the existing directory ``out``.
 
     Raises StepFailed, which names operator and node, for a graph that generated code cannot compute.
     """
     if words := unfit(signature):
         raise StepFailed(f"no code can be generated for this model: {words}")
-    graph = read(onnx, signature)
+    graph = read(path, signature)
     if unknown := [str(node) for node in graph.nodes if node.op not in HANDLERS]:
         raise StepFailed(f"generated code has no operator for {', '.join(unknown)}")
     graph.refuse_unknown()
@@ -78,7 +85,7 @@ def generate(onnx: Path, signature: Signature, out: Path) -> Generated:
     weights: list[Array] = []
     lines = list(_lines(network.steps, places, together, weights))
     (out / NETWORK).write_text(_network(lines))
-    (out / SIZES).write_text(_sizes(signature, together, max(size, ALIGNED) * together))
+    (out / SIZES).write_text(_sizes(signature, together, max(size, ALIGNED) * together, _work(network.steps)))
     data = np.concatenate(weights) if weights else np.zeros(ALIGNED, np.float32)
     data.astype("<f4").tofile(out / WEIGHTS)
     for file in KERNELS.iterdir():
@@ -129,6 +136,11 @@ def _lines(steps: list[Step], places: dict[Storage, int], together: int, weights
     return lines
 
 
+def _work(steps: list[Step]) -> int:
+    """About how many products one sample takes: every weight once for each output position."""
+    return sum(step.constants[0].size * step.output.image.height * step.output.image.width for step in steps if step.adds)
+
+
 def _argument(value: object) -> str:
     return real(value) if isinstance(value, float) else str(value)
 
@@ -148,13 +160,13 @@ def _network(lines: list[str]) -> str:
     )
 
 
-def _sizes(signature: Signature, together: int, size: int) -> str:
+def _sizes(signature: Signature, together: int, size: int, work: int) -> str:
     """Constants that ``model.cpp`` includes."""
     numbers = {
         "MODEL_INPUTS": len(signature.inputs), "MODEL_OUTPUTS": len(signature.outputs), "MODEL_TOGETHER": together,
-        "MODEL_MEMORY": size * 4,
+        "MODEL_MEMORY": size * 4, "MODEL_WORK": work, "WORTH_A_THREAD": WORTH_A_THREAD,
     }  # fmt: skip
-    lines = [f"constexpr unsigned {name} = {number};" for name, number in numbers.items()]
+    lines = [f"constexpr unsigned long {name} = {number};" for name, number in numbers.items()]
     for name, specs in (("MODEL_INPUT_SIZES", signature.inputs), ("MODEL_OUTPUT_SIZES", signature.outputs)):
         each = ", ".join(str(math.prod(int(size) for size in spec.shape[1:])) for spec in specs)
         lines.append(f"constexpr int {name}[] = {{{each}}};")
