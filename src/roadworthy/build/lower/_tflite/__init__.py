@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from roadworthy.build.lower._tflite import layers, pointwise, shapes, weights
-from roadworthy.build.lower._tflite.onnx_graph import read
 from roadworthy.build.lower._tflite.translation import Handler, OnnxTranslation
+from roadworthy.build.onnx_graph import read
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Signature, output_names
 

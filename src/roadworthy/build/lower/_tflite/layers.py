@@ -10,8 +10,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from roadworthy.build.lower._tflite.file import NO_TENSOR
-from roadworthy.build.lower._tflite.onnx_graph import Node, Sizes
 from roadworthy.build.lower._tflite.translation import Handler, OnnxTranslation
+from roadworthy.build.onnx_graph import Node, Sizes
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array
 

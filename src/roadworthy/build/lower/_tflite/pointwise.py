@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from roadworthy.build.lower._tflite.file import DTYPES
-from roadworthy.build.lower._tflite.onnx_graph import Node
 from roadworthy.build.lower._tflite.translation import Handler, OnnxTranslation, to_last
+from roadworthy.build.onnx_graph import Node
 from roadworthy.core.errors import StepFailed
 
 UNARY = {

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from roadworthy.build.lower._tflite.onnx_graph import Node
 from roadworthy.build.lower._tflite.translation import Handler, OnnxTranslation, from_last, to_last
+from roadworthy.build.onnx_graph import Node
 from roadworthy.core.errors import StepFailed
 
 REDUCTIONS = {"ReduceMean": "MEAN", "ReduceSum": "SUM", "ReduceMax": "REDUCE_MAX", "ReduceMin": "REDUCE_MIN"}

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from roadworthy.build.lower._tflite.file import ACTIVATIONS, DTYPES, FlatModel
-from roadworthy.build.lower._tflite.onnx_graph import Node, OnnxGraph, Sizes
+from roadworthy.build.onnx_graph import Node, OnnxGraph, Sizes
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array
 
