@@ -45,7 +45,7 @@ def _convolution(source: Value, output: Value, weights: Array, bias: Array, over
     weights = weights.reshape(*weights.shape[:2], *over.kernel)
     channels, filters = source.sizes[0], len(weights)
     groups = channels // weights.shape[1]
-    alone = groups > 1 and filters == channels
+    alone = groups == channels == filters
     kernel, structure = ("depthwise", "Depthwise") if alone else ("convolution", "Convolution")
 
     def fields() -> Fields:

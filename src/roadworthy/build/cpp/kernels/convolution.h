@@ -127,12 +127,12 @@ __attribute__((noinline)) void edge(int count, const Pass &pass, const Places &a
     int places[MOST];
     for (int i = 0; i < count; i++) {
         places[i] = i * WIDTH;
-        std::memcpy(out + places[i], at.out + at.out_at[i], pass.channels * sizeof(float));
-        if (at.added) std::memcpy(added + places[i], at.added + at.added_at[i], pass.channels * sizeof(float));
+        memcpy(out + places[i], at.out + at.out_at[i], pass.channels * sizeof(float));
+        if (at.added) memcpy(added + places[i], at.added + at.added_at[i], pass.channels * sizeof(float));
     }
     const Places copies{at.in, at.in_at, out, places, at.added ? added : nullptr, places};
     tile_of<MOST, BLOCKS>(count, pass, copies, weights, bias);
-    for (int i = 0; i < count; i++) std::memcpy(at.out + at.out_at[i], out + places[i], pass.channels * sizeof(float));
+    for (int i = 0; i < count; i++) memcpy(at.out + at.out_at[i], out + places[i], pass.channels * sizeof(float));
 }
 
 template <int MOST, int BLOCKS>
@@ -177,8 +177,8 @@ inline void blocks(const Convolution &of, const Positions &at, const float *in, 
     }
 }
 
-KERNEL void convolution(const Convolution &of, int samples, const float *in, const float *added, float *out, const float *weights,
-                        const float *bias) {
+KERNEL void convolution(const Convolution &of, int samples, const float *in, const float *added, const float *weights, const float *bias,
+                        float *out) {
     const Image &from = of.in, &to = of.out;
     const int corner = from.origin() - of.pad_h * from.row() - of.pad_w * from.channels;
     const int blocks_of_group = (of.group_out + BLOCK - 1) / BLOCK;

@@ -78,8 +78,8 @@ __attribute__((noinline)) void depthwise_rows(const Depthwise &of, int samples, 
     }
 }
 
-KERNEL void depthwise(const Depthwise &of, int samples, const float *in, const float *added, float *out, const float *weights,
-                      const float *bias) {
+KERNEL void depthwise(const Depthwise &of, int samples, const float *in, const float *added, const float *weights, const float *bias,
+                      float *out) {
     const bool dense = of.dilation_w == 1 && of.kernel_h == of.kernel_w;
     if (dense && of.kernel_h == 3 && of.stride_w == 1)
         depthwise_rows<3, 1>(of, samples, in, added, out, weights, bias);

@@ -17,7 +17,7 @@ void move_axis(const Move &of, int axis, const float *in, float *out) {
     if (axis < AXES - 1) {
         for (int i = 0; i < size; i++) move_axis(of, axis + 1, in + i * step_in, out + i * step_out);
     } else if (step_in == 1 && step_out == 1) {
-        std::memcpy(out, in, size * sizeof(float));
+        memcpy(out, in, size * sizeof(float));
     } else {
         for (int i = 0; i < size; i++) out[i * step_out] = in[i * step_in];
     }

@@ -145,7 +145,7 @@ struct Scale {
     float low, high;
 };
 
-KERNEL void scale(const Scale &of, int samples, const float *in, float *out, const float *factors, const float *offsets) {
+KERNEL void scale(const Scale &of, int samples, const float *in, const float *factors, const float *offsets, float *out) {
     const int channels = of.in.channels;
     for (int sample = 0; sample < samples; sample++) {
         for (int y = 0; y < of.in.height; y++) {

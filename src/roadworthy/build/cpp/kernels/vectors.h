@@ -1,9 +1,7 @@
 // Vectors of the widest kind that this level of x86-64 has, and how they are loaded and stored. Every level compiles this file anew.
 #pragma once
-#include <immintrin.h>
-
-#include <cmath>
-#include <cstring>
+#include <math.h>
+#include <string.h>
 
 // One copy of it for all calls: a network has many, and compiling would take minutes.
 #define KERNEL [[maybe_unused]] __attribute__((noinline))
@@ -25,35 +23,34 @@ inline Vector spread(float number) { return number - Vector{}; }
 
 inline Vector load(const float *from) {
     Vector made;
-    std::memcpy(&made, from, sizeof made);
+    memcpy(&made, from, sizeof made);
     return made;
 }
 
-inline void store(float *to, Vector numbers) { std::memcpy(to, &numbers, sizeof numbers); }
+inline void store(float *to, Vector numbers) { memcpy(to, &numbers, sizeof numbers); }
 
 // The first `count` of a vector's numbers; those behind them are neither read nor written.
 #if defined(__AVX512F__)
-inline Vector load(const float *from, int count) { return (Vector)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from); }
-inline void store(float *to, Vector numbers, int count) { _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)numbers); }
-inline Vector larger(Vector a, Vector b) { return (Vector)_mm512_max_ps((__m512)a, (__m512)b); }
-inline Vector smaller(Vector a, Vector b) { return (Vector)_mm512_min_ps((__m512)a, (__m512)b); }
+inline unsigned short first(int count) { return (unsigned short)((1u << count) - 1); }
+inline Vector load(const float *from, int count) { return __builtin_ia32_loadups512_mask(from, Vector{}, first(count)); }
+inline void store(float *to, Vector numbers, int count) { __builtin_ia32_storeups512_mask(to, numbers, first(count)); }
+inline Vector larger(Vector a, Vector b) { return __builtin_ia32_maxps512_mask(a, b, Vector{}, first(16), 4); }
+inline Vector smaller(Vector a, Vector b) { return __builtin_ia32_minps512_mask(a, b, Vector{}, first(16), 4); }
 #elif defined(__AVX2__)
-inline __m256i first(int count) {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-inline Vector load(const float *from, int count) { return (Vector)_mm256_maskload_ps(from, first(count)); }
-inline void store(float *to, Vector numbers, int count) { _mm256_maskstore_ps(to, first(count), (__m256)numbers); }
-inline Vector larger(Vector a, Vector b) { return (Vector)_mm256_max_ps((__m256)a, (__m256)b); }
-inline Vector smaller(Vector a, Vector b) { return (Vector)_mm256_min_ps((__m256)a, (__m256)b); }
+inline Integers first(int count) { return Integers{0, 1, 2, 3, 4, 5, 6, 7} < count; }
+inline Vector load(const float *from, int count) { return __builtin_ia32_maskloadps256((const Vector *)from, first(count)); }
+inline void store(float *to, Vector numbers, int count) { __builtin_ia32_maskstoreps256((Vector *)to, first(count), numbers); }
+inline Vector larger(Vector a, Vector b) { return __builtin_ia32_maxps256(a, b); }
+inline Vector smaller(Vector a, Vector b) { return __builtin_ia32_minps256(a, b); }
 #else
 inline Vector load(const float *from, int count) {
     Vector made{};
-    std::memcpy(&made, from, count * sizeof(float));
+    memcpy(&made, from, count * sizeof(float));
     return made;
 }
-inline void store(float *to, Vector numbers, int count) { std::memcpy(to, &numbers, count * sizeof(float)); }
-inline Vector larger(Vector a, Vector b) { return (Vector)_mm_max_ps((__m128)a, (__m128)b); }
-inline Vector smaller(Vector a, Vector b) { return (Vector)_mm_min_ps((__m128)a, (__m128)b); }
+inline void store(float *to, Vector numbers, int count) { memcpy(to, &numbers, count * sizeof(float)); }
+inline Vector larger(Vector a, Vector b) { return __builtin_ia32_maxps(a, b); }
+inline Vector smaller(Vector a, Vector b) { return __builtin_ia32_minps(a, b); }
 #endif
 
 // The CPU's instructions give their second operand where one is no number: a NaN stays one.
@@ -78,10 +75,10 @@ KERNEL void clear_border(const Image &image, int samples, float *at) {
         for (int y = 0; y < height; y++) {
             float *line = at + y * row;
             if (y < image.border_h || y >= image.border_h + image.height) {
-                std::memset(line, 0, row * sizeof(float));
+                memset(line, 0, row * sizeof(float));
             } else {
-                std::memset(line, 0, edge * sizeof(float));
-                std::memset(line + row - edge, 0, edge * sizeof(float));
+                memset(line, 0, edge * sizeof(float));
+                memset(line + row - edge, 0, edge * sizeof(float));
             }
         }
     }
