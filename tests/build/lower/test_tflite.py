@@ -222,6 +222,21 @@ CASES = {
         (6, 5, 4),
         KERNEL,
     ),
+    "a ReLU of a difference, a quotient and windows": Case(
+        [
+            INTO,
+            node("Sub", "c w1", "s"),
+            node("Relu", "s", "r"),
+            node("Div", "r w1", "d"),
+            node("Relu", "d", "e"),
+            node("AveragePool", "e", "a", kernel_shape=[2, 2]),
+            node("Clip", "a low high", "p"),
+            node("MaxPool", "p", "m", kernel_shape=[2, 2]),
+            node("Clip", "m low high"),
+        ],
+        constants=KERNEL | {"w1": weights(8, 1, 1), "low": np.float32(0), "high": np.float32(6)},
+    ),
+    "a ReLU of joined channels": Case([INTO, POSITIVE, node("Concat", "c r", "j", axis=1), node("Relu", "j")], constants=KERNEL),
     "another order": Case([INTO, node("Transpose", "c", perm=[0, 2, 1, 3])], constants=KERNEL),
     "an axis more, an axis less": Case(
         [node("Unsqueeze", "x one", "u"), node("Squeeze", "u one", "s"), node("Neg", "s")], constants={"one": whole(1)}
@@ -284,7 +299,7 @@ REFUSED = {
     "another domain's operator": (Case([helper.make_node("Relu", ["x"], ["y"], domain="com.example")]), "com.example.Relu"),
     "a mean over what is not there": (
         Case([node("AveragePool", kernel_shape=[2, 2], strides=[2, 2], count_include_pad=1, ceil_mode=1)], (4, 7, 5)),
-        "AveragePool: LiteRT has no average over windows that reach beyond",
+        "AveragePool: there is no average over windows that reach beyond",
     ),
     "a convolution over three axes": (
         Case([node("Conv", "x w")], (4, 6, 6, 6), {"w": weights(8, 4, 3, 3, 3)}),
@@ -292,7 +307,7 @@ REFUSED = {
     ),
     "weights that are computed": (
         Case([node("ReduceMean", "x a", "m"), node("Conv", "x m")], (1, 5, 5), {"a": whole(0)}),
-        "Conv: LiteRT needs its operand 'm' to be a constant",
+        "Conv: its operand 'm' has to be a constant",
     ),
     "a part of the samples": (
         Case([node("Slice", "x from to axes")], constants={"from": whole(1), "to": whole(9), "axes": whole(0)}),
