@@ -24,7 +24,8 @@ LOWERINGS = "roadworthy.build.lower"
 def names(group: str) -> tuple[str, ...]:
     """Every backend of ``group`` (a package's dotted name, which is also the group of its entry points), sorted."""
     package = importlib.import_module(group)
-    own = {module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")}
+    modules = pkgutil.iter_modules(package.__path__)
+    own = {module.name for module in modules if not module.name.startswith("_") and not module.ispkg}
     return tuple(sorted(own | {point.name for point in entry_points(group=group)}))
 
 
