@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from roadworthy.build import nhwc
-from roadworthy.build.export._tfjs.graph_model import MODEL
-from roadworthy.build.export._tfjs.operators import TfjsTranslation
+from roadworthy.build.export._browser.tfjs.graph_model import MODEL
+from roadworthy.build.export._browser.tfjs.operators import TfjsTranslation
 from roadworthy.core.types import Signature
 
 __all__ = ["MODEL", "write"]

@@ -15,8 +15,8 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from roadworthy.build.export import _tfjs
-from roadworthy.build.export._tfjs.graph_model import SHARD
+from roadworthy.build.export._browser import tfjs
+from roadworthy.build.export._browser.tfjs.graph_model import SHARD
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array, Signature, TensorSpec
 from support import node_packages
@@ -60,7 +60,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> TfjsRun:
         folder = folders[name] = root / "cases" / f"{number:03}"
         folder.mkdir(parents=True)
         model, graph = written(case, root)
-        _tfjs.write(graph.path, graph.signature, folder)
+        tfjs.write(graph.path, graph.signature, folder)
         calls = [case.feeds(samples) for samples in ((1, 3, 2) if case.batch == "batch" else (3,))]
         (folder / "feeds.json").write_text(json.dumps([{key: _as_json(array) for key, array in feeds.items()} for feeds in calls]))
         wanted[name] = [ReferenceEvaluator(model).run(None, feeds)[0] for feeds in calls]
@@ -120,7 +120,7 @@ def test_what_tensorflow_js_lacks_is_refused_by_operator_and_node(tmp_path: Path
     onnx.save(case.model(), path)
     signature = Signature((TensorSpec("x", case.dtype, ("batch", *case.shape)),), (TensorSpec("y", "float32", ("batch",)),))
     with pytest.raises(StepFailed) as caught:
-        _tfjs.write(path, signature, out)
+        tfjs.write(path, signature, out)
     assert words in caught.value.message and "\n" not in caught.value.message
     assert not list(out.iterdir())
 
@@ -129,8 +129,8 @@ def test_weights_lie_in_shards_of_at_most_four_megabytes(tmp_path: Path) -> None
     _, graph = written(Case([node("MatMul", "x m")], (1500,), {"m": weights(1500, 1500)}), tmp_path)
     out = tmp_path / "out"
     out.mkdir()
-    _tfjs.write(graph.path, graph.signature, out)
-    (manifest,) = json.loads((out / _tfjs.MODEL).read_text())["weightsManifest"]
+    tfjs.write(graph.path, graph.signature, out)
+    (manifest,) = json.loads((out / tfjs.MODEL).read_text())["weightsManifest"]
     sizes = [(out / path).stat().st_size for path in manifest["paths"]]
     assert manifest["paths"] == [f"group1-shard{number}of3.bin" for number in (1, 2, 3)]
     assert sizes == [SHARD, SHARD, 4 * 1500 * 1500 - 2 * SHARD]
@@ -145,8 +145,8 @@ def test_inputs_and_outputs_keep_names_and_layout(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     onnx.save(helper.make_model(helper.make_graph(nodes, "names", [given], answers), opset_imports=[helper.make_opsetid("", 20)]), path)
     specs = [TensorSpec(name, "float32", ("batch", 3, 4, 4)) for name in ("serving:x^0", "y:0", "same")]
-    _tfjs.write(path, Signature((specs[0],), tuple(specs[1:])), tmp_path)
-    signature = json.loads((tmp_path / _tfjs.MODEL).read_text())["signature"]
+    tfjs.write(path, Signature((specs[0],), tuple(specs[1:])), tmp_path)
+    signature = json.loads((tmp_path / tfjs.MODEL).read_text())["signature"]
     assert list(signature["inputs"]) == ["serving:x^0"] and list(signature["outputs"]) == ["y:0", "same"]
     sizes = [axis["size"] for axis in signature["inputs"]["serving:x^0"]["tensorShape"]["dim"]]
     assert sizes == ["-1", "3", "4", "4"]
@@ -157,6 +157,6 @@ def test_convolutions_take_bias_and_activation_into_one_node(tmp_path: Path) -> 
     normalised = {"s": weights(8), "o": weights(8), "m": weights(8), "v": np.abs(weights(8))}
     nodes = [INTO, node("BatchNormalization", "c s o m v", "n"), node("Clip", "n low high")]
     _, graph = written(Case(nodes, constants=KERNEL | normalised | {"low": np.float32(0), "high": np.float32(6)}), tmp_path)
-    _tfjs.write(graph.path, graph.signature, tmp_path)
-    made = json.loads((tmp_path / _tfjs.MODEL).read_text())["modelTopology"]["node"]
+    tfjs.write(graph.path, graph.signature, tmp_path)
+    made = json.loads((tmp_path / tfjs.MODEL).read_text())["modelTopology"]["node"]
     assert [one["op"] for one in made if one["op"] not in ("Const", "Placeholder")] == ["Transpose", "_FusedConv2D", "Transpose"]

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from roadworthy.build.export._tfjs.graph_model import DTYPES, GraphModel
+from roadworthy.build.export._browser.tfjs.graph_model import DTYPES, GraphModel
 from roadworthy.build.nhwc.program import NO_TENSOR, NhwcOperator, NhwcProgram, NhwcTensor
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array
