@@ -1,1 +1,1 @@
-"""One file an export target: opens what lies in its directory, in the real thing where that runs here, and answers."""
+"""What runs the files of a target other than a server: one file a target, namesakes of ``build/export/``."""
