@@ -12,6 +12,7 @@ from roadworthy.core.types import Arrays, Signature
 from roadworthy.runtimes.exported._browser import held, wire
 from roadworthy.runtimes.exported._browser.chromium import ChromiumPage
 from roadworthy.runtimes.exported._browser.pipe import PageTimeout
+from roadworthy.runtimes.exported._browser.shown import ShownPage
 from roadworthy.runtimes.exported._browser.site import ISOLATED, PAGE, PREFIX, LoopbackSite
 
 RUNS: tuple[str, ...] = ()
@@ -119,3 +120,11 @@ class BrowserSession:
             self._page.close()
             self._page = None
             raise
+
+
+def photograph(folder: Path, file: Path, image: Path | None = None) -> None:
+    """Write what the page of the export in ``folder`` shows as the PNG ``file``, with its answer to ``image`` where one is given."""
+    with ShownPage(folder, isolated=True) as shown:
+        if image is not None:
+            shown.give(image)
+        shown.photograph(file)

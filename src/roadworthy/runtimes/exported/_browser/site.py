@@ -23,7 +23,8 @@ TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "applicat
 class LoopbackSite:
     """``root`` served on a free port of 127.0.0.1 until it is closed, each answer with ``headers``.
 
-    ``imports`` is the text of the driving page's import map. ``feeds`` is what the driving page gets, ``answers`` what it sent last. ``served`` has the size of each file that was asked for.
+    ``imports`` is the text of the driving page's import map. ``feeds`` is what the driving page gets, ``answers`` what it sent last.
+    ``served`` has the size of each file that was asked for.
     """
 
     def __init__(self, root: Path, headers: Mapping[str, str], imports: str = "") -> None:
