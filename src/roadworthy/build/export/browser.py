@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from roadworthy.build.export._browser import description, npm
+from roadworthy.build.export._browser import description, npm, page
 from roadworthy.build.export._browser.flavour import Flavour
 from roadworthy.build.export._browser.flavours import FLAVOURS
 from roadworthy.core.errors import StepFailed, UsageError
@@ -46,6 +47,12 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     for package in flavour.packages:
         npm.copy(package, out / "runtime")
     description.write(flavour, written, out)
+
+
+def finish(export: Any, out: Path) -> str:
+    """Add the page to the model in ``out``: ``index.html``, ``page.css`` and ``page.json``. It reads ``golden.npz`` beside them."""
+    page.write(export, out)
+    return page.instructions(export, _flavour(export.plan), out)
 
 
 def _flavour(plan: Plan) -> Flavour:

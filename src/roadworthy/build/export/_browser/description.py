@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +29,8 @@ class HeldFile:
 class PageModel:
     """``files`` are those below ``model``, ``runtime`` and ``scripts`` those of the folders ``runtime`` and ``js``.
 
-    ``policy`` is the Content-Security-Policy under which the page runs, ``imports`` its import map.
+    ``policy`` is the Content-Security-Policy under which a page runs, ``import_map`` the text of its import map, empty for none: a page
+    beside the folders must hold it to the letter, because the policy names its digest.
     """
 
     flavour: str
@@ -37,13 +41,14 @@ class PageModel:
     runtime: dict[str, HeldFile]
     scripts: dict[str, HeldFile]
     policy: str
-    imports: dict[str, str]
+    import_map: str
 
 
 def write(flavour: Flavour, written: ModelFiles, out: Path) -> None:
     """Put the adapter and the page's modules into ``out``, and ``model.json``, which describes all of them."""
     shutil.copyfile(HERE / "adapters" / flavour.adapter, out / "runtime" / "adapter.js")
     shutil.copytree(HERE / "js", out / "js")
+    imports = import_map(flavour.imports)
     held = PageModel(
         flavour.name,
         written.inputs,
@@ -52,17 +57,26 @@ def write(flavour: Flavour, written: ModelFiles, out: Path) -> None:
         _sums(out / "model"),
         _sums(out / "runtime"),
         _sums(out / "js"),
-        policy(flavour.scripts),
-        dict(flavour.imports),
+        policy(flavour.scripts, imports),
+        imports,
     )
     (out / NAME).write_bytes(codec.to_json(held, indent=1))
 
 
-def policy(scripts: tuple[str, ...] = ()) -> str:
-    """The policy of a page that loads nothing from elsewhere and runs WebAssembly; ``scripts`` are further sources of scripts."""
+def import_map(imports: Mapping[str, str]) -> str:
+    """The text of the import map that leads bare names to files of ``runtime``; empty where there are none."""
+    return json.dumps({"imports": {name: f"./runtime/{file}" for name, file in imports.items()}}) if imports else ""
+
+
+def policy(scripts: tuple[str, ...] = (), imports: str = "") -> str:
+    """The policy of a page that loads nothing from elsewhere and runs WebAssembly; ``scripts`` are further sources of scripts.
+
+    ``imports`` is the text of its import map, which counts as a script of the page.
+    """
     workers = " ".join(("'self'", *scripts))
+    digest = f" 'sha256-{base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()}'" if imports else ""
     return (
-        f"default-src 'none'; script-src {workers} 'wasm-unsafe-eval'; worker-src {workers}; connect-src 'self'; "
+        f"default-src 'none'; script-src {workers} 'wasm-unsafe-eval'{digest}; worker-src {workers}; connect-src 'self'; "
         "style-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'"
     )
 
