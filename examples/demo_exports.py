@@ -1,4 +1,4 @@
-"""The demo's bundle in two other places: a page in a browser, photographed, and one executable. Run after the demo, which makes the bundle."""
+"""The demo's bundle in two other places: a page in a browser, photographed, and one executable. The demo makes the bundle."""
 
 from __future__ import annotations
 
