@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from roadworthy.build.lower._tflite import layers, pointwise, shapes, weights
-from roadworthy.build.lower._tflite.file import FlatModel
 from roadworthy.build.lower._tflite.onnx_graph import read
 from roadworthy.build.lower._tflite.translation import Handler, OnnxTranslation
 from roadworthy.core.errors import StepFailed
@@ -21,23 +20,16 @@ def translate(path: Path, signature: Signature, *, narrow: bool = False) -> byte
     The number of samples in a call is free where it is free in ``signature``. ``narrow`` rounds weights to int8. Raises StepFailed,
     which names the operators, where LiteRT has none of that function, or where there is nothing to round.
     """
-    model, inputs, outputs = translated(path, signature)
-    if narrow and not weights.narrow(model):
-        raise StepFailed(f"int8 found no weights of {weights.SMALLEST} numbers or more to round")
-    return model.content(inputs, outputs)
-
-
-def translated(path: Path, signature: Signature) -> tuple[FlatModel, dict[str, int], dict[str, int]]:
-    """What ``translate`` writes, in memory: the operators, and the tensors of the inputs and the outputs by the names of ``signature``."""
     graph = read(path, signature)
-    if lacking := {node.op: str(node) for node in reversed(graph.nodes) if node.op not in HANDLERS}:
-        raise StepFailed(f"{', '.join(sorted(lacking.values()))}: operators of ONNX that are not translated for LiteRT")
+    if lacking := sorted({node.op for node in graph.nodes if node.op not in HANDLERS}):
+        raise StepFailed(f"{', '.join(lacking)}: operators of ONNX that are not translated for LiteRT")
     graph.refuse_unknown()
     translation = OnnxTranslation(graph)
     for spec in signature.inputs:
         translation.add_input(spec.name)
     for node in graph.nodes:
         HANDLERS[node.op](translation, node)
+    if narrow and not weights.narrow(translation.file):
+        raise StepFailed(f"int8 found no weights of {weights.SMALLEST} numbers or more to round")
     names = output_names(signature, graph.outputs)
-    outputs = translation.outputs({name: spec.name for name, spec in zip(names, signature.outputs, strict=True)})
-    return translation.file, translation.inputs, outputs
+    return translation.finished({name: spec.name for name, spec in zip(names, signature.outputs, strict=True)})

@@ -21,7 +21,7 @@ from roadworthy.core.types import Array
 class OnnxTranslation:
     """``plain`` and ``last`` give the tensors by the graph's names: in ONNX's order of axes, and with the channels last.
 
-    ``inputs`` are the tensors of the model's inputs by their names, and ``positive`` the names of values that are never below 0.
+    ``positive`` are the names of values that are never below 0.
     """
 
     def __init__(self, graph: OnnxGraph) -> None:
@@ -29,24 +29,24 @@ class OnnxTranslation:
         self.file = FlatModel()
         self._plain: dict[str, int] = {}
         self._last: dict[str, int] = {}
-        self.inputs: dict[str, int] = {}
+        self._inputs: dict[str, int] = {}
         self.positive: set[str] = set()
         self._uses = Counter(name for node in graph.nodes for name in node.inputs)
         self._uses.update(graph.outputs)
 
     def add_input(self, name: str) -> None:
         """The next input of the model."""
-        self.inputs[name] = self._plain[name] = self.file.tensor(self.graph.shapes[name], self.graph.dtypes[name])
+        self._inputs[name] = self._plain[name] = self.file.tensor(self.graph.shapes[name], self.graph.dtypes[name])
 
-    def outputs(self, names: Mapping[str, str]) -> dict[str, int]:
-        """The tensors of the outputs, each in a tensor of its own: ``names`` maps the names of values of the graph to those they get."""
+    def finished(self, outputs: Mapping[str, str]) -> bytes:
+        """The file, whose outputs are values of the graph: ``outputs`` maps their names there to those that they get."""
         found: dict[str, int] = {}
-        for inner, name in names.items():
+        for inner, name in outputs.items():
             tensor = self.plain(inner)
-            if tensor in self.inputs.values() or tensor in found.values() or tensor in self.file.arrays:
+            if tensor in self._inputs.values() or tensor in found.values() or tensor in self.file.arrays:
                 tensor = self.reshaped(tensor, self.graph.shapes[inner], self.graph.dtypes[inner])
             found[name] = tensor
-        return found
+        return self.file.content(self._inputs, found)
 
     # Values of the graph
 
