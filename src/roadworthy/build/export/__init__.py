@@ -1,0 +1,1 @@
+"""Export targets: one file a target makes the files for another place than a server."""

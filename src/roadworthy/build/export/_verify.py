@@ -1,0 +1,60 @@
+"""``verify.py`` of an export: a script that runs on the target alone, compares its answers with the golden ones, and writes evidence."""
+
+from __future__ import annotations
+
+import pprint
+from importlib.resources import files
+from typing import Any
+
+from roadworthy.bundle import export_evidence
+from roadworthy.core.host import NOTABLE
+from roadworthy.core.types import Signature, TensorSpec
+
+NAME = "verify.py"
+
+
+def script(export: Any, answers: str, needs: tuple[str, ...]) -> str:
+    """The text of a ``verify.py`` for ``export``, which needs NumPy, the standard library and the modules ``needs``.
+
+    ``answers`` is the Python text of ``answers(inputs: dict[str, ndarray]) -> dict[str, ndarray]``, which asks the target. Its inputs are
+    arrays by name in the model's own layout, C-contiguous, of ``plan.batch`` samples, or of 1 and of as many as one call may have.
+    Called again, it should not load the model again. It may raise ``Refused("why")``. The text may also define ``device() -> str`` (what
+    answers, where it is not the CPU) and ``tools() -> dict[str, str]`` (versions of what is not a module of ``needs``). ``HERE`` is the
+    export's folder, ``np`` NumPy.
+
+    The script reads ``evidence.json`` and ``golden.npz`` beside it and writes ``evidence-target.json``. Exit 0: within the gate of
+    ``evidence.json``; 1: not; 2: it could not be tried.
+    """
+    signature = export.signature.fixed(export.plan.batch) if export.plan.batch else export.signature
+    facts = {
+        "needs": list(needs),
+        "calls": _calls(signature),
+        "inputs": [_facts(spec) for spec in signature.inputs],
+        "outputs": [_facts(spec) for spec in signature.outputs],
+        "features": list(NOTABLE),
+        "left_out": [export_evidence.NAME, export_evidence.FROM_TARGET, export_evidence.README],
+        "built": export_evidence.BUILT,
+    }
+    text = files("roadworthy.build.export").joinpath("_verify.template").read_text(encoding="utf-8")
+    text = text.replace("@NEEDED@", "".join(f" and {name}" for name in needs))
+    text = text.replace("@FACTS@", pprint.pformat(facts, width=120, sort_dicts=False))
+    return text.replace("@ANSWERS@", answers.strip())
+
+
+def _calls(signature: Signature) -> list[int | None]:
+    """The sizes of the calls to compare in: one sample alone, and the most that one may have; ``None`` stands for all golden samples."""
+    if not signature.dynamic:
+        return [signature.call_size(1)]
+    if signature.whole_call or signature.max_batch == 1:
+        return [1]
+    return [1, signature.max_batch]
+
+
+def _facts(spec: TensorSpec) -> dict[str, object]:
+    quantization = spec.quantization
+    return {
+        "name": spec.name,
+        "dtype": spec.dtype,
+        "axis": spec.sample_axis if spec.shape else None,
+        "quantization": [quantization.scale, quantization.zero_point] if quantization else None,
+    }
