@@ -99,7 +99,7 @@ def _of(kind: type | tuple[type, ...], called: str, *, least: int | None = None)
         kinds = kind if isinstance(kind, tuple) else (kind,)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             yield f"{where} is not {called}"
-        elif least is not None and not isinstance(value, str) and value < least:
+        elif least is not None and isinstance(value, int | float) and value < least:
             yield f"{where} is {value}, below {least}"
 
     return rule

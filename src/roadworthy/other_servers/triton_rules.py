@@ -17,16 +17,14 @@ FILLED_IN = 4
 
 def mistakes(config: TritonConfig) -> tuple[str, ...]:
     """What is wrong with the configuration by itself: one sentence each."""
-    return tuple(
-        (
-            *(f"max_batch_size is {config.max_batch_size}; it is 0 or more" for _ in [0] if config.max_batch_size < 0),
-            *_names(config),
-            *(sentence for tensor in (*config.inputs, *config.outputs) for sentence in _dims(tensor)),
-            *_batching(config),
-            *_instances(config),
-            *_threads(config),
-            *_warmups(config),
-        )
+    return (
+        *([f"max_batch_size is {config.max_batch_size}; it is 0 or more"] if config.max_batch_size < 0 else []),
+        *_names(config),
+        *(sentence for tensor in (*config.inputs, *config.outputs) for sentence in _dims(tensor)),
+        *_batching(config),
+        *_instances(config),
+        *_threads(config),
+        *_warmups(config),
     )
 
 

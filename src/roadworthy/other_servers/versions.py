@@ -1,4 +1,4 @@
-"""Folders of a model's versions, as Triton, OpenVINO Model Server and TensorFlow Serving lay them out: one folder a version, a number each."""
+"""Folders of a model's versions, as Triton, OpenVINO Model Server and TensorFlow Serving have them: each is named by a number."""
 
 from __future__ import annotations
 

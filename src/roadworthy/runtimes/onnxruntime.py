@@ -8,11 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from roadworthy.core.errors import InvalidRequest, StepFailed, UsageError
+from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Plan
-from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec, difference, output_names
+from roadworthy.core.types import BYTES, Arrays, Signature, TensorSpec, difference, output_names
 from roadworthy.runtimes._onnx_strings import TYPES, decoded, encoded
 from roadworthy.runtimes._reasons import reason
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from roadworthy.build.export import _verify
 from roadworthy.build.export._servers import oip_verify
 from roadworthy.build.lower import _openvino_graph
 from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
@@ -48,7 +49,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     if plan.precision != graph.precision or plan.batch not in (None, *(spec.samples for spec in graph.signature.inputs)):
         raise UsageError(f"{plan.name} is not a plan of OpenVINO Model Server: the graph is deployed as it is")
     if texts := [spec.name for spec in graph.signature.inputs if spec.dtype == BYTES]:
-        raise StepFailed(f"OpenVINO Model Server cannot run this model: {texts[0]!r} takes strings; export the model behind its preprocessing")
+        raise StepFailed(f"OpenVINO Model Server cannot run this model: {texts[0]!r} takes strings, which OpenVINO's CPU has not")
     # Importing the package reports the import to its maker, unless its reporting half cannot be found.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
@@ -73,7 +74,7 @@ def finish(export: Export, out: Path) -> str:
     entry = _entry(export.name)
     plugin = tuple({**dict(entry.plugin), **dict(properties)}.items())
     (out / FILE).write_text(ovms_config.text((replace(entry, plugin=plugin, nireq=streams),)))
-    oip_verify.write(export, output_names(export.signature), {}, out)
+    (out / _verify.NAME).write_text(oip_verify.script(export, output_names(export.signature)))
     return _how_to_run(export, streams)
 
 
@@ -85,10 +86,10 @@ def _entry(name: str) -> OvmsModel:
 
 def _how_to_run(export: Export, streams: int) -> str:
     limits = (
-        f"- {streams} stream(s) of {export.plan.threads} thread(s) each (`{STREAMS}`, `{THREADS}`, `nireq`): set them to the server's cores.",
+        f"- {streams} stream(s) of {export.plan.threads} thread(s) each (`{STREAMS}`, `{THREADS}`, `nireq`): set them to its cores.",
         f"- `{PRECISION}` is stated: without it the server computes in bf16 on a CPU that has it.",
         "- The server gathers no requests: a call has the samples that its request has.",
         "- Class names are not part of such a repository: the answers are numbers, in the order of the labels of the bundle.",
     )
     run = f"docker run --rm -p 8000:8000 -v $PWD:{MOUNTED} openvino/model_server:latest --config_path {MOUNTED}/{FILE} --rest_port 8000"
-    return "\n".join(("```", run, "python verify.py --url http://localhost:8000", "```", "", *limits))
+    return "\n".join(("```", run, "SERVER_URL=http://localhost:8000 python verify.py", "```", "", *limits))

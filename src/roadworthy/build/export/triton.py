@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roadworthy.build.export._servers import onnx_file, oip_verify
+from roadworthy.build.export import _verify
+from roadworthy.build.export._servers import oip_verify, onnx_file
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import Host, usable_cores
 from roadworthy.core.samples import SampleSet
@@ -83,7 +84,7 @@ def finish(export: Export, out: Path) -> str:
         (folder / LABELS).write_text("".join(f"{' '.join(label.split())}\n" for label in labels))
         config = replace(config, outputs=(replace(config.outputs[0], labels=LABELS), *config.outputs[1:]))
     (folder / FILE).write_text(triton_config.text(config))
-    oip_verify.write(export, [tensor.name for tensor in config.outputs], _sent(config), out)
+    (out / _verify.NAME).write_text(oip_verify.script(export, [tensor.name for tensor in config.outputs], _numbers(export, config)))
     return _how_to_run(export, config)
 
 
@@ -115,13 +116,14 @@ def _tensor(spec: TensorSpec, batched: bool) -> TritonTensor:
     return TritonTensor(spec.name, spec.dtype, (1,), reshape=() if batched else None)
 
 
-def _sent(config: TritonConfig) -> dict[str, list[int]]:
-    """By input, the shape of one call for those that the server wants in another shape than the model."""
-    return {
-        tensor.name: [1, *tensor.dims] if config.max_batch_size else list(tensor.dims)
-        for tensor in config.inputs
-        if tensor.dims == (1,) and tensor.reshape == ()
-    }
+def _numbers(export: Export, config: TritonConfig) -> list[str]:
+    """The signature's names of the tensors that have a dimension of 1 for the server and not for the model."""
+    tensors, specs = (*config.inputs, *config.outputs), (*export.signature.inputs, *export.signature.outputs)
+    return [
+        spec.name
+        for spec, tensor in zip(specs, tensors, strict=True)
+        if tensor.dims == (1,) and len(spec.shape) <= (config.max_batch_size > 0)
+    ]
 
 
 def _warmups(export: Export, config: TritonConfig, folder: Path) -> tuple[Warmup, ...]:
@@ -130,7 +132,7 @@ def _warmups(export: Export, config: TritonConfig, folder: Path) -> tuple[Warmup
     place.mkdir()
     found = []
     for number, call in enumerate(onnx_file.calls(export.signature, export.golden.inputs)[:WARMUPS]):
-        inputs = []
+        inputs: list[WarmupInput] = []
         for tensor in config.inputs:
             array, file = call[tensor.name], f"golden{number}-{len(inputs)}.bin"
             (place / file).write_bytes(_raw(array))
@@ -151,8 +153,8 @@ def _how_to_run(export: Export, config: TritonConfig) -> str:
     silent = triton_rules.acts_in_silence(config, export.signature.inputs, export.signature.outputs)
     option = " --disable-auto-complete-config" if silent else ""
     limits = [
-        f"- {config.instances[0].count} instance(s) of {export.plan.threads} thread(s) each (`instance_group`, `{INTRA}`): set the count to "
-        "the cores of the server divided by the threads. A global thread pool of the backend would override both.",
+        f"- {config.instances[0].count} instance(s) of {export.plan.threads} thread(s) each (`instance_group`, `{INTRA}`): set the "
+        "count to the cores of the server divided by the threads. A global thread pool of the backend would override both.",
         f"- At most {config.max_batch_size} samples a call; requests are gathered (`dynamic_batching`)."
         if config.max_batch_size
         else "- A call has the whole shapes of the configuration: no batch dimension is added to them.",
@@ -163,8 +165,9 @@ def _how_to_run(export: Export, config: TritonConfig) -> str:
     return "\n".join(
         (
             "```",
-            f"docker run --rm -p 8000:8000 -v $PWD:/models nvcr.io/nvidia/tritonserver:RELEASE-py3 tritonserver --model-repository=/models{option}",
-            "python verify.py --url http://localhost:8000",
+            "docker run --rm -p 8000:8000 -v $PWD:/models nvcr.io/nvidia/tritonserver:RELEASE-py3 \\",
+            f"    tritonserver --model-repository=/models{option}",
+            "SERVER_URL=http://localhost:8000 python verify.py",
             "```",
             "",
             *limits,

@@ -99,7 +99,9 @@ class _Request:
         there = {name: index for index, port in enumerate(compiled.inputs) for name in port.get_names()}
         given = {name: index for index, port in enumerate(compiled.outputs) for name in port.get_names()}
         wanted = output_names(signature, given)
-        missing = [name for name in (spec.name for spec in signature.inputs) if name not in there] + [name for name in wanted if name not in given]
+        missing = [name for name in (spec.name for spec in signature.inputs) if name not in there] + [
+            name for name in wanted if name not in given
+        ]
         if missing:
             raise StepFailed(f"the model has no {missing[0]!r}; it has {', '.join((*there, *given))}")
         inputs = tuple((there[spec.name], spec.name) for spec in signature.inputs)

@@ -47,8 +47,9 @@ def load(path: Path, signature: Signature, plan: Plan) -> TritonSession:
     if not served:
         raise StepFailed(f"{folder} holds no version that its version_policy ({config.versions}) serves")
     file = folder / str(served[0]) / (config.file or USUAL)
+    options = _options(config, plan)
     try:
-        session = ort.InferenceSession(file, _options(config, plan), providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as problem:
         raise StepFailed(f"ONNX Runtime cannot load {file}: {reason(problem)}", detail=str(problem)) from problem
     inputs, outputs = ([_spec(port) for port in ports] for ports in (session.get_inputs(), session.get_outputs()))
