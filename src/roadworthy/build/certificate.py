@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -14,11 +14,8 @@ from roadworthy.build.package.report import figures
 from roadworthy.build.search import Trial
 from roadworthy.build.undecided import faster_undecided
 from roadworthy.bundle.certificate import (
-    NOT_ON_TARGET,
-    ON_TARGET,
     Certificate,
     Choice,
-    Export,
     Goal,
     InstalledPackage,
     Origin,
@@ -36,7 +33,7 @@ from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Note
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.stages import Graph, Measured, Rejected, Source, Verified
+from roadworthy.core.stages import Graph, Rejected, Source, Verified
 from roadworthy.core.types import TensorSpec
 from roadworthy.core.version import __version__
 from roadworthy.preprocess.contract import Answer, Contract
@@ -96,30 +93,9 @@ class Findings:
     rejected: tuple[Rejected, ...]
     unavailable: tuple[str, ...]
     choice: Choice
-    exports: tuple[Export, ...] = ()
     shares: tuple[ShareProof, ...] = ()
     work: ModelWork | None = None
     preprocessing: PreprocessingProof = field(default_factory=PreprocessingProof)
-
-
-def exports_of(races: Mapping[str, benchmark.Race], choices: Mapping[str, Choice]) -> tuple[Export, ...]:
-    """What was found for each other target, without the original, which ran first in every race. Only the chosen one is packed."""
-    return tuple(
-        _export(target, one, choices[target].reasons if one.verified.candidate.plan.name == choices[target].winner else ())
-        for target, race in races.items()
-        for one in race.measured[1:]
-    )
-
-
-def _export(target: str, one: Measured, reasons: tuple[str, ...]) -> Export:
-    plan = one.verified.candidate.plan
-    return Export(
-        target,
-        f"exports/{target}/{plan.artefact}" if reasons else "",
-        ON_TARGET if registry.facts(plan.runtime).on_target else NOT_ON_TARGET,
-        one,
-        reasons,
-    )
 
 
 def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host, stages: tuple[StageTime, ...]) -> Certificate:
@@ -150,7 +126,6 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         unavailable=findings.unavailable,
         choice=findings.choice,
         seconds=0.0,
-        exports=findings.exports,
         undecided=faster_undecided(findings.rejected, winner),
         course=findings.race.course,
         shares=findings.shares,

@@ -1,4 +1,4 @@
-"""The choice for each target, proven on samples that took no part in choosing: what fails there leaves, and the next is judged.
+"""The choice of a race, proven on samples that took no part in choosing: what fails there leaves, and the next is judged.
 
 What shares the score of another plan of the same files is proven under its own plan, on every sample.
 """
@@ -10,8 +10,6 @@ from dataclasses import replace
 
 from roadworthy.build import benchmark, supplied, verify
 from roadworthy.build.certificate import Data
-from roadworthy.build.job import Job
-from roadworthy.build.races import Races
 from roadworthy.build.search import Trial, verdict
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.bundle.certificate import Choice, Goal
@@ -25,8 +23,10 @@ Confirm = Callable[[Verified, int], Verified | Rejected]
 """Judges a chosen candidate, the given lossy one in order, on the samples that took no part in choosing it."""
 
 
-def choose(races: Races, goal: Goal, trial: Trial, job: Job, workspace: Workspace) -> tuple[dict[str, Choice], Races]:
-    """The choice for each target that has a candidate left, and the races without those that failed their confirmation."""
+def choose(
+    race: benchmark.Race, goal: Goal, trial: Trial, workspace: Workspace, *, framework_allowed: bool, target: str = SERVER
+) -> tuple[Choice | None, benchmark.Race]:
+    """The choice, ``None`` where no candidate for ``target`` is left, and the race without those that failed their confirmation."""
 
     def confirm(one: Verified, turn: int) -> Verified | Rejected:
         plan, request = one.candidate.plan, replace(trial.request(one.candidate), look=())
@@ -42,12 +42,7 @@ def choose(races: Races, goal: Goal, trial: Trial, job: Job, workspace: Workspac
         workspace.notify(Progress("final", 1, 1, f"{name} {'rejected' if isinstance(judged, Rejected) else 'confirmed'}"))
         return replace(judged, look=one.look)
 
-    decided = {SERVER: choose_confirmed(races.server, goal, confirm, framework_allowed=job.allow_framework)}
-    for target, race in races.others.items():
-        decided[target] = choose_confirmed(race, goal, confirm, framework_allowed=True, target=target)
-    choices = {target: choice for target, (choice, _) in decided.items() if choice is not None}
-    after = {target: race for target, (_, race) in decided.items()}
-    return choices, Races(after.pop(SERVER), after)
+    return choose_confirmed(race, goal, confirm, framework_allowed=framework_allowed, target=target)
 
 
 def choose_confirmed(

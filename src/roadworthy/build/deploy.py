@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from roadworthy.build import classes, lower, pixels, served, supplied
-from roadworthy.build.certificate import Findings, certificate_of, exports_of, nothing_left
+from roadworthy.build.certificate import Findings, certificate_of, nothing_left
 from roadworthy.build.choice import choose, notes_on_pixels, notes_on_winner
 from roadworthy.build.graphs import capture_all, plans_to_try, promised
 from roadworthy.build.job import Job
 from roadworthy.build.original import identify, refuse_wrong_metric
-from roadworthy.build.races import can_be_chosen, race_by_target
+from roadworthy.build.races import can_be_chosen, race_to_serve
 from roadworthy.build.reference import reference_of
 from roadworthy.build.search import search
 from roadworthy.build.served.work import work_of
@@ -21,7 +21,6 @@ from roadworthy.build.write_bundle import write_bundle
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Certificate, Goal
 from roadworthy.core.errors import NoCandidate, OutOfTime
-from roadworthy.core.interfaces import SERVER
 from roadworthy.core.isolation import unchanged
 
 
@@ -73,27 +72,26 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     if not can_be_chosen((original, *tried.verified), job):
         raise NoCandidate(nothing_left((original, *tried.verified), routes, tried.rejected, unavailable, data.notes, spent))
 
-    races = race_by_target(original, tried.verified, trial, job, workspace)
     goal = Goal(job.objective, trial.metric, trial.budget, str(job.budget))
-    choices, races = choose(races, goal, trial, job, workspace)
-    rejected = (*tried.rejected, *races.failed)
-    if SERVER not in choices:
-        passed = [one.verified for one in races.server.measured]
+    race = race_to_serve((original, *tried.verified), trial, job, workspace)
+    choice, race = choose(race, goal, trial, workspace, framework_allowed=job.allow_framework)
+    rejected = (*tried.rejected, *race.failed)
+    if choice is None:
+        passed = [one.verified for one in race.measured]
         raise NoCandidate(nothing_left(passed, routes, rejected, unavailable, data.notes, spent))
-    proofs = served.prove(choices[SERVER], races.server, tried.verified, trial, job, workspace)
-    work = work_of(choices[SERVER], races.server, graphs, trial.signature, workspace)
+    proofs = served.prove(choice, race, tried.verified, trial, job, workspace)
+    work = work_of(choice, race, graphs, trial.signature, workspace)
     notes = (
-        *notes_on_winner(choices[SERVER], races.server, data),
-        *notes_on_pixels(choices[SERVER], races.server, contract),
-        *served.notes(choices[SERVER], proofs, workspace.host),
+        *notes_on_winner(choice, race, data),
+        *notes_on_pixels(choice, race, contract),
+        *served.notes(choice, proofs, workspace.host),
     )
     data = replace(data, notes=(*data.notes, *notes))
 
     unchanged.refuse_changed(source, workspace.user_code.notes)
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.user_code.notes, *inputs.changed()))
     findings = Findings(
-        source, loaded, data, graphs, routes, trial, original, goal, races.server, rejected, unavailable,
-        choices[SERVER], exports_of(races.others, choices), proofs, work, proven,
+        source, loaded, data, graphs, routes, trial, original, goal, race, rejected, unavailable, choice, proofs, work, proven,
     )  # fmt: skip
     certificate = certificate_of(findings, contract, job, workspace.host, workspace.clock.read())
     write_bundle(findings, certificate, contract, job, workspace)

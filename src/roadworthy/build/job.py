@@ -35,6 +35,8 @@ class Job:
     everything this host can do.
     With ``pixels`` the deployed model takes uint8 pixels [batch, height, width, channels]: the steps behind the last geometric one are part
     of it.
+    With ``graphs`` the bundle keeps the captured graphs that exports are made from; ``exports`` are the targets for which the bundle gets
+    an export at once.
     With ``cache`` graphs and candidates' files that an earlier deployment made from the same content are used again.
     ``samples`` caps the evaluation data. ``seconds`` bounds the whole deployment, ``memory_mb`` each step's process (0: most of the host).
     """
@@ -69,6 +71,8 @@ class Job:
     allow_training: bool = False
     allow_framework: bool = False
     cache: bool = True
+    graphs: bool = True
+    exports: tuple[str, ...] = ()
 
     @property
     def twice(self) -> bool:

@@ -1,9 +1,9 @@
-"""One race for each target: the candidates for a server, of which one is chosen to be served, and those for anywhere else."""
+"""The races: the candidates for a server, of which one is chosen to be served, and those for one other target."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from roadworthy.build import benchmark
 from roadworthy.build.job import Job
@@ -11,7 +11,6 @@ from roadworthy.build.search import Trial
 from roadworthy.build.time_budget import CLOSING
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core import registry
-from roadworthy.core.interfaces import SERVER
 from roadworthy.core.stages import Plan, Rejected, Verified
 
 RACE_SECONDS, RACE_CANDIDATES = 60.0, 12
@@ -20,50 +19,38 @@ LOADING_SHARE, WARM_SECONDS = 0.5, 0.5
 """Starting the candidates may take this share of a race's time; each warms up for about so many seconds after it is open."""
 
 
-@dataclass(frozen=True)
-class Races:
-    """The race of the candidates for a server, and those for the other targets by name; the original is first in each."""
-
-    server: benchmark.Race
-    others: Mapping[str, benchmark.Race]
-
-    @property
-    def failed(self) -> tuple[Rejected, ...]:
-        """What failed while it was timed."""
-        return tuple(failed for race in (self.server, *self.others.values()) for failed in race.failed)
+def race_to_serve(candidates: Sequence[Verified], trial: Trial, job: Job, workspace: Workspace) -> benchmark.Race:
+    """Time ``candidates``, the original first."""
+    available = max(0.0, workspace.seconds_left - CLOSING * job.seconds)
+    return _race("race", candidates, trial, lambda plan: _may_serve(plan, job), available, workspace)
 
 
-def race_by_target(original: Verified, verified: Sequence[Verified], trial: Trial, job: Job, workspace: Workspace) -> Races:
-    """Time the candidates for each target beside ``original``; only those for a server compete to be served."""
+def race_for(target: str, candidates: Sequence[Verified], trial: Trial, workspace: Workspace) -> benchmark.Race:
+    """Time the candidates for ``target`` beside the first of ``candidates``, which is one for a server."""
+    return _race(
+        f"race, {target}", candidates, trial, lambda plan: registry.facts(plan.runtime).target == target, workspace.seconds_left, workspace
+    )
+
+
+def _race(
+    stage: str, candidates: Sequence[Verified], trial: Trial, may_win: Callable[[Plan], bool], available: float, workspace: Workspace
+) -> benchmark.Race:
     # They would take memory from the candidates.
     workspace.templates.close()
-    targets: dict[str, list[Verified]] = {SERVER: []}
-    for one in verified:
-        targets.setdefault(registry.facts(one.candidate.plan.runtime).target, []).append(one)
-    races = {target: _race(target, (original, *candidates), trial, job, workspace) for target, candidates in targets.items()}
-    return Races(races.pop(SERVER), races)
-
-
-def _race(target: str, candidates: Sequence[Verified], trial: Trial, job: Job, workspace: Workspace) -> benchmark.Race:
     wanted = RACE_SECONDS * max(1.0, len(candidates) / RACE_CANDIDATES)
-    available = max(0.0, workspace.seconds_left - CLOSING * job.seconds)
     candidates, left_out = contestants(candidates, available)
-    stage = "race" if target == SERVER else f"race, {target}"
 
     def tell(text: str, share: float) -> None:
         workspace.notify(Progress(stage, round(100 * share), 100, text))
-
-    def may_win(plan: Plan) -> bool:
-        return _may_serve(plan, job) if target == SERVER else registry.facts(plan.runtime).target == target
 
     workspace.begin(stage, 100)
     race = benchmark.race(
         candidates,
         trial.samples,
-        benchmark.Aim(job.objective, may_win),
+        benchmark.Aim(trial.objective, may_win),
         budget_seconds=min(wanted, available),
         limited=available < wanted,
-        log_dir=workspace.folder(f"race/{target}"),
+        log_dir=workspace.folder(stage.replace(", ", "/")),
         progress=tell,
     )
     return replace(race, failed=(*race.failed, *left_out))
@@ -107,5 +94,4 @@ def can_be_chosen(candidates: Sequence[Verified], job: Job) -> bool:
 
 
 def _may_serve(plan: Plan, job: Job) -> bool:
-    facts = registry.facts(plan.runtime)
-    return facts.target == SERVER and (job.allow_framework or not facts.framework)
+    return job.allow_framework or not registry.facts(plan.runtime).framework

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from roadworthy.build import package
+from roadworthy.build import lower, package
 from roadworthy.build.certificate import Findings, reproductions
 from roadworthy.build.job import Job
 from roadworthy.build.workspace import Progress, Workspace
@@ -30,6 +30,7 @@ def write_bundle(findings: Findings, certificate: Certificate, contract: Contrac
         golden=findings.data.evaluation,
         answers=findings.trial.reference.open(),
         reproduce=reproductions(job, findings.rejected),
+        graphs=lower.for_exports(findings.graphs) if job.graphs else (),
     )
     package.pack(request, job.output, partial(_opened_by_a_server, workspace))
     workspace.notify(Progress("pack", 1, 1))

@@ -156,7 +156,7 @@ NOT_ON_TARGET: Final = "not verified on the target"
 
 
 @dataclass(frozen=True)
-class Export:
+class CertifiedExport:
     """A candidate for another ``target`` than the server, which is never served.
 
     One candidate of each target is chosen: it is packed in the bundle's folder ``path`` for ``reasons``. Both are empty for the others.
@@ -210,7 +210,7 @@ class Certificate:
     unavailable: tuple[str, ...]
     choice: Choice
     seconds: float
-    exports: tuple[Export, ...] = ()
+    exports: tuple[CertifiedExport, ...] = ()
     undecided: Undecided | None = None
     course: Course | None = None
     stages: tuple[StageTime, ...] = ()

@@ -12,7 +12,7 @@ from roadworthy.bundle.shares import Share
 from roadworthy.core import codec
 from roadworthy.core.errors import BundleError, DataError, RoadworthyError
 from roadworthy.core.evidence import Tolerance
-from roadworthy.core.stages import Plan
+from roadworthy.core.stages import Plan, Precision
 from roadworthy.core.types import BYTES, Quantization, Signature, SizeRange
 from roadworthy.core.version import __version__
 from roadworthy.preprocess import steps
@@ -23,6 +23,8 @@ FORMAT = 2
 """The format that is written. Format 1, which had one table in place of the steps of ``contract.image``, is read too."""
 NAME = "manifest.json"
 SIDECAR = "manifest.json.sha256"
+GRAPHS, EXPORTS = "graphs", "exports"
+"""The folders that no server reads."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,16 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class PackedGraph:
+    """The captured model in one graph format, which exports are made from. ``path`` is its file or directory below the root."""
+
+    format: str
+    path: str
+    signature: Signature
+    precision: Precision
+
+
+@dataclass(frozen=True)
 class GoldenFile:
     """Samples with the original's answers: an ``.npz`` with ``in.<name>`` and ``out.<name>``, samples first; see ``bundle.golden``."""
 
@@ -64,7 +76,11 @@ class GoldenFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The whole of ``manifest.json``. Variants are in order of preference: the winner, then the fallback."""
+    """The whole of ``manifest.json``. Variants are in order of preference: the winner, then the fallback.
+
+    ``files`` are those that a server reads. ``kept`` are those in ``graphs/`` and ``exports/``: no server reads them, and where a bundle
+    only serves they may be left out. Bundles of older versions have neither these nor ``graphs``.
+    """
 
     format: int
     name: str
@@ -77,6 +93,8 @@ class Manifest:
     golden: GoldenFile
     tolerance: Tolerance
     files: tuple[File, ...]
+    graphs: tuple[PackedGraph, ...] = ()
+    kept: tuple[File, ...] = ()
 
 
 DTYPES = frozenset(
@@ -159,8 +177,12 @@ def _of_newer_version(data: bytes, root: str, problem: BundleError) -> BundleErr
 def fault(manifest: Manifest) -> str | None:
     """The contradiction in a manifest whose fields all have the right types, in words; ``None`` where there is none."""
     names = [entry.path for entry in manifest.files]
-    if len(set(names)) != len(names):
+    kept = [entry.path for entry in manifest.kept]
+    if len({*names, *kept}) != len(names) + len(kept):
         return "a file is listed twice"
+    for graph in manifest.graphs:
+        if not any(name == graph.path or name.startswith(f"{graph.path}/") for name in kept):
+            return f"the {graph.format} graph has no files"
     if not manifest.variants:
         return "it has no variant"
     if len({variant.name for variant in manifest.variants}) != len(manifest.variants):

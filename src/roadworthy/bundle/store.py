@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import glob
 import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -52,11 +53,32 @@ def writing(target: Path) -> Iterator[Path]:
             stage.remove()
 
 
+@contextmanager
+def amending(target: Path) -> Iterator[Path]:
+    """A copy of the bundle at ``target`` that takes its place when the block ends without an exception; one change at a time.
+
+    The files in its folders are links to the old ones: a changed file there is a new one, never the old one written to. The block seals
+    the copy. Raises BundleError where a byte of the bundle is not as it was sealed, and what ``writing`` raises.
+    """
+    with _descriptor(target.resolve().parent) as parent:
+        fcntl.flock(parent, fcntl.LOCK_EX)
+        read(target, whole=True)
+        with writing(target) as stage:
+            for path in sorted(target.rglob("*")):
+                copy = stage / path.relative_to(target)
+                if path.is_dir():
+                    copy.mkdir()
+                elif path.parent == target or not _linked(path, copy):
+                    shutil.copy2(path, copy)
+            yield stage
+
+
 def seal(root: Path, manifest: Manifest) -> Manifest:
-    """Hash every file below ``root`` into ``manifest.files`` and write the manifest with its sidecar, in place of older ones."""
+    """Hash every file below ``root`` into the manifest and write it with its sidecar, in place of older ones."""
     own = (root / manifests.NAME, root / manifests.SIDECAR)
-    files = tuple(_entry(root, path) for path in sorted(root.rglob("*")) if not path.is_dir() and path not in own)
-    sealed = replace(manifest, files=files)
+    entries = [_entry(root, path) for path in sorted(root.rglob("*")) if not path.is_dir() and path not in own]
+    kept = tuple(entry for entry in entries if entry.path.partition("/")[0] in (manifests.GRAPHS, manifests.EXPORTS))
+    sealed = replace(manifest, files=tuple(entry for entry in entries if entry not in kept), kept=kept)
     data = _dump(sealed, manifests.NAME)
     (root / manifests.NAME).write_bytes(data)
     (root / manifests.SIDECAR).write_text(_sidecar(data))
@@ -68,16 +90,19 @@ def write_certificate(root: Path, certificate: Certificate) -> None:
     (root / certificates.NAME).write_bytes(_dump(certificate, certificates.NAME))
 
 
-def read(root: Path) -> Manifest:
-    """The manifest of a bundle of which every byte is as it was sealed; raises BundleError with the file that is not."""
+def read(root: Path, *, whole: bool = False) -> Manifest:
+    """The manifest of a bundle of which every byte that a server reads is as it was sealed, or with ``whole`` every byte.
+
+    Raises BundleError with the file that is not.
+    """
     data = _manifest_bytes(root)
     try:
         manifest = manifests.parse(data, str(root))
-        _check(root, manifest)
+        _check(root, manifest, (*manifest.files, *manifest.kept) if whole else manifest.files)
     except BundleError:
         # Another bundle may have taken this one's place while its files were read; that is not damage.
         if _manifest_bytes(root) != data:
-            return read(root)
+            return read(root, whole=whole)
         raise
     return manifest
 
@@ -128,12 +153,12 @@ def _content(root: Path, name: str) -> bytes:
         raise BundleError(f"{root}: {name} cannot be read: {problem.strerror}") from problem
 
 
-def _check(root: Path, manifest: Manifest) -> None:
+def _check(root: Path, manifest: Manifest, files: Iterable[File]) -> None:
     if fault := manifests.fault(manifest):
         raise BundleError(f"{root}: {manifests.NAME} contradicts itself: {fault}")
     home = root.resolve()
     try:
-        for entry in manifest.files:
+        for entry in files:
             _check_file(root, home, entry)
         listed = {home / entry.path for entry in manifest.files}
         for variant in manifest.variants:
@@ -182,17 +207,33 @@ def refuse_other_content(target: Path) -> None:
         raise UsageError(f"{target} exists and is not a bundle, so it is not overwritten; choose another output")
 
 
+@contextmanager
+def _descriptor(path: Path) -> Iterator[int]:
+    """The descriptor of a file or directory that is only read."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _linked(path: Path, copy: Path) -> bool:
+    """Make ``copy`` a second name of ``path``; False where the file system has no such names."""
+    try:
+        copy.hardlink_to(path)
+    except OSError:
+        return False
+    return True
+
+
 def _sync(root: Path) -> None:
     for path in (*root.rglob("*"), root):
         _sync_one(path)
 
 
 def _sync_one(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
+    with _descriptor(path) as handle:
         os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _swap(stage: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Arrays, Signature
 
 SERVER = "server"
-"""The target of a runtime that serves; the candidates of all other targets are exported and never served."""
+"""The target of the runtimes that serve; what is made for any other target is exported and never served."""
 
 
 class Session(Protocol):
@@ -34,9 +34,9 @@ class Runtime(Protocol):
     ``PACKAGES`` lists the distributions a server needs to answer, nothing more; ``FRAMEWORK`` says that one of
     them is a training framework, which the user must allow at serve time. ``NATIVE`` says that its artefacts are
     machine code for the very CPU that made them, which run on no lesser one.
-    Three more have defaults. ``OPTIONS`` lists the words that ``plan.options`` may hold: none if it is not defined.
-    ``TARGET`` is where its candidates are for, a name fit for a folder: ``server`` if it is not defined.
-    ``ON_TARGET`` says that its sessions run there during the build too: by default only those for a server do.
+    Two more have defaults. ``OPTIONS`` lists the words that ``plan.options`` may hold: none if it is not defined.
+    A module in ``runtimes/exported/`` is for the target of its name. ``ON_TARGET`` says that its sessions run there during the build
+    too, as those for a server always do; where only the machine can tell, it is False and the session has an attribute ``on_target``.
     All are literals: ``registry.facts`` reads them without importing the module.
     """
 
@@ -49,7 +49,9 @@ class Runtime(Protocol):
 
 
 class Lowering(Protocol):
-    """``build/lower/<name>.py``: turns a graph into files for its runtime. Importing it and ``plans`` are cheap.
+    """``build/lower/<name>.py``, or ``build/export/<name>.py``: turns a graph into files for its runtime.
+
+    Importing it and ``plans`` are cheap.
 
     ``ACCEPTS`` lists graph formats, best first. ``plans`` gives every plan that makes sense on ``host``, simplest
     first. ``lower`` writes into the existing empty directory ``out``, and raises when it cannot. A module that has

@@ -18,6 +18,11 @@ from roadworthy.core.interfaces import SERVER, Lowering, Runtime
 
 RUNTIMES = "roadworthy.runtimes"
 LOWERINGS = "roadworthy.build.lower"
+EXPORTED = "roadworthy.runtimes.exported"
+EXPORTS = "roadworthy.build.export"
+"""The runtimes and the lowerings of what is run elsewhere than on a server; each is a target of its own."""
+NESTED = frozenset(("exported",))
+"""Folders in a package of backends that hold backends of another group."""
 
 
 @cache
@@ -25,7 +30,7 @@ def names(group: str) -> tuple[str, ...]:
     """Every backend of ``group`` (a package's dotted name, which is also the group of its entry points), sorted."""
     package = importlib.import_module(group)
     own = {module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")}
-    return tuple(sorted(own | {point.name for point in entry_points(group=group)}))
+    return tuple(sorted((own - NESTED) | {point.name for point in entry_points(group=group)}))
 
 
 def backend(group: str, name: str) -> ModuleType:
@@ -44,13 +49,30 @@ def backend(group: str, name: str) -> ModuleType:
 
 
 def runtime(name: str) -> Runtime:
-    """The runtime of that name."""
-    return cast(Runtime, backend(RUNTIMES, name))
+    """The runtime of that name, for a server or for another target."""
+    return cast(Runtime, backend(_group(name, RUNTIMES, EXPORTED), name))
 
 
 def lowering(name: str) -> Lowering:
-    """The lowering of that name."""
-    return cast(Lowering, backend(LOWERINGS, name))
+    """The lowering of that name, for a server or for another target."""
+    return cast(Lowering, backend(_group(name, LOWERINGS, EXPORTS), name))
+
+
+def targets() -> tuple[str, ...]:
+    """The names of all targets other than a server, as users write them, sorted."""
+    return tuple(name.replace("_", "-") for name in names(EXPORTS))
+
+
+def backend_of(target: str) -> str:
+    """The name of the backend of a target; raises UsageError for an unknown target."""
+    if target not in targets():
+        raise UsageError(f"the target {target!r} is not known; choose from {', '.join(targets())}")
+    return target.replace("-", "_")
+
+
+def _group(name: str, *groups: str) -> str:
+    """The first of ``groups`` that has a backend of that name, the first of all where none has."""
+    return next((group for group in groups if name in names(group)), groups[0])
 
 
 @dataclass(frozen=True)
@@ -65,7 +87,7 @@ class RuntimeFacts:
     on_target: bool = True
 
 
-FACTS = ("RUNS", "PACKAGES", "FRAMEWORK", "NATIVE", "TARGET", "ON_TARGET")
+FACTS = ("RUNS", "PACKAGES", "FRAMEWORK", "NATIVE", "ON_TARGET")
 
 
 @cache
@@ -90,7 +112,7 @@ def facts(name: str) -> RuntimeFacts:
         literal = fact in assigned and _is_literal(assigned[fact])
         return ast.literal_eval(assigned[fact]) if literal else getattr(runtime(name), fact)
 
-    target = stated("TARGET", SERVER)
+    target = SERVER if _group(name, RUNTIMES, EXPORTED) == RUNTIMES else name.replace("_", "-")
     required = (stated("RUNS"), stated("PACKAGES"), stated("FRAMEWORK"), stated("NATIVE"))
     return RuntimeFacts(*required, target, stated("ON_TARGET", target == SERVER))
 
@@ -111,7 +133,7 @@ def runtime_for(format: str) -> str:
     missing: BackendMissing | None = None
     for name in names(RUNTIMES):
         try:
-            if format in facts(name).runs and facts(name).target == SERVER:
+            if format in facts(name).runs:
                 require(name)
                 return name
         except BackendMissing as problem:
@@ -129,10 +151,11 @@ def _is_literal(node: ast.expr) -> bool:
 
 def _file(name: str) -> Path:
     """The file of the runtime's module."""
-    if name not in names(RUNTIMES):
+    group = _group(name, RUNTIMES, EXPORTED)
+    if name not in names(group):
         raise UsageError(f"there is no backend {name!r}; known here: {', '.join(names(RUNTIMES))}")
-    own = importlib.util.find_spec(f"{RUNTIMES}.{name}")
-    found = own or importlib.util.find_spec(next(iter(entry_points(group=RUNTIMES, name=name))).module)
+    own = importlib.util.find_spec(f"{group}.{name}")
+    found = own or importlib.util.find_spec(next(iter(entry_points(group=group, name=name))).module)
     if found is None or found.origin is None:
         raise UsageError(f"the backend {name!r} has no Python file of its own")
     return Path(found.origin)

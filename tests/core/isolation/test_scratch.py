@@ -11,7 +11,13 @@ import pytest
 
 from roadworthy.core.isolation import scratch
 
-HOLDS = "import sys\nfrom roadworthy.core import scratch\nheld = scratch.Directory()\nprint(held.path, flush=True)\nsys.stdin.read()\n"
+HOLDS = """
+import sys
+from roadworthy.core.isolation import scratch
+held = scratch.Directory()
+print(held.path, flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +31,7 @@ def test_what_a_killed_process_left_goes_with_the_next_sweep_and_not_before(temp
     with subprocess.Popen([sys.executable, "-c", HOLDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         left = Path(process.stdout.readline().strip())
+        assert left.parent == temporary
         (left / "data.npy").write_bytes(b"x" * 1000)
         scratch.sweep()
         assert (left / "data.npy").is_file()

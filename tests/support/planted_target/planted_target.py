@@ -6,6 +6,5 @@ RUNS: tuple[str, ...] = ("npz",)
 PACKAGES: tuple[str, ...] = ()
 FRAMEWORK = False
 NATIVE = False
-TARGET = "browser"
 
-__all__ = ["FRAMEWORK", "NATIVE", "PACKAGES", "RUNS", "TARGET", "load"]
+__all__ = ["FRAMEWORK", "NATIVE", "PACKAGES", "RUNS", "load"]

@@ -1,1 +1,1 @@
-"""Export targets: one file a target makes the files for another place than a server."""
+"""Targets other than a server: one file a target, found by its name; ``build/exported.py`` says what each defines."""

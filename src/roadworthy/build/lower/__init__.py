@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -12,7 +13,7 @@ from typing import get_args
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, StepFailed, UsageError
 from roadworthy.core.host import Host
-from roadworthy.core.interfaces import SERVER, Lowering
+from roadworthy.core.interfaces import Lowering
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate, Graph, Plan, Precision
 from roadworthy.core.types import Array, Signature
@@ -88,14 +89,12 @@ def plans_for(
     Each gets the first graph of the format it likes best, and likewise one of each compression of the model. Where that graph holds the
     steps in front of the model, the first plan of each precision is tried without them as well: it shows what they cost outside.
     ``calibrated`` says that there are samples to calibrate int8 on. ``unproven`` is why the samples prove no lossy plan: there are none
-    then. Raises UsageError for a runtime or a precision that does not exist.
+    then.
     """
-    known = registry.names(registry.LOWERINGS)
-    refuse_unknown(runtimes, precisions)
     plans: list[tuple[Plan, Graph]] = []
     unavailable: list[str] = []
     dropped: dict[str, None] = {}
-    for name in runtimes or known:
+    for name in runtimes or registry.names(registry.LOWERINGS):
         lowering = registry.lowering(name)
         chosen = _best(graphs, lowering.ACCEPTS)
         if not chosen:
@@ -141,9 +140,17 @@ def forms_for(graphs: tuple[Graph, ...], host: Host, precision: Precision, *, ru
         if offer is not None:
             best = _best(graphs, lowering.ACCEPTS)
             found += [(plan.made_from(graph), graph) for graph in best for plan in offer(graph, host) if plan.precision == precision]
-    # A comparison is of what serves.
-    found = [(plan, graph) for plan, graph in found if registry.facts(plan.runtime).target == SERVER]
     return Planned(tuple(found), planned.unavailable)
+
+
+def for_exports(graphs: tuple[Graph, ...]) -> tuple[Graph, ...]:
+    """Those of ``graphs`` that the targets other than a server start from: of each the original function in the format it likes best."""
+    whole = tuple(graph for graph in graphs if not (graph.derived_from or graph.unfolded))
+    wanted: list[Graph] = []
+    for name in registry.names(registry.EXPORTS):
+        with suppress(BackendMissing):
+            wanted += _best(whole, registry.lowering(name).ACCEPTS)
+    return tuple(graph for graph in whole if graph in wanted)
 
 
 def others(plan: Plan, graph: Graph, graphs: tuple[Graph, ...]) -> tuple[Graph, ...]:

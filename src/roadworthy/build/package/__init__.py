@@ -16,14 +16,14 @@ from roadworthy.bundle import manifest as manifests
 from roadworthy.bundle import store
 from roadworthy.bundle.acceptance import Acceptance
 from roadworthy.bundle.certificate import Certificate
-from roadworthy.bundle.manifest import GoldenFile, Manifest, Variant
+from roadworthy.bundle.manifest import GoldenFile, Manifest, PackedGraph, Variant
 from roadworthy.bundle.shares import ShareProof
 from roadworthy.core import registry
 from roadworthy.core.errors import BundleError
 from roadworthy.core.evidence import Tolerance
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.stages import Candidate, Measured, Plan, Rejected, Verified
+from roadworthy.core.stages import Candidate, Graph, Measured, Plan, Rejected, Verified
 from roadworthy.core.types import Arrays, Signature
 from roadworthy.preprocess import answer
 from roadworthy.preprocess.contract import Contract
@@ -52,7 +52,7 @@ class PackRequest:
     """Everything a bundle is made of. ``variants`` are in order of preference, the winner first.
 
     ``golden`` are the samples to choose the golden ones from, usually the whole evaluation set, and ``answers`` the original's
-    outputs for all of them, in their order, samples first. The exports are those of ``certificate``.
+    outputs for all of them, in their order, samples first. ``graphs`` are the captured model in the formats that exports are made from.
     """
 
     certificate: Certificate
@@ -62,6 +62,7 @@ class PackRequest:
     golden: SampleSet
     answers: Arrays
     reproduce: tuple[Reproduction, ...] = ()
+    graphs: tuple[Graph, ...] = ()
 
 
 Accept = Callable[[Path], Acceptance]
@@ -82,9 +83,8 @@ def pack(request: PackRequest, target: Path, accept: Accept) -> Manifest:
     with store.writing(target) as root:
         for one, packed in zip(request.variants, variants, strict=True):
             _copy(one.candidate.path, root / packed.path)
-        for export in request.certificate.exports:
-            if export.path:
-                _copy(export.measured.verified.candidate.path, root / export.path)
+        for graph in request.graphs:
+            _copy(graph.path, root / packed_path(graph).parent if graph.path.is_file() else root / packed_path(graph))
         for file, name in zip(contract.files, packed_contract.files, strict=True):
             shutil.copyfile(file, root / name)
         rows = _golden_rows(request)
@@ -105,6 +105,7 @@ def pack(request: PackRequest, target: Path, accept: Accept) -> Manifest:
             golden=GoldenFile(GOLDEN, len(rows)),
             tolerance=certificate.tolerance,
             files=(),
+            graphs=tuple(PackedGraph(one.format, str(packed_path(one)), one.signature, one.precision) for one in request.graphs),
         )
         store.write_certificate(root, certificate)
         (root / REPORT).write_text(report.render(certificate, contract))
@@ -120,6 +121,12 @@ def pack(request: PackRequest, target: Path, accept: Accept) -> Manifest:
         if accept(root).unsteady:
             raise BundleError(UNSTEADY)
         return sealed
+
+
+def packed_path(graph: Graph) -> Path:
+    """Where a graph lies below the bundle's root: a file in a folder of its format, or that folder."""
+    folder = Path(manifests.GRAPHS, graph.format)
+    return folder / graph.path.name if graph.path.is_file() else folder
 
 
 def variant(verified: Verified, certificate: Certificate) -> Variant:
@@ -200,15 +207,14 @@ def _portable(certificate: Certificate) -> Certificate:
         certificate,
         baseline=_relocate(certificate.baseline),
         measured=tuple(_relocate(one) for one in certificate.measured),
-        exports=tuple(replace(one, measured=_relocate(one.measured, Path(one.path) if one.path else None)) for one in certificate.exports),
         rejected=tuple(_with_finite_figures(one) for one in certificate.rejected),
     )
 
 
-def _relocate(measured: Measured, path: Path | None = None) -> Measured:
-    """The same with ``path`` for its files, by default that of a variant."""
+def _relocate(measured: Measured) -> Measured:
+    """The same with the path of a variant for its files."""
     candidate: Candidate = measured.verified.candidate
-    moved = replace(candidate, path=path or Path("variants", candidate.plan.name))
+    moved = replace(candidate, path=Path("variants", candidate.plan.name))
     return replace(measured, verified=replace(measured.verified, candidate=moved))
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from roadworthy.build.package import wheel
-from roadworthy.bundle.manifest import Manifest
+from roadworthy.bundle.manifest import EXPORTS, GRAPHS, Manifest
 from roadworthy.core.errors import EnvironmentFault
 from roadworthy.core.host import Host
 
@@ -38,6 +38,7 @@ def write(root: Path, manifest: Manifest, host: Host) -> None:
     (folder / "run.sh").write_text(RUN.format(name=_plain(manifest.name), key=key))
     (folder / "run.sh").chmod(0o755)
     (folder / "Dockerfile").write_text(DOCKERFILE.format(python=python, wheel=archive))
+    (folder / "Dockerfile.dockerignore").write_text(f"{GRAPHS}\n{EXPORTS}\n")
     (folder / "README.md").write_text(_readme(manifest, python))
 
 
