@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from roadworthy.build.export import _verify
 from roadworthy.build.export._servers import oip_verify
+from roadworthy.build.exported import Export
 from roadworthy.build.lower import _openvino_graph
 from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host, usable_cores
@@ -19,9 +19,6 @@ from roadworthy.core.types import BYTES, output_names
 from roadworthy.other_servers import ovms_config
 from roadworthy.other_servers.ovms_config import FILE, PRECISION, STREAMS, THREADS, OvmsModel
 from roadworthy.runtimes._reasons import reason
-
-if TYPE_CHECKING:
-    from roadworthy.build.exported import Export
 
 ACCEPTS = ("onnx", "saved_model", "graphdef", "tflite")
 MODEL, VERSION = "model.xml", "1"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from roadworthy.build.export import _verify
 from roadworthy.build.export._servers import oip_verify, onnx_file
+from roadworthy.build.exported import Export
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import Host, usable_cores
 from roadworthy.core.samples import SampleSet
@@ -29,9 +29,6 @@ from roadworthy.other_servers.triton_config import (
     Warmup,
     WarmupInput,
 )
-
-if TYPE_CHECKING:
-    from roadworthy.build.exported import Export
 
 ACCEPTS = ("onnx",)
 MODEL, VERSION, LABELS = "model.onnx", "1", "labels.txt"

@@ -5,13 +5,10 @@ from __future__ import annotations
 import pprint
 from collections.abc import Collection, Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from roadworthy.build.export import _verify
+from roadworthy.build.exported import Export
 from roadworthy.other_servers.triton_config import DTYPES
-
-if TYPE_CHECKING:
-    from roadworthy.build.exported import Export
 
 TEMPLATE = "oip_answers.template"
 
