@@ -14,7 +14,6 @@ from pathlib import Path
 
 from roadworthy.build.exported import Export
 from roadworthy.bundle import store
-from roadworthy.bundle import manifest as manifests
 from roadworthy.bundle.manifest import Variant
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, UsageError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,7 +13,6 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ PROGRAM = "torchserve"
 START_S = 180.0
 """How long the server may take until its worker has loaded the model."""
 LARGEST = 64 * 2**20
+FAILED = "WORKER_ERROR"
+"""What the server says when its worker has ended; it would start another, again and again."""
+WORKER_ERROR = re.compile(r"MODEL_LOG - (\w*(?:Error|Exception)\b.*)")
+CHATTER = ("ACCESS_LOG", "TS_METRICS")
 PORTS = ("inference_address", "management_address", "metrics_address", "grpc_inference_port", "grpc_management_port")
 
 
@@ -57,18 +61,25 @@ class Server:
                 return json.load(reply)
         except urllib.error.HTTPError as problem:
             said = problem.read(2000).decode(errors="replace")
-            raise StepFailed(f"TorchServe refused a request ({problem.code}): {' '.join(said.split())[:LONGEST]}", detail=self._said()) from problem
+            raise StepFailed(
+                f"TorchServe refused a request ({problem.code}): {' '.join(said.split())[:LONGEST]}", detail=self._said()
+            ) from problem
         except (OSError, ValueError) as problem:
             raise StepFailed(f"TorchServe gave no answer within {limit_s:g} s: {problem}", detail=self._said()) from problem
 
     def close(self) -> None:
         """Kill the server with all that it started, and remove its folder."""
-        for process in (*_descendants(self._child.pid), self._child.pid):
+        for process in _descendants(self._child.pid):
             try:
                 os.kill(process, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        self._child.wait()
+        try:
+            # It ends with the server, and takes the server's exit.
+            self._child.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
         self._folder.cleanup()
 
     def _started(self, archive: Path, store: Path, ports: dict[str, int]) -> subprocess.Popen[bytes]:
@@ -77,7 +88,7 @@ class Server:
         home = Path(self._folder.name)
         lines = {name: f"http://127.0.0.1:{port}" if name.endswith("address") else port for name, port in ports.items()}
         lines |= {
-            "model_store": store.absolute(), "load_models": archive.name, "default_workers_per_model": 1, "max_request_size": LARGEST,
+            "model_store": str(store.absolute()), "load_models": archive.name, "default_workers_per_model": 1, "max_request_size": LARGEST,
             "max_response_size": LARGEST, "default_response_timeout": int(START_S), "install_py_dep_per_model": "false",
         }  # fmt: skip
         (home / "config.properties").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
@@ -91,10 +102,13 @@ class Server:
         end = time.monotonic() + START_S
         while time.monotonic() < end:
             if self._child.poll() is not None:
-                raise StepFailed(f"TorchServe ended with exit {self._child.returncode} while it started: {self._last()}", detail=self._said())
-            state = self._state(name)
-            if state == "READY":
+                raise StepFailed(
+                    f"TorchServe ended with exit {self._child.returncode} while it started: {self._last()}", detail=self._said()
+                )
+            if self._state(name) == "READY":
                 return
+            if FAILED in self._said():
+                raise StepFailed(f"the handler failed in TorchServe: {self._last()}", detail=self._said())
             time.sleep(0.2)
         raise StepFailed(f"TorchServe was not ready within {START_S:g} s: {self._last()}", detail=self._said())
 
@@ -108,16 +122,18 @@ class Server:
         return str(workers[0]["status"]) if workers else ""
 
     def _said(self) -> str:
+        """What the server and its worker said, without a line for each request."""
         try:
-            return self._log.read_text(errors="replace")[-20_000:]
+            lines = self._log.read_text(errors="replace").splitlines()
         except OSError:
             return ""
+        return "\n".join(line for line in lines if not any(word in line for word in CHATTER))
 
     def _last(self) -> str:
-        """The last line that reads like an error, or else the last one."""
-        lines = [line.strip() for line in self._said().splitlines() if line.strip()]
-        errors = [line for line in lines if "Error" in line or "Exception" in line]
-        return (errors or lines or ["it said nothing"])[-1][:LONGEST]
+        """The worker's errors, or else the last line that there is."""
+        said = self._said()
+        errors = "; ".join(dict.fromkeys(WORKER_ERROR.findall(said)))
+        return (errors or (said.splitlines() or ["it said nothing"])[-1])[:LONGEST]
 
 
 def _free_ports(count: int) -> list[int]:

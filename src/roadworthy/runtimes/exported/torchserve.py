@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -114,7 +111,7 @@ class TorchServeSession:
             found = self.item(json.dumps(texts).encode(), "application/json")
         else:
             body = io.BytesIO()
-            np.savez(body, **feeds)
+            np.savez(body, allow_pickle=False, **dict(feeds))
             found = self.item(body.getvalue())
         if not isinstance(found, dict) or any(spec.name not in found for spec in self._signature.outputs):
             raise StepFailed(f"TorchServe answered {str(found)[:200]}, and the outputs by name were to come")
@@ -125,4 +122,4 @@ def _array(values: Any, dtype: str) -> Array:
     if dtype != BYTES:
         return np.array(values, dtype)
     texts = np.array(values, object)
-    return np.vectorize(str.encode, otypes=[object])(texts)
+    return np.asarray(np.vectorize(str.encode, otypes=[object])(texts))
