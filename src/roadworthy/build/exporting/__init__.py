@@ -9,7 +9,7 @@ from pathlib import Path
 from roadworthy.build import imports
 from roadworthy.build.exported import target
 from roadworthy.build.exporting import placed
-from roadworthy.build.exporting.candidates import Chosen, Form, chosen_form
+from roadworthy.build.exporting.candidates import Chosen, TargetForm, chosen_form
 from roadworthy.build.exporting.finished import FinishRequest, TriedExport, TryRequest, finish, try_finished
 from roadworthy.build.exporting.golden_trial import golden_answers, golden_trial
 from roadworthy.build.exporting.job import Exported, ExportJob
@@ -133,7 +133,7 @@ def _entries(job: ExportJob, chosen: Chosen, tried: TriedExport) -> tuple[Certif
     """What the certificate says of the form that is packed, and of the others that passed."""
     place = f"exports/{job.target}"
 
-    def entry(form: Form, path: str, reasons: tuple[str, ...]) -> CertifiedExport:
+    def entry(form: TargetForm, path: str, reasons: tuple[str, ...]) -> CertifiedExport:
         moved = replace(form.verified, candidate=replace(form.verified.candidate, path=Path(path or "not-packed")))
         return CertifiedExport(job.target, path, ON_TARGET if tried.on_target else NOT_ON_TARGET, moved, form.timing, reasons)
 
