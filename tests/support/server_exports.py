@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from roadworthy.build.exported import Export
 from roadworthy.bundle.golden import Golden
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
@@ -19,21 +19,6 @@ RANDOM = np.random.default_rng(0)
 KERNEL = RANDOM.standard_normal((8, 1, 3, 3), dtype=np.float32)
 DENSE = RANDOM.standard_normal((4, 8), dtype=np.float32)
 LABELS = ("ant", "bee", "cat", "dog")
-
-
-@dataclass(frozen=True)
-class Exported:
-    """The fields of an export."""
-
-    signature: Signature
-    plan: Plan
-    golden: Golden
-    name: str = "digits"
-    version: str = "1"
-    gate: float = 1e-5
-    contract: Contract = field(default_factory=lambda: Contract(answer=Answer(labels=LABELS)))
-    bundle: Path = Path("bundle")
-    graphs: tuple[Graph, ...] = ()
 
 
 def convolution(path: Path, batch: Any = "batch") -> Graph:
@@ -82,5 +67,7 @@ def images(samples: int) -> Array:
     return np.random.default_rng(samples).standard_normal((samples, 1, 8, 8), dtype=np.float32)
 
 
-def export(graph: Graph, plan: Plan, inputs: Arrays, outputs: Arrays, **more: Any) -> Exported:
-    return Exported(graph.signature, plan, Golden(inputs, outputs), graphs=(graph,), **more)
+def export(graph: Graph, plan: Plan, inputs: Arrays, outputs: Arrays, name: str = "digits") -> Export:
+    """The export of a bundle that lies nowhere."""
+    contract = Contract(answer=Answer(labels=LABELS))
+    return Export(name, "1", plan, graph.signature, contract, Golden(inputs, outputs), 1e-5, Path("bundle"), (graph,))

@@ -155,6 +155,7 @@ def test_torchserve_itself_answers(made: Made, tmp_path: Path, monkeypatch: pyte
     finished(made, tmp_path / "out")
     session = runtime.load(tmp_path / "out", SIGNATURE, PLAN)
     assert isinstance(session, runtime.TorchServeSession) and session.on_target
+    assert {tool.name for tool in session.tools} == {"torchserve", "onnxruntime"}
     try:
         x, y = made.export.golden.inputs["image"], made.export.golden.outputs["logits"]
         np.testing.assert_allclose(session.run({"image": x})["logits"], y, atol=1e-5)
@@ -190,7 +191,7 @@ def test_a_handler_that_fails_is_said(made: Made, tmp_path: Path, monkeypatch: p
     with zipfile.ZipFile(archive, "w") as packed:
         for name, data in members.items():
             packed.writestr(name, b"raise RuntimeError('broken on purpose')" if name == "handler.py" else data)
-    with pytest.raises(StepFailed, match="the handler failed in TorchServe: .*RuntimeError: broken on purpose"):
+    with pytest.raises(StepFailed, match=r"the handler failed in TorchServe: .*RuntimeError: broken on purpose"):
         runtime.load(tmp_path / "out", SIGNATURE, PLAN)
 
 

@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from roadworthy.build.export import triton as target
+from roadworthy.build.exported import Export
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import this_host
 from roadworthy.core.stages import Graph, Plan
@@ -20,7 +21,7 @@ from roadworthy.other_servers import triton_config, triton_rules
 from roadworthy.other_servers.triton_config import TritonConfig
 from roadworthy.runtimes.exported import triton as runtime
 from support.clients.environments import client_python, drive
-from support.server_exports import LABELS, Exported, convolution, expected, export, graph, images
+from support.server_exports import LABELS, convolution, expected, export, graph, images
 
 PLAN = Plan("triton")
 
@@ -31,7 +32,7 @@ def lowered(graph: Graph, out: Path) -> Path:
     return out
 
 
-def finished(graph: Graph, out: Path, plan: Plan = PLAN, **more: Any) -> tuple[Exported, str]:
+def finished(graph: Graph, out: Path, plan: Plan = PLAN, **more: Any) -> tuple[Export, str]:
     lowered(graph, out)
     made = export(graph, plan, {"image": images(4)}, {"logits": expected(images(4))}, **more)
     return made, target.finish(made, out)

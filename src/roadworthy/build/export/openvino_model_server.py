@@ -83,7 +83,8 @@ def _entry(name: str) -> OvmsModel:
 
 def _how_to_run(export: Export, streams: int) -> str:
     limits = (
-        f"- {streams} stream(s) of {export.plan.threads} thread(s) each (`{STREAMS}`, `{THREADS}`, `nireq`): set them to its cores.",
+        f"- {streams} stream(s) of {export.plan.threads} thread(s) each: set `{STREAMS}` and `nireq` to the cores of the server divided by "
+        f"{export.plan.threads}, and `{THREADS}` to its cores.",
         f"- `{PRECISION}` is stated: without it the server computes in bf16 on a CPU that has it.",
         "- The server gathers no requests: a call has the samples that its request has.",
         "- Class names are not part of such a repository: the answers are numbers, in the order of the labels of the bundle.",

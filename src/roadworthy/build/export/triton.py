@@ -81,7 +81,9 @@ def finish(export: Export, out: Path) -> str:
         (folder / LABELS).write_text("".join(f"{' '.join(label.split())}\n" for label in labels))
         config = replace(config, outputs=(replace(config.outputs[0], labels=LABELS), *config.outputs[1:]))
     (folder / FILE).write_text(triton_config.text(config))
-    (out / _verify.NAME).write_text(oip_verify.script(export, [tensor.name for tensor in config.outputs], _numbers(export, config)))
+    # No call has more samples than the server takes.
+    asked = replace(export, signature=replace(export.signature, max_batch=config.max_batch_size or export.signature.max_batch))
+    (out / _verify.NAME).write_text(oip_verify.script(asked, [tensor.name for tensor in config.outputs], _numbers(export, config)))
     return _how_to_run(export, config)
 
 

@@ -39,8 +39,6 @@ def installed() -> bool:
 class Server:
     """A server of one archive of the folder ``store``, ready to answer; StepFailed where it does not become so."""
 
-    tools: tuple[Any, ...] = ()
-
     def __init__(self, archive: Path, store: Path) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="roadworthy-torchserve-", ignore_cleanup_errors=True)
         self._log = Path(self._folder.name, "log.txt")
@@ -66,6 +64,16 @@ class Server:
             ) from problem
         except (OSError, ValueError) as problem:
             raise StepFailed(f"TorchServe gave no answer within {limit_s:g} s: {problem}", detail=self._said()) from problem
+
+    @property
+    def version(self) -> str:
+        """The release of TorchServe, as it says itself."""
+        request = urllib.request.Request(self._address, method="OPTIONS")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                return str(json.load(reply)["info"]["version"])
+        except (OSError, ValueError, LookupError):
+            return "unknown"
 
     def close(self) -> None:
         """Kill the server with all that it started, and remove its folder."""

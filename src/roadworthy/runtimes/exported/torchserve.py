@@ -6,11 +6,13 @@ import io
 import json
 import tempfile
 import zipfile
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from roadworthy.bundle.export_evidence import Tool
 from roadworthy.core import registry
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.interfaces import Session
@@ -43,7 +45,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> Session:
     if len(archives) != 1:
         raise StepFailed(f"{path} holds {len(archives)} archives, and one is wanted")
     if installed():
-        return TorchServeSession(archives[0], path, signature)
+        return TorchServeSession(archives[0], path, signature, plan)
     return _Unpacked(archives[0], signature, plan)
 
 
@@ -80,10 +82,11 @@ class TorchServeSession:
 
     on_target = True
 
-    def __init__(self, archive: Path, store: Path, signature: Signature) -> None:
+    def __init__(self, archive: Path, store: Path, signature: Signature, plan: Plan) -> None:
         self._name, self._signature = archive.stem, signature
         self._server = Server(archive, store)
-        self.tools = self._server.tools
+        inside = (package for package in registry.facts(plan.flavour).packages if package not in PACKAGES)
+        self.tools = (Tool("torchserve", self._server.version), *(Tool(package, metadata.version(package)) for package in inside))
 
     def run(self, feeds: Arrays) -> Arrays:
         """The outputs by name; more samples than fit into one request go in several."""
