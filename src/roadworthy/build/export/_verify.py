@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pprint
 from importlib.resources import files
-from typing import Any
 
+from roadworthy.build.exported import Export
 from roadworthy.bundle import export_evidence
 from roadworthy.core.host import NOTABLE
 from roadworthy.core.types import Signature, TensorSpec
 
 NAME = "verify.py"
+MOST_SAMPLES = 32
+"""Samples in the largest call at which the answers of a candidate are compared here."""
 
 
-def script(export: Any, answers: str, needs: tuple[str, ...]) -> str:
+def script(export: Export, answers: str, needs: tuple[str, ...]) -> str:
     """The text of a ``verify.py`` for ``export``, which needs NumPy, the standard library and the modules ``needs``.
 
     ``answers`` is the Python text of ``answers(inputs: dict[str, ndarray]) -> dict[str, ndarray]``, which asks the target. Its inputs are
@@ -29,6 +31,7 @@ def script(export: Any, answers: str, needs: tuple[str, ...]) -> str:
     facts = {
         "needs": list(needs),
         "calls": _calls(signature),
+        "dynamic": signature.dynamic,
         "inputs": [_facts(spec) for spec in signature.inputs],
         "outputs": [_facts(spec) for spec in signature.outputs],
         "features": list(NOTABLE),
@@ -41,13 +44,10 @@ def script(export: Any, answers: str, needs: tuple[str, ...]) -> str:
     return text.replace("@ANSWERS@", answers.strip())
 
 
-def _calls(signature: Signature) -> list[int | None]:
-    """The sizes of the calls to compare in: one sample alone, and the most that one may have; ``None`` stands for all golden samples."""
-    if not signature.dynamic:
-        return [signature.call_size(1)]
-    if signature.whole_call or signature.max_batch == 1:
-        return [1]
-    return [1, signature.max_batch]
+def _calls(signature: Signature) -> list[int]:
+    """The sizes of the calls to compare in: one sample alone, and the most that were proven; or the one size that there is."""
+    largest = 1 if signature.whole_call else MOST_SAMPLES
+    return sorted({signature.call_size(size) for size in (1, largest)})
 
 
 def _facts(spec: TensorSpec) -> dict[str, object]:
