@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pprint
-from importlib.resources import files
 
+from roadworthy.build.export._templates import filled
 from roadworthy.build.exported import Export
 from roadworthy.bundle import export_evidence
 from roadworthy.core.host import NOTABLE
@@ -20,9 +20,10 @@ def script(export: Export, answers: str, needs: tuple[str, ...]) -> str:
 
     ``answers`` is the Python text of ``answers(inputs: dict[str, ndarray]) -> dict[str, ndarray]``, which asks the target. Its inputs are
     arrays by name in the model's own layout, C-contiguous, of ``plan.batch`` samples, or of 1 and of as many as one call may have.
-    Called again, it should not load the model again. It may raise ``Refused("why")``. The text may also define ``device() -> str`` (what
-    answers, where it is not the CPU) and ``tools() -> dict[str, str]`` (versions of what is not a module of ``needs``). ``HERE`` is the
-    export's folder, ``np`` NumPy.
+    Called again, it should not load the model again. It may raise ``Refused("why")``. The text may also define ``ready()``, which raises
+    ``Refused`` where the machine is not the target and is asked before ``needs`` are imported, ``device() -> str`` (what answers, where it
+    is not the CPU), and ``tools() -> dict[str, str]`` (versions of what is not a module of ``needs``). ``HERE`` is the export's folder,
+    ``np`` NumPy.
 
     The script reads ``evidence.json`` and ``golden.npz`` beside it and writes ``evidence-target.json``. Exit 0: within the gate of
     ``evidence.json``; 1: not; 2: it could not be tried.
@@ -38,10 +39,12 @@ def script(export: Export, answers: str, needs: tuple[str, ...]) -> str:
         "left_out": [export_evidence.NAME, export_evidence.FROM_TARGET, export_evidence.README],
         "built": export_evidence.BUILT,
     }
-    text = files("roadworthy.build.export").joinpath("_verify.template").read_text(encoding="utf-8")
-    text = text.replace("@NEEDED@", "".join(f" and {name}" for name in needs))
-    text = text.replace("@FACTS@", pprint.pformat(facts, width=120, sort_dicts=False))
-    return text.replace("@ANSWERS@", answers.strip())
+    words = {
+        "NEEDED": "".join(f" and {name}" for name in needs),
+        "FACTS": pprint.pformat(facts, width=120, sort_dicts=False),
+        "ANSWERS": answers.strip(),
+    }
+    return filled(str(__package__), "_verify.template", words)
 
 
 def _calls(signature: Signature) -> list[int]:

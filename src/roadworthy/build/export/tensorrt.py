@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from roadworthy.build.export import _verify
+from roadworthy.build.export._templates import filled
 from roadworthy.build.export._tensorrt import checks, onnx_file
 from roadworthy.build.exported import Export
 from roadworthy.core import codec
@@ -19,35 +20,12 @@ from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Signature, TensorSpec, output_names
 
 ACCEPTS = ("onnx",)
+_HERE = f"{__package__}._tensorrt"
 MODEL, PROFILE, ENGINE = "model.onnx", "profile.json", "engine.py"
 DTYPES = ("float32", "float16", "int32", "int64", "bool", "uint8")
 """What an engine takes and gives."""
 WHOLE = "TF32 is off: TensorRT's default would round the inputs of each product to 10 bits. Turn it on yourself, and the gate may fail."
 HALF = "Weights and products are float16, as the file says: TensorRT 11 has no flag for it. The gate is that of the error found on a CPU."
-
-_ANSWERS = """
-import functools
-
-import engine as tensorrt_engine
-
-
-@functools.lru_cache(maxsize=None)
-def engine():
-    if words := tensorrt_engine.lacking():
-        raise Refused(words)
-    return tensorrt_engine.Engine(HERE)
-
-
-def answers(inputs):
-    return {{NAMES.get(name, name): array for name, array in engine().run(inputs).items()}}
-
-
-def device():
-    return tensorrt_engine.device()
-
-
-NAMES = {names}
-"""
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
@@ -96,7 +74,7 @@ def finish(export: Export, out: Path) -> str:
     (out / "build.sh").write_text(_build_script(out), encoding="utf-8")
     (out / "build.sh").chmod(0o755)
     changed = {name: own for name, own in names.items() if name != own}
-    script = _verify.script(export, _ANSWERS.format(names=repr(changed)), ("tensorrt", "polygraphy"))
+    script = _verify.script(export, filled(_HERE, "answers.template", {"NAMES": repr(changed)}), ("tensorrt", "polygraphy"))
     (out / _verify.NAME).write_text(script, encoding="utf-8")
     return _readme(export, out)
 
@@ -112,14 +90,7 @@ def _readme(export: Export, out: Path) -> str:
         "PRECISION": HALF if profile["strongly_typed"] else WHOLE,
         "CHECKS": "\n".join(f"- {line}" for line in checks.findings(out / MODEL)),
     }
-    text = _template("readme.md.template")
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
-    return text
-
-
-def _template(name: str) -> str:
-    return files("roadworthy.build.export._tensorrt").joinpath(name).read_text(encoding="utf-8")
+    return filled(_HERE, "readme.md.template", words)
 
 
 def _build_script(out: Path) -> str:
@@ -128,7 +99,7 @@ def _build_script(out: Path) -> str:
     for word in ("min", "opt", "max"):
         shapes = ",".join(f"{_named(name)}:{'x'.join(map(str, sizes[word]))}" for name, sizes in profile["inputs"].items())
         options += [shlex.quote(f"--{word}Shapes={shapes}")] if shapes else []
-    return _template("build.sh.template").replace("@OPTIONS@", "".join(f" \\\n    {option}" for option in options))
+    return filled(_HERE, "build.sh.template", {"OPTIONS": "".join(f" \\\n    {option}" for option in options)})
 
 
 def _named(name: str) -> str:

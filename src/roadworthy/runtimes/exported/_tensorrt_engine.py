@@ -8,6 +8,7 @@ polygraphy, and an NVIDIA GPU. Float32 stays float32: TensorRT's default is TF32
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -36,6 +37,11 @@ def device() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return "an NVIDIA GPU"
     return f"{said[0].replace(', ', ', driver ')}" if said else "an NVIDIA GPU"
+
+
+def versions() -> dict[str, str]:
+    """The packages that take part."""
+    return {name: str(importlib.import_module(name).__version__) for name in MODULES}
 
 
 def build(folder: Path) -> bytes:

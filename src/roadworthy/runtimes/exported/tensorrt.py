@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from roadworthy.bundle.export_evidence import Tool
 from roadworthy.core import registry
 from roadworthy.core.interfaces import Session
 from roadworthy.core.stages import Plan
@@ -28,10 +29,12 @@ def load(path: Path, signature: Signature, plan: Plan) -> TensorrtSession:
 
 
 class TensorrtSession:
-    """``on_target`` says whether TensorRT itself answers."""
+    """``on_target`` says whether TensorRT itself answers; ``device`` and ``tools`` then say what it was."""
 
     def __init__(self, session: Session, signature: Signature, *, on_target: bool) -> None:
         self.on_target = on_target
+        self.device = engine.device() if on_target else ""
+        self.tools = tuple(Tool(name, version) for name, version in engine.versions().items()) if on_target else ()
         self._session = session
         self._names = dict(zip(output_names(signature), (spec.name for spec in signature.outputs), strict=True))
 
