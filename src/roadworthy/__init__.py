@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from roadworthy.build.compare.files import compare_files as compare
     from roadworthy.build.deploy import Deployment
     from roadworthy.build.deploy_live import deploy_live as deploy
+    from roadworthy.build.exporting.in_python import export_bundle as export
     from roadworthy.cli.checkup import checkup as check
     from roadworthy.cli.inspect import inspect_file as inspect
     from roadworthy.cli.report import read_report as report
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 FUNCTIONS = {
     "compare": "roadworthy.build.compare.files:compare_files",
     "deploy": "roadworthy.build.deploy_live:deploy_live",
+    "export": "roadworthy.build.exporting.in_python:export_bundle",
     "check": "roadworthy.cli.checkup:checkup",
     "inspect": "roadworthy.cli.inspect:inspect_file",
     "report": "roadworthy.cli.report:read_report",
@@ -42,7 +44,7 @@ def load(bundle: Path | str | Deployment, *, threads: int | None = None) -> Loca
     return engine
 
 
-__all__ = ["__version__", "check", "compare", "deploy", "inspect", "load", "report", "serve"]
+__all__ = ["__version__", "check", "compare", "deploy", "export", "inspect", "load", "report", "serve"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roadworthy.build import classes, lower, pixels, served, supplied
+from roadworthy.build import classes, exporting, lower, pixels, served, supplied
 from roadworthy.build.certificate import Findings, certificate_of, nothing_left
 from roadworthy.build.choice import choose, notes_on_pixels, notes_on_winner
+from roadworthy.build.exporting import ExportJob
 from roadworthy.build.graphs import capture_all, plans_to_try, promised
 from roadworthy.build.job import Job
 from roadworthy.build.original import identify, refuse_wrong_metric
 from roadworthy.build.races import can_be_chosen, race_to_serve
 from roadworthy.build.reference import reference_of
-from roadworthy.build.search import search
+from roadworthy.build.search import Trial, search
 from roadworthy.build.served.work import work_of
 from roadworthy.build.time_budget import CLOSING, RACE, SEARCH, ended_early, ended_in_search
 from roadworthy.build.workspace import Notify, Workspace, workspace_for
 from roadworthy.build.write_bundle import write_bundle
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import Certificate, Goal
-from roadworthy.core.errors import NoCandidate, OutOfTime
+from roadworthy.core.errors import NoCandidate, OutOfTime, RoadworthyError
 from roadworthy.core.isolation import unchanged
+
+EXPORT_SECONDS = 1800.0
+"""The time that one export of a new bundle may take."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     """
     store.refuse_other_content(job.output)
     lower.refuse_unknown(job.runtimes, job.precisions)
+    exporting.refuse_unknown(job.exports)
     try:
         with workspace_for((job,), notify) as workspace:
             certificate = _deployed(job, workspace)
@@ -95,4 +101,19 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     )  # fmt: skip
     certificate = certificate_of(findings, contract, job, workspace.host, workspace.clock.read())
     write_bundle(findings, certificate, contract, job, workspace)
-    return certificate.timed(workspace.clock.read())
+    for target in job.exports:
+        _export(target, trial, job, workspace)
+    exports = store.read_certificate(job.output).exports if job.exports else ()
+    return replace(certificate, exports=exports).timed(workspace.clock.read())
+
+
+def _export(target: str, trial: Trial, job: Job, workspace: Workspace) -> None:
+    """The new bundle for ``target``, with time of its own; an error says that the bundle is written all the same."""
+    asked = ExportJob(job.output, target, precisions=job.precisions, seconds=EXPORT_SECONDS, memory_mb=job.memory_mb, cache=job.cache)
+    try:
+        here = replace(workspace, deadline=time.monotonic() + EXPORT_SECONDS, bounded=False)
+        exporting.export_on(asked, trial, here, evaluated=trial.samples.count)
+    except RoadworthyError as problem:
+        raise type(problem)(
+            f"the bundle {job.output} is written, and its export to {target} is not: {problem.message}", detail=problem.detail
+        ) from problem

@@ -53,6 +53,8 @@ def deploy_live(
     allow_training: bool = False,
     allow_framework: bool = False,
     cache: bool = True,
+    graphs: bool = True,
+    exports: Sequence[str] = (),
     notify: Notify = lambda progress: None,
 ) -> Deployment:
     """Deploy ``model``: the path of a source, or a live model of PyTorch, Keras or TensorFlow, which is not changed.
@@ -70,7 +72,7 @@ def deploy_live(
     it is run on the images of the data and compared with ``preprocess``, or read where that is not given. All others are as for the
     command (see ``Job``): ``seconds`` is the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the
     host's memory). ``cache`` says whether graphs and candidates' files that an earlier deployment made from the same content are used
-    again.
+    again. ``exports`` are the targets that the bundle is exported to at once; without ``graphs`` it cannot be exported later.
     ``notify`` is told of the progress. Raises UsageError, SourceError, DataError, NoCandidate and other errors of ``core.errors``.
     """
     with Directory() as made:
@@ -124,6 +126,8 @@ def deploy_live(
             allow_training=allow_training,
             allow_framework=allow_framework,
             cache=cache,
+            graphs=graphs,
+            exports=tuple(exports),
         )
         return deploy(job, notify)
 

@@ -139,8 +139,7 @@ def plans_to_try(
         if not (job.allow_framework or job.runtimes or job.plans) and (reason := _not_worth_its_time(plan)):
             left_out[plan.runtime] = reason
             continue
-        narrow = signature.dynamic and not graph.signature.dynamic
-        fitted = replace(plan, batch=graph.signature.call_size(1)) if narrow else plan
+        fitted = lower.fitted(plan, graph, signature)
         if (not job.plans or fitted.name in job.plans) and fitted not in (as_it_is, *(other for other, _ in plans)):
             plans.append((fitted, graph))
     return plans, (*planned.unavailable, *left_out.values())

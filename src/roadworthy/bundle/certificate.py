@@ -10,9 +10,9 @@ from roadworthy.bundle.course import Course
 from roadworthy.bundle.peak import ModelWork
 from roadworthy.bundle.pixels import PreprocessingProof
 from roadworthy.bundle.shares import ShareProof
-from roadworthy.core.evidence import Interval, Note, Score, Tolerance
+from roadworthy.core.evidence import Interval, Note, Score, Timing, Tolerance
 from roadworthy.core.host import Host
-from roadworthy.core.stages import Measured, Plan, Rejected
+from roadworthy.core.stages import Measured, Plan, Rejected, Verified
 from roadworthy.core.types import Signature
 
 NAME = "certificate.json"
@@ -157,16 +157,18 @@ NOT_ON_TARGET: Final = "not verified on the target"
 
 @dataclass(frozen=True)
 class CertifiedExport:
-    """A candidate for another ``target`` than the server, which is never served.
+    """A candidate for another ``target`` than the server, which is never served. It is made after the bundle, and becomes part of it.
 
     One candidate of each target is chosen: it is packed in the bundle's folder ``path`` for ``reasons``. Both are empty for the others.
-    ``measured`` is what was found on the build host. ``verification`` says whether its runtime ran on the target itself meanwhile.
+    ``verified`` is what was found when it was made, and ``timing`` the times on that host, beside the bundle's winner; ``None`` where it
+    did not run on its target. ``verification`` says whether it did.
     """
 
     target: str
     path: str
     verification: Literal["verified on the target", "not verified on the target"]
-    measured: Measured
+    verified: Verified
+    timing: Timing | None = None
     reasons: tuple[str, ...] = ()
 
 
@@ -180,7 +182,7 @@ class Certificate:
     ``preprocessing_proof`` says where they were read from, and what was proven of them; it is empty in certificates of older versions.
     ``notes`` holds what was noticed about the original, its data and its graphs, warnings first. Certificates of older versions have
     neither. ``unavailable`` names what this host could not try (a missing CPU feature or package), each with its reason.
-    ``exports`` are the candidates for other targets, raced apart from ``measured``, which are all for a server. ``course`` is how the race
+    ``exports`` are the candidates for other targets, timed apart from ``measured``, which are all for a server. ``course`` is how the race
     of ``measured`` went; certificates of older versions have none.
     ``stages`` say where the ``seconds`` went, to which they add up. A bundle is sealed before its last stage, ``pack``, ends: its own
     certificate counts up to there, and the one that ``deploy`` returns has that stage too. Certificates of older versions have none.

@@ -28,14 +28,14 @@ LARGEST = 64 * 2**20
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[Path]:
+def writing(target: Path, *, mark: str = manifests.SIDECAR) -> Iterator[Path]:
     """A temporary directory beside ``target`` that takes its place when the block ends without an exception.
 
     On any failure, an interrupt included, the directory is removed and an older bundle at ``target`` stays. Directories that killed
-    processes left are removed first. Content of ``target`` that is not a bundle is never replaced (UsageError). A full disk raises
-    OutOfSpace.
+    processes left are removed first. Content of ``target`` without the file ``mark``, by default one that every bundle has, is never
+    replaced (UsageError). A full disk raises OutOfSpace.
     """
-    refuse_other_content(target)
+    refuse_other_content(target, mark)
     target = target.resolve()
     stage: scratch.Directory | None = None
     try:
@@ -199,12 +199,14 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def refuse_other_content(target: Path) -> None:
+def refuse_other_content(target: Path, mark: str = manifests.SIDECAR) -> None:
+    """Raise UsageError where ``target`` is something else than an empty directory or one that holds the file ``mark``."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError(f"{target} exists and is not a directory; choose another output")
     # manifest.json alone proves nothing: many programs have a file of that name.
-    if target.is_dir() and any(target.iterdir()) and not (target / manifests.SIDECAR).is_file():
-        raise UsageError(f"{target} exists and is not a bundle, so it is not overwritten; choose another output")
+    if target.is_dir() and any(target.iterdir()) and not (target / mark).is_file():
+        what = "a bundle" if mark == manifests.SIDECAR else "an export"
+        raise UsageError(f"{target} exists and is not {what}, so it is not overwritten; choose another output")
 
 
 @contextmanager

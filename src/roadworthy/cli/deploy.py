@@ -86,6 +86,21 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
     default=True,
     help="Make graphs and candidates anew, also those that an earlier deployment made from the same content.",
 )
+@click.option(
+    "--export",
+    "exports",
+    multiple=True,
+    callback=names,
+    help="Export the new bundle to these targets too (comma-separated), verified on all samples; docs/targets.md lists them.",
+)
+@click.option(
+    "--no-graphs",
+    "graphs",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Leave the captured graphs out of the bundle; it cannot be exported later then.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Print at the end where the time went: each stage, and each process within it.")
 @json_option
 def command(

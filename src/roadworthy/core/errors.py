@@ -15,6 +15,7 @@
     ├── BundleError                exit 6   a bundle that is damaged or does not hold what its manifest says
     ├── EnvironmentFault           exit 7   this machine
     │   ├── BackendMissing                  an extra is not installed
+    │   ├── ProgramMissing                  a program is not installed: a compiler, Node, a browser
     │   └── OutOfSpace                      the disk is full
     ├── StepFailed                 exit 8   a child process crashed, hung, ran out of memory or raised
     │   └── OutOfTime                       the deployment's time budget ended
@@ -104,6 +105,10 @@ class EnvironmentFault(RoadworthyError):
 
 class BackendMissing(EnvironmentFault):
     """A backend whose package is not installed."""
+
+
+class ProgramMissing(EnvironmentFault):
+    """A program that is not installed: a compiler, Node, a browser."""
 
 
 class OutOfSpace(EnvironmentFault):

@@ -74,7 +74,7 @@ class CheckedSession:
 
     def __init__(self, session: Session, signature: Signature, batch: int | None) -> None:
         self.signature = signature
-        self._session = session
+        self.inner = session
         self.front = session if isinstance(session, FrontSession) else None
         self._batch = batch if signature.dynamic else None
         self._inputs = tuple((spec, np.dtype(spec.dtype)) for spec in signature.inputs)
@@ -132,7 +132,7 @@ class CheckedSession:
     def close(self) -> None:
         """Release the runtime's resources; a later ``run`` raises UsageError."""
         self._run = _closed
-        self._session.close()
+        self.inner.close()
 
     def __enter__(self) -> Self:
         return self

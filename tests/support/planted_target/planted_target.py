@@ -1,10 +1,11 @@
-"""A runtime of a third party whose candidates are for another target than a server: a linear map, run on the build host."""
+"""A runtime of a third party for a target of its own: a linear map, run on the build host."""
 
 from roadworthy.runtimes.null import load
 
-RUNS: tuple[str, ...] = ("npz",)
+RUNS: tuple[str, ...] = ()
 PACKAGES: tuple[str, ...] = ()
 FRAMEWORK = False
 NATIVE = False
+ON_TARGET = True
 
-__all__ = ["FRAMEWORK", "NATIVE", "PACKAGES", "RUNS", "load"]
+__all__ = ["FRAMEWORK", "NATIVE", "ON_TARGET", "PACKAGES", "RUNS", "load"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
+from roadworthy.build.exported import Export
 from roadworthy.build.lower.null import lower
 from roadworthy.core.host import Host
 from roadworthy.core.stages import Graph, Plan
@@ -16,4 +18,9 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
     yield Plan("elsewhere", threads=2)
 
 
-__all__ = ["ACCEPTS", "lower", "plans"]
+def finish(export: Export, out: Path) -> str:
+    (out / "labels.txt").write_text("\n".join(export.contract.answer.labels))
+    return f"Run it with {export.plan.runtime}."
+
+
+__all__ = ["ACCEPTS", "finish", "lower", "plans"]

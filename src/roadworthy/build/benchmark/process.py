@@ -15,7 +15,10 @@ import numpy as np
 
 from roadworthy.build.benchmark import worker
 from roadworthy.build.benchmark.worker import BenchmarkRequest, Burst, BurstRequest
+from roadworthy.core import registry
+from roadworthy.core.interfaces import SERVER
 from roadworthy.core.isolation import confinement
+from roadworthy.core.isolation.confinement import Confinement
 from roadworthy.core.isolation.worker import Limits, Worker
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate
@@ -35,7 +38,7 @@ class CandidateProcess:
         path = candidate.path.absolute()
         self._request = BenchmarkRequest(path, candidate.signature, candidate.plan, samples)
         self._started = time.perf_counter()
-        self._worker = Worker(limits=LIMITS, log=log, confinement=confinement.of_candidate(path))
+        self._worker = Worker(limits=LIMITS, log=log, confinement=_confinement(candidate))
         self.single = candidate.signature.call_size(1)
         self.resident_mb = self.import_ms = self.load_ms = 0.0
         self.first_ms: dict[int, float] = {}
@@ -98,6 +101,12 @@ class CandidateProcess:
             os.killpg(self._worker.pid, number)
         except ProcessLookupError:
             pass
+
+
+def _confinement(candidate: Candidate) -> Confinement | None:
+    """What is run on a server may contain the user's code. A target other than that runs programs that write where they like."""
+    server = registry.facts(candidate.plan.runtime).target == SERVER
+    return confinement.of_candidate(candidate.path.absolute()) if server else None
 
 
 def typical_seconds(burst: Burst) -> float:

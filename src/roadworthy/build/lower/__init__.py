@@ -143,6 +143,12 @@ def forms_for(graphs: tuple[Graph, ...], host: Host, precision: Precision, *, ru
     return Planned(tuple(found), planned.unavailable)
 
 
+def fitted(plan: Plan, graph: Graph, signature: Signature) -> Plan:
+    """``plan`` for what ``signature`` promises: of a graph for one batch size a plan of that size, for which calls are cut."""
+    narrow = signature.dynamic and not graph.signature.dynamic
+    return replace(plan, batch=graph.signature.call_size(1)) if narrow else plan
+
+
 def for_exports(graphs: tuple[Graph, ...]) -> tuple[Graph, ...]:
     """Those of ``graphs`` that the targets other than a server start from: of each the original function in the format it likes best."""
     whole = tuple(graph for graph in graphs if not (graph.derived_from or graph.unfolded))

@@ -11,6 +11,7 @@ from roadworthy.build.verify.conventions import (
     try_conventions,
 )
 from roadworthy.build.verify.first_look import Leader
+from roadworthy.build.verify.given import differences, given
 from roadworthy.build.verify.label_check import above_chance, label_warnings
 from roadworthy.build.verify.metrics import AGREEMENT, ERROR, Reading, is_code, is_own
 from roadworthy.build.verify.metrics.own import keep as keep_function
@@ -50,9 +51,11 @@ __all__ = [
     "check_budget",
     "compare_originals",
     "confirm",
+    "differences",
     "establish",
     "explained",
     "far_better",
+    "given",
     "is_code",
     "is_own",
     "keep_function",

@@ -132,7 +132,7 @@ def establish(request: ReferenceRequest) -> Reference:
     request.out.mkdir(parents=True, exist_ok=True)
     plan = Plan(registry.runtime_for(graph.format), graph.precision, threads=request.threads)
     with open_session(graph.path, graph.signature, plan) as session:
-        names = _record(feeding.answers(session, graph.signature, samples, BATCH), graph.signature, samples.count, request.out)
+        names = record(feeding.answers(session, graph.signature, samples, BATCH), graph.signature, samples.count, request.out)
         no_tolerance = Tolerance(None, 0.0, 0.0)
         draft = Reference(request.out, names, (1.0,) * len(names), samples.count, graph.signature.call_size(BATCH), no_tolerance)
         outputs = draft.values()
@@ -172,7 +172,7 @@ def _sized(session: Session, request: ReferenceRequest, number: int) -> SizedRef
     resized = {spec.name: spec.resized(rows[spec.name], case, rows=True) for spec in signature.inputs}
     out.mkdir()
     given = write(out / "samples", resized)
-    _record(feeding.answers(session, signature, given, BATCH), signature, given.count, out)
+    record(feeding.answers(session, signature, given, BATCH), signature, given.count, out)
     return SizedReference(case, given, out)
 
 
@@ -183,8 +183,8 @@ def _limit(signature: Signature, noise: float, double: float | None, outputs: di
     return min(max(MULTIPLE * distance + EPSILONS * rounding, *steps, 0.0), CEILING)
 
 
-def _record(pieces: Iterator[Piece], signature: Signature, count: int, out: Path) -> tuple[str, ...]:
-    """Write the outputs, and the values of quantised ones, as they come, byte strings at the end; the names in the signature's order."""
+def record(pieces: Iterator[Piece], signature: Signature, count: int, out: Path) -> tuple[str, ...]:
+    """Write the outputs to ``out``, and the values of quantised ones, byte strings last; the names in the signature's order."""
     (out / VALUES).mkdir(exist_ok=True)
     files: dict[Path, Array] = {}
     names: dict[str, None] = {}

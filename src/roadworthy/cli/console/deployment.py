@@ -52,7 +52,7 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
             terminal.output.print(escape(_served(proof)))
     for export in certificate.exports:
         if export.path:
-            name = escape(export.measured.verified.candidate.plan.name)
+            name = escape(export.verified.candidate.plan.name)
             terminal.output.print(f"For the target {escape(export.target)}: {name} in {escape(export.path)}, {export.verification}.")
     terminal.output.print(f"\nBundle  {bundle}\nReport  {bundle / 'report.html'}", soft_wrap=True)
 

@@ -131,10 +131,9 @@ def _limits(certificate: Certificate) -> str:
         lines.append(f"- The samples were {_text(kind)}: the accuracy of the original is not known.")
     lines.append("- The figures are valid for data like the data that they were measured on.")
     lines += [
-        f"- For the target {_text(one.target)}, and {one.verification}: {_code(one.measured.verified.candidate.plan.name)} in "
+        f"- For the target {_text(one.target)}, and {one.verification}: {_code(one.verified.candidate.plan.name)} in "
         f"{_code(one.path)}. No server uses it."
         for one in certificate.exports
-        if one.path
         if one.path
     ]
     lines += [f"- Not tried: {_text(item)}" for item in certificate.unavailable]

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from roadworthy.build.package.report import chart, course, figures, preprocessing
 from roadworthy.build.package.report.chart import Chart
-from roadworthy.bundle.certificate import Certificate, by_reason, plan_names
+from roadworthy.bundle.certificate import Certificate, CertifiedExport, by_reason, plan_names
 from roadworthy.core.errors import BackendMissing
 from roadworthy.core.evidence import Parity, Score, Timing
 from roadworthy.core.stages import Measured, Plan, Rejected
@@ -65,7 +65,7 @@ def render(certificate: Certificate, contract: Contract) -> str:
         rows=list(rows),
         refused=tuple((group, _rejected(group[0])) for group in by_reason(certificate.rejected)),
         winner=winner,
-        exports=[(export, _measured(export.measured, {}, other="export")) for export in certificate.exports],
+        exports=[(export, _exported(export)) for export in certificate.exports],
         baseline=next(row for row in rows if row.plan.name == certificate.baseline.verified.candidate.plan.name),
         charts=charts,
         objective=OBJECTIVES.get(certificate.goal.objective, ""),
@@ -135,6 +135,11 @@ def _measured(one: Measured, roles: dict[str, str], *, other: str = "passed") ->
     verified, made = one.verified, one.verified.candidate
     role = roles.get(made.plan.name, other)
     return CandidateRow(role, made.plan, verified.parity, verified.score, one.timing, seconds=made.seconds, graph=made.graph)
+
+
+def _exported(one: CertifiedExport) -> CandidateRow:
+    verified, made = one.verified, one.verified.candidate
+    return CandidateRow("export", made.plan, verified.parity, verified.score, one.timing, seconds=made.seconds, graph=made.graph)
 
 
 def _rejected(one: Rejected) -> CandidateRow:
