@@ -59,7 +59,7 @@ def test_the_same_file_answers_on_the_cpu_and_says_that_it_is_not_the_target(lin
     out = exporting.lowered(linear, PLAN, tmp_path / "out")
     session = exporting.opened(linear, PLAN, out)
     np.testing.assert_allclose(session.run(samples())["y"], expected(linear, samples())["y"], rtol=1e-5)
-    assert session._session.on_target is False  # type: ignore[attr-defined]
+    assert session.inner.on_target is False  # type: ignore[attr-defined]
     exporting.finished(linear, PLAN, samples(), expected(linear, samples()), out)
     assert {path.name for path in out.iterdir()} == {
         "model.onnx", "profile.json", "engine.py", "build.sh", "verify.py", "golden.npz", "evidence.json",
@@ -200,7 +200,9 @@ def test_without_a_gpu_the_scripts_say_what_is_missing(linear: Graph, tmp_path: 
     out = exporting.lowered(linear, PLAN, tmp_path / "out")
     exporting.finished(linear, PLAN, samples(), expected(linear, samples()), out)
     verify = subprocess.run([sys.executable, str(out / "verify.py")], capture_output=True, text=True)
-    assert verify.returncode == 2 and "this machine has no tensorrt" in verify.stderr and "Traceback" not in verify.stderr
+    assert (
+        verify.returncode == 2 and "the Python package tensorrt is not installed here" in verify.stderr and "Traceback" not in verify.stderr
+    )
     assert not (out / "evidence-target.json").exists()
     built = subprocess.run([sys.executable, str(out / "engine.py")], capture_output=True, text=True)
     assert built.returncode == 1 and "tensorrt is not installed" in built.stderr and "Traceback" not in built.stderr
@@ -244,7 +246,7 @@ def test_where_there_is_a_gpu_the_session_is_the_engine(linear: Graph, tmp_path:
     monkeypatch.setattr(engine, "DEVICES", ("/dev/null",))
     out = exporting.lowered(linear, PLAN, tmp_path / "out")
     session = exporting.opened(linear, PLAN, out)
-    assert session._session.on_target is True  # type: ignore[attr-defined]
+    assert session.inner.on_target is True  # type: ignore[attr-defined]
     first = session.run(samples())["y"]
     kept = first.copy()
     session.run({"x": -samples()["x"]})
@@ -258,7 +260,9 @@ def test_where_there_is_a_gpu_the_session_is_the_engine(linear: Graph, tmp_path:
 def test_the_words_say_what_is_in_it(linear: Graph, tmp_path: Path) -> None:
     out = exporting.lowered(linear, PLAN, tmp_path / "out")
     words = exporting.finished(linear, PLAN, samples(), expected(linear, samples()), out)
-    assert "Not verified on the target" in words and "operator set 17" in words and "trtcheck: not installed, so not asked" in words
+    assert (
+        "nothing was built or run by TensorRT" in words and "operator set 17" in words and "trtcheck: not installed, so not asked" in words
+    )
     assert "[1, 8] to [32, 8], tuned for [1, 8]" in words and "@" not in words
 
 

@@ -82,9 +82,10 @@ class NeuronModel:
         """The outputs by name. ``feeds`` are arrays by name, C-contiguous, of exactly the sizes that it was compiled for."""
         import torch
 
-        answer = self._model(*[torch.from_numpy(feeds[name].copy()) for name in self._inputs])
+        with torch.no_grad():
+            answer = self._model(*[torch.from_numpy(feeds[name].copy()) for name in self._inputs])
         tensors = (answer,) if isinstance(answer, torch.Tensor) else answer
-        return {name: tensor.cpu().numpy() for name, tensor in zip(self._outputs, tensors)}  # noqa: B905 (Python 3.9)
+        return {name: tensor.detach().cpu().numpy() for name, tensor in zip(self._outputs, tensors)}  # noqa: B905 (Python 3.9)
 
     def close(self) -> None:
         self._model = None

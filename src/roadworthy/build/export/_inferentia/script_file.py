@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ SIZES = (
     "aten::unique_consecutive", "aten::bincount", "aten::item", "aten::_local_scalar_dense", "torchvision::nms",
 )  # fmt: skip
 """Operators whose result has a size, or is a number, that depends on the input's values."""
+OF_SIZES = ("aten::size", "aten::dim", "aten::len", "aten::numel", "prim::dtype", "prim::device", "prim::layout", "aten::is_floating_point")
+"""Operators that read a tensor's form and not its content."""
 
 
 def write(graph: Graph, signature: Signature, out: Path) -> None:
@@ -36,10 +39,14 @@ def write(graph: Graph, signature: Signature, out: Path) -> None:
     opened, _ = open_graph(graph)
     example = zeros(signature.inputs)
     try:
-        with quiet(), torch.no_grad():
+        with quiet(), torch.no_grad(), warnings.catch_warnings():
+            # An exported program compares the sizes of its inputs with its own, in Python, before it runs: that is not in the trace.
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)
             if graph.format == "pt2":
                 tensors = tuple(torch.from_numpy(example[spec.name]) for spec in signature.inputs)
-                opened = torch.jit.trace(opened.module(), tensors, check_trace=False)
+                # With fixed sizes first: a trace does not record sizes that are symbols.
+                fixed = torch.export.export(opened.module(check_guards=False), tensors)
+                opened = torch.jit.trace(fixed.module(check_guards=False), tensors, check_trace=False)
             opened = opened.eval() if hasattr(opened, "training") else opened
             _refuse(opened)
             torch.jit.save(opened, str(out))
@@ -66,22 +73,37 @@ def _refuse(module: Any) -> None:
 def _faults(block: Any) -> Iterator[tuple[str, str]]:
     for node in block.nodes():
         kind = node.kind()
-        name = next((output.debugName() for output in node.outputs()), kind)
-        if kind == "prim::Loop" and _counted(node):
-            for inner in node.blocks():
-                yield from _faults(inner)
-        elif kind in BRANCHES:
+        name = next((output.debugName() for output in node.outputs()), "") or _said(node)
+        if kind in BRANCHES and not all(map(_settled, _deciding(node))):
             yield name, BRANCHES[kind]
         elif kind in SIZES:
             yield name, kind
-        else:
-            for inner in node.blocks():
-                yield from _faults(inner)
+        for inner in node.blocks():
+            yield from _faults(inner)
 
 
-def _counted(loop: Any) -> bool:
-    """Whether a loop runs a number of times that is a constant, and never ends early."""
-    count, first, *_ = loop.inputs()
-    (body,) = loop.blocks()
-    going, *_ = body.outputs()
-    return all(value.node().kind() == "prim::Constant" for value in (count, first, going))
+def _deciding(node: Any) -> list[Any]:
+    """The values that say which way a branch goes, or when a loop ends."""
+    inputs = list(node.inputs())
+    if node.kind() == "prim::If":
+        return inputs[:1]
+    (body,) = node.blocks()
+    return [*inputs[:2], next(iter(body.outputs()))]
+
+
+def _settled(value: Any) -> bool:
+    """Whether a value is known once the sizes of the inputs are: it depends on no tensor's content."""
+    node = value.node()
+    if node.kind() in OF_SIZES or node.kind() == "prim::Constant":
+        return True
+    tensor = "Tensor" in str(value.type())
+    if node.kind() == "prim::Param":
+        return not tensor
+    return not tensor and all(map(_settled, node.inputs()))
+
+
+def _said(node: Any) -> str:
+    """The line of the source that a node without a result comes from."""
+    return next(
+        (line.strip() for line in str(node.sourceRange()).splitlines() if "<--- HERE" not in line and line.strip()), str(node.kind())
+    )
