@@ -21,6 +21,9 @@ FRAMEWORK_ROOMS = (
 ELSEWHERE = ("build/export/", "runtimes/exported/", "other_servers/")
 """Other places have words of their own: a backend of Triton's has the name of the library that it runs."""
 
+ELSEWHERE = ("build/export/", "runtimes/exported/", "other_servers/")
+"""Other places have words of their own: a backend of Triton's has the name of the library that it runs."""
+
 
 def scattered(root: Path) -> list[str]:
     """Every line below ``root`` that names a backend outside the backend's own files, as ``file:line: name``."""
