@@ -18,6 +18,8 @@ FRAMEWORK_ROOMS = (
     "build/data/live/", "build/preprocessing/", "build/sources/", "build/capture/", "build/compare/layer_diff/", "frameworks/",
     "runtimes/_", "build/lower/_", "serving/protocols/",
 )  # fmt: skip
+EXPORT_ROOMS = ("build/export/", "runtimes/exported/")
+"""A target's own files say which runtime it is built on."""
 
 
 def scattered(root: Path) -> list[str]:
@@ -28,6 +30,8 @@ def scattered(root: Path) -> list[str]:
     found = []
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root).as_posix()
+        if place.startswith(EXPORT_ROOMS):
+            continue
         own = {path.stem, path.parent.name.removeprefix("_")}
         others = {name for name in names if name not in own and not path.stem.startswith(f"_{name}_")}
         others -= FRAMEWORKS if place.startswith(FRAMEWORK_ROOMS) else set()

@@ -136,7 +136,7 @@ def test_no_race_of_the_original_against_nothing(job: Job, monkeypatch: pytest.M
     facts = registry.facts
     monkeypatch.setattr(registry, "facts", lambda name: replace(facts(name), framework=True))
     monkeypatch.setattr(reference, "RACE", 2.0)
-    monkeypatch.setattr(deploy, "race_by_target", lambda *arguments: pytest.fail("a race"))
+    monkeypatch.setattr(deploy, "race_to_serve", lambda *arguments: pytest.fail("a race"))
     with pytest.raises(NoCandidate) as caught:
         deploy.deploy(job)
     said = caught.value.message

@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from roadworthy.bundle import store
-from roadworthy.bundle.manifest import Manifest
+from roadworthy.bundle.manifest import File, Manifest
 from roadworthy.core.errors import BundleError, OutOfSpace, RoadworthyError, UsageError
 from support.models import bundles
 
@@ -177,10 +177,10 @@ def test_a_bundle_replaced_while_it_is_read_is_read_again(tmp_path: Path, monkey
     target = bundles.write_bundle(tmp_path / "bundle", version="1")
     real, looks = store._check, iter(range(10))
 
-    def check(root: Path, manifest: Manifest) -> None:
+    def check(root: Path, manifest: Manifest, files: Iterable[File]) -> None:
         if next(looks) == 0:
             bundles.write_bundle(target, version="2", golden=bundles.linear_golden(count=3))
-        real(root, manifest)
+        real(root, manifest, files)
 
     monkeypatch.setattr(store, "_check", check)
     assert store.read(target).version == "2"

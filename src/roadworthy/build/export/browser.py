@@ -15,7 +15,7 @@ from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.runtimes.exported._browser import chromium
 
-ACCEPTS = ("onnx",)
+ACCEPTS = ("onnx", "graphdef", "saved_model", "tflite")
 
 
 def require() -> None:
@@ -34,8 +34,9 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
     for flavour in FLAVOURS:
         if graph.format not in flavour.accepts or graph.unfolded or flavour.unfit(graph.signature):
             continue
+        batch = flavour.batch if graph.signature.batched else None
         for threads in sorted({1, host.cores if flavour.threads else 1}):
-            yield Plan("browser", graph.precision, threads=threads, flavour=flavour.name)
+            yield Plan("browser", graph.precision, threads=threads, batch=batch, flavour=flavour.name)
 
 
 def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None:

@@ -23,7 +23,7 @@ UNPROVEN = (
 
 
 @dataclass(frozen=True)
-class Form:
+class TargetForm:
     """One form that gives the original's answers; ``timing`` is ``None`` where the target itself did not run."""
 
     verified: Verified
@@ -34,9 +34,9 @@ class Form:
 class Chosen:
     """The ``best`` form for ``reasons``, the ``others`` that passed, and those that were refused."""
 
-    best: Form
+    best: TargetForm
     reasons: tuple[str, ...]
-    others: tuple[Form, ...]
+    others: tuple[TargetForm, ...]
     rejected: tuple[Rejected, ...]
 
 
@@ -61,7 +61,9 @@ def chosen_form(
         raise _nothing_passed(job, found.rejected)
     if not registry.facts(backend).on_target:
         first, *rest = found.verified
-        return Chosen(Form(first), ("it is the first form that gives the original's answers",), tuple(map(Form, rest)), found.rejected)
+        return Chosen(
+            TargetForm(first), ("it is the first form that gives the original's answers",), tuple(map(TargetForm, rest)), found.rejected
+        )
     return _timed(job, manifest, certificate, found.verified, found.rejected, trial, workspace)
 
 
@@ -75,7 +77,7 @@ def _timed(
     rejected = (*rejected, *race.failed)
     if choice is None:
         raise _nothing_passed(job, rejected)
-    forms = {one.verified.candidate.plan.name: Form(one.verified, one.timing) for one in race.measured[1:]}
+    forms = {one.verified.candidate.plan.name: TargetForm(one.verified, one.timing) for one in race.measured[1:]}
     best = forms.pop(choice.winner)
     return Chosen(best, choice.reasons, tuple(forms.values()), rejected)
 

@@ -60,8 +60,9 @@ class Flavour:
     ``write(graph, plan, folder)`` writes the model's files into the existing empty ``folder`` and raises StepFailed naming what the
     runtime lacks. ``adapter`` is the module in ``adapters`` that opens them in a page: see ``adapters/README.md``. ``scripts`` are the
     sources beside 'self' and 'wasm-unsafe-eval' that a Content-Security-Policy must allow it for scripts and workers. ``threads`` says
-    whether it can use several. ``imports`` is what an import map must map, by bare name, to a file of ``runtime``. ``unfit`` says in
-    words why a signature cannot be given to the runtime; empty where it can.
+    whether it can use several. ``batch`` is the number of samples a call that its files are for, None for any. ``imports`` is what an
+    import map must map, by bare name, to a file of ``runtime``. ``unfit`` says in words why a signature cannot be given to the runtime;
+    empty where it can.
     """
 
     name: str
@@ -72,4 +73,5 @@ class Flavour:
     unfit: Callable[[Signature], str]
     scripts: tuple[str, ...] = ()
     threads: bool = True
+    batch: int | None = None
     imports: Mapping[str, str] = field(default_factory=dict)

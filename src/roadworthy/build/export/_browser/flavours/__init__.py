@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from roadworthy.build.export._browser.flavour import Flavour
-from roadworthy.build.export._browser.flavours import onnxruntime_web
+from roadworthy.build.export._browser.flavours import litertjs, onnxruntime_web, tfjs
 
-FLAVOURS: tuple[Flavour, ...] = (onnxruntime_web.FLAVOUR,)
+FLAVOURS: tuple[Flavour, ...] = (onnxruntime_web.FLAVOUR, tfjs.FLAVOUR, litertjs.FLAVOUR)
