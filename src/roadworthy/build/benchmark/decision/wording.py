@@ -109,7 +109,8 @@ def _beside_original(reason: BesideOriginal) -> str:
     if reason.objective == "throughput":
         return f"That is {about}{ratio.value:.2f} times the throughput of {reason.served or 'the original'} ({how})."
     beside = f"{reason.served} on this machine" if reason.served else "the original as it is called"
-    return f"It is {about}{ratio.value:{".2f" if ratio.value >= 0.1 else ".2g"}} times as fast as {beside} ({how})."
+    digits = ".2f" if ratio.value >= 0.1 else ".2g"
+    return f"It is {about}{ratio.value:{digits}} times as fast as {beside} ({how})."
 
 
 def _stopped(reason: RaceStopped) -> str:
