@@ -72,6 +72,8 @@ class BrowserSession:
             self._page = ChromiumPage()
             self._page.show(f"{self._site.address}{PAGE}", OPEN_S)
             self._opened = self._page.evaluate(f"roadworthy.open({threads})", OPEN_S)
+            if note := self._opened["note"]:
+                raise StepFailed(str(note))
         except BaseException as problem:
             self.close()
             if isinstance(problem, StepFailed):
