@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from roadworthy.build.nhwc import layers, pointwise, shapes
-from roadworthy.build.nhwc.onnx_graph import read
 from roadworthy.build.nhwc.program import NhwcProgram
 from roadworthy.build.nhwc.translation import Handler, OnnxTranslation
+from roadworthy.build.onnx_graph import read
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Signature, output_names
 

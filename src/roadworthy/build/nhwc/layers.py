@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from roadworthy.build.nhwc.onnx_graph import Node
-from roadworthy.build.nhwc.program import FILTERS, NO_TENSOR, SAME, VALID, Sizes
+from roadworthy.build.nhwc.program import FILTERS, NO_TENSOR, SAME, VALID
 from roadworthy.build.nhwc.translation import Handler, OnnxTranslation
+from roadworthy.build.onnx_graph import Node, Sizes
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array
 

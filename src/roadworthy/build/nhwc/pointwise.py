@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from roadworthy.build.nhwc.onnx_graph import Node
 from roadworthy.build.nhwc.program import CLAMPS, DTYPES
 from roadworthy.build.nhwc.translation import Handler, OnnxTranslation, to_last
+from roadworthy.build.onnx_graph import Node
 from roadworthy.core.errors import StepFailed
 
 UNARY = {

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from roadworthy.build.onnx_graph import Sizes
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array
 
-Sizes = tuple[int | None, ...]
-"""The sizes of a tensor; None is one that depends on the number of samples."""
 DTYPES = ("float32", "int64", "int32", "int8", "uint8", "bool")
 NO_TENSOR = -1
 """In the place of an input that an operator does without."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from roadworthy.build.nhwc.onnx_graph import Node
 from roadworthy.build.nhwc.translation import Handler, OnnxTranslation, from_last, to_last
+from roadworthy.build.onnx_graph import Node
 from roadworthy.core.errors import StepFailed
 
 REDUCTIONS = {"ReduceMean": "MEAN", "ReduceSum": "SUM", "ReduceMax": "REDUCE_MAX", "ReduceMin": "REDUCE_MIN"}

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from roadworthy.build.nhwc.onnx_graph import Node, OnnxGraph
-from roadworthy.build.nhwc.program import CLAMPING, CLAMPS, NhwcProgram, Sizes
+from roadworthy.build.nhwc.program import CLAMPING, CLAMPS, NhwcProgram
+from roadworthy.build.onnx_graph import Node, OnnxGraph, Sizes
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array
 

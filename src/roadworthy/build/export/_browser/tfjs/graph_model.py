@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from roadworthy.build.nhwc.program import NhwcTensor, Sizes
+from roadworthy.build.nhwc.program import NhwcTensor
+from roadworthy.build.onnx_graph import Sizes
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array
 

@@ -15,7 +15,6 @@ import onnx
 from onnx import helper, inliner, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-from roadworthy.build.nhwc.program import Sizes
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array, Signature
 
@@ -24,7 +23,9 @@ TRIED = (2, 3)
 OWN_DOMAINS = ("", "ai.onnx")
 RANDOM = ("RandomNormal", "RandomUniform")
 LARGEST = 2**31 - 2**24
-"""Bytes of weights: the file's own offsets have 31 bits."""
+"""Bytes of weights: the offsets of a ``.tflite`` file, and of code in an executable, have 31 bits."""
+
+Sizes = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,10 @@ class OnnxGraph:
 def read(path: Path, signature: Signature) -> OnnxGraph:
     """The graph of the file at ``path``. Raises StepFailed where other axes than the batch are free, or the file is too large."""
     if free := sorted({size for spec in signature.inputs for size in spec.open_sizes}):
-        raise StepFailed(f"the sizes of {', '.join(free)} are free, and the file would be for one of them")
+        raise StepFailed(f"the sizes of {', '.join(free)} are free, and what is made of the graph would be for one of them")
     model = onnx.load(path)
     if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > LARGEST:
-        raise StepFailed("the weights are above 2 GB, which is more than one file holds")
+        raise StepFailed("the weights are above 2 GB, which is more than one file can hold here")
     if model.functions:
         model = inliner.inline_local_functions(model)
     first, *others = (_at(model, signature.fixed(count)) for count in (TRIED if signature.dynamic else TRIED[:1]))
