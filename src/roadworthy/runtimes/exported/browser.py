@@ -78,6 +78,8 @@ class BrowserSession:
             self._page = ChromiumPage()
             self._page.show(f"{self._site.address}{PAGE}", OPEN_S)
             self._opened = self._page.evaluate(f"roadworthy.open({threads})", OPEN_S)
+            if note := self._opened["note"]:
+                raise StepFailed(str(note))
             self._page.evaluate("void roadworthy.serve()", OPEN_S)
             self._answer(OPEN_S)
         except BaseException as problem:

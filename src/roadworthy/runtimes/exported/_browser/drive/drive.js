@@ -9,7 +9,7 @@ async function open(threads) {
   arrays = await import('/js/arrays.js');
   const { openModel } = await import('/js/open.js');
   model = await openModel({ threads });
-  return { threads: model.threads, isolated: crossOriginIsolated, ms: performance.now() - begun };
+  return { threads: model.threads, note: model.note, isolated: crossOriginIsolated, ms: performance.now() - begun };
 }
 
 /** Answers what the site sends, one call after the other, until it sends nothing. */
