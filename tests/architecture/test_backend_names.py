@@ -19,7 +19,7 @@ FRAMEWORK_ROOMS = (
     "runtimes/_", "build/lower/_", "serving/protocols/",
 )  # fmt: skip
 
-ELSEWHERE = ("build/export/", "runtimes/exported/", "other_servers/")
+ELSEWHERE = ("build/export/", "runtimes/exported/", "other_servers/", "build/sources/holding/")
 """Other places have words of their own: a backend of Triton's has the name of the library that it runs."""
 
 
