@@ -18,6 +18,8 @@ FRAMEWORK_ROOMS = (
     "build/data/live/", "build/preprocessing/", "build/sources/", "build/capture/", "build/compare/layer_diff/", "frameworks/",
     "runtimes/_", "build/lower/_", "serving/protocols/",
 )  # fmt: skip
+ELSEWHERE = ("build/export/", "runtimes/exported/", "other_servers/")
+"""Other places have words of their own: a backend of Triton's has the name of the library that it runs."""
 
 ELSEWHERE = ("build/export/", "runtimes/exported/", "other_servers/")
 """Other places have words of their own: a backend of Triton's has the name of the library that it runs."""

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from roadworthy.build.lower import LowerRequest, _pt2e, aotinductor, lower
+from roadworthy.build.lower import LowerRequest, _aotinductor_package, _pt2e, aotinductor, lower
 from roadworthy.build.sources import identify
 from roadworthy.core import host, samples
 from roadworthy.core.errors import SourceRefused, StepFailed
@@ -76,7 +76,7 @@ def test_a_program_that_runs_code_is_refused_before_anything_reads_it(tmp_path: 
 
 
 def test_a_candidate_that_segfaults_costs_one_candidate(tmp_path: Path) -> None:
-    model = tmp_path / aotinductor.MEMBERS
+    model = tmp_path / _aotinductor_package.MEMBERS
     model.mkdir(parents=True)
     (model / "model_metadata.json").write_text('{"AOTI_DEVICE_KEY": "cpu"}')
     (tmp_path / "crash.c").write_text("#include <signal.h>\n__attribute__((constructor)) static void crash(void) { raise(SIGSEGV); }\n")
@@ -142,7 +142,7 @@ def test_an_int8_candidate_computes_in_int8(tmp_path: Path) -> None:
     module, plan = colour(), Plan("aotinductor", "int8", threads=2)
     calibration = samples.write(tmp_path / "samples", {"image": images(64)})
     candidate = isolate.call(lower, LowerRequest(as_program(module, tmp_path), plan, calibration, tmp_path / "out"))
-    library = (candidate.path / aotinductor.MEMBERS / "model.so").read_bytes()
+    library = (candidate.path / _aotinductor_package.MEMBERS / "model.so").read_bytes()
     assert b"aoti_torch_cpu__qconv" in library
     with open_session(candidate.path, SIGNATURE, plan) as session:
         x = images(16, seed=2)
@@ -176,7 +176,9 @@ def int8_error(folder: Path) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         candidate = lower(LowerRequest(Graph("pt2", folder / "grey.pt2", GREY, "test"), plan, calibration, folder / "out"))
-    assert b"aoti_torch_cpu__qconv" in (candidate.path / aotinductor.MEMBERS / "model.so").read_bytes(), "the second one is in int8"
+    assert b"aoti_torch_cpu__qconv" in (candidate.path / _aotinductor_package.MEMBERS / "model.so").read_bytes(), (
+        "the second one is in int8"
+    )
     with open_session(candidate.path, GREY, plan) as session:
         expected = by_hand(module, x)
         return float(np.abs(session.run({"image": x})["logits"] - expected).max() / np.abs(expected).max())
@@ -211,7 +213,7 @@ def test_compiled_code_reads_other_strides_wrongly_and_ours_does_not(tmp_path: P
         warnings.simplefilter("ignore")
         program = torch.export.load(graph.path)
         settings, _ = aotinductor._target(host.this_host(), masked=False)
-        aotinductor._compile(program, settings, tmp_path)
+        _aotinductor_package._compile(program, settings, tmp_path)
         bare = torch._C._aoti.AOTIModelPackageLoader(str(tmp_path), "model", True, 1, -1)
     expected = by_hand(module, x)
     wrong = bare.boxed_run([torch.tensor(x)])[0].numpy()

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from roadworthy.build import lower
+from roadworthy.build.lower import _ncnn_files
 from roadworthy.build.lower import ncnn as lowering
 from roadworthy.core.errors import BackendMissing, StepFailed, UsageError
 from roadworthy.core.host import this_host
@@ -79,7 +80,7 @@ def test_float32_is_float32_for_any_number_of_samples(candidate: Candidate, thre
 
 def test_bare_pnnx_rounds_the_weights_and_ours_does_not(candidate: Candidate, tmp_path: Path) -> None:
     onnx.save(model(), tmp_path / "model.onnx")
-    command = [str(lowering._converter()), "model.onnx", "inputshape=[1,3,12,12]f32"]
+    command = [str(_ncnn_files.converter()), "model.onnx", "inputshape=[1,3,12,12]f32"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     rounded = replace(candidate, path=tmp_path)
     assert (tmp_path / ncnn.WEIGHTS).stat().st_size < 0.7 * (candidate.path / ncnn.WEIGHTS).stat().st_size

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from roadworthy.build.lower import LowerRequest, aotinductor, lower
+from roadworthy.build.lower import LowerRequest, _aotinductor_package, lower
 from roadworthy.core import codec, cpu_mask, registry, samples
 from roadworthy.core.errors import BackendMissing, EnvironmentFault, StepFailed, UsageError
 from roadworthy.core.host import Host, this_host
@@ -253,7 +253,7 @@ def test_code_for_one_sample_leaves_the_number_of_threads_to_the_plan(tmp_path: 
     for count in (1, 2):
         with open_session(candidate.path, wide, replace(plan, threads=count)) as session:
             assert np.allclose(session.run({"image": x})["logits"], by_hand(module, x), atol=1e-5)
-    code = (candidate.path / aotinductor.MEMBERS / "model.so").read_bytes()
+    code = (candidate.path / _aotinductor_package.MEMBERS / "model.so").read_bytes()
     assert (b"GOMP_parallel" in code) == ((os.cpu_count() or 1) > 1)
 
 
@@ -307,7 +307,9 @@ def test_under_a_mask_the_code_is_for_the_lesser_cpu(tmp_path: Path, monkeypatch
     monkeypatch.setenv(cpu_mask.MASK, "sse4_2")
     candidate = isolate.call(lower, LowerRequest(as_program(colour(), tmp_path), COMPILED, None, tmp_path / "out"))
     assert codec.from_json(_cpu_features.Needs, (candidate.path / _cpu_features.NAME).read_bytes()).features == ("sse4_2",)
-    code = subprocess.run(["objdump", "-d", candidate.path / aotinductor.MEMBERS / "model.so"], capture_output=True, text=True, check=True)
+    code = subprocess.run(
+        ["objdump", "-d", candidate.path / _aotinductor_package.MEMBERS / "model.so"], capture_output=True, text=True, check=True
+    )
     assert "xmm" in code.stdout and "ymm" not in code.stdout
     with open_session(candidate.path, SIGNATURE, COMPILED) as session:
         assert np.allclose(session.run({"image": images(3)})["logits"], by_hand(colour(), images(3)), atol=1e-5)

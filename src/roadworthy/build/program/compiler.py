@@ -20,6 +20,11 @@ def require() -> Path:
     return programs.require("g++", REMEDY)
 
 
+def archiver() -> Path:
+    """The program that makes static libraries; raises ProgramMissing where there is none."""
+    return programs.require("ar", "install the GNU binary utilities: apt-get install binutils")
+
+
 def compile(arguments: Sequence[str], folder: Path, *, what: str, limit_s: float = LIMIT_S) -> None:
     """Run g++ with ``FLAGS`` and ``arguments`` in ``folder``, to make ``what``.
 

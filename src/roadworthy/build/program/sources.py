@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 
+from roadworthy.build.program import steps, templates
 from roadworthy.core.types import BYTES, UNKNOWN, Signature, TensorSpec
+from roadworthy.preprocess.answer import columns
+from roadworthy.preprocess.answer import ranks as ranks_classes
+from roadworthy.preprocess.contract import Contract
 
+MOST_THREADS = 1024
 FILES = Path(__file__).parent / "cpp"
-MODEL = "model.h.j2"
 
 
 @dataclass(frozen=True)
@@ -40,31 +43,50 @@ def unfit(signature: Signature) -> str:
     return ""
 
 
-def write(out: Path, name: str, signature: Signature, *, threads: int = 1, batch: int | None = None) -> None:
+def write(
+    out: Path,
+    name: str,
+    signature: Signature,
+    contract: Contract | None = None,
+    *,
+    threads: int = 1,
+    most_threads: int | None = None,
+    batch: int | None = None,
+) -> None:
     """Write the program's C++ files into ``out``, for a model called ``name`` that takes ``batch`` samples a call, or any number.
 
-    ``threads`` is what the program uses where it is not told otherwise. The signature is one that is not ``unfit``.
+    With a ``contract`` whose steps are all there in C++ it also reads images, and ranks classes where the contract does. ``threads`` is
+    what it uses where it is not told otherwise, ``most_threads`` what it can be told. The signature is one that is not ``unfit``.
     """
     for file in sorted(FILES.iterdir()):
-        if file.name != MODEL:
+        if file.suffix != ".j2":
             shutil.copyfile(file, out / file.name)
+    contract = contract or Contract()
+    images = contract.takes_images and not steps.lacking(contract)
     described = {"inputs": [_text(spec) for spec in signature.inputs], "outputs": [_text(spec) for spec in signature.outputs]}
-    template = _environment().from_string((FILES / MODEL).read_text())
-    (out / "model.h").write_text(template.render(name=name, threads=threads, batch=batch or 0, **described) + "\n")
+    templates.render(
+        FILES / "model.h.j2",
+        out / "model.h",
+        name=name,
+        threads=threads,
+        most_threads=most_threads or MOST_THREADS,
+        batch=batch or 0,
+        images=images,
+        **described,
+        **_answer(contract, signature),
+    )
+    if images:
+        templates.render(FILES / "prepared.h.j2", out / "prepared.h", decode=contract.image[0], calls=steps.calls(contract.image))
 
 
-def c_string(text: str) -> str:
-    """``text`` as a literal of C, its bytes outside ASCII in octal."""
-    plain = "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\?' else f"\\{byte:03o}" for byte in text.encode())
-    return f'"{plain}"'
+def _answer(contract: Contract, signature: Signature) -> dict[str, object]:
+    """How the first output becomes classes, as the template takes it."""
+    answer, first = contract.answer, signature.outputs[0]
+    activation = "softmax" if answer.activation == "auto" else answer.activation
+    ranks = ("column" if columns(first) == 1 else "rows") if answer.activation != "auto" and ranks_classes(answer, first) else "none"
+    return {"ranks": ranks, "activation": activation, "top_k": answer.top_k, "labels": answer.labels, "quantization": first.quantization}
 
 
 def _text(spec: TensorSpec) -> TensorText:
     dtype = np.dtype(spec.dtype)
     return TensorText(spec.name, spec.dtype, dtype.str, dtype.itemsize, tuple(int(size) for size in spec.sample_shape))
-
-
-def _environment() -> Environment:
-    environment = Environment(undefined=StrictUndefined, autoescape=False)
-    environment.filters["c_string"] = c_string
-    return environment

@@ -1,5 +1,6 @@
 // Samples from files: a .npy file, or the raw bytes of an input.
 #pragma once
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 
@@ -17,6 +18,11 @@ static Bytes read_file(const std::string &path) {
 }
 
 static bool begins(const Bytes &data, const char *magic, size_t size) { return data.size() >= size && !std::memcmp(data.data(), magic, size); }
+
+static bool is_image(const Bytes &data) {
+    const bool pnm = data.size() > 3 && data[0] == 'P' && (data[1] == '5' || data[1] == '6') && std::isspace(data[2]);
+    return pnm || begins(data, "\xff\xd8\xff", 3) || begins(data, "\x89PNG\r\n\x1a\n", 8);
+}
 
 static std::string shape_words(const std::vector<size_t> &shape) {
     std::string words = "[";
@@ -83,8 +89,10 @@ static Bytes from_raw(const Bytes &data, const Tensor &tensor, const std::string
     return data;
 }
 
-// The samples in one file.
-static Bytes samples_in(const std::string &path, const Tensor &tensor, unsigned &samples) {
-    const Bytes data = read_file(path);
-    return begins(data, "\x93NUMPY", 6) ? from_npy(data, tensor, path, samples) : from_raw(data, tensor, path, samples);
+// The samples that a file's `data` hold.
+static Bytes samples_of(const Bytes &data, const Tensor &tensor, const std::string &path, unsigned &samples) {
+    if (begins(data, "\x93NUMPY", 6)) return from_npy(data, tensor, path, samples);
+    if (is_image(data) && data.size() % tensor.bytes())
+        fail(BAD_INPUT, "%s is an image, and this program was built without the steps that make a sample of one: it takes numbers", path.c_str());
+    return from_raw(data, tensor, path, samples);
 }

@@ -1,4 +1,4 @@
-// Answers as JSON, one line a sample.
+// Numbers and texts as JSON.
 #pragma once
 #include <cinttypes>
 #include <cmath>
@@ -28,19 +28,27 @@ template <typename T> static T number_at(const unsigned char *data) {
     return value;
 }
 
+static double number_of(const Tensor &tensor, const unsigned char *at) {
+    const std::string &dtype = tensor.dtype;
+    if (dtype == "float32") return number_at<float>(at);
+    if (dtype == "float64") return number_at<double>(at);
+    if (dtype == "bool" || dtype == "uint8") return number_at<uint8_t>(at);
+    if (dtype == "int8") return number_at<int8_t>(at);
+    if (dtype == "uint16") return number_at<uint16_t>(at);
+    if (dtype == "int16") return number_at<int16_t>(at);
+    if (dtype == "uint32") return number_at<uint32_t>(at);
+    if (dtype == "int32") return number_at<int32_t>(at);
+    if (dtype == "uint64") return static_cast<double>(number_at<uint64_t>(at));
+    return static_cast<double>(number_at<int64_t>(at));
+}
+
 static void print_number(const Tensor &tensor, const unsigned char *at) {
     const std::string &dtype = tensor.dtype;
     if (dtype == "float32") print_real(number_at<float>(at), 9);
-    else if (dtype == "float64") print_real(number_at<double>(at), 17);
     else if (dtype == "bool") std::fputs(*at ? "true" : "false", stdout);
-    else if (dtype == "uint8") std::printf("%u", number_at<uint8_t>(at));
-    else if (dtype == "int8") std::printf("%d", number_at<int8_t>(at));
-    else if (dtype == "uint16") std::printf("%u", number_at<uint16_t>(at));
-    else if (dtype == "int16") std::printf("%d", number_at<int16_t>(at));
-    else if (dtype == "uint32") std::printf("%" PRIu32, number_at<uint32_t>(at));
-    else if (dtype == "int32") std::printf("%" PRId32, number_at<int32_t>(at));
     else if (dtype == "uint64") std::printf("%" PRIu64, number_at<uint64_t>(at));
-    else std::printf("%" PRId64, number_at<int64_t>(at));
+    else if (dtype == "int64") std::printf("%" PRId64, number_at<int64_t>(at));
+    else print_real(number_of(tensor, at), 17);
 }
 
 static void print_nested(const Tensor &tensor, const unsigned char *data, size_t axis) {
@@ -64,15 +72,4 @@ static void print_outputs(const Samples &outputs, size_t sample) {
         print_nested(OUTPUTS[i], outputs[i].data() + sample * OUTPUTS[i].bytes(), 0);
     }
     std::putchar('}');
-}
-
-static void print_answers(const std::string &file, const Samples &outputs, unsigned samples) {
-    for (unsigned sample = 0; sample < samples; sample++) {
-        std::fputs("{\"file\": ", stdout);
-        print_text(file);
-        if (samples > 1) std::printf(", \"sample\": %u", sample);
-        std::fputs(", ", stdout);
-        print_outputs(outputs, sample);
-        std::fputs("}\n", stdout);
-    }
 }

@@ -6,25 +6,28 @@
 
 #include "bench.h"
 #include "files.h"
-#include "json.h"
+#include "answers.h"
 #include "stream.h"
+#if IMAGES
+#include "prepared.h"
+#endif
 
 struct Arguments {
     std::vector<std::string> files;
-    bool stream = false;
+    bool stream = false, outputs = false;
     double bench = 0;
     int threads = DEFAULT_THREADS;
 };
 
 static void print_usage(FILE *to) {
-    std::fprintf(to, "%s\n\nusage: program [--threads N] FILE...   answers each file as JSON, one line a sample\n"
+    std::fprintf(to, "%s\n\nusage: program [--threads N] [--outputs] FILE...   answers each file as JSON, one line a sample\n"
                      "       program [--threads N] --bench SECONDS [FILE]   times the model itself\n"
                      "       program [--threads N] --stream   raw requests from stdin, raw answers to stdout\n\n", MODEL_NAME);
     for (const Tensor &tensor : INPUTS)
         std::fprintf(to, "input  %s %s %s\n", tensor.name.c_str(), tensor.dtype.c_str(), shape_words(tensor.shape).c_str());
     for (const Tensor &tensor : OUTPUTS)
         std::fprintf(to, "output %s %s %s\n", tensor.name.c_str(), tensor.dtype.c_str(), shape_words(tensor.shape).c_str());
-    std::fprintf(to, "\nA file holds the raw numbers of one or more samples, or is a .npy file.%s\n",
+    std::fprintf(to, "\nA file holds the raw numbers of one or more samples, or is a .npy file%s.%s\n", IMAGES ? ", or an image" : "",
                  INPUTS.size() > 1 ? " The model has several inputs: give one file for each, in this order." : "");
 }
 
@@ -43,11 +46,13 @@ static Arguments parse(int count, char **words) {
         const std::string word = words[at];
         if (word == "--help") { print_usage(stdout); std::exit(0); }
         else if (word == "--stream") arguments.stream = true;
+        else if (word == "--outputs") arguments.outputs = true;
         else if (word == "--bench") arguments.bench = number_after(at, count, words, 0.001);
         else if (word == "--threads") arguments.threads = static_cast<int>(number_after(at, count, words, 1));
         else if (word.size() > 1 && word[0] == '-') fail(BAD_USE, "there is no option %s; --help says which there are", word.c_str());
         else arguments.files.push_back(word);
     }
+    if (arguments.threads > MOST_THREADS) fail(BAD_USE, "--threads %d: this model computes on at most %d", arguments.threads, MOST_THREADS);
     if (arguments.stream && (arguments.bench || !arguments.files.empty())) fail(BAD_USE, "--stream goes with no file and without --bench");
     if (!arguments.stream && !arguments.bench && arguments.files.empty()) { print_usage(stderr); std::exit(BAD_USE); }
     if (INPUTS.size() > 1 && !arguments.files.empty() && arguments.files.size() != INPUTS.size())
@@ -64,6 +69,18 @@ static std::string own_folder(const char *called) {
     return slash == std::string::npos ? "." : own.substr(0, slash + 1);
 }
 
+// The samples in one file.
+static Bytes samples_in(const std::string &path, const Tensor &tensor, unsigned &samples) {
+    const Bytes data = read_file(path);
+#if IMAGES
+    if (is_image(data)) {
+        samples = 1;
+        return sample_from_image(data, path);
+    }
+#endif
+    return samples_of(data, tensor, path, samples);
+}
+
 // One file for each input, all with equally many samples.
 static Samples inputs_from(const std::vector<std::string> &files, unsigned &samples) {
     Samples inputs;
@@ -76,11 +93,11 @@ static Samples inputs_from(const std::vector<std::string> &files, unsigned &samp
     return inputs;
 }
 
-static void answer_files(const std::vector<std::string> &files) {
+static void answer_files(const std::vector<std::string> &files, bool with_outputs) {
     for (size_t at = 0; at < files.size(); at += INPUTS.size()) {
         unsigned samples = 0;
         const Samples inputs = inputs_from({files.begin() + static_cast<std::ptrdiff_t>(at), files.end()}, samples);
-        print_answers(files[at], answers_for(inputs, samples), samples);
+        print_answers(files[at], answers_for(inputs, samples), samples, with_outputs);
     }
 }
 
@@ -97,7 +114,7 @@ int main(int count, char **words) try {
     open_model(own_folder(words[0]), arguments.threads);
     if (arguments.stream) stream();
     else if (arguments.bench) run_bench(arguments);
-    else answer_files(arguments.files);
+    else answer_files(arguments.files, arguments.outputs);
     if (std::fflush(stdout) || std::ferror(stdout)) fail(BAD_INPUT, "stdout cannot be written: %s", std::strerror(errno));
     return 0;
 } catch (const std::exception &problem) {  // memory that does not suffice, or what a model's library throws

@@ -1,0 +1,87 @@
+// Vectors of the widest kind that this level of x86-64 has, and how they are loaded and stored. Every level compiles this file anew.
+#pragma once
+#include <math.h>
+#include <string.h>
+
+// One copy of it for all calls: a network has many, and compiling would take minutes.
+#define KERNEL [[maybe_unused]] __attribute__((noinline))
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+#elif defined(__AVX2__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+
+typedef float Vector __attribute__((vector_size(LANES * 4)));
+typedef int Integers __attribute__((vector_size(LANES * 4)));
+
+inline Vector spread(float number) { return number - Vector{}; }
+
+inline Vector load(const float *from) {
+    Vector made;
+    memcpy(&made, from, sizeof made);
+    return made;
+}
+
+inline void store(float *to, Vector numbers) { memcpy(to, &numbers, sizeof numbers); }
+
+// The first `count` of a vector's numbers; those behind them are neither read nor written.
+#if defined(__AVX512F__)
+inline unsigned short first(int count) { return (unsigned short)((1u << count) - 1); }
+inline Vector load(const float *from, int count) { return __builtin_ia32_loadups512_mask(from, Vector{}, first(count)); }
+inline void store(float *to, Vector numbers, int count) { __builtin_ia32_storeups512_mask(to, numbers, first(count)); }
+inline Vector larger(Vector a, Vector b) { return __builtin_ia32_maxps512_mask(a, b, Vector{}, first(16), 4); }
+inline Vector smaller(Vector a, Vector b) { return __builtin_ia32_minps512_mask(a, b, Vector{}, first(16), 4); }
+#elif defined(__AVX2__)
+inline Integers first(int count) { return Integers{0, 1, 2, 3, 4, 5, 6, 7} < count; }
+inline Vector load(const float *from, int count) { return __builtin_ia32_maskloadps256((const Vector *)from, first(count)); }
+inline void store(float *to, Vector numbers, int count) { __builtin_ia32_maskstoreps256((Vector *)to, first(count), numbers); }
+inline Vector larger(Vector a, Vector b) { return __builtin_ia32_maxps256(a, b); }
+inline Vector smaller(Vector a, Vector b) { return __builtin_ia32_minps256(a, b); }
+#else
+inline Vector load(const float *from, int count) {
+    Vector made{};
+    memcpy(&made, from, count * sizeof(float));
+    return made;
+}
+inline void store(float *to, Vector numbers, int count) { memcpy(to, &numbers, count * sizeof(float)); }
+inline Vector larger(Vector a, Vector b) { return __builtin_ia32_maxps(a, b); }
+inline Vector smaller(Vector a, Vector b) { return __builtin_ia32_minps(a, b); }
+#endif
+
+// The CPU's instructions give their second operand where one is no number: a NaN stays one.
+inline Vector kept_between(Vector numbers, float low, float high) { return smaller(spread(high), larger(spread(low), numbers)); }
+
+inline int least(int a, int b) { return a < b ? a : b; }
+inline int most(int a, int b) { return a > b ? a : b; }
+
+// One sample of an image, channels last, with rows and columns of zeros around it. What has no image's axes is one row of one column.
+struct Image {
+    int height, width, channels, border_h, border_w;
+
+    constexpr int row() const { return (width + 2 * border_w) * channels; }
+    constexpr int size() const { return (height + 2 * border_h) * row(); }
+    constexpr int origin() const { return border_h * row() + border_w * channels; }
+};
+
+KERNEL void clear_border(const Image &image, int samples, float *at) {
+    const int row = image.row(), edge = image.border_w * image.channels;
+    for (int sample = 0; sample < samples; sample++, at += image.size()) {
+        const int height = image.height + 2 * image.border_h;
+        for (int y = 0; y < height; y++) {
+            float *line = at + y * row;
+            if (y < image.border_h || y >= image.border_h + image.height) {
+                memset(line, 0, row * sizeof(float));
+            } else {
+                memset(line, 0, edge * sizeof(float));
+                memset(line + row - edge, 0, edge * sizeof(float));
+            }
+        }
+    }
+}
+
+}  // namespace

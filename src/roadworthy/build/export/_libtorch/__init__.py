@@ -1,0 +1,1 @@
+"""Files of the target ``libtorch``: the model of the program in C++, its CMake project, and how it is used."""

@@ -1,0 +1,1 @@
+"""Parts of the target ``native``: the generated model, and what lies beside it in the end."""
