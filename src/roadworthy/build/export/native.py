@@ -36,7 +36,7 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
         return
     if not unfit(graph.signature):
         yield Plan("native", "fp32", threads=1, flavour=generated.FLAVOUR)
-    if _ncnn.built() or unfit(graph.signature) or lacking(generated.operators(graph.path)):
+    if _ncnn.built() or unfit(graph.signature) or lacking(graph.path):
         yield Plan("native", "fp32", threads=1, flavour=_ncnn.FLAVOUR)
         if host.cores > 1:
             yield Plan("native", "fp32", threads=host.cores, flavour=_ncnn.FLAVOUR)
