@@ -17,7 +17,7 @@ from roadworthy.build.job import Job
 from roadworthy.bundle import export_evidence, store
 from roadworthy.bundle.certificate import NOT_ON_TARGET, ON_TARGET
 from roadworthy.core import registry
-from roadworthy.core.errors import BundleError, EnvironmentFault, NoCandidate, StepFailed, UsageError
+from roadworthy.core.errors import BundleError, DataError, EnvironmentFault, NoCandidate, StepFailed, UsageError
 
 pytestmark = pytest.mark.usefixtures("warm_steps")
 
@@ -119,6 +119,13 @@ def test_a_deployment_exports_on_all_of_its_samples(job: Job, planted_target: No
     evidence = export_evidence.read(job.output / "exports" / TARGET / "evidence.json")
     assert evidence.samples.evaluated == deployment.certificate.samples.evaluated > evidence.samples.golden
     assert deployment.certificate.exports == store.read_certificate(job.output).exports != ()
+
+
+def test_samples_of_the_users_prove_more_than_the_golden_ones(bundle: Path, linear: Path) -> None:
+    evidence = rw.export(bundle, TARGET, data=str(linear / "data.npz")).evidence
+    assert evidence.samples.evaluated == 320
+    with pytest.raises(DataError, match="there is no data at nowhere"):
+        rw.export(bundle, TARGET, data="nowhere")
 
 
 def test_wrong_answers_are_not_exported_and_nothing_is_written(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,9 +90,11 @@ def load(request: LoadRequest) -> Loaded:
 
         # Before the samples take the form that the module runs on.
         opened = module.in_float32(opened)
+        if source.holder and not (request.inputs or opened.inputs):
+            request = replace(request, inputs=module.named_as_called(opened, source.takes))
     samples, changes = _fitted(opened, request)
     loaded = _proven(opened, replace(request, samples=samples))
-    return replace(loaded, samples=samples or loaded.samples, notes=(*loaded.notes, *changes))
+    return replace(loaded, samples=samples or loaded.samples, notes=(*source.notes, *loaded.notes, *changes))
 
 
 def _fitted(opened: Model | Opened, request: LoadRequest) -> tuple[SampleSet | None, tuple[str, ...]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from roadworthy.build.sources import formats
@@ -85,7 +86,14 @@ def inspect(path: Path) -> Inspection:
 def examine(path: Path) -> Examined:
     """``inspect`` without the hashes."""
     format, file = formats.recognise(path)
-    return Examined(file.path, format.KIND, format.FRAMEWORK, format.inspect(file))
+    if (holding := formats.holding(format)) is None:
+        return Examined(file.path, format.KIND, format.FRAMEWORK, format.inspect(file))
+    with tempfile.TemporaryDirectory() as scratch:
+        held = holding.unpack(file.path, Path(scratch))
+        inner = examine(held.path)
+        notes = (*held.notes, f"the model inside is a file of the format {inner.kind}", *inner.facts.notes)
+        facts = replace(inner.facts, notes=notes, files=tuple(one for one in held.files if file.path.is_dir() and one.is_file()))
+    return Examined(file.path, format.KIND, inner.framework, facts)
 
 
 def measure(found: Examined) -> tuple[int, str, tuple[FileSum, ...]]:

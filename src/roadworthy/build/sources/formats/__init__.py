@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from roadworthy.build.sources import source_file
+from roadworthy.build.sources.held import HoldingFormat
 from roadworthy.build.sources.model import Model, Opened
 from roadworthy.build.sources.source_file import SourceFile
 from roadworthy.build.sources.static_facts import StaticFacts
@@ -27,7 +28,8 @@ class SourceFormat(Protocol):
 
     Two things are optional. ``QUANTISED = True`` says that such a file may compute in whole numbers from the start. A format of several
     files, any of which may be named by the user, defines ``locate(path) -> Path | None``: the file that is read where ``path`` names such
-    a model, ``None`` where it does not.
+    a model, ``None`` where it does not. An archive or a repository that holds a file of another format is a ``HoldingFormat``: it defines
+    ``unpack`` in place of ``inspect`` and ``open``.
     """
 
     KIND: str
@@ -56,6 +58,11 @@ def every() -> tuple[SourceFormat, ...]:
 def named(kind: str) -> SourceFormat:
     """The format of that KIND; UsageError where there is none, BackendMissing where its module cannot be imported."""
     return cast(SourceFormat, registry.backend(__name__, kind))
+
+
+def holding(format: SourceFormat) -> HoldingFormat | None:
+    """The format as one whose files hold a file of another; ``None`` where it is none."""
+    return cast(HoldingFormat, format) if hasattr(format, "unpack") else None
 
 
 def recognise(path: Path) -> tuple[SourceFormat, SourceFile]:

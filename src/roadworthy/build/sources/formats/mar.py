@@ -1,18 +1,17 @@
-"""TorchServe's model archive, packed or unpacked: it holds a model file of another format, which is what is deployed."""
+"""TorchServe's model archive, packed or unpacked: it holds a model file of another format, which is deployed as that."""
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from roadworthy.build.sources import mar_archive
+from roadworthy.build.sources.held import HeldModel
 from roadworthy.build.sources.hub import folder as hub
-from roadworthy.build.sources.mar_archive import FOLDER, MANIFEST, MarArchive
-from roadworthy.build.sources.model import Opened
+from roadworthy.build.sources.mar_archive import FOLDER, MANIFEST, SMALL, MarArchive
+from roadworthy.build.sources.parsers import tar_archive
+from roadworthy.build.sources.parsers.zip_archive import Archive
 from roadworthy.build.sources.source_file import SourceFile
-from roadworthy.build.sources.static_facts import StaticFacts
-from roadworthy.core.errors import SourceError
-from roadworthy.core.stages import Source
+from roadworthy.core.errors import SourceError, SourceUnreadable
 
 KIND = "mar"
 FRAMEWORK = "torch"
@@ -20,37 +19,68 @@ SUFFIXES = (".mar",)
 
 
 def sniff(file: SourceFile) -> bool:
-    """MAR-INF/MANIFEST.json in a zip archive or a folder."""
+    """MAR-INF/MANIFEST.json in a zip archive, a tar archive or a folder."""
     # A folder of a hub's model is deployed as that, whatever else lies in it.
-    unpacked = (file.path / FOLDER / MANIFEST).is_file() and hub.read(file.path) is None
-    return f"{FOLDER}/{MANIFEST}" in file.members or unpacked
+    if (file.path / FOLDER / MANIFEST).is_file():
+        return hub.read(file.path) is None
+    return f"{FOLDER}/{MANIFEST}" in file.members or _in_tar(file)
 
 
-def inspect(file: SourceFile) -> StaticFacts:
-    """Why it is not deployed itself, with the command that deploys what it holds."""
-    found = mar_archive.read(file.path)
-    assert found is not None
-    return StaticFacts(unsupported=_instead(found))
+def unpack(path: Path, to: Path) -> HeldModel:
+    """The model that MANIFEST.json names. The handler is named and never run; the model's file runs with ``--trust`` alone."""
+    root = path if path.is_dir() else _unpacked(path, to)
+    found = mar_archive.read(root)
+    if found is None:
+        raise SourceUnreadable(f"{path} has no {FOLDER}/{MANIFEST}")
+    if not found.weights:
+        raise SourceError(f"{path} is a TorchServe archive without a model file: deploy the model that its handler {found.handler} loads")
+    if stray := [name for name in (found.weights, found.model_file) if name and not _inside(root / name, root)]:
+        raise SourceUnreadable(f"{path}: {stray[0]} is a link that leads out of the archive")
+    arch, no_arch = _architecture(found, root, path)
+    code = f" (its file {found.handler_file} is code)" if found.handler_file else ""
+    notes = (f"{path.name} is a TorchServe archive of {found.weights}; its handler {found.handler}{code} is never run",)
+    files = (root / FOLDER / MANIFEST,) if path.is_dir() else (path,)
+    extra = (root / found.model_file,) if found.model_file else ()
+    return HeldModel(root / found.weights, f"{found.weights} in {path}", (*files, *extra), notes, arch, no_arch)
 
 
-def open(source: Source) -> Opened:
-    """Always SourceError."""
-    raise SourceError(f"{source.path} {inspect(SourceFile(source.path, b'')).unsupported}")
+def _in_tar(file: SourceFile) -> bool:
+    if not file.head.startswith(tar_archive.GZIP):
+        return False
+    try:
+        return f"{FOLDER}/{MANIFEST}" in tar_archive.names(file.path)
+    except SourceUnreadable:
+        # Any other file that gzip has packed; one with the name that archives have is told why it is not read.
+        if file.path.name.endswith((".mar", ".tar.gz", ".tgz")):
+            raise
+        return False
 
 
-def _instead(archive: MarArchive) -> str:
-    """What is inside, and how to deploy that: the predicate of a sentence."""
-    code = f", its architecture {archive.model_file}" if archive.model_file else ""
-    inside = f"is a TorchServe archive of {archive.weights or 'no model file'}{code} and the handler {archive.handler}"
-    if not archive.weights:
-        return f"{inside}; deploy the model that the handler loads"
-    folder = archive.path if archive.path.is_dir() else Path(archive.path.stem)
-    unpack = "" if archive.path.is_dir() else f"python -m zipfile -e {shlex.quote(str(archive.path))} {shlex.quote(str(folder))} && "
-    deploy = f"roadworthy deploy {shlex.quote(str(folder / archive.weights))}"
-    if archive.model_file:
-        name = archive.classes[0] if len(archive.classes) == 1 else "CALLABLE"
-        deploy += f" --arch {shlex.quote(f'{folder / archive.model_file}:{name}')}"
-    deploy += f" -o {shlex.quote(f'{folder.name}.bundle')}"
-    return (
-        f"{inside}; deploy the model inside, beside which the preprocessing of TorchServe's own image handlers is found: {unpack}{deploy}"
-    )
+def _unpacked(path: Path, to: Path) -> Path:
+    root = to / path.name
+    with open(path, "rb") as file:
+        packed_by_gzip = file.read(2) == tar_archive.GZIP
+    if packed_by_gzip:
+        tar_archive.unpack(path, root)
+    else:
+        with Archive(path) as archive:
+            archive.unpack(root)
+    return root
+
+
+def _inside(file: Path, root: Path) -> bool:
+    return file.resolve().is_relative_to(root.resolve())
+
+
+def _architecture(found: MarArchive, root: Path, path: Path) -> tuple[str, str]:
+    """The class that the archive's own code defines, as ``--arch`` names one; or why none is clear."""
+    if not found.model_file:
+        return "", ""
+    file = root / found.model_file
+    if file.stat().st_size > SMALL:
+        raise SourceUnreadable(f"{path}: {found.model_file} is larger than the {SMALL} bytes that are read")
+    classes = mar_archive.model_classes(file.read_bytes())
+    if len(classes) == 1:
+        return f"{file}:{classes[0]}", ""
+    which = ", ".join(classes) or "none"
+    return "", f"builds its model by {found.model_file}, and which class of it is the model is not clear ({which}); name it"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from roadworthy.build.lower._tflite.file import DTYPES
-from roadworthy.build.lower._tflite.translation import Handler, OnnxTranslation, to_last
+from roadworthy.build.nhwc.program import CLAMPS, DTYPES
+from roadworthy.build.nhwc.translation import Handler, OnnxTranslation, to_last
 from roadworthy.build.onnx_graph import Node
 from roadworthy.core.errors import StepFailed
 
@@ -17,7 +17,8 @@ BINARY = {
     "Add": "ADD", "Sum": "ADD", "Sub": "SUB", "Mul": "MUL", "Div": "DIV", "Max": "MAXIMUM", "Min": "MINIMUM", "Pow": "POW",
     "Greater": "GREATER", "Less": "LESS",
 }  # fmt: skip
-CLAMPS = {(0.0, np.inf): "RELU", (0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1", (0.0, 1.0): "RELU_0_TO_1"}
+ALONE = CLAMPS | {(0.0, 1.0): "RELU_0_TO_1"}
+"""The operators that keep values between two limits."""
 
 
 def unary(to: OnnxTranslation, node: Node) -> None:
@@ -52,13 +53,13 @@ def _clamped(to: OnnxTranslation, node: Node, low: float, high: float) -> None:
     joined = to.clamp(name, low, high)
     if joined is not None:
         to.put(output, joined, last=last)
-    elif (low, high) in CLAMPS:
-        _same(to, node, CLAMPS[low, high])
+    elif (low, high) in ALONE:
+        _same(to, node, ALONE[low, high])
     else:
         tensor, shape, dtype = to.tensor(name, last), to.ordered(name, last), to.graph.dtypes[name]
         for code, limit in (("MAXIMUM", low), ("MINIMUM", high)):
             if np.isfinite(limit):
-                tensor = to.apply(code, (tensor, to.file.constant(np.array([limit], dtype))), shape, dtype)
+                tensor = to.apply(code, (tensor, to.program.constant(np.array([limit], dtype))), shape, dtype)
         to.put(output, tensor, last=last)
 
 
@@ -115,7 +116,7 @@ def gelu(to: OnnxTranslation, node: Node) -> None:
 
 
 def hard_sigmoid(to: OnnxTranslation, node: Node) -> None:
-    """``x * alpha + beta`` between 0 and 1; as RELU6 of six times that, which LiteRT joins with the sum."""
+    """``x * alpha + beta`` between 0 and 1; as RELU6 of six times that, which can be joined with the sum."""
     name, output = node.input(0), node.outputs[0]
     last = to.is_last(name)
     x, shape = to.tensor(name, last), to.ordered(name, last)
@@ -158,8 +159,9 @@ def _operand(to: OnnxTranslation, name: str, rank: int) -> int:
         return to.plain(name)
     wide = (*(1,) * (rank - len(shape)), *shape)
     tensor = to.plain(name)
-    if tensor in to.file.arrays:
-        return to.file.constant(to.file.arrays[tensor][(None,) * (rank - len(shape))].transpose(to_last(rank)))
+    array = to.program.array(tensor)
+    if array is not None:
+        return to.program.constant(array[(None,) * (rank - len(shape))].transpose(to_last(rank)))
     return to.transposed(to.reshaped(tensor, wide, to.graph.dtypes[name]), to_last(rank))
 
 
@@ -176,7 +178,7 @@ def cast(to: OnnxTranslation, node: Node) -> None:
     if given == wanted:
         identity(to, node)
         return
-    _same(to, node, "CAST", inDataType=DTYPES[given], outDataType=DTYPES[wanted])
+    _same(to, node, "CAST", inDataType=given, outDataType=wanted)
 
 
 def identity(to: OnnxTranslation, node: Node) -> None:

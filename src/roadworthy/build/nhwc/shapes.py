@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
-from roadworthy.build.lower._tflite.translation import Handler, OnnxTranslation, from_last, to_last
+from roadworthy.build.nhwc.translation import Handler, OnnxTranslation, from_last, to_last
 from roadworthy.build.onnx_graph import Node
 from roadworthy.core.errors import StepFailed
 
@@ -53,7 +52,7 @@ def softmax(to: OnnxTranslation, node: Node) -> None:
         return
     order = (*(one for one in range(rank) if one != axis), axis)
     turned = to.transposed(to.plain(name), order)
-    done = to.apply(code, (turned,), to.file.shapes[turned], **options)
+    done = to.apply(code, (turned,), to.program.tensors[turned].shape, **options)
     to.put(output, to.transposed(done, tuple(int(one) for one in np.argsort(order))))
 
 
@@ -74,9 +73,9 @@ def argmax(to: OnnxTranslation, node: Node) -> None:
     rank = len(to.shape(name))
     axis = node.attributes.get("axis", 0) % rank
     if node.attributes.get("select_last_index"):
-        raise StepFailed(f"{node}: of equal values the last, where LiteRT takes the first")
+        raise StepFailed(f"{node}: of equal values the last, where the first is translated")
     without = [size for one, size in enumerate(to.shape(name)) if one != axis]
-    found = to.apply("ARG_MAX", (to.plain(name), to.numbers((axis,))), without, "int64", outputType=schema.TensorType.INT64)
+    found = to.apply("ARG_MAX", (to.plain(name), to.numbers((axis,))), without, "int64", outputType="int64")
     to.reshape(found, output)
 
 
@@ -131,7 +130,7 @@ def gather(to: OnnxTranslation, node: Node) -> None:
         found = to.constant(indices, node)
         if size is None or (found < -size).any():
             raise StepFailed(f"{node}: it takes samples by their number")
-        to.put(indices, to.file.constant(np.where(found < 0, found + size, found).astype(np.int32)))
+        to.put(indices, to.program.constant(np.where(found < 0, found + size, found).astype(np.int32)))
     to.add("GATHER", (to.plain(node.input(0)), to.plain(indices)), node.outputs[0], axis=axis)
 
 
@@ -144,11 +143,11 @@ def pad(to: OnnxTranslation, node: Node) -> None:
     if node.input(3) or any(width is None or width < 0 for width in widths) or mode not in ("constant", "reflect"):
         raise StepFailed(f"{node}: of some axes alone, by less than nothing, or in the mode {mode}")
     order = to_last(rank) if last else tuple(range(rank))
-    around = to.file.constant(np.array([(widths[axis], widths[axis + rank]) for axis in order], np.int32))
+    around = to.program.constant(np.array([(widths[axis], widths[axis + rank]) for axis in order], np.int32))
     tensor = to.tensor(name, last)
     value = float(to.constant(node.input(2), node).reshape(-1)[0]) if node.input(2) else float(node.attributes.get("value", 0.0))
     if mode == "reflect":
-        to.add("MIRROR_PAD", (tensor, around), output, last=last, mode=schema.MirrorPadMode.REFLECT)
+        to.add("MIRROR_PAD", (tensor, around), output, last=last, mode="REFLECT")
     elif value:
         to.add("PADV2", (tensor, around, to.number(value)), output, last=last)
     else:

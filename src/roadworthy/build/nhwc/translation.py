@@ -1,6 +1,6 @@
-"""The state of one translation: which tensor of the file holds which value of the graph, in which order of axes.
+"""The state of one translation: which tensor of the program holds which value of the graph, in which order of axes.
 
-ONNX has channels second, LiteRT's image operators have them last. A value may be there in both orders; a missing one is made when it is
+ONNX has channels second, TensorFlow's image operators have them last. A value may be there in both orders; a missing one is made when it is
 asked for.
 """
 
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from roadworthy.build.lower._tflite.file import ACTIVATIONS, DTYPES, FlatModel
+from roadworthy.build.nhwc.program import CLAMPING, CLAMPS, NhwcProgram
 from roadworthy.build.onnx_graph import Node, OnnxGraph, Sizes
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array
@@ -26,27 +26,26 @@ class OnnxTranslation:
 
     def __init__(self, graph: OnnxGraph) -> None:
         self.graph = graph
-        self.file = FlatModel()
+        self.program = NhwcProgram()
         self._plain: dict[str, int] = {}
         self._last: dict[str, int] = {}
-        self._inputs: dict[str, int] = {}
         self.positive: set[str] = set()
         self._uses = Counter(name for node in graph.nodes for name in node.inputs)
         self._uses.update(graph.outputs)
 
     def add_input(self, name: str) -> None:
         """The next input of the model."""
-        self._inputs[name] = self._plain[name] = self.file.tensor(self.graph.shapes[name], self.graph.dtypes[name])
+        self.program.inputs[name] = self._plain[name] = self.program.tensor(self.graph.shapes[name], self.graph.dtypes[name])
 
-    def finished(self, outputs: Mapping[str, str]) -> bytes:
-        """The file, whose outputs are values of the graph: ``outputs`` maps their names there to those that they get."""
-        found: dict[str, int] = {}
+    def finished(self, outputs: Mapping[str, str]) -> NhwcProgram:
+        """The program, whose outputs are values of the graph: ``outputs`` maps their names there to those that they get."""
+        found = self.program.outputs
         for inner, name in outputs.items():
             tensor = self.plain(inner)
-            if tensor in self._inputs.values() or tensor in found.values() or tensor in self.file.arrays:
+            if tensor in self.program.inputs.values() or tensor in found.values() or self.program.array(tensor) is not None:
                 tensor = self.reshaped(tensor, self.graph.shapes[inner], self.graph.dtypes[inner])
             found[name] = tensor
-        return self.file.content(self._inputs, found)
+        return self.program
 
     # Values of the graph
 
@@ -57,7 +56,7 @@ class OnnxTranslation:
     def constant(self, name: str, node: Node) -> Array:
         """The value of a constant; StepFailed where it is none, or depends on the batch."""
         if name not in self.graph.constants or name in self.graph.varying:
-            raise StepFailed(f"{node}: LiteRT needs its operand {name!r} to be a constant")
+            raise StepFailed(f"{node}: its operand {name!r} has to be a constant")
         return self.graph.constants[name]
 
     def plain(self, name: str) -> int:
@@ -80,7 +79,7 @@ class OnnxTranslation:
     def _constant(self, name: str, order: tuple[int, ...]) -> int:
         if name in self.graph.varying:
             raise StepFailed(f"the constant {name!r} depends on the number of samples")
-        return self.file.constant(_narrowed(self.graph.constants[name]).transpose(order))
+        return self.program.constant(_narrowed(self.graph.constants[name]).transpose(order))
 
     def is_last(self, name: str) -> bool:
         """Whether the value is there with its channels last and not otherwise: its followers then keep it so."""
@@ -114,22 +113,19 @@ class OnnxTranslation:
 
     def apply(self, code: str, inputs: Iterable[int], shape: Iterable[int | None], dtype: str = "float32", **options: object) -> int:
         """An operator whose output is a value that the graph does not have."""
-        tensor = self.file.tensor(shape, dtype)
-        self.file.operator(code, inputs, (tensor,), **options)
+        tensor = self.program.tensor(shape, dtype)
+        self.program.operator(code, inputs, (tensor,), **options)
         return tensor
 
     def transposed(self, tensor: int, order: tuple[int, ...]) -> int:
         """The tensor with its axes in ``order``; where only axes of size 1 move, its memory stays as it is."""
-        shape = self.file.shapes[tensor]
+        shape = self.program.tensors[tensor].shape
         turned = tuple(shape[axis] for axis in order)
         moving = [axis for axis in order if shape[axis] != 1]
-        dtype = self.dtype(tensor)
+        dtype = self.program.tensors[tensor].dtype
         if moving == sorted(moving):
             return self.reshaped(tensor, turned, dtype)
         return self.apply("TRANSPOSE", (tensor, self.numbers(order)), turned, dtype)
-
-    def dtype(self, tensor: int) -> str:
-        return next(name for name, code in DTYPES.items() if code == self.file.tensors[tensor].type)
 
     def reshape(self, tensor: int, name: str) -> None:
         """The value ``name`` has the memory of ``tensor`` in another shape."""
@@ -138,27 +134,27 @@ class OnnxTranslation:
     def reshaped(self, tensor: int, shape: Sizes, dtype: str) -> int:
         """The memory of ``tensor`` in another shape."""
         if shape.count(None) > 1:
-            raise StepFailed("two sizes of a tensor depend on the number of samples, and LiteRT finds one of them alone")
+            raise StepFailed("two sizes of a tensor depend on the number of samples, and one of them alone can be found")
         wanted = [-1 if size is None else size for size in shape]
         return self.apply("RESHAPE", (tensor, self.numbers(wanted)), shape, dtype, newShape=wanted)
 
     def numbers(self, numbers: Iterable[int]) -> int:
         """A constant of whole numbers, as operators take shapes and axes."""
-        return self.file.constant(np.array(list(numbers), np.int32))
+        return self.program.constant(np.array(list(numbers), np.int32))
 
     def number(self, number: float) -> int:
         """A constant of one number."""
-        return self.file.constant(np.full(1, number, np.float32))
+        return self.program.constant(np.full(1, number, np.float32))
 
     def clamp(self, name: str, low: float, high: float) -> int | None:
         """Let the operator that makes the value ``name`` keep it between the two; None where it cannot."""
-        if self._uses[name] != 1 or (low, high) not in ACTIVATIONS:
+        if self._uses[name] != 1 or (low, high) not in CLAMPS:
             return None
         tensor = self._last[name] if self.is_last(name) else self._plain[name]
-        options: Any = getattr(self.file.producers.get(tensor), "builtinOptions", None)
-        if getattr(options, "fusedActivationFunction", None) != 0:
+        producer = self.program.producers.get(tensor)
+        if producer is None or producer.code not in CLAMPING or producer.clamp:
             return None
-        options.fusedActivationFunction = ACTIVATIONS[low, high]
+        producer.clamp = CLAMPS[low, high]
         return tensor
 
     def alone(self, name: str) -> bool:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
-from roadworthy.build.lower._tflite.file import NO_TENSOR
-from roadworthy.build.lower._tflite.translation import Handler, OnnxTranslation
+from roadworthy.build.nhwc.program import FILTERS, NO_TENSOR, SAME, VALID
+from roadworthy.build.nhwc.translation import Handler, OnnxTranslation
 from roadworthy.build.onnx_graph import Node, Sizes
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array
@@ -24,7 +23,7 @@ def convolution(to: OnnxTranslation, node: Node) -> None:
     """Conv of images, or of one axis as an image of one row: groups of any number; one for each channel is an operator of its own."""
     weights = to.constant(node.input(1), node)
     if weights.ndim not in (3, 4):
-        raise StepFailed(f"{node}: a convolution over {weights.ndim - 2} axes; LiteRT's are over 1 or 2")
+        raise StepFailed(f"{node}: a convolution over {weights.ndim - 2} axes, where 1 or 2 are translated")
     weights = weights.reshape(*weights.shape[:2], *_two(weights.shape[2:]))
     filters, each, *kernel = weights.shape
     bias = to.constant(node.input(2), node) if node.input(2) else np.zeros(filters, np.float32)
@@ -38,7 +37,7 @@ def convolution(to: OnnxTranslation, node: Node) -> None:
     code, order = "CONV_2D", (0, 2, 3, 1)
     if each == 1 and channels != 1:
         code, order, options["depthMultiplier"] = "DEPTHWISE_CONV_2D", (1, 2, 3, 0), filters // int(channels or 1)
-    _image_operator(to, code, (tensor, to.file.constant(weights.transpose(order)), to.file.constant(bias)), node, **options)
+    _image_operator(to, code, (tensor, to.program.constant(weights.transpose(order)), to.program.constant(bias)), node, **options)
 
 
 def _two(sizes: Sequence[int]) -> tuple[int, ...]:
@@ -50,7 +49,7 @@ def _image(to: OnnxTranslation, name: str) -> int:
     """The value with its channels last, and one row where it has one axis beside them."""
     tensor, shape = to.last(name), to.shape(name)
     if len(shape) not in (3, 4):
-        raise StepFailed(f"{name!r} has {len(shape)} axes, and LiteRT's operators for images take 3 or 4")
+        raise StepFailed(f"{name!r} has {len(shape)} axes, and operators for images take 3 or 4")
     return tensor if len(shape) == 4 else to.reshaped(tensor, (shape[0], 1, shape[2], shape[1]), to.graph.dtypes[name])
 
 
@@ -64,12 +63,12 @@ def _image_operator(to: OnnxTranslation, code: str, inputs: tuple[int, ...], nod
     made = to.apply(code, inputs, (batch, 1, size, channels), **options)
     tensor = to.reshaped(made, (batch, size, channels), to.graph.dtypes[name])
     # What follows may still be done by the operator itself: nothing else takes its own output.
-    to.file.producers[tensor] = to.file.producers[made]
+    to.program.producers[tensor] = to.program.producers[made]
     to.put(name, tensor, last=True)
 
 
-def _padded(to: OnnxTranslation, node: Node, window: Window, value: float, *, counted: bool = False) -> tuple[int, int]:
-    """The input, with ``value`` around it where LiteRT cannot express its padding or it has to be ``counted``; and that word."""
+def _padded(to: OnnxTranslation, node: Node, window: Window, value: float, *, counted: bool = False) -> tuple[int, str]:
+    """The input, with ``value`` around it where no word says its padding or it has to be ``counted``; and that word."""
     tensor, shape, result = _image(to, node.input(0)), _extent(to, node.input(0)), _extent(to, node.outputs[0])
     before, extents = _pads(node, shape, result, window)
     found = []
@@ -77,10 +76,10 @@ def _padded(to: OnnxTranslation, node: Node, window: Window, value: float, *, co
         # What the last window does not reach is cut off by itself.
         found.append((first, max(0, (made - 1) * stride + kernel - size - first), math.ceil(size / stride) == made))
     if not any(first or behind for first, behind, _ in found):
-        return tensor, schema.Padding.VALID
+        return tensor, VALID
     if not counted and all(whole and first == (first + behind) // 2 for first, behind, whole in found):
-        return tensor, schema.Padding.SAME
-    return _surrounded(to, tensor, [(first, behind) for first, behind, _ in found], value), schema.Padding.VALID
+        return tensor, SAME
+    return _surrounded(to, tensor, [(first, behind) for first, behind, _ in found], value), VALID
 
 
 def _extent(to: OnnxTranslation, name: str) -> tuple[int, ...]:
@@ -104,8 +103,8 @@ def _pads(node: Node, shape: Sequence[int], result: Sequence[int], window: Windo
 
 
 def _surrounded(to: OnnxTranslation, tensor: int, pads: list[tuple[int, int]], value: float) -> int:
-    around = to.file.constant(np.array([(0, 0), *pads, (0, 0)], np.int32))
-    batch, *sizes, channels = to.file.shapes[tensor]
+    around = to.program.constant(np.array([(0, 0), *pads, (0, 0)], np.int32))
+    batch, *sizes, channels = to.program.tensors[tensor].shape
     shape = (batch, *(int(size or 0) + sum(pad) for size, pad in zip(sizes, pads, strict=True)), channels)
     if value:
         return to.apply("PADV2", (tensor, around, to.number(value)), shape)
@@ -117,13 +116,13 @@ def pooling(to: OnnxTranslation, node: Node) -> None:
     kernel = _two(node.attributes["kernel_shape"])
     window = kernel, _two(node.attributes.get("strides", ())), _two(node.attributes.get("dilations", ()))
     if len(kernel) != 2 or any(one != 1 for one in window[2]) or any(name for name in node.outputs[1:]):
-        raise StepFailed(f"{node}: LiteRT pools over 1 or 2 axes, without dilation or indices")
+        raise StepFailed(f"{node}: pooling is translated over 1 or 2 axes, without dilation or indices")
     largest = node.op == "MaxPool"
     counted = not largest and node.attributes.get("count_include_pad", 0) == 1
-    # Nothing is below 0 behind a ReLU: zeros around it change no maximum, and PAD is an operator that LiteRT joins with others.
+    # Nothing is below 0 behind a ReLU: zeros around it change no maximum, and PAD is an operator that runtimes join with others.
     tensor, padding = _padded(to, node, window, 0.0 if not largest or node.input(0) in to.positive else LOWEST, counted=counted)
-    if not largest and padding == schema.Padding.VALID and not _inside(to, node, window, counted):
-        raise StepFailed(f"{node}: LiteRT has no average over windows that reach beyond the image as this one does")
+    if not largest and padding == VALID and not _inside(to, node, window, counted):
+        raise StepFailed(f"{node}: there is no average over windows that reach beyond the image as this one does")
     (stride_h, stride_w), (filter_h, filter_w) = window[1], kernel
     options = {"padding": padding, "strideH": stride_h, "strideW": stride_w, "filterHeight": filter_h, "filterWidth": filter_w}
     _image_operator(to, "MAX_POOL_2D" if largest else "AVERAGE_POOL_2D", (tensor,), node, **options)
@@ -162,21 +161,22 @@ def normalisation(to: OnnxTranslation, node: Node) -> None:
         return
     last = to.is_last(source)
     shape = (-1,) if last else (-1, *(1,) * (len(to.shape(source)) - 2))
-    product = to.apply("MUL", (to.tensor(source, last), to.file.constant(factor.reshape(shape))), to.ordered(source, last))
-    to.add("ADD", (product, to.file.constant(offset.reshape(shape))), node.outputs[0], last=last)
+    product = to.apply("MUL", (to.tensor(source, last), to.program.constant(factor.reshape(shape))), to.ordered(source, last))
+    to.add("ADD", (product, to.program.constant(offset.reshape(shape))), node.outputs[0], last=last)
 
 
 def _folded(to: OnnxTranslation, name: str, factor: Array, offset: Array) -> bool:
     """Whether the layer that makes the value now makes ``value * factor + offset``, by other weights."""
     if not to.is_last(name) or not to.alone(name):
         return False
-    maker = to.file.producers.get(to.last(name))
-    weights, bias = maker.inputs[1:3] if maker is not None and len(maker.inputs) == 3 else (0, 0)
-    if maker is None or bias not in to.file.arrays or maker.builtinOptions.fusedActivationFunction:
+    maker = to.program.producers.get(to.last(name))
+    weights, bias = maker.inputs[1:3] if maker is not None and len(maker.inputs) == 3 else (NO_TENSOR, NO_TENSOR)
+    before, added = to.program.array(weights), to.program.array(bias)
+    if maker is None or before is None or added is None or maker.clamp:
         return False
-    axis = 0 if to.file.shapes[weights][0] == len(factor) and not hasattr(maker.builtinOptions, "depthMultiplier") else 3
-    to.file.replace(weights, to.file.arrays[weights] * factor.reshape([-1 if axis == one else 1 for one in range(4)]))
-    to.file.replace(bias, to.file.arrays[bias] * factor + offset)
+    axis = FILTERS[maker.code]
+    to.program.replace(weights, before * factor.reshape([-1 if axis == one else 1 for one in range(before.ndim)]))
+    to.program.replace(bias, added * factor + offset)
     return True
 
 
@@ -184,13 +184,13 @@ def dense(to: OnnxTranslation, node: Node) -> None:
     """Gemm, by a matrix of weights."""
     attributes = node.attributes
     if attributes.get("transA"):
-        raise StepFailed(f"{node}: its input is transposed, which LiteRT's dense layer is not")
+        raise StepFailed(f"{node}: its input is transposed, which that of a dense layer is not")
     weights = to.constant(node.input(1), node) * np.float32(attributes.get("alpha", 1.0))
     weights = weights if attributes.get("transB") else weights.T
-    inputs = [to.plain(node.input(0)), to.file.constant(weights), NO_TENSOR]
+    inputs = [to.plain(node.input(0)), to.program.constant(weights), NO_TENSOR]
     if node.input(2):
         bias = to.constant(node.input(2), node) * np.float32(attributes.get("beta", 1.0))
-        inputs[2] = to.file.constant(np.broadcast_to(bias.reshape(-1), len(weights)))
+        inputs[2] = to.program.constant(np.broadcast_to(bias.reshape(-1), len(weights)))
     to.add("FULLY_CONNECTED", inputs, node.outputs[0], keepNumDims=False)
 
 
@@ -198,11 +198,11 @@ def product(to: OnnxTranslation, node: Node) -> None:
     """MatMul: by a matrix of weights, or of two values."""
     left, right = node.inputs
     if right in to.graph.constants and to.graph.constants[right].ndim == 2 and len(to.shape(left)) > 1:
-        weights = to.file.constant(to.constant(right, node).T)
+        weights = to.program.constant(to.constant(right, node).T)
         to.add("FULLY_CONNECTED", (to.plain(left), weights, NO_TENSOR), node.outputs[0], keepNumDims=len(to.shape(left)) > 2)
         return
     if min(len(to.shape(left)), len(to.shape(right))) < 2:
-        raise StepFailed(f"{node}: LiteRT multiplies matrices, and not vectors")
+        raise StepFailed(f"{node}: of vectors, where matrices are multiplied")
     to.add("BATCH_MATMUL", (to.plain(left), to.plain(right)), node.outputs[0])
 
 
@@ -224,7 +224,7 @@ def instance_norm(to: OnnxTranslation, node: Node) -> None:
     name, shape = node.input(0), to.shape(node.input(0))
     scale, bias = (to.constant(node.input(number), node).reshape(-1, *(1,) * (len(shape) - 2)) for number in (1, 2))
     scaled = _normalised(to, to.plain(name), shape, range(2, len(shape)), node.attributes.get("epsilon", 1e-5))
-    to.add("ADD", (to.apply("MUL", (scaled, to.file.constant(scale)), shape), to.file.constant(bias)), node.outputs[0])
+    to.add("ADD", (to.apply("MUL", (scaled, to.program.constant(scale)), shape), to.program.constant(bias)), node.outputs[0])
 
 
 def _normalised(to: OnnxTranslation, x: int, shape: Sizes, axes: Sequence[int], epsilon: float) -> int:
