@@ -273,6 +273,23 @@ def test_a_call_that_never_returns_is_ended_and_no_other_follows(made: Made, tmp
         session.close()
 
 
+def test_a_call_that_fails_is_said_and_the_next_is_answered(made: Made) -> None:
+    with closing(browser.load(made.folder, SIGNATURE, PLAN)) as session:
+        with pytest.raises(StepFailed, match=r"the input image is float32 \[1,3,4,4\]; the model takes float32"):
+            session.run({"image": np.zeros((1, 3, 4, 4), np.float32)})
+        found = session.run(made.golden.inputs)["logits"]
+    assert np.abs(found - made.golden.outputs["logits"]).max() < 1e-4
+
+
+def test_a_page_that_crashes_is_said(made: Made, tmp_path: Path) -> None:
+    with closing(browser.load(made.folder, SIGNATURE, PLAN)) as session:
+        assert session._page is not None
+        with pytest.raises(StepFailed):
+            session._page.call("Page.crash", 1.0)
+        with pytest.raises(StepFailed, match="the page crashed"):
+            session.run(made.golden.inputs)
+
+
 def test_a_policy_without_webassembly_is_said(made: Made, tmp_path: Path) -> None:
     folder = made.copied(tmp_path / "export")
     policy = json.loads((folder / "model.json").read_bytes())["policy"]

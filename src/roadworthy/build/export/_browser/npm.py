@@ -40,6 +40,8 @@ def copy(package: NpmPackage, out: Path) -> None:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with content, open(place, "wb") as file:
                     shutil.copyfileobj(content, file)
+            if not wanted:
+                break
     if wanted:
         raise EnvironmentFault(f"the npm package {package.name} {package.version} has no {', '.join(sorted(wanted))}")
 

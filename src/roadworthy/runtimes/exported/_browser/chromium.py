@@ -51,7 +51,7 @@ class ChromiumPage:
             self._child, self._pipe = _started(self._profile, width, height)
             target = self._pipe.call("Target.createTarget", START_S, url="about:blank")["targetId"]
             self._session = self._pipe.call("Target.attachToTarget", START_S, targetId=target, flatten=True)["sessionId"]
-            for domain in ("Runtime", "Log", "Page", "Network"):
+            for domain in ("Runtime", "Log", "Page", "Network", "Inspector"):
                 self._pipe.call(f"{domain}.enable", START_S, session=self._session)
         except BaseException as problem:
             said = self._log()
@@ -83,7 +83,19 @@ class ChromiumPage:
         try:
             return self._pipe.call(method, limit_s, session=self._session, **parameters)
         except PageTimeout:
-            raise PageTimeout(f"the page did not answer within {limit_s:g} s{self._quoted()}", detail=self.said()) from None
+            raise self.late(limit_s) from None
+
+    def late(self, limit_s: float) -> PageTimeout:
+        """The error for a page that did not answer within ``limit_s`` seconds."""
+        return PageTimeout(f"the page did not answer within {limit_s:g} s{self._quoted()}", detail=self.said())
+
+    def check(self) -> None:
+        """Raises StepFailed where the browser ended, or the page did."""
+        if self._pipe is None:
+            raise StepFailed("the browser was closed")
+        self._pipe.listen()
+        if any(event.get("method") == "Inspector.targetCrashed" for event in self._pipe.events):
+            raise StepFailed("the page crashed: it may need more memory than there is")
 
     def screenshot(self, file: Path, limit_s: float) -> None:
         """Write what the page shows, all of its height, as a PNG."""
