@@ -4,7 +4,7 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo demo-keras test fast soak masks check bench clean
+.PHONY: demo demo-keras demo-exports test fast soak masks check bench clean
 
 demo: .venv/ready
 	$(BIN)/python examples/demo.py
@@ -16,6 +16,10 @@ demo-keras: .venv/ready-tensorflow
 # child. Children do not write byte code; they find what is written here.
 WORKERS ?= 3
 PYTEST = $(BIN)/python -m compileall -q src tests && $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# The demo's bundle as a page in a browser and as one executable; needs npm and Chromium.
+demo-exports: .venv/ready
+	$(BIN)/python examples/demo_exports.py
 
 test: .venv/ready .venv/ready-tensorflow
 	$(PYTEST)

@@ -17,7 +17,7 @@ from roadworthy.build.job import Job
 from roadworthy.bundle import export_evidence, store
 from roadworthy.bundle.certificate import NOT_ON_TARGET, ON_TARGET
 from roadworthy.core import registry
-from roadworthy.core.errors import BundleError, EnvironmentFault, NoCandidate, StepFailed, UsageError
+from roadworthy.core.errors import BundleError, DataError, EnvironmentFault, NoCandidate, StepFailed, UsageError
 
 pytestmark = pytest.mark.usefixtures("warm_steps")
 
@@ -100,10 +100,13 @@ def test_a_damaged_export_or_graph_stops_no_server_and_no_export_starts_from_it(
     store.read(bundle, whole=True)
 
 
-def test_an_export_to_a_directory_leaves_the_bundle_as_it_is(bundle: Path, tmp_path: Path) -> None:
+def test_an_export_to_a_directory_leaves_the_bundle_as_it_is(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (bundle / "manifest.json").read_bytes()
     out = tmp_path / "out"
-    assert rw.export(bundle, TARGET, out).path == out
+    monkeypatch.chdir(bundle.parent)
+    # Names are meant from the user's working directory.
+    assert rw.export(bundle.name, TARGET, "out").path == Path("out")
+    assert out.is_dir()
     rw.export(bundle, TARGET, out)
     assert export_evidence.read(out / "evidence.json").target == TARGET
     assert (bundle / "manifest.json").read_bytes() == before
@@ -119,6 +122,13 @@ def test_a_deployment_exports_on_all_of_its_samples(job: Job, planted_target: No
     evidence = export_evidence.read(job.output / "exports" / TARGET / "evidence.json")
     assert evidence.samples.evaluated == deployment.certificate.samples.evaluated > evidence.samples.golden
     assert deployment.certificate.exports == store.read_certificate(job.output).exports != ()
+
+
+def test_samples_of_the_users_prove_more_than_the_golden_ones(bundle: Path, linear: Path) -> None:
+    evidence = rw.export(bundle, TARGET, data=str(linear / "data.npz")).evidence
+    assert evidence.samples.evaluated == 320
+    with pytest.raises(DataError, match="there is no data at nowhere"):
+        rw.export(bundle, TARGET, data="nowhere")
 
 
 def test_wrong_answers_are_not_exported_and_nothing_is_written(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from roadworthy.core import registry
 @click.option(
     "-o", "--output", type=EXISTING, help="A directory for the export; by default it becomes part of the bundle, in exports/TARGET."
 )
+@click.option("--data", help="Samples to compare the answers on beside the golden ones, in any form that deploy takes; docs/data.md.")
 @click.option("--precisions", multiple=True, callback=names, help="Try these precisions only: fp32, fp16, int8.")
 @click.option("--forms", multiple=True, callback=names, help="Try these forms of the target only (docs/targets.md).")
 @click.option("--run", "on_target", is_flag=True, help="Refuse an export that could not be run on its target on this machine.")

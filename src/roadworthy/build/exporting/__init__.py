@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from roadworthy.build import imports
+from roadworthy.build.data import dataset
 from roadworthy.build.exported import target
 from roadworthy.build.exporting import placed
 from roadworthy.build.exporting.candidates import Chosen, TargetForm, chosen_form
+from roadworthy.build.exporting.data_trial import data_trial
 from roadworthy.build.exporting.finished import FinishRequest, TriedExport, TryRequest, finish, try_finished
 from roadworthy.build.exporting.golden_trial import golden_answers, golden_trial
 from roadworthy.build.exporting.job import Exported, ExportJob
@@ -22,6 +24,7 @@ from roadworthy.bundle.export_evidence import ComparedSamples, ExportEvidence
 from roadworthy.bundle.manifest import Manifest
 from roadworthy.core import registry
 from roadworthy.core.errors import EnvironmentFault, NoCandidate, UsageError
+from roadworthy.core.isolation import usercode
 from roadworthy.core.isolation.confinement import Confinement
 from roadworthy.core.stages import Graph
 
@@ -39,19 +42,39 @@ def refuse_unknown(targets: tuple[str, ...]) -> None:
 
 
 def export(job: ExportJob, notify: Notify = lambda progress: None) -> Exported:
-    """Export the bundle of ``job``, verified on its golden samples.
+    """Export the bundle of ``job``, verified on its golden samples, and on the samples of ``job.data`` where there are some.
 
     Raises UsageError for an unknown target, BundleError for a damaged bundle, EnvironmentFault where this machine lacks something,
     NoCandidate where nothing that was made gives the answers. Nothing is written then.
     """
     refuse_unknown((job.target,))
+    if job.output is not None:
+        store.refuse_other_content(job.output, export_evidence.NAME)
     manifest = store.read(job.bundle, whole=True)
     workspace = open_workspace(
-        seconds=job.seconds, step_seconds=STEP_SECONDS, memory_mb=job.memory_mb, notify=notify, reads=(job.bundle,), cache=job.cache
+        seconds=job.seconds,
+        step_seconds=STEP_SECONDS,
+        memory_mb=job.memory_mb,
+        notify=notify,
+        reads=(job.bundle,),
+        cache=job.cache,
+        code=_code_folders(job.data),
     )
     with workspace as here:
         graphs = packed_graphs(job, manifest)
-        return export_on(job, golden_trial(job.bundle, manifest, graphs, here), here, evaluated=0)
+        if job.data is None:
+            return export_on(job, golden_trial(job.bundle, manifest, graphs, here), here, evaluated=0)
+        framework = store.read_certificate(job.bundle).origin.framework
+        trial = data_trial(job.data, manifest, graphs, framework, here)
+        return export_on(job, trial, here, evaluated=trial.samples.count)
+
+
+def _code_folders(data: str | None) -> tuple[Path, ...]:
+    """The folder that the code of ``data`` comes from, where it names some."""
+    if data is None or Path(data).exists() or not dataset.is_code(data):
+        return ()
+    file = Path(data.partition(":")[0])
+    return (usercode.package_root(file.resolve()) if file.suffix == ".py" else Path.cwd(),)
 
 
 def export_on(job: ExportJob, trial: Trial, workspace: Workspace, *, evaluated: int) -> Exported:
@@ -59,6 +82,8 @@ def export_on(job: ExportJob, trial: Trial, workspace: Workspace, *, evaluated: 
 
     The golden samples are answered by the finished export too.
     """
+    # The steps work in directories of their own.
+    job = replace(job, bundle=job.bundle.absolute())
     # Nothing of the user's runs here, and the programs of a target write where they like.
     workspace = replace(workspace, confinement=Confinement(Path.cwd(), None), path=workspace.folder(f"export/{job.target}"))
     workspace.path.mkdir(parents=True)

@@ -36,6 +36,8 @@ def freeze(graph: Graph, out: Path, plan: Plan) -> None:
         inputs, outputs = ([port.name for port in ports] for ports in (entry.inputs, entry.outputs))
     # Freezing keeps the order of a function's arguments and results, and none of their names.
     frozen, entry = tensorflow_graph.frozen(function)
+    if held := [port.name for port in entry.inputs[len(inputs) :]]:
+        raise StepFailed(f"it needs a table or other state ({', '.join(held)}), which a frozen graph does not hold")
     entry = GraphEntry(_named(entry.inputs, inputs), _named(entry.outputs, outputs))
     (out / tensorflow_entry.GRAPHDEF).write_bytes(frozen.SerializeToString())
     tensorflow_entry.write_entry(out, entry)

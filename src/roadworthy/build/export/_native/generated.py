@@ -16,10 +16,3 @@ def make(graph: Graph, scratch: Path) -> tuple[Path, ...]:
     cpp.generate(graph.path, graph.signature, scratch / "code")
     cpp.compile_object(scratch / "code", scratch / "model.o")
     return (scratch / "model.o",)
-
-
-def operators(path: Path) -> set[str]:
-    """The operators of an ONNX file, those that are computed from constants alone included."""
-    import onnx
-
-    return {node.op_type for node in onnx.load(path, load_external_data=False).graph.node}

@@ -1,15 +1,16 @@
-"""The parts of a ``.tflite`` file as they are put together: tensors, their buffers, operators; and the file's content at the end."""
+"""A program with the channels last as a ``.tflite`` file: tables of tensors, buffers and operators by the file's own schema."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from roadworthy.core.errors import StepFailed
+from roadworthy.build.lower._tflite.weights import RoundedWeights
+from roadworthy.build.nhwc.program import NhwcOperator, NhwcProgram, NhwcTensor
 from roadworthy.core.types import Array
 
 IDENTIFIER = b"TFL3"
@@ -19,7 +20,6 @@ DTYPES = {
 }  # fmt: skip
 FREE = -1
 """A size that the caller of the model chooses, as the file writes it."""
-NO_TENSOR = -1
 OPTIONS = {
     "CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions", "TRANSPOSE_CONV": "TransposeConvOptions",
     "MAX_POOL_2D": "Pool2DOptions", "AVERAGE_POOL_2D": "Pool2DOptions", "FULLY_CONNECTED": "FullyConnectedOptions",
@@ -35,95 +35,72 @@ OPTIONS = {
     "LESS": "LessOptions", "SELECT_V2": "SelectV2Options",
 }  # fmt: skip
 """The table of each operator's options in the file's schema; operators that are not listed have none."""
-PLAIN_RELU = schema.ActivationFunctionType.RELU
-ACTIVATIONS = {
-    (0.0, np.inf): PLAIN_RELU,
-    (0.0, 6.0): schema.ActivationFunctionType.RELU6,
-    (-1.0, 1.0): schema.ActivationFunctionType.RELU_N1_TO_1,
-}
-"""What an operator may do with its result by itself: keep it between two values."""
+WORDS = {
+    "padding": schema.Padding, "mode": schema.MirrorPadMode, "inDataType": schema.TensorType, "outDataType": schema.TensorType,
+    "outputType": schema.TensorType,
+}  # fmt: skip
+"""Options whose values are words of the program, and numbers of an enumeration in the file."""
+CLAMP = "fusedActivationFunction"
+OWN_RANGE = "asymmetricQuantizeInputs"
+"""The option of an operator with int8 weights whose input is rounded by its lowest and its largest number."""
 
 
-class FlatModel:
-    """One model of one subgraph. A tensor is its number in the file."""
+def content(program: NhwcProgram, rounded: Mapping[int, RoundedWeights]) -> bytes:
+    """The file; its only signature definition names the inputs and outputs. Tensors of ``rounded`` are written so."""
+    model, graph, definition = schema.ModelT(), schema.SubGraphT(), schema.SignatureDefT()
+    codes: dict[str, int] = {}
+    model.buffers = [schema.BufferT()]
+    graph.tensors = [_tensor(number, tensor, rounded.get(number), model.buffers) for number, tensor in enumerate(program.tensors)]
+    graph.operators = [_operator(operator, codes, rounded) for operator in program.operators]
+    graph.name = b"main"
+    graph.inputs, graph.outputs = list(program.inputs.values()), list(program.outputs.values())
+    definition.signatureKey, definition.subgraphIndex = "serving_default", 0
+    definition.inputs, definition.outputs = _ports(program.inputs), _ports(program.outputs)
+    model.version, model.description = 3, "roadworthy"
+    model.operatorCodes = [_code(name) for name in codes]
+    model.subgraphs, model.signatureDefs = [graph], [definition]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
 
-    def __init__(self) -> None:
-        self.tensors: list[Any] = []
-        self.shapes: list[tuple[int | None, ...]] = []
-        self.arrays: dict[int, Array] = {}
-        self.producers: dict[int, Any] = {}
-        self._operators: list[Any] = []
-        self._codes: dict[str, int] = {}
-        self._buffers = [schema.BufferT()]
 
-    def tensor(self, shape: Iterable[int | None], dtype: str) -> int:
-        """A new tensor, which an operator or the caller fills; None is a size that depends on the batch."""
-        if dtype not in DTYPES:
-            raise StepFailed(f"a tensor of {dtype}, which LiteRT does not compute with here")
-        shape = tuple(shape)
-        made = schema.TensorT()
-        made.name, made.type, made.hasRank = f"t{len(self.tensors)}", DTYPES[dtype], True
-        made.shape = [1 if size is None else size for size in shape]
-        if None in shape:
-            made.shapeSignature = [FREE if size is None else size for size in shape]
-        self.tensors.append(made)
-        self.shapes.append(shape)
-        return len(self.tensors) - 1
-
-    def constant(self, array: Array) -> int:
-        """A new tensor that holds ``array``."""
-        array = np.asarray(array, order="C")
-        number = self.tensor(array.shape, array.dtype.name)
+def _tensor(number: int, tensor: NhwcTensor, rounded: RoundedWeights | None, buffers: list[Any]) -> Any:
+    """The tensor's table; a constant's numbers go into a new buffer."""
+    made = schema.TensorT()
+    made.name, made.type, made.hasRank = f"t{number}", DTYPES[tensor.dtype], True
+    made.shape = [1 if size is None else size for size in tensor.shape]
+    if None in tensor.shape:
+        made.shapeSignature = [FREE if size is None else size for size in tensor.shape]
+    array: Array | None = tensor.array
+    if rounded:
+        array = rounded.numbers
+        made.quantization = schema.QuantizationParametersT()
+        made.quantization.scale, made.quantization.zeroPoint = rounded.scales.tolist(), [0] * len(rounded.scales)
+        made.quantization.quantizedDimension, made.type = rounded.axis, DTYPES[array.dtype.name]
+    if array is not None:
         buffer = schema.BufferT()
-        buffer.data = np.frombuffer(array.tobytes(), np.uint8)
-        self._buffers.append(buffer)
-        self.tensors[number].buffer = len(self._buffers) - 1
-        self.arrays[number] = array
-        return number
+        buffer.data = np.frombuffer(np.asarray(array, order="C").tobytes(), np.uint8)
+        buffers.append(buffer)
+        made.buffer = len(buffers) - 1
+    return made
 
-    def replace(self, number: int, array: Array) -> None:
-        """Give the constant tensor other numbers in the same shape."""
-        self.arrays[number] = array
-        self._buffers[self.tensors[number].buffer].data = np.frombuffer(np.asarray(array, order="C").tobytes(), np.uint8)
 
-    def quantise(self, number: int, array: Array, scales: Array, axis: int) -> None:
-        """Give the constant tensor whole numbers, each of which stands for itself times the scale of its place along ``axis``."""
-        self.replace(number, array)
-        made = schema.QuantizationParametersT()
-        made.scale, made.zeroPoint, made.quantizedDimension = scales.tolist(), [0] * len(scales), axis
-        self.tensors[number].type, self.tensors[number].quantization = DTYPES[array.dtype.name], made
-
-    def operators(self) -> list[tuple[str, Any]]:
-        """Every operator with the name of its code."""
-        codes = list(self._codes)
-        return [(codes[operator.opcodeIndex], operator) for operator in self._operators]
-
-    def operator(self, code: str, inputs: Iterable[int], outputs: Iterable[int], **options: object) -> None:
-        """One more operator, ``code`` by its name in the schema, with the fields of its options."""
-        made = schema.OperatorT()
-        made.opcodeIndex = self._codes.setdefault(code, len(self._codes))
-        made.inputs, made.outputs = list(inputs), list(outputs)
-        if code in OPTIONS:
-            made.builtinOptionsType = getattr(schema.BuiltinOptions, OPTIONS[code])
-            made.builtinOptions = getattr(schema, f"{OPTIONS[code]}T")()
-            for field, value in options.items():
-                setattr(made.builtinOptions, field, value)
-        self._operators.append(made)
-        self.producers |= dict.fromkeys(made.outputs, made)
-
-    def content(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> bytes:
-        """The file; its only signature definition names the tensors of ``inputs`` and ``outputs``."""
-        model, graph, definition = schema.ModelT(), schema.SubGraphT(), schema.SignatureDefT()
-        graph.tensors, graph.operators, graph.name = self.tensors, self._operators, b"main"
-        graph.inputs, graph.outputs = list(inputs.values()), list(outputs.values())
-        definition.signatureKey, definition.subgraphIndex = "serving_default", 0
-        definition.inputs, definition.outputs = _ports(inputs), _ports(outputs)
-        model.version, model.description = 3, "roadworthy"
-        model.operatorCodes = [_code(name) for name in self._codes]
-        model.subgraphs, model.buffers, model.signatureDefs = [graph], self._buffers, [definition]
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(model.Pack(builder), IDENTIFIER)
-        return bytes(builder.Output())
+def _operator(operator: NhwcOperator, codes: dict[str, int], rounded: Mapping[int, RoundedWeights]) -> Any:
+    """The operator's table; its code is its place in ``codes``."""
+    made = schema.OperatorT()
+    made.opcodeIndex = codes.setdefault(operator.code, len(codes))
+    made.inputs, made.outputs = list(operator.inputs), list(operator.outputs)
+    if operator.code not in OPTIONS:
+        return made
+    made.builtinOptionsType = getattr(schema.BuiltinOptions, OPTIONS[operator.code])
+    made.builtinOptions = getattr(schema, f"{OPTIONS[operator.code]}T")()
+    for field, value in operator.options.items():
+        setattr(made.builtinOptions, field, getattr(WORDS[field], str(value).upper()) if field in WORDS else value)
+    if operator.clamp:
+        setattr(made.builtinOptions, CLAMP, getattr(schema.ActivationFunctionType, operator.clamp))
+    if hasattr(made.builtinOptions, OWN_RANGE) and any(number in rounded for number in operator.inputs):
+        setattr(made.builtinOptions, OWN_RANGE, True)
+    return made
 
 
 def _ports(tensors: Mapping[str, int]) -> list[Any]:

@@ -1,0 +1,1 @@
+"""What the targets on TensorFlow share: any graph of a bundle as a frozen GraphDef, and SavedModels of it."""
