@@ -18,8 +18,8 @@ FRAMEWORK_ROOMS = (
     "build/data/live/", "build/preprocessing/", "build/sources/", "build/capture/", "build/compare/layer_diff/", "frameworks/",
     "runtimes/_", "build/lower/_", "serving/protocols/",
 )  # fmt: skip
-EXPORT_ROOMS = ("build/export/", "runtimes/exported/")
-"""A target's own files say which runtime it is built on."""
+ELSEWHERE = ("build/export/", "runtimes/exported/", "other_servers/", "build/sources/holding/")
+"""Other places have words of their own: a backend of Triton's has the name of the library that it runs."""
 
 
 def scattered(root: Path) -> list[str]:
@@ -30,7 +30,7 @@ def scattered(root: Path) -> list[str]:
     found = []
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root).as_posix()
-        if place.startswith(EXPORT_ROOMS):
+        if place.startswith(ELSEWHERE):
             continue
         own = {path.stem, path.parent.name.removeprefix("_")}
         others = {name for name in names if name not in own and not path.stem.startswith(f"_{name}_")}

@@ -66,6 +66,9 @@ def test_it_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         ({"format": "1"}, "format"),
         ({"samples": {"golden": -1, "evaluated": 0, "generated": False}}, "fewer samples than none"),
         ({"plan": None}, "plan"),
+        ({"device": "\x1b[2J"}, "cannot be printed"),
+        ({"tools": [{"name": "tensorrt", "version": "1" * 1000}]}, "too long"),
+        ({"created": "yesterday"}, "'yesterday', which is not a time"),
     ],
 )
 def test_what_contradicts_itself_is_refused_by_the_files_name(tmp_path: Path, change: dict[str, Any], words: str) -> None:

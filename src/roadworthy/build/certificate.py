@@ -104,14 +104,14 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
     baseline, *others = findings.race.measured
     winner = next(one for one in findings.race.measured if one.verified.candidate.plan.name == findings.choice.winner)
     return Certificate(
-        name=job.name or source.path.stem,
+        name=job.name or source.named.stem,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         roadworthy=__version__,
         claim=claim_of(findings),
         notes=(*noticed(loaded, data, findings.graphs, trial), *made_earlier(stages)),
         host=host,
         packages=packages(),
-        origin=Origin(source.path.name, source.kind, source.framework, source.sha256, source.size, loaded.parameters, loaded.proofs),
+        origin=Origin(source.named.name, source.kind, source.framework, source.sha256, source.size, loaded.parameters, loaded.proofs),
         signature=trial.signature,
         preprocessing=contract.describe(),
         preprocessing_proof=findings.preprocessing,

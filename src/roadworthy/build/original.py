@@ -31,7 +31,8 @@ def identify(job: Job, workspace: Workspace) -> Source:
     Raises EnvironmentFault where the user's own code needs a package that is not installed, before anything else is read.
     """
     user_imports.refuse_missing(job.code_files)
-    request = sources.IdentifyRequest(job.source, job.arch, job.trust, job.signature, job.outputs, job.weights)
+    unpacked = workspace.folder(f"source/{len(list(workspace.path.glob('source/*')))}")
+    request = sources.IdentifyRequest(job.source, job.arch, job.trust, job.signature, job.outputs, job.weights, unpacked)
     return replace(workspace, confinement=workspace.confinement.at_home()).step(sources.identify_step, request, "identify")
 
 

@@ -11,6 +11,7 @@ import math
 import re
 import stat
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
@@ -28,6 +29,8 @@ BUILT: Final = "built"
 """The folder of an export that holds what is built from it on the target (an engine, a compiled model)."""
 LARGEST: Final = 2**20
 """Bytes that such a file may have; real ones have about two thousand."""
+LONGEST: Final = 300
+"""Characters of a text in it."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,10 @@ def fault(evidence: ExportEvidence) -> str:
         return f"{evidence.target!r} is not the name of a target"
     if evidence.samples.golden < 0 or evidence.samples.evaluated < 0:
         return "it counts fewer samples than none"
+    if wrong := next((text for text in _texts(evidence) if len(text) > LONGEST or not text.isprintable()), None):
+        return f"it holds the text {wrong[:40]!r}, which is too long or cannot be printed"
+    if not _is_time(evidence.created):
+        return f"it was created at {evidence.created!r}, which is not a time"
     within = evidence.max_rel is not None and evidence.max_rel <= evidence.gate
     if evidence.passed != within:
         return f"it says passed: {str(evidence.passed).lower()}, and its largest error is {evidence.max_rel} with a gate of {evidence.gate}"
@@ -146,6 +153,22 @@ def files_sum(folder: Path) -> str:
             with open(path, "rb") as file:
                 whole.update(name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
     return whole.hexdigest()
+
+
+def _texts(evidence: ExportEvidence) -> tuple[str, ...]:
+    """Every text that a report or a terminal shows."""
+    host = evidence.host
+    tools = (text for tool in evidence.tools for text in (tool.name, tool.version))
+    shown = (host.cpu, host.architecture, host.system, host.python, *host.features, evidence.device, *tools)
+    return (evidence.model, evidence.version, evidence.plan.runtime, evidence.plan.flavour, evidence.created, *shown)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _own(name: PurePosixPath) -> bool:

@@ -50,7 +50,8 @@ class Source:
     inputs in the user's words, for a file that does not say where it is fed; all may be empty. ``files`` are all that is read of it.
     ``weights`` names one of several sets of weights in the file. ``takes`` are its inputs, ``inner`` what it does to pixels itself,
     ``models`` the names of the model and of those in it, and ``labels`` those of its classes in the order of its outputs, where the file
-    itself states them.
+    itself states them. ``holder`` is the archive or the repository that the user named, where ``path`` is a file that this holds, and
+    ``notes`` are sentences on what is stated there.
     A source knows how to be loaded again, in any process.
     """
 
@@ -70,6 +71,13 @@ class Source:
     inner: tuple[InnerLayer, ...] = ()
     models: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    holder: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> Path:
+        """What the user named."""
+        return self.holder or self.path
 
     @property
     def dtypes(self) -> tuple[str, ...]:

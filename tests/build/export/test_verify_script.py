@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +130,14 @@ def test_calls_have_the_sizes_that_were_proven(tmp_path: Path, twice: Exported) 
     """One sample and the most that one may have; a plan of a fixed batch is called with that alone, however few samples there are."""
     recorded = "def answers(inputs):\n    sizes.add(len(inputs['x']))\n    return {'y': 2 * inputs['x']}\nsizes = set()\n"
     recorded += "def tools():\n    return {}\ndef device():\n    return str(sorted(sizes))\n"
-    for plan, sizes in ((Plan("tensorrt"), "[1, 4]"), (Plan("tensorrt", batch=8), "[8]")):
-        folder = write(tmp_path / plan.name, Exported(twice.signature, plan, twice.golden), recorded)
+    unlimited = replace(twice.signature, max_batch=None)
+    cases = (
+        (Plan("tensorrt"), twice.signature, "[1, 4]"),
+        (Plan("tensorrt", batch=8), twice.signature, "[8]"),
+        (Plan("tensorrt"), unlimited, "[1, 5]"),
+    )
+    for number, (plan, signature, sizes) in enumerate(cases):
+        folder = write(tmp_path / str(number), Exported(signature, plan, twice.golden), recorded)
         assert run(folder).returncode == 0
         assert export_evidence.read(folder / "evidence-target.json").device == sizes
 

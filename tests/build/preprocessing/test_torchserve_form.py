@@ -1,9 +1,8 @@
-"""TorchServe's archives: the transforms of its own handlers, labels, code that is named and not run, and what to deploy instead."""
+"""TorchServe's archives: the transforms of its own handlers, labels, and code that is named and not run."""
 
 from __future__ import annotations
 
 import json
-import shlex
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -153,36 +152,27 @@ def test_labels_by_index(tmp_path: Path, labels: Any, wanted: tuple[str, ...]) -
     assert bool(found.notes) == (not wanted) and all("--labels FILE" in note.text for note in found.notes)
 
 
-def test_an_archive_as_a_source_says_what_to_deploy(tmp_path: Path) -> None:
-    members = files(**{"net.py": CODE}) | {"MAR-INF/MANIFEST.json": manifest(serializedFile="m.pt", handler="own.py", modelFile="net.py")}
-    for path in (packed(tmp_path / "my model.mar", members), unpacked(tmp_path / "folder", members)):
-        with pytest.raises(SourceError) as refused:
-            sources.identify(path)
-        said = refused.value.message
-        assert "is a TorchServe archive of m.pt, its architecture net.py and the handler own.py" in said
-        *unpack, deploy = said.rpartition("is found: ")[2].split(" && ")
-        folder = path if path.is_dir() else Path("my model")
-        arch = ["--arch", f"{folder / 'net.py'}:Net"]
-        assert shlex.split(deploy) == ["roadworthy", "deploy", str(folder / "m.pt"), *arch, "-o", f"{folder.name}.bundle"]
-        assert [shlex.split(one) for one in unpack] == ([] if path.is_dir() else [["python", "-m", "zipfile", "-e", str(path), "my model"]])
-
-
-def test_the_command_that_is_named_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unpacked by the command in the message, the model inside is a source of its own, with the handler's preprocessing."""
+def test_an_archive_that_is_deployed_finds_its_own_preprocessing(tmp_path: Path) -> None:
     shape = [1, 3, 224, 224]
     image = [("x", onnx.TensorProto.FLOAT, shape)], [("y", onnx.TensorProto.FLOAT, shape)]
     onnx_files.written(tmp_path / "inner.onnx", [onnx.helper.make_node("Identity", ["x"], ["y"])], *image)
-    inner = (tmp_path / "inner.onnx").read_bytes()
     members = files(labels=NAMES) | {
         "MAR-INF/MANIFEST.json": manifest(serializedFile="m.onnx", handler="image_classifier"),
-        "m.onnx": inner,
+        "m.onnx": (tmp_path / "inner.onnx").read_bytes(),
     }
-    path = packed(tmp_path / "m.mar", members)
-    monkeypatch.chdir(tmp_path)
-    zipfile.main(["-e", str(path), "m"])
-    inside = sources.identify(Path("m/m.onnx"))
+    inside = sources.identify(packed(tmp_path / "m.mar", members), unpacked=tmp_path / "unpacked")
     found = read_step(ReadRequest(None, inside, "CHW"))
     assert inside.kind == "onnx" and found is not None and found.contract.takes_images
+    assert found.contract.answer.labels == ("ant", "bee", "cat")
+
+
+def test_a_handler_of_an_archive_is_named_by_the_archive_that_the_user_named(tmp_path: Path) -> None:
+    onnx_files.linear(tmp_path / "inner.onnx")
+    members = files("own.py", **{"own.py": CODE, "m.onnx": (tmp_path / "inner.onnx").read_bytes()})
+    members["MAR-INF/MANIFEST.json"] = manifest(serializedFile="m.onnx", handler="own.py")
+    path = packed(tmp_path / "m.mar", members)
+    found = read_step(ReadRequest(None, sources.identify(path, unpacked=tmp_path / "scratch"), "CHW"))
+    assert found is not None and found.notes[0].text.startswith(f"{path} has a handler of its own, own.py")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +181,7 @@ def test_the_command_that_is_named_works(tmp_path: Path, monkeypatch: pytest.Mon
         (files() | {"MAR-INF/MANIFEST.json": b"{"}, "not valid JSON"),
         (files() | {"MAR-INF/MANIFEST.json": b"[]"}, "has no model"),
         (files() | {"MAR-INF/MANIFEST.json": manifest(serializedFile="m.pt")}, "the handler ''"),
-        (files() | {"MAR-INF/MANIFEST.json": manifest(handler="h")}, "deploy the model that the handler loads"),
+        (files() | {"MAR-INF/MANIFEST.json": manifest(handler="h")}, "deploy the model that its handler h loads"),
         (files() | {"MAR-INF/MANIFEST.json": manifest(serializedFile="gone.pt", handler="h")}, "names 'gone.pt', which is not there"),
         (files() | {"MAR-INF/MANIFEST.json": manifest(serializedFile="../m.pt", handler="h")}, "not the name of a file"),
         (files() | {"MAR-INF/MANIFEST.json": manifest(serializedFile="m.pt; rm -r x", handler="h")}, "not the name of a file"),
@@ -207,7 +197,7 @@ def test_hostile_archives_are_refused(tmp_path: Path, members: dict[str, bytes],
         for name, data in members.items():
             archive.writestr(name, data)
     with pytest.raises((SourceUnreadable, SourceError), match=says.replace("(", r"\(")):
-        sources.identify(path)
+        sources.identify(path, unpacked=tmp_path / "unpacked")
     with pytest.raises((SourceUnreadable, DataError)):
         ask(path)
 

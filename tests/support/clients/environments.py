@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 SCRIPTS = Path(__file__).parent / "scripts"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "roadworthy-tests" / "clients"
+CACHE = Path.home() / ".cache" / "roadworthy-tests" / "clients"
+"""Not below XDG_CACHE_HOME: every run of the tests has another one, and an environment takes seconds to make."""
 
 
 def client_python(name: str, *requirements: str, no_deps: tuple[str, ...] = ()) -> Path:
@@ -76,3 +77,15 @@ def _made(name: str, requirements: tuple[str, ...], no_deps: tuple[str, ...]) ->
 def _clean() -> dict[str, str]:
     """This process's environment without its own modules."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+
+
+def torchserve_programs() -> Path:
+    """The folder of TorchServe's program, whose Python has everything that this one has; skipped without Java."""
+    if shutil.which("java") is None:
+        pytest.skip("TorchServe needs Java 17, and there is no java here")
+    python = client_python("torchserve-server", no_deps=("torchserve==0.12.0",))
+    (packages,) = (python.parents[1] / "lib").glob("python*/site-packages")
+    # PyTorch, the runtime and Roadworthy itself are those of the interpreter that runs the tests.
+    own = [path for path in sys.path if path.endswith("site-packages")] + [str(Path(__file__).parents[3] / "src")]
+    (packages / "tests.pth").write_text("".join(f"{path}\n" for path in own))
+    return python.parent

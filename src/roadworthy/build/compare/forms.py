@@ -92,7 +92,7 @@ def side_of(run: VerifiedSide, forms: list[Form], failed: list[Rejected]) -> Sid
         raise DataError(f"the original of {run.model.name} has no score")
     return Side(
         name=run.model.name,
-        file=run.model.source.path.name,
+        file=run.model.source.named.name,
         framework=run.model.source.framework,
         kind=run.model.source.kind,
         parameters=run.model.loaded.parameters,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.build.sources import formats
-from roadworthy.build.sources.identify import IdentifyRequest, identify, identify_step, layout, may_be_quantised
+from roadworthy.build.sources.identify import IdentifyRequest, identify, identify_step, layout, layout_of, may_be_quantised
 from roadworthy.build.sources.input_syntax import option as input_option
 from roadworthy.build.sources.input_syntax import parse as parse_input
 from roadworthy.build.sources.input_syntax import parse_all as parse_inputs
@@ -26,9 +26,9 @@ from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
     "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "bound_inputs", "float_type", "guessed",
-    "identify", "identify_step", "in_call", "input_option", "inspect", "inspect_step", "labels", "layout", "load", "made_notes",
-    "made_pictures", "may_be_quantised", "named_examples", "parameters", "parse_input", "parse_inputs", "required", "save_live",
-    "with_fixed",
+    "identify", "identify_step", "in_call", "input_option", "inspect", "inspect_step", "labels", "layout", "layout_of", "load",
+    "made_notes", "made_pictures", "may_be_quantised", "named_examples", "parameters", "parse_input", "parse_inputs", "required",
+    "save_live", "with_fixed",
 ]  # fmt: skip
 
 
@@ -90,9 +90,11 @@ def load(request: LoadRequest) -> Loaded:
 
         # Before the samples take the form that the module runs on.
         opened = module.in_float32(opened)
+        if source.holder and not (request.inputs or opened.inputs):
+            request = replace(request, inputs=module.named_as_called(opened, source.takes))
     samples, changes = _fitted(opened, request)
     loaded = _proven(opened, replace(request, samples=samples))
-    return replace(loaded, samples=samples or loaded.samples, notes=(*loaded.notes, *changes))
+    return replace(loaded, samples=samples or loaded.samples, notes=(*source.notes, *loaded.notes, *changes))
 
 
 def _fitted(opened: Model | Opened, request: LoadRequest) -> tuple[SampleSet | None, tuple[str, ...]]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from roadworthy.build.sources import formats
 from roadworthy.build.sources import user_code as architectures
-from roadworthy.build.sources.inspect import Examined, examine, measure
-from roadworthy.core.errors import BackendMissing, SourceError, SourceRefused, UsageError
-from roadworthy.core.stages import Source
+from roadworthy.build.sources.holding import HeldModel
+from roadworthy.build.sources.inspect import Examined, examined, measure
+from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, SourceRefused, UsageError
+from roadworthy.core.isolation.unchanged import sum_of
+from roadworthy.core.stages import FileSum, Source
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class IdentifyRequest:
     signature: str = ""
     outputs: tuple[str, ...] = ()
     weights: str = ""
+    unpacked: Path | None = None
 
 
 def identify_step(request: IdentifyRequest) -> Source:
@@ -35,6 +39,7 @@ def identify_step(request: IdentifyRequest) -> Source:
         signature=request.signature,
         outputs=request.outputs,
         weights=request.weights,
+        unpacked=request.unpacked,
     )
 
 
@@ -46,8 +51,11 @@ def identify(
     signature: str = "",
     outputs: tuple[str, ...] = (),
     weights: str = "",
+    unpacked: Path | None = None,
 ) -> Source:
     """The source at ``path``, for ``load`` to read; nothing in it is run and no framework is imported.
+
+    A packed archive that holds a model file is unpacked to the new folder ``unpacked``.
 
     Raises SourceUnreadable (missing, empty, damaged, not a model), SourceError (a kind that is not supported),
     BackendMissing (the library that builds it is not installed),
@@ -57,7 +65,56 @@ def identify(
     """
     if arch is not None:
         architectures.parse(arch)
-    found = examine(path)
+    format, file = formats.recognise(path)
+    if formats.holds(format):
+        request = IdentifyRequest(file.path, arch, trust, signature, outputs, weights, unpacked)
+        return _of_held(format.unpack(file.path, unpacked or file.path), request)
+    found = examined(format, file)
+    return _of_found(found, IdentifyRequest(path, arch, trust, signature, outputs, weights))
+
+
+def _of_held(held: HeldModel, request: IdentifyRequest) -> Source:
+    """The model file that an archive or a repository holds, by its own format, with what is stated around it."""
+    inner, file = formats.recognise(held.path)
+    if formats.holds(inner):
+        raise SourceError(f"{held.called} is an archive or a repository itself; deploy what that one holds")
+    found = examined(inner, file)
+    arch = request.arch
+    if arch is None and found.facts.needs_arch:
+        if held.no_arch:
+            raise UsageError(f"{request.path} {held.no_arch}: --arch FILE.py:CALLABLE")
+        if held.arch and not request.trust:
+            raise SourceRefused(
+                f"{request.path} holds weights, and {held.code}, the code that builds their model; name code that you know with --arch, "
+                "or pass --trust if you know where the archive comes from"
+            )
+        arch = held.arch or None
+    if found.facts.signature and (wrong := held.contradictions(found.facts.signature)):
+        raise SourceError(
+            f"{request.path} states another model than {held.path.name}: {'; '.join(wrong)}; mend that, or deploy the file itself: "
+            f"roadworthy deploy {shlex.quote(str(held.path))}"
+        )
+    try:
+        source = _of_found(found, replace(request, path=held.path, arch=arch))
+    except RoadworthyError as problem:
+        raise type(problem)(problem.message.replace(str(found.path), held.called), detail=problem.detail) from None
+    around = tuple(FileSum(path.absolute(), sum_of(path)) for path in held.files)
+    packed = around[0] if request.path.is_file() and request.path in held.files else None
+    return replace(
+        source,
+        sha256=packed.sha256 if packed else source.sha256,
+        size=request.path.stat().st_size if packed else source.size,
+        files=(*source.files, *around),
+        takes=source.takes or held.inputs,
+        labels=source.labels or held.labels,
+        holder=request.path.absolute(),
+        notes=held.notes,
+    )
+
+
+def _of_found(found: Examined, request: IdentifyRequest) -> Source:
+    arch, trust, signature, outputs, weights = request.arch, request.trust, request.signature, request.outputs, request.weights
+    path = request.path
     if found.facts.unsupported:
         raise SourceError(f"{path} {found.facts.unsupported}")
     if found.facts.not_installed:
@@ -94,7 +151,12 @@ def identify(
 
 def layout(source: Source) -> Literal["CHW", "HWC"]:
     """Where images have their channels by the custom of the source's framework."""
-    return "HWC" if source.framework == "tensorflow" else "CHW"
+    return layout_of(source.framework)
+
+
+def layout_of(framework: str) -> Literal["CHW", "HWC"]:
+    """The same by the framework's name."""
+    return "HWC" if framework == "tensorflow" else "CHW"
 
 
 def may_be_quantised(source: Source) -> bool:

@@ -117,3 +117,17 @@ def _classes(code: bytes) -> tuple[str, ...]:
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return ()
     return tuple(node.name for node in tree.body if isinstance(node, ast.ClassDef))
+
+
+def model_classes(code: bytes) -> tuple[str, ...]:
+    """The classes of a model's file that may be the model: the only one, or of several the modules that no other part of the file uses."""
+    names = _classes(code)
+    if len(names) < 2:
+        return names
+    tree = ast.parse(code)
+    bases = {
+        node.name: [ast.unparse(base).rpartition(".")[2] for base in node.bases] for node in tree.body if isinstance(node, ast.ClassDef)
+    }
+    modules = [name for name, own in bases.items() if "Module" in own or any(base in bases for base in own)]
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return tuple(name for name in modules if name not in used)

@@ -1,9 +1,10 @@
-"""Untrusted zip archives: members are read by name and within limits; no archive is unpacked to disk."""
+"""Untrusted zip archives: members are read by name and within limits; only what holds a model file of another format is unpacked."""
 
 from __future__ import annotations
 
 import errno
 import shutil
+import stat
 import struct
 import zipfile
 import zlib
@@ -50,6 +51,8 @@ class Archive:
             pure = PurePosixPath(info.filename)
             if pure.is_absolute() or ".." in pure.parts or "\\" in info.filename:
                 raise SourceUnreadable(f"{self._path} holds a member named {info.filename!r}, which leads out of the archive")
+            if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise SourceUnreadable(f"{self._path} holds {info.filename!r}, which is neither a file nor a folder")
         size = self._path.stat().st_size
         if sum(info.compress_size for info in infos) > size or sum(info.file_size for info in infos) > EXPANSION * size:
             raise SourceUnreadable(f"{self._path} would unpack to far more than a file of {size} bytes can hold: a decompression bomb")
@@ -78,6 +81,18 @@ class Archive:
             if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
                 raise
             raise SourceUnreadable(f"{self._path}: {name} is damaged ({problem}); fetch the file again") from None
+
+    def unpack(self, to: Path) -> None:
+        """Write all members below the new folder ``to``, for what is read as a whole."""
+        to.mkdir(parents=True)
+        for name in self.names:
+            there = to / name
+            try:
+                (there if name.endswith("/") else there.parent).mkdir(parents=True, exist_ok=True)
+            except OSError:
+                raise SourceUnreadable(f"{self._path} holds {name!r} below a member that is no folder") from None
+            if not name.endswith("/"):
+                self.copy(name, there)
 
     def close(self) -> None:
         self._zip.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from roadworthy.build.sources.model import Model, Opened
 from roadworthy.build.sources.pixels import torch_parts
 from roadworthy.build.sources.samples import fixed as bound_inputs
 from roadworthy.build.sources.samples.made import Making
-from roadworthy.build.sources.torch import forward, quantised, states, weights
+from roadworthy.build.sources.torch import argument_forms, forward, quantised, states, weights
 from roadworthy.build.sources.torch.live_module import LiveModule
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.samples import SampleSet
@@ -28,6 +29,9 @@ from roadworthy.frameworks.torch import module as torch_module
 from roadworthy.frameworks.torch import traversal
 from roadworthy.frameworks.torch.calling import TorchCall
 from roadworthy.frameworks.torch.pickles import unwrapped
+
+NUMBERED = re.compile(r"INPUT__(\d)")
+"""What Triton calls the inputs of a TorchScript module by their order."""
 
 
 def in_float32(opened: Opened) -> Opened:
@@ -40,6 +44,16 @@ def in_float32(opened: Opened) -> Opened:
     module = unwrapped(opened.module)
     _refuse_without_weights(module)
     return replace(opened, module=module, notes=(*opened.notes, *weights.to_float32(module)))
+
+
+def named_as_called(opened: Opened, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    """``inputs`` that a server's configuration states, under the names of the module's own arguments where theirs are numbers."""
+    names = argument_forms.positional(opened.module)
+    numbers = [NUMBERED.fullmatch(spec.name) for spec in inputs]
+    places = [int(number[1]) for number in numbers if number]
+    if len(places) < len(inputs) or max(places, default=0) >= len(names):
+        return inputs
+    return tuple(replace(spec, name=names[place]) for spec, place in zip(inputs, places, strict=True))
 
 
 def prove_and_save(

@@ -1,0 +1,1 @@
+"""What the export for Inferentia is made of."""

@@ -1,0 +1,1 @@
+"""What the export for TensorRT is made of."""

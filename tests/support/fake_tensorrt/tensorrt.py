@@ -1,0 +1,3 @@
+"""A stand-in for TensorRT: it only has a version."""
+
+__version__ = "0.fake"
