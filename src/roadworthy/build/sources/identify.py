@@ -151,7 +151,12 @@ def _of_found(found: Examined, request: IdentifyRequest) -> Source:
 
 def layout(source: Source) -> Literal["CHW", "HWC"]:
     """Where images have their channels by the custom of the source's framework."""
-    return "HWC" if source.framework == "tensorflow" else "CHW"
+    return layout_of(source.framework)
+
+
+def layout_of(framework: str) -> Literal["CHW", "HWC"]:
+    """The same by the framework's name."""
+    return "HWC" if framework == "tensorflow" else "CHW"
 
 
 def may_be_quantised(source: Source) -> bool:

@@ -78,6 +78,8 @@ class BrowserSession:
             self._page = ChromiumPage()
             self._page.show(f"{self._site.address}{PAGE}", OPEN_S)
             self._opened = self._page.evaluate(f"roadworthy.open({threads})", OPEN_S)
+            if note := self._opened["note"]:
+                raise StepFailed(str(note))
             self._page.evaluate("void roadworthy.serve()", OPEN_S)
             self._answer(OPEN_S)
         except BaseException as problem:
@@ -97,6 +99,13 @@ class BrowserSession:
         self._site.feeds.put(wire.packed(feeds))
         answers = dict(wire.unpacked(self._answer(CALL_S)))
         return {name: answers[name] for name in self._outputs}
+
+    def time_calls(self, feeds: Arrays, calls: int) -> tuple[int, ...]:
+        """The nanoseconds of each of ``calls`` calls with ``feeds``, timed inside the page."""
+        self.run(feeds)
+        page = self._living()
+        with self._ended_where_late():
+            return tuple(int(ns) for ns in page.evaluate(f"roadworthy.time({calls})", CALL_S))
 
     def bench(self, feeds: Arrays, seconds: float) -> PageTimes:
         """Calls with ``feeds`` for about ``seconds`` in a loop inside the page: nothing on the way to it counts."""

@@ -88,6 +88,7 @@ def instructions(export: Export, flavour: Flavour, out: Path) -> str:
     return _template("README.md.j2", escaped=False).render(
         refused=refusal(export.contract, export.signature.inputs), threads=export.plan.threads, policy=model.policy, packages=packages,
         inputs=[_example(spec) for spec in signature.inputs], output=signature.outputs[0].name,
+        limits=flavour.limits,
     )  # fmt: skip
 
 
