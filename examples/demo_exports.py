@@ -16,7 +16,7 @@ def main() -> None:
         run(sys.executable, HERE / "demo.py")
     image = min((IMAGES / "7").glob("*.png"))
     run(ROADWORTHY, "export", BUNDLE, "--to", "native")
-    run(BUNDLE / "exports" / "native" / "digits", image)
+    run(BUNDLE / "exports" / "native" / "program", image)
     if shutil.which("npm") is None:
         print("\nThe export for browsers needs npm, for the runtime's files: apt-get install nodejs npm")
         return

@@ -18,10 +18,7 @@ FRAMEWORK_ROOMS = (
     "build/data/live/", "build/preprocessing/", "build/sources/", "build/capture/", "build/compare/layer_diff/", "frameworks/",
     "runtimes/_", "build/lower/_", "serving/protocols/",
 )  # fmt: skip
-ELSEWHERE = ("build/export/", "runtimes/exported/", "other_servers/")
-"""Other places have words of their own: a backend of Triton's has the name of the library that it runs."""
-
-ELSEWHERE = ("build/export/", "runtimes/exported/", "other_servers/")
+ELSEWHERE = ("build/export/", "runtimes/exported/", "other_servers/", "build/sources/holding/")
 """Other places have words of their own: a backend of Triton's has the name of the library that it runs."""
 
 

@@ -100,10 +100,13 @@ def test_a_damaged_export_or_graph_stops_no_server_and_no_export_starts_from_it(
     store.read(bundle, whole=True)
 
 
-def test_an_export_to_a_directory_leaves_the_bundle_as_it_is(bundle: Path, tmp_path: Path) -> None:
+def test_an_export_to_a_directory_leaves_the_bundle_as_it_is(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (bundle / "manifest.json").read_bytes()
     out = tmp_path / "out"
-    assert rw.export(bundle, TARGET, out).path == out
+    monkeypatch.chdir(bundle.parent)
+    # Names are meant from the user's working directory.
+    assert rw.export(bundle.name, TARGET, "out").path == Path("out")
+    assert out.is_dir()
     rw.export(bundle, TARGET, out)
     assert export_evidence.read(out / "evidence.json").target == TARGET
     assert (bundle / "manifest.json").read_bytes() == before

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from roadworthy.bundle import export_evidence
+from support import merging
 from support.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.slow
@@ -107,3 +109,19 @@ def test_ctrl_c_at_any_point_leaves_nothing(linear: Path, seconds: float) -> Non
 def test_the_package_runs_as_a_program(tmp_path: Path) -> None:
     run = subprocess.run([sys.executable, "-m", "roadworthy", "inspect", "nothing.pt"], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 3 and "nothing.pt" in run.stderr and "Traceback" not in run.stderr
+
+
+def test_evidence_from_a_target_is_merged(cli: Cli, tmp_path: Path) -> None:
+    bundle = merging.with_export(tmp_path)
+    export_evidence.write(tmp_path / "brought.json", merging.from_target(bundle))
+    merged = cli("check", "bundle", "--merge", "brought.json", cwd=tmp_path)
+    assert merged.returncode == 0, merged.stderr
+    assert "tensorrt: verified on the target: on NVIDIA A10G, driver 570.86, AMD EPYC 7R13" in merged.stdout
+    assert "the claim of the person who brought it" in merged.stdout
+    asked = json.loads(cli("check", "bundle", "--merge", "brought.json", "--json", cwd=tmp_path).stdout)
+    assert asked["verification"] == "verified on the target"
+    (tmp_path / "brought.json").write_text((tmp_path / "brought.json").read_text().replace("3e-7", "0.3"))
+    for arguments, code, words in ((("brought.json",), 6, "says passed: true"), (("none.json",), 2, "is not a file")):
+        refused = cli("check", "bundle", "--merge", *arguments, cwd=tmp_path)
+        assert refused.returncode == code and words in refused.stderr and "Traceback" not in refused.stderr
+    assert cli("check", "bundle", cwd=tmp_path).returncode == 0

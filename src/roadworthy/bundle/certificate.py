@@ -156,12 +156,37 @@ NOT_ON_TARGET: Final = "not verified on the target"
 
 
 @dataclass(frozen=True)
+class TargetProof:
+    """What the target itself showed, by the evidence that was brought back from it: ``golden`` samples, answered on ``host``.
+
+    ``device`` is what answered there where that is not the host's CPU; empty otherwise. ``max_rel`` is the largest error relative to the
+    output's scale, ``max_abs`` in output units, ``ms`` the median time of one call, ``None`` where it was not timed, ``created`` when
+    (ISO 8601). It is a claim of the person who brought it.
+    """
+
+    host: Host
+    device: str
+    golden: int
+    max_rel: float
+    max_abs: float | None
+    ms: float | None
+    created: str
+
+    @property
+    def words(self) -> str:
+        """All of it in one clause."""
+        where = f"{self.device}, {self.host.cpu}" if self.device else self.host.cpu
+        timed = f", {self.ms:.3g} ms a call" if self.ms is not None else ""
+        return f"on {where}, {self.golden} golden samples were at most {self.max_rel:.2g} of the output's scale away{timed}"
+
+
+@dataclass(frozen=True)
 class CertifiedExport:
     """A candidate for another ``target`` than the server, which is never served. It is made after the bundle, and becomes part of it.
 
     One candidate of each target is chosen: it is packed in the bundle's folder ``path`` for ``reasons``. Both are empty for the others.
     ``verified`` is what was found when it was made, and ``timing`` the times on that host, beside the bundle's winner; ``None`` where it
-    did not run on its target. ``verification`` says whether it did.
+    did not run on its target. ``verification`` says whether it did, there or, by its ``proof``, where the target is.
     """
 
     target: str
@@ -170,6 +195,7 @@ class CertifiedExport:
     verified: Verified
     timing: Timing | None = None
     reasons: tuple[str, ...] = ()
+    proof: TargetProof | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

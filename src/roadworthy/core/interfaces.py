@@ -16,7 +16,11 @@ SERVER = "server"
 
 
 class Session(Protocol):
-    """A candidate loaded by its runtime. One call at a time; feeds are C-contiguous and fit the signature."""
+    """A candidate loaded by its runtime. One call at a time; feeds are C-contiguous and fit the signature.
+
+    One whose model runs in another program, to which each call has a way that users do not have, also has
+    ``time_calls(feeds, calls) -> tuple[int, ...]``: the nanoseconds of each of so many calls, on the clock of that program.
+    """
 
     def run(self, feeds: Arrays) -> Arrays: ...
 

@@ -82,6 +82,17 @@ def exact(step: Any) -> bool:
     return step.filter not in ("lanczos", "hamming")
 
 
+def test_pillows_order_of_rows_and_columns_is_kept(tmp_path: Path) -> None:
+    """Since version 13 it depends on the sizes, and rounding between the two makes it seen."""
+    numbers = np.random.default_rng(7)
+    cases: list[tuple[tuple[Step, ...], Any]] = []
+    for _ in range(60):
+        height, width, to_height, to_width = (int(size) for size in numbers.integers(2, 90, 4))
+        cases.append(((Decode(), Resize((to_height, to_width), ("bilinear", "bicubic")[height % 2])), picture(height, width)))
+    for steps, got, want in compared(cases, tmp_path):
+        assert (got == want).all(), steps
+
+
 def test_the_usual_steps_give_the_same_samples_to_the_bit(tmp_path: Path) -> None:
     imagenet = (ChannelsFirst(), Normalize(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     ways: tuple[tuple[Step, ...], ...] = (
@@ -91,7 +102,7 @@ def test_the_usual_steps_give_the_same_samples_to_the_bit(tmp_path: Path) -> Non
         (Crop((33, 41)), Grey(1), ChannelsFirst(), Normalize(1 / 255, (0.1307,), (0.3081,))),
         (Crop(48, "even", "resize"), ChannelsFirst(), Normalize(1 / 127.5, (1.0,), arithmetic="keras")),
         (CropFraction(0.875), Resize((24, 24), "bicubic", False, rounded=False, like="tf"), Normalize(1 / 255, axis=2, arithmetic="numpy")),
-        (CropToAspect((30, 20)), Resize((30, 20), antialias=False, like="torch"), *imagenet[:1], Normalize(1 / 255, (0.5,), (0.25,), 0, "float32", "torch")),
+        (CropToAspect((30, 20)), Resize((30, 20), antialias=False, like="torch"), ChannelsFirst(), Normalize(1 / 255, arithmetic="torch")),
         (Letterbox(64), ChannelsFirst(), Normalize()),
         (Letterbox(64, 16, 20, False, False, "bicubic", True), Grey(3, "torch"), Normalize(1 / 255, axis=2)),
         (Resize((8, 8)), Grey(3), ChannelsFirst(), Normalize(1.0, (128.0,), (1.0,), 0, "int8")),

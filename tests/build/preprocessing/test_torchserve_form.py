@@ -166,6 +166,15 @@ def test_an_archive_that_is_deployed_finds_its_own_preprocessing(tmp_path: Path)
     assert found.contract.answer.labels == ("ant", "bee", "cat")
 
 
+def test_a_handler_of_an_archive_is_named_by_the_archive_that_the_user_named(tmp_path: Path) -> None:
+    onnx_files.linear(tmp_path / "inner.onnx")
+    members = files("own.py", **{"own.py": CODE, "m.onnx": (tmp_path / "inner.onnx").read_bytes()})
+    members["MAR-INF/MANIFEST.json"] = manifest(serializedFile="m.onnx", handler="own.py")
+    path = packed(tmp_path / "m.mar", members)
+    found = read_step(ReadRequest(None, sources.identify(path, unpacked=tmp_path / "scratch"), "CHW"))
+    assert found is not None and found.notes[0].text.startswith(f"{path} has a handler of its own, own.py")
+
+
 @pytest.mark.parametrize(
     ("members", "says"),
     [

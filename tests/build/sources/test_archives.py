@@ -124,6 +124,7 @@ def test_weights_need_trust_for_the_code_that_builds_them(tmp_path: Path, pack: 
     path = pack(tmp_path, members({"serializedFile": "m.pt", "modelFile": "net.py"}, **{"m.pt": state_dict(tmp_path), "net.py": NET}))
     with pytest.raises(SourceRefused, match=r"net\.py, the code that builds their model; name code that you know with --arch"):
         identified(path)
+    assert sources.inspect(path).executes == ("net.py (the code that builds the model)",)
     trusted = sources.identify(path, trust=True, unpacked=tmp_path / "again")
     assert trusted.arch is not None and trusted.arch.endswith("net.py:Net") and any(file.path.name == "net.py" for file in trusted.files)
     (tmp_path / "own.py").write_bytes(NET)
@@ -152,6 +153,12 @@ def test_a_program_inside_needs_trust(tmp_path: Path) -> None:
     with pytest.raises(SourceRefused, match=r"m\.ts in .*m\.mar is a TorchScript program .*pass --trust"):
         identified(path)
     assert sources.identify(path, trust=True, unpacked=tmp_path / "again").kind == "jit"
+
+
+def test_an_archive_with_a_bundle_says_so(tmp_path: Path) -> None:
+    path = zipped(tmp_path, members({}, **{"bundle/manifest.json": b"{}"}))
+    with pytest.raises(SourceError, match="holds a bundle of Roadworthy, which is deployed already"):
+        identified(path)
 
 
 def test_an_archive_in_an_archive_is_refused(tmp_path: Path) -> None:

@@ -136,3 +136,9 @@ def test_some_formats_may_be_quantised_from_the_start(planted: Path) -> None:
     registry.names.cache_clear()
     planted.write_text("multiple 3\n")
     assert sources.may_be_quantised(sources.identify(planted))
+
+
+@pytest.mark.parametrize("name", registry.names("roadworthy.build.sources.holding"))
+def test_what_holds_a_file_of_a_format_bears_the_name_of_its_module(name: str) -> None:
+    assert [one.KIND for one in formats.every_holding()].count(name) == 1
+    assert name not in registry.names(formats.__name__)

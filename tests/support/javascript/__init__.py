@@ -13,7 +13,7 @@ import pytest
 
 from roadworthy.build.export import _browser
 from roadworthy.core import codec
-from roadworthy.core.types import Array
+from roadworthy.core.types import Array, Arrays
 from roadworthy.preprocess.steps import Step
 from support.waiting import HANG_SECONDS
 
@@ -42,3 +42,19 @@ def samples(cases: Sequence[tuple[Sequence[Step], Array | bytes]], folder: Path)
         said["error"] if "error" in said else np.fromfile(folder / f"{number}.sample", said["dtype"]).reshape(said["shape"])
         for number, said in enumerate(json.loads(done.stdout))
     ]
+
+
+def answers(export: Path, feeds: Arrays, folder: Path) -> tuple[dict[str, Array], dict[str, float]]:
+    """What the export gives in Node for ``feeds``, and the errors of its self-check by output."""
+    stated = {}
+    for name, array in feeds.items():
+        (folder / f"{name}.feed").write_bytes(array.tobytes())
+        stated[name] = {"dtype": array.dtype.name, "shape": array.shape, "file": str(folder / f"{name}.feed")}
+    command = [node(), str(HERE / "run.mjs"), str(export), json.dumps(stated)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG_SECONDS)
+    assert done.returncode == 0 and not done.stderr, done.stderr[-2000:]
+    said = json.loads(done.stdout)
+    found = {
+        name: np.frombuffer(bytes.fromhex(array["data"]), array["dtype"]).reshape(array["shape"]) for name, array in said["outputs"].items()
+    }
+    return found, {one["name"]: one["error"] for one in said["errors"]}

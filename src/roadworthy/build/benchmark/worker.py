@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -16,7 +17,7 @@ from roadworthy.core import registry
 from roadworthy.core.errors import UsageError
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Plan
-from roadworthy.core.types import Array, Signature
+from roadworthy.core.types import Array, Arrays, Signature
 from roadworthy.runtimes import CheckedSession, open_session
 
 FEEDS = 8
@@ -125,6 +126,9 @@ def warm_up(request: BurstRequest) -> Footprint:
 def burst(request: BurstRequest) -> Burst:
     """A step: the timed calls; fewer than asked for where they are so slow that the round would take too long."""
     candidate = _candidate()
+    inside = getattr(candidate.session.inner, "time_calls", None)
+    if inside is not None:
+        return _burst_inside(inside, candidate.feeds(request.batch)[0], request)
     feeds, run, clock = candidate.feeds(request.batch), candidate.session.run, time.perf_counter_ns
     late = clock() + WARM_LIMIT_NS
     for feed in islice(cycle(feeds), request.warm):
@@ -142,6 +146,16 @@ def burst(request: BurstRequest) -> Burst:
         if end > late and len(durations) >= FEWEST_LATE:
             break
     return Burst(tuple(durations), contention.between(before, contention.read()))
+
+
+def _burst_inside(time_calls: Callable[[Arrays, int], tuple[int, ...]], feeds: Arrays, request: BurstRequest) -> Burst:
+    """The calls as the program that runs the model times them, as many as fit in a burst."""
+    first = time_calls(feeds, 1)[0]
+    calls = max(FEWEST_LATE, min(request.calls, BURST_LIMIT_NS // max(first, 1)))
+    time_calls(feeds, max(1, min(request.warm, calls)))
+    before = contention.read()
+    durations = time_calls(feeds, calls)
+    return Burst(durations, contention.between(before, contention.read()))
 
 
 def footprint(request: BenchmarkRequest) -> Footprint:

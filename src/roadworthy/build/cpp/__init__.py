@@ -8,6 +8,6 @@ default), and signals of invalid operations may be lost (``-fno-trapping-math``)
 from __future__ import annotations
 
 from roadworthy.build.cpp.compiler import compile_object, compile_shared
-from roadworthy.build.cpp.program import Generated, generate, lacking, unfit
+from roadworthy.build.cpp.program import Generated, generate, lacking, operators, unfit
 
-__all__ = ["Generated", "compile_object", "compile_shared", "generate", "lacking", "unfit"]
+__all__ = ["Generated", "compile_object", "compile_shared", "generate", "lacking", "operators", "unfit"]

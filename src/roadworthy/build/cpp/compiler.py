@@ -13,7 +13,7 @@ from roadworthy.build.program import compiler
 LEVELS = ("v4", "v3", "v2")
 """Levels of x86-64, the highest first."""
 FLAGS = (
-    "-O3", "-std=c++20", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fno-trapping-math", "-fno-math-errno", "-fvisibility=hidden", "-w",
+    "-O2", "-std=c++20", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fno-trapping-math", "-fno-math-errno", "-fvisibility=hidden", "-w",
 )  # fmt: skip
 STATIC = ("-static-libgcc", "-static-libstdc++", "-Wl,--strip-all", "-Wl,--no-undefined")
 LIMIT_S = 600.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,11 +48,16 @@ class Generated:
     calls: int
 
 
-def lacking(path: Path) -> list[str]:
-    """Operators of the ONNX file at ``path`` that generated code has not, and that are not computed before by their nature."""
+def lacking(operators: Iterable[str]) -> list[str]:
+    """Those of the operators that generated code has not, and that are not computed before by their nature."""
+    return sorted(set(operators) - set(HANDLERS) - set(FOLDED))
+
+
+def operators(path: Path) -> frozenset[str]:
+    """The operators of the ONNX file at ``path``, those of its functions included."""
     model = onnx.load(path, load_external_data=False)
-    found = {node.op_type for graph in (model.graph, *model.functions) for node in graph.node}
-    return sorted(found - set(HANDLERS) - set(FOLDED) - {function.name for function in model.functions})
+    found = {node.op_type for nodes in (model.graph.node, *(function.node for function in model.functions)) for node in nodes}
+    return frozenset(found - {function.name for function in model.functions})
 
 
 def unfit(signature: Signature) -> str:

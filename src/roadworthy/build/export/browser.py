@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from roadworthy.build.export._browser import description, npm, page
 from roadworthy.build.export._browser.flavour import Flavour
 from roadworthy.build.export._browser.flavours import FLAVOURS
+from roadworthy.build.exported import Export
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
+from roadworthy.runtimes.exported._browser import chromium
 
 ACCEPTS = ("onnx", "graphdef", "saved_model", "tflite")
+
+
+def require() -> None:
+    """Raises ProgramMissing where there is no browser to verify with, or no npm for a runtime that was not downloaded before."""
+    chromium.program()
+    for flavour in FLAVOURS:
+        for package in flavour.packages:
+            npm.require(package)
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
@@ -49,7 +58,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     description.write(flavour, written, out)
 
 
-def finish(export: Any, out: Path) -> str:
+def finish(export: Export, out: Path) -> str:
     """Add the page to the model in ``out``: ``index.html``, ``page.css`` and ``page.json``. It reads ``golden.npz`` beside them."""
     page.write(export, out)
     return page.instructions(export, _flavour(export.plan), out)

@@ -6,8 +6,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from roadworthy.build.cpp import lacking
-from roadworthy.build.cpp.program import unfit
+from roadworthy.build.cpp import lacking, operators, unfit
 from roadworthy.build.export import _ncnn
 from roadworthy.build.export._native import files, generated
 from roadworthy.build.exported import Export
@@ -36,7 +35,7 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
         return
     if not unfit(graph.signature):
         yield Plan("native", "fp32", threads=1, flavour=generated.FLAVOUR)
-    if _ncnn.built() or unfit(graph.signature) or lacking(graph.path):
+    if _ncnn.built() or unfit(graph.signature) or lacking(operators(graph.path)):
         yield Plan("native", "fp32", threads=1, flavour=_ncnn.FLAVOUR)
         if host.cores > 1:
             yield Plan("native", "fp32", threads=host.cores, flavour=_ncnn.FLAVOUR)

@@ -48,6 +48,8 @@ def export(job: ExportJob, notify: Notify = lambda progress: None) -> Exported:
     NoCandidate where nothing that was made gives the answers. Nothing is written then.
     """
     refuse_unknown((job.target,))
+    if job.output is not None:
+        store.refuse_other_content(job.output, export_evidence.NAME)
     manifest = store.read(job.bundle, whole=True)
     workspace = open_workspace(
         seconds=job.seconds,
@@ -80,6 +82,8 @@ def export_on(job: ExportJob, trial: Trial, workspace: Workspace, *, evaluated: 
 
     The golden samples are answered by the finished export too.
     """
+    # The steps work in directories of their own.
+    job = replace(job, bundle=job.bundle.absolute())
     # Nothing of the user's runs here, and the programs of a target write where they like.
     workspace = replace(workspace, confinement=Confinement(Path.cwd(), None), path=workspace.folder(f"export/{job.target}"))
     workspace.path.mkdir(parents=True)

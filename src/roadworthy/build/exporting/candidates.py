@@ -62,7 +62,10 @@ def chosen_form(
     if not registry.facts(backend).on_target:
         first, *rest = found.verified
         return Chosen(
-            TargetForm(first), ("it is the first form that gives the original's answers",), tuple(map(TargetForm, rest)), found.rejected
+            TargetForm(first),
+            ("It is the first form that gives the original's answers; it was not timed, as it did not run on its target.",),
+            tuple(map(TargetForm, rest)),
+            found.rejected,
         )
     return _timed(job, manifest, certificate, found.verified, found.rejected, trial, workspace)
 

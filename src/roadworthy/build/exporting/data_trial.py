@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from roadworthy.build import imports, verify
+from roadworthy.build import imports, sources, verify
 from roadworthy.build.data import dataset
 from roadworthy.build.data.raw_data import ExpectedInputs
 from roadworthy.build.original import CALIBRATION_SAMPLES
@@ -32,7 +32,7 @@ def data_trial(data: str, manifest: Manifest, graphs: tuple[Graph, ...], framewo
     inputs = manifest.signature.inputs
     expected = ExpectedInputs(
         tuple(spec.name for spec in inputs), manifest.contract, numbers=all(spec.dtype != BYTES for spec in inputs),
-        channels_first=framework != "tensorflow", suggested=manifest.contract.answer.labels,
+        channels_first=sources.layout_of(framework) == "CHW", suggested=manifest.contract.answer.labels,
     )  # fmt: skip
     workspace.begin("data")
     request = dataset.GatherRequest(data, expected, workspace.folder("data/all"))

@@ -71,6 +71,7 @@ def readme(evidence: ExportEvidence, text: str, reasons: tuple[str, ...]) -> str
         f"{evidence.verification[0].upper()}{evidence.verification[1:]}. On {where}, its answers to {samples} were at most "
         f"{evidence.max_rel:.2g} of the output's scale away from the original's; {evidence.gate:.2g} is allowed.{timed}"
     )
-    form = f"The form is {evidence.plan.name}: {'; '.join(reasons)}. It was made with {tools or 'no other tools'}."
+    form = f"The form is {evidence.plan.name}, made with {tools or 'no other tools'}."
+    why = "\n".join(f"- {reason}" for reason in reasons)
     kept = "`evidence.json` holds all of this, and `golden.npz` the golden samples with the original's answers."
-    return f"# {evidence.model} for {evidence.target}\n\n{text.strip()}\n\n## What was proven\n\n{proven}\n{form}\n{kept}\n"
+    return f"# {evidence.model} for {evidence.target}\n\n{text.strip()}\n\n## What was proven\n\n{proven}\n{form}\n\n{why}\n\n{kept}\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.build.sources import formats
-from roadworthy.build.sources.identify import IdentifyRequest, identify, identify_step, layout, may_be_quantised
+from roadworthy.build.sources.identify import IdentifyRequest, identify, identify_step, layout, layout_of, may_be_quantised
 from roadworthy.build.sources.input_syntax import option as input_option
 from roadworthy.build.sources.input_syntax import parse as parse_input
 from roadworthy.build.sources.input_syntax import parse_all as parse_inputs
@@ -26,9 +26,9 @@ from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
     "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "bound_inputs", "float_type", "guessed",
-    "identify", "identify_step", "in_call", "input_option", "inspect", "inspect_step", "labels", "layout", "load", "made_notes",
-    "made_pictures", "may_be_quantised", "named_examples", "parameters", "parse_input", "parse_inputs", "required", "save_live",
-    "with_fixed",
+    "identify", "identify_step", "in_call", "input_option", "inspect", "inspect_step", "labels", "layout", "layout_of", "load",
+    "made_notes", "made_pictures", "may_be_quantised", "named_examples", "parameters", "parse_input", "parse_inputs", "required",
+    "save_live", "with_fixed",
 ]  # fmt: skip
 
 

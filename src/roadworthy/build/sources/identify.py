@@ -10,8 +10,8 @@ from typing import Literal
 
 from roadworthy.build.sources import formats
 from roadworthy.build.sources import user_code as architectures
-from roadworthy.build.sources.held import HeldModel
-from roadworthy.build.sources.inspect import Examined, measure
+from roadworthy.build.sources.holding import HeldModel
+from roadworthy.build.sources.inspect import Examined, examined, measure
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, SourceRefused, UsageError
 from roadworthy.core.isolation.unchanged import sum_of
 from roadworthy.core.stages import FileSum, Source
@@ -66,28 +66,27 @@ def identify(
     if arch is not None:
         architectures.parse(arch)
     format, file = formats.recognise(path)
-    if (holding := formats.holding(format)) is not None:
+    if formats.holds(format):
         request = IdentifyRequest(file.path, arch, trust, signature, outputs, weights, unpacked)
-        return _of_held(holding.unpack(file.path, unpacked or file.path), request)
-    found = Examined(file.path, format.KIND, format.FRAMEWORK, format.inspect(file))
+        return _of_held(format.unpack(file.path, unpacked or file.path), request)
+    found = examined(format, file)
     return _of_found(found, IdentifyRequest(path, arch, trust, signature, outputs, weights))
 
 
 def _of_held(held: HeldModel, request: IdentifyRequest) -> Source:
     """The model file that an archive or a repository holds, by its own format, with what is stated around it."""
     inner, file = formats.recognise(held.path)
-    if formats.holding(inner) is not None:
+    if formats.holds(inner):
         raise SourceError(f"{held.called} is an archive or a repository itself; deploy what that one holds")
-    found = Examined(file.path, inner.KIND, inner.FRAMEWORK, inner.inspect(file))
+    found = examined(inner, file)
     arch = request.arch
     if arch is None and found.facts.needs_arch:
         if held.no_arch:
             raise UsageError(f"{request.path} {held.no_arch}: --arch FILE.py:CALLABLE")
         if held.arch and not request.trust:
-            code = Path(held.arch.rpartition(":")[0]).name
             raise SourceRefused(
-                f"{request.path} holds weights, and {code}, the code that builds their model; name code that you know with --arch, or pass "
-                "--trust if you know where the archive comes from"
+                f"{request.path} holds weights, and {held.code}, the code that builds their model; name code that you know with --arch, "
+                "or pass --trust if you know where the archive comes from"
             )
         arch = held.arch or None
     if found.facts.signature and (wrong := held.contradictions(found.facts.signature)):
@@ -152,7 +151,12 @@ def _of_found(found: Examined, request: IdentifyRequest) -> Source:
 
 def layout(source: Source) -> Literal["CHW", "HWC"]:
     """Where images have their channels by the custom of the source's framework."""
-    return "HWC" if source.framework == "tensorflow" else "CHW"
+    return layout_of(source.framework)
+
+
+def layout_of(framework: str) -> Literal["CHW", "HWC"]:
+    """The same by the framework's name."""
+    return "HWC" if framework == "tensorflow" else "CHW"
 
 
 def may_be_quantised(source: Source) -> bool:

@@ -7,8 +7,12 @@ import math
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from roadworthy.build.sources import formats
+from roadworthy.build.sources.formats import SourceFormat
+from roadworthy.build.sources.holding import HoldingFormat
+from roadworthy.build.sources.source_file import SourceFile
 from roadworthy.build.sources.static_facts import StaticFacts
 from roadworthy.core.errors import SourceUnreadable
 from roadworthy.core.stages import FileSum
@@ -86,14 +90,22 @@ def inspect(path: Path) -> Inspection:
 def examine(path: Path) -> Examined:
     """``inspect`` without the hashes."""
     format, file = formats.recognise(path)
-    if (holding := formats.holding(format)) is None:
-        return Examined(file.path, format.KIND, format.FRAMEWORK, format.inspect(file))
+    if not formats.holds(format):
+        return examined(format, file)
     with tempfile.TemporaryDirectory() as scratch:
-        held = holding.unpack(file.path, Path(scratch))
+        held = format.unpack(file.path, Path(scratch))
         inner = examine(held.path)
         notes = (*held.notes, f"the model inside is a file of the format {inner.kind}", *inner.facts.notes)
-        facts = replace(inner.facts, notes=notes, files=tuple(one for one in held.files if file.path.is_dir() and one.is_file()))
+        executes = (*inner.facts.executes, *((f"{held.code} (the code that builds the model)",) if held.code else ()))
+        files = held.files if file.path.is_dir() else ()
+        facts = replace(inner.facts, notes=notes, executes=executes, files=files)
     return Examined(file.path, format.KIND, inner.framework, facts)
+
+
+def examined(format: SourceFormat | HoldingFormat, file: SourceFile) -> Examined:
+    """What a source format's own inspection finds in a file that it accepts."""
+    plain = cast(SourceFormat, format)
+    return Examined(file.path, plain.KIND, plain.FRAMEWORK, plain.inspect(file))
 
 
 def measure(found: Examined) -> tuple[int, str, tuple[FileSum, ...]]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.markup import escape
 
 from roadworthy.build.exporting.job import Exported
+from roadworthy.build.exporting.merged import proof_of
+from roadworthy.bundle.export_evidence import ExportEvidence
 from roadworthy.cli.console import terminal
 
 
@@ -31,3 +34,14 @@ def _show(one: Exported) -> None:
     for refused in one.rejected:
         terminal.output.print(escape(f"  not {refused.plan.name}: {refused.reason}"), soft_wrap=True)
     terminal.output.print(f"Export  {escape(str(one.path))}, see README.md there\n", soft_wrap=True)
+
+
+def show_merged(bundle: Path, evidence: ExportEvidence, *, as_json: bool) -> None:
+    """What the target showed, now in the bundle."""
+    if as_json:
+        terminal.show_json(evidence)
+        return
+    terminal.output.print(escape(f"{evidence.target}: {evidence.verification}: {proof_of(evidence).words}."), soft_wrap=True)
+    terminal.output.print(
+        escape(f"{bundle} says so now. The file is the claim of the person who brought it: nothing of it was run here."), soft_wrap=True
+    )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty
 
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Arrays, Signature
 from roadworthy.runtimes.exported._browser import held, wire
 from roadworthy.runtimes.exported._browser.chromium import ChromiumPage
-from roadworthy.runtimes.exported._browser.pipe import PageTimeout
 from roadworthy.runtimes.exported._browser.shown import ShownPage
 from roadworthy.runtimes.exported._browser.site import ISOLATED, PAGE, PREFIX, LoopbackSite
 
@@ -24,6 +27,9 @@ ON_TARGET = True
 OPEN_S = 180.0
 CALL_S = 180.0
 """Seconds for a page to open a model, and for a call. A worker that does not start leaves a page waiting without an exception."""
+
+LOOK_S = 1.0
+"""Seconds after which a session looks whether the page that it waits for still lives."""
 
 
 def load(path: Path, signature: Signature, plan: Plan) -> BrowserSession:
@@ -72,6 +78,10 @@ class BrowserSession:
             self._page = ChromiumPage()
             self._page.show(f"{self._site.address}{PAGE}", OPEN_S)
             self._opened = self._page.evaluate(f"roadworthy.open({threads})", OPEN_S)
+            if note := self._opened["note"]:
+                raise StepFailed(str(note))
+            self._page.evaluate("void roadworthy.serve()", OPEN_S)
+            self._answer(OPEN_S)
         except BaseException as problem:
             self.close()
             if isinstance(problem, StepFailed):
@@ -86,15 +96,23 @@ class BrowserSession:
 
     def run(self, feeds: Arrays) -> Arrays:
         """The outputs by name, in memory of their own; raises StepFailed where the page fails or does not answer in time."""
-        self._site.feeds, self._site.answers = wire.packed(feeds), b""
-        self._evaluate("roadworthy.run()", CALL_S)
-        answers = dict(wire.unpacked(self._site.answers))
+        self._site.feeds.put(wire.packed(feeds))
+        answers = dict(wire.unpacked(self._answer(CALL_S)))
         return {name: answers[name] for name in self._outputs}
+
+    def time_calls(self, feeds: Arrays, calls: int) -> tuple[int, ...]:
+        """The nanoseconds of each of ``calls`` calls with ``feeds``, timed inside the page."""
+        self.run(feeds)
+        page = self._living()
+        with self._ended_where_late():
+            return tuple(int(ns) for ns in page.evaluate(f"roadworthy.time({calls})", CALL_S))
 
     def bench(self, feeds: Arrays, seconds: float) -> PageTimes:
         """Calls with ``feeds`` for about ``seconds`` in a loop inside the page: nothing on the way to it counts."""
-        self._site.feeds = wire.packed(feeds)
-        found = self._evaluate(f"roadworthy.bench({seconds})", CALL_S + 10 * seconds)
+        self.run(feeds)
+        page = self._living()
+        with self._ended_where_late():
+            found = page.evaluate(f"roadworthy.bench({seconds})", CALL_S + 10 * seconds)
         return PageTimes(float(found["ms"]), int(found["calls"]), self.threads)
 
     def loaded(self) -> PageLoad:
@@ -110,15 +128,32 @@ class BrowserSession:
             self._page = None
         self._site.close()
 
-    def _evaluate(self, expression: str, limit_s: float) -> dict[str, float]:
+    def _answer(self, limit_s: float) -> bytes:
+        """What the page sends next."""
+        page, until = self._living(), time.monotonic() + limit_s
+        with self._ended_where_late():
+            while True:
+                try:
+                    return self._site.answers.get(timeout=max(0.0, min(LOOK_S, until - time.monotonic())))
+                except Empty:
+                    page.check()
+                    if time.monotonic() >= until:
+                        raise page.late(limit_s) from None
+
+    def _living(self) -> ChromiumPage:
         if self._page is None:
             raise StepFailed("the browser was closed after an earlier call failed; open the session again")
+        return self._page
+
+    @contextmanager
+    def _ended_where_late(self) -> Iterator[None]:
+        """The browser is ended after an error: a late answer would be taken for that of a later call."""
         try:
-            return dict(self._page.evaluate(expression, limit_s) or {})
-        except PageTimeout:
-            # Its answer would come during a later call.
-            self._page.close()
-            self._page = None
+            yield
+        except BaseException:
+            page, self._page = self._page, None
+            if page is not None:
+                page.close()
             raise
 
 

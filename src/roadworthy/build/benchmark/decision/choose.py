@@ -71,7 +71,7 @@ def choose(race: Race, goal: Goal, *, framework_allowed: bool, target: str = SER
     framework = _framework_form(winner, frameworks, race)
     universal = [one for one in entrants if is_universal(one.plan, facts_of(one.plan.runtime))]
     fallback = None if winner in universal or target != SERVER else _fallback(winner, universal, race)
-    reasons = _place(winner, undominated, entrants, ranking) + _certainty(winner, undominated, ranking)
+    reasons = _place(winner, undominated, entrants, ranking) + _certainty(winner, undominated, ranking, facts_of)
     if framework:
         reasons.append(BesideFramework(framework))
     left_out = [one for one in eligible if one not in entrants and ranking.better(one, winner)]
@@ -146,14 +146,14 @@ def _place(winner: Timed, found: Undominated, entrants: Sequence[Timed], ranking
     return [NoneBetter(mine)]
 
 
-def _certainty(winner: Timed, found: Undominated, ranking: Ranking) -> list[Reason]:
+def _certainty(winner: Timed, found: Undominated, ranking: Ranking, facts_of: FactsOf) -> list[Reason]:
     """The winner beside the original, why the race stopped, and what is not certain; nothing where no time decides."""
     if not ranking.timed:
         return []
     reasons: list[Reason] = []
     series, course = winner.series(ranking.timed), ranking.race.course
     if winner is not ranking.race.original:
-        reasons.append(_beside_original(winner, ranking.race.original, ranking))
+        reasons.append(_beside_original(winner, ranking.race.original, ranking, facts_of))
     if course and course.stopped != "untimed":
         reasons.append(RaceStopped(course.stopped, course.rounds, len(found.equal), len(found.open)))
     if found.open:
@@ -165,11 +165,12 @@ def _certainty(winner: Timed, found: Undominated, ranking: Ranking) -> list[Reas
     return reasons
 
 
-def _beside_original(winner: Timed, original: Timed, ranking: Ranking) -> BesideOriginal:
+def _beside_original(winner: Timed, original: Timed, ranking: Ranking, facts_of: FactsOf) -> BesideOriginal:
     timing = winner.measured.timing
     latency = ranking.timed == "latency"
     mine, its = (one.latency if latency else one.throughput for one in (winner, original))
     ratio = timing.speedup if latency else timing.rate.speedup if timing.rate else None
     quiet = timing.paired if latency else timing.rate is not None and timing.rate.paired
     common = len(mine.counted.keys() & its.counted.keys())
-    return BesideOriginal(ranking.objective, ratio, common if quiet else 0, round_counts(mine), round_counts(its))
+    served = "" if facts_of(winner.plan.runtime).target == SERVER else original.plan.name
+    return BesideOriginal(ranking.objective, ratio, common if quiet else 0, round_counts(mine), round_counts(its), served)

@@ -86,7 +86,8 @@ class NoFigure:
 class BesideOriginal:
     """The winner's latency or throughput relative to the original's; ``ratio`` is ``None`` where too few rounds compare the two.
 
-    ``paired`` is the number of rounds that were undisturbed for both, where these are enough; otherwise 0.
+    ``paired`` is the number of rounds that were undisturbed for both, where these are enough; otherwise 0. ``served`` is the plan that
+    ran in the original's place, where the winner is for another target than a server.
     """
 
     objective: str
@@ -94,6 +95,7 @@ class BesideOriginal:
     paired: int
     winner: RoundCounts
     original: RoundCounts
+    served: str = ""
 
 
 @dataclass(frozen=True)

@@ -102,13 +102,15 @@ def _beside_original(reason: BesideOriginal) -> str:
     if reason.paired:
         about, how = "", f"95 % interval {_span(ratio)}, {reason.paired} rounds"
     elif reason.winner.disturbed or reason.original.disturbed:
-        counts = f"{_disturbed(reason.winner)} of its own and {_disturbed(reason.original)} of the original"
+        counts = f"{_disturbed(reason.winner)} of its own and {_disturbed(reason.original)} of {reason.served or 'the original'}"
         about, how = "about ", f"{_span(ratio)}; disturbed rounds: {counts}"
     else:
         about, how = "about ", f"{_span(ratio)}, as few rounds compare the two"
     if reason.objective == "throughput":
-        return f"That is {about}{ratio.value:.2f} times the original's throughput ({how})."
-    return f"It is {about}{ratio.value:.2f} times as fast as the original as it is called ({how})."
+        return f"That is {about}{ratio.value:.2f} times the throughput of {reason.served or 'the original'} ({how})."
+    beside = f"{reason.served} on this machine" if reason.served else "the original as it is called"
+    digits = ".2f" if ratio.value >= 0.1 else ".2g"
+    return f"It is {about}{ratio.value:{digits}} times as fast as {beside} ({how})."
 
 
 def _stopped(reason: RaceStopped) -> str:

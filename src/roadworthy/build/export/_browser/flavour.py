@@ -61,7 +61,8 @@ class Flavour:
     runtime lacks. ``adapter`` is the module in ``adapters`` that opens them in a page: see ``adapters/README.md``. ``scripts`` are the
     sources beside 'self' and 'wasm-unsafe-eval' that a Content-Security-Policy must allow it for scripts and workers. ``threads`` says
     whether it can use several. ``batch`` is the number of samples a call that its files are for, None for any. ``imports`` is what an
-    import map must map, by bare name, to a file of ``runtime``. ``unfit`` says in words why a signature cannot be given to the runtime;
+    import map must map, by bare name, to a file of ``runtime``. ``limits`` are sentences for the README.
+    ``unfit`` says in words why a signature cannot be given to the runtime;
     empty where it can.
     """
 
@@ -74,4 +75,5 @@ class Flavour:
     scripts: tuple[str, ...] = ()
     threads: bool = True
     batch: int | None = None
+    limits: tuple[str, ...] = ()
     imports: Mapping[str, str] = field(default_factory=dict)

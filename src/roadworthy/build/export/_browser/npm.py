@@ -40,14 +40,16 @@ def copy(package: NpmPackage, out: Path) -> None:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with content, open(place, "wb") as file:
                     shutil.copyfileobj(content, file)
+            if not wanted:
+                break
     if wanted:
         raise EnvironmentFault(f"the npm package {package.name} {package.version} has no {', '.join(sorted(wanted))}")
 
 
 def archive(package: NpmPackage) -> Path:
     """The checked archive in the cache; one that is damaged is downloaded again."""
-    folder = cache() / f"{_flat(package.name)}-{package.version}"
-    held = folder / ARCHIVE
+    held = _held(package)
+    folder = held.parent
     if held.is_file() and integrity(held) == package.integrity:
         return held
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +66,12 @@ def archive(package: NpmPackage) -> Path:
     return held
 
 
+def require(package: NpmPackage) -> None:
+    """Raises ProgramMissing where ``package`` is not in the cache and there is no npm to download it."""
+    if not _held(package).is_file():
+        _program()
+
+
 def cache() -> Path:
     """Where archives are kept."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "roadworthy" / "npm"
@@ -76,7 +84,7 @@ def integrity(path: Path) -> str:
 
 
 def _downloaded(package: NpmPackage, scratch: Path) -> Path:
-    npm = programs.require("npm", "install Node 18 or later: apt-get install nodejs npm")
+    npm = _program()
     what = f"{package.name}@{package.version}"
     # No script of a package is run.
     command = [str(npm), "pack", what, "--ignore-scripts", "--pack-destination", str(scratch), "--loglevel", "error"]
@@ -89,6 +97,14 @@ def _downloaded(package: NpmPackage, scratch: Path) -> Path:
         said = (done.stderr or done.stdout).strip()
         raise EnvironmentFault(f"npm could not download {what}: {_reason(said)}; {_remedy(what)}", detail=said)
     return found[0]
+
+
+def _held(package: NpmPackage) -> Path:
+    return cache() / f"{_flat(package.name)}-{package.version}" / ARCHIVE
+
+
+def _program() -> Path:
+    return programs.require("npm", "install Node 18 or later: apt-get install nodejs npm")
 
 
 def _remedy(what: str) -> str:

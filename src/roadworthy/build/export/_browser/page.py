@@ -6,13 +6,13 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined, Template
 
 from roadworthy.build.export._browser import description
 from roadworthy.build.export._browser.flavour import Flavour
+from roadworthy.build.exported import Export
 from roadworthy.core import codec
 from roadworthy.core.types import Quantization, TensorSpec
 from roadworthy.preprocess.contract import Answer, Contract
@@ -65,7 +65,7 @@ class PageFacts:
     answer: Answer
 
 
-def write(export: Any, out: Path) -> None:
+def write(export: Export, out: Path) -> None:
     """``index.html``, ``page.css`` and ``page.json`` beside the model in ``out``."""
     model = codec.from_json(description.PageModel, (out / description.NAME).read_bytes())
     signature = export.signature.fixed(export.plan.batch) if export.plan.batch else export.signature
@@ -80,7 +80,7 @@ def write(export: Any, out: Path) -> None:
     shutil.copyfile(PAGE / "page.css", out / "page.css")
 
 
-def instructions(export: Any, flavour: Flavour, out: Path) -> str:
+def instructions(export: Export, flavour: Flavour, out: Path) -> str:
     """How the page in ``out`` is run, used and served, and its limits, in Markdown."""
     model = codec.from_json(description.PageModel, (out / description.NAME).read_bytes())
     signature = export.signature.fixed(export.plan.batch or 1)
@@ -88,6 +88,7 @@ def instructions(export: Any, flavour: Flavour, out: Path) -> str:
     return _template("README.md.j2", escaped=False).render(
         refused=refusal(export.contract, export.signature.inputs), threads=export.plan.threads, policy=model.policy, packages=packages,
         inputs=[_example(spec) for spec in signature.inputs], output=signature.outputs[0].name,
+        limits=flavour.limits,
     )  # fmt: skip
 
 

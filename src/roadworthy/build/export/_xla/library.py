@@ -20,7 +20,8 @@ SOURCES = (
     "xla/backends/cpu/runtime/convolution_lib_f32_2d.cc", "xla/backends/cpu/runtime/dot_lib_f32.cc",
     "tensorflow/compiler/tf2xla/xla_compiled_cpu_function.cc", "tensorflow/compiler/tf2xla/allocator.cc", "xla/executable_run_options.cc",
     "xla/service/custom_call_status.cc", "xla/tsl/concurrency/async_value.cc", "xla/tsl/concurrency/async_value_ref.cc",
-    "xla/tsl/platform/default/env_time.cc", "xla/tsl/framework/contraction/eigen_contraction_kernel.cc", "xla/backends/cpu/runtime/rng_state_lib.cc",
+    "xla/tsl/platform/default/env_time.cc", "xla/tsl/framework/contraction/eigen_contraction_kernel.cc",
+    "xla/backends/cpu/runtime/rng_state_lib.cc",
 )  # fmt: skip
 """What a network in float32 calls; the wheel has more for other dtypes, for sorting and for random numbers."""
 LIMIT_S = 3600.0

@@ -131,8 +131,8 @@ def _limits(certificate: Certificate) -> str:
         lines.append(f"- The samples were {_text(kind)}: the accuracy of the original is not known.")
     lines.append("- The figures are valid for data like the data that they were measured on.")
     lines += [
-        f"- For the target {_text(one.target)}, and {one.verification}: {_code(one.verified.candidate.plan.name)} in "
-        f"{_code(one.path)}. No server uses it."
+        f"- For the target {_text(one.target)}, and {one.verification}{f' ({_text(one.proof.words)})' if one.proof else ''}: "
+        f"{_code(one.verified.candidate.plan.name)} in {_code(one.path)}. No server uses it."
         for one in certificate.exports
         if one.path
     ]

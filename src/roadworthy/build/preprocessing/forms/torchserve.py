@@ -68,13 +68,14 @@ def beside(source: Source, layout: Layout) -> Found | None:
     if archive is None or archive.weights != source.path.name:
         return None
     labels, notes = _labels(archive.labels)
-    image, on_handler = _known(archive)
+    image, on_handler = _known(archive, source.holder or archive.path)
     return Found(Contract(image, Answer(labels=labels)), f"TorchServe's handler {archive.handler}", (*on_handler, *notes))
 
 
-def _known(archive: MarArchive) -> tuple[tuple[Step, ...], tuple[Note, ...]]:
+def _known(archive: MarArchive, named: Path) -> tuple[tuple[Step, ...], tuple[Note, ...]]:
+    """The steps of the handler; where they are not known, a note on the archive as the user ``named`` it."""
     if archive.handler_file:
-        return (), (Note(f"{archive.path} {_code(archive)}: {OWN}", True),)
+        return (), (Note(f"{named} {_code(archive)}: {OWN}", True),)
     try:
         return _steps(archive.handler), ()
     except DataError as problem:

@@ -5,11 +5,13 @@ To add a format, add a file. ``inspect``, ``identify`` and ``load`` go through t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, cast
+from types import ModuleType
+from typing import Protocol, TypeGuard, cast
 
-from roadworthy.build.sources import source_file
-from roadworthy.build.sources.held import HoldingFormat
+from roadworthy.build.sources import holding, source_file
+from roadworthy.build.sources.holding import HoldingFormat
 from roadworthy.build.sources.model import Model, Opened
 from roadworthy.build.sources.source_file import SourceFile
 from roadworthy.build.sources.static_facts import StaticFacts
@@ -28,8 +30,7 @@ class SourceFormat(Protocol):
 
     Two things are optional. ``QUANTISED = True`` says that such a file may compute in whole numbers from the start. A format of several
     files, any of which may be named by the user, defines ``locate(path) -> Path | None``: the file that is read where ``path`` names such
-    a model, ``None`` where it does not. An archive or a repository that holds a file of another format is a ``HoldingFormat``: it defines
-    ``unpack`` in place of ``inspect`` and ``open``.
+    a model, ``None`` where it does not.
     """
 
     KIND: str
@@ -45,14 +46,21 @@ class SourceFormat(Protocol):
 
 def every() -> tuple[SourceFormat, ...]:
     """Every format whose module can be imported."""
-    found = []
-    for name in registry.names(__name__):
+    return tuple(cast(SourceFormat, module) for module in _importable(__name__))
+
+
+def every_holding() -> tuple[HoldingFormat, ...]:
+    """Every kind of archive or repository whose module can be imported."""
+    return tuple(cast(HoldingFormat, module) for module in _importable(holding.__name__))
+
+
+def _importable(group: str) -> Iterator[ModuleType]:
+    for name in registry.names(group):
         try:
-            found.append(named(name))
+            yield registry.backend(group, name)
         except BackendMissing:
             # One package with a broken format must not keep the files of all others from being read.
             continue
-    return tuple(found)
 
 
 def named(kind: str) -> SourceFormat:
@@ -60,19 +68,15 @@ def named(kind: str) -> SourceFormat:
     return cast(SourceFormat, registry.backend(__name__, kind))
 
 
-def holding(format: SourceFormat) -> HoldingFormat | None:
-    """The format as one whose files hold a file of another; ``None`` where it is none."""
-    return cast(HoldingFormat, format) if hasattr(format, "unpack") else None
-
-
-def recognise(path: Path) -> tuple[SourceFormat, SourceFile]:
+def recognise(path: Path) -> tuple[SourceFormat | HoldingFormat, SourceFile]:
     """The format of what is at ``path``, and the file to read.
 
     Raises SourceUnreadable, saying what is there instead, where no format or more than one accepts it.
     """
     known = every()
-    file = source_file.read(_located(path, known))
-    found = [format for format in known if format.sniff(file)]
+    everything: tuple[SourceFormat | HoldingFormat, ...] = (*known, *every_holding())
+    file = source_file.read(_located(path, everything))
+    found = [format for format in everything if format.sniff(file)]
     if not found:
         raise SourceUnreadable(f"{file.path} {_instead(file, known)}")
     if len(found) > 1:
@@ -81,7 +85,12 @@ def recognise(path: Path) -> tuple[SourceFormat, SourceFile]:
     return found[0], file
 
 
-def _located(path: Path, known: tuple[SourceFormat, ...]) -> Path:
+def holds(format: SourceFormat | HoldingFormat) -> TypeGuard[HoldingFormat]:
+    """Whether a file of the format holds one of another."""
+    return hasattr(format, "unpack")
+
+
+def _located(path: Path, known: tuple[SourceFormat | HoldingFormat, ...]) -> Path:
     for format in known:
         locate = getattr(format, "locate", None)
         if locate is not None and (found := locate(path)) is not None:

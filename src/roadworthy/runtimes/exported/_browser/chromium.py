@@ -22,10 +22,13 @@ START_S = 60.0
 FLAGS = (
     "--headless=new", "--remote-debugging-pipe", "--no-first-run", "--no-default-browser-check", "--disable-gpu",
     "--disable-dev-shm-usage", "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-breakpad", "--disable-crash-reporter", "--mute-audio", "--no-proxy-server",
+    "--disable-breakpad", "--disable-crash-reporter", "--mute-audio", "--hide-scrollbars", "--no-proxy-server",
     # Nothing but this machine has a name.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
+LONGEST_FOLDER = 40
+"""Letters of a temporary directory below which Chromium can have its socket: the path of a socket has at most 107."""
+PREFIX = "rw-web-"
 KEPT = 30
 """Messages of the console that an error quotes at most."""
 
@@ -42,13 +45,13 @@ class ChromiumPage:
     """One page in a Chromium of its own. What goes wrong in the page raises StepFailed with what the console said."""
 
     def __init__(self, width: int = 1000, height: int = 800) -> None:
-        self._profile = Path(tempfile.mkdtemp(prefix="roadworthy-chromium-"))
+        self._profile = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_temporary()))
         self._child, self._pipe = 0, None
         try:
             self._child, self._pipe = _started(self._profile, width, height)
             target = self._pipe.call("Target.createTarget", START_S, url="about:blank")["targetId"]
             self._session = self._pipe.call("Target.attachToTarget", START_S, targetId=target, flatten=True)["sessionId"]
-            for domain in ("Runtime", "Log", "Page", "Network"):
+            for domain in ("Runtime", "Log", "Page", "Network", "Inspector"):
                 self._pipe.call(f"{domain}.enable", START_S, session=self._session)
         except BaseException as problem:
             said = self._log()
@@ -80,7 +83,19 @@ class ChromiumPage:
         try:
             return self._pipe.call(method, limit_s, session=self._session, **parameters)
         except PageTimeout:
-            raise PageTimeout(f"the page did not answer within {limit_s:g} s{self._quoted()}", detail=self.said()) from None
+            raise self.late(limit_s) from None
+
+    def late(self, limit_s: float) -> PageTimeout:
+        """The error for a page that did not answer within ``limit_s`` seconds."""
+        return PageTimeout(f"the page did not answer within {limit_s:g} s{self._quoted()}", detail=self.said())
+
+    def check(self) -> None:
+        """Raises StepFailed where the browser ended, or the page did."""
+        if self._pipe is None:
+            raise StepFailed("the browser was closed")
+        self._pipe.listen()
+        if any(event.get("method") == "Inspector.targetCrashed" for event in self._pipe.events):
+            raise StepFailed("the page crashed: it may need more memory than there is")
 
     def screenshot(self, file: Path, limit_s: float) -> None:
         """Write what the page shows, all of its height, as a PNG."""
@@ -122,7 +137,15 @@ class ChromiumPage:
 
     def _log(self) -> str:
         log = self._profile / "said.log"
-        return log.read_text(errors="replace").strip() if log.is_file() else ""
+        lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+        # What it says of the machine's files on its way down explains nothing.
+        return "\n".join(line for line in lines if "/crashpad/" not in line).strip()
+
+
+def _temporary() -> str:
+    """The temporary directory, or the system's own where its path is too long."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= LONGEST_FOLDER or not os.access("/tmp", os.W_OK) else "/tmp"
 
 
 def _started(profile: Path, width: int, height: int) -> tuple[int, DevToolsPipe]:
@@ -141,7 +164,9 @@ def _started(profile: Path, width: int, height: int) -> tuple[int, DevToolsPipe]
         (os.POSIX_SPAWN_DUP2, theirs_out, 4),
     ]
     try:
-        child = os.posix_spawn(command[0], [*command, "about:blank"], os.environ, file_actions=actions, setpgroup=0)
+        child = os.posix_spawn(
+            command[0], [*command, "about:blank"], os.environ | {"TMPDIR": str(profile)}, file_actions=actions, setpgroup=0
+        )
     except OSError as problem:
         for descriptor in (ours_in, ours_out):
             os.close(descriptor)

@@ -6,11 +6,13 @@ import json
 import os
 import select
 import time
+from collections import deque
 from typing import Any
 
 from roadworthy.core.errors import StepFailed
 
 CHUNK = 2**16
+MOST_EVENTS = 2000
 
 
 class DevToolsPipe:
@@ -22,8 +24,8 @@ class DevToolsPipe:
         os.set_blocking(back, False)
         self._number = 0
         self._rest = bytearray()
-        self.events: list[dict[str, Any]] = []
-        """What the browser said unasked, oldest first."""
+        self.events: deque[dict[str, Any]] = deque(maxlen=MOST_EVENTS)
+        """What the browser said unasked last, oldest first."""
 
     def call(self, method: str, limit_s: float, *, session: str = "", **parameters: Any) -> dict[str, Any]:
         """The result of ``method``; raises StepFailed where there is none within ``limit_s`` seconds, and for one that is an error."""
@@ -39,6 +41,14 @@ class DevToolsPipe:
             if "error" in found:
                 raise StepFailed(f"the browser refused {method}: {found['error'].get('message')}")
             return dict(found["result"])
+
+    def listen(self) -> None:
+        """Take what the browser says unasked, without waiting; raises StepFailed where it ended."""
+        while True:
+            try:
+                self.events.append(self._read(time.monotonic()))
+            except PageTimeout:
+                return
 
     def close(self) -> None:
         for descriptor in (self._to, self._back):

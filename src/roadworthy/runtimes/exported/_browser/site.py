@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -23,15 +24,17 @@ TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "applicat
 class LoopbackSite:
     """``root`` served on a free port of 127.0.0.1 until it is closed, each answer with ``headers``.
 
-    ``imports`` is the text of the driving page's import map. ``feeds`` is what the driving page gets, ``answers`` what it sent last.
-    ``served`` has the size of each file that was asked for.
+    ``imports`` is the text of the driving page's import map. The driving page sends what it has to say, which is put into ``answers``, and
+    with the same request waits for the next of ``feeds``: one way there and back for a call. ``served`` has the size of each file that
+    was asked for.
     """
 
     def __init__(self, root: Path, headers: Mapping[str, str], imports: str = "") -> None:
         self.root, self.headers = root.resolve(), {**headers, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
         page = (DRIVE / "drive.html").read_text()
         self.page = page.replace(MAP, f'<script type="importmap">{imports}</script>' if imports else "").encode()
-        self.feeds, self.answers = b"", b""
+        self.feeds: SimpleQueue[bytes] = SimpleQueue()
+        self.answers: SimpleQueue[bytes] = SimpleQueue()
         self.served: dict[str, int] = {}
         self._server = _SiteServer(self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -43,6 +46,8 @@ class LoopbackSite:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def close(self) -> None:
+        """End the site; a page that waits for feeds gets none."""
+        self.feeds.put(b"")
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -68,9 +73,7 @@ class _SiteRequest(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         site, path = self._site, unquote(urlsplit(self.path).path)
-        if path == f"{PREFIX}feeds":
-            self._answer(HTTPStatus.OK, site.feeds, "application/octet-stream")
-        elif path == PAGE:
+        if path == PAGE:
             self._answer(HTTPStatus.OK, site.page, "text/html")
         elif found := site.file(path):
             content = found.read_bytes()
@@ -81,11 +84,12 @@ class _SiteRequest(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
 
     def do_POST(self) -> None:
-        if self.path != f"{PREFIX}answers":
+        # A page of another site in a browser of this machine can send requests here too.
+        if self.path != f"{PREFIX}next" or self.headers["Sec-Fetch-Site"] != "same-origin":
             self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
             return
-        self._site.answers = self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer(HTTPStatus.OK, b"", "text/plain")
+        self._site.answers.put(self.rfile.read(int(self.headers["Content-Length"])))
+        self._answer(HTTPStatus.OK, self._site.feeds.get(), "application/octet-stream")
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: an error of the page is said by the page."""

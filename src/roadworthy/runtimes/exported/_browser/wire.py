@@ -1,4 +1,4 @@
-"""Arrays as bytes and back, exactly: the size of a JSON list, the list with each array's name, dtype and shape, and their bytes."""
+"""Arrays as bytes and back, exactly: the size of a JSON object, the object with each array's name, dtype and shape, and their bytes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array, Arrays
 
 
@@ -17,17 +18,20 @@ def packed(feeds: Arrays) -> bytes:
     stated = [
         {"name": name, "dtype": array.dtype.name, "shape": list(array.shape), "bytes": array.nbytes} for name, array in arrays.items()
     ]
-    header = json.dumps(stated).encode()
+    header = json.dumps({"error": "", "arrays": stated}).encode()
     return b"".join([struct.pack("<I", len(header)), header, *(array.tobytes() for array in arrays.values())])
 
 
 def unpacked(data: bytes) -> Iterator[tuple[str, Array]]:
-    """Each array with its name; ValueError for what is not in that form."""
+    """Each array with its name; StepFailed for what says that the page failed, ValueError for what is not in that form."""
     if len(data) < 4:
         raise ValueError("there is no header")
     (size,) = struct.unpack_from("<I", data)
     place = 4 + size
-    for stated in json.loads(data[4:place]):
+    header = json.loads(data[4:place])
+    if header["error"]:
+        raise StepFailed(header["error"])
+    for stated in header["arrays"]:
         count = int(np.prod(stated["shape"], dtype=np.int64))
         # A copy: the caller may keep and change it.
         yield stated["name"], np.frombuffer(data, stated["dtype"], count, place).reshape(stated["shape"]).copy()

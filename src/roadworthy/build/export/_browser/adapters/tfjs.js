@@ -8,7 +8,7 @@ export async function open(files, options) {
   // They are no modules: each adds itself to the global tf.
   for (const name of ['tf-core.min.js', 'tf-converter.min.js']) await import(new URL(name, options.runtime));
   const tf = globalThis.tf;
-  const backend = await started(tf, options);
+  const note = await started(tf, options.runtime);
   const { modelTopology, signature, weightsManifest } = JSON.parse(new TextDecoder().decode(files['model.json']));
   const [{ paths, weights: weightSpecs }] = weightsManifest;
   const weightData = joined(paths.map((path) => files[path]));
@@ -34,25 +34,19 @@ export async function open(files, options) {
     }
   }
 
-  return { run, close: () => model.dispose(), threads: 1, backend };
+  return { run, close: () => model.dispose(), threads: 1, note };
 }
 
-/** The backend that was started: wasm, else cpu. `options.backend` asks for one of them. */
-async function started(tf, { runtime, backend = '' }) {
-  if (backend !== 'cpu') {
-    await import(new URL('tf-backend-wasm.min.js', runtime));
-    // One thread: several need workers from blob: URLs, and where a policy forbids these the page hangs without an error.
-    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
-    tf.wasm.setWasmPaths(runtime);
-    try {
-      if (await tf.setBackend('wasm')) return 'wasm';
-    } catch (problem) {
-      if (backend) throw problem;
-    }
-  }
+/** Starts the backend on WebAssembly, or the one in plain JavaScript where that fails; why, in words, or nothing. */
+async function started(tf, runtime) {
+  await import(new URL('tf-backend-wasm.min.js', runtime));
+  // One thread: several need workers from blob: URLs, and where a policy forbids these the page hangs without an error.
+  tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+  tf.wasm.setWasmPaths(runtime);
+  if (await tf.setBackend('wasm')) return '';
   await import(new URL('tf-backend-cpu.min.js', runtime));
-  if (!(await tf.setBackend('cpu'))) throw new Error('TensorFlow.js has no backend in this browser');
-  return 'cpu';
+  if (!(await tf.setBackend('cpu'))) throw new Error('TensorFlow.js starts neither WebAssembly nor plain JavaScript in this browser');
+  return 'WebAssembly does not start here, and TensorFlow.js runs in plain JavaScript, up to a hundred times slower';
 }
 
 function joined(parts) {

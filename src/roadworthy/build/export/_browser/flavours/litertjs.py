@@ -65,5 +65,9 @@ FLAVOUR = Flavour(
     unfit=unfit,
     threads=False,
     batch=1,
+    limits=(
+        "One sample a call, on one thread.",
+        "LiteRT.js runs on the CPU here. Its lines on the console about a GPU and an NPU that it does not find mean nothing.",
+    ),
     imports={"@litertjs/wasm-utils": "litert_wasm_utils.js"},
 )

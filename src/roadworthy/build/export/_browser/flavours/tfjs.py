@@ -69,4 +69,9 @@ FLAVOUR = Flavour(
     unfit=unfit,
     # Its threads are workers from blob: URLs; where a policy forbids these, the page waits for ever and no error is raised.
     threads=False,
+    limits=(
+        "One thread: its threads are workers from `blob:` URLs, and a page whose policy forbids these waits for ever.",
+        "Where WebAssembly does not start, the page goes on in plain JavaScript and says so; that is up to a hundred times slower.",
+        "Whole numbers are 32 bits wide in it; an input beyond that is refused.",
+    ),
 )

@@ -5,7 +5,8 @@ import { count, kind, transpose } from './arrays.js';
 const HERE = new URL('../', import.meta.url);
 
 /**
- * The model, ready to answer: { description, threads, run, close }. `threads` is a wish, cut to 1 where the page is not isolated.
+ * The model, ready to answer: { description, threads, note, run, close }. `threads` is a wish, cut to 1 where the page is not isolated;
+ * `note` says in words where the runtime had to run in a slower way than it was verified in.
  * `run` takes and gives { name: { dtype, shape, data } } as the signature has them. Raises an Error that says what is wrong.
  */
 export async function openModel({ threads = 1, base = HERE, read = fetched } = {}) {
@@ -27,7 +28,7 @@ export async function openModel({ threads = 1, base = HERE, read = fetched } = {
     return Object.fromEntries(outputs.map((output) => [output.name, { ...transpose(found[output.inner], output.permutation), dtype: output.dtype }]));
   }
 
-  return { description, threads: session.threads, run, close: () => session.close() };
+  return { description, threads: session.threads, note: session.note ?? '', run, close: () => session.close() };
 }
 
 /** The bytes of a file of this site. */

@@ -25,7 +25,7 @@ async function start() {
   page.described.forEach((step) => find('steps').append(made('li', step)));
   model = await openModel({ threads: page.threads });
   const { flavour } = model.description;
-  say('runtime', `${flavour} on ${model.threads} ${model.threads === 1 ? 'thread' : 'threads'}${threadsNote()}`);
+  say('runtime', `${flavour} on ${model.threads} ${model.threads === 1 ? 'thread' : 'threads'}${threadsNote()}${model.note && `; ${model.note}`}`);
   if (page.refused) say('said', page.refused);
   else listen();
   await selfCheck();

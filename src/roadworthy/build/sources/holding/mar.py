@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from roadworthy.build.sources import mar_archive
-from roadworthy.build.sources.held import HeldModel
+from roadworthy.build.sources.holding import HeldModel, _tar_archive
 from roadworthy.build.sources.hub import folder as hub
 from roadworthy.build.sources.mar_archive import FOLDER, MANIFEST, SMALL, MarArchive
-from roadworthy.build.sources.parsers import tar_archive
 from roadworthy.build.sources.parsers.zip_archive import Archive
 from roadworthy.build.sources.source_file import SourceFile
 from roadworthy.core.errors import SourceError, SourceUnreadable
 
 KIND = "mar"
-FRAMEWORK = "torch"
-SUFFIXES = (".mar",)
+BUNDLE = "bundle/manifest.json"
+"""What lies in an archive that Roadworthy exported."""
 
 
 def sniff(file: SourceFile) -> bool:
@@ -32,6 +31,8 @@ def unpack(path: Path, to: Path) -> HeldModel:
     found = mar_archive.read(root)
     if found is None:
         raise SourceUnreadable(f"{path} has no {FOLDER}/{MANIFEST}")
+    if not found.weights and (root / BUNDLE).is_file():
+        raise SourceError(f"{path} holds a bundle of Roadworthy, which is deployed already: unpack it and serve its folder bundle")
     if not found.weights:
         raise SourceError(f"{path} is a TorchServe archive without a model file: deploy the model that its handler {found.handler} loads")
     if stray := [name for name in (found.weights, found.model_file) if name and not _inside(root / name, root)]:
@@ -41,14 +42,14 @@ def unpack(path: Path, to: Path) -> HeldModel:
     notes = (f"{path.name} is a TorchServe archive of {found.weights}; its handler {found.handler}{code} is never run",)
     files = (root / FOLDER / MANIFEST,) if path.is_dir() else (path,)
     extra = (root / found.model_file,) if found.model_file else ()
-    return HeldModel(root / found.weights, f"{found.weights} in {path}", (*files, *extra), notes, arch, no_arch)
+    return HeldModel(root / found.weights, f"{found.weights} in {path}", (*files, *extra), notes, found.model_file, arch, no_arch)
 
 
 def _in_tar(file: SourceFile) -> bool:
-    if not file.head.startswith(tar_archive.GZIP):
+    if not file.head.startswith(_tar_archive.GZIP):
         return False
     try:
-        return f"{FOLDER}/{MANIFEST}" in tar_archive.names(file.path)
+        return f"{FOLDER}/{MANIFEST}" in _tar_archive.names(file.path)
     except SourceUnreadable:
         # Any other file that gzip has packed; one with the name that archives have is told why it is not read.
         if file.path.name.endswith((".mar", ".tar.gz", ".tgz")):
@@ -59,9 +60,9 @@ def _in_tar(file: SourceFile) -> bool:
 def _unpacked(path: Path, to: Path) -> Path:
     root = to / path.name
     with open(path, "rb") as file:
-        packed_by_gzip = file.read(2) == tar_archive.GZIP
+        packed_by_gzip = file.read(2) == _tar_archive.GZIP
     if packed_by_gzip:
-        tar_archive.unpack(path, root)
+        _tar_archive.unpack(path, root)
     else:
         with Archive(path) as archive:
             archive.unpack(root)

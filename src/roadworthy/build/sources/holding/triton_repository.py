@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from roadworthy.build.sources.held import HeldModel
+from roadworthy.build.sources.holding import HeldModel
 from roadworthy.build.sources.parsers.untrusted import listed, printable, shown
 from roadworthy.build.sources.source_file import SourceFile
 from roadworthy.core.errors import SourceError, SourceUnreadable
@@ -14,8 +14,6 @@ from roadworthy.other_servers import triton_config, triton_rules, versions
 from roadworthy.other_servers.triton_config import ANY, FILE, LONGEST, TritonConfig, TritonTensor
 
 KIND = "triton_repository"
-FRAMEWORK = "triton"
-SUFFIXES = ()
 MODELS = {
     "onnxruntime": ("model.onnx",),
     "pytorch": ("model.pt",),

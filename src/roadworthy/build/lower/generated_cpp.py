@@ -26,9 +26,9 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
     """
     if unavailable(host) or graph.quantized or host.architecture != "x86_64" or _unfit(graph):
         return
-    yield Plan("generated", "fp32", threads=1)
+    yield Plan("generated_cpp", "fp32", threads=1)
     if host.cores > 1 and graph.signature.batched:
-        yield Plan("generated", "fp32", threads=host.cores)
+        yield Plan("generated_cpp", "fp32", threads=host.cores)
 
 
 def unavailable(host: Host) -> Mapping[str, str]:
@@ -39,7 +39,7 @@ def unavailable(host: Host) -> Mapping[str, str]:
 def _unfit(graph: Graph) -> bool:
     from roadworthy.build import cpp
 
-    return bool(cpp.unfit(graph.signature) or cpp.lacking(graph.path))
+    return bool(cpp.unfit(graph.signature) or cpp.lacking(cpp.operators(graph.path)))
 
 
 def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None:

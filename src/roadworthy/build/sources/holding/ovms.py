@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from roadworthy.build.sources.held import HeldModel
+from roadworthy.build.sources.holding import HeldModel
 from roadworthy.build.sources.parsers.untrusted import listed, shown
 from roadworthy.build.sources.source_file import SourceFile
 from roadworthy.core.errors import SourceError, SourceUnreadable
@@ -13,8 +13,6 @@ from roadworthy.other_servers.ovms_config import FILE, LIST, LONGEST, OvmsModel
 from roadworthy.other_servers.versions import VersionPolicy
 
 KIND = "ovms"
-FRAMEWORK = "openvino"
-SUFFIXES = ()
 SAVED_MODEL = "saved_model.pb"
 READ = (".onnx", ".tflite")
 UNREAD = {

@@ -38,7 +38,7 @@ def load(path: Path, signature: Signature, plan: Plan) -> GeneratedSession:
         session = GeneratedSession(library, signature, plan.threads)
     except (OSError, AttributeError) as problem:
         raise StepFailed(f"the compiled library {file} does not load: {problem}") from problem
-    library.model_error.restype = ctypes.c_char_p
+    library.model_error.restype = library.model_level.restype = ctypes.c_char_p
     if library.model_open_at(_highest().encode(), plan.threads):
         raise EnvironmentFault(f"the compiled library {file} cannot be used here: {_error(library)}")
     return session
@@ -67,22 +67,23 @@ class GeneratedSession:
         self._threads = threads
         self._names = tuple(spec.name for spec in signature.inputs)
         self._outputs = tuple((spec.name, tuple(int(size) for size in spec.sample_shape)) for spec in signature.outputs)
-        self._inputs_at = (ctypes.c_void_p * len(self._names))()
-        self._outputs_at = (ctypes.c_void_p * len(self._outputs))()
+        self._pointers = ctypes.c_void_p * len(self._names), ctypes.c_void_p * len(self._outputs)
 
     def run(self, feeds: Arrays) -> Arrays:
         """The outputs by name, in memory of their own; raises StepFailed where there is no memory."""
-        samples = 0
-        for number, name in enumerate(self._names):
-            samples = len(feeds[name])
-            self._inputs_at[number] = _address(feeds[name])
-        answers: dict[str, Array] = {}
-        for number, (name, shape) in enumerate(self._outputs):
-            answers[name] = np.empty((samples, *shape), np.float32)
-            self._outputs_at[number] = _address(answers[name])
-        if self._call(self._inputs_at, self._outputs_at, samples, self._threads):
+        samples = len(feeds[self._names[0]])
+        answers: dict[str, Array] = {name: np.empty((samples, *shape), np.float32) for name, shape in self._outputs}
+        inputs = self._pointers[0](*[_address(feeds[name]) for name in self._names])
+        outputs = self._pointers[1](*map(_address, answers.values()))
+        if self._call(inputs, outputs, samples, self._threads):
             raise StepFailed(f"generated code failed: {_error(self._library)}")
         return answers
+
+    @property
+    def level(self) -> str:
+        """The level of x86-64 whose code runs."""
+        words: bytes = self._library.model_level()
+        return words.decode()
 
     def close(self) -> None:
         """The library stays loaded until the process ends: other sessions may have it too."""
