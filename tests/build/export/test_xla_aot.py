@@ -20,6 +20,7 @@ from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, BYTES, Signature, TensorSpec
 from roadworthy.runtimes import open_session
 from support import hosts
+from support.clients.environments import CACHE
 from support.files import onnx_cases, onnx_networks
 from support.models import tensorflow_exports as steps
 
@@ -66,15 +67,23 @@ def test_another_plan_or_no_compiler_is_refused_before_anything_is_written(tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library is kept from run to run: it takes minutes."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(CACHE.parent / "libraries"))
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not LEVEL or not library.built(LEVEL), reason="libxla.a is not built here; `pytest -m soak` on this file builds it")
-def test_a_program_answers_wherever_it_lies(tmp_path: Path) -> None:
+def test_a_program_answers_wherever_it_lies(kept: None, tmp_path: Path) -> None:
+    if not LEVEL or not library.built(LEVEL):
+        pytest.skip("libxla.a is not built here: pytest -m soak tests/build/export/test_xla_aot.py builds it")
     answers_wherever_it_lies(tmp_path)
 
 
 @pytest.mark.soak
-@pytest.mark.skipif(not LEVEL, reason="this CPU has no level that code is made for")
-def test_the_library_is_built_and_a_program_answers(tmp_path: Path) -> None:
+def test_the_library_is_built_and_a_program_answers(kept: None, tmp_path: Path) -> None:
+    if not LEVEL:
+        pytest.skip("this CPU has no level that code is made for")
     library.make(LEVEL)
     answers_wherever_it_lies(tmp_path)
 
