@@ -1,10 +1,11 @@
-"""What this host can do: its CPU, its limits, and which runtimes start here."""
+"""What this host can do: its CPU, its limits, and which runtimes start and which exports can be made here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import metadata
 
+from roadworthy.build import exporting
 from roadworthy.build.peak import of_host
 from roadworthy.build.reuse import store
 from roadworthy.build.reuse.store import CacheState
@@ -27,6 +28,15 @@ class RuntimeHealth:
 
 
 @dataclass(frozen=True)
+class TargetHealth:
+    """One target of ``roadworthy export``: whether what it needs at work is here, or the remedy."""
+
+    target: str
+    works: bool
+    remedy: str
+
+
+@dataclass(frozen=True)
 class ThreadPlan:
     """How many workers a server starts on this host, and how many threads each uses, before any model is measured."""
 
@@ -40,6 +50,7 @@ class Examination:
 
     host: Host
     runtimes: tuple[RuntimeHealth, ...]
+    targets: tuple[TargetHealth, ...]
     serving: ThreadPlan
     cache: CacheState
     peak: HostPeak | None = None
@@ -57,8 +68,9 @@ def examine(*, peak: bool = False) -> Examination:
     host = this_host()
     workers = default_workers(host.cores)
     runtimes = tuple(_health(name) for name in registry.names(registry.RUNTIMES))
+    targets = tuple(map(_target, registry.targets()))
     peaks = of_host(host) if peak else None
-    return Examination(host, runtimes, ThreadPlan(workers, host.cores // workers), store.state(), peaks)
+    return Examination(host, runtimes, targets, ThreadPlan(workers, host.cores // workers), store.state(), peaks)
 
 
 def _health(name: str) -> RuntimeHealth:
@@ -66,6 +78,14 @@ def _health(name: str) -> RuntimeHealth:
         return isolate.call(start, StartRequest(name), limits=Limits(seconds=120))
     except RoadworthyError as problem:
         return RuntimeHealth(name, False, (), problem.message)
+
+
+def _target(name: str) -> TargetHealth:
+    try:
+        exporting.refuse_unknown((name,))
+    except RoadworthyError as problem:
+        return TargetHealth(name, False, problem.message)
+    return TargetHealth(name, True, "")
 
 
 def start(request: StartRequest) -> RuntimeHealth:

@@ -26,9 +26,9 @@ from roadworthy.core.types import Signature, TensorSpec
 
 __all__ = [
     "MADE", "IdentifyRequest", "InspectRequest", "Inspection", "LoadRequest", "Loaded", "Making", "bound_inputs", "float_type", "guessed",
-    "identify", "identify_step", "in_call", "input_option", "inspect", "inspect_step", "labels", "layout", "layout_of", "load", "made_notes",
-    "made_pictures", "may_be_quantised", "named_examples", "parameters", "parse_input", "parse_inputs", "required", "save_live",
-    "with_fixed",
+    "identify", "identify_step", "in_call", "input_option", "inspect", "inspect_step", "labels", "layout", "layout_of", "load",
+    "made_notes", "made_pictures", "may_be_quantised", "named_examples", "parameters", "parse_input", "parse_inputs", "required",
+    "save_live", "with_fixed",
 ]  # fmt: skip
 
 

@@ -31,6 +31,10 @@ def show_doctor(examination: Examination, *, as_json: bool) -> None:
         state = "[green]works[/]" if health.works else "[yellow]missing[/]"
         table.add_row(health.runtime, state, escape(", ".join(health.versions) if health.works else health.remedy))
     terminal.output.print(table)
+    targets = Table("export to", "state", "remedy")
+    for target in examination.targets:
+        targets.add_row(target.target, "[green]can be made[/]" if target.works else "[yellow]missing[/]", escape(target.remedy))
+    terminal.output.print(targets)
     if examination.peak is not None:
         _show_peak(examination.peak)
 
