@@ -116,7 +116,8 @@ x = np.ones((40, 16, 24, 24), np.float32)
 before = session.run({{"x": x}})["y"]
 child = os.fork()
 if not child:
-    os._exit(0 if np.array_equal(session.run({{"x": x}})["y"], before) else 3)
+    same = np.array_equal(session.run({{"x": x}})["y"], before)
+    os._exit((0 if len(os.listdir("/proc/self/task")) > 1 else 4) if same else 3)
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=os.environ, timeout=120, capture_output=True, text=True)

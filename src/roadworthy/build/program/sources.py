@@ -14,6 +14,7 @@ from roadworthy.preprocess.answer import columns
 from roadworthy.preprocess.answer import ranks as ranks_classes
 from roadworthy.preprocess.contract import Contract
 
+MOST_THREADS = 1024
 FILES = Path(__file__).parent / "cpp"
 
 
@@ -49,12 +50,13 @@ def write(
     contract: Contract | None = None,
     *,
     threads: int = 1,
+    most_threads: int | None = None,
     batch: int | None = None,
 ) -> None:
     """Write the program's C++ files into ``out``, for a model called ``name`` that takes ``batch`` samples a call, or any number.
 
     With a ``contract`` whose steps are all there in C++ it also reads images, and ranks classes where the contract does. ``threads`` is
-    what it uses where it is not told otherwise. The signature is one that is not ``unfit``.
+    what it uses where it is not told otherwise, ``most_threads`` what it can be told. The signature is one that is not ``unfit``.
     """
     for file in sorted(FILES.iterdir()):
         if file.suffix != ".j2":
@@ -67,6 +69,7 @@ def write(
         out / "model.h",
         name=name,
         threads=threads,
+        most_threads=most_threads or MOST_THREADS,
         batch=batch or 0,
         images=images,
         **described,

@@ -52,6 +52,7 @@ static Arguments parse(int count, char **words) {
         else if (word.size() > 1 && word[0] == '-') fail(BAD_USE, "there is no option %s; --help says which there are", word.c_str());
         else arguments.files.push_back(word);
     }
+    if (arguments.threads > MOST_THREADS) fail(BAD_USE, "--threads %d: this model computes on at most %d", arguments.threads, MOST_THREADS);
     if (arguments.stream && (arguments.bench || !arguments.files.empty())) fail(BAD_USE, "--stream goes with no file and without --bench");
     if (!arguments.stream && !arguments.bench && arguments.files.empty()) { print_usage(stderr); std::exit(BAD_USE); }
     if (INPUTS.size() > 1 && !arguments.files.empty() && arguments.files.size() != INPUTS.size())
