@@ -163,9 +163,13 @@ def test_a_wrong_image_a_truncated_file_and_nan_are_answered_in_words(made: Made
     assert answer["outputs"]["y"] == [None] * 4 and [one["probability"] for one in answer["classes"]] == [None] * 3
 
 
-def test_more_threads_than_the_model_has_are_refused(made: Made, tmp_path: Path) -> None:
-    done = made.run("--threads", "2", "--bench", "0.01")
-    assert done.returncode == 2 and "--threads 2: this model computes on at most 1" in done.stderr
+def test_threads_share_the_samples_of_a_call(made: Made) -> None:
+    session = runtime.load(made.path, SIGNATURE, replace(PLAN, threads=3))
+    many = np.tile(SAMPLES, (40, 1, 1, 1))
+    try:
+        np.testing.assert_allclose(session.run({"x": many})["y"], np.tile(made.answers, (40, 1)), rtol=1e-5, atol=1e-5)
+    finally:
+        session.close()
 
 
 def test_the_library_is_used_from_c_as_the_guide_says(made: Made, tmp_path: Path) -> None:
@@ -200,11 +204,12 @@ def test_an_operator_that_generated_code_lacks_is_named_and_nothing_is_left(tmp_
 def test_the_other_form_is_planned_where_its_library_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = Graph("onnx", network(tmp_path / "model.onnx"), SIGNATURE, "test")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert [plan.flavour for plan in native.plans(graph, this_host())] == ["generated"]
+    host = replace(this_host(), cores=4)
+    assert [(plan.flavour, plan.threads) for plan in native.plans(graph, host)] == [("generated", 1), ("generated", 4)]
     library.folder().mkdir(parents=True)
     (library.folder() / "libncnn.a").touch()
-    host = replace(this_host(), cores=4)
-    assert [(plan.flavour, plan.threads) for plan in native.plans(graph, host)] == [("generated", 1), ("ncnn", 1), ("ncnn", 4)]
+    found = [(plan.flavour, plan.threads) for plan in native.plans(graph, host)]
+    assert found == [("generated", 1), ("generated", 4), ("ncnn", 1), ("ncnn", 4)]
 
 
 def test_a_machine_without_a_compiler_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

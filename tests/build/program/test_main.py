@@ -87,6 +87,7 @@ def test_raw_numbers_of_another_size_are_refused(program: Path, tmp_path: Path) 
     [
         (["--fast"], "there is no option --fast"),
         (["--threads", "none"], "--threads none is not a number from 1"),
+        (["--threads", "1025"], "--threads 1025: this model computes on at most 1024"),
         (["--bench"], "--bench needs a number behind it"),
         (["--stream", "a.npy"], "--stream goes with no file"),
         ([], "usage: program"),

@@ -27,18 +27,18 @@ def require() -> None:
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:
-    """Generated code, on one thread; the library's network on one thread and on all.
+    """Generated code, and a network of the library, each on one thread and on all.
 
     The latter where the library is built already, or where code may not be generated for some operator: to build it takes minutes.
     """
     if graph.quantized or graph.unfolded or sources.unfit(graph.signature):
         return
-    if not unfit(graph.signature):
-        yield Plan("native", "fp32", threads=1, flavour=generated.FLAVOUR)
-    if _ncnn.built() or unfit(graph.signature) or lacking(operators(graph.path)):
-        yield Plan("native", "fp32", threads=1, flavour=_ncnn.FLAVOUR)
+    may = not unfit(graph.signature)
+    other = _ncnn.built() or not may or lacking(operators(graph.path))
+    for flavour in (*((generated.FLAVOUR,) if may else ()), *((_ncnn.FLAVOUR,) if other else ())):
+        yield Plan("native", "fp32", threads=1, flavour=flavour)
         if host.cores > 1:
-            yield Plan("native", "fp32", threads=host.cores, flavour=_ncnn.FLAVOUR)
+            yield Plan("native", "fp32", threads=host.cores, flavour=flavour)
 
 
 def unavailable(host: Host) -> Mapping[str, str]:

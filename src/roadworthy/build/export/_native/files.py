@@ -43,8 +43,7 @@ def write_program(out: Path, name: str, signature: Signature, plan: Plan, contra
     folder = out / SOURCE
     folder.mkdir(exist_ok=True)
     batch = None if signature.dynamic else signature.call_size(1)
-    most = 1 if plan.flavour == generated.FLAVOUR else None
-    sources.write(folder, name, signature, contract, threads=plan.threads, most_threads=most, batch=batch)
+    sources.write(folder, name, signature, contract, threads=plan.threads, batch=batch)
     compiler.compile([*_command(plan, contract)], out, what="the program")
 
 

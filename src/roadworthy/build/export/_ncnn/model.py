@@ -8,7 +8,7 @@ from pathlib import Path
 from roadworthy.build.export._ncnn import library
 from roadworthy.build.export._ncnn.layers import KEPT
 from roadworthy.build.lower import _ncnn_files
-from roadworthy.build.program import compiler, templates
+from roadworthy.build.program import compiler, sources, templates
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import TensorSpec
@@ -29,7 +29,7 @@ def make(graph: Graph, scratch: Path) -> tuple[Path, ...]:
     built = library.make()
     shapes = {"inputs": [_sizes(spec) for spec in graph.signature.inputs], "outputs": [_sizes(spec) for spec in graph.signature.outputs]}
     templates.render(TEMPLATE, scratch / "model.cpp", param=_ncnn_files.PARAM, weights=_ncnn_files.WEIGHTS, **shapes)
-    options = ["-I.", f"-I{built / 'include'}", "-fopenmp", "-Wno-unused-parameter", "-c", "model.cpp", "-o", "model.o"]
+    options = [f"-I{sources.FILES}", f"-I{built / 'include'}", "-fopenmp", "-Wno-unused-parameter", "-c", "model.cpp", "-o", "model.o"]
     compiler.compile(options, scratch, what="the network of ncnn")
     return scratch / "model.o", built / "libncnn.a"
 
