@@ -25,7 +25,7 @@ SAMPLES = 3
 GATE = 3e-6
 """Largest difference relative to the output's scale."""
 NEEDS = {"v4": {"avx512f", "avx512bw"}, "v3": {"avx2", "fma", "f16c"}, "v2": {"sse4_2"}}
-Run = Callable[[str, OperatorCase], list[Array]]
+Run = Callable[[str, OperatorCase, dict[str, Array]], list[Array]]
 
 
 def levels() -> list[str]:
@@ -33,13 +33,13 @@ def levels() -> list[str]:
     return [level for level, features in NEEDS.items() if features <= set(hosts.true_host().features)]
 
 
-def answers(case: OperatorCase) -> list[Array]:
+def answers(case: OperatorCase, feeds: dict[str, Array]) -> list[Array]:
     """ONNX Runtime's own answers, with nothing fused."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(case.model().SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return list(session.run(list(case.outputs), case.feeds(SAMPLES)))
+    return list(session.run(list(case.outputs), feeds))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         place = folder / f"case_{number}"
         place.mkdir()
         onnx.save(case.model(), place / "model.onnx")
-        made[case.name] = number, cpp.generate(place / "model.onnx", case.signature(answers(case)), place)
+        made[case.name] = number, cpp.generate(place / "model.onnx", case.signature(answers(case, case.feeds(SAMPLES))), place)
         for header in place.glob("*.h") if number else ():
             header.unlink()  # one copy for all
         parts.append(f'#define NETWORK NAME({number})\n#include "case_{number}/network.cpp"\n#undef NETWORK\n')
@@ -68,13 +68,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     with ThreadPoolExecutor() as pool:
         libraries = dict(zip(levels(), pool.map(compiled, levels()), strict=True))
 
-    def call(level: str, case: OperatorCase) -> list[Array]:
+    def call(level: str, case: OperatorCase, given: dict[str, Array]) -> list[Array]:
         number, generated = made[case.name]
         weights = np.fromfile(generated.folder / "weights.bin", np.float32)
         # What the code does not write shows.
         memory = np.full(generated.memory // 4, np.nan, np.float32)
-        feeds = [np.ascontiguousarray(array) for array in case.feeds(SAMPLES).values()]
-        found = [np.full_like(array, np.nan) for array in answers(case)]
+        feeds = [np.ascontiguousarray(array) for array in given.values()]
+        found = [np.full_like(array, np.nan) for array in answers(case, given)]
         for start in range(0, SAMPLES, generated.together):
             several = [[array[start : start + generated.together] for array in arrays] for arrays in (feeds, found)]
             pointers = [(ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays)) for arrays in several]
@@ -88,8 +88,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.mark.parametrize("name", CASES)
 def test_an_operator_gives_the_answers_of_onnx_runtime(run: Run, name: str) -> None:
     case = CASES[name]
-    wanted = answers(case)
+    feeds = case.feeds(SAMPLES)
+    wanted = answers(case, feeds)
     for level in levels():
-        for found, array in zip(run(level, case), wanted, strict=True):
+        for found, array in zip(run(level, case, feeds), wanted, strict=True):
             assert np.isfinite(array).all()
             np.testing.assert_allclose(found, array, rtol=0, atol=GATE * float(np.abs(array).max()), err_msg=level)
+
+
+@pytest.mark.parametrize("name", ["Relu_images", "clip", "MaxPool_plain", "GlobalMaxPool", "Max", "Tanh_images", "conv_0"])
+@pytest.mark.parametrize("place", [0, 1, 9])
+def test_what_is_no_number_stays_none(run: Run, name: str, place: int) -> None:
+    """As in PyTorch; ONNX Runtime's own maximum may lose it."""
+    case = CASES[name]
+    feeds = case.feeds(SAMPLES)
+    feeds["x"].reshape(-1)[place] = np.nan
+    for level in levels():
+        (found,) = run(level, case, feeds)
+        assert np.isnan(found[0]).any() and not np.isnan(found[1:]).any(), level

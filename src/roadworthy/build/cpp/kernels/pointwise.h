@@ -4,8 +4,6 @@
 
 namespace {
 
-inline Vector chosen(Integers where, Vector yes, Vector no) { return (Vector)((where & (Integers)yes) | (~where & (Integers)no)); }
-
 // Cody and Waite's reduction and the polynomial of Cephes (expf): within 2 units of the last place.
 inline Vector exponential(Vector x) {
     const Vector limited = smaller(spread(89.0f), larger(spread(-104.0f), x));
@@ -100,8 +98,8 @@ inline Vector of_two(Vector a, Vector b) {
     if constexpr (OP == Binary::MUL) return a * b;
     if constexpr (OP == Binary::DIV) return a / b;
     if constexpr (OP == Binary::DIV_INTO) return b / a;
-    if constexpr (OP == Binary::MAX) return larger(a, b);
-    if constexpr (OP == Binary::MIN) return smaller(a, b);
+    if constexpr (OP == Binary::MAX) return largest(a, b);
+    if constexpr (OP == Binary::MIN) return smallest(a, b);
     if constexpr (OP == Binary::PRELU) return chosen(a < 0.0f, a * b, a);
 }
 

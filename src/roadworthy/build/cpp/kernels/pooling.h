@@ -45,7 +45,7 @@ KERNEL void pool(const Pool &of, int samples, const float *in, float *out) {
                     for (int i = 0; i < down.count; i++) {
                         const float *line = corner + i * rows + c;
                         for (int j = 0; j < across.count; j++, line += columns)
-                            found = of.largest ? larger(found, numbers(line)) : found + numbers(line);
+                            found = of.largest ? largest(found, numbers(line)) : found + numbers(line);
                     }
                     if (!of.largest) found /= spread(divisor);
                     if (count == LANES)
@@ -72,16 +72,16 @@ KERNEL void reduce_pixels(const Reduce &of, int samples, const float *in, float 
         for (int c = 0; c < from.channels; c += LANES) {
             const int count = least(LANES, from.channels - c);
             const auto numbers = [&](const float *at) { return count == LANES ? load(at) : load(at, count); };
-            // Two sums for each row keep the rounding of long sums small.
+            // A sum for each row keeps the rounding of long sums small.
             Vector found = of.by == Reduction::MAX ? spread(-INFINITY) : of.by == Reduction::MIN ? spread(INFINITY) : Vector{};
             for (int y = 0; y < from.height; y++) {
                 const float *line = in + from.origin() + y * from.row() + c;
                 Vector row = numbers(line);
                 for (int x = 1; x < from.width; x++) {
                     const Vector next = numbers(line + x * from.channels);
-                    row = of.by == Reduction::MAX ? larger(row, next) : of.by == Reduction::MIN ? smaller(row, next) : row + next;
+                    row = of.by == Reduction::MAX ? largest(row, next) : of.by == Reduction::MIN ? smallest(row, next) : row + next;
                 }
-                found = of.by == Reduction::MAX ? larger(found, row) : of.by == Reduction::MIN ? smaller(found, row) : found + row;
+                found = of.by == Reduction::MAX ? largest(found, row) : of.by == Reduction::MIN ? smallest(found, row) : found + row;
             }
             if (of.by == Reduction::MEAN) found /= spread((float)from.height * (float)from.width);
             if (count == LANES)

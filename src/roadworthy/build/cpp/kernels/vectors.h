@@ -56,6 +56,11 @@ inline Vector smaller(Vector a, Vector b) { return __builtin_ia32_minps(a, b); }
 // The CPU's instructions give their second operand where one is no number: a NaN stays one.
 inline Vector kept_between(Vector numbers, float low, float high) { return smaller(spread(high), larger(spread(low), numbers)); }
 
+// Of two numbers; what is no number stays, whichever of them it is.
+inline Vector chosen(Integers where, Vector yes, Vector no) { return (Vector)((where & (Integers)yes) | (~where & (Integers)no)); }
+inline Vector largest(Vector a, Vector b) { return chosen(a == a, larger(a, b), a); }
+inline Vector smallest(Vector a, Vector b) { return chosen(a == a, smaller(a, b), a); }
+
 inline int least(int a, int b) { return a < b ? a : b; }
 inline int most(int a, int b) { return a > b ? a : b; }
 
