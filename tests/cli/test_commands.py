@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from roadworthy.bundle import export_evidence
+from roadworthy.core import registry
 from support import merging
 from support.waiting import HANG_SECONDS
 
@@ -83,6 +84,23 @@ def test_doctor_names_every_runtime(cli: Cli, tmp_path: Path) -> None:
     assert (examination["cache"]["folder"], examination["cache"]["entries"]) == (str(left.parent), 0) and not left.exists()
     assert {health["runtime"] for health in examination["runtimes"] if health["works"]} >= {"null"}
     assert examination["host"]["cores"] >= 1
+    assert {one["target"] for one in examination["targets"]} == set(registry.targets())
+    assert all(one["works"] or one["remedy"] for one in examination["targets"])
+
+
+def test_export_refuses_what_can_be_known_before(cli: Cli, null_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "work.txt").write_text("mine")
+    for words, code, said in (
+        (("--to", "nowhere"), 2, "the target 'nowhere' is not known; choose from"),
+        (("--to", "triton"), 2, "was packed without graphs"),
+        (("--to", "triton", "-o", "mine"), 2, "is not an export, so it is not overwritten"),
+    ):
+        run = cli("export", str(null_bundle), *words, cwd=tmp_path)
+        assert (run.returncode, run.stdout) == (code, "")
+        assert said in " ".join(run.stderr.split()) and "Traceback" not in run.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine"]
+    assert not (null_bundle / "exports").exists()
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.2, 0.8, 1.5, 2.5, 4.0])

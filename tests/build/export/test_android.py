@@ -14,7 +14,8 @@ from roadworthy.build.export import android
 from roadworthy.build.exported import Export
 from roadworthy.build.lower import litert
 from roadworthy.bundle.golden import Golden
-from roadworthy.core.errors import StepFailed, UsageError
+from roadworthy.core import samples
+from roadworthy.core.errors import BackendMissing, StepFailed, UsageError
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Signature, SizeRange, TensorSpec
 from roadworthy.preprocess.answer import Answer
@@ -44,7 +45,7 @@ def export(graph: Graph, plan: Plan, labels: tuple[str, ...] = ()) -> Export:
 def test_int8_is_offered_for_phones_whatever_this_cpu_can_do(tmp_path: Path) -> None:
     _, graph = written(CASES["conv, no padding"], tmp_path)
     floats, narrow, whole = ("fp32", "", 1), ("int8", litert.DYNAMIC, 1), ("int8", "", 1)
-    assert offered(graph) == {floats, narrow}
+    assert offered(graph) == {floats, narrow, whole}
     assert offered(Graph("graphdef", graph.path, graph.signature, "test")) == {floats, narrow, whole}
     assert offered(Graph("tflite", graph.path, graph.signature, "test", precision="int8")) == {whole}
     assert {plan.threads for plan in android.plans(graph, TWO_CORES)} == {1, 2}
@@ -81,10 +82,37 @@ def test_int8_weights_are_a_plan_of_their_own_and_stay_close(tmp_path: Path) -> 
     assert 1e-4 < np.abs(found - wanted).max() / np.abs(wanted).max() < 0.1
 
 
+def test_int8_throughout_is_calibrated_on_samples_and_keeps_the_types_of_the_signature(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_quantizer", reason="it needs the quantiser: pip install 'roadworthy[android]'")
+    model, graph = written(NETWORKS["an inverted-residual network"], tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    plan = Plan("android", "int8", batch=1)
+    feeds = NETWORKS["an inverted-residual network"].feeds(20)
+    android.lower(graph, plan, samples.write(tmp_path / "data", feeds), out)
+    assert [path.name for path in out.iterdir()] == ["model.tflite"]
+    (wanted,) = ReferenceEvaluator(model).run(None, feeds)
+    with open_session(out, graph.signature, plan) as session:
+        found = session.run(feeds)["y"]
+    assert found.dtype == np.float32
+    assert 1e-4 < np.abs(found - wanted).max() / np.abs(wanted).max() < 0.2
+
+
+def test_the_quantiser_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, graph = written(NETWORKS["a digits network"], tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
+    feeds = NETWORKS["a digits network"].feeds(2)
+    with pytest.raises(BackendMissing, match=r"pip install 'roadworthy\[android\]'"):
+        android.lower(graph, Plan("android", "int8", batch=1), samples.write(tmp_path / "data", feeds), out)
+    assert not list(out.iterdir())
+
+
 def test_what_is_not_offered_is_refused(tmp_path: Path) -> None:
     _, graph = written(CASES["conv, no padding"], tmp_path)
-    with pytest.raises(UsageError, match="is written in fp32 or with int8 weights"):
-        android.lower(graph, Plan("android", "int8"), None, tmp_path)
+    with pytest.raises(UsageError, match="int8 needs samples to calibrate on"):
+        android.lower(graph, Plan("android", "int8", batch=1), None, tmp_path)
     with pytest.raises(UsageError, match="it is for LiteRT already and keeps its precision, int8"):
         android.lower(Graph("tflite", graph.path, graph.signature, "test", precision="int8"), Plan("android"), None, tmp_path)
     case = Case([node("Mod", "x n", fmod=1, name="rest")], constants={"n": weights(1)})

@@ -153,6 +153,14 @@ def test_names_that_tensorflow_would_change_survive(tensorflow: Worker, tmp_path
     assert "does not say how images become samples" in found.text and "Not verified on the target" in found.text
 
 
+def test_tensorflow_s_own_way_of_saving_changes_a_name(tensorflow: Worker, tmp_path: Path) -> None:
+    assert tensorflow.ask(steps.bare_names, steps.Folder(tmp_path)).lines == ("x_0",)
+
+
+def test_tensorflow_s_own_decoder_gives_other_pixels(tensorflow: Worker, tmp_path: Path) -> None:
+    assert int(tensorflow.ask(steps.bare_decoding, steps.Folder(tmp_path)).by_name["largest"]) > 1
+
+
 @pytest.mark.parametrize(("name", "format"), [("several", "saved_model"), ("plain", "graphdef")])
 def test_graphs_of_tensorflow_keep_their_answers(tensorflow: Worker, tmp_path: Path, name: str, format: str) -> None:
     original = tensorflow.ask(make, Order(name, tmp_path / "original"))

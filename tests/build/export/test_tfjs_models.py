@@ -16,7 +16,8 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from roadworthy.build.export._browser import tfjs
-from roadworthy.build.export._browser.tfjs.graph_model import SHARD
+from roadworthy.build.export._browser.tfjs.graph_model import SHARD, GraphModel
+from roadworthy.build.nhwc.program import NhwcTensor
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array, Signature, TensorSpec
 from support import node_packages
@@ -41,6 +42,9 @@ OWN = {
 }
 ALL = CASES | OWN | NETWORKS
 BACKENDS = ("wasm", "cpu")
+BARE = "bare"
+SLOPES = np.array([0.1, 0.2, 0.3, 0.4], np.float32).reshape(4, 1)
+"""A slope for each place of the middle axis."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> TfjsRun:
         calls = [case.feeds(samples) for samples in ((1, 3, 2) if case.batch == "batch" else (3,))]
         (folder / "feeds.json").write_text(json.dumps([{key: _as_json(array) for key, array in feeds.items()} for feeds in calls]))
         wanted[name] = [ReferenceEvaluator(model).run(None, feeds)[0] for feeds in calls]
+    folders[BARE] = _bare_prelu(root / "cases" / "bare")
     found = {}
     for backend in BACKENDS:
         command = ["node", str(DRIVER), str(packages), str(root / "cases"), backend]
@@ -71,6 +76,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> TfjsRun:
         assert not done.returncode, done.stderr
         found[backend] = {name: json.loads((folder / "answers.json").read_text()) for name, folder in folders.items()}
     return TfjsRun(wanted, found)
+
+
+def _bare_prelu(folder: Path) -> Path:
+    """The one node Prelu, of which TensorFlow.js has a kernel on each backend."""
+    folder.mkdir()
+    bare, tensor = GraphModel(), NhwcTensor((None, 4, 3), "float32")
+    x = bare.placeholder(tensor)
+    y = bare.node("Prelu", (x, bare.constant(SLOPES)))
+    bare.write(folder, {"x": (x, tensor)}, {"y": (y, tensor)})
+    (folder / "feeds.json").write_text(json.dumps([{"x": _as_json(-np.ones((1, 4, 3), np.float32))}]))
+    return folder
 
 
 def _as_json(array: Array) -> dict[str, Any]:
@@ -88,6 +104,14 @@ def test_an_operator_answers_in_tensorflow_js_as_onnx_defines_it(run: TfjsRun, n
         assert tuple(answer["y"]["shape"]) == wanted.shape
         found = np.array(answer["y"]["data"], np.float64).reshape(wanted.shape)
         assert np.abs(found - wanted).max() <= 1e-5 * max(1.0, float(np.abs(wanted).max()))
+
+
+@pytest.mark.slow
+def test_bare_prelu_on_webassembly_takes_every_slope_for_one_of_the_last_axis(run: TfjsRun) -> None:
+    wanted = -np.broadcast_to(SLOPES, (1, 4, 3)).reshape(-1)
+    found = {backend: np.array(run.found[backend][BARE][0]["y"]["data"], np.float32) for backend in BACKENDS}
+    assert np.array_equal(found["cpu"], wanted)
+    assert not np.allclose(found["wasm"], wanted)
 
 
 REFUSED = {

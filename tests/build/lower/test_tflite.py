@@ -14,6 +14,8 @@ from onnx.reference import ReferenceEvaluator
 from roadworthy.build import lower
 from roadworthy.build.lower import _tflite
 from roadworthy.build.lower import litert as lowering
+from roadworthy.build.lower._tflite import file
+from roadworthy.build.nhwc.program import NhwcProgram
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import this_host
 from roadworthy.core.stages import Graph, Plan
@@ -184,3 +186,16 @@ def test_int8_without_weights_to_round_is_refused(tmp_path: Path) -> None:
     _, graph = written(CASES["conv, no padding"], tmp_path)
     with pytest.raises(StepFailed, match="int8 found no weights of 1024 numbers or more to round"):
         lower.lower(lower.LowerRequest(graph, Plan("litert", "int8", flavour=lowering.DYNAMIC), None, tmp_path / "out"))
+
+
+def test_litert_ignores_the_activation_of_joined_channels(tmp_path: Path) -> None:
+    """The option is in the file's schema, and no number is kept above 0: a ReLU behind Concat has an operator of its own."""
+    program = NhwcProgram()
+    x, y = program.tensor((1, 2), "float32"), program.tensor((1, 4), "float32")
+    program.operator("CONCATENATION", (x, x), (y,), axis=1)
+    program.operators[0].clamp = "RELU"
+    program.inputs["x"], program.outputs["y"] = x, y
+    (tmp_path / "model.tflite").write_bytes(file.content(program, {}))
+    signature = Signature((TensorSpec("x", "float32", (1, 2)),), (TensorSpec("y", "float32", (1, 4)),))
+    with open_session(tmp_path, signature, Plan("litert")) as session:
+        assert session.run({"x": np.array([[-1.0, 2.0]], np.float32)})["y"].tolist() == [[-1.0, 2.0, -1.0, 2.0]]

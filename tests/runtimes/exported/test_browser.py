@@ -222,6 +222,29 @@ def decoded(shown: ShownPage, file: bytes, *, orient: bool = True) -> Array:
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(shape)
 
 
+CANVAS = """
+(async () => {
+  const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob('%s'), (letter) => letter.charCodeAt(0))]));
+  const canvas = Object.assign(document.createElement('canvas'), { height: bitmap.height, width: bitmap.width });
+  const context = canvas.getContext('2d');
+  context.drawImage(bitmap, 0, 0);
+  return [canvas.height, canvas.width, ...context.getImageData(0, 0, 1, 1).data];
+})()
+"""
+
+
+def test_a_canvas_by_itself_changes_pixels_without_a_word(made: Made) -> None:
+    clear = BytesIO()
+    Image.new("RGBA", (4, 4), (201, 101, 51, 3)).save(clear, "PNG")
+    with ShownPage(made.folder) as shown:
+        for name, file in {**images(), "png, nearly clear": clear.getvalue()}.items():
+            height, width, *pixel = shown.page.evaluate(CANVAS % base64.b64encode(file).decode(), 100)
+            want = np.asarray(ImageDecoder("RGB", 10**8).decode(file).image)
+            differs = (height, width) != want.shape[:2] or np.abs(np.array(pixel[:3]) - want[0, 0]).max() > JPEG_LEVELS
+            assert differs == (name in ("jpeg, a profile of colours", "png, nearly clear") or name.startswith("jpeg, orientation")), name
+        assert (decoded(shown, clear.getvalue()) == [201, 101, 51]).all()
+
+
 JPEG_LEVELS = 2
 """By how many levels of 255 a pixel may differ where another version of a decoder is built into the browser. Seen: none."""
 

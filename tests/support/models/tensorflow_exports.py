@@ -214,6 +214,53 @@ def export(request: ServedExport) -> Finished:
     return Finished(text, files, *errors, tuple(sorted(loaded.signatures)))
 
 
+@dataclass(frozen=True)
+class AheadExport:
+    """Compile ``graph`` for ``plan`` into the new directory ``out``, and finish it with the golden samples ``inputs``."""
+
+    graph: Graph
+    plan: Plan
+    samples: SampleSet
+    out: Path
+
+
+def compiled_ahead(request: AheadExport) -> CaseErrors:
+    """The text beside the program of XLA's code."""
+    from roadworthy.build.export import xla_aot
+    from roadworthy.build.exported import Export
+
+    graph, plan, out = request.graph, request.plan, request.out
+    out.mkdir()
+    xla_aot.lower(graph, plan, None, out)
+    inputs = {name: np.asarray(array) for name, array in request.samples.open().items()}
+    return CaseErrors((xla_aot.finish(Export("digits", "1", plan, graph.signature, Contract(), Golden(inputs, {}), 1e-5, out), out),))
+
+
+def bare_names(folder: Folder) -> CaseErrors:
+    """Without Roadworthy: the input that TensorFlow's way of saving makes of the name ``x:0``."""
+    import tensorflow as tf
+
+    class Holder(tf.Module):  # type: ignore[misc, name-defined, unused-ignore]
+        @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, "x:0")], autograph=False)
+        def serve(self, x: Any) -> dict[str, Any]:
+            return {"y": 2 * x}
+
+    holder = Holder()
+    tf.saved_model.save(holder, str(folder.path / "model"), signatures=holder.serve)
+    taken = tf.saved_model.load(str(folder.path / "model")).signatures["serving_default"].structured_input_signature[1]
+    return CaseErrors(tuple(taken))
+
+
+def bare_decoding(folder: Folder) -> CaseErrors:
+    """Without Roadworthy: how far ``tf.io.decode_image`` is from Pillow on a JPEG, in levels."""
+    import tensorflow as tf
+
+    smooth = Image.fromarray(np.random.default_rng(0).integers(0, 256, (21, 33, 3), np.uint8)).resize((66, 42))
+    content = _encoded(smooth, "JPEG", quality=90)
+    wanted = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+    return CaseErrors((f"largest: {np.abs(tf.io.decode_image(content, channels=3).numpy().astype(int) - wanted).max()}",))
+
+
 def shown(directory: Folder) -> CaseErrors:
     """What ``saved_model_cli show`` prints, line by line."""
     program = Path(sys.executable).with_name("saved_model_cli")

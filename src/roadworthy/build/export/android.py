@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from roadworthy.build.export import _edge, _verify
+from roadworthy.build.export._edge import calibrated
 from roadworthy.build.exported import Export
 from roadworthy.build.lower import litert
 from roadworthy.core.errors import UsageError
@@ -33,9 +35,7 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
         return
     offered = [Plan("android", graph.precision)]
     if not graph.quantized and graph.format != "tflite":
-        offered.append(Plan("android", "int8", flavour=litert.DYNAMIC))
-        if graph.format != "onnx":
-            offered.append(Plan("android", "int8"))
+        offered += [Plan("android", "int8", flavour=litert.DYNAMIC), Plan("android", "int8")]
     batch = 1 if graph.signature.batched else None
     for plan in offered:
         for threads in sorted({1, host.cores}):
@@ -48,10 +48,23 @@ def imports(graph: Graph, plan: Plan) -> str:
 
 
 def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) -> None:
-    """Write ``out/model.tflite``. Raises UsageError for a plan that is not offered, StepFailed where it cannot be written."""
+    """Write ``out/model.tflite``.
+
+    Raises UsageError for a plan that is not offered and for int8 throughout without samples, BackendMissing without the quantiser,
+    StepFailed where it cannot be written.
+    """
     if graph.format == "tflite" and plan.precision != graph.precision:
         raise UsageError(f"{plan.name} is not a plan for this file: it is for LiteRT already and keeps its precision, {graph.precision}")
-    litert.lower(graph, _of_litert(plan), calibration, out)
+    if graph.format != "onnx" or plan.precision != "int8" or plan.flavour:
+        litert.lower(graph, _of_litert(plan), calibration, out)
+        return
+    if calibration is None:
+        raise UsageError("int8 needs samples to calibrate on")
+    signature = graph.signature.fixed(plan.batch) if plan.batch else graph.signature
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
+        litert.lower(graph, _of_litert(replace(plan, precision="fp32")), None, Path(scratch))
+        content = calibrated.quantised(Path(scratch) / litert.MODEL, signature, calibration)
+    (out / litert.MODEL).write_bytes(content)
 
 
 def _of_litert(plan: Plan) -> Plan:

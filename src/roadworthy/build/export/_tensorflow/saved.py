@@ -31,6 +31,11 @@ def read(directory: Path) -> tuple[Any, GraphEntry]:
     return meta.graph_def, GraphEntry(inputs, outputs)
 
 
+def meta_graph(directory: Path) -> Any:
+    """The graph of a SavedModel and its signatures, as TensorFlow's tools take them."""
+    return _meta(directory)[1]
+
+
 def write_with_images(directory: Path, steps: Callable[[Any], Any], name: str) -> None:
     """Write the SavedModel in ``directory`` anew, with a second signature ``name`` that takes encoded images in an input of that name.
 
