@@ -244,11 +244,11 @@ def compiled_ahead(request: AheadExport) -> CaseErrors:
 
 
 def bare_names(folder: Folder) -> CaseErrors:
-    """Without Roadworthy: the input that TensorFlow's way of saving makes of the name ``x:0``."""
+    """Without Roadworthy: the input that TensorFlow's way of saving makes of the name ``input.1``."""
     import tensorflow as tf
 
     class Holder(tf.Module):  # type: ignore[misc, name-defined, unused-ignore]
-        @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, "x:0")], autograph=False)
+        @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, "input.1")], autograph=False)
         def serve(self, x: Any) -> dict[str, Any]:
             return {"y": 2 * x}
 
