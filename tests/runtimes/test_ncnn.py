@@ -175,7 +175,7 @@ def test_a_signature_that_ncnn_cannot_take_has_no_plans_and_a_reason(
 
 
 def test_without_the_converter_the_reason_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lowering, "_converter", lambda: None)
+    monkeypatch.setattr(_ncnn_files, "converter", lambda: None)
     words = "it needs the converter pnnx; install it with: pip install 'roadworthy[ncnn]'"
     planned = lower.plans_for((graph(tmp_path),), this_host(), runtimes=("ncnn",), precisions=(), calibrated=False)
     assert planned.plans == () and planned.unavailable == (f"ncnn: {words}",)
