@@ -100,6 +100,20 @@ def test_a_damaged_export_or_graph_stops_no_server_and_no_export_starts_from_it(
     store.read(bundle, whole=True)
 
 
+def test_a_bundle_that_only_serves_needs_neither_folder(bundle: Path, planted_target: None) -> None:
+    rw.export(bundle, TARGET)
+    shutil.rmtree(bundle / "graphs")
+    store.read(bundle, whole=True)
+    with rw.load(bundle) as model:
+        assert model.variant.plan.runtime == "null"
+    with pytest.raises(UsageError, match="packed without graphs"):
+        rw.export(bundle, TARGET)
+    # A change seals what is there.
+    with store.amending(bundle) as root:
+        store.seal(root, store.read(root))
+    assert store.read(bundle, whole=True).graphs == ()
+
+
 def test_an_export_to_a_directory_leaves_the_bundle_as_it_is(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (bundle / "manifest.json").read_bytes()
     out = tmp_path / "out"

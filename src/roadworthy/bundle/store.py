@@ -78,7 +78,8 @@ def seal(root: Path, manifest: Manifest) -> Manifest:
     own = (root / manifests.NAME, root / manifests.SIDECAR)
     entries = [_entry(root, path) for path in sorted(root.rglob("*")) if not path.is_dir() and path not in own]
     kept = tuple(entry for entry in entries if entry.path.partition("/")[0] in (manifests.GRAPHS, manifests.EXPORTS))
-    sealed = replace(manifest, files=tuple(entry for entry in entries if entry not in kept), kept=kept)
+    graphs = tuple(graph for graph in manifest.graphs if (root / graph.path).exists())
+    sealed = replace(manifest, files=tuple(entry for entry in entries if entry not in kept), graphs=graphs, kept=kept)
     data = _dump(sealed, manifests.NAME)
     (root / manifests.NAME).write_bytes(data)
     (root / manifests.SIDECAR).write_text(_sidecar(data))
@@ -91,14 +92,15 @@ def write_certificate(root: Path, certificate: Certificate) -> None:
 
 
 def read(root: Path, *, whole: bool = False) -> Manifest:
-    """The manifest of a bundle of which every byte that a server reads is as it was sealed, or with ``whole`` every byte.
+    """The manifest of a bundle of which every byte that a server reads is as it was sealed.
 
-    Raises BundleError with the file that is not.
+    With ``whole`` every other byte is compared too, in the folders that are there. Raises BundleError with the file that is not.
     """
     data = _manifest_bytes(root)
     try:
         manifest = manifests.parse(data, str(root))
-        _check(root, manifest, (*manifest.files, *manifest.kept) if whole else manifest.files)
+        kept = [entry for entry in manifest.kept if whole and (root / entry.path.partition("/")[0]).is_dir()]
+        _check(root, manifest, (*manifest.files, *kept))
     except BundleError:
         # Another bundle may have taken this one's place while its files were read; that is not damage.
         if _manifest_bytes(root) != data:

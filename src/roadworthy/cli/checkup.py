@@ -38,7 +38,7 @@ class Checkup:
 def checkup(bundle: Path | str) -> Checkup:
     """Check every byte of ``bundle``, answer its golden samples, and time it. Raises BundleError where a file or an answer is wrong."""
     bundle = Path(bundle)
-    manifest = store.read(bundle)
+    manifest = store.read(bundle, whole=True)
     certificate = store.read_certificate(bundle)
     with LocalEngine(bundle) as model:
         variant, golden, notes = model.variant, model.check, model.notes

@@ -115,7 +115,9 @@ def export_on(job: ExportJob, trial: Trial, workspace: Workspace, *, evaluated: 
 def packed_graphs(job: ExportJob, manifest: Manifest) -> tuple[Graph, ...]:
     """The graphs in the bundle; UsageError where it holds none, or none that the target starts from."""
     graphs = tuple(
-        Graph(one.format, (job.bundle / one.path).absolute(), one.signature, "packed", precision=one.precision) for one in manifest.graphs
+        Graph(one.format, (job.bundle / one.path).absolute(), one.signature, "packed", precision=one.precision)
+        for one in manifest.graphs
+        if (job.bundle / one.path).exists()
     )
     wanted = target(job.target).ACCEPTS
     if any(graph.format in wanted for graph in graphs):
