@@ -98,10 +98,27 @@ def timed_calls(call: Callable[[], Any]) -> float:
     return 1000 * statistics.median(taken)
 
 
-def frameworks(bundle: Path, feeds: Arrays) -> Iterator[Timed]:
-    """torch eager, from the captured program, and ONNX Runtime on the captured file, each on one thread and on two."""
-    graphs = {graph.format: bundle / graph.path for graph in store.read(bundle).graphs}
-    module = torch.export.load(graphs["pt2"]).module(check_guards=False)
+def original(name: str, folder: Path) -> Any:
+    """The network itself, as it was trained or initialised."""
+    for place in (HERE, EXAMPLES / "digits"):
+        sys.path.insert(0, str(place))
+    weights = torch.load(folder / f"{name}.pt", weights_only=True)
+    if name == "digits":
+        from net import DigitsNet
+
+        module: Any = DigitsNet()
+        weights = weights["state_dict"]
+    else:
+        import torchvision_networks
+
+        module = torchvision_networks.network(name, NETWORKS[name])
+    module.load_state_dict(weights)
+    return module.eval()
+
+
+def frameworks(module: Any, bundle: Path, feeds: Arrays) -> Iterator[Timed]:
+    """torch eager, and ONNX Runtime on the captured file, each on one thread and on two."""
+    graph = next(bundle / graph.path for graph in store.read(bundle).graphs if graph.format == "onnx")
     tensors = [torch.from_numpy(array.copy()) for array in feeds.values()]
 
     def eager(threads: int) -> float:
@@ -114,7 +131,7 @@ def frameworks(bundle: Path, feeds: Arrays) -> Iterator[Timed]:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = onnxruntime.InferenceSession(graphs["onnx"], options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         yield Timed("ONNX Runtime", threads, lambda session=session: timed_calls(lambda: session.run(None, dict(feeds))))
 
 
@@ -148,9 +165,9 @@ def native(found: Exported, form: str, feeds: Arrays, folder: Path) -> Timed:
     return Timed(f"native {form}", threads, burst, facts=facts)
 
 
-def contestants(bundle: Path, feeds: Arrays, folder: Path, stack: ExitStack) -> tuple[list[Timed], dict[str, str]]:
+def contestants(module: Any, bundle: Path, feeds: Arrays, folder: Path, stack: ExitStack) -> tuple[list[Timed], dict[str, str]]:
     """Everything that could be made here, and the reasons for the rest."""
-    found, failed = list(frameworks(bundle, feeds)), {}
+    found, failed = list(frameworks(module, bundle, feeds)), {}
     for target, forms in FORMS.items():
         for form in forms:
             try:
@@ -169,7 +186,7 @@ def compare(name: str, rounds: int) -> dict[str, Any]:
         size = NETWORKS[name]
         shape = (1, 1 if name == "digits" else 3, size, size)
         feeds = {store.read(bundle).signature.inputs[0].name: np.random.default_rng(0).random(shape, np.float32)}
-        found, failed = contestants(bundle, feeds, folder, stack)
+        found, failed = contestants(original(name, folder), bundle, feeds, folder, stack)
         order = random.Random(0)
         for one in found:
             one.burst()  # not counted: what is compiled or read at the first call

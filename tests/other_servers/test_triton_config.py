@@ -89,7 +89,7 @@ def test_bytes_that_are_no_text_and_files_that_are_too_large_are_refused() -> No
     ("change", "says"),
     [
         ({"max_batch_size": -1, "batching": False, "preferred": ()}, "max_batch_size is -1"),
-        ({"max_batch_size": 0, "preferred": ()}, "no batch to gather requests into"),
+        ({"max_batch_size": 0, "preferred": ()}, "without a batch it cannot gather requests"),
         ({"preferred": (16,)}, "preferred_batch_size 16 is not in 1..8"),
         ({"inputs": CONFIG.inputs * 2}, "'x' is stated twice"),
         ({"inputs": (TritonTensor("x", "unknown", (1,)),)}, "'x' has no data_type"),

@@ -67,10 +67,10 @@ def chromium_or_skip() -> None:
 
 
 @cache
-def runtime_or_skip() -> None:
-    """The test is skipped where the runtime is not in npm's cache and cannot be downloaded either."""
+def runtime_or_skip(flavour: str) -> None:
+    """The test is skipped where the runtime of ``flavour`` is not in npm's cache and cannot be downloaded either."""
     try:
-        for package in FLAVOURS[0].packages:
+        for package in next(one for one in FLAVOURS if one.name == flavour).packages:
             npm.archive(package)
     except EnvironmentFault as missing:
         pytest.skip(missing.message)
@@ -107,21 +107,21 @@ def saved(path: Path, nodes: list[Any], signature: Signature, initial: list[Any]
     return Graph("onnx", path, signature, "made")
 
 
-def lowered(graph: Graph, out: Path) -> Path:
+def lowered(graph: Graph, out: Path, plan: Plan = PLAN) -> Path:
     """The files of ``graph`` in the new folder ``out``."""
-    runtime_or_skip()
+    runtime_or_skip(plan.flavour)
     out.mkdir()
-    browser.lower(graph, PLAN, None, out)
+    browser.lower(graph, plan, None, out)
     return out
 
 
-def made(folder: Path, contract: Contract = SEES) -> Made:
+def made(folder: Path, plan: Plan = PLAN) -> Made:
     """A finished export below ``folder``."""
     graph = network(folder / "model.onnx")
-    out = lowered(graph, folder / "export")
+    out = lowered(graph, folder / "export", plan)
     feeds = {"image": np.random.default_rng(1).standard_normal((3, 3, SIDE, SIDE)).astype(np.float32)}
     samples = Golden(feeds, {"logits": np.asarray(onnxruntime.InferenceSession(graph.path).run(None, feeds)[0])})
-    export = Export("seen", "3", PLAN, SIGNATURE, contract, samples, GATE, folder, (graph,))
+    export = Export("seen", "3", plan, SIGNATURE, SEES, samples, GATE, folder, (graph,))
     (out / "README.md").write_text(browser.finish(export, out))
     golden.write(out / "golden.npz", samples)
     return Made(out, graph, samples)

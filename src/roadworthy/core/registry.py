@@ -21,16 +21,15 @@ LOWERINGS = "roadworthy.build.lower"
 EXPORTED = "roadworthy.runtimes.exported"
 EXPORTS = "roadworthy.build.export"
 """The runtimes and the lowerings of what is run elsewhere than on a server; each is a target of its own."""
-NESTED = frozenset(("exported",))
-"""Folders in a package of backends that hold backends of another group."""
 
 
 @cache
 def names(group: str) -> tuple[str, ...]:
     """Every backend of ``group`` (a package's dotted name, which is also the group of its entry points), sorted."""
     package = importlib.import_module(group)
-    own = {module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")}
-    return tuple(sorted((own - NESTED) | {point.name for point in entry_points(group=group)}))
+    # A folder among them holds backends of another group.
+    own = {module.name for module in pkgutil.iter_modules(package.__path__) if not (module.ispkg or module.name.startswith("_"))}
+    return tuple(sorted(own | {point.name for point in entry_points(group=group)}))
 
 
 def backend(group: str, name: str) -> ModuleType:

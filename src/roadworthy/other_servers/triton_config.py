@@ -82,7 +82,7 @@ class Instances:
 
 @dataclass(frozen=True)
 class TritonConfig:
-    """One model's configuration. ``max_batch_size`` is 0 where the first dimension of its tensors is no batch.
+    """One model's configuration. ``max_batch_size`` is 0 where the first dimension of its tensors is not a batch.
 
     ``name`` may be empty: it is the folder's then. ``platform`` is an older word for ``backend``, ``file`` the model's file where it does
     not have the usual name. ``batching`` says whether requests are gathered into one call, ``preferred`` in which sizes. ``scheduling`` is

@@ -82,7 +82,7 @@ def _dims(tensor: TritonTensor) -> Iterator[str]:
 
 def _batching(config: TritonConfig) -> Iterator[str]:
     if config.batching and config.max_batch_size < 1:
-        yield "dynamic_batching is on, and max_batch_size is 0: there is no batch to gather requests into"
+        yield "dynamic_batching is on, and max_batch_size is 0: without a batch it cannot gather requests"
     elif too_large := [size for size in config.preferred if not 0 < size <= config.max_batch_size]:
         yield f"preferred_batch_size {too_large[0]} is not in 1..{config.max_batch_size}, the max_batch_size"
 

@@ -31,6 +31,6 @@ class VersionPolicy:
 
 
 def numbered(folder: Path) -> tuple[int, ...]:
-    """The versions below ``folder``, newest first; a name that begins with 0, or is not a number, is no version."""
+    """The versions below ``folder``, newest first; a name that begins with 0, or is not a number, is not a version."""
     found = (int(entry.name) for entry in folder.iterdir() if NUMBER.fullmatch(entry.name) and entry.is_dir())
     return tuple(sorted(found, reverse=True))

@@ -130,10 +130,23 @@ def interlaced(pixels: Array) -> bytes:
         part = pixels[y::down, x::across]
         lines += b"".join(b"\0" + line.tobytes() for line in part) if part.size else b""
 
+    return png(height, width, lines, passes=1)
+
+
+def filtered(height: int, width: int) -> bytes:
+    """An RGB PNG whose rows have each of the five filters in turn."""
+    rows = np.random.default_rng(6).integers(0, 256, (height, 1 + 3 * width), dtype=np.uint8)
+    rows[:, 0] = np.arange(height) % 5
+    return png(height, width, rows.tobytes(), passes=0)
+
+
+def png(height: int, width: int, lines: bytes, passes: int) -> bytes:
+    """An RGB PNG of filtered ``lines``; ``passes`` is 1 for those of Adam7."""
+
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, passes)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
 
 
@@ -156,6 +169,7 @@ def pngs() -> dict[str, bytes]:
     files = {name: written(image) for name, image in made.items()}
     files["palette of 3 colours, one transparent"] = written(Image.fromarray(colour).quantize(3), transparency=1, bits=2)
     files["turned by EXIF"] = written(made["rgb"], exif=turned)
+    files["every filter"] = filtered(23, 17)
     files["interlaced"] = interlaced(colour)
     files["a profile of colours and a gamma"] = written(made["rgb"], icc_profile=b"\0" * 128)
     return files

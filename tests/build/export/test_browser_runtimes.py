@@ -43,7 +43,7 @@ def chromium() -> None:
 
 
 def test_the_runtimes_are_offered_in_the_precision_of_the_graph_on_one_thread(tmp_path: Path) -> None:
-    """float16 weights, which change answers by nearly a hundredth, are no form; LiteRT.js takes one sample a call."""
+    """float16 weights, which change answers by nearly a hundredth, are not a form; LiteRT.js takes one sample a call."""
     _, graph = written(CASES["conv, no padding"], tmp_path)
     found = offered(graph)
     assert {name: (plan.precision, plan.threads, plan.batch) for name, plan in found.items()} == {

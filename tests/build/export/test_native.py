@@ -34,7 +34,7 @@ from roadworthy.runtimes.exported import native as runtime
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("g++") is None or this_host().architecture != "x86_64", reason="there is no g++ for x86-64 here"),
+    pytest.mark.skipif(shutil.which("g++") is None or this_host().architecture != "x86_64", reason="g++ for x86-64 is missing here"),
 ]
 SIGNATURE = Signature((TensorSpec("x", "float32", ("batch", 1, 8, 8)),), (TensorSpec("y", "float32", ("batch", 4)),), max_batch=8)
 PLAN = Plan("native", "fp32", threads=1, flavour="generated")

@@ -12,7 +12,7 @@ import pytest
 
 from support.programs import linear
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++ here")
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing here")
 X = np.array([[1, 2, 3], [0.5, 0.25, -1]], np.float32)
 Y = [[3.0, 6.0], [0.75, -2.0]]
 
@@ -85,7 +85,7 @@ def test_raw_numbers_of_another_size_are_refused(program: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["--fast"], "there is no option --fast"),
+        (["--fast"], "the option --fast is not known"),
         (["--threads", "none"], "--threads none is not a number from 1"),
         (["--threads", "1025"], "--threads 1025: this model computes on at most 1024"),
         (["--bench"], "--bench needs a number behind it"),

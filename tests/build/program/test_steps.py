@@ -30,7 +30,7 @@ from roadworthy.preprocess.steps import (
 )
 from support.programs import contracts
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++ here")
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing here")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FILTERS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 

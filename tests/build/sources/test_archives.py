@@ -249,7 +249,7 @@ def test_a_link_in_a_zip_archive_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_below_a_file_is_refused(tmp_path: Path) -> None:
     path = zipped(tmp_path, members({"serializedFile": "m.onnx"}, **{"m.onnx": b"x", "m.onnx/inside": b"y"}))
-    with pytest.raises(SourceUnreadable, match="below a member that is no folder"):
+    with pytest.raises(SourceUnreadable, match="below a member that is not a folder"):
         identified(path)
 
 

@@ -1,4 +1,4 @@
-"""Model repositories of Triton and OpenVINO Model Server as sources: the version that is served, what is stated, and what is no model."""
+"""Model repositories of Triton and OpenVINO Model Server as sources: the version that is served, what is stated, what holds no model."""
 
 from __future__ import annotations
 

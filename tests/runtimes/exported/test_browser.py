@@ -22,6 +22,7 @@ import pytest
 from onnx import helper
 from PIL import Image, ImageCms
 
+from roadworthy.build.export._browser.flavours import FLAVOURS
 from roadworthy.core.errors import ProgramMissing, StepFailed, UsageError
 from roadworthy.core.types import Array, Arrays, Signature, TensorSpec
 from roadworthy.preprocess import answer
@@ -72,8 +73,10 @@ def processes() -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Each test's browsers have their files in a folder of its own; none of them, and no file, is left at its end."""
+    # pytest's own folder must not be made in it.
+    tmp_path_factory.getbasetemp()
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="t-") as folder:
         monkeypatch.setenv("TMPDIR", folder)
         monkeypatch.setattr("tempfile.tempdir", folder)
@@ -132,6 +135,18 @@ def test_the_page_checks_itself_and_answers_an_image(made: Made, tmp_path: Path)
         assert shown.page.said() == ""
     with Image.open(tmp_path / "page.png") as photo:
         assert photo.format == "PNG" and photo.width == 1000 and len(set(photo.convert("L").get_flattened_data())) > 20
+
+
+@pytest.mark.parametrize("flavour", [flavour.name for flavour in FLAVOURS[1:]])
+def test_the_page_of_every_other_flavour_is_ready_too(tmp_path: Path, flavour: str) -> None:
+    batch = next(one.batch for one in FLAVOURS if one.name == flavour)
+    other = browser_exports.made(tmp_path, replace(PLAN, flavour=flavour, batch=batch))
+    Image.fromarray(picture(41, 30)).save(tmp_path / "image.png")
+    with ShownPage(other.folder) as shown:
+        assert shown.text("verdict") == "Ready: this browser gives the original’s answers." and flavour in shown.text("runtime")
+        shown.give(tmp_path / "image.png")
+        want = other.answers({"image": Preprocessor(SEES.image).one(picture(41, 30))[None]})
+        assert np.abs(np.array(shown.data("outputs")[0]) - want).max() < 1e-5 * np.abs(want).max()
 
 
 def test_the_readmes_own_server_is_enough_and_gives_one_thread(made: Made, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from roadworthy.core.errors import StepFailed
 from roadworthy.runtimes.exported._program import ProgramSession
 from support.programs import LINEAR, linear
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++ here")
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing here")
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,14 @@ def operators(folder: Folder) -> CaseErrors:
             errors.append(_error(found, wanted))
         return max(errors)
 
-    cases = onnx_cases.CASES | onnx_networks.NETWORKS
+    node, each = onnx_cases.node, onnx_cases.DEPTHWISE
+    dilated = {
+        f"a group a channel, dilated, by {stride}": onnx_cases.Case(
+            [node("Conv", "x w b", group=8, dilations=[2, 3], strides=[stride] * 2, pads=[2, 3, 2, 3])], (8, 11, 13), each
+        )
+        for stride in (1, 2)
+    }
+    cases = onnx_cases.CASES | onnx_networks.NETWORKS | dilated
     return CaseErrors(tuple(_tried(name, partial(answered, case)) for name, case in cases.items()))
 
 
@@ -237,11 +244,11 @@ def compiled_ahead(request: AheadExport) -> CaseErrors:
 
 
 def bare_names(folder: Folder) -> CaseErrors:
-    """Without Roadworthy: the input that TensorFlow's way of saving makes of the name ``x:0``."""
+    """Without Roadworthy: the input that TensorFlow's way of saving makes of the name ``input.1``."""
     import tensorflow as tf
 
     class Holder(tf.Module):  # type: ignore[misc, name-defined, unused-ignore]
-        @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, "x:0")], autograph=False)
+        @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, "input.1")], autograph=False)
         def serve(self, x: Any) -> dict[str, Any]:
             return {"y": 2 * x}
 

@@ -110,20 +110,20 @@ def _with_images(export: Export, model: Path) -> ImageSignature:
 
     contract = export.contract
     if not contract.takes_items:
-        return ImageSignature(False, "The bundle does not say how images become samples: there is no signature for images.")
+        return ImageSignature(False, "The bundle does not say how images become samples, so it has no signature for images.")
     if not contract.takes_images:
         return ImageSignature(False, f"The steps from a {contract.kind} to a sample are not TensorFlow operations: clients carry them out.")
     if export.plan.flavour == SAVED:
         return ImageSignature(False, "A SavedModel that is kept as it was saved gets no signature for images.")
     if (lacking := images.lacking(contract)) is not None:
-        return ImageSignature(False, f"There is no signature for images, because TensorFlow cannot do {lacking}.")
+        return ImageSignature(False, f"It has no signature for images, because TensorFlow cannot do {lacking}.")
     tf = framework.framework()
     steps = images.function_of(contract)
     call = tf.function(steps, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     compared = check.compare(contract, lambda contents: np.asarray(call(tf.constant(contents)).numpy()))
     figures = f"the largest difference was {compared.largest:.2g} of 255 levels, the mean {compared.mean:.2g}"
     if not compared.largest <= LEVELS:
-        return ImageSignature(False, f"There is no signature for images: TensorFlow's pixels are not the same ({figures}).")
+        return ImageSignature(False, f"It has no signature for images: TensorFlow's pixels are not the same ({figures}).")
     saved.write_with_images(model, steps, IMAGE)
     return ImageSignature(
         True,

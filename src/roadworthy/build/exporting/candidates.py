@@ -63,7 +63,7 @@ def chosen_form(
         first, *rest = found.verified
         return Chosen(
             TargetForm(first),
-            ("It is the first form that gives the original's answers; it was not timed, as it did not run on its target.",),
+            ("It is the first form that gives the original's answers; the forms of this target are not timed.",),
             tuple(map(TargetForm, rest)),
             found.rejected,
         )

@@ -20,7 +20,7 @@ from roadworthy.core.types import BATCH, Signature
 MEMBERS = "data/aotinductor/model"
 PORTABLE = {("avx2", "fma", "f16c"): ("x86-64-v3", 256), ("sse4_2",): ("x86-64-v2", 1)}
 """CPU features, and the compiler's level and width of vectors in bits (1: none) whose code runs on every CPU that has them."""
-NO_COMPILER = "it needs a C++ compiler, and there is no g++ on this machine; install it with your system's packages (apt install g++)"
+NO_COMPILER = "it needs a C++ compiler, and this machine has no g++; install it with your system's packages (apt install g++)"
 
 
 def compiler() -> str | None:

@@ -16,7 +16,7 @@ ACCEPTS = ("onnx",)
 LIBRARY = "model.so"
 SECONDS = 6.0
 COMPILER = "g++"
-LACKING = f"it needs a C++ compiler, and there is no {COMPILER} on this machine; install it with: apt-get install {COMPILER}"
+LACKING = f"it needs a C++ compiler, and this machine has no {COMPILER}; install it with: apt-get install {COMPILER}"
 
 
 def plans(graph: Graph, host: Host) -> Iterable[Plan]:

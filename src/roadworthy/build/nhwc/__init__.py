@@ -22,7 +22,7 @@ def translate(path: Path, signature: Signature) -> NhwcProgram:
     """The program of the ONNX graph at ``path``; its inputs and outputs keep the names, layouts and dtypes of ``signature``.
 
     The number of samples in a call is free where it is free in ``signature``. Raises StepFailed, which names the operators and nodes,
-    where there is no translation.
+    where it has no translation.
     """
     graph = read(path, signature)
     lacking = {node.op: str(node) for node in reversed(graph.nodes) if node.op not in HANDLERS}

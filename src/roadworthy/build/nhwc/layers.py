@@ -122,7 +122,7 @@ def pooling(to: OnnxTranslation, node: Node) -> None:
     # Nothing is below 0 behind a ReLU: zeros around it change no maximum, and PAD is an operator that runtimes join with others.
     tensor, padding = _padded(to, node, window, 0.0 if not largest or node.input(0) in to.positive else LOWEST, counted=counted)
     if not largest and padding == VALID and not _inside(to, node, window, counted):
-        raise StepFailed(f"{node}: there is no average over windows that reach beyond the image as this one does")
+        raise StepFailed(f"{node}: an average over windows that reach beyond the image, as this one does, is not translated")
     (stride_h, stride_w), (filter_h, filter_w) = window[1], kernel
     options = {"padding": padding, "strideH": stride_h, "strideW": stride_w, "filterHeight": filter_h, "filterWidth": filter_w}
     _image_operator(to, "MAX_POOL_2D" if largest else "AVERAGE_POOL_2D", (tensor,), node, **options)

@@ -180,11 +180,11 @@ KERNEL void softmax(const Softmax &of, int samples, const float *in, float *out)
             for (int k = 0; k < of.length; k += LANES) {
                 const int count = least(LANES, of.length - k);
                 Vector some{};
-                for (int lane = 0; lane < count; lane++) some[lane] = from[(k + lane) * of.inner] - highest;
+                for (int at = 0; at < count; at++) some[at] = from[(k + at) * of.inner] - highest;
                 const Vector powers = exponential(some);
-                for (int lane = 0; lane < count; lane++) {
-                    sum += powers[lane];
-                    to[(k + lane) * of.inner] = of.logarithm ? some[lane] : powers[lane];
+                for (int at = 0; at < count; at++) {
+                    sum += powers[at];
+                    to[(k + at) * of.inner] = of.logarithm ? some[at] : powers[at];
                 }
             }
             const float logarithm = of.logarithm ? logf(sum) : 0.0f;

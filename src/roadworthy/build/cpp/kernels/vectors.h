@@ -53,10 +53,10 @@ inline Vector larger(Vector a, Vector b) { return __builtin_ia32_maxps(a, b); }
 inline Vector smaller(Vector a, Vector b) { return __builtin_ia32_minps(a, b); }
 #endif
 
-// The CPU's instructions give their second operand where one is no number: a NaN stays one.
+// The CPU's instructions give their second operand where one is not a number: a NaN stays one.
 inline Vector kept_between(Vector numbers, float low, float high) { return smaller(spread(high), larger(spread(low), numbers)); }
 
-// Of two numbers; what is no number stays, whichever of them it is.
+// Of two numbers; what is not a number stays, whichever of them it is.
 inline Vector chosen(Integers where, Vector yes, Vector no) { return (Vector)((where & (Integers)yes) | (~where & (Integers)no)); }
 inline Vector largest(Vector a, Vector b) { return chosen(a == a, larger(a, b), a); }
 inline Vector smallest(Vector a, Vector b) { return chosen(a == a, smaller(a, b), a); }

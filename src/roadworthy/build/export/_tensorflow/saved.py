@@ -1,4 +1,4 @@
-"""SavedModels whose signatures have any names: those that TensorFlow's newer way of saving would change, ``x:0`` say, included.
+"""SavedModels whose signatures have any names: those that TensorFlow's newer way of saving changes or refuses, ``x:0`` say, included.
 
 Signatures are written as TensorFlow 1 wrote them, which is what TensorFlow Serving reads: a name stands for a tensor of the graph.
 """

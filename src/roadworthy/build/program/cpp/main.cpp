@@ -49,7 +49,7 @@ static Arguments parse(int count, char **words) {
         else if (word == "--outputs") arguments.outputs = true;
         else if (word == "--bench") arguments.bench = number_after(at, count, words, 0.001);
         else if (word == "--threads") arguments.threads = static_cast<int>(number_after(at, count, words, 1));
-        else if (word.size() > 1 && word[0] == '-') fail(BAD_USE, "there is no option %s; --help says which there are", word.c_str());
+        else if (word.size() > 1 && word[0] == '-') fail(BAD_USE, "the option %s is not known; --help lists the options", word.c_str());
         else arguments.files.push_back(word);
     }
     if (arguments.threads > MOST_THREADS) fail(BAD_USE, "--threads %d: this model computes on at most %d", arguments.threads, MOST_THREADS);

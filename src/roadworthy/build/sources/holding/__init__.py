@@ -40,7 +40,7 @@ class HoldingFormat(Protocol):
     """``holding/<KIND>.py``: ``sniff`` tells its files as precisely as a source format's does, and ``locate`` is optional as it is there.
 
     ``unpack`` finds the model file. What is packed is written below the new folder ``to``; a folder of the user's is read where it lies.
-    Nothing is run. It raises SourceError where there is no model that could be deployed, SourceUnreadable where the archive or the
+    Nothing is run. It raises SourceError where it holds no model that could be deployed, SourceUnreadable where the archive or the
     repository is damaged.
     """
 

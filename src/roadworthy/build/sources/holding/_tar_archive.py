@@ -25,7 +25,7 @@ def names(path: Path) -> tuple[str, ...]:
 
 
 def unpack(path: Path, to: Path) -> None:
-    """Write all members below the new folder ``to``; SourceUnreadable for what is no file or folder, and for a name that leads out."""
+    """Write all members below the new folder ``to``; SourceUnreadable for what is not a file or folder, and for a name that leads out."""
     to.mkdir(parents=True)
     with _members(path) as members:
         for name, content in members:

@@ -65,7 +65,7 @@ def _parsed(config: Path) -> tuple[OvmsModel, ...]:
 
 
 def _only(config: Path) -> OvmsModel:
-    """The one model of the configuration; SourceError where there are several, or where it is no model."""
+    """The one model of the configuration; SourceError where there are several, or where it is not a model."""
     found = _parsed(config)
     if len(found) != 1:
         names = listed(tuple(shown(model.name) for model in found)) or "none"

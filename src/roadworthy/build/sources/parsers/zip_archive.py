@@ -90,7 +90,7 @@ class Archive:
             try:
                 (there if name.endswith("/") else there.parent).mkdir(parents=True, exist_ok=True)
             except OSError:
-                raise SourceUnreadable(f"{self._path} holds {name!r} below a member that is no folder") from None
+                raise SourceUnreadable(f"{self._path} holds {name!r} below a member that is not a folder") from None
             if not name.endswith("/"):
                 self.copy(name, there)
 

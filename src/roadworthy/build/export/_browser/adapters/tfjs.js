@@ -5,7 +5,7 @@ const WIDE = { int64: BigInt64Array, uint64: BigUint64Array };
 const NARROW = { int8: Int8Array, uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array };
 
 export async function open(files, options) {
-  // They are no modules: each adds itself to the global tf.
+  // They are not modules: each adds itself to the global tf.
   for (const name of ['tf-core.min.js', 'tf-converter.min.js']) await import(new URL(name, options.runtime));
   const tf = globalThis.tf;
   const note = await started(tf, options.runtime);

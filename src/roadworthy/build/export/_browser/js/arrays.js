@@ -25,7 +25,7 @@ export function fromBytes(dtype, shape, bytes) {
 /** The bytes of an array, in the order of this machine. */
 export const toBytes = ({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
-/** As numpy.transpose, a copy; the array itself where there is no permutation. */
+/** As numpy.transpose, a copy; the array itself without a permutation. */
 export function transpose(array, permutation) {
   if (!permutation.length || permutation.every((axis, place) => axis === place)) return array;
   const { dtype, data } = array;

@@ -7,7 +7,7 @@ const DTYPES = {
   '|u1': 'uint8', '<u2': 'uint16', '<u4': 'uint32', '<u8': 'uint64',
 };
 
-/** The arrays of an archive by name. Raises an Error for one that is damaged, or holds what is no array of numbers. */
+/** The arrays of an archive by name. Raises an Error for one that is damaged, or holds what is not an array of numbers. */
 export async function readNpz(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const arrays = {};

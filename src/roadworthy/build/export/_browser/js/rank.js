@@ -2,7 +2,7 @@
 
 import { real } from './check.js';
 
-/** The best classes [{ label, score }] of a call of one sample, best first; null where the output is no row of scores. */
+/** The best classes [{ label, score }] of a call of one sample, best first; null where the output is not a row of scores. */
 export function ranked(output, { activation, top_k: most, labels }, quantization) {
   const scores = scoresOf(output, activation, labels, quantization);
   if (!scores) return null;
