@@ -226,5 +226,5 @@ def test_compiled_code_reads_other_strides_wrongly_and_ours_does_not(tmp_path: P
         for feed in (x, transposed):
             assert np.allclose(session.run({"image": feed})["logits"], expected, atol=1e-5)
         # The inner session too, without the checks of ``open_session``.
-        assert np.allclose(session._session.run({"image": transposed})["logits"], expected, atol=1e-5)
+        assert np.allclose(session.inner.run({"image": transposed})["logits"], expected, atol=1e-5)
     shutil.rmtree(candidate.path)

@@ -62,6 +62,7 @@ def test_a_cpu_that_lacks_what_the_code_uses_is_told_so(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.skipif(not all(map(shutil.which, ("g++", "cmake"))), reason="g++ or cmake is missing here")
 def test_the_project_is_built_and_gives_the_answers_of_the_original(tmp_path: Path) -> None:
     """The example that the model was exported with has its channels last in memory: compiled code would trust these strides."""

@@ -110,9 +110,9 @@ def test_the_answers_are_right_at_every_level(made: Made, unmasked: None, monkey
     tried = []
     for mask, level in (("sse4_2", "v2"), ("avx2", "v3"), ("avx512", "v4")):
         monkeypatch.setenv(cpu_mask.MASK, mask)
-        if runtime.level(this_host()) != level:
-            assert not here.has(*runtime.LEVELS[level])
+        if not here.has(*cpu_mask.LEVELS[mask].features):
             continue
+        assert runtime.level(this_host()) == level
         session = runtime.load(made.path, SIGNATURE, PLAN)
         try:
             for count in (1, 5):
