@@ -73,8 +73,8 @@ def require(package: NpmPackage) -> None:
 
 
 def cache() -> Path:
-    """Where archives are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "roadworthy" / "npm"
+    """Where archives are kept: beside the cache of deployments, which removes what it did not make."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "roadworthy-libraries" / "npm"
 
 
 def integrity(path: Path) -> str:
