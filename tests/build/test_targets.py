@@ -77,6 +77,9 @@ def test_an_export_becomes_part_of_the_bundle_whole(bundle: Path) -> None:
     assert len(exports) == 2 and all(one.timing is not None for one in exports)
     for page in ("report.html", "MODEL_CARD.md"):
         assert f"exports/{TARGET}" in (bundle / page).read_text()
+    # The score of an export is agreement on the golden samples, and not the accuracy that the deployment measured.
+    section = (bundle / "report.html").read_text().partition('id="exports"')[2].partition("</table>")[0]
+    assert "agreement 100.00 %" in section and f"on {before.golden.samples} samples" in section and "top1" not in section
     with rw.load(bundle) as model:
         assert model.variant.plan.runtime == "null"
 
