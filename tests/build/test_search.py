@@ -15,8 +15,6 @@ from roadworthy.build import workspace as workspace_module
 from roadworthy.build.benchmark.race import Timed
 from roadworthy.build.benchmark.statistics import Measurement, Series
 from roadworthy.build.choice import choose
-from roadworthy.build.job import Job
-from roadworthy.build.races import Races
 from roadworthy.build.search import SearchResult, Trial, search
 from roadworthy.build.search.leaders import Leaders, takes_the_place
 from roadworthy.build.search.turns import Artefact, Turns, in_order
@@ -26,7 +24,6 @@ from roadworthy.bundle.certificate import Choice, Goal
 from roadworthy.core import registry
 from roadworthy.core.evidence import FirstLook, Parity
 from roadworthy.core.host import this_host
-from roadworthy.core.interfaces import SERVER
 from roadworthy.core.samples import write
 from roadworthy.core.stages import Candidate, Graph, Measured, Plan, Precision, Verified
 from roadworthy.core.types import BATCH, Signature, TensorSpec
@@ -107,16 +104,15 @@ def test_a_plan_that_differs_where_it_was_not_compared_is_found_before_it_is_pac
     np.savez(linear / "data.npz", x=x, y=y)
     plans = [Plan("planted", precision, threads, flavour="errs on one thread above=0.5", lossy=precision != "fp32") for threads in (2, 1)]
 
-    def packed(trial: Trial, found: SearchResult, workspace: Workspace) -> tuple[Choice | None, Races]:
+    def packed(trial: Trial, found: SearchResult, workspace: Workspace) -> tuple[Choice | None, benchmark.Race]:
         assert [one.alike for one in found.verified] == ["", plans[0].name]
         sound, wrong = found.verified
         original = replace(sound, candidate=replace(sound.candidate, plan=Plan("null", threads=9)), alike="")
-        races = Races(race_of(original, sound, wrong), {})
-        choices, after = choose(races, Goal("latency", "top1", 0.1), trial, Job(linear, linear), workspace)
-        return choices.get(SERVER), after
+        goal = Goal("latency", "top1", 0.1)
+        return choose(race_of(original, sound, wrong), goal, trial, workspace, framework_allowed=False)
 
-    choice, races = Searching(linear).run(*plans, then=packed, budget=0.1)
-    (failed,) = races.failed
+    choice, race = Searching(linear).run(*plans, then=packed, budget=0.1)
+    (failed,) = race.failed
     assert failed.plan == plans[1] and failed.stage == "verify"
     assert choice is not None and choice.winner == plans[0].name
 

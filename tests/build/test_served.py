@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -174,8 +174,8 @@ def test_a_deployment_whose_winner_errs_on_one_thread_serves_the_fallback_there(
     def only(graphs: tuple[Graph, ...], *arguments: object) -> tuple[list[tuple[Plan, Graph]], tuple[str, ...]]:
         return [(plan, graphs[0])], ()
 
-    def chosen(*arguments: object) -> tuple[Mapping[str, Choice], object]:
-        return {"server": Choice(plan.name, FALLBACK_OF_DEPLOYMENT, ("it was planted",))}, arguments[0]
+    def chosen(race: object, *arguments: object, framework_allowed: bool) -> tuple[Choice, object]:
+        return Choice(plan.name, FALLBACK_OF_DEPLOYMENT, ("it was planted",)), race
 
     FALLBACK_OF_DEPLOYMENT = "null-fp32-t2"
     monkeypatch.setattr(workspace, "this_host", two_cores)

@@ -380,7 +380,7 @@ def test_the_reasons_are_data_and_every_kind_has_a_sentence() -> None:
     values = {
         "why": "budget", "equal": 1, "open": 2, "closest": figure,
         "original": figure, "winner": figure, "best": figure, "better": figure, "objective": "latency", "count": 2, "plan": "a-fp32-t1",
-        "ratio": Interval(2.0, 1.5, 2.5), "paired": 7, "rounds": rounds, "form": form,
+        "ratio": Interval(2.0, 1.5, 2.5), "paired": 7, "rounds": rounds, "form": form, "served": "b-fp32-t1",
     }  # fmt: skip
     for kind in get_args(Reason):
         given = {field.name: values[field.name] for field in fields(kind)}
