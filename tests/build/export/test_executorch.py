@@ -70,7 +70,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_network_answers_in_executorchs_own_runtime(made: Made) -> None:
     """One sample a call, whatever comes, on one thread and on two; nothing else than the system's libraries is needed."""
     for threads in (1, 2):
@@ -82,7 +82,7 @@ def test_a_network_answers_in_executorchs_own_runtime(made: Made) -> None:
     assert not runtime.ON_TARGET
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_kernel_that_is_missing_is_named(made: Made, tmp_path: Path) -> None:
     """XNNPACK alone does not carry out this network: its library of further kernels is replaced by an empty one."""
     out = tmp_path / "out"
@@ -95,7 +95,7 @@ def test_a_kernel_that_is_missing_is_named(made: Made, tmp_path: Path) -> None:
         session.run({"x": made.x})
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_damaged_file_is_refused_in_words(made: Made, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(made.out, out)
@@ -108,7 +108,7 @@ def test_a_damaged_file_is_refused_in_words(made: Made, tmp_path: Path) -> None:
         open_session(out, SIGNATURE, PLAN)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_beside_the_file_lie_class_names_and_a_script(made: Made, tmp_path: Path) -> None:
     shutil.copytree(made.out, tmp_path, dirs_exist_ok=True)
     contract, golden = Contract(answer=Answer(labels=("a", "b"))), Golden({"x": made.x}, {"y": made.wanted})

@@ -73,7 +73,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(CACHE.parent / "libraries"))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_program_answers_wherever_it_lies(kept: None, tmp_path: Path) -> None:
     if not LEVEL or not library.built(LEVEL):
         pytest.skip("libxla.a is not built here: pytest -m soak tests/build/export/test_xla_aot.py builds it")
