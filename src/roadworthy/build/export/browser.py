@@ -19,7 +19,7 @@ ACCEPTS = ("onnx", "graphdef", "saved_model", "tflite")
 
 
 def require() -> None:
-    """Raises ProgramMissing where there is no browser to verify with, or no npm for a runtime that was not downloaded before."""
+    """Raises ProgramMissing without a browser to verify with, or without npm for a runtime that was not downloaded before."""
     chromium.program()
     for flavour in FLAVOURS:
         for package in flavour.packages:

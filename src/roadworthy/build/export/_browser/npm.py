@@ -67,7 +67,7 @@ def archive(package: NpmPackage) -> Path:
 
 
 def require(package: NpmPackage) -> None:
-    """Raises ProgramMissing where ``package`` is not in the cache and there is no npm to download it."""
+    """Raises ProgramMissing where ``package`` is not in the cache and npm is missing."""
     if not _held(package).is_file():
         _program()
 

@@ -25,7 +25,7 @@ def packed(feeds: Arrays) -> bytes:
 def unpacked(data: bytes) -> Iterator[tuple[str, Array]]:
     """Each array with its name; StepFailed for what says that the page failed, ValueError for what is not in that form."""
     if len(data) < 4:
-        raise ValueError("there is no header")
+        raise ValueError("the header is missing")
     (size,) = struct.unpack_from("<I", data)
     place = 4 + size
     header = json.loads(data[4:place])
