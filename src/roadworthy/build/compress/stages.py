@@ -78,6 +78,19 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class StudentRequest:
+    """The arguments of ``student``: ``spec`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` of the user's own smaller network.
+
+    ``samples`` are a few that it has to take, ``teacher`` the model whose answers it learns; ``out`` is new.
+    """
+
+    spec: str
+    teacher: Graph
+    samples: SampleSet
+    out: Path
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a model is taught. The same recipe gives the same model on the same machine.
 
