@@ -103,6 +103,7 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.user_code.notes, *inputs.changed()))
     findings = Findings(
         source, loaded, data, graphs, routes, trial, original, goal, race, rejected, unavailable, choice, proofs, work, proven,
+        smaller.proof if smaller else None,
     )  # fmt: skip
     certificate = certificate_of(findings, contract, job, workspace.host, workspace.clock.read())
     write_bundle(findings, certificate, contract, job, workspace)

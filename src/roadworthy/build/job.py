@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -153,3 +154,19 @@ def read_budget(max_drop: str | float | None, max_rise: str | float | None) -> B
             f"{option} {text}: give a percentage of the original's score such as 1%, or a number in the metric's units such as 0.01"
         )
     return Budget(amount / 100 if text.endswith("%") else amount, text.endswith("%"), "drop" if max_drop is not None else "rise")
+
+
+def read_compression(
+    ways: Sequence[str], data: str | None, minutes: float, student: str | None, *, flip: bool = False, crop: int = 0
+) -> Compression | None:
+    """What ``--compress`` and the options beside it ask for; ``None`` where nothing is.
+
+    Raises UsageError where one of them is missing, or is there without the others.
+    """
+    if not ways:
+        if data or student or flip or crop:
+            raise UsageError("--train-data and the other options of training are for a smaller model: say how with --compress prune,distil")
+        return None
+    if not data:
+        raise UsageError("--compress trains, and needs data for that beside the data in --data: name it with --train-data")
+    return Compression(tuple(dict.fromkeys(ways)), data, 60 * minutes, student, flip, crop)

@@ -42,8 +42,6 @@ def refuse_unknown(asked: Compression | None) -> None:
         return
     if unknown := [way for way in asked.ways if way not in WAYS]:
         raise UsageError(f"--compress {','.join(unknown)}: there are {', '.join(WAYS)}")
-    if not asked.data:
-        raise UsageError("--compress trains, and needs data for that: name it with --train-data, apart from the data in --data")
     if asked.student and DISTIL not in asked.ways:
         raise UsageError("--student is taught by the original: write --compress distil")
 
