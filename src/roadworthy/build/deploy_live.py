@@ -79,7 +79,7 @@ def deploy_live(
     command (see ``Job``): ``seconds`` is the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the
     host's memory). ``cache`` says whether graphs and candidates' files that an earlier deployment made from the same content are used
     again. ``exports`` are the targets that the bundle is exported to at once; without ``graphs`` it cannot be exported later.
-    ``compress`` are ways to a smaller model (``prune``, ``distil``, ``quantise``), which is trained on ``train_data`` for ``train_minutes``;
+    ``compress`` are ways to a smaller model (``prune``, ``distil``, ``quantise``), which learns from ``train_data`` for ``train_minutes``;
     ``student`` is ``FILE.py:CALLABLE`` of a smaller network of yours. ``train_flip`` and ``train_crop`` change training images at random.
     ``notify`` is told of the progress. Raises UsageError, SourceError, DataError, NoCandidate and other errors of ``core.errors``.
     """

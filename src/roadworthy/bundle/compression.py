@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from roadworthy.core.evidence import Interval, Score
 
+NAME = "compression.json"
+"""The file beside a smaller model that ``roadworthy compress`` wrote: a ``CompressionProof``."""
+
 
 @dataclass(frozen=True)
 class CutLayer:

@@ -18,6 +18,8 @@ from roadworthy.build.compress.stages import (
     Taught,
     TeachRequest,
     Widths,
+    WriteRequest,
+    Written,
 )
 from roadworthy.core.errors import SourceError
 from roadworthy.core.stages import Graph
@@ -35,11 +37,14 @@ __all__ = [
     "Taught",
     "TeachRequest",
     "Widths",
+    "WriteRequest",
+    "Written",
     "blocks",
     "cut",
     "framework",
     "student",
     "teach",
+    "write",
 ]
 
 TRAINABLE = "Give the model that it was exported from: a PyTorch checkpoint with its class, or a .keras file"
@@ -57,6 +62,8 @@ class Framework(Protocol):
     def teach(self, request: TeachRequest) -> Taught: ...
 
     def student(self, request: StudentRequest) -> Cut: ...
+
+    def write(self, request: WriteRequest) -> Written: ...
 
 
 def framework(graph: Graph) -> str:
@@ -97,3 +104,12 @@ def student(request: StudentRequest) -> Cut:
     Raises SourceError where it cannot be built, takes other inputs, or gives outputs of other shapes than the teacher's.
     """
     return _of(request.teacher).student(request)
+
+
+def write(request: WriteRequest) -> Written:
+    """A smaller model as files of its own framework, which it can be loaded from without Roadworthy; a step for a child process.
+
+    Raises SourceError where the class of the model is in no file that could be given with it, StepFailed where what was written does not
+    give the model's answers.
+    """
+    return _of(request.model).write(request)

@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from roadworthy.bundle.certificate import Certificate, StepTime, by_reason, plan_names
-from roadworthy.bundle.compression import CompressionProof
 from roadworthy.bundle.pixels import ConventionTrial
 from roadworthy.bundle.shares import ShareProof
 from roadworthy.cli.console import terminal
+from roadworthy.cli.console.compression import show_steps
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Measured, Verified
 
@@ -45,7 +45,7 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
     if certificate.preprocessing_proof.conventions:
         _show_conventions(certificate.preprocessing_proof.conventions)
     if certificate.compression:
-        _show_compression(certificate.compression)
+        show_steps(certificate.compression)
     for reason in certificate.choice.reasons:
         terminal.output.print(escape(reason))
     if certificate.undecided:
@@ -69,16 +69,6 @@ def _show_conventions(found: ConventionTrial) -> None:
     said = "; ".join(f"{found.shown(one.value)} {'as it is' if one.given else one.name}" for one in shown)
     left = f" ({found.left_out})" if found.left_out else ""
     terminal.output.print(escape(f"The usual conventions on {found.samples:,} images, {found.metric}: {said}{left}."), soft_wrap=True)
-
-
-def _show_compression(proof: CompressionProof) -> None:
-    """One line for each smaller model, and what came of the search."""
-    for step in proof.steps:
-        score = f", {step.score.metric} {step.score.shown(step.score.value.value)} on validation samples" if step.score else ""
-        ratio = f"{step.speedup.value:.2f} [{step.speedup.low:.2f}, {step.speedup.high:.2f}]"
-        words = f"{step.name}: {ratio} times as fast as {proof.fastest}{score}; {'kept' if step.kept else 'left out'}: {step.reason}"
-        terminal.output.print(escape(f"{words}."), soft_wrap=True)
-    terminal.output.print(escape(f"A smaller model: {proof.outcome}."), soft_wrap=True)
 
 
 def show_times(certificate: Certificate) -> None:
