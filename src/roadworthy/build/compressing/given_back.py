@@ -85,7 +85,7 @@ def _facts(proof: CompressionProof, step: CompressionStep) -> Iterator[str]:
             f"{score.shown(score.original)}. At 95 % confidence it is worse by at most {score.shown(max(score.bound, 0.0))}."
         )
     yield (
-        f"{speed.value:.2f} times as fast [{speed.low:.2f}, {speed.high:.2f}] as {proof.fastest} of the original, in {step.ms:.3g} ms a call, "
+        f"{speed.value:.2f} times as fast [{speed.low:.2f}, {speed.high:.2f}] as {proof.fastest} of the original: {step.ms:.3g} ms a call, "
         f"as {step.plan}."
     )
     if step.lessons:
