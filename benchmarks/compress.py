@@ -1,6 +1,6 @@
 """What a smaller model gains, on really trained networks: ``python benchmarks/compress.py [--real DIR] [--minutes N] CASE ...``.
 
-``digits`` and ``keras-digits`` are trained here. ``resnet20`` (PyTorch), ``resnet8`` (Keras) and ``student`` (the ResNet-20 teaches a network
+``digits`` and ``keras-digits`` are trained here. ``resnet20`` (PyTorch), ``resnet8`` (Keras) and ``student`` (the ResNet-20 teaches one
 of a quarter of its weights) need the CIFAR-10 files of ``--real``:
 ``models/``, ``cifar10/`` to evaluate on and ``cifar10-train/`` to train on. ``depthwise`` is a small network of depthwise and 1x1
 convolutions, trained on the digits.
