@@ -6,10 +6,11 @@ import importlib
 from typing import cast
 
 from roadworthy.build.compress.stages import Taught, TeachRequest
+from roadworthy.build.compress.tensorflow.architecture import write
 from roadworthy.build.compress.tensorflow.finding import blocks
 from roadworthy.build.compress.tensorflow.surgery import cut
 
-__all__ = ["blocks", "cut", "teach"]
+__all__ = ["blocks", "cut", "teach", "write"]
 
 
 def teach(request: TeachRequest) -> Taught:
