@@ -36,12 +36,8 @@ LEFT_OUT = (
 
 
 def folder() -> Path:
-    """Where the finished library lies: ``include/``, ``libncnn.a`` and ``LICENSE.txt``.
-
-    It is not in the cache of results: everything that is there without being in the ledger is removed.
-    """
-    stated = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (stated if stated.is_absolute() else Path.home() / ".cache") / "roadworthy-libraries" / f"ncnn-{VERSION}"
+    """Where the finished library lies: ``include/``, ``libncnn.a`` and ``LICENSE.txt``."""
+    return programs.libraries() / f"ncnn-{VERSION}"
 
 
 def built() -> bool:

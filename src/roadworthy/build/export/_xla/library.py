@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from roadworthy.build.program import compiler
+from roadworthy.core import programs
 from roadworthy.core.errors import BackendMissing, StepFailed
 from roadworthy.core.host import usable_cores
 
@@ -89,8 +90,7 @@ def copy_framework(out: Path) -> Path:
 
 
 def _folder(level: str) -> Path:
-    stated = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (stated if stated.is_absolute() else Path.home() / ".cache") / "roadworthy-libraries" / f"xla-{release()}-{level}"
+    return programs.libraries() / f"xla-{release()}-{level}"
 
 
 def release() -> str:
