@@ -131,7 +131,8 @@ def _with_images(export: Export, model: Path) -> ImageSignature:
         True,
         f"The signature `{IMAGE}` takes the bytes of JPEG or PNG files in its input `{IMAGE}` and carries out: "
         f"{'; '.join(step.describe() for step in contract.image)}. Its pixels were compared with Roadworthy's for {compared.images} "
-        f"images: {figures}. It reads no other format, and a large photograph takes memory for every pixel as a float.",
+        f"images: {figures}. It reads no other format, and a large photograph takes memory for every pixel as a float. Ask it by REST:\n\n"
+        + filled(_HERE, "files/ask.md", {"NAME": export.name, "IMAGE": IMAGE}).rstrip(),
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pprint
 from collections.abc import Collection, Sequence
+from importlib.resources import files
 
 from roadworthy.build.export import _verify
-from roadworthy.build.export._templates import filled
 from roadworthy.build.exported import Export
 from roadworthy.other_servers.triton_config import DTYPES
 
@@ -26,5 +26,5 @@ def script(export: Export, outputs: Sequence[str], numbers: Collection[str] = ()
         "outputs": {name: spec.name for name, spec in zip(outputs, export.signature.outputs, strict=True)},
         "numbers": sorted(numbers),
     }
-    words = {"SERVED": pprint.pformat(facts, width=120, sort_dicts=False)}
-    return _verify.script(export, filled(str(__package__), TEMPLATE, words), ())
+    text = files("roadworthy.build.export._servers").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    return _verify.script(export, text.replace("@SERVED@", pprint.pformat(facts, width=120, sort_dicts=False)), ())
