@@ -124,14 +124,18 @@ def split(to: OnnxTranslation, node: Node) -> None:
 def gather(to: OnnxTranslation, node: Node) -> None:
     """Gather along one axis."""
     axis = node.attributes.get("axis", 0) % len(to.shape(node.input(0)))
-    indices = node.input(1)
-    if indices in to.graph.constants:
-        size = to.shape(node.input(0))[axis]
-        found = to.constant(indices, node)
-        if size is None or (found < -size).any():
-            raise StepFailed(f"{node}: it takes samples by their number")
-        to.put(indices, to.program.constant(np.where(found < 0, found + size, found).astype(np.int32)))
-    to.add("GATHER", (to.plain(node.input(0)), to.plain(indices)), node.outputs[0], axis=axis)
+    to.add("GATHER", (to.plain(node.input(0)), _indices(to, node, axis)), node.outputs[0], axis=axis)
+
+
+def _indices(to: OnnxTranslation, node: Node, axis: int) -> int:
+    """What Gather takes along ``axis``; constants are counted from the front."""
+    name = node.input(1)
+    if name not in to.graph.constants:
+        return to.plain(name)
+    size, found = to.shape(node.input(0))[axis], to.constant(name, node)
+    if size is None or (found < -size).any():
+        raise StepFailed(f"{node}: it takes samples by their number")
+    return to.program.constant(np.where(found < 0, found + size, found).astype(np.int32))
 
 
 def pad(to: OnnxTranslation, node: Node) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import shutil
 import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
 
+from roadworthy.build.export import _libraries
 from roadworthy.build.export._browser.flavour import NpmPackage
 from roadworthy.core import programs
 from roadworthy.core.errors import EnvironmentFault
@@ -73,8 +73,8 @@ def require(package: NpmPackage) -> None:
 
 
 def cache() -> Path:
-    """Where archives are kept: beside the cache of deployments, which removes what it did not make."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "roadworthy-libraries" / "npm"
+    """Where archives are kept."""
+    return _libraries.folder("npm")
 
 
 def integrity(path: Path) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 
+from roadworthy.build.export import _templates
 from roadworthy.build.exported import Export
 from roadworthy.core.types import TensorSpec
 
@@ -23,10 +23,7 @@ def write_labels(export: Export, out: Path) -> str:
 
 def filled(template: str, words: Mapping[str, str]) -> str:
     """The text of the file ``template`` of this folder, with each ``@WORD@`` replaced."""
-    text = files(__name__).joinpath(template).read_text(encoding="utf-8")
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
-    return text
+    return _templates.filled(__name__, template, words)
 
 
 def tensors(export: Export) -> dict[str, str]:
