@@ -65,6 +65,7 @@ REFUSED = {
         Case([node("ReduceMean", "x a", "m"), node("Conv", "x m")], (1, 5, 5), {"a": whole(0)}),
         "Conv: its operand 'm' has to be a constant",
     ),
+    "a mean over no axis": (Case([node("ReduceMean", noop_with_empty_axes=1)]), "ReduceMean: it reduces no axis"),
     "a part of the samples": (
         Case([node("Slice", "x from to axes")], constants={"from": whole(1), "to": whole(9), "axes": whole(0)}),
         "a part of the samples",

@@ -60,10 +60,12 @@ def reduction(to: OnnxTranslation, node: Node) -> None:
     """Over axes that are an input, or an attribute in files of older operator sets."""
     name, output = node.input(0), node.outputs[0]
     rank, kept = len(to.shape(name)), node.attributes.get("keepdims", 1) == 1
-    axes = node.attributes.get("axes") or (to.constant(node.input(1), node).tolist() if node.input(1) else list(range(rank)))
+    axes = node.attributes.get("axes") or (to.constant(node.input(1), node).tolist() if node.input(1) else [])
+    if not axes and node.attributes.get("noop_with_empty_axes"):
+        raise StepFailed(f"{node}: it reduces no axis")
     last = to.is_last(name) and kept
     tensor = to.tensor(name, last)
-    numbers = sorted(_axis(axis, rank, last) for axis in axes)
+    numbers = sorted(_axis(axis, rank, last) for axis in axes or range(rank))
     to.add(REDUCTIONS[node.op], (tensor, to.numbers(numbers)), output, last=last, keepDims=kept)
 
 
