@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from roadworthy.build.export import _templates
 from roadworthy.build.exported import Export
 from roadworthy.core.types import TensorSpec
 
