@@ -35,12 +35,17 @@ class Block:
 
 @dataclass(frozen=True)
 class Cuttable:
-    """The blocks of a model, in its own order; ``left`` says, by the name of a layer, why its channels cannot be cut."""
+    """The blocks of a model, in its own order; ``left`` says, by the name of a layer, why it is in none of them.
+
+    ``streams`` are blocks whose channels are a sum of several layers' (a residual network's between its blocks): ``cut`` takes their
+    names as well, and much more is lost with each channel.
+    """
 
     blocks: tuple[Block, ...]
     left: Mapping[str, str] = field(default_factory=dict)
     parameters: int = 0
     multiplications: int = 0
+    streams: tuple[Block, ...] = ()
 
 
 @dataclass(frozen=True)
