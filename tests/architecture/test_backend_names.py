@@ -15,7 +15,7 @@ FRAMEWORKS = {"tensorflow", "torchscript"}
 """Backends that have the name of a framework, of its server's protocol, of its file format or of its data sets: the folders that read
 and write these say that name too."""
 FRAMEWORK_ROOMS = (
-    "build/data/live/", "build/preprocessing/", "build/sources/", "build/capture/", "build/compare/layer_diff/", "frameworks/",
+    "build/data/live/", "build/preprocessing/", "build/sources/", "build/capture/", "build/compress/", "build/compare/layer_diff/", "frameworks/",
     "runtimes/_", "build/lower/_", "serving/protocols/",
 )  # fmt: skip
 ELSEWHERE = ("build/export/", "runtimes/exported/", "other_servers/", "build/sources/holding/")

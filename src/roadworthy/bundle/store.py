@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from roadworthy.bundle import certificate as certificates
+from roadworthy.bundle import compression
 from roadworthy.bundle import manifest as manifests
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import File, Manifest
@@ -207,7 +208,7 @@ def refuse_other_content(target: Path, mark: str = manifests.SIDECAR) -> None:
         raise UsageError(f"{target} exists and is not a directory; choose another output")
     # manifest.json alone proves nothing: many programs have a file of that name.
     if target.is_dir() and any(target.iterdir()) and not (target / mark).is_file():
-        what = "a bundle" if mark == manifests.SIDECAR else "an export"
+        what = {manifests.SIDECAR: "a bundle", compression.NAME: "a smaller model of ours"}.get(mark, "an export")
         raise UsageError(f"{target} exists and is not {what}, so it is not overwritten; choose another output")
 
 

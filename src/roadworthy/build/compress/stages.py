@@ -83,6 +83,40 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class StudentRequest:
+    """The arguments of ``student``: ``spec`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` of the user's own smaller network.
+
+    ``samples`` are a few that it has to take, ``teacher`` the model whose answers it learns; ``out`` is new.
+    """
+
+    spec: str
+    teacher: Graph
+    samples: SampleSet
+    out: Path
+
+
+@dataclass(frozen=True)
+class WriteRequest:
+    """The arguments of ``write``: a smaller ``model``, the ``arch`` that the user named for the original, if any, and the new ``out``.
+
+    A few of ``samples`` are answered by the model and by the files that were written.
+    """
+
+    model: Graph
+    arch: str | None
+    samples: SampleSet
+    out: Path
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files in ``out``, and in Python how a user loads the model from them."""
+
+    files: tuple[Path, ...]
+    usage: str
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a model is taught. The same recipe gives the same model on the same machine.
 
