@@ -10,8 +10,9 @@ import importlib
 
 from roadworthy.build.compress.stages import BlocksRequest, Cut, CutRequest, Cuttable, Taught, TeachRequest
 from roadworthy.build.compress.torch.cutting import blocks, cut
+from roadworthy.build.compress.torch.student import student
 
-__all__ = ["BlocksRequest", "Cut", "CutRequest", "Cuttable", "blocks", "cut", "teach"]
+__all__ = ["BlocksRequest", "Cut", "CutRequest", "Cuttable", "blocks", "cut", "student", "teach"]
 
 
 def teach(request: TeachRequest) -> Taught:
