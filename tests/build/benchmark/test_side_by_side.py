@@ -27,11 +27,6 @@ def test_each_is_timed_over_every_other_and_what_fails_is_left_out(linear: Linea
 
 
 def test_without_the_first_nothing_can_be_compared(linear: Linear, tmp_path: Path) -> None:
+    candidates = [linear.candidate("crashes from=1"), linear.candidate()]
     with pytest.raises(StepFailed):
-        side_by_side(
-            [linear.candidate("crashes from=1"), linear.candidate()],
-            linear.samples,
-            seconds=1,
-            log_dir=tmp_path,
-            progress=lambda text, share: None,
-        )
+        side_by_side(candidates, linear.samples, seconds=1, log_dir=tmp_path, progress=lambda text, share: None)

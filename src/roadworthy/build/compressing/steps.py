@@ -142,7 +142,8 @@ def _evidence(
 ) -> CompressionStep:
     cuttable, lessons = attempt.cuttable, result.lessons
     widths = made.widths if made else {}
-    layers = tuple(CutLayer(block.name, block.channels, widths[block.name]) for block in cuttable.blocks if block.name in widths)
+    blocks = (*cuttable.blocks, *cuttable.streams)
+    layers = tuple(CutLayer(block.name, block.channels, widths[block.name]) for block in blocks if block.name in widths)
     size = (made.parameters, made.multiplications) if made else (cuttable.parameters, cuttable.multiplications)
     teaching = Lessons(
         lessons[-1].samples, lessons[-1].seconds, result.rate, lessons[0].metric, lessons[result.best].metric, result.ended

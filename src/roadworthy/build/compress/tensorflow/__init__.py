@@ -8,9 +8,10 @@ from typing import cast
 from roadworthy.build.compress.stages import Taught, TeachRequest
 from roadworthy.build.compress.tensorflow.architecture import write
 from roadworthy.build.compress.tensorflow.finding import blocks
+from roadworthy.build.compress.tensorflow.student import student
 from roadworthy.build.compress.tensorflow.surgery import cut
 
-__all__ = ["blocks", "cut", "teach", "write"]
+__all__ = ["blocks", "cut", "student", "teach", "write"]
 
 
 def teach(request: TeachRequest) -> Taught:
