@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
 
 from roadworthy.build.compress.stages import BlocksRequest, Cut, CutRequest, Cuttable, Widths
 from roadworthy.build.compress.torch import importance, proof, surgery
-from roadworthy.build.compress.torch.following import follow
-from roadworthy.build.compress.torch.groups import Anatomy, Group
+from roadworthy.build.compress.torch.channels.following import follow
+from roadworthy.build.compress.torch.channels.groups import Anatomy, Group
 from roadworthy.build.compress.torch.network import Network, doubled, feeds_of, open_network
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.stages import Graph
 from roadworthy.core.types import Array
 from roadworthy.frameworks.torch import module as torch_module
 
+PRUNED = "pruned"
 FEW = 2
 """Samples on which a model is followed and each block is tried."""
 PROVING = 64
@@ -63,9 +65,12 @@ def cut(request: CutRequest) -> Cut:
 def _saved(network: Network, request: CutRequest, removed: float) -> Graph:
     path = torch_module.save(network.call, request.out)
     original = request.graph
+    # A model that was cut before counts from its beginning.
+    before = re.match(rf"{PRUNED}(\d+)", original.compression)
+    removed = 1 - (1 - int(before[1]) / 100 if before else 1) * (1 - removed)
     return Graph(
         "module", path, original.signature, original.route, original.notes, original.precision,
-        derived_from=original.format, compression=f"pruned{round(100 * removed)}", unfolded=original.unfolded,
+        derived_from=original.derived_from or original.format, compression=f"{PRUNED}{round(100 * removed)}", unfolded=original.unfolded,
     )  # fmt: skip
 
 

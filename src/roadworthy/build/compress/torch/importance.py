@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from roadworthy.build.compress.stages import Importance
-from roadworthy.build.compress.torch import layers
-from roadworthy.build.compress.torch.groups import Anatomy
+from roadworthy.build.compress.torch.channels import layers
+from roadworthy.build.compress.torch.channels.groups import Anatomy
 from roadworthy.build.compress.torch.network import Feeds, Network
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.text import first_line
@@ -54,7 +54,7 @@ def _by_layers(anatomy: Anatomy, *, normalisations: bool) -> Array:
 def _by_gradient(network: Network, anatomy: Anatomy, calls: Sequence[Feeds]) -> Array:
     """The mean square, over samples, of the first-order change of the answers in a random direction where a channel is taken away."""
     found, generator = np.zeros(anatomy.count), torch.Generator().manual_seed(0)
-    for feeds in calls:
+    for feeds in calls if anatomy.groups else ():
         gates = torch.ones(network.samples(feeds), anatomy.count, dtype=_floating(feeds), requires_grad=True)
         try:
             with _gated(anatomy, gates), torch.enable_grad():

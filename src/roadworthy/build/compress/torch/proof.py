@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from roadworthy.build.compress.torch import surgery
-from roadworthy.build.compress.torch.groups import Anatomy, Group
+from roadworthy.build.compress.torch.channels.groups import Anatomy, Group
 from roadworthy.build.compress.torch.network import Feeds, Network
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.numerics import output_error, scale_of

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from roadworthy.build.compress.torch import layers, operators
+from roadworthy.build.compress.torch.channels import layers, operators
+from roadworthy.build.compress.torch.channels.operators import Held, Mixed
+from roadworthy.build.compress.torch.channels.ties import FIXED, Ties
 from roadworthy.build.compress.torch.network import Feeds, Network
-from roadworthy.build.compress.torch.operators import Held, Mixed
-from roadworthy.build.compress.torch.ties import FIXED, Ties
 from roadworthy.core.types import Array
 from roadworthy.frameworks.torch import traversal
 
@@ -49,7 +49,7 @@ def follow(network: Network, feeds: Feeds) -> Course:
         answers = network.answers(feeds)
     for answer in answers:
         if (held := follower.held(answer)) is not None:
-            course.ties.stop(held.channels, "is an output of the model")
+            course.ties.stop(held.channels, "is one of the model's own")
     return course
 
 
