@@ -260,9 +260,7 @@ FORMS = {
     "functional": Form(Functional, ("a", "b", "c")),
     "identity": Form(lambda width: Residual(width, "identity"), ("conv1",), ("stem",), {"conv2": "added to that of stem"}),
     "projection": Form(lambda width: Residual(width, "projection"), ("stem", "conv1"), ("conv2",), {"shortcut": "added to that of conv2"}),
-    "padding": Form(
-        lambda width: Residual(width, "padding"), ("conv1",), left={"stem": "of conv2, which", "conv2": "added to values"}
-    ),
+    "padding": Form(lambda width: Residual(width, "padding"), ("conv1",), left={"stem": "of conv2, which", "conv2": "added to values"}),
     "concatenation": Form(Dense, ("a", "b", "c"), left={"head": "one of the model's own"}),
     "squeeze-and-excite": Form(SqueezeExcite, ("wide", "reduce", "narrow")),
     "shared": Form(Shared, ("last",), left={"first": f"read by twice, {TWICE}", "twice": "more than once", "one": "weights with other"}),

@@ -13,13 +13,13 @@ from roadworthy.build.compress.stages import (
     Cuttable,
     Importance,
     Lesson,
-    Recipe,
     StudentRequest,
     Taught,
+    TeachingRecipe,
     TeachRequest,
     Widths,
     WriteRequest,
-    Written,
+    WrittenModel,
 )
 from roadworthy.core.errors import SourceError
 from roadworthy.core.stages import Graph
@@ -32,13 +32,13 @@ __all__ = [
     "Cuttable",
     "Importance",
     "Lesson",
-    "Recipe",
     "StudentRequest",
     "Taught",
     "TeachRequest",
+    "TeachingRecipe",
     "Widths",
     "WriteRequest",
-    "Written",
+    "WrittenModel",
     "blocks",
     "cut",
     "framework",
@@ -63,7 +63,7 @@ class Framework(Protocol):
 
     def student(self, request: StudentRequest) -> Cut: ...
 
-    def write(self, request: WriteRequest) -> Written: ...
+    def write(self, request: WriteRequest) -> WrittenModel: ...
 
 
 def framework(graph: Graph) -> str:
@@ -106,7 +106,7 @@ def student(request: StudentRequest) -> Cut:
     return _of(request.teacher).student(request)
 
 
-def write(request: WriteRequest) -> Written:
+def write(request: WriteRequest) -> WrittenModel:
     """A smaller model as files of its own framework, which it can be loaded from without Roadworthy; a step for a child process.
 
     Raises SourceError where the class of the model is in no file that could be given with it, StepFailed where what was written does not

@@ -109,7 +109,7 @@ class WriteRequest:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenModel:
     """The files in ``out``, and in Python how a user loads the model from them."""
 
     files: tuple[Path, ...]
@@ -117,7 +117,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TeachingRecipe:
     """How a model is taught. The same recipe gives the same model on the same machine.
 
     ``seconds`` are the time for all of it, the range test for the learning rate included; 0 is no limit. ``epochs`` bounds it as well: 0
@@ -149,7 +149,7 @@ class TeachRequest:
     teacher: Graph
     training: SampleSet
     validation: SampleSet
-    recipe: Recipe
+    recipe: TeachingRecipe
     checkpoint: Path
     out: Path
 

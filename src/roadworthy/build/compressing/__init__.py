@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from roadworthy.build import compress, imports
-from roadworthy.build.compress import BlocksRequest, Cuttable
-from roadworthy.build.compressing import steps
-from roadworthy.build.compressing.contest import Contest, open_contest
-from roadworthy.build.compressing.steps import Step
-from roadworthy.build.compressing.training import Lessons, lessons_of
-from roadworthy.build.compressing.ways import Attempt, of_student, pruned, quantised
+from roadworthy.build.compress import BlocksRequest
+from roadworthy.build.compressing.attempt import Attempt, below
+from roadworthy.build.compressing.baseline import baseline_plans
+from roadworthy.build.compressing.steps import JudgedStep
+from roadworthy.build.compressing.training import training_data
+from roadworthy.build.compressing.ways import of_student, pruned, quantised
 from roadworthy.build.job import Compression, Job
 from roadworthy.build.workspace import Workspace
 from roadworthy.bundle.compression import CompressionProof
@@ -61,50 +61,37 @@ def smaller(source: Source, original: Graph, captured: tuple[Graph, ...], contra
     asked = job.compress
     assert asked is not None, "nothing was asked for"
     workspace.begin("compress")
-    workspace = steps.below(workspace, "compress")
+    workspace = below(workspace, "compress")
     front, model = _behind(original)
     compress.framework(model)
     if model.quantized:
         raise SourceError(f"the original computes in whole numbers already and cannot be trained. {compress.TRAINABLE}")
-    lessons = lessons_of(asked, model, source, contract, job, workspace)
+    lessons = training_data(asked, model, source, contract, job, workspace)
     original_graphs = tuple(_behind(graph)[1] for graph in captured if graph.unfolded == original.unfolded) if front else captured
-    contest = open_contest(original_graphs, lessons.trial, job, workspace)
+    baseline = baseline_plans(original_graphs, lessons.trial, job, workspace)
     slow = imports.of_framework(compress.framework(model))
     cuttable = workspace.step(compress.blocks, BlocksRequest(model, lessons.training), "blocks", slow)
-    done, outcome = _steps(asked, model, cuttable, lessons, contest, workspace)
+    done, outcome = _steps(Attempt(asked, model, cuttable, lessons, baseline, workspace))
     kept = [step for step in done if step.model]
     proof = CompressionProof(
         asked.ways, asked.data, lessons.training.count, lessons.validation.count, lessons.labelled, asked.seconds, cuttable.parameters,
-        cuttable.multiplications, contest.fastest[0].plan.name, contest.ms, tuple(step.evidence for step in done),
+        cuttable.multiplications, baseline.fastest[0].plan.name, baseline.ms, tuple(step.evidence for step in done),
         tuple(cuttable.left.items()), outcome,
     )  # fmt: skip
     graphs = tuple(_fronted(front, graph, workspace) for step in kept for graph in step.graphs)
     return Smaller(graphs, tuple(step.model for step in kept if step.model), proof)
 
 
-def _steps(
-    asked: Compression, model: Graph, cuttable: Cuttable, lessons: Lessons, contest: Contest, workspace: Workspace
-) -> tuple[tuple[Step, ...], str]:
+def _steps(attempt: Attempt) -> tuple[tuple[JudgedStep, ...], str]:
     """Every way in turn, and in one sentence what came of it."""
-    done: list[Step] = []
-    words: list[str] = []
-    seconds = asked.seconds / (len({way for way in asked.ways if way == QUANTISE}) + 1)
-    attempt = Attempt(asked, model, cuttable, lessons, contest, workspace)
-    if asked.student:
-        found, said = of_student(attempt, seconds)
-        done += found
-        words += said
-    elif PRUNE in asked.ways or DISTIL in asked.ways:
-        found, said = pruned(attempt, seconds)
-        done += found
-        words += said
-    if QUANTISE in asked.ways:
-        found, said = quantised(attempt, seconds)
-        done += found
-        words += said
-    if kept := [step.evidence.name for step in done if step.model]:
-        words.insert(0, f"{', '.join(kept)} went on to the search among all candidates")
-    return tuple(done), "; ".join(words)
+    asked = attempt.asked
+    ways = [of_student if asked.student else pruned] if asked.student or {PRUNE, DISTIL} & set(asked.ways) else []
+    ways += [quantised] if QUANTISE in asked.ways else []
+    found = [way(attempt, asked.seconds / len(ways)) for way in ways]
+    done = tuple(step for steps, _ in found for step in steps)
+    kept = [step.evidence.name for step in done if step.model]
+    went = f"{', '.join(kept)} went on to the search among all candidates" if kept else ""
+    return done, "; ".join(filter(None, (went, *(words for _, words in found))))
 
 
 def _behind(graph: Graph) -> tuple[Front | None, Graph]:

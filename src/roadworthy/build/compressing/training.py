@@ -24,7 +24,7 @@ VALIDATION = 1000
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TrainingData:
     """The samples of the model itself: those that teach, and those on which ``trial`` judges. ``labelled`` says that they have labels."""
 
     training: SampleSet
@@ -33,7 +33,7 @@ class Lessons:
     labelled: bool
 
 
-def lessons_of(asked: Compression, model: Graph, source: Source, contract: Contract, job: Job, workspace: Workspace) -> Lessons:
+def training_data(asked: Compression, model: Graph, source: Source, contract: Contract, job: Job, workspace: Workspace) -> TrainingData:
     """Read the training data as the evaluation data is read, and keep one sample in five of it to validate on.
 
     ``model`` is the original without steps in front. Raises DataError where the samples cannot be those of the model, where their labels
@@ -62,7 +62,7 @@ def lessons_of(asked: Compression, model: Graph, source: Source, contract: Contr
     data = Data(gathered.kind, validation, _few(training), gathered.classes, answer=classes.named(contract, gathered, paired))
     data = replace(data, metric=paired.metric, reading=paired.reading) if paired else data
     trial, _ = reference_of(model, model.signature, data, taught, workspace)
-    return Lessons(training, validation, replace(trial, reserve=0.0, keep=True), samples.labelled)
+    return TrainingData(training, validation, replace(trial, reserve=0.0, keep=True), samples.labelled)
 
 
 def _few(training: SampleSet) -> SampleSet:

@@ -2,97 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from roadworthy.build import compress, imports
-from roadworthy.build.compress import Cuttable, Recipe, StudentRequest
+from roadworthy.build.compress import Cuttable, StudentRequest
 from roadworthy.build.compressing import steps, widths
-from roadworthy.build.compressing.contest import Contest, captured
-from roadworthy.build.compressing.steps import Step, TimedCut
-from roadworthy.build.compressing.training import Lessons
-from roadworthy.build.job import Compression
-from roadworthy.build.workspace import Workspace
+from roadworthy.build.compressing.attempt import Attempt, below
+from roadworthy.build.compressing.baseline import captured
+from roadworthy.build.compressing.steps import JudgedStep, TimedCut
 from roadworthy.core.errors import NoCandidate
-from roadworthy.core.stages import Graph
 
-HARD = 0.3
-"""The part of the loss that labels take where there are some and the original teaches as well."""
 QUANTISED = "qat"
+"""What plans of a model that was trained with int8 in mind have in their names."""
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """What every way starts from: the ``model`` that teaches, where it can be cut, the lessons, and the contest that its copies enter."""
-
-    asked: Compression
-    model: Graph
-    cuttable: Cuttable
-    lessons: Lessons
-    contest: Contest
-    workspace: Workspace
-
-    def recipe(self, seconds: float) -> Recipe:
-        """How a copy is taught: by the original, by the labels, or by both, as far as there are some."""
-        soft = 1.0 if not self.lessons.labelled else 1 - HARD if "distil" in self.asked.ways else 0.0
-        return Recipe(seconds, soft=soft, flip=self.asked.flip, crop=self.asked.crop)
-
-
-def pruned(attempt: Attempt, seconds: float) -> tuple[list[Step], list[str]]:
-    """Cut step by step, each from the step before, as long as the runtime gets faster and the budget holds."""
+def pruned(attempt: Attempt, seconds: float) -> tuple[list[JudgedStep], str]:
+    """Cut step by step, each from the step before, as long as the runtime gets faster and the budget holds; and why none was kept."""
     blocks = attempt.cuttable.blocks
     if not blocks:
-        return [], ["no channels can be cut without changing a shape outside: " + _few(attempt.cuttable)]
-    choices = widths.choices(attempt.cuttable, attempt.contest.workspace.host)
+        return [], f"no channels can be cut without changing a shape outside: {_few(attempt.cuttable)}"
+    choices = widths.choices(attempt.cuttable, attempt.workspace.host)
     if not choices:
-        return [], [f"the {len(blocks)} blocks that could be cut are as narrow as the kernels like already"]
-    cuts = steps.timed_cuts(attempt.model, choices, attempt.lessons, attempt.contest, attempt.workspace)
+        return [], f"the {len(blocks)} blocks that could be cut are as narrow as the kernels like already"
+    cuts = steps.timed_cuts(attempt, choices)
     worth = steps.worth_teaching(cuts)
     if not worth:
-        return [], [f"fewer channels do not make it faster: {_figures(cuts)}, beside {attempt.contest.fastest[0].plan.name}"]
-    done: list[Step] = []
+        return [], f"fewer channels do not make it faster: {_figures(cuts)}, beside {attempt.baseline.fastest[0].plan.name}"
+    done: list[JudgedStep] = []
     student = attempt.model
     for number, one in enumerate(worth):
         name = f"step-{number}"
-        made = steps.cut_to(student, one.choice, attempt.lessons, attempt.workspace, name)
-        step = _taught(attempt, made.graph, seconds / len(worth), name, made, done)
-        done.append(step)
-        if step.model is None:
+        made = steps.cut_to(student, one.choice, attempt, name)
+        done.append(steps.taught(made.graph, made, attempt.recipe(seconds / len(worth)), done, attempt, name))
+        if done[-1].model is None:
             break
-        student = step.model
-    return done, [] if any(step.model for step in done) else [f"{done[-1].evidence.name}: {done[-1].evidence.reason}"]
+        student = done[-1].model
+    return done, _left_out(done)
 
 
-def of_student(attempt: Attempt, seconds: float) -> tuple[list[Step], list[str]]:
-    """The user's own smaller network, taught from its first weights on."""
+def of_student(attempt: Attempt, seconds: float) -> tuple[list[JudgedStep], str]:
+    """The user's own smaller network, taught from its first weights on; and why it was not kept."""
     assert attempt.asked.student, "no student was named"
     request = StudentRequest(attempt.asked.student, attempt.model, attempt.lessons.training, attempt.workspace.folder("student/model"))
-    slow = imports.of_framework(compress.framework(attempt.model))
-    made = attempt.workspace.step(compress.student, request, "student", slow)
-    step = _taught(attempt, made.graph, seconds, "student", made, [])
-    return [step], [] if step.model else [f"{step.evidence.name}: {step.evidence.reason}"]
+    made = attempt.workspace.step(compress.student, request, "student", imports.of_framework(compress.framework(attempt.model)))
+    done = [steps.taught(made.graph, made, attempt.recipe(seconds), [], attempt, "student")]
+    return done, _left_out(done)
 
 
-def quantised(attempt: Attempt, seconds: float) -> tuple[list[Step], list[str]]:
+def quantised(attempt: Attempt, seconds: float) -> tuple[list[JudgedStep], str]:
     """Training with int8 in mind, where int8 after training is not within the budget on the validation samples."""
-    graphs = captured(attempt.model, attempt.contest.trial, attempt.contest.job, steps.below(attempt.workspace, "int8"))
+    graphs = captured(attempt.model, attempt.baseline, below(attempt.workspace, "int8"))
     try:
-        passed = attempt.contest.judged(graphs, "int8")
+        passed = attempt.baseline.judged(graphs, "int8")
     except NoCandidate:
-        recipe = replace(attempt.recipe(seconds), quantised=True)
         student = replace(attempt.model, derived_from=attempt.model.format, compression=QUANTISED)
-        step = _taught(attempt, student, seconds, QUANTISED, None, [], recipe)
-        return [step], [] if step.model else [f"{QUANTISED}: {step.evidence.reason}"]
-    return [], [f"int8 after training is within the budget ({passed[0].candidate.plan.name}), so no training for it was needed"]
+        recipe = replace(attempt.recipe(seconds), quantised=True)
+        done = [steps.taught(student, None, recipe, [], attempt, QUANTISED)]
+        return done, _left_out(done)
+    return [], f"int8 after training is within the budget ({passed[0].candidate.plan.name}), so no training for it was needed"
 
 
-def _taught(
-    attempt: Attempt, student: Graph, seconds: float, name: str, made: compress.Cut | None, before: list[Step], recipe: Recipe | None = None
-) -> Step:
-    recipe = recipe or attempt.recipe(seconds)
-    result = steps.taught(student, attempt.model, attempt.lessons, recipe, attempt.workspace, name)
-    return steps.judged(
-        made, result, attempt.cuttable, before, attempt.contest, attempt.workspace, name, "int8" if recipe.quantised else "fp32"
-    )
+def _left_out(done: list[JudgedStep]) -> str:
+    return "" if any(step.model for step in done) else f"{done[-1].evidence.name}: {done[-1].evidence.reason}"
 
 
 def _figures(cuts: tuple[TimedCut, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from roadworthy.build.compress import Block, Cuttable, Widths
 from roadworthy.core.host import Host
@@ -26,14 +27,14 @@ class WidthChoice:
 
 
 def choices(cuttable: Cuttable, host: Host) -> tuple[WidthChoice, ...]:
-    """Different choices, the light cuts first."""
+    """Different choices, the light cuts first: of the blocks alone, and of the channels between them as well."""
     units = UNITS if host.has("avx512f") else UNITS[:1]
+    parts = (cuttable.blocks, *(((*cuttable.blocks, *cuttable.streams),) if cuttable.streams else ()))
     found: dict[tuple[tuple[str, int], ...], WidthChoice] = {}
-    for share in SHARES:
-        for unit in units:
-            widths = dict(_widths(cuttable.blocks, share, unit))
-            if widths:
-                found.setdefault(tuple(sorted(widths.items())), WidthChoice(share, widths, _work(cuttable, widths)))
+    for share, unit, blocks in product(SHARES, units, parts):
+        widths = dict(_widths(blocks, share, unit))
+        if widths:
+            found.setdefault(tuple(sorted(widths.items())), WidthChoice(share, widths, _work(blocks, widths)))
     return tuple(sorted(found.values(), key=lambda one: -one.work))
 
 
@@ -46,7 +47,7 @@ def _widths(blocks: tuple[Block, ...], share: float, unit: int) -> Iterator[tupl
             yield block.name, kept
 
 
-def _work(cuttable: Cuttable, widths: Widths) -> float:
+def _work(blocks: tuple[Block, ...], widths: Widths) -> float:
     """A block's work is proportional to its channels; what two blocks share is counted in both, so this is about right."""
-    saved = sum(block.work * (1 - widths[block.name] / block.channels) for block in cuttable.blocks if block.name in widths)
+    saved = sum(block.work * (1 - widths[block.name] / block.channels) for block in blocks if block.name in widths)
     return max(0.0, 1 - saved)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from roadworthy.build import compress
-from roadworthy.build.compress import CutRequest, WriteRequest, Written
+from roadworthy.build.compress import CutRequest, WriteRequest, WrittenModel
 from roadworthy.build.compress.torch import constructors
 from roadworthy.core import samples
 from roadworthy.core.errors import SourceError, StepFailed
@@ -67,7 +67,7 @@ def cut_model(file: Path, folder: Path) -> tuple[Graph, SampleSet]:
     return compress.cut(request).graph, found
 
 
-def given_back(file: Path, call: str, folder: Path) -> tuple[Graph, Written]:
+def given_back(file: Path, call: str, folder: Path) -> tuple[Graph, WrittenModel]:
     graph, found = cut_model(file, folder)
     return graph, compress.write(WriteRequest(graph, f"{file}:{call}", found, folder / "out"))
 

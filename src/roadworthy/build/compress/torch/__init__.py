@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import importlib
 
-from roadworthy.build.compress.stages import BlocksRequest, Cut, CutRequest, Cuttable, Taught, TeachRequest, WriteRequest, Written
-from roadworthy.build.compress.torch import architecture
+from roadworthy.build.compress.stages import Taught, TeachRequest
+from roadworthy.build.compress.torch.architecture import write
 from roadworthy.build.compress.torch.cutting import blocks, cut
+from roadworthy.build.compress.torch.student import student
 
-__all__ = ["BlocksRequest", "Cut", "CutRequest", "Cuttable", "blocks", "cut", "teach", "write"]
+__all__ = ["blocks", "cut", "student", "teach", "write"]
 
 
 def teach(request: TeachRequest) -> Taught:
     """As ``roadworthy.build.compress.teach``."""
     taught: Taught = importlib.import_module(f"{__name__}.teaching").teach(request)
     return taught
-
-
-def write(request: WriteRequest) -> Written:
-    """As ``roadworthy.build.compress.write``."""
-    return architecture.write(request)

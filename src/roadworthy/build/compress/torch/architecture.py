@@ -16,10 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import roadworthy
-from roadworthy.build.compress.stages import WriteRequest, Written
+from roadworthy.build.compress.stages import WriteRequest, WrittenModel
 from roadworthy.build.compress.torch import constructors
-from roadworthy.build.compress.torch.network import Feeds, Network, feeds_of, open_network
+from roadworthy.build.compress.torch.network import Feeds, TorchNetwork, feeds_of, open_network
 from roadworthy.build.program import templates
 from roadworthy.core.errors import SourceError, StepFailed
 from roadworthy.core.isolation import confinement, usercode
@@ -28,7 +27,7 @@ from roadworthy.core.text import identifier
 from roadworthy.frameworks.torch import calling
 
 FILES = Path(__file__).parent
-WEIGHTS, CODE = "weights.pt", "model.py"
+WEIGHTS, CODE, FRESH = "weights.pt", "model.py", "fresh_answers.py"
 TAKEN = ("model", "torch", "nn", "Path")
 """Names of the file that is written."""
 ROUNDING = 1e-5
@@ -40,18 +39,6 @@ USAGE = """\
 from model import model
 
 network = model()
-"""
-FRESH = """\
-import sys
-import torch
-sys.path.insert(0, sys.argv[1])
-torch.set_num_threads(int(sys.argv[2]))
-from model import model
-from roadworthy.frameworks.torch.calling import tensors
-network = model()
-positional, keywords = torch.load(sys.argv[3], weights_only=False)
-with torch.no_grad():
-    torch.save(dict(tensors(network(*positional, **keywords))), sys.argv[4])
 """
 
 
@@ -65,7 +52,7 @@ class _Code:
     files: dict[str, Path]
 
 
-def write(request: WriteRequest) -> Written:
+def write(request: WriteRequest) -> WrittenModel:
     """As ``roadworthy.build.compress.write``."""
     if request.arch is None:
         raise SourceError(
@@ -84,7 +71,7 @@ def write(request: WriteRequest) -> Written:
     text = templates.text(FILES / f"{CODE}.j2", origin=origin, imported=imported, built=built, layers=layers)
     (request.out / CODE).write_text(text)
     _prove(network, request)
-    return Written((request.out / CODE, request.out / WEIGHTS, *files), USAGE)
+    return WrittenModel((request.out / CODE, request.out / WEIGHTS, *files), USAGE)
 
 
 def _built(arch: str) -> tuple[_Code, Any]:
@@ -152,15 +139,15 @@ def _sizes(layer: Any) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for table in tables for name, tensor in table.items() if tensor is not None}
 
 
-def _prove(network: Network, request: WriteRequest) -> None:
+def _prove(network: TorchNetwork, request: WriteRequest) -> None:
     """StepFailed where the written files, loaded in a fresh process as a user does, do not give the answers of ``network``."""
     feeds = feeds_of(request.samples, network.signature, SAMPLES, torch.float32)[0]
     with TemporaryDirectory() as scratch:
         inputs, answers = Path(scratch) / "inputs", Path(scratch) / "answers"
         torch.save(_arguments(network, feeds), inputs)
-        command = [sys.executable, "-c", FRESH, str(request.out), str(torch.get_num_threads()), str(inputs), str(answers)]
+        command = [sys.executable, "-P", str(FILES / FRESH), str(request.out), str(torch.get_num_threads()), str(inputs), str(answers)]
         # The user's own folder is not on the import path: what is needed of it lies in ``out``. No compiled files are left there.
-        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(Path(roadworthy.__file__).parents[1])}
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(FILES.parents[3])}
         done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True, errors="replace", timeout=LIMIT_S)
         if done.returncode:
             said = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
@@ -173,7 +160,7 @@ def _prove(network: Network, request: WriteRequest) -> None:
         raise StepFailed(f"the {CODE} that was written does not give the answers of the model that it was written from")
 
 
-def _arguments(network: Network, feeds: Feeds) -> Any:
+def _arguments(network: TorchNetwork, feeds: Feeds) -> Any:
     """What the user's own module is called with."""
     feeds = tuple(tensor.clone() for tensor in feeds)
     return network.call.call.arguments.filled(feeds) if isinstance(network.call, calling.AdaptedModule) else (feeds, {})

@@ -11,7 +11,7 @@ import numpy as np
 
 from roadworthy.build.compress.stages import Block
 from roadworthy.build.compress.torch.channels import layers
-from roadworthy.build.compress.torch.channels.following import Course
+from roadworthy.build.compress.torch.channels.following import ChannelUse
 from roadworthy.build.compress.torch.channels.ties import FIXED
 from roadworthy.core.types import Array
 
@@ -30,7 +30,7 @@ class Group:
 class Anatomy:
     """The groups of a model by name, and why the channels of each other layer stay."""
 
-    def __init__(self, course: Course) -> None:
+    def __init__(self, course: ChannelUse) -> None:
         self.course = course
         for name, reason in course.unfit.items():
             course.ties.stop(course.makes.get(name, np.empty(0, np.int64)), reason)

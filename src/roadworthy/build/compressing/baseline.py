@@ -13,6 +13,7 @@ from roadworthy.build.search import Trial, search
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core import registry
 from roadworthy.core.errors import NoCandidate, RoadworthyError
+from roadworthy.core.evidence import Interval
 from roadworthy.core.stages import Candidate, Graph, Plan, Verified
 
 LONGEST_TO_MAKE = 10.0
@@ -24,7 +25,7 @@ SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Contest:
+class BaselinePlans:
     """``fastest`` are candidates of the uncompressed model, the fastest of each runtime; ``trial`` judges on validation samples.
 
     ``ms`` is the latency of the first of them at its first look.
@@ -56,6 +57,10 @@ class Contest:
         )
         return tuple(one for one in timed if one)
 
+    def speedup(self, one: Beside, timed: Sequence[Beside]) -> Interval:
+        """How many times as fast ``one`` is as the fastest of ``fastest``, which are the first of ``timed``."""
+        return one.faster_than(min(range(len(self.fastest)), key=lambda number: timed[number].ms))
+
     def judged(self, graphs: tuple[Graph, ...], precision: str = "fp32") -> tuple[Verified, ...]:
         """The plans of a smaller model that stay within the budget on the validation samples; the reasons of the others are lost.
 
@@ -71,14 +76,14 @@ class Contest:
         return found.verified
 
 
-def captured(model: Graph, trial: Trial, job: Job, workspace: Workspace) -> tuple[Graph, ...]:
+def captured(model: Graph, baseline: BaselinePlans, workspace: Workspace) -> tuple[Graph, ...]:
     """A smaller model in the formats that the job's runtimes take, each named after the model."""
-    graphs, _ = capture_all(model, trial.samples, workspace, (), job.runtimes)
+    graphs, _ = capture_all(model, baseline.trial.samples, workspace, (), baseline.job.runtimes)
     return tuple(replace(graph, derived_from=model.derived_from, compression=model.compression) for graph in graphs[:-1])
 
 
-def open_contest(graphs: tuple[Graph, ...], trial: Trial, job: Job, workspace: Workspace) -> Contest:
-    """The contest with the fastest plans of the uncompressed model, ``graphs``, by their first look.
+def baseline_plans(graphs: tuple[Graph, ...], trial: Trial, job: Job, workspace: Workspace) -> BaselinePlans:
+    """The baseline with the fastest plans of the uncompressed model, ``graphs``, by their first look.
 
     Raises NoCandidate where none that may serve gives the original's answers.
     """
@@ -90,7 +95,7 @@ def open_contest(graphs: tuple[Graph, ...], trial: Trial, job: Job, workspace: W
         best.setdefault(one.candidate.plan.runtime, one.candidate)
     if not best:
         raise NoCandidate("no plan in float32 gives the original's answers, so nothing smaller can be timed beside it")
-    return Contest(tuple(best.values())[:PLANS], ranked[0].look.ms if ranked[0].look else 0.0, trial, job, workspace)
+    return BaselinePlans(tuple(best.values())[:PLANS], ranked[0].look.ms if ranked[0].look else 0.0, trial, job, workspace)
 
 
 def _plans(graphs: tuple[Graph, ...], job: Job, workspace: Workspace, precision: str) -> list[tuple[Plan, Graph]]:
