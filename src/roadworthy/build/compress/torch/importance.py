@@ -1,8 +1,9 @@
 """Which channels of a block matter most: by their weights, by the scale of their normalisation, or by what the answers would lose.
 
 Sources: l1: Li et al. 2017, "Pruning Filters for Efficient ConvNets"; batchnorm: Liu et al. 2017, "Learning Efficient Convolutional
-Networks through Network Slimming"; gradient: Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning", with the
-answers themselves in place of the loss: no labels are needed, and the loss against the model's own answers has no gradient.
+Networks through Network Slimming"; gradient: Molchanov et al. 2017, "Pruning Convolutional Neural Networks for Resource Efficient
+Inference", and 2019, "Importance Estimation for Neural Network Pruning", with the answers themselves in place of the loss: no labels are
+needed, and the loss against the model's own answers has no gradient. Magnitudes kept more of the answers than squares did.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ import torch
 from torch import Tensor
 
 from roadworthy.build.compress.stages import Importance
-from roadworthy.build.compress.torch import layers
-from roadworthy.build.compress.torch.groups import Anatomy
-from roadworthy.build.compress.torch.network import Feeds, Network
+from roadworthy.build.compress.torch.channels import layers
+from roadworthy.build.compress.torch.channels.groups import Anatomy
+from roadworthy.build.compress.torch.network import Feeds, TorchNetwork
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.text import first_line
 from roadworthy.core.types import Array
 
 
-def scores(network: Network, anatomy: Anatomy, importance: Importance, calls: Sequence[Feeds]) -> Array:
+def scores(network: TorchNetwork, anatomy: Anatomy, importance: Importance, calls: Sequence[Feeds]) -> Array:
     """The importance of each set of channels by its number, float64; to be compared inside one group alone."""
     if importance == "gradient":
         return _by_gradient(network, anatomy, calls)
@@ -51,10 +52,10 @@ def _by_layers(anatomy: Anatomy, *, normalisations: bool) -> Array:
     return found
 
 
-def _by_gradient(network: Network, anatomy: Anatomy, calls: Sequence[Feeds]) -> Array:
-    """The mean square, over samples, of the first-order change of the answers in a random direction where a channel is taken away."""
+def _by_gradient(network: TorchNetwork, anatomy: Anatomy, calls: Sequence[Feeds]) -> Array:
+    """The mean magnitude, over samples, of the first-order change of the answers in a random direction where a channel is taken away."""
     found, generator = np.zeros(anatomy.count), torch.Generator().manual_seed(0)
-    for feeds in calls:
+    for feeds in calls if anatomy.groups else ():
         gates = torch.ones(network.samples(feeds), anatomy.count, dtype=_floating(feeds), requires_grad=True)
         try:
             with _gated(anatomy, gates), torch.enable_grad():
@@ -65,7 +66,7 @@ def _by_gradient(network: Network, anatomy: Anatomy, calls: Sequence[Feeds]) -> 
                 f"the importance of channels cannot be found by gradients, as the model does not pass them on: {first_line(problem)}",
                 detail=repr(problem),
             ) from problem
-        found += gradient.double().square().sum(0).numpy()
+        found += gradient.double().abs().sum(0).numpy()
     return found
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -24,7 +25,7 @@ Feeds = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
-class Network:
+class TorchNetwork:
     """``call`` takes tensors by position and gives a tuple of them; ``user`` is the user's own module in it."""
 
     call: Any
@@ -57,7 +58,7 @@ class Network:
         return self.signature.count({spec.name: tensor.numpy() for spec, tensor in zip(self.signature.inputs, feeds, strict=True)})
 
 
-def open_network(graph: Graph) -> Network:
+def open_network(graph: Graph) -> TorchNetwork:
     """The module of ``graph``; SourceError for one that is a recorded graph: the sizes of its channels are constants in it."""
     if graph.path.name != torch_module.PICKLE:
         kind = "a TorchScript archive" if graph.path.name == torch_module.SCRIPT else "an exported program"
@@ -66,24 +67,28 @@ def open_network(graph: Graph) -> Network:
             "give the weights and the code that they belong to: --arch FILE.py:CALLABLE"
         )
     loaded = torch_module.load(graph.path)
-    return Network(loaded, loaded.module if isinstance(loaded, AdaptedModule | OneTensorModule) else loaded, graph.signature)
+    return TorchNetwork(loaded, loaded.module if isinstance(loaded, AdaptedModule | OneTensorModule) else loaded, graph.signature)
 
 
 def feeds_of(samples: SampleSet, signature: Signature, count: int, dtype: torch.dtype, *, together: int = 32) -> list[Feeds]:
-    """The first ``count`` samples as calls of at most ``together`` each, or of the one size that the model takes."""
+    """About ``count`` samples from all over the set, as calls of at most ``together`` each, or of the one size that the model takes.
+
+    Samples often lie class by class: the first ones would be of one class.
+    """
     size = signature.call_size(min(together, count, samples.count))
+    number = max(1, min(count, samples.count) // size)
+    rows = np.linspace(0, samples.count - 1, number * size).round().astype(int).reshape(number, size)
+    every = samples.open()
     calls: list[Feeds] = []
-    for start in range(0, min(count, samples.count), size):
-        if not signature.dynamic and start + size > samples.count and calls:
-            break
-        arrays = signature.to_call(samples.feeds(start, min(start + size, samples.count)))
+    for chosen in rows:
+        arrays = signature.to_call({name: np.asarray(array[chosen]) for name, array in every.items()})
         tensors = [torch.from_numpy(arrays[spec.name].copy()) for spec in signature.inputs]
         calls.append(tuple(tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in tensors))
     return calls
 
 
 @contextmanager
-def doubled(network: Network, samples: SampleSet) -> Iterator[torch.dtype]:
+def doubled(network: TorchNetwork, samples: SampleSet) -> Iterator[torch.dtype]:
     """``network`` in double precision inside the block, where its code allows that, and the dtype that it computes in.
 
     What rounding leaves of a difference is then far below any real one.
@@ -98,7 +103,7 @@ def doubled(network: Network, samples: SampleSet) -> Iterator[torch.dtype]:
         _cast(network.user, torch.float64, torch.float32)
 
 
-def _runs(network: Network, samples: SampleSet, dtype: torch.dtype) -> bool:
+def _runs(network: TorchNetwork, samples: SampleSet, dtype: torch.dtype) -> bool:
     """Not where its code names float32, or uses an operator that does not exist in ``dtype``."""
     try:
         return all(answer.isfinite().all() for answer in network.answers(feeds_of(samples, network.signature, 1, dtype)[0]))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from roadworthy.build.compress.torch import surgery
-from roadworthy.build.compress.torch.groups import Anatomy, Group
-from roadworthy.build.compress.torch.network import Feeds, Network
+from roadworthy.build.compress.torch.channels.groups import Anatomy, Group
+from roadworthy.build.compress.torch.network import Feeds, TorchNetwork
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.numerics import output_error, scale_of
 from roadworthy.core.text import first_line
@@ -18,7 +19,7 @@ ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
 """The largest error, relative to the output's scale, that rounding may leave; a channel too many or in the wrong place leaves far more."""
 
 
-def error(network: Network, anatomy: Anatomy, kept: Array, calls: Sequence[Feeds]) -> float:
+def error(network: TorchNetwork, anatomy: Anatomy, kept: Array, calls: Sequence[Feeds]) -> float:
     """The largest difference of the two on ``calls``, relative to the output's scale. Both are undone; raises what the cut model raises."""
     with surgery.restored(anatomy):
         surgery.silence(anatomy, kept)
@@ -34,10 +35,34 @@ def error(network: Network, anatomy: Anatomy, kept: Array, calls: Sequence[Feeds
     return worst
 
 
-def refusal(network: Network, anatomy: Anatomy, group: Group, kept: Array, calls: Sequence[Feeds], dtype: torch.dtype) -> str:
-    """Why the model is not the same function with the channels of ``group`` cut; empty where it is. In words after the layer's name."""
+def refused(network: TorchNetwork, anatomy: Anatomy, kept: Array, calls: Sequence[Feeds], dtype: torch.dtype) -> dict[str, str]:
+    """Why the model is another function with the channels of a block cut, by the block's name; empty where it is right with all of them.
+
+    In words on the layer.
+    """
+    if _fault(network, anatomy, kept, calls, dtype):
+        cut = [group for group in anatomy.groups.values() if not kept[group.sets].all()]
+        each = {group.name: _fault(network, anatomy, _only(group, kept), calls, dtype) for group in cut}
+        return {name: why for name, why in each.items() if why}
+    return {}
+
+
+def prove(network: TorchNetwork, anatomy: Anatomy, kept: Array, calls: Sequence[Feeds], dtype: torch.dtype) -> float:
+    """``error`` where only rounding is left of it; StepFailed, which names the layers at fault, where there is more."""
     try:
-        found = error(network, anatomy, only(anatomy, group, kept), calls)
+        found, said = error(network, anatomy, kept, calls), ""
+    except Exception as problem:
+        found, said = float("inf"), f" ({first_line(problem)})"
+    if found <= ROUNDING[dtype]:
+        return found
+    faults = refused(network, anatomy, kept, calls, dtype)
+    named = "; ".join(f"{name}: {why}" for name, why in faults.items()) or "no layer alone is at fault"
+    raise StepFailed(f"the model with fewer channels does not answer as the original with these channels at zero{said}: {named}")
+
+
+def _fault(network: TorchNetwork, anatomy: Anatomy, kept: Array, calls: Sequence[Feeds], dtype: torch.dtype) -> str:
+    try:
+        found = error(network, anatomy, kept, calls)
     except Exception as problem:
         return f"the model's code needs the number of its channels as it is ({first_line(problem)})"
     if found <= ROUNDING[dtype]:
@@ -48,27 +73,8 @@ def refusal(network: Network, anatomy: Anatomy, group: Group, kept: Array, calls
     )
 
 
-def only(anatomy: Anatomy, group: Group, kept: Array) -> Array:
+def _only(group: Group, kept: Array) -> Array:
     """``kept`` for ``group``, and everything of the others."""
-    alone = kept.copy()
-    alone[:] = True
+    alone = np.ones(len(kept), bool)
     alone[group.sets] = kept[group.sets]
     return alone
-
-
-def prove(network: Network, anatomy: Anatomy, kept: Array, calls: Sequence[Feeds], dtype: torch.dtype) -> float:
-    """``error`` where only rounding is left of it; StepFailed, which names the layers at fault, where there is more."""
-    try:
-        found, said = error(network, anatomy, kept, calls), ""
-    except Exception as problem:
-        found, said = float("inf"), first_line(problem)
-    if found <= ROUNDING[dtype]:
-        return found
-    cut = [group for group in anatomy.groups.values() if not kept[group.sets].all()]
-    faults = {group.name: why for group in cut if (why := refusal(network, anatomy, group, kept, calls, dtype))}
-    if not faults:
-        faults = {group.name: "" for group in cut}
-    named = "; ".join(f"{name}: {why}" if why else name for name, why in faults.items())
-    raise StepFailed(
-        f"the model with fewer channels does not answer as the original with these channels at zero ({said or f'{found:.1g}'}): {named}"
-    )

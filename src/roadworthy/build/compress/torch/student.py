@@ -8,7 +8,7 @@ import torch
 
 from roadworthy.build.compress import students
 from roadworthy.build.compress.stages import Cut, StudentRequest
-from roadworthy.build.compress.torch.network import Network, feeds_of, open_network
+from roadworthy.build.compress.torch.network import TorchNetwork, feeds_of, open_network
 from roadworthy.core.errors import SourceError
 from roadworthy.core.stages import Graph
 from roadworthy.core.text import first_line
@@ -24,7 +24,7 @@ def student(request: StudentRequest) -> Cut:
     torch.manual_seed(students.SEED)
     module = students.built(request.spec, torch.nn.Module, "torch.nn.Module").eval()
     call = adapt(module, teacher.call.call) if isinstance(teacher.call, AdaptedModule) else OneTensorModule(module)
-    smaller = Network(call, module, teacher.signature)
+    smaller = TorchNetwork(call, module, teacher.signature)
     feeds = feeds_of(request.samples, teacher.signature, FEW, torch.float32)[0]
     try:
         answers = smaller.answers(feeds)

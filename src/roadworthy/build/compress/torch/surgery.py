@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from roadworthy.build.compress.torch import layers
-from roadworthy.build.compress.torch.groups import Anatomy
+from roadworthy.build.compress.torch.channels import layers
+from roadworthy.build.compress.torch.channels.groups import Anatomy
 from roadworthy.core.types import Array
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from roadworthy.build.compress.torch.ties import FIXED, Ties
+from roadworthy.build.compress.torch.channels.ties import FIXED, Ties
 from roadworthy.core.types import Array
 
 
@@ -117,17 +117,17 @@ def _elementwise(name: str, tensors: list[Tensor], answer: Any, find: Find, ties
     held = [(tensor, found) for tensor, found in every if len(found.channels) > 1] or every
     for _, found in every:
         if len(found.channels) == 1 < len(held[0][1].channels):
-            ties.stop(found.channels, f"is combined ({_word(name)}) with every channel of another")
+            ties.stop(found.channels, f"is {combined(name)} every channel of another layer")
     from_end = {tensor.ndim - found.axis for tensor, found in held}
     first = held[0][1].channels
     if len(from_end) > 1 or any(len(found.channels) != len(first) for _, found in held):
         raise Mixed(f"goes into {_word(name)} with other channels along another axis")
-    place = from_end.pop()
+    place, reason = from_end.pop(), f"is {combined(name)} values that no layer makes"
     for tensor in tensors:
         if find(tensor) is None and tensor.ndim >= place and tensor.shape[-place] > 1:
-            ties.tie(first, np.full(len(first), FIXED), f"is combined ({_word(name)}) with numbers for each channel that are no layer's")
+            ties.tie(first, np.full(len(first), FIXED), reason)
     for _, found in held[1:]:
-        ties.tie(first, found.channels, f"is combined ({_word(name)}) with channels that stay")
+        ties.tie(first, found.channels, reason)
     return [(answer, Held(answer.ndim - place, first))]
 
 
@@ -192,6 +192,12 @@ def _along(axes: int | Sequence[int], tensor: Tensor, answer: Any, find: Find) -
     return [(leaf, Held(held.axis - gone, held.channels)) for leaf in leaves]
 
 
+def combined(name: str) -> str:
+    """What the operator does with two tensors, in words behind "is"."""
+    plain = name.strip("_")
+    return {"add": "added to", "sub": "added to", "mul": "multiplied with"}.get(plain, f"combined ({plain}) with")
+
+
 def _word(name: str) -> str:
     """The operator's name as users know it."""
-    return {"add": "a sum", "mul": "a product", "cat": "a concatenation"}.get(name.strip("_"), name.strip("_"))
+    return {"cat": "a concatenation"}.get(name.strip("_"), name.strip("_"))

@@ -15,16 +15,16 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from roadworthy.build.compress.torch import layers, operators
-from roadworthy.build.compress.torch.network import Feeds, Network
-from roadworthy.build.compress.torch.operators import Held, Mixed
-from roadworthy.build.compress.torch.ties import FIXED, Ties
+from roadworthy.build.compress.torch.channels import layers, operators
+from roadworthy.build.compress.torch.channels.operators import Held, Mixed
+from roadworthy.build.compress.torch.channels.ties import FIXED, Ties
+from roadworthy.build.compress.torch.network import Feeds, TorchNetwork
 from roadworthy.core.types import Array
 from roadworthy.frameworks.torch import traversal
 
 
 @dataclass
-class Course:
+class ChannelUse:
     """What was seen: by the layer's name the channels that it ``makes`` and ``reads``, by their numbers, in the order of the run.
 
     ``multiplications`` are those of a layer for one sample. ``unfit`` says, by the layer's name, why it cannot be cut itself.
@@ -39,24 +39,24 @@ class Course:
     sums: list[tuple[Array, Array]] = field(default_factory=list)
 
 
-def follow(network: Network, feeds: Feeds) -> Course:
+def follow(network: TorchNetwork, feeds: Feeds) -> ChannelUse:
     """The course of one call of ``network``."""
     named = {name: part for name, part in traversal.named_parts(network.user) if layers.weighted(part)}
-    course = Course(named)
+    course = ChannelUse(named)
     course.unfit = {name: why for name, layer in named.items() if (why := layers.unfit(layer))} | _sharing(named)
     follower = _Follower(course, network.samples(feeds))
     with follower.hooks(), follower:
         answers = network.answers(feeds)
     for answer in answers:
         if (held := follower.held(answer)) is not None:
-            course.ties.stop(held.channels, "is an output of the model")
+            course.ties.stop(held.channels, "is one of the model's own")
     return course
 
 
 class _Follower(TorchDispatchMode):  # type: ignore[misc]
     """Sees each operator; ``inside`` a layer they are its own."""
 
-    def __init__(self, course: Course, samples: int) -> None:
+    def __init__(self, course: ChannelUse, samples: int) -> None:
         super().__init__()
         self._course, self._samples, self._inside = course, samples, 0
         self._held: dict[int, tuple[Tensor, Held]] = {}

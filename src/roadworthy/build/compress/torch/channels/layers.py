@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from roadworthy.core.types import Array
 from roadworthy.frameworks.torch import traversal
@@ -37,8 +36,6 @@ def weighted(layer: Any) -> bool:
 
 def unfit(layer: Any) -> str:
     """Why the layer's weights cannot be cut, in words after its name; empty where they can."""
-    if parametrize.is_parametrized(layer):
-        return "computes its weights from others at each call (torch.nn.utils.parametrize)"
     if layer._forward_pre_hooks or layer._forward_hooks:
         return "has functions that run at each call (hooks, as weight_norm, spectral_norm and prune set them)"
     if not (mixes(layer) or keeps_apart(layer)):

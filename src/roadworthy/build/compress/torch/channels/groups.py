@@ -10,9 +10,9 @@ from functools import cached_property
 import numpy as np
 
 from roadworthy.build.compress.stages import Block
-from roadworthy.build.compress.torch import layers
-from roadworthy.build.compress.torch.following import Course
-from roadworthy.build.compress.torch.ties import FIXED
+from roadworthy.build.compress.torch.channels import layers
+from roadworthy.build.compress.torch.channels.following import ChannelUse
+from roadworthy.build.compress.torch.channels.ties import FIXED
 from roadworthy.core.types import Array
 
 
@@ -30,7 +30,7 @@ class Group:
 class Anatomy:
     """The groups of a model by name, and why the channels of each other layer stay."""
 
-    def __init__(self, course: Course) -> None:
+    def __init__(self, course: ChannelUse) -> None:
         self.course = course
         for name, reason in course.unfit.items():
             course.ties.stop(course.makes.get(name, np.empty(0, np.int64)), reason)
@@ -99,7 +99,7 @@ class Anatomy:
         if len(set(sets[name].tolist())) < len(sets[name]):
             return "has channels that are combined with each other"
         others = [other for other in sets if set(sets[other].tolist()) != set(sets[name].tolist())]
-        return f"has other channels than that of {others[0]}, with which it is combined" if others else ""
+        return f"is {self._how(name)} that of {others[0]}, which has other channels" if others else ""
 
     def _group(self, makers: tuple[str, ...], order: Array) -> Group | str:
         course, multiple, read = self.course, 1, False
@@ -117,25 +117,21 @@ class Anatomy:
             return "is read by no layer whose weights can be cut"
         if len(order) % multiple or len(order) <= multiple:
             return f"has {len(order)} channels for {multiple} groups: none can be cut"
-        stream = any(np.isin(self.sets(channels), order).any() for pair in course.sums for channels in pair) and len(makers) > 1
-        return Group(makers[0], order, makers, multiple, stream)
+        return Group(makers[0], order, makers, multiple, len(makers) > 1 and self._summed(order))
 
     def _sentence(self, name: str, reason: str, makers: tuple[str, ...], first: tuple[str, str] | None) -> str:
         if reason:
             return f"its output {reason}"
         other = first[0] if first else next(maker for maker in makers if maker != name)
         why = f", whose output {first[1]}" if first else ""
-        how = (
-            "added to"
-            if any(np.isin(self.sets(self.course.makes[name]), channels).any() for channels in self._summed())
-            else "combined with"
-        )
-        return f"its output is {how} that of {other}{why}"
+        return f"its output is {self._how(name)} that of {other}{why}"
 
-    def _summed(self) -> Iterator[Array]:
-        for one, other in self.course.sums:
-            yield self.sets(one)
-            yield self.sets(other)
+    def _how(self, name: str) -> str:
+        return "added to" if self._summed(self.sets(self.course.makes[name])) else "combined with"
+
+    def _summed(self, sets: Array) -> bool:
+        """Whether one of the ``sets`` takes part in a sum of two layers' channels."""
+        return any(np.isin(self.sets(channels), sets).any() for pair in self.course.sums for channels in pair)
 
     def _mixes(self, name: str) -> bool:
         return layers.mixes(self.course.layers[name])
