@@ -14,7 +14,7 @@ from roadworthy.build.compress import BlocksRequest, Cut, CutRequest, Cuttable, 
 from roadworthy.build.compress.tensorflow import channels, importance, surgery
 from roadworthy.build.compress.tensorflow.channels import Channels
 from roadworthy.core.errors import DataError, StepFailed
-from roadworthy.core.samples import SampleSet
+from roadworthy.core.samples import SampleSet, write_array
 from roadworthy.core.stages import Graph
 from roadworthy.frameworks.tensorflow import keras_model
 from roadworthy.frameworks.tensorflow.keras_model import Reader
@@ -356,6 +356,64 @@ class TestImportance:
         block = next(block for block in surgery.finding.find(one.live).blocks if block.name == "grouped")
         score = np.array([9, 8, 7, 1, 2, 3, 5, 6, 4, 0, 0, 0])
         assert importance.kept(block, score, 4).tolist() == [0, 5, 7, 9]
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Any, Any]:
+    """A convolutional network that was trained on scikit-learn's digits, with images and labels that it has not seen."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    images = (images.reshape(-1, 8, 8, 1) / 16).astype(np.float32)
+    k = side.keras()
+    k.utils.set_random_seed(0)
+    x = image = k.Input((8, 8, 1), name="image")
+    for number, filters in enumerate((16, 32)):
+        x = k.layers.Conv2D(filters, 3, padding="same", name=f"conv{number}")(x)
+        x = k.layers.MaxPooling2D(name=f"pool{number}")(k.layers.ReLU()(k.layers.BatchNormalization(momentum=0.8)(x)))
+    x = k.layers.Dense(32, activation="relu", name="hidden")(k.layers.Flatten()(x))
+    model = k.Model(image, k.layers.Dense(10, activation="softmax", name="scores")(x))
+    model.compile(k.optimizers.Adam(5e-3), "sparse_categorical_crossentropy")
+    model.fit(images[:1200], labels[:1200], batch_size=64, epochs=4, verbose=0)
+    folder = tmp_path_factory.mktemp("digits")
+    graph = keras_graphs.graph(model, "keras", folder / "model")
+    (folder / "samples").mkdir()
+    write_array(folder / "samples", "image", images[:256])
+    return Made(model, graph, SampleSet(folder / "samples", ("image",), 256), folder), images[1200:], labels[1200:]
+
+
+class TestDigits:
+    @staticmethod
+    def accuracy(graph: Graph, images: Any, labels: Any) -> float:
+        return float((keras_model.load(graph.path).answer({"image": images})["out0"].argmax(1) == labels).mean())
+
+    def test_half_of_the_weights_is_cut(self, digits: tuple[Made, Any, Any]) -> None:
+        one, _, _ = digits
+        found = one.blocks()
+        assert {block.name for block in found.blocks} == {"conv0", "conv1", "hidden"}
+        result = one.cut({block.name: block.channels * 5 // 8 for block in found.blocks}, "gradient", "half")
+        assert result.parameters < found.parameters / 2
+        assert result.error < ROUNDING
+        assert not (keras_model.load(result.graph.path).model.compiled)
+
+    def test_the_gradient_leaves_the_channels_that_matter(self, digits: tuple[Made, Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Against the opposite choice, and without any teaching afterwards."""
+        one, images, labels = digits
+        widths = {"conv0": 12, "conv1": 24}
+        best = one.cut(widths, "gradient", "best")
+        chosen = importance.kept
+        monkeypatch.setattr(importance, "kept", lambda block, score, width: chosen(block, -score, width))
+        worst = one.cut(widths, "gradient", "worst")
+        assert self.accuracy(best.graph, images, labels) > self.accuracy(worst.graph, images, labels) + 0.1
+
+    def test_a_cut_of_a_cut_counts_from_the_beginning(self, digits: tuple[Made, Any, Any]) -> None:
+        one, _, _ = digits
+        found = one.blocks()
+        first = one.cut({"conv1": 24}, "l1", "first")
+        second = replace(one, graph=first.graph).cut({"conv1": 16}, "l1", "second")
+        removed = 1 - second.multiplications / found.multiplications
+        assert second.graph.derived_from == "keras"
+        assert int(second.graph.compression.removeprefix("pruned")) == pytest.approx(100 * removed, abs=1)
 
 
 def test_too_few_samples_for_a_call_are_refused(made: Callable[..., Made]) -> None:

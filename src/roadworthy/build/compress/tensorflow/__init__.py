@@ -6,11 +6,12 @@ import importlib
 from typing import cast
 
 from roadworthy.build.compress.stages import Taught, TeachRequest
+from roadworthy.build.compress.tensorflow.architecture import write
 from roadworthy.build.compress.tensorflow.finding import blocks
 from roadworthy.build.compress.tensorflow.student import student
 from roadworthy.build.compress.tensorflow.surgery import cut
 
-__all__ = ["blocks", "cut", "student", "teach"]
+__all__ = ["blocks", "cut", "student", "teach", "write"]
 
 
 def teach(request: TeachRequest) -> Taught:

@@ -3,18 +3,57 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
-from roadworthy.core.stages import Graph
-from roadworthy.frameworks.tensorflow import keras_model
+from roadworthy.build.compress.stages import WriteRequest, WrittenModel
+from roadworthy.build.compress.tensorflow.watching import calls
+from roadworthy.core.errors import SourceError, StepFailed
+from roadworthy.core.numerics import output_error
+from roadworthy.frameworks.tensorflow import framework, keras_model
+from roadworthy.frameworks.tensorflow.keras_model import KerasModel, Original
+
+ROUNDING = 1e-5
+"""Of the output's scale: the same weights in the same operators."""
 
 
-def write(graph: Graph, arch: str, out: Path) -> tuple[Path, ...]:
-    """The "keras" ``graph`` as one file in the existing directory ``out``; its path.
+def write(request: WriteRequest) -> WrittenModel:
+    """The "keras" model as one file in ``request.out``, in the form that ``keras_model.save_again`` wrote.
 
-    ``keras.models.load_model`` opens a ``.keras`` file, ``tf_keras.models.load_model`` that of a Keras 2 model, in the form that the
-    original had. ``arch``, a user's own architecture file, is not needed: the file holds the configuration. A model with classes of the
-    user's own is opened with ``custom_objects``, as the original was.
+    The file holds the configuration: an architecture file is not needed, and the user's own classes are named as those of the original
+    were. Raises as ``build.compress.write`` does.
     """
-    file = keras_model.record(graph.path).file
-    return (Path(shutil.copyfile(graph.path / file, out / file)),)
+    directory = request.model.path
+    record = keras_model.record(directory)
+    request.out.mkdir(parents=True, exist_ok=True)
+    file = Path(shutil.copyfile(directory / record.file, request.out / record.file))
+    kept, objects = keras_model.load(directory), keras_model.objects(directory)
+    live, safe = _read(file, record, objects)
+    opened = KerasModel(live, record.reader, record.call)
+    for feeds in calls(request.model.signature, request.samples, 1, 1):
+        wanted, answers = kept.answer(feeds), opened.answer(feeds)
+        error = max(output_error(answers[name], wanted[name]) for name in wanted)
+        if not error <= ROUNDING:
+            raise StepFailed(
+                f"{file.name} does not give the model's answers when Keras reads it: they differ by {error:.2g} of their scale"
+            )
+    return WrittenModel((file,), _usage(record, objects, safe=safe))
+
+
+def _read(file: Path, record: Original, objects: dict[str, Any]) -> tuple[Any, bool]:
+    """The model in the file, and whether Keras reads it in its safe mode."""
+    for trusted in (False, True)[: 1 + record.trusted]:
+        try:
+            return keras_model.read(file, record.reader, objects, trusted=trusted), not trusted
+        except Exception as problem:
+            reason = problem
+    raise SourceError(f"Keras does not read the smaller model: {framework.first_line(reason)}", detail=repr(reason)) from reason
+
+
+def _usage(record: Original, objects: Collection[str], *, safe: bool) -> str:
+    own = sorted({name.rpartition(">")[2] for name in objects})
+    named = f", custom_objects={{{', '.join(f'{name!r}: {name}' for name in own)}}}" if own else ""
+    mode = "" if safe else ", safe_mode=False"
+    comment = f"# {', '.join(own)}: your own, imported as for the original\n" if own else ""
+    return f"import {record.reader}\n\n{comment}model = {record.reader}.models.load_model({record.file!r}{named}{mode})\n"

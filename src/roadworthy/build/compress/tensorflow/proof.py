@@ -11,6 +11,7 @@ import numpy as np
 from roadworthy.build.compress.tensorflow import finding, wiring
 from roadworthy.build.compress.tensorflow.walk import LiveBlock
 from roadworthy.build.compress.tensorflow.watching import calls, watched
+from roadworthy.core.numerics import output_error
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.types import Array, Signature
 from roadworthy.frameworks.tensorflow import framework, keras_model
@@ -48,11 +49,11 @@ def differences(
     found = CutProof()
     for feeds in calls(signature, samples, MOST, AT_ONCE):
         (wanted, inner), (answers, parts) = one(feeds), other(feeds)
-        found.answers = max(found.answers, *(_error(wanted[name], answers[name]) for name in wanted))
+        found.answers = max(found.answers, *(output_error(answers[name], wanted[name]) for name in wanted))
         for path, array in inner.items():
             if path in made:
                 array = np.take(array, made[path][1], axis=made[path][0])
-            found.layers[path] = max(found.layers.get(path, 0.0), _error(array, parts[path]))
+            found.layers[path] = max(found.layers.get(path, 0.0), output_error(parts[path], array))
     return found
 
 
@@ -88,12 +89,3 @@ def _probe(model: KerasModel, paths: set[str]) -> Callable[[Mapping[str, Array]]
         return {name: each.numpy() for name, each in answers.items()}, {path: each.numpy() for path, each in seen.items()}
 
     return arrays
-
-
-def _error(wanted: Array, found: Array) -> float:
-    """The largest difference relative to the largest magnitude wanted; not a number where one is none, infinite for other shapes."""
-    if wanted.shape != found.shape:
-        return float("inf")
-    if wanted.dtype.kind != "f" or not wanted.size:
-        return float(not np.array_equal(wanted, found))
-    return float(np.max(np.abs(wanted - found)) / max(float(np.max(np.abs(wanted))), np.finfo(np.float32).tiny))

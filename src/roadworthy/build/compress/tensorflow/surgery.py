@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from roadworthy.core.types import Array
 from roadworthy.frameworks.tensorflow import framework, keras_model
 from roadworthy.frameworks.tensorflow.keras_model import KerasModel
 
+PRUNED = "pruned"
 TOLERANCE = 1e-4
 """The largest difference relative to the output's scale that rounding may make: a float32 sum of fewer numbers has another order."""
 
@@ -44,11 +46,16 @@ def cut(request: CutRequest) -> Cut:
         )
     after = counting.count(smaller, signature, samples)
     keras_model.save_again(request.graph.path, smaller.model, request.out)
-    removed = round(100 * (1 - after.multiplications / before.multiplications)) if before.multiplications else 0
-    graph = replace(
-        request.graph, path=request.out, derived_from=request.graph.derived_from or request.graph.format, compression=f"pruned{removed}"
-    )
+    left = after.multiplications / before.multiplications if before.multiplications else 1.0
+    source = request.graph.derived_from or request.graph.format
+    graph = replace(request.graph, path=request.out, derived_from=source, compression=_named(request.graph.compression, left))
     return Cut(graph, dict(request.widths), after.parameters, after.multiplications, found.answers)
+
+
+def _named(compression: str, left: float) -> str:
+    """The name of what was done, by the percentage of multiplications that was removed; a model that was cut before counts from there."""
+    before = re.fullmatch(rf"{PRUNED}(\d+)", compression)
+    return f"{PRUNED}{round(100 * (1 - left * (1 - int(before[1]) / 100 if before else 1)))}"
 
 
 def _chosen(model: Any, widths: Widths) -> list[LiveBlock]:
