@@ -194,6 +194,24 @@ class Centred(nn.Conv2d):
         return self._conv_forward(image, self.weight - self.weight.mean(), self.bias)
 
 
+class Activated(nn.BatchNorm2d):
+    """A normalisation that also activates, as timm has them."""
+
+    def __init__(self, channels: int, slope: float) -> None:
+        super().__init__(channels)
+        self.act = nn.LeakyReLU(slope)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.act(super().forward(image))
+
+
+def activated(width: int) -> nn.Module:
+    return Chain(
+        nn.Conv2d(3, width, 3), Activated(width, 0.2), nn.Conv2d(width, width, 3), nn.BatchNorm2d(width, affine=False), nn.Flatten(),
+        nn.Linear(16 * width, 5),
+    )  # fmt: skip
+
+
 class Literal(nn.Module):
     """The code says how many channels there are: in ``view``, by a place among the channels, and by halves."""
 
@@ -267,6 +285,7 @@ FORMS = {
     "one axis": Form(Sequence, ("a", "c"), left={"b": "summed up or compared over its channels"}),
     "two outputs": Form(TwoOutputs, ("a", "c"), left={"b": "one of the model's own"}, outputs=("logits", "middle")),
     "computed": Form(Computed, ("d",), left={"a": "hooks", "b": "hooks", "c": "is a Centred"}),
+    "activated": Form(activated, ("0", "2"), left={"5": "one of the model's own"}),
     "literal": Form(Literal, (), left={"a": "by the position", "b": "by the position", "c": "values that no", "d": "needs the number"}),
     "mixing": Form(
         Mixing,

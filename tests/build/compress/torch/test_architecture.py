@@ -29,12 +29,17 @@ import torch
 from torch import nn
 {helper}
 
+class Norm(nn.BatchNorm2d):
+    def __init__(self, words, channels):
+        super().__init__(channels)
+
+
 class Net(nn.Module):
     def __init__(self, width=8):
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(3, width, (3, 1), stride=2, padding=1, bias=False), nn.BatchNorm2d(width, eps=1e-3), {act}, nn.Dropout(),
-            nn.Conv2d(width, width, 3, padding=1, groups=width, padding_mode="reflect"), nn.PReLU(width),
+            nn.Conv2d(width, width, 3, padding=1, groups=width, padding_mode="reflect"), nn.PReLU(width), Norm("of its own", width),
             nn.Conv2d(width, 4, 1, dilation=1),
         )
         self.head = nn.Linear(4, 5)
@@ -81,7 +86,8 @@ def test_the_files_build_the_smaller_network_with_only_the_layers_that_changed_r
         "network.set_submodule('body.1', nn.BatchNorm2d(3, eps=0.001))",
         "network.set_submodule('body.4', nn.Conv2d(3, 3, kernel_size=(3, 3), padding=(1, 1), groups=3, padding_mode='reflect'))",
         "network.set_submodule('body.5', nn.PReLU(num_parameters=3))",
-        "network.set_submodule('body.6', nn.Conv2d(3, 4, kernel_size=(1, 1)))",
+        "network.set_submodule('body.6', resized(network.get_submodule('body.6'), 3))",
+        "network.set_submodule('body.7', nn.Conv2d(3, 4, kernel_size=(1, 1)))",
     ]
     script = f"""
 import sys, torch

@@ -28,7 +28,7 @@ from roadworthy.frameworks.torch import calling
 
 FILES = Path(__file__).parent
 WEIGHTS, CODE, FRESH = "weights.pt", "model.py", "fresh_answers.py"
-TAKEN = ("model", "torch", "nn", "Path")
+TAKEN = ("model", "torch", "nn", "Path", constructors.RESIZED)
 """Names of the file that is written."""
 ROUNDING = 1e-5
 """Of the output's scale: the same weights in the same operators, perhaps on another number of threads."""
@@ -67,8 +67,9 @@ def write(request: WriteRequest) -> WrittenModel:
     alias = f"original_{code.name}" if code.name in TAKEN else code.name
     imported = f"from {code.module} import {code.name}" + (f" as {alias}" if alias != code.name else "")
     built = alias + code.built.removeprefix(code.name)
+    resized = any(constructors.RESIZED in made for _, made in layers)
     origin = f"{len(layers)} layers of {code.built} have other sizes here; everything else is as it was."
-    text = templates.text(FILES / f"{CODE}.j2", origin=origin, imported=imported, built=built, layers=layers)
+    text = templates.text(FILES / f"{CODE}.j2", origin=origin, imported=imported, built=built, layers=layers, resized=resized)
     (request.out / CODE).write_text(text)
     _prove(network, request)
     return WrittenModel((request.out / CODE, request.out / WEIGHTS, *files), USAGE)

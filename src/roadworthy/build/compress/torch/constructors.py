@@ -8,15 +8,20 @@ from typing import Any
 from roadworthy.build.compress.torch.channels import layers
 from roadworthy.core.errors import SourceError
 
+RESIZED = "resized"
+"""The function of the written file for layers that are kept, with other sizes."""
 TENSORS = ("bias", "device", "dtype", "affine", "init")
 
 
 def expression(name: str, layer: Any) -> str:
     """``nn.Conv2d(16, 8, kernel_size=(3, 3), padding=(1, 1), bias=False)``: arguments that have their default value are left out.
 
-    Raises SourceError for a layer of a class that has other arguments than attributes.
+    A normalisation of a class derived from one of torch's is ``resized``, as only its class knows its arguments. Raises SourceError
+    for a layer of another class.
     """
     kind = type(layer)
+    if isinstance(layer, layers.NORMALISATIONS) and kind not in layers.NORMALISATIONS:
+        return f"{RESIZED}(network.get_submodule({name!r}), {layer.num_features})"
     if not (layers.mixes(layer) or layers.keeps_apart(layer)):
         raise SourceError(f"the smaller model cannot be given back as code: the layer {name} is a {kind.__name__} and has changed")
     values: list[str] = []

@@ -44,7 +44,7 @@ def _by_layers(anatomy: Anatomy, *, normalisations: bool) -> Array:
     found = np.zeros(anatomy.count)
     for name, made in anatomy.course.makes.items():
         layer = anatomy.course.layers[name]
-        chosen = type(layer) in layers.NORMALISATIONS and layer.weight is not None if normalisations else layers.mixes(layer)
+        chosen = isinstance(layer, layers.NORMALISATIONS) and layer.weight is not None if normalisations else layers.mixes(layer)
         if chosen:
             magnitudes = layer.weight.detach().abs().flatten(1).sum(1) if layer.weight.ndim > 1 else layer.weight.detach().abs()
             # Layers whose channels are added up count alike, whatever their number of weights.

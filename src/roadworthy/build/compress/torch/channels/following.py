@@ -62,6 +62,13 @@ class _Follower(TorchDispatchMode):  # type: ignore[misc]
         self._held: dict[int, tuple[Tensor, Held]] = {}
         named = course.layers.items()
         self._owners = {id(parameter): name for name, layer in named for parameter in traversal.own_parameters(layer)}
+        # Of a class that was derived from one of torch's the code may do more, such as an activation, which is seen as well.
+        self._normalisations = {name: layer for name, layer in named if isinstance(layer, layers.NORMALISATIONS)}
+        self._statistics = {
+            id(tensor): name
+            for name, layer in self._normalisations.items()
+            for tensor in (*layer._parameters.values(), *layer._buffers.values())
+        }
 
     def held(self, tensor: Tensor) -> Held | None:
         """The channels that are known to be in ``tensor``."""
@@ -69,9 +76,10 @@ class _Follower(TorchDispatchMode):  # type: ignore[misc]
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
-        """Every layer reports its calls inside the block."""
+        """Every layer but normalisations reports its calls inside the block."""
         handles = []
-        for name, layer in self._course.layers.items():
+        for name in self._course.layers.keys() - self._normalisations.keys():
+            layer = self._course.layers[name]
             handles.append(layer.register_forward_pre_hook(self._enter))
             handles.append(layer.register_forward_hook(self._leaver(name), with_kwargs=True))
         try:
@@ -88,6 +96,11 @@ class _Follower(TorchDispatchMode):  # type: ignore[misc]
 
     def _see(self, operator: Any, args: Any, kwargs: Any, answer: Any) -> None:
         tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if operator.overloadpacket.__name__ == "native_batch_norm":
+            names = {self._statistics.get(id(tensor)) for tensor in tensors[1:]}
+            if len(names) == 1 and (normalisation := names.pop()) is not None:
+                self._call(normalisation, tensors[:1], answer[0])
+                return
         for tensor in tensors:
             if (name := self._owners.get(id(tensor))) is not None:
                 self._course.unfit.setdefault(name, "has weights that are also used outside of it")
@@ -112,17 +125,19 @@ class _Follower(TorchDispatchMode):  # type: ignore[misc]
 
     def _leaver(self, name: str) -> Any:
         def leave(layer: Any, args: Any, kwargs: Any, answer: Any) -> None:
-            given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-            if name in self._course.reads:
-                self._course.unfit[name] = "is called more than once"
-            if name in self._course.unfit or len(given) != 1 or not isinstance(answer, Tensor):
-                self._refuse(name, given, self._course.unfit.get(name, "takes or gives several tensors"))
-            else:
-                self._called(name, layer, given[0], answer)
+            self._call(name, [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)], answer)
             # Last, as this function reads weights.
             self._inside -= 1
 
         return leave
+
+    def _call(self, name: str, given: list[Tensor], answer: Any) -> None:
+        if name in self._course.reads:
+            self._course.unfit[name] = "is called more than once"
+        if name in self._course.unfit or len(given) != 1 or not isinstance(answer, Tensor):
+            self._refuse(name, given, self._course.unfit.get(name, "takes or gives several tensors"))
+        else:
+            self._called(name, self._course.layers[name], given[0], answer)
 
     def _called(self, name: str, layer: Any, given: Tensor, answer: Tensor) -> None:
         course, axis, held = self._course, layers.axis(layer, given), self.held(given)

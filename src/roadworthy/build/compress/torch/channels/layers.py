@@ -24,7 +24,7 @@ def mixes(layer: Any) -> bool:
 
 def keeps_apart(layer: Any) -> bool:
     """Whether it has weights for each channel, and each channel that it gives comes from one that it reads."""
-    return type(layer) in NORMALISATIONS or _depthwise(layer) or (type(layer) is nn.PReLU and layer.num_parameters > 1)
+    return isinstance(layer, NORMALISATIONS) or _depthwise(layer) or (type(layer) is nn.PReLU and layer.num_parameters > 1)
 
 
 def weighted(layer: Any) -> bool:
