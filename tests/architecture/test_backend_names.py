@@ -15,8 +15,8 @@ FRAMEWORKS = {"tensorflow", "torchscript"}
 """Backends that have the name of a framework, of its server's protocol, of its file format or of its data sets: the folders that read
 and write these say that name too."""
 FRAMEWORK_ROOMS = (
-    "build/data/live/", "build/preprocessing/", "build/sources/", "build/capture/", "build/compare/layer_diff/", "frameworks/",
-    "runtimes/_", "build/lower/_", "serving/protocols/",
+    "build/data/live/", "build/preprocessing/", "build/sources/", "build/capture/", "build/compress/",
+    "build/compare/layer_diff/", "frameworks/", "runtimes/_", "build/lower/_", "serving/protocols/",
 )  # fmt: skip
 ELSEWHERE = ("build/export/", "runtimes/exported/", "other_servers/", "build/sources/holding/")
 """Other places have words of their own: a backend of Triton's has the name of the library that it runs."""

@@ -25,6 +25,7 @@ from roadworthy.bundle.certificate import (
     by_reason,
     plan_names,
 )
+from roadworthy.bundle.compression import CompressionProof
 from roadworthy.bundle.peak import ModelWork
 from roadworthy.bundle.pixels import PreprocessingProof
 from roadworthy.bundle.shares import ShareProof
@@ -96,6 +97,7 @@ class Findings:
     shares: tuple[ShareProof, ...] = ()
     work: ModelWork | None = None
     preprocessing: PreprocessingProof = field(default_factory=PreprocessingProof)
+    compression: CompressionProof | None = None
 
 
 def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host, stages: tuple[StageTime, ...]) -> Certificate:
@@ -130,6 +132,7 @@ def certificate_of(findings: Findings, contract: Contract, job: Job, host: Host,
         course=findings.race.course,
         shares=findings.shares,
         work=findings.work,
+        compression=findings.compression,
     ).timed(stages)
 
 

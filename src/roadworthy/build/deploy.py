@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roadworthy.build import classes, exporting, lower, pixels, served, supplied
+from roadworthy.build import classes, compressing, exporting, lower, pixels, served, supplied
 from roadworthy.build.certificate import Findings, certificate_of, nothing_left
 from roadworthy.build.choice import choose, notes_on_pixels, notes_on_winner
 from roadworthy.build.exporting import ExportJob
@@ -46,6 +46,7 @@ def deploy(job: Job, notify: Notify = lambda progress: None) -> Deployment:
     store.refuse_other_content(job.output)
     lower.refuse_unknown(job.runtimes, job.precisions)
     exporting.refuse_unknown(job.exports)
+    compressing.refuse_unknown(job.compress)
     try:
         with workspace_for((job,), notify) as workspace:
             certificate = _deployed(job, workspace)
@@ -60,6 +61,8 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     inputs = unchanged.user_files(job.code_files, job.data_files)
     source = identify(job, early)
     supplied.refuse_unproven(job, source)
+    if job.compress:
+        compressing.refuse_untrainable(source)
     found = pixels.contract(job, source, early)
     contract = found.contract
     loaded, data = pixels.load(source, job, found, early)
@@ -68,6 +71,8 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     stated = [symbol for spec in job.inputs for symbol in spec.symbols.values()]
     graphs, routes = capture_all(loaded.graph, data.evaluation, early, stated, job.runtimes)
     signature = promised(loaded.signature, graphs)
+    smaller = compressing.smaller(source, loaded.graph, graphs, contract, job, workspace) if job.compress else None
+    graphs = (*graphs[:-1], *(smaller.graphs if smaller else ()), graphs[-1])
     plans, unavailable = plans_to_try(graphs, signature, data, job, workspace)
     trial, original = reference_of(loaded.graph, signature, data, job, early)
     proven = pixels.prove(found, loaded, trial, original.score, data, job, early)
@@ -98,6 +103,7 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     loaded = replace(loaded, notes=(*loaded.notes, *workspace.user_code.notes, *inputs.changed()))
     findings = Findings(
         source, loaded, data, graphs, routes, trial, original, goal, race, rejected, unavailable, choice, proofs, work, proven,
+        smaller.proof if smaller else None,
     )  # fmt: skip
     certificate = certificate_of(findings, contract, job, workspace.host, workspace.clock.read())
     write_bundle(findings, certificate, contract, job, workspace)
@@ -112,7 +118,7 @@ def _export(target: str, trial: Trial, job: Job, workspace: Workspace) -> None:
     asked = ExportJob(job.output, target, precisions=job.precisions, seconds=EXPORT_SECONDS, memory_mb=job.memory_mb, cache=job.cache)
     try:
         here = replace(workspace, deadline=time.monotonic() + EXPORT_SECONDS, bounded=False)
-        exporting.export_on(asked, trial, here, evaluated=trial.samples.count)
+        exporting.export_new(asked, trial, here)
     except RoadworthyError as problem:
         raise type(problem)(
             f"the bundle {job.output} is written, and its export to {target} is not: {problem.message}", detail=problem.detail

@@ -12,7 +12,7 @@ from roadworthy.build.data.live import forms, spool
 from roadworthy.build.data.live.values import array_of
 from roadworthy.build.data.live.wanted import Wanted
 from roadworthy.build.deploy import Deployment, deploy
-from roadworthy.build.job import DECODER, Job, Objective, read_budget
+from roadworthy.build.job import DECODER, Job, Objective, read_budget, read_compression
 from roadworthy.build.workspace import Notify
 from roadworthy.core.errors import UsageError
 from roadworthy.core.isolation import callables
@@ -55,6 +55,12 @@ def deploy_live(
     cache: bool = True,
     graphs: bool = True,
     exports: Sequence[str] = (),
+    compress: Sequence[str] = (),
+    train_data: str | None = None,
+    train_minutes: float = 10.0,
+    train_flip: bool = False,
+    train_crop: int = 0,
+    student: str | None = None,
     notify: Notify = lambda progress: None,
 ) -> Deployment:
     """Deploy ``model``: the path of a source, or a live model of PyTorch, Keras or TensorFlow, which is not changed.
@@ -73,6 +79,8 @@ def deploy_live(
     command (see ``Job``): ``seconds`` is the time for the whole deployment, ``memory_mb`` the limit of each step in MiB (0: most of the
     host's memory). ``cache`` says whether graphs and candidates' files that an earlier deployment made from the same content are used
     again. ``exports`` are the targets that the bundle is exported to at once; without ``graphs`` it cannot be exported later.
+    ``compress`` are ways to a smaller model (``prune``, ``distil``, ``quantise``), which learns from ``train_data`` for ``train_minutes``;
+    ``student`` is ``FILE.py:CALLABLE`` of a smaller network of yours. ``train_flip`` and ``train_crop`` change training images at random.
     ``notify`` is told of the progress. Raises UsageError, SourceError, DataError, NoCandidate and other errors of ``core.errors``.
     """
     with Directory() as made:
@@ -128,6 +136,7 @@ def deploy_live(
             cache=cache,
             graphs=graphs,
             exports=tuple(exports),
+            compress=read_compression(compress, train_data, train_minutes, student, flip=train_flip, crop=train_crop),
         )
         return deploy(job, notify)
 

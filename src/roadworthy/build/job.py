@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,22 @@ CODE = re.compile(r"([^:]*\.py|[\w.]+):.+", re.DOTALL)
 DECODER = "map@"
 """What stands in front of a decoder in ``metric``."""
 Objective = Literal["latency", "throughput", "size", "memory"]
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How a smaller model is looked for: by which ``ways`` (``prune``, ``distil``, ``quantise``), on which training ``data``.
+
+    ``seconds`` are for teaching alone, beside the deployment's own. ``student`` is ``FILE.py:CALLABLE`` of the user's own smaller network.
+    Images are mirrored with ``flip`` and shifted by up to ``crop`` pixels.
+    """
+
+    ways: tuple[str, ...]
+    data: str
+    seconds: float = 600.0
+    student: str | None = None
+    flip: bool = False
+    crop: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,7 +53,7 @@ class Job:
     With ``pixels`` the deployed model takes uint8 pixels [batch, height, width, channels]: the steps behind the last geometric one are part
     of it.
     With ``graphs`` the bundle keeps the captured graphs that exports are made from; ``exports`` are the targets for which the bundle gets
-    an export at once.
+    an export at once. With ``compress`` a smaller model is looked for, which then takes part as any other candidate.
     With ``cache`` graphs and candidates' files that an earlier deployment made from the same content are used again.
     ``samples`` caps the evaluation data. ``seconds`` bounds the whole deployment, ``memory_mb`` each step's process (0: most of the host).
     """
@@ -73,6 +90,7 @@ class Job:
     cache: bool = True
     graphs: bool = True
     exports: tuple[str, ...] = ()
+    compress: Compression | None = None
 
     @property
     def twice(self) -> bool:
@@ -92,7 +110,10 @@ class Job:
         if preprocess is not None and spec.is_spec(preprocess):
             preprocess = None
         metric = (self.metric or "").removeprefix(DECODER)
-        found = (CODE.fullmatch(text) for text in (self.arch, data, preprocess, self.training_transform, metric) if text)
+        student = self.compress.student if self.compress else None
+        training = self.compress.data if self.compress and not Path(self.compress.data).exists() else None
+        named = (self.arch, data, preprocess, self.training_transform, metric, student, training)
+        found = (CODE.fullmatch(text) for text in named if text)
         return tuple(match[1] for match in found if match)
 
     @property
@@ -109,7 +130,8 @@ class Job:
     @property
     def data_files(self) -> tuple[Path, ...]:
         """The files and folders that are read beside the source and the code; some of the values may not be paths."""
-        return tuple(Path(path) for path in (self.data, self.labels, self.named_preprocess) if path)
+        training = self.compress.data if self.compress else None
+        return tuple(Path(path) for path in (self.data, training, self.labels, self.named_preprocess) if path)
 
 
 def read_budget(max_drop: str | float | None, max_rise: str | float | None) -> Budget:
@@ -132,3 +154,19 @@ def read_budget(max_drop: str | float | None, max_rise: str | float | None) -> B
             f"{option} {text}: give a percentage of the original's score such as 1%, or a number in the metric's units such as 0.01"
         )
     return Budget(amount / 100 if text.endswith("%") else amount, text.endswith("%"), "drop" if max_drop is not None else "rise")
+
+
+def read_compression(
+    ways: Sequence[str], data: str | None, minutes: float, student: str | None, *, flip: bool = False, crop: int = 0
+) -> Compression | None:
+    """What ``--compress`` and the options beside it ask for; ``None`` where nothing is.
+
+    Raises UsageError where one of them is missing, or is there without the others.
+    """
+    if not ways:
+        if data or student or flip or crop:
+            raise UsageError("--train-data and the other options of training are for a smaller model: say how with --compress prune,distil")
+        return None
+    if not data:
+        raise UsageError("--compress trains, and needs data for that beside the data in --data: name it with --train-data")
+    return Compression(tuple(dict.fromkeys(ways)), data, 60 * minutes, student, flip, crop)

@@ -223,7 +223,7 @@ def workspace_for(jobs: Sequence[Job], notify: Notify) -> AbstractContextManager
     code = tuple(folder for job in jobs for folder in job.code_folders)
     reads = tuple(path for job in jobs for path in (job.source, *job.code_files, *job.data_files))
     return open_workspace(
-        seconds=first.seconds,
+        seconds=first.seconds + (first.compress.seconds if first.compress else 0.0),
         step_seconds=STEP_SECONDS,
         memory_mb=first.memory_mb,
         notify=notify,

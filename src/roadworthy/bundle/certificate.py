@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from roadworthy.bundle.compression import CompressionProof
 from roadworthy.bundle.course import Course
 from roadworthy.bundle.peak import ModelWork
 from roadworthy.bundle.pixels import PreprocessingProof
@@ -214,6 +215,7 @@ class Certificate:
     certificate counts up to there, and the one that ``deploy`` returns has that stage too. Certificates of older versions have none.
     ``shares`` hold what was proven of the packed variants on parts of the host's cores, and ``work`` how much a
     sample is to compute, beside the host's peak. Certificates of older versions have neither.
+    ``compression`` is the search for a smaller model, where one was asked for.
     ``undecided`` is the fastest of those that were rejected for want of samples alone, if it may be faster than the winner.
     """
 
@@ -245,6 +247,7 @@ class Certificate:
     shares: tuple[ShareProof, ...] = ()
     work: ModelWork | None = None
     preprocessing_proof: PreprocessingProof = PreprocessingProof()  # noqa: RUF009 (it is frozen)
+    compression: CompressionProof | None = None
 
     def timed(self, stages: tuple[StageTime, ...]) -> Certificate:
         """The same with the time that was spent in ``stages``."""

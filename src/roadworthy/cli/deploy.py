@@ -101,6 +101,19 @@ from roadworthy.cli.options import EXISTING, duration, json_option, names
     default=True,
     help="Leave the captured graphs out of the bundle; it cannot be exported later then.",
 )
+@click.option(
+    "--compress",
+    multiple=True,
+    callback=names,
+    help="Look for a smaller model that is faster, by these ways (comma-separated): prune, distil, quantise; docs/compressing.md.",
+)
+@click.option("--train-data", help="Samples to train the smaller model on, in the forms of --data; the data in --data is never trained on.")
+@click.option(
+    "--train-minutes", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True, help="How long it may be trained."
+)
+@click.option("--train-flip", is_flag=True, help="Mirror training images left to right at random.")
+@click.option("--train-crop", type=click.IntRange(min=0), default=0, show_default=True, help="Shift them by up to so many pixels.")
+@click.option("--student", help="FILE.py:CALLABLE that builds your own smaller network, for the original to teach.")
 @click.option("-v", "--verbose", is_flag=True, help="Print at the end where the time went: each stage, and each process within it.")
 @json_option
 def command(
@@ -110,19 +123,27 @@ def command(
     model_version: str,
     max_drop: str | None,
     max_rise: str | None,
+    compress: tuple[str, ...],
+    train_data: str | None,
+    train_minutes: float,
+    train_flip: bool,
+    train_crop: int,
+    student: str | None,
     verbose: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Turn a trained model into a bundle: verified, fast, and ready to serve."""
     from roadworthy.build import deploy as build_deploy
-    from roadworthy.build.job import Job, read_budget
+    from roadworthy.build.job import Job, read_budget, read_compression
     from roadworthy.build.sources.input_syntax import parse_all
     from roadworthy.cli.console.deployment import show_deployment, show_times
     from roadworthy.cli.console.progress import progress
 
     specs, stated = parse_all(inputs)
-    job = Job(source, output, inputs=specs, stated=stated, version=model_version, budget=read_budget(max_drop, max_rise), **options)
+    smaller = read_compression(compress, train_data, train_minutes, student, flip=train_flip, crop=train_crop)
+    budget = read_budget(max_drop, max_rise)
+    job = Job(source, output, inputs=specs, stated=stated, version=model_version, budget=budget, compress=smaller, **options)
     with progress(quiet=as_json) as notify:
         deployment = build_deploy.deploy(job, notify)
     show_deployment(deployment.bundle, deployment.certificate, as_json=as_json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from roadworthy.cli import check, compare, deploy, doctor, export, inspect, predict, report, serve
+from roadworthy.cli import check, compare, compress, deploy, doctor, export, inspect, predict, report, serve
 from roadworthy.cli.signals import end_on_signals
 from roadworthy.core.version import __version__
 
@@ -24,5 +24,5 @@ def commands(context: click.Context) -> None:
         end_on_signals()
 
 
-for module in (check, compare, deploy, doctor, export, inspect, predict, report, serve):
+for module in (check, compare, compress, deploy, doctor, export, inspect, predict, report, serve):
     commands.add_command(module.command)

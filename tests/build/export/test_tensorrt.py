@@ -21,7 +21,7 @@ from roadworthy.bundle import export_evidence
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Arrays, Signature, SizeRange, TensorSpec
-from roadworthy.runtimes.exported import _tensorrt_engine as engine
+from roadworthy.runtimes.exported._on_target import tensorrt_engine as engine
 from support import exporting
 from support.files import onnx_files
 from support.files.onnx_files import node, written

@@ -7,10 +7,12 @@ from roadworthy.build.benchmark.decision.wording import in_words
 from roadworthy.build.benchmark.forms import FormRequest, measure_forms
 from roadworthy.build.benchmark.latency import Today, time_variant
 from roadworthy.build.benchmark.race import Aim, Race, race
+from roadworthy.build.benchmark.side_by_side import Beside, side_by_side
 
 __all__ = [
     "OBJECTIVES",
     "Aim",
+    "Beside",
     "Decision",
     "FormRequest",
     "Race",
@@ -20,5 +22,6 @@ __all__ = [
     "is_universal",
     "measure_forms",
     "race",
+    "side_by_side",
     "time_variant",
 ]

@@ -13,10 +13,13 @@ from roadworthy.build.compress.stages import (
     Cuttable,
     Importance,
     Lesson,
-    Recipe,
+    StudentRequest,
     Taught,
+    TeachingRecipe,
     TeachRequest,
     Widths,
+    WriteRequest,
+    WrittenModel,
 )
 from roadworthy.core.errors import SourceError
 from roadworthy.core.stages import Graph
@@ -29,16 +32,22 @@ __all__ = [
     "Cuttable",
     "Importance",
     "Lesson",
-    "Recipe",
+    "StudentRequest",
     "Taught",
     "TeachRequest",
+    "TeachingRecipe",
     "Widths",
+    "WriteRequest",
+    "WrittenModel",
     "blocks",
     "cut",
     "framework",
+    "student",
     "teach",
+    "write",
 ]
 
+TRAINABLE = "Give the model that it was exported from: a PyTorch checkpoint with its class, or a .keras file"
 FRAMEWORKS = {"module": "torch", "keras": "tensorflow"}
 """The framework that trains a graph, by the graph's format."""
 
@@ -52,14 +61,15 @@ class Framework(Protocol):
 
     def teach(self, request: TeachRequest) -> Taught: ...
 
+    def student(self, request: StudentRequest) -> Cut: ...
+
+    def write(self, request: WriteRequest) -> WrittenModel: ...
+
 
 def framework(graph: Graph) -> str:
     """The framework that trains ``graph``; SourceError for a graph that cannot be trained."""
-    if graph.format not in FRAMEWORKS:
-        raise SourceError(
-            f"a {graph.format} model cannot be trained: its weights are constants of a graph; "
-            "give the model that it was exported from, as a PyTorch checkpoint with its class or as a .keras file"
-        )
+    if graph.format not in FRAMEWORKS or graph.path.suffix in (".ts", ".pt2"):
+        raise SourceError(f"the original cannot be trained: its weights are constants of a graph. {TRAINABLE}")
     return FRAMEWORKS[graph.format]
 
 
@@ -86,3 +96,20 @@ def teach(request: TeachRequest) -> Taught:
     Raises DataError where the samples cannot be used to train, StepFailed where the loss is not a number from the beginning.
     """
     return _of(request.student).teach(request)
+
+
+def student(request: StudentRequest) -> Cut:
+    """The user's own smaller network with its first weights, as a graph of the teacher's format; a step for a child process.
+
+    Raises SourceError where it cannot be built, takes other inputs, or gives outputs of other shapes than the teacher's.
+    """
+    return _of(request.teacher).student(request)
+
+
+def write(request: WriteRequest) -> WrittenModel:
+    """A smaller model as files of its own framework, which it can be loaded from without Roadworthy; a step for a child process.
+
+    Raises SourceError where the class of the model is in no file that could be given with it, StepFailed where what was written does not
+    give the model's answers.
+    """
+    return _of(request.model).write(request)

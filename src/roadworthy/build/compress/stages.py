@@ -35,12 +35,17 @@ class Block:
 
 @dataclass(frozen=True)
 class Cuttable:
-    """The blocks of a model, in its own order; ``left`` says, by the name of a layer, why its channels cannot be cut."""
+    """The blocks of a model, in its own order; ``left`` says, by the name of a layer, why it is in none of them.
+
+    ``streams`` are blocks whose channels are a sum of several layers' (a residual network's between its blocks): ``cut`` takes their
+    names as well, and much more is lost with each channel.
+    """
 
     blocks: tuple[Block, ...]
     left: Mapping[str, str] = field(default_factory=dict)
     parameters: int = 0
     multiplications: int = 0
+    streams: tuple[Block, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,41 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class StudentRequest:
+    """The arguments of ``student``: ``spec`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` of the user's own smaller network.
+
+    ``samples`` are a few that it has to take, ``teacher`` the model whose answers it learns; ``out`` is new.
+    """
+
+    spec: str
+    teacher: Graph
+    samples: SampleSet
+    out: Path
+
+
+@dataclass(frozen=True)
+class WriteRequest:
+    """The arguments of ``write``: a smaller ``model``, the ``arch`` that the user named for the original, if any, and the new ``out``.
+
+    A few of ``samples`` are answered by the model and by the files that were written.
+    """
+
+    model: Graph
+    arch: str | None
+    samples: SampleSet
+    out: Path
+
+
+@dataclass(frozen=True)
+class WrittenModel:
+    """The files in ``out``, and in Python how a user loads the model from them."""
+
+    files: tuple[Path, ...]
+    usage: str
+
+
+@dataclass(frozen=True)
+class TeachingRecipe:
     """How a model is taught. The same recipe gives the same model on the same machine.
 
     ``seconds`` are the time for all of it, the range test for the learning rate included; 0 is no limit. ``epochs`` bounds it as well: 0
@@ -110,7 +149,7 @@ class TeachRequest:
     teacher: Graph
     training: SampleSet
     validation: SampleSet
-    recipe: Recipe
+    recipe: TeachingRecipe
     checkpoint: Path
     out: Path
 

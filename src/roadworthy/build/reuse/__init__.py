@@ -89,6 +89,18 @@ class Reuse:
             return
         self._store.put(key, Entry(datetime.now(UTC).isoformat(timespec="seconds"), data.decode(), ()), out)
 
+    def find_unfinished(self, key: str | None, folder: Path) -> None:
+        """Put into the empty ``folder`` what a step under ``key`` had written there when it was interrupted, if it was."""
+        if self._store is not None and key is not None:
+            folder.rmdir()
+            self._store.get(_unfinished(key), folder)
+            folder.mkdir(exist_ok=True)
+
+    def keep_unfinished(self, key: str | None, folder: Path) -> None:
+        """Keep what an interrupted step has written to ``folder``, for the next run to go on from. This never fails."""
+        if self._store is not None and key is not None:
+            self._store.put(_unfinished(key), Entry(datetime.now(UTC).isoformat(timespec="seconds"), "", ()), folder)
+
 
 def open_reuse(scratch: Path, writable: Iterable[Path], *, wanted: bool) -> tuple[Reuse, str]:
     """The reuse of a deployment that works in ``scratch``, and why it is off although it was ``wanted``, or "".
@@ -105,6 +117,10 @@ def open_reuse(scratch: Path, writable: Iterable[Path], *, wanted: bool) -> tupl
 
 def _result_of(function: Callable[[W], R]) -> type[R]:
     return typing.cast("type[R]", typing.get_type_hints(function)["return"])
+
+
+def _unfinished(key: str) -> str:
+    return hashlib.sha256(f"unfinished {key}".encode()).hexdigest()
 
 
 def _below(path: Path, out: Path) -> Path:

@@ -13,6 +13,7 @@ from roadworthy.bundle.certificate import Certificate, StepTime, by_reason, plan
 from roadworthy.bundle.pixels import ConventionTrial
 from roadworthy.bundle.shares import ShareProof
 from roadworthy.cli.console import terminal
+from roadworthy.cli.console.compression import show_steps
 from roadworthy.core.evidence import Note
 from roadworthy.core.stages import Measured, Verified
 
@@ -43,6 +44,8 @@ def show_deployment(bundle: Path, certificate: Certificate, *, as_json: bool) ->
         terminal.output.print(escape(f"Each sample is {'; '.join(certificate.preprocessing)}{read}."), soft_wrap=True)
     if certificate.preprocessing_proof.conventions:
         _show_conventions(certificate.preprocessing_proof.conventions)
+    if certificate.compression:
+        show_steps(certificate.compression)
     for reason in certificate.choice.reasons:
         terminal.output.print(escape(reason))
     if certificate.undecided:

@@ -11,10 +11,11 @@ import importlib
 import io
 import pickle
 import re
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -227,16 +228,39 @@ def pickled(objects: Mapping[str, Any]) -> bytes:
 def load(directory: Path) -> KerasModel:
     """The model of a directory that ``save`` wrote; StepFailed where it does not load."""
     try:
-        original = codec.from_json(Original, (directory / ORIGINAL).read_bytes())
+        original = record(directory)
         package(original.reader)
-        objects = pickle.loads((directory / OBJECTS).read_bytes()) if (directory / OBJECTS).is_file() else {}
-        model = read(directory / original.file, original.reader, objects, trusted=original.trusted)
+        model = read(directory / original.file, original.reader, objects(directory), trusted=original.trusted)
     except BackendMissing:
         raise
     except Exception as problem:
         words = f"{directory} does not load as a Keras model: {framework.first_line(problem)}"
         raise StepFailed(words, detail=repr(problem)) from problem
     return KerasModel(model, original.reader, original.call)
+
+
+def record(directory: Path) -> Original:
+    """What ``save`` wrote beside the model's file in ``directory``."""
+    return codec.from_json(Original, (directory / ORIGINAL).read_bytes())
+
+
+def objects(directory: Path) -> dict[str, Any]:
+    """The classes and functions that the model in ``directory`` needs; their package must be imported before."""
+    return dict(pickle.loads((directory / OBJECTS).read_bytes())) if (directory / OBJECTS).is_file() else {}
+
+
+def save_again(directory: Path, model: Any, out: Path) -> None:
+    """``model``, which takes the place of that in ``directory``, as a directory ``out`` of its own: called in the same way.
+
+    Keras 3 writes it as ``.keras``, whatever it was read from, tf-keras in the form that it was read from.
+    """
+    original = record(directory)
+    kept = replace(original, file=MODEL["zip"] if original.reader == "keras" else original.file)
+    out.mkdir(parents=True, exist_ok=True)
+    with _quiet():
+        save(out, kept, {}, model.save)
+    if (directory / OBJECTS).is_file():
+        shutil.copyfile(directory / OBJECTS, out / OBJECTS)
 
 
 def export(model: KerasModel, signature: Signature, directory: Path) -> None:

@@ -1,7 +1,20 @@
-"""Compression of Keras models."""
+"""Keras models made smaller: functional and Sequential ones, of Keras 3 and of tf-keras."""
 
 from __future__ import annotations
 
-from roadworthy.build.compress.tensorflow.teaching import teach
+import importlib
+from typing import cast
 
-__all__ = ["teach"]
+from roadworthy.build.compress.stages import Taught, TeachRequest
+from roadworthy.build.compress.tensorflow.architecture import write
+from roadworthy.build.compress.tensorflow.finding import blocks
+from roadworthy.build.compress.tensorflow.student import student
+from roadworthy.build.compress.tensorflow.surgery import cut
+
+__all__ = ["blocks", "cut", "student", "teach", "write"]
+
+
+def teach(request: TeachRequest) -> Taught:
+    """The student after it learned from the teacher; see ``build.compress.teach``."""
+    # Not at the top: what cuts needs nothing of what teaches.
+    return cast(Taught, importlib.import_module(f"{__name__}.teaching").teach(request))

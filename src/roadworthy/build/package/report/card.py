@@ -45,7 +45,20 @@ def _what(certificate: Certificate) -> str:
     fallback = f", or as {_code(choice.fallback)} where that cannot run" if choice.fallback else ""
     packed = f"packed by Roadworthy {certificate.roadworthy} on {certificate.created}"
     lossy = " The winner is lossy: it is meant to differ from the original, within the budget." if _lossy(certificate) else ""
-    return f"{source}, {packed}. It runs as {_code(choice.winner)}{fallback}.{lossy}"
+    return f"{source}, {packed}. It runs as {_code(choice.winner)}{fallback}.{lossy}{_smaller(certificate)}"
+
+
+def _smaller(certificate: Certificate) -> str:
+    """What was cut from the original and how the rest was taught, where the winner is a smaller model."""
+    plans = (one.verified.candidate.plan for one in certificate.measured)
+    compression = next((plan.compression for plan in plans if plan.name == certificate.choice.winner), "")
+    proof = certificate.compression
+    step = next((step for step in proof.steps if step.name == compression), None) if proof and compression else None
+    if proof is None or step is None:
+        return ""
+    cut = f", with fewer channels in {len(step.layers)} layers" if step.layers else ""
+    taught = f", taught on {proof.training:,} samples of {_code(proof.data)} for {step.lessons.seconds:.0f} s" if step.lessons else ""
+    return f" It has {step.parameters:,} parameters{cut}{taught}."
 
 
 def _lossy(certificate: Certificate) -> bool:

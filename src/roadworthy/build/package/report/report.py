@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 
-from roadworthy.build.package.report import chart, course, figures, preprocessing
+from roadworthy.build.package.report import chart, compression, course, figures, preprocessing
 from roadworthy.build.package.report.chart import Chart
 from roadworthy.bundle.certificate import Certificate, CertifiedExport, by_reason, plan_names
 from roadworthy.core.errors import BackendMissing
@@ -71,6 +71,7 @@ def render(certificate: Certificate, contract: Contract) -> str:
         objective=OBJECTIVES.get(certificate.goal.objective, ""),
         work=_work(certificate, winner),
         course=course.render(certificate.course, _roles(certificate), environment) if certificate.course else "",
+        compression=compression.render(certificate, environment),
         preprocessing=preprocessing.render(certificate, contract, environment),
         roles={point.role for _, drawn in charts for point in drawn.points},
         style=style,

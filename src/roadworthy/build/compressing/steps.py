@@ -1,0 +1,151 @@
+"""One smaller model: cut, timed, taught by the original, and judged on the validation samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from roadworthy.build import compress, imports
+from roadworthy.build.benchmark import Beside
+from roadworthy.build.compress import Cut, CutRequest, Taught, TeachingRecipe, TeachRequest
+from roadworthy.build.compressing.attempt import Attempt, below
+from roadworthy.build.compressing.baseline import captured
+from roadworthy.build.compressing.widths import WidthChoice
+from roadworthy.bundle.compression import CompressionStep, CutLayer, Lessons
+from roadworthy.core.errors import NoCandidate
+from roadworthy.core.evidence import Interval, Score
+from roadworthy.core.stages import Graph
+
+SLOWER = "it is not faster than the uncompressed model beyond the noise"
+NO_FASTER = "a lighter cut is as fast"
+KEPT = "it is faster beyond the noise and within the budget on the validation samples"
+
+
+@dataclass(frozen=True)
+class TimedCut:
+    """A cut that was not taught yet: its plan and latency, and how many times as fast it is as the uncompressed model's fastest plan."""
+
+    choice: WidthChoice
+    cut: Cut
+    plan: str
+    ms: float
+    speedup: Interval
+
+
+@dataclass(frozen=True)
+class JudgedStep:
+    """The evidence of one step, and its model with the model's graphs; ``None`` and empty where it was not kept."""
+
+    evidence: CompressionStep
+    model: Graph | None = None
+    graphs: tuple[Graph, ...] = ()
+
+
+def timed_cuts(attempt: Attempt, choices: Sequence[WidthChoice]) -> tuple[TimedCut, ...]:
+    """Every choice of widths cut from the model as it is and timed, before anything is taught: only the widths count."""
+    cuts = []
+    for number, choice in enumerate(choices):
+        name = f"widths-{number}"
+        attempt.tell(f"{choice.work:.0%} of the multiplications is cut to and timed")
+        made = cut_to(attempt.model, choice, attempt, name)
+        graphs = captured(made.graph, attempt.baseline, below(attempt.workspace, name))
+        cuts.append((choice, made, attempt.baseline.made(graphs, name)))
+    timed = attempt.baseline.beside([one for _, _, candidates in cuts for one in candidates], "widths")
+    found = []
+    for choice, made, candidates in cuts:
+        paths = {one.path for one in candidates}
+        if ran := [one for one in timed if one.candidate.path in paths]:
+            best = min(ran, key=lambda one: one.ms)
+            found.append(TimedCut(choice, made, best.candidate.plan.name, best.ms, attempt.baseline.speedup(best, timed)))
+    return tuple(found)
+
+
+def worth_teaching(cuts: Sequence[TimedCut]) -> tuple[TimedCut, ...]:
+    """Those that are faster beyond the noise, the lightest first; of two, the one that leaves less and is no faster is left out."""
+    kept: list[TimedCut] = []
+    for one in sorted(cuts, key=lambda one: -one.cut.multiplications):
+        if one.speedup.low > 1 and all(one.ms < other.ms for other in kept):
+            kept.append(one)
+    return tuple(kept)
+
+
+def cut_to(model: Graph, choice: WidthChoice, attempt: Attempt, name: str) -> Cut:
+    """``model`` with the widths of ``choice``."""
+    request = CutRequest(model, choice.widths, "gradient", attempt.lessons.training, attempt.workspace.folder(f"{name}/model"))
+    return attempt.workspace.reusable(compress.cut, request, f"cut-{name}", imports.of_framework(compress.framework(model)))
+
+
+def taught(
+    student: Graph, made: Cut | None, recipe: TeachingRecipe, before: Sequence[JudgedStep], attempt: Attempt, name: str
+) -> JudgedStep:
+    """The ``student`` (``made`` by a cut, if it was) after its lessons, judged."""
+    lessons = _lessons(student, recipe, attempt, name)
+    return _judged(made, lessons, before, attempt, name, "int8" if recipe.quantised else "fp32")
+
+
+def _lessons(student: Graph, recipe: TeachingRecipe, attempt: Attempt, name: str) -> Taught:
+    """Those of an earlier run that was interrupted go on where they ended."""
+    workspace, lessons = attempt.workspace, attempt.lessons
+    out, checkpoint = workspace.folder(f"{name}/taught"), workspace.folder(f"{name}/checkpoint")
+    request = TeachRequest(student, attempt.model, lessons.training, lessons.validation, recipe, checkpoint, out)
+    key = workspace.reuse.key(compress.teach, replace(request, checkpoint=out))
+    if found := workspace.reuse.find(key, compress.teach, out):
+        return found.result
+    checkpoint.mkdir(parents=True)
+    workspace.reuse.find_unfinished(key, checkpoint)
+    here = replace(workspace, done=lambda words: attempt.tell(f"{student.compression}: {words}"))
+    try:
+        result = here.step(compress.teach, request, f"teach-{name}", imports.of_framework(compress.framework(student)))
+    except BaseException:
+        workspace.reuse.keep_unfinished(key, checkpoint)
+        raise
+    workspace.reuse.keep(key, compress.teach, result, out)
+    return result
+
+
+def _judged(
+    made: Cut | None, result: Taught, before: Sequence[JudgedStep], attempt: Attempt, name: str, precision: Literal["fp32", "int8"]
+) -> JudgedStep:
+    """Kept where it is within the budget on the validation samples, and faster than the uncompressed model and all steps before."""
+    here = below(attempt.workspace, f"{name}/judged")
+    baseline = replace(attempt.baseline, workspace=here)
+    graphs = captured(result.graph, baseline, here)
+    scores: dict[str, Score | None] = {}
+    try:
+        verified = baseline.judged(graphs, precision)
+        scores = {one.candidate.plan.name: one.score for one in verified}
+        candidates, reason = tuple(one.candidate for one in verified), ""
+    except NoCandidate as problem:
+        candidates, reason = baseline.made(graphs, name), problem.message
+    timed = baseline.beside(candidates, name)
+    best = _fastest(timed, len(baseline.fastest))
+    ratio = baseline.speedup(best, timed)
+    if not reason and ratio.low <= 1:
+        reason = SLOWER
+    if not reason and any(other.evidence.kept and other.evidence.ms <= best.ms for other in before):
+        reason = NO_FASTER
+    plan = best.candidate.plan.name
+    evidence = _evidence(made, result, attempt, plan, best.ms, ratio, scores.get(plan), reason)
+    return JudgedStep(evidence) if reason else JudgedStep(evidence, result.graph, graphs)
+
+
+def _fastest(timed: Sequence[Beside], uncompressed: int) -> Beside:
+    """The fastest smaller candidate, those behind the first ``uncompressed`` ones. Raises NoCandidate where none ran."""
+    if len(timed) <= uncompressed:
+        raise NoCandidate("the smaller model ran in none of the runtimes")
+    return min(timed[uncompressed:], key=lambda one: one.ms)
+
+
+def _evidence(
+    made: Cut | None, result: Taught, attempt: Attempt, plan: str, ms: float, ratio: Interval, score: Score | None, reason: str
+) -> CompressionStep:
+    cuttable, lessons = attempt.cuttable, result.lessons
+    widths = made.widths if made else {}
+    blocks = (*cuttable.blocks, *cuttable.streams)
+    layers = tuple(CutLayer(block.name, block.channels, widths[block.name]) for block in blocks if block.name in widths)
+    size = (made.parameters, made.multiplications) if made else (cuttable.parameters, cuttable.multiplications)
+    teaching = Lessons(
+        lessons[-1].samples, lessons[-1].seconds, result.rate, lessons[0].metric, lessons[result.best].metric, result.ended
+    )  # fmt: skip
+    return CompressionStep(result.graph.compression, layers, *size, plan, ms, ratio, teaching, score, not reason, reason or KEPT)
