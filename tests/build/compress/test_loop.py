@@ -13,12 +13,12 @@ from roadworthy.build.compress import checkpoint, loop, rates
 from roadworthy.build.compress.batches import Batch, Batches
 from roadworthy.build.compress.loop import Training
 from roadworthy.build.compress.rates import RateRange
-from roadworthy.build.compress.stages import Recipe
+from roadworthy.build.compress.stages import TeachingRecipe
 from roadworthy.core import samples
 from roadworthy.core.errors import StepFailed, UsageError
 
 COUNT, SIZE = 96, 8
-EPOCHS = Recipe(0.0, epochs=10, batch=SIZE)
+EPOCHS = TeachingRecipe(0.0, epochs=10, batch=SIZE)
 
 
 class Clock:
@@ -75,7 +75,9 @@ def batches(tmp_path: Path) -> Batches:
 def trained(batches: Batches, tmp_path: Path) -> Callable[..., Training]:
     """``loop.train`` of a learner by a recipe; its checkpoint is in a directory of that name."""
 
-    def train(learner: Number, recipe: Recipe, *, directory: str = "checkpoint", look: Callable[[], float] | None = None) -> Training:
+    def train(
+        learner: Number, recipe: TeachingRecipe, *, directory: str = "checkpoint", look: Callable[[], float] | None = None
+    ) -> Training:
         return loop.train(
             learner, batches, look or learner.metric, recipe, directory=tmp_path / directory, fingerprint="same", clock=learner.clock
         )
@@ -98,7 +100,7 @@ def test_it_learns_and_keeps_the_best(trained: Callable[..., Training]) -> None:
 def test_the_time_is_the_end_of_everything(trained: Callable[..., Training]) -> None:
     learner = Number()
     began = learner.clock()
-    training = trained(learner, Recipe(200.0, batch=SIZE))
+    training = trained(learner, TeachingRecipe(200.0, batch=SIZE))
     assert learner.clock() - began == pytest.approx(200, abs=1.5)
     assert "the time is used up after" in training.ended
     # The test of the learning rate has a twentieth of the time, or its fewest batches.
@@ -113,18 +115,18 @@ def test_looks_take_a_small_part_of_the_time(trained: Callable[..., Training]) -
         return learner.metric()
 
     began = learner.clock()
-    training = trained(learner, Recipe(1000.0, batch=SIZE), look=slow_look)
+    training = trained(learner, TeachingRecipe(1000.0, batch=SIZE), look=slow_look)
     assert 5 <= len(training.lessons) <= 10
     assert learner.clock() - began == pytest.approx(1000, abs=2)
 
 
 def test_a_time_too_short_for_an_epoch_is_said(trained: Callable[..., Training]) -> None:
-    training = trained(Number(), Recipe(20.0, batch=SIZE))
+    training = trained(Number(), TeachingRecipe(20.0, batch=SIZE))
     assert "one epoch takes about 12 s" in training.ended
 
 
 def test_a_time_that_is_over_before_the_first_batch_is_said(trained: Callable[..., Training]) -> None:
-    training = trained(Number(), Recipe(5.0, batch=SIZE))
+    training = trained(Number(), TeachingRecipe(5.0, batch=SIZE))
     assert training.best == 0
     assert "before anything was learned" in training.ended
 
@@ -224,9 +226,9 @@ def test_a_training_that_has_ended_is_not_repeated(trained: Callable[..., Traini
 
 def test_the_time_spent_before_counts(trained: Callable[..., Training]) -> None:
     with pytest.raises(KeyboardInterrupt):
-        trained(Number(stop_at=150), Recipe(200.0, batch=SIZE))
+        trained(Number(stop_at=150), TeachingRecipe(200.0, batch=SIZE))
     resumed = Number()
-    training = trained(resumed, Recipe(200.0, batch=SIZE))
+    training = trained(resumed, TeachingRecipe(200.0, batch=SIZE))
     assert 40 <= len(resumed.seen) <= 62
     assert training.lessons[-1].seconds == pytest.approx(200, abs=1.5)
 
@@ -257,4 +259,4 @@ def test_equal_seeds_learn_equally(trained: Callable[..., Training]) -> None:
 
 def test_a_recipe_without_an_end_is_refused(trained: Callable[..., Training]) -> None:
     with pytest.raises(UsageError, match="needs an end"):
-        trained(Number(), Recipe(0.0))
+        trained(Number(), TeachingRecipe(0.0))

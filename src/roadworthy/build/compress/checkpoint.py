@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from roadworthy.build.compress.stages import Lesson, Recipe
+from roadworthy.build.compress.stages import Lesson, TeachingRecipe
 from roadworthy.core import codec
 from roadworthy.core.errors import RoadworthyError
 from roadworthy.core.samples import SampleSet
@@ -68,7 +68,7 @@ def read(directory: Path, fingerprint: str) -> Saved | None:
         return None
 
 
-def fingerprint(recipe: Recipe, sets: Iterable[SampleSet], weights: Iterable[Mapping[str, Array]]) -> str:
+def fingerprint(recipe: TeachingRecipe, sets: Iterable[SampleSet], weights: Iterable[Mapping[str, Array]]) -> str:
     """A hash of what decides a training: the recipe, all samples and labels, the weights of the teacher and the student at its start.
 
     The time it may take is left out: with more time the same training goes on, and ends later.

@@ -19,7 +19,7 @@ from roadworthy.build.compress import checkpoint, rates
 from roadworthy.build.compress.batches import Batch, Batches
 from roadworthy.build.compress.checkpoint import Saved, TrainingRecord
 from roadworthy.build.compress.rates import RateRange
-from roadworthy.build.compress.stages import Lesson, Recipe
+from roadworthy.build.compress.stages import Lesson, TeachingRecipe
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.isolation import reported
 
@@ -67,7 +67,7 @@ def train(
     learner: Learner,
     batches: Batches,
     look: Callable[[], float],
-    recipe: Recipe,
+    recipe: TeachingRecipe,
     *,
     directory: Path,
     fingerprint: str,
@@ -93,7 +93,7 @@ class _Course:
         learner: Learner,
         batches: Batches,
         look: Callable[[], float],
-        recipe: Recipe,
+        recipe: TeachingRecipe,
         directory: Path,
         clock: Callable[[], float],
         began: float,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from roadworthy.build.compress.loop import Training
-from roadworthy.build.compress.stages import Recipe, Taught, TeachRequest
+from roadworthy.build.compress.stages import Taught, TeachingRecipe, TeachRequest
 from roadworthy.core.errors import DataError, SourceError, StepFailed, UsageError
 from roadworthy.core.numerics import output_error
 from roadworthy.core.stages import Graph
@@ -75,7 +75,7 @@ def taught(request: TeachRequest, path: Path, training: Training, notes: Sequenc
     return Taught(graph, training.lessons, training.best, training.rate, training.ended)
 
 
-def _check_recipe(recipe: Recipe) -> None:
+def _check_recipe(recipe: TeachingRecipe) -> None:
     if not 0.0 <= recipe.soft <= 1.0:
         raise UsageError(f"soft is the part of the loss that the original's answers take, from 0 to 1, and was {recipe.soft:g}")
     if recipe.temperature <= 0:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from roadworthy.build.compress import Taught, TeachRequest, teach
-from roadworthy.build.compress.stages import Recipe
+from roadworthy.build.compress.stages import TeachingRecipe
 from roadworthy.core import samples
 from roadworthy.core.errors import SourceError, UsageError
 from roadworthy.core.isolation import isolate
@@ -24,7 +24,7 @@ from support.models.keras_pupils import Asked, Made, Making, digits, look_at, ma
 pytestmark = pytest.mark.slow
 
 SIGNATURE = Signature((TensorSpec("image", "float32", ("batch", 8, 8, 1)),), (TensorSpec("scores", "float32", ("batch", 10)),))
-EPOCHS = Recipe(0.0, epochs=6, batch=64)
+EPOCHS = TeachingRecipe(0.0, epochs=6, batch=64)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def child() -> Iterator[Worker]:
         yield worker
 
 
-def request(made: Made, data: tuple[SampleSet, SampleSet], folder: Path, recipe: Recipe = EPOCHS) -> TeachRequest:
+def request(made: Made, data: tuple[SampleSet, SampleSet], folder: Path, recipe: TeachingRecipe = EPOCHS) -> TeachRequest:
     student = Graph("keras", made.damaged, SIGNATURE, "cut", derived_from="keras", compression="pruned50")
     return TeachRequest(student, Graph("keras", made.original, SIGNATURE, "the original"), *data, recipe, folder / "c", folder / "o")
 

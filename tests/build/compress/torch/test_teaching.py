@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from roadworthy.build.compress.stages import Recipe, Taught, TeachRequest
+from roadworthy.build.compress.stages import Taught, TeachingRecipe, TeachRequest
 from roadworthy.build.compress.torch import teach, teaching
 from roadworthy.build.compress.torch.fake_int8 import FakeInt8
 from roadworthy.core import samples
@@ -25,7 +25,7 @@ from roadworthy.frameworks.torch.calling import TorchCall, by_position
 from support.models.networks import SmallCNN, digits, trained_small_cnn
 
 SIGNATURE = Signature((TensorSpec("image", "float32", ("batch", 1, 8, 8)),), (TensorSpec("scores", "float32", ("batch", 10)),))
-EPOCHS = Recipe(0.0, epochs=6, batch=64)
+EPOCHS = TeachingRecipe(0.0, epochs=6, batch=64)
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def damaged(module: nn.Module) -> nn.Module:
 
 
 def request(
-    original: nn.Module, data: tuple[SampleSet, SampleSet], folder: Path, recipe: Recipe = EPOCHS, student: nn.Module | None = None
+    original: nn.Module, data: tuple[SampleSet, SampleSet], folder: Path, recipe: TeachingRecipe = EPOCHS, student: nn.Module | None = None
 ) -> TeachRequest:
     folder.mkdir(exist_ok=True)
     student = damaged(original) if student is None else student

@@ -12,7 +12,7 @@ from roadworthy.build.compress import checkpoint
 from roadworthy.build.compress.batches import Batch
 from roadworthy.build.compress.outputs import OutputLoss
 from roadworthy.build.compress.rates import RateRange
-from roadworthy.build.compress.stages import Recipe
+from roadworthy.build.compress.stages import TeachingRecipe
 from roadworthy.build.compress.tensorflow import losses as tensorflow_losses
 from roadworthy.build.compress.tensorflow.features import ListenedLayers
 from roadworthy.core.errors import SourceError
@@ -41,7 +41,7 @@ class KerasLearner:
     rates = RateRange(1e-4, 3.0)
 
     def __init__(
-        self, student: KerasModel, teacher: KerasModel, signature: Signature, losses: Sequence[OutputLoss], recipe: Recipe
+        self, student: KerasModel, teacher: KerasModel, signature: Signature, losses: Sequence[OutputLoss], recipe: TeachingRecipe
     ) -> None:
         self._student, self._teacher, self._signature, self._recipe, self._losses = student, teacher, signature, recipe, losses
         layers = list(student.model._flatten_layers())

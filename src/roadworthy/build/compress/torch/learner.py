@@ -16,7 +16,7 @@ from roadworthy.build.compress import checkpoint
 from roadworthy.build.compress.batches import Batch
 from roadworthy.build.compress.outputs import OutputLoss
 from roadworthy.build.compress.rates import RateRange
-from roadworthy.build.compress.stages import Recipe
+from roadworthy.build.compress.stages import TeachingRecipe
 from roadworthy.build.compress.torch import losses as torch_losses
 from roadworthy.build.compress.torch.fake_int8 import FakeInt8
 from roadworthy.build.compress.torch.features import SharedLayers
@@ -45,7 +45,9 @@ class TorchLearner:
 
     rates = RateRange(1e-4, 3.0)
 
-    def __init__(self, student: Any, teacher: Any, signature: Signature, losses: Sequence[OutputLoss], recipe: Recipe, levels: int) -> None:
+    def __init__(
+        self, student: Any, teacher: Any, signature: Signature, losses: Sequence[OutputLoss], recipe: TeachingRecipe, levels: int
+    ) -> None:
         torch.manual_seed(recipe.seed)
         self._student, self._teacher, self._signature, self._recipe = student, teacher, signature, recipe
         self._losses = losses
