@@ -29,7 +29,6 @@ def test_every_width_is_fewer_channels_in_a_multiple_that_its_groups_allow(sizes
     blocks = tuple(block(str(number), channels * multiple, 0.1, multiple) for number, (channels, multiple) in enumerate(sizes))
     for choice in choices(Cuttable(blocks), host):
         assert choice.widths, "a choice that cuts nothing is none"
-        assert 0 <= choice.work < 1
         for one in blocks:
             kept = choice.widths.get(one.name, one.channels)
             assert 0 < kept <= one.channels and kept % one.multiple == 0
@@ -38,7 +37,7 @@ def test_every_width_is_fewer_channels_in_a_multiple_that_its_groups_allow(sizes
 def test_wide_blocks_keep_whole_vectors_and_the_light_cut_comes_first() -> None:
     found = choices(Cuttable((block("a", 64, 0.5), block("b", 32, 0.5))), AVX2)
     assert [dict(one.widths) for one in found] == [{"a": 48, "b": 24}, {"a": 32, "b": 16}, {"a": 16, "b": 8}]
-    assert [round(one.work, 3) for one in found] == [0.75, 0.5, 0.25]
+    assert [one.share for one in found] == [0.25, 0.5, 0.75]
     assert {width for one in choices(Cuttable((block("a", 64),)), AVX512) for width in one.widths.values()} == {48, 32, 16}
 
 
@@ -49,7 +48,7 @@ def test_what_is_narrow_already_is_left() -> None:
 def cut(multiplications: int, ms: float, low: float) -> TimedCut:
     graph = Graph("null", Path("none"), SIGNATURE, "planted")
     made = Cut(graph, {}, 1, multiplications, 0.0)
-    return TimedCut(WidthChoice(0.5, {}, 0.5), made, "null-fp32-t1", ms, Interval(1 / ms, low, 2 / ms))
+    return TimedCut(WidthChoice(0.5, {}), made, "null-fp32-t1", ms, Interval(1 / ms, low, 2 / ms))
 
 
 def test_a_cut_that_is_not_faster_beyond_the_noise_is_not_taught() -> None:
@@ -59,3 +58,9 @@ def test_a_cut_that_is_not_faster_beyond_the_noise_is_not_taught() -> None:
 def test_of_two_cuts_that_are_as_fast_the_one_with_more_left_is_taught() -> None:
     light, deep, deeper = cut(10, 0.6, 1.2), cut(5, 0.6, 1.3), cut(2, 0.4, 1.8)
     assert worth_teaching([deeper, deep, light]) == (light, deeper)
+
+
+def test_the_channels_between_blocks_are_cut_too_and_apart() -> None:
+    found = choices(Cuttable((block("a", 64),), streams=(block("s", 32),)), AVX2)
+    assert [dict(one.widths) for one in found[:2]] == [{"a": 48}, {"a": 48, "s": 24}]
+    assert len(found) == 6

@@ -37,6 +37,11 @@ class BaselinePlans:
     job: Job
     workspace: Workspace
 
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Those of ``fastest``."""
+        return tuple(one.plan.runtime for one in self.fastest)
+
     def made(self, graphs: tuple[Graph, ...], name: str) -> tuple[Candidate, ...]:
         """The plans of ``fastest`` carried out for the smaller model ``graphs``; a plan that cannot be carried out is left out."""
         found = []
@@ -67,8 +72,7 @@ class BaselinePlans:
         Raises NoCandidate with these reasons where none does.
         """
         plans = _plans(graphs, self.job, self.workspace, precision)
-        runtimes = {one.plan.runtime for one in self.fastest}
-        plans = [(plan, graph) for plan, graph in plans if plan.runtime in runtimes]
+        plans = [(plan, graph) for plan, graph in plans if plan.runtime in self.runtimes]
         found = search(plans, graphs, self.trial, self.workspace)
         if not found.verified:
             reasons = dict.fromkeys(one.reason for one in found.rejected)
@@ -76,9 +80,9 @@ class BaselinePlans:
         return found.verified
 
 
-def captured(model: Graph, baseline: BaselinePlans, workspace: Workspace) -> tuple[Graph, ...]:
-    """A smaller model in the formats that the job's runtimes take, each named after the model."""
-    graphs, _ = capture_all(model, baseline.trial.samples, workspace, (), baseline.job.runtimes)
+def captured(model: Graph, baseline: BaselinePlans, workspace: Workspace, runtimes: tuple[str, ...]) -> tuple[Graph, ...]:
+    """A smaller model in the formats that ``runtimes`` take, all formats where none are named, each named after the model."""
+    graphs, _ = capture_all(model, baseline.trial.samples, workspace, (), runtimes)
     return tuple(replace(graph, derived_from=model.derived_from, compression=model.compression) for graph in graphs[:-1])
 
 

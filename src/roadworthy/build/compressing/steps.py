@@ -47,9 +47,9 @@ def timed_cuts(attempt: Attempt, choices: Sequence[WidthChoice]) -> tuple[TimedC
     cuts = []
     for number, choice in enumerate(choices):
         name = f"widths-{number}"
-        attempt.tell(f"{choice.work:.0%} of the multiplications is cut to and timed")
+        attempt.tell(f"cut {number + 1} of {len(choices)}, about {choice.share:.0%} of the channels, is made to be timed")
         made = cut_to(attempt.model, choice, attempt, name)
-        graphs = captured(made.graph, attempt.baseline, below(attempt.workspace, name))
+        graphs = captured(made.graph, attempt.baseline, below(attempt.workspace, name), attempt.baseline.runtimes)
         cuts.append((choice, made, attempt.baseline.made(graphs, name)))
     timed = attempt.baseline.beside([one for _, _, candidates in cuts for one in candidates], "widths")
     found = []
@@ -110,7 +110,7 @@ def _judged(
     """Kept where it is within the budget on the validation samples, and faster than the uncompressed model and all steps before."""
     here = below(attempt.workspace, f"{name}/judged")
     baseline = replace(attempt.baseline, workspace=here)
-    graphs = captured(result.graph, baseline, here)
+    graphs = captured(result.graph, baseline, here, baseline.job.runtimes)
     scores: dict[str, Score | None] = {}
     try:
         verified = baseline.judged(graphs, precision)

@@ -51,7 +51,7 @@ def of_student(attempt: Attempt, seconds: float) -> tuple[list[JudgedStep], str]
 
 def quantised(attempt: Attempt, seconds: float) -> tuple[list[JudgedStep], str]:
     """Training with int8 in mind, where int8 after training is not within the budget on the validation samples."""
-    graphs = captured(attempt.model, attempt.baseline, below(attempt.workspace, "int8"))
+    graphs = captured(attempt.model, attempt.baseline, below(attempt.workspace, "int8"), attempt.baseline.runtimes)
     try:
         passed = attempt.baseline.judged(graphs, "int8")
     except NoCandidate:

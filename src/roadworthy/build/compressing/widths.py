@@ -19,11 +19,10 @@ FEWEST = 4
 
 @dataclass(frozen=True)
 class WidthChoice:
-    """One choice of widths: about ``share`` of the channels is cut, and the ``work`` that is left is that part of the original's."""
+    """One choice of widths, by which about ``share`` of the channels is cut."""
 
     share: float
     widths: Widths
-    work: float
 
 
 def choices(cuttable: Cuttable, host: Host) -> tuple[WidthChoice, ...]:
@@ -34,8 +33,8 @@ def choices(cuttable: Cuttable, host: Host) -> tuple[WidthChoice, ...]:
     for share, unit, blocks in product(SHARES, units, parts):
         widths = dict(_widths(blocks, share, unit))
         if widths:
-            found.setdefault(tuple(sorted(widths.items())), WidthChoice(share, widths, _work(blocks, widths)))
-    return tuple(sorted(found.values(), key=lambda one: -one.work))
+            found.setdefault(tuple(sorted(widths.items())), WidthChoice(share, widths))
+    return tuple(found.values())
 
 
 def _widths(blocks: tuple[Block, ...], share: float, unit: int) -> Iterator[tuple[str, int]]:
@@ -45,9 +44,3 @@ def _widths(blocks: tuple[Block, ...], share: float, unit: int) -> Iterator[tupl
         kept = max(step, round(block.channels * (1 - share) / step) * step)
         if kept < block.channels:
             yield block.name, kept
-
-
-def _work(blocks: tuple[Block, ...], widths: Widths) -> float:
-    """A block's work is proportional to its channels; what two blocks share is counted in both, so this is about right."""
-    saved = sum(block.work * (1 - widths[block.name] / block.channels) for block in blocks if block.name in widths)
-    return max(0.0, 1 - saved)
