@@ -120,7 +120,8 @@ def shared(k: Any) -> Any:
 def sequential(k: Any) -> Any:
     layers = k.layers
     return k.Sequential([
-        k.Input((8, 8, 3), name="image"), layers.Rescaling(1 / 255, name="scale"), layers.Conv2D(6, 3, activation="relu", name="conv0"),
+        k.Input((8, 8, 3), name="image"), layers.Rescaling(1 / 255, name="scale"), layers.Normalization(name="adapted"),
+        layers.Conv2D(6, 3, activation="relu", name="conv0"),
         layers.BatchNormalization(name="norm"), layers.SpatialDropout2D(0.2, name="drop"), layers.Conv2D(8, 3, name="conv1"),
         layers.LeakyReLU(name="leaky"), layers.GlobalMaxPooling2D(name="most"), layers.Dense(CLASSES, name="scores"),
     ])  # fmt: skip

@@ -65,20 +65,21 @@ class Original:
 
 
 class KerasModel:
-    """A Keras model in inference mode. ``model`` is the live object, ``call`` the way it is called."""
+    """A Keras model, in inference mode unless a call says otherwise. ``model`` is the live object, ``call`` the way it is called."""
 
     def __init__(self, model: Any, reader: Reader, call: KerasCall) -> None:
         self.model, self.reader, self.call = model, reader, call
         # Keras 3 takes the word off calls that do not know it; tf-keras hands it to them.
-        self._mode = {"training": False} if reader == "keras" or model._call_spec.expects_training_arg else {}
+        self._moded = reader == "keras" or model._call_spec.expects_training_arg
         call_all = self.__call__
         self._called = framework.framework().function(call_all, jit_compile=True) if channels_first(model) else call_all
 
-    def __call__(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(self, tensors: Mapping[str, Any], *, training: bool = False) -> dict[str, Any]:
         """Tensors by output name, for tensors or arrays by input name; SourceError for an answer that is none of tensors."""
         fixed = {one.name: framework.framework().convert_to_tensor(one.array) for one in self.call.fixed}
         arguments, keywords = self._arguments([fixed[name] if name in fixed else tensors[name] for name in self.call.inputs])
-        found = list(flatten(self.model(*arguments, **keywords, **self._mode)))
+        mode = {"training": training} if self._moded else {}
+        found = list(flatten(self.model(*arguments, **keywords, **mode)))
         names = self.call.outputs or tuple(name for name, _ in found)
         if not found:
             raise SourceError("the model's answer holds no tensor")

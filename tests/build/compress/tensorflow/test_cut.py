@@ -250,14 +250,29 @@ def test_an_activation_that_may_mix_channels_is_left(made: Callable[..., Made], 
     assert left["hidden"] == f"the activation {activation} of 'hidden' (Dense) is not known to keep channels apart"
 
 
-def test_functions_of_keras_as_layers_pass_channels(made: Callable[..., Made]) -> None:
+@pytest.mark.parametrize("reader", ["keras", "tf_keras"])
+def test_functions_as_layers_pass_channels_and_so_do_operations_with_a_number(made: Callable[..., Made], reader: Reader) -> None:
+    """The hard sigmoid of MobileNetV3, as ``keras.applications`` writes it."""
+    import tensorflow as tf
+
     def build(k: Any) -> Any:
         x = features = k.Input((5,), name="features")
-        x = k.ops.relu6(k.layers.Dense(6, name="hidden")(x))
+        x = k.layers.Dense(6, name="hidden")(x)
+        x = (k.ops.relu6 if reader == "keras" else tf.nn.relu6)(x + 3.0) * (1.0 / 6.0)
         return k.Model(features, k.layers.Dense(4, name="scores")(x))
 
-    one = made(build)
-    assert one.cut(halves(one.blocks())).error < ROUNDING
+    one = made(build, reader)
+    assert [block.name for block in one.blocks().blocks] == ["hidden"]
+    assert one.cut({"hidden": 3}).error < ROUNDING
+
+
+def test_an_operation_with_a_number_for_each_channel_is_left(made: Callable[..., Made]) -> None:
+    def build(k: Any) -> Any:
+        x = features = k.Input((5,), name="features")
+        x = k.layers.Dense(6, name="hidden")(x) * np.arange(6, dtype=np.float32)
+        return k.Model(features, k.layers.Dense(4, name="scores")(x))
+
+    assert "which is not known to keep channels apart" in made(build).blocks().left["hidden"]
 
 
 class TestPlanted:

@@ -36,6 +36,8 @@ ELEMENTWISE = frozenset({
 """Layers and functions that change each number by itself in inference mode, in small letters and digits."""
 JOINS = frozenset({"add", "average", "maximum", "minimum", "multiply", "subtract"})
 """Layers and functions that combine the numbers at one place of several tensors."""
+SCALED = frozenset({"add", "divide", "multiply", "subtract", "truedivide", "truediv", "mul", "sub"})
+"""Functions that change each number by itself where the other operand is a single number."""
 WEIGHTS = ("kernel", "bias", "depthwise_kernel", "pointwise_kernel", "gamma", "beta", "moving_mean", "moving_variance", "alpha")
 """The attributes under which Keras's own layers hold the weights that are cut here."""
 
@@ -117,6 +119,8 @@ def through(call: LayerCall, tensor: int, channels: Channels) -> Passage:
     if len(call.inputs) != 1 or len(call.outputs) != 1:
         raise NotFollowed(f"its channels reach {call.words} together with other tensors")
     if root(type(layer)) in KERAS and _plain(_function(layer)) in ELEMENTWISE and not getattr(layer, "weights", ()):
+        return Passage((), channels)
+    if root(type(layer)) in KERAS and _plain(_function(layer)) in SCALED and call.numbers:
         return Passage((), channels)
     _refuse_own(call)
     if name in MAKERS:

@@ -133,6 +133,10 @@ def _copy(original: Any, smaller: Any, chosen: Sequence[LiveBlock], keep: Mappin
             if array.shape != tuple(target.shape):
                 raise StepFailed(f"the layer {path!r} has weights of shape {list(target.shape)} where {list(array.shape)} were left of it")
             target.assign(array)
+        for part in targets[path]._flatten_layers():
+            # An adapted Normalization computes with what it once read from its variables.
+            if hasattr(part, "finalize_state"):
+                part.finalize_state()
 
 
 def _masks(chosen: Sequence[LiveBlock], keep: Mapping[str, Array]) -> dict[int, dict[int, Array]]:

@@ -22,12 +22,16 @@ class Tensor:
 
 @dataclass(frozen=True)
 class LayerCall:
-    """One call of a layer; ``path`` is its name, behind those of the models that it stands in."""
+    """One call of a layer; ``path`` is its name, behind those of the models that it stands in.
+
+    ``numbers``: what it takes beside its ``inputs`` are single numbers, if it takes anything.
+    """
 
     layer: Any
     path: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    numbers: bool = True
 
     @property
     def words(self) -> str:
@@ -129,10 +133,21 @@ def _calls(model: Any, prefix: str) -> Iterator[LayerCall]:
         layer = _layer(node)
         path = f"{prefix}{layer.name}"
         taken = node.keras_inputs if hasattr(node, "keras_inputs") else node.input_tensors
-        yield LayerCall(layer, path, _tensors(taken), _tensors(tensor for _, tensor in keras_model.flatten(node.outputs)))
+        yield LayerCall(
+            layer, path, _tensors(taken), _tensors(tensor for _, tensor in keras_model.flatten(node.outputs)), _numbers(node, taken)
+        )
         if inside(layer) and id(layer) not in entered:
             entered.add(id(layer))
             yield from _calls(layer, f"{path}/")
+
+
+def _numbers(node: Any, taken: Iterable[Any]) -> bool:
+    """Whether all arguments of a call are numbers, but for the tensors ``taken``."""
+    given = node.arguments if hasattr(node, "arguments") else node
+    positional, keywords = (given.args, given.kwargs) if hasattr(given, "args") else (given.call_args, given.call_kwargs)
+    named = {key: value for key, value in keywords.items() if key not in ("name", "training", "mask")}
+    tensors = {id(tensor) for tensor in taken}
+    return all(id(value) in tensors or value is None or isinstance(value, int | float) for value in (*positional, *named.values()))
 
 
 def _tensors(found: Iterable[Any]) -> tuple[Tensor, ...]:
