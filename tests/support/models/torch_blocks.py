@@ -284,13 +284,13 @@ FORMS = {
     "shared": Form(Shared, ("last",), left={"first": f"read by twice, {TWICE}", "twice": "more than once", "one": "weights with other"}),
     "one axis": Form(Sequence, ("a", "c"), left={"b": "summed up or compared over its channels"}),
     "two outputs": Form(TwoOutputs, ("a", "c"), left={"b": "one of the model's own"}, outputs=("logits", "middle")),
-    "computed": Form(Computed, ("d",), left={"a": "hooks", "b": "hooks", "c": "is a Centred"}),
+    "computed": Form(Computed, ("d",), left={"a": "hooks", "b": "hooks", "c": "Centred, whose channels cannot be cut"}),
     "activated": Form(activated, ("0", "2"), left={"5": "one of the model's own"}),
     "literal": Form(Literal, (), left={"a": "by the position", "b": "by the position", "c": "values that no", "d": "needs the number"}),
     "mixing": Form(
         Mixing,
         (),
-        left={"a": "read by norm, which is a GroupNorm", "b": "layer_norm", "c": "over its channels", "d": "not known to"},
+        left={"a": "GroupNorm, whose channels", "b": "layer_norm", "c": "over its channels", "d": "not known to"},
     ),
     "transformer": Form(Attended, ("up",), left={"into": "LayerNorm", "down": "into"}),
 }

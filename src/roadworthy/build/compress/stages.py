@@ -12,7 +12,7 @@ from roadworthy.core.stages import Graph
 
 Importance: TypeAlias = Literal["l1", "batchnorm", "gradient"]
 """How the channels to keep are chosen: by the sum of their weights' magnitudes (Li 2017), by the scale of their batch normalisation
-(Liu 2017), or by how much the loss would change to first order without them (Molchanov 2019)."""
+(Liu 2017), or by how much the answers would change to first order without them (Molchanov 2019)."""
 Widths: TypeAlias = Mapping[str, int]
 """How many channels each block keeps, by the block's name."""
 

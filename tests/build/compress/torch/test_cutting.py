@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from roadworthy.build import compress
 from roadworthy.build.compress import Block, BlocksRequest, Cut, CutRequest, Cuttable, Importance
 from roadworthy.build.compress.torch.channels import layers, operators
+from roadworthy.build.compress.torch.network import feeds_of
 from roadworthy.core import samples
 from roadworthy.core.errors import SourceError, StepFailed
 from roadworthy.core.stages import Graph
@@ -205,6 +206,16 @@ def test_a_recorded_graph_is_refused(tmp_path: Path) -> None:
     graph = Graph("module", tmp_path / torch_module.SCRIPT, Signature((), ()), "the original")
     with pytest.raises(SourceError):
         compress.blocks(BlocksRequest(graph, samples.write(tmp_path / "samples", {"image": IMAGES})))
+
+
+def test_samples_are_rows_from_all_over_the_set(tmp_path: Path) -> None:
+    found = samples.write(tmp_path / "samples", {"image": np.repeat(np.arange(10, dtype=np.float32), 100)[:, None]})
+    signature = Signature((TensorSpec("image", "float32", (BATCH, 1)),), ())
+    calls = feeds_of(found, signature, 40, torch.float32, together=20)
+    assert [len(call[0]) for call in calls] == [20, 20]
+    assert torch.unique(torch.cat([call[0] for call in calls])).tolist() == list(range(10))
+    fixed = Signature((TensorSpec("image", "float32", (8, 1)),), ())
+    assert [len(call[0]) for call in feeds_of(found, fixed, 40, torch.float32)] == [8] * 5
 
 
 def test_the_original_file_stays_as_it_is(tmp_path: Path) -> None:

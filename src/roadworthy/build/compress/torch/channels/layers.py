@@ -39,7 +39,7 @@ def unfit(layer: Any) -> str:
     if layer._forward_pre_hooks or layer._forward_hooks:
         return "has functions that run at each call (hooks, as weight_norm, spectral_norm and prune set them)"
     if not (mixes(layer) or keeps_apart(layer)):
-        return f"is a {type(layer).__name__}, whose channels cannot be cut"
+        return f"is of the class {type(layer).__module__}.{type(layer).__qualname__}, whose channels cannot be cut"
     if "forward" in vars(layer):
         return "has a forward function of its own"
     return ""
