@@ -6,6 +6,7 @@ import importlib
 from typing import Protocol, cast
 
 from roadworthy.build.compress.stages import (
+    STUDENT,
     Block,
     BlocksRequest,
     Cut,
@@ -25,6 +26,7 @@ from roadworthy.core.errors import SourceError
 from roadworthy.core.stages import Graph
 
 __all__ = [
+    "STUDENT",
     "Block",
     "BlocksRequest",
     "Cut",

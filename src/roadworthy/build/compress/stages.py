@@ -82,6 +82,10 @@ class Cut:
     error: float
 
 
+STUDENT = "student"
+"""What plans of a user's own smaller network have in their names."""
+
+
 @dataclass(frozen=True)
 class StudentRequest:
     """The arguments of ``student``: ``spec`` is ``FILE.py:CALLABLE`` or ``package.module:callable`` of the user's own smaller network.

@@ -11,8 +11,6 @@ from roadworthy.core.types import Array, Signature
 
 SEED = 0
 """Seeds the framework before the user's code draws the first weights."""
-COMPRESSION = "student"
-"""What plans of a student have in their names."""
 
 
 def built(spec: str, kind: type, called: str) -> Any:

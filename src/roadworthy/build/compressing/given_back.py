@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roadworthy.build import compress, imports, pixels
-from roadworthy.build.compress import WriteRequest
+from roadworthy.build.compress import STUDENT, WriteRequest
 from roadworthy.build.compressing import refuse_unknown, refuse_untrainable, smaller
 from roadworthy.build.graphs import capture_all
 from roadworthy.build.job import Job
@@ -52,7 +52,8 @@ def compress_source(job: Job, notify: Notify = lambda progress: None) -> Compres
         model, step = made.models[-1], made.proof.kept[-1]
         workspace.begin("write")
         out = workspace.folder("given-back")
-        request = WriteRequest(model, job.arch, data.evaluation, out)
+        code = job.compress.student if step.name == STUDENT else job.arch
+        request = WriteRequest(model, code, data.evaluation, out)
         written = workspace.step(compress.write, request, "write", imports.of_framework(compress.framework(model)))
         unchanged.refuse_changed(source, workspace.user_code.notes)
         (out / compression.NAME).write_bytes(codec.to_json(made.proof))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from roadworthy.build.compress import students
-from roadworthy.build.compress.stages import Cut, StudentRequest
+from roadworthy.build.compress.stages import STUDENT, Cut, StudentRequest
 from roadworthy.build.compress.tensorflow import counting
 from roadworthy.build.compress.tensorflow.watching import calls
 from roadworthy.core.errors import RoadworthyError, SourceError
@@ -30,5 +30,5 @@ def student(request: StudentRequest) -> Cut:
     students.refuse_others(request.spec, answers, teacher.answer(feeds))
     counted = counting.count(smaller, signature, request.samples)
     keras_model.save_again(request.teacher.path, smaller.model, request.out)
-    graph = replace(request.teacher, path=request.out, derived_from="keras", compression=students.COMPRESSION)
+    graph = replace(request.teacher, path=request.out, derived_from="keras", compression=STUDENT)
     return Cut(graph, {}, counted.parameters, counted.multiplications, 0.0)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from roadworthy.build.compress import students
-from roadworthy.build.compress.stages import Cut, StudentRequest
+from roadworthy.build.compress.stages import STUDENT, Cut, StudentRequest
 from roadworthy.build.compress.torch.network import TorchNetwork, feeds_of, open_network
 from roadworthy.core.errors import SourceError
 from roadworthy.core.stages import Graph
@@ -34,5 +34,5 @@ def student(request: StudentRequest) -> Cut:
     students.refuse_others(request.spec, *(students.named(arrays, teacher.signature) for arrays in as_arrays))
     request.out.mkdir(parents=True, exist_ok=True)
     path = torch_module.save(call, request.out)
-    graph = Graph("module", path, teacher.signature, "the student", derived_from="module", compression=students.COMPRESSION)
+    graph = Graph("module", path, teacher.signature, "the student", derived_from="module", compression=STUDENT)
     return Cut(replace(graph, unfolded=request.teacher.unfolded), {}, smaller.parameters, smaller.multiplications(feeds), 0.0)
