@@ -240,10 +240,11 @@ def test_another_training_does_not_continue_this_one(batches: Batches, tmp_path:
         assert len(learner.seen) > 100
 
 
-def test_a_damaged_checkpoint_begins_anew(trained: Callable[..., Training], tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [10, -40])
+def test_a_damaged_checkpoint_begins_anew(trained: Callable[..., Training], tmp_path: Path, left: int) -> None:
     trained(Number(), EPOCHS)
     file = tmp_path / "checkpoint" / checkpoint.FILE
-    file.write_bytes(file.read_bytes()[:-40])
+    file.write_bytes(file.read_bytes()[:left])
     learner = Number()
     trained(learner, EPOCHS)
     assert len(learner.seen) > 100

@@ -122,7 +122,7 @@ class WrittenModel:
 
 @dataclass(frozen=True)
 class TeachingRecipe:
-    """How a model is taught. The same recipe gives the same model on the same machine.
+    """How a model is taught. With ``epochs`` and no ``seconds`` the same recipe gives the same model, but for the rounding of threads.
 
     ``seconds`` are the time for all of it, the range test for the learning rate included; 0 is no limit. ``epochs`` bounds it as well: 0
     is no bound. ``soft`` is the part of the loss that the original's answers take, the rest is the labels'; 1 needs no labels.
