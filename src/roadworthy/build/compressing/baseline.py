@@ -9,12 +9,12 @@ from roadworthy.build import benchmark, imports, lower
 from roadworthy.build.benchmark import Beside
 from roadworthy.build.graphs import capture_all
 from roadworthy.build.job import Job
-from roadworthy.build.search import Trial, search
+from roadworthy.build.search import SearchResult, Trial, search
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core import registry
 from roadworthy.core.errors import NoCandidate, RoadworthyError
 from roadworthy.core.evidence import Interval
-from roadworthy.core.stages import Candidate, Graph, Plan, Verified
+from roadworthy.core.stages import Candidate, Graph, Plan
 
 LONGEST_TO_MAKE = 10.0
 """Plans whose files take longer to make, in seconds, are left to the search."""
@@ -66,18 +66,11 @@ class BaselinePlans:
         """How many times as fast ``one`` is as the fastest of ``fastest``, which are the first of ``timed``."""
         return one.faster_than(min(range(len(self.fastest)), key=lambda number: timed[number].ms))
 
-    def judged(self, graphs: tuple[Graph, ...], precision: str = "fp32") -> tuple[Verified, ...]:
-        """The plans of a smaller model that stay within the budget on the validation samples; the reasons of the others are lost.
-
-        Raises NoCandidate with these reasons where none does.
-        """
+    def judged(self, graphs: tuple[Graph, ...], precision: str = "fp32") -> SearchResult:
+        """The plans of a smaller model on the validation samples: those within the budget, and the others."""
         plans = _plans(graphs, self.job, self.workspace, precision)
         plans = [(plan, graph) for plan, graph in plans if plan.runtime in self.runtimes]
-        found = search(plans, graphs, self.trial, self.workspace)
-        if not found.verified:
-            reasons = dict.fromkeys(one.reason for one in found.rejected)
-            raise NoCandidate("; ".join(reasons) or "no plan could be made for it")
-        return found.verified
+        return search(plans, graphs, self.trial, self.workspace)
 
 
 def captured(model: Graph, baseline: BaselinePlans, workspace: Workspace, runtimes: tuple[str, ...]) -> tuple[Graph, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from roadworthy.build import compress, imports, pixels
@@ -21,6 +21,8 @@ from roadworthy.core.errors import NoCandidate, UsageError
 from roadworthy.core.isolation import unchanged
 
 README = "README.md"
+SAMPLES = 500
+"""On so many samples the model is loaded, captured and written."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,13 @@ def compress_source(job: Job, notify: Notify = lambda progress: None) -> Compres
 
     Raises NoCandidate, with the figures, where none pays, and the errors of ``deploy``; nothing is written then.
     """
-    if job.compress is None:
+    asked = job.compress
+    if asked is None:
         raise UsageError("nothing says how the model becomes smaller: name the ways, such as prune and distil")
     store.refuse_other_content(job.output, compression.NAME)
-    refuse_unknown(job.compress)
+    refuse_unknown(asked)
+    # Where no other samples are there, those to train on show what the model takes.
+    job = replace(job, data=job.data or asked.data, samples=job.samples or SAMPLES)
     with workspace_for((job,), notify) as workspace:
         source = identify(job, workspace)
         refuse_untrainable(source)
@@ -52,7 +57,7 @@ def compress_source(job: Job, notify: Notify = lambda progress: None) -> Compres
         model, step = made.models[-1], made.proof.kept[-1]
         workspace.begin("write")
         out = workspace.folder("given-back")
-        code = job.compress.student if step.name == STUDENT else job.arch
+        code = asked.student if step.name == STUDENT else job.arch
         request = WriteRequest(model, code, data.evaluation, out)
         written = workspace.step(compress.write, request, "write", imports.of_framework(compress.framework(model)))
         unchanged.refuse_changed(source, workspace.user_code.notes)

@@ -17,6 +17,7 @@ from roadworthy.core.errors import NoCandidate
 from roadworthy.core.evidence import Interval, Score
 from roadworthy.core.stages import Graph
 
+NOT_MADE = "no plan could be made for it"
 SLOWER = "it is not faster than the uncompressed model beyond the noise"
 NO_FASTER = "a lighter cut is as fast"
 KEPT = "it is faster beyond the noise and within the budget on the validation samples"
@@ -111,13 +112,10 @@ def _judged(
     here = below(attempt.workspace, f"{name}/judged")
     baseline = replace(attempt.baseline, workspace=here)
     graphs = captured(result.graph, baseline, here, baseline.job.runtimes)
-    scores: dict[str, Score | None] = {}
-    try:
-        verified = baseline.judged(graphs, precision)
-        scores = {one.candidate.plan.name: one.score for one in verified}
-        candidates, reason = tuple(one.candidate for one in verified), ""
-    except NoCandidate as problem:
-        candidates, reason = baseline.made(graphs, name), problem.message
+    found = baseline.judged(graphs, precision)
+    scores = {one.candidate.plan.name: one.score for one in found.verified} | {one.plan.name: one.score for one in found.rejected}
+    reason = "" if found.verified else "; ".join(dict.fromkeys(one.reason for one in found.rejected)) or NOT_MADE
+    candidates = tuple(one.candidate for one in found.verified) or baseline.made(graphs, name)
     timed = baseline.beside(candidates, name)
     best = _fastest(timed, len(baseline.fastest))
     ratio = baseline.speedup(best, timed)

@@ -10,7 +10,6 @@ from roadworthy.build.compressing import steps, widths
 from roadworthy.build.compressing.attempt import Attempt, below
 from roadworthy.build.compressing.baseline import captured
 from roadworthy.build.compressing.steps import JudgedStep, TimedCut
-from roadworthy.core.errors import NoCandidate
 
 QUANTISED = "qat"
 """What plans of a model that was trained with int8 in mind have in their names."""
@@ -52,14 +51,12 @@ def of_student(attempt: Attempt, seconds: float) -> tuple[list[JudgedStep], str]
 def quantised(attempt: Attempt, seconds: float) -> tuple[list[JudgedStep], str]:
     """Training with int8 in mind, where int8 after training is not within the budget on the validation samples."""
     graphs = captured(attempt.model, attempt.baseline, below(attempt.workspace, "int8"), attempt.baseline.runtimes)
-    try:
-        passed = attempt.baseline.judged(graphs, "int8")
-    except NoCandidate:
-        student = replace(attempt.model, derived_from=attempt.model.format, compression=QUANTISED)
-        recipe = replace(attempt.recipe(seconds), quantised=True)
-        done = [steps.taught(student, None, recipe, [], attempt, QUANTISED)]
-        return done, _left_out(done)
-    return [], f"int8 after training is within the budget ({passed[0].candidate.plan.name}), so no training for it was needed"
+    if passed := attempt.baseline.judged(graphs, "int8").verified:
+        return [], f"int8 after training is within the budget ({passed[0].candidate.plan.name}), so no training for it was needed"
+    student = replace(attempt.model, derived_from=attempt.model.format, compression=QUANTISED)
+    recipe = replace(attempt.recipe(seconds), quantised=True)
+    done = [steps.taught(student, None, recipe, [], attempt, QUANTISED)]
+    return done, _left_out(done)
 
 
 def _left_out(done: list[JudgedStep]) -> str:

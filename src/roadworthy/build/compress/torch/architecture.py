@@ -59,8 +59,9 @@ def write(request: WriteRequest) -> WrittenModel:
             "the smaller model cannot be given back as code: its class was not named; give the weights with --arch FILE.py:CALLABLE"
         )
     request.out.mkdir(parents=True, exist_ok=True)
-    network = open_network(request.model)
+    # The user's module first: what a pickled class brings of it would stand under the same name.
     code, original = _built(request.arch)
+    network = open_network(request.model)
     files = [_copied(source, request.out / place) for place, source in code.files.items()]
     torch.save(nn.Module.state_dict(network.user), request.out / WEIGHTS)
     layers = [(repr(name), made) for name, made in _changed(network.user, original)]
