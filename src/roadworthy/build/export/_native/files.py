@@ -76,7 +76,7 @@ def guide(out: Path, export: Export) -> str:
     values = {
         "library": library(export.name), "plan": export.plan, "size": (out / PROGRAM).stat().st_size / 1e6, "again": again,
         "formats": [one.format for one in _image_libraries(contract)], "images": contract.takes_images and not steps.lacking(contract),
-        "lacking": steps.lacking(contract), "generated": export.plan.flavour == generated.FLAVOUR, "link": " ".join(_link(export.plan)),
+        "lacking": steps.lacking(contract), "generated": generated.is_form_of(export.plan), "link": " ".join(_link(export.plan)),
     }  # fmt: skip
     return templates.text(HERE / "guide.md.j2", **values)
 
@@ -90,7 +90,7 @@ def _command(plan: Plan, contract: Contract) -> list[str]:
 
 def _link(plan: Plan) -> tuple[str, ...]:
     """What a program with the model's library is linked with."""
-    return ("-pthread",) if plan.flavour == generated.FLAVOUR else ("-pthread", "-fopenmp")
+    return ("-pthread",) if generated.is_form_of(plan) else ("-pthread", "-fopenmp")
 
 
 def _image_libraries(contract: Contract) -> tuple[image_files.ImageLibrary, ...]:
