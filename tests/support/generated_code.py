@@ -59,9 +59,9 @@ class Compiled:
             self._libraries = dict(zip(levels(), pool.map(self._library, levels()), strict=True))
 
     def _library(self, level: str) -> ctypes.CDLL:
-        flags = [flag for flag in FLAGS if flag not in ("-fvisibility=hidden", "-O2")]
+        flags = [flag for flag in FLAGS if flag != "-fvisibility=hidden"]
         library = self._folder / f"{level}.so"
-        command = ["g++", "-O1", *flags, "-Icase_0", f"-march=x86-64-{level}", f"-DLEVEL={level}", "-shared", "all.cpp", "-o", str(library)]
+        command = ["g++", *flags, "-Icase_0", f"-march=x86-64-{level}", f"-DLEVEL={level}", "-shared", "all.cpp", "-o", str(library)]
         subprocess.run(command, cwd=self._folder, check=True, capture_output=True, text=True)
         return ctypes.CDLL(str(library))
 

@@ -73,6 +73,7 @@ REFUSED: dict[str, tuple[OperatorCase, str]] = {
         rounded({"s": np.ones(4, np.float32)}),
         "QuantizeLinear 'node_0': it has a scale for each channel",
     ),
+    "a scale of 0": (rounded({"s": np.zeros((), np.float32)}), "QuantizeLinear 'node_0': its scale is not above 0"),
     "16 bits": (
         rounded({"s": np.ones((), np.float32), "z": np.zeros((), np.int16)}, zero="z"),
         "QuantizeLinear 'node_0': it rounds to int16",

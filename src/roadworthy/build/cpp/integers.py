@@ -69,6 +69,8 @@ def _integers(to: Network, node: Node, dtype: str) -> Integers:
         raise StepFailed(f"{node}: it rounds to {dtype}, and generated code has {' and '.join(DTYPES)}")
     if scale.size != 1 or zero.size != 1:
         raise StepFailed(f"{node}: it has a scale for each channel, and generated code rounds values by one")
+    if not scale.reshape(-1)[0] > 0:
+        raise StepFailed(f"{node}: its scale is not above 0")
     range_of, offset = np.iinfo(dtype), int(zero.reshape(-1)[0])
     return Integers(float(scale.reshape(-1)[0]), range_of.min - offset, range_of.max - offset)
 
@@ -84,7 +86,7 @@ def weights(to: Network, node: Node, taken: Integers | None, bias: Array, axis: 
         return None
     whole, scale = (to.graph.constants[name] for name in made.inputs[:2])
     along = int(made.attributes.get("axis", 1)) % whole.ndim
-    if whole.dtype.name not in DTYPES or (scale.size > 1 and along != axis):
+    if whole.dtype.name not in DTYPES or (scale.size > 1 and along != axis) or not np.all(scale > 0):
         return None
     zero = to.graph.constants[made.input(2)] if made.input(2) else np.zeros(1, whole.dtype)
     shifted = np.moveaxis(whole, axis, 0).astype(np.int64)

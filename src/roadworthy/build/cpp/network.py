@@ -24,7 +24,7 @@ class Network:
     """Steps in order. A value may be there in both layouts: each is made when a step needs it.
 
     What the graph rounds is there as whole numbers, under the name that these have in ONNX, and ``rounded`` has that name by the one of
-    the numbers for which they stand: these are made where a step cannot take whole ones. ``flattened`` are images in ONNX's order that a
+    the numbers for which they stand, which are made where a step cannot take whole ones. ``flattened`` are images in ONNX's order that a
     dense layer takes as they lie, by the names before and after.
     """
 
@@ -161,7 +161,10 @@ class Network:
 
     def convert(self, source: Value, target: Value) -> None:
         """Copy a value into memory where its numbers are stored otherwise, in the same layout."""
-        fields = lambda: {"in": source.image, "out": target.image, "a": 0.0, "b": 0.0}  # noqa: E731
+
+        def fields() -> dict[str, object]:
+            return {"in": source.image, "out": target.image, "a": 0.0, "b": 0.0}
+
         self.steps.append(Step("map<Unary::SAME>", "Map", fields, [source], target))
 
     def copy(

@@ -13,6 +13,7 @@ from typing import Any
 
 from roadworthy.build.export import _edge, _verify
 from roadworthy.build.export._executorch import runner
+from roadworthy.build.export._templates import filled
 from roadworthy.build.exported import Export
 from roadworthy.build.program import compiler, sources
 from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
@@ -35,11 +36,11 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
 
     A file for any number of samples is laid out in memory for a number that ExecuTorch itself chooses, and refuses larger calls.
     """
-    if graph.quantized or _unfit(graph.signature):
+    if graph.precision != "fp32" or _unfit(graph.signature):
         return
     batch = 1 if graph.signature.batched else None
     for threads in sorted({1, host.cores}):
-        yield Plan("executorch", graph.precision, threads=threads, batch=batch)
+        yield Plan("executorch", "fp32", threads=threads, batch=batch)
 
 
 def require() -> None:
@@ -112,7 +113,7 @@ def finish(export: Export, out: Path) -> str:
     """Add the class names and a script that verifies on a board; how the file is run, and where the limits are."""
     labels = _edge.write_labels(export, out)
     names = {"INPUTS": [spec.name for spec in export.signature.inputs], "OUTPUTS": [spec.name for spec in export.signature.outputs]}
-    script = _edge.filled("executorch_answers.py.template", {word: repr(found) for word, found in names.items()})
+    script = filled(_edge.__name__, "executorch_answers.py.template", {word: repr(found) for word, found in names.items()})
     (out / _verify.NAME).write_text(_verify.script(export, script, ("executorch", "torch")), encoding="utf-8")
     kernels = (out / runner.LIBRARIES / runner.KERNELS).is_file()
     words = {
@@ -120,4 +121,4 @@ def finish(export: Export, out: Path) -> str:
         "KERNELS": " and its optimised kernels" if kernels else "",
         "LABELS": labels,
     }
-    return _edge.filled("executorch.md.template", _edge.tensors(export) | words)
+    return filled(_edge.__name__, "executorch.md.template", _edge.tensors(export) | words)

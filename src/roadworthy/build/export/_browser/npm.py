@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import shutil
 import subprocess
 import tarfile
@@ -32,7 +31,7 @@ def copy(package: NpmPackage, out: Path) -> None:
         shutil.copyfile(LICENCES / package.licence, licence)
     else:
         wanted[f"package/{package.licence}"] = licence
-    with tarfile.open(archive(package)) as held:
+    with tarfile.open(archive(package), "r|gz") as held:
         for member in held:
             if place := wanted.pop(member.name, None):
                 content = held.extractfile(member)
@@ -73,8 +72,8 @@ def require(package: NpmPackage) -> None:
 
 
 def cache() -> Path:
-    """Where archives are kept: beside the cache of deployments, which removes what it did not make."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "roadworthy-libraries" / "npm"
+    """Where archives are kept."""
+    return programs.libraries() / "npm"
 
 
 def integrity(path: Path) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 
 from roadworthy.build.exported import Export
@@ -19,14 +17,6 @@ def write_labels(export: Export, out: Path) -> str:
         return "The classes have no names in the bundle."
     (out / LABELS).write_text("".join(f"{' '.join(label.split())}\n" for label in labels), encoding="utf-8")
     return f"`{LABELS}` has the names of the {len(labels)} classes, one a line, in the order of the model's outputs."
-
-
-def filled(template: str, words: Mapping[str, str]) -> str:
-    """The text of the file ``template`` of this folder, with each ``@WORD@`` replaced."""
-    text = files(__name__).joinpath(template).read_text(encoding="utf-8")
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
-    return text
 
 
 def tensors(export: Export) -> dict[str, str]:

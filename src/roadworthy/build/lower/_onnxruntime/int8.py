@@ -88,7 +88,7 @@ def file_of(graph: Graph, plan: Plan, recipe: str, calibration: SampleSet | None
         raise
     except Exception as problem:
         raise StepFailed(
-            f"ONNX Runtime's quantiser could not make int8 of {graph.path.name}: {reason(problem)}", detail=str(problem)
+            f"ONNX Runtime's quantiser could not make {plan.artefact} of {graph.path.name}: {reason(problem)}", detail=str(problem)
         ) from problem
     return out / MODEL
 
