@@ -65,8 +65,8 @@ inline Vector smallest(Vector a, Vector b) { return chosen(a == a, smaller(a, b)
 // Whole numbers of 16 bits as floats, and back: rounded to the nearest one, of two that are as near to the even one.
 inline Vector widened(Shorts numbers) { return __builtin_convertvector(__builtin_convertvector(numbers, Integers), Vector); }
 inline Shorts rounded(Vector numbers) {
-    const Vector shifted = numbers + 12582912.0f;  // 1.5 * 2^23: the sum's last bits are the nearest whole number
-    return __builtin_convertvector((Integers)shifted - 0x4b400000, Shorts);
+    const Vector shifted = numbers + 12582912.0f;  // 1.5 * 2^23: the sum's last 16 bits are the nearest whole number
+    return __builtin_convertvector((Integers)shifted, Shorts);
 }
 inline Vector load(const short *from, int count) {
     Shorts made{};
