@@ -49,6 +49,10 @@ REFUSED = {
         "Mod: operators of ONNX that",
     ),
     "another domain's operator": (Case([helper.make_node("Relu", ["x"], ["y"], domain="com.example")]), "com.example.Relu"),
+    "another domain's operator of a constant": (
+        Case([helper.make_node("Relu", ["c"], ["d"], domain="com.example"), node("Add", "x d")], constants={"c": np.float32(2)}),
+        "com.example.Relu",
+    ),
     "a mean over what is not there": (
         Case([node("AveragePool", kernel_shape=[2, 2], strides=[2, 2], count_include_pad=1, ceil_mode=1)], (4, 7, 5)),
         "AveragePool: an average over windows that reach beyond",
@@ -61,6 +65,7 @@ REFUSED = {
         Case([node("ReduceMean", "x a", "m"), node("Conv", "x m")], (1, 5, 5), {"a": whole(0)}),
         "Conv: its operand 'm' has to be a constant",
     ),
+    "a mean over no axis": (Case([node("ReduceMean", noop_with_empty_axes=1)]), "ReduceMean: it reduces no axis"),
     "a part of the samples": (
         Case([node("Slice", "x from to axes")], constants={"from": whole(1), "to": whole(9), "axes": whole(0)}),
         "a part of the samples",
@@ -80,6 +85,16 @@ def test_what_litert_lacks_is_refused_by_name(tmp_path: Path, name: str) -> None
         lower.lower(lower.LowerRequest(Graph("onnx", path, signature, "test"), Plan("litert"), None, out))
     assert f"LiteRT's file could not be written from model.onnx: {words}" in caught.value.message or words in caught.value.message
     assert "\n" not in caught.value.message and not list(out.iterdir())
+
+
+def test_an_input_whose_shape_the_file_does_not_state_has_that_of_the_signature(tmp_path: Path) -> None:
+    model, graph = written(Case([node("Relu")]), tmp_path)
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, graph.path)
+    x = weights(2, 4, 6, 5)
+    candidate = lower.lower(lower.LowerRequest(graph, Plan("litert"), None, tmp_path / "out"))
+    with open_session(candidate.path, graph.signature, Plan("litert")) as session:
+        assert np.array_equal(session.run({"x": x})["y"], np.maximum(x, 0))
 
 
 def test_names_of_the_signature_are_kept(tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def test_raw_numbers_of_another_size_are_refused(program: Path, tmp_path: Path) 
         (["--threads", "1025"], "--threads 1025: this model computes on at most 1024"),
         (["--bench"], "--bench needs a number behind it"),
         (["--stream", "a.npy"], "--stream goes with no file"),
+        (["--outputs", "--bench", "1"], "--outputs is for answers to files alone"),
+        (["--bench", "1", "a.npy", "b.npy"], "2 files came, and --bench takes one for each input"),
         ([], "usage: program"),
     ],
 )

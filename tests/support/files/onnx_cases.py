@@ -236,6 +236,7 @@ CASES = {
     "words": Case(
         [node("Gather", "table x", "e"), node("ReduceMean", "e a", keepdims=0)], (7,), {"table": weights(5, 3), "a": whole(1)}, "int64"
     ),
+    "a place that is a number as well": Case([node("Gather", "x p", "g", axis=1), node("Add", "g p")], (7, 5), {"p": whole(-1)}, "int64"),
     "the last of a sequence": Case([node("Gather", "x last", axis=1)], (7, 5), {"last": whole(-1)}),
     "the largest's number": Case([node("ArgMax", axis=1, keepdims=0)], (9,)),
     "three samples a call": Case([INTO, node("Flatten", "c")], constants=KERNEL, batch=3),

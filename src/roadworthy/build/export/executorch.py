@@ -36,11 +36,11 @@ def plans(graph: Graph, host: Host) -> Iterable[Plan]:
 
     A file for any number of samples is laid out in memory for a number that ExecuTorch itself chooses, and refuses larger calls.
     """
-    if graph.quantized or _unfit(graph.signature):
+    if graph.precision != "fp32" or _unfit(graph.signature):
         return
     batch = 1 if graph.signature.batched else None
     for threads in sorted({1, host.cores}):
-        yield Plan("executorch", graph.precision, threads=threads, batch=batch)
+        yield Plan("executorch", "fp32", threads=threads, batch=batch)
 
 
 def require() -> None:

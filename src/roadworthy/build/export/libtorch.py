@@ -77,9 +77,11 @@ def finish(export: Export, out: Path) -> str:
     """Put images, labels and ranked classes into the program; how it is built and used."""
     _program(out, export.name, export.signature, export.plan, export.contract)
     needs = codec.from_json(_cpu_features.Needs, (out / _cpu_features.NAME).read_bytes(), error=StepFailed, what=_cpu_features.NAME)
-    lacking = steps.lacking(export.contract)
-    values: dict[str, Any] = {"features": needs.features, "threads": export.plan.threads, "version": _version(), "lacking": lacking}
-    return templates.text(FILES / "guide.md.j2", images=export.contract.takes_images and not lacking, **values)
+    values: dict[str, Any] = {
+        "features": needs.features, "threads": export.plan.threads, "version": _version(), "lacking": steps.lacking(export.contract),
+        "images": steps.from_images(export.contract),
+    }  # fmt: skip
+    return templates.text(FILES / "guide.md.j2", **values)
 
 
 def _program(out: Path, name: str, signature: Signature, plan: Plan, contract: Contract) -> None:

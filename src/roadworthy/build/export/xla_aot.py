@@ -76,11 +76,11 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
 def finish(export: Export, out: Path) -> str:
     """Put images, labels and ranked classes into the program; how it is used."""
     _program(out, export.name, export.signature, export.plan, export.contract)
-    lacking = steps.lacking(export.contract)
     values: dict[str, Any] = {
-        "level": export.plan.flavour, "features": LEVELS[export.plan.flavour], "version": library.release(), "lacking": lacking,
-        "images": export.contract.takes_images and not lacking, "formats": [one.format for one in _image_libraries(export.contract)],
-        "batch": network.fixed(export.signature).call_size(1), "size": (out / LIBRARIES / library.FRAMEWORK).stat().st_size / 1e6,
+        "level": export.plan.flavour, "features": LEVELS[export.plan.flavour], "version": library.release(),
+        "lacking": steps.lacking(export.contract), "images": steps.from_images(export.contract),
+        "formats": [one.format for one in image_files.wanted(export.contract)], "batch": network.fixed(export.signature).call_size(1),
+        "size": (out / LIBRARIES / library.FRAMEWORK).stat().st_size / 1e6,
         "again": shlex.join(["g++", *compiler.FLAGS, *_command(export.plan, export.contract)]),
     }  # fmt: skip
     return templates.text(HERE / "guide.md.j2", **values)
@@ -112,15 +112,11 @@ def _program(out: Path, name: str, signature: Signature, plan: Plan, contract: C
 
 def _command(plan: Plan, contract: Contract) -> list[str]:
     """What the compiler is told, relative to the directory."""
-    libraries = _image_libraries(contract)
+    libraries = image_files.wanted(contract)
     read = [part for one in libraries for part in (*(f"-l:{archive}" for archive in one.archives), "-lm")]
     parts = [f"{SOURCE}/{name}" for name in ("main.cpp", GLUE, *network.OBJECTS, library.ARCHIVE)]
     linked = [f"{LIBRARIES}/{library.FRAMEWORK}", "-pthread", f"-Wl,-rpath,$ORIGIN/{LIBRARIES}", "-Wl,-s"]
     return [*library.flags(plan.flavour), *(one.define for one in libraries), *parts, *read, *linked, "-o", PROGRAM]
-
-
-def _image_libraries(contract: Contract) -> tuple[image_files.ImageLibrary, ...]:
-    return image_files.found() if contract.takes_images and not steps.lacking(contract) else ()
 
 
 def _bytes(spec: TensorSpec) -> int:

@@ -60,10 +60,12 @@ def reduction(to: OnnxTranslation, node: Node) -> None:
     """Over axes that are an input, or an attribute in files of older operator sets."""
     name, output = node.input(0), node.outputs[0]
     rank, kept = len(to.shape(name)), node.attributes.get("keepdims", 1) == 1
-    axes = node.attributes.get("axes") or (to.constant(node.input(1), node).tolist() if node.input(1) else list(range(rank)))
+    axes = node.attributes.get("axes") or (to.constant(node.input(1), node).tolist() if node.input(1) else [])
+    if not axes and node.attributes.get("noop_with_empty_axes"):
+        raise StepFailed(f"{node}: it reduces no axis")
     last = to.is_last(name) and kept
     tensor = to.tensor(name, last)
-    numbers = sorted(_axis(axis, rank, last) for axis in axes)
+    numbers = sorted(_axis(axis, rank, last) for axis in axes or range(rank))
     to.add(REDUCTIONS[node.op], (tensor, to.numbers(numbers)), output, last=last, keepDims=kept)
 
 
@@ -124,14 +126,18 @@ def split(to: OnnxTranslation, node: Node) -> None:
 def gather(to: OnnxTranslation, node: Node) -> None:
     """Gather along one axis."""
     axis = node.attributes.get("axis", 0) % len(to.shape(node.input(0)))
-    indices = node.input(1)
-    if indices in to.graph.constants:
-        size = to.shape(node.input(0))[axis]
-        found = to.constant(indices, node)
-        if size is None or (found < -size).any():
-            raise StepFailed(f"{node}: it takes samples by their number")
-        to.put(indices, to.program.constant(np.where(found < 0, found + size, found).astype(np.int32)))
-    to.add("GATHER", (to.plain(node.input(0)), to.plain(indices)), node.outputs[0], axis=axis)
+    to.add("GATHER", (to.plain(node.input(0)), _indices(to, node, axis)), node.outputs[0], axis=axis)
+
+
+def _indices(to: OnnxTranslation, node: Node, axis: int) -> int:
+    """What Gather takes along ``axis``; constants are counted from the front."""
+    name = node.input(1)
+    if name not in to.graph.constants:
+        return to.plain(name)
+    size, found = to.shape(node.input(0))[axis], to.constant(name, node)
+    if size is None or (found < -size).any():
+        raise StepFailed(f"{node}: it takes samples by their number")
+    return to.program.constant(np.where(found < 0, found + size, found).astype(np.int32))
 
 
 def pad(to: OnnxTranslation, node: Node) -> None:

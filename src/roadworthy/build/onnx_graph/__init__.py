@@ -112,8 +112,8 @@ def _at(model: Any, signature: Signature) -> OnnxGraph:
         if port.name in initial:
             graph.input.remove(port)
             continue
-        for axis, size in zip(port.type.tensor_type.shape.dim, specs[port.name].shape, strict=True):
-            axis.dim_value = int(size)
+        sizes = [int(size) for size in specs[port.name].shape]
+        port.CopyFrom(helper.make_tensor_value_info(port.name, port.type.tensor_type.elem_type, sizes))
     for port in graph.output:
         port.type.tensor_type.ClearField("shape")
     del graph.value_info[:]
@@ -155,6 +155,8 @@ def _computed(node: Any, constants: dict[str, Array], shapes: dict[str, Sizes], 
     """The output of an operator that depends on constants and shapes alone; None for any other."""
     if len(node.output) != 1 or node.op_type in RANDOM or any(one.type == one.GRAPH for one in node.attribute):
         return None
+    if node.domain not in OWN_DOMAINS:
+        return None  # the evaluator does not know it
     if node.op_type == "Shape" and node.input[0] in shapes:
         start, end = (next((one.i for one in node.attribute if one.name == name), None) for name in ("start", "end"))
         return np.array(shapes[node.input[0]][start:end], np.int64)

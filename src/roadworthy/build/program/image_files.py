@@ -6,7 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from roadworthy.build.program import compiler
+from roadworthy.build.program import compiler, steps
+from roadworthy.preprocess.contract import Contract
 
 PROBE_LIMIT_S = 60.0
 
@@ -30,6 +31,11 @@ PNG = ImageLibrary("PNG", "libpng-dev", "png.h", "-DWITH_PNG", ("-lpng", "-lz", 
 def found() -> tuple[ImageLibrary, ...]:
     """The libraries that are installed here with their header and as a static archive. Raises ProgramMissing without a compiler."""
     return tuple(library for library in (JPEG, PNG) if _installed(library))
+
+
+def wanted(contract: Contract) -> tuple[ImageLibrary, ...]:
+    """Those of ``found`` that a program for ``contract`` is compiled with."""
+    return found() if steps.from_images(contract) else ()
 
 
 def _installed(library: ImageLibrary) -> bool:

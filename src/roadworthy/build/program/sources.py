@@ -62,7 +62,7 @@ def write(
         if file.suffix != ".j2":
             shutil.copyfile(file, out / file.name)
     contract = contract or Contract()
-    images = contract.takes_images and not steps.lacking(contract)
+    images = steps.from_images(contract)
     described = {"inputs": [_text(spec) for spec in signature.inputs], "outputs": [_text(spec) for spec in signature.outputs]}
     templates.render(
         FILES / "model.h.j2",

@@ -35,6 +35,11 @@ def lacking(contract: Contract) -> str:
     return "" if other is None else f"the step {type(other).__name__} ({other.describe()}) is not there in C++"
 
 
+def from_images(contract: Contract) -> bool:
+    """Whether the program makes samples of images."""
+    return contract.takes_images and not lacking(contract)
+
+
 def calls(steps: Sequence[Step]) -> list[str]:
     """One call for each step behind the first, which decodes."""
     return [_call(step) for step in steps[1:]]

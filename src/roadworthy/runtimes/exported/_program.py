@@ -49,9 +49,7 @@ class ProgramSession:
     def run(self, feeds: Arrays) -> Arrays:
         """The outputs by name, in memory of their own; raises StepFailed where the program fails, ends or takes too long."""
         samples = self._signature.count(feeds)
-        arrays = [np.ascontiguousarray(feeds[spec.name], spec.dtype) for spec in self._signature.inputs]
-        until = time.monotonic() + self._limit_s
-        self._write([struct.pack("<I", samples), *(array.reshape(-1).view(np.uint8).data for array in arrays)], until)
+        until = self._ask(struct.pack("<I", samples), feeds)
         (answered,) = struct.unpack("<I", self._read(4, until))
         if answered != samples:
             raise self._failed(f"it answered {answered} samples where {samples} were asked")
@@ -59,11 +57,7 @@ class ProgramSession:
 
     def time_calls(self, feeds: Arrays, calls: int) -> tuple[int, ...]:
         """The nanoseconds of each of ``calls`` calls with ``feeds``, timed inside the program; raises StepFailed as ``run`` does."""
-        samples = self._signature.count(feeds)
-        arrays = [np.ascontiguousarray(feeds[spec.name], spec.dtype) for spec in self._signature.inputs]
-        until = time.monotonic() + self._limit_s
-        header = struct.pack("<III", TIME_CALLS, calls, samples)
-        self._write([header, *(array.reshape(-1).view(np.uint8).data for array in arrays)], until)
+        until = self._ask(struct.pack("<III", TIME_CALLS, calls, self._signature.count(feeds)), feeds)
         return tuple(np.frombuffer(self._read(8 * calls, until), "<u8").tolist())
 
     def close(self) -> None:
@@ -77,6 +71,13 @@ class ProgramSession:
             self._child.kill()
             self._child.wait()
         self._said.close()
+
+    def _ask(self, header: bytes, feeds: Arrays) -> float:
+        """Write a request; the time until which its answer may take."""
+        until = time.monotonic() + self._limit_s
+        arrays = [np.ascontiguousarray(feeds[spec.name], spec.dtype) for spec in self._signature.inputs]
+        self._write([header, *(array.reshape(-1).view(np.uint8).data for array in arrays)], until)
+        return until
 
     def _output(self, spec: TensorSpec, samples: int, until: float) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
         shape = (samples, *(int(size) for size in spec.sample_shape))

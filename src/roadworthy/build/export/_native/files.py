@@ -75,7 +75,7 @@ def guide(out: Path, export: Export) -> str:
     again = " ".join(["g++", *compiler.FLAGS, *_command(export.plan, contract)]).replace(ARCHIVE, library(export.name))
     values = {
         "library": library(export.name), "plan": export.plan, "size": (out / PROGRAM).stat().st_size / 1e6, "again": again,
-        "formats": [one.format for one in _image_libraries(contract)], "images": contract.takes_images and not steps.lacking(contract),
+        "formats": [one.format for one in image_files.wanted(contract)], "images": steps.from_images(contract),
         "lacking": steps.lacking(contract), "generated": export.plan.flavour == generated.FLAVOUR, "link": " ".join(_link(export.plan)),
     }  # fmt: skip
     return templates.text(HERE / "guide.md.j2", **values)
@@ -83,7 +83,7 @@ def guide(out: Path, export: Export) -> str:
 
 def _command(plan: Plan, contract: Contract) -> list[str]:
     """What the compiler is told, relative to the directory."""
-    libraries = _image_libraries(contract)
+    libraries = image_files.wanted(contract)
     read = [part for library in libraries for part in library.link]
     return [f"{SOURCE}/main.cpp", *(one.define for one in libraries), ARCHIVE, *read, "-static", "-Wl,-s", *_link(plan), "-o", PROGRAM]
 
@@ -91,10 +91,6 @@ def _command(plan: Plan, contract: Contract) -> list[str]:
 def _link(plan: Plan) -> tuple[str, ...]:
     """What a program with the model's library is linked with."""
     return ("-pthread",) if plan.flavour == generated.FLAVOUR else ("-pthread", "-fopenmp")
-
-
-def _image_libraries(contract: Contract) -> tuple[image_files.ImageLibrary, ...]:
-    return image_files.found() if contract.takes_images and not steps.lacking(contract) else ()
 
 
 def _c_type(spec: TensorSpec) -> str:

@@ -5,18 +5,15 @@ Two deployments build it one after the other; a build that was interrupted goes 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from roadworthy.build.export import _libraries
 from roadworthy.build.export._ncnn.layers import HELPERS, KEPT
 from roadworthy.build.program import compiler
 from roadworthy.core import programs
@@ -56,8 +53,7 @@ def make() -> Path:
     cmake = programs.require("cmake", "install CMake 3.16 or later: apt-get install cmake")
     maker = programs.require("make", "apt-get install make")
     compiler.require()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(target.with_name(f"{target.name}.lock")):
+    with _libraries.making(target):
         if built():
             return target
         print(f"building libncnn.a {VERSION} into {target}: once a machine, several minutes", file=sys.stderr, flush=True)
@@ -134,13 +130,3 @@ def _put(source: Path, build: Path, target: Path) -> None:
     shutil.copyfile(source / "LICENSE.txt", partial / "LICENSE.txt")
     shutil.copyfile(build / "src" / "libncnn.a", partial / "libncnn.a")
     partial.rename(target)
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

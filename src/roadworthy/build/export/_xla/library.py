@@ -1,8 +1,10 @@
-"""``libxla.a``: what code that XLA compiled calls, built once a machine from the sources inside TensorFlow. It takes minutes."""
+"""``libxla.a``: what code that XLA compiled calls, built once a machine from the sources inside TensorFlow. It takes minutes.
+
+Two exports build it one after the other; a build that was interrupted goes on where it ended.
+"""
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from roadworthy.build.export import _libraries
 from roadworthy.build.program import compiler
 from roadworthy.core import programs
 from roadworthy.core.errors import BackendMissing, StepFailed
@@ -58,7 +61,16 @@ def make(level: str) -> Path:
     sources = tensorflow() / "xla_aot_runtime_src"
     if lacking := next((name for name in SOURCES if not (sources / name).is_file()), ""):
         raise StepFailed(f"this TensorFlow has no {lacking} in {sources.name}, which XLA's code needs: use the version of constraints.txt")
-    print(f"building {ARCHIVE} for x86-64-{level} into {archive.parent}: once a machine, several minutes", file=sys.stderr, flush=True)
+    with _libraries.making(archive.parent):
+        if not archive.is_file():
+            print(
+                f"building {ARCHIVE} for x86-64-{level} into {archive.parent}: once a machine, several minutes", file=sys.stderr, flush=True
+            )
+            _build(sources, level, archive)
+    return archive
+
+
+def _build(sources: Path, level: str, archive: Path) -> None:
     work = archive.parent / "building"
     work.mkdir(parents=True, exist_ok=True)
     objects = [f"{Path(name).stem}.o" for name in SOURCES]
@@ -67,17 +79,16 @@ def make(level: str) -> Path:
         list(pool.map(lambda name, made: _compiled(sources / name, made, arguments, work), SOURCES, objects))
     compiler.run([str(compiler.archiver()), "rcs", ARCHIVE, *objects], work, what=ARCHIVE)
     (work / ARCHIVE).replace(archive)
-    shutil.rmtree(work, ignore_errors=True)
-    return archive
+    shutil.rmtree(work)
 
 
 def _compiled(source: Path, made: str, arguments: list[str], work: Path) -> None:
-    """One object in ``work``; a build that was interrupted goes on where it ended, and two that build at once write the same."""
+    """One object in ``work``, where a build that was interrupted did not leave it whole."""
     if (work / made).is_file():
         return
-    own = f"{os.getpid()}-{made}"
-    compiler.compile([*arguments, "-c", str(source), "-o", own], work, what=f"{ARCHIVE} from {source.name}", limit_s=LIMIT_S)
-    (work / own).replace(work / made)
+    partial = f"{made}.partial"
+    compiler.compile([*arguments, "-c", str(source), "-o", partial], work, what=f"{ARCHIVE} from {source.name}", limit_s=LIMIT_S)
+    (work / partial).replace(work / made)
 
 
 def copy_framework(out: Path) -> Path:

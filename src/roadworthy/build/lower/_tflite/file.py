@@ -21,7 +21,7 @@ DTYPES = {
 FREE = -1
 """A size that the caller of the model chooses, as the file writes it."""
 OPTIONS = {
-    "CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions", "TRANSPOSE_CONV": "TransposeConvOptions",
+    "CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
     "MAX_POOL_2D": "Pool2DOptions", "AVERAGE_POOL_2D": "Pool2DOptions", "FULLY_CONNECTED": "FullyConnectedOptions",
     "BATCH_MATMUL": "BatchMatMulOptions", "ADD": "AddOptions", "SUB": "SubOptions", "MUL": "MulOptions", "DIV": "DivOptions",
     "POW": "PowOptions", "MAXIMUM": "MaximumMinimumOptions", "MINIMUM": "MaximumMinimumOptions", "LEAKY_RELU": "LeakyReluOptions",
@@ -29,8 +29,7 @@ OPTIONS = {
     "SUM": "ReducerOptions", "REDUCE_MAX": "ReducerOptions", "REDUCE_MIN": "ReducerOptions", "ARG_MAX": "ArgMaxOptions",
     "RESHAPE": "ReshapeOptions", "TRANSPOSE": "TransposeOptions", "CONCATENATION": "ConcatenationOptions",
     "STRIDED_SLICE": "StridedSliceOptions", "GATHER": "GatherOptions", "PAD": "PadOptions", "PADV2": "PadV2Options",
-    "MIRROR_PAD": "MirrorPadOptions", "CAST": "CastOptions", "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions",
-    "RESIZE_BILINEAR": "ResizeBilinearOptions", "DEPTH_TO_SPACE": "DepthToSpaceOptions", "EXP": "ExpOptions", "NEG": "NegOptions",
+    "MIRROR_PAD": "MirrorPadOptions", "CAST": "CastOptions", "EXP": "ExpOptions", "NEG": "NegOptions",
     "ABS": "AbsOptions", "HARD_SWISH": "HardSwishOptions", "GREATER": "GreaterOptions",
     "LESS": "LessOptions", "SELECT_V2": "SelectV2Options",
 }  # fmt: skip

@@ -54,7 +54,10 @@ static Arguments parse(int count, char **words) {
     }
     if (arguments.threads > MOST_THREADS) fail(BAD_USE, "--threads %d: this model computes on at most %d", arguments.threads, MOST_THREADS);
     if (arguments.stream && (arguments.bench || !arguments.files.empty())) fail(BAD_USE, "--stream goes with no file and without --bench");
+    if (arguments.outputs && (arguments.stream || arguments.bench)) fail(BAD_USE, "--outputs is for answers to files alone");
     if (!arguments.stream && !arguments.bench && arguments.files.empty()) { print_usage(stderr); std::exit(BAD_USE); }
+    if (arguments.bench && arguments.files.size() > INPUTS.size())
+        fail(BAD_USE, "%zu files came, and --bench takes one for each input", arguments.files.size());
     if (INPUTS.size() > 1 && !arguments.files.empty() && arguments.files.size() != INPUTS.size())
         fail(BAD_USE, "%zu files came, and the model has %zu inputs: give one file for each", arguments.files.size(), INPUTS.size());
     return arguments;
