@@ -108,4 +108,5 @@ def answers_wherever_it_lies(folder: Path) -> None:
     assert f"{out}/lib/{library.FRAMEWORK}" in linked and "not found" not in linked
     timed = subprocess.run([out / "program", "--bench", "0.1"], capture_output=True, text=True, check=True, env={}).stdout
     assert json.loads(timed)["calls"] > 0
-    assert {path.name for path in out.iterdir()} == {"program", "lib", "source", "needs.json"}
+    assert {path.name for path in out.iterdir()} == {"program", "lib", "source", "needs.json", "licences"}
+    assert {path.name for path in (out / "licences").iterdir()} == {"tensorflow.txt", "tensorflow-others.txt"}
