@@ -1,8 +1,8 @@
 """torchvision's classification networks beside a CPU build of torch: ``torchvision_networks.py:network(name='resnet18', size=64)``.
 
-torchvision's wheel of the package index is built for CUDA: on a CPU its own operators cannot be loaded, and importing it fails
-because two of them were never declared. They are declared here, before the import; no classification network calls one. It lies
-in ``results/torchvision``: ``pip install --no-deps --target benchmarks/results/torchvision torchvision==0.28.0``.
+torchvision's wheel of the package index is built for CUDA: on a CPU its own operators cannot be loaded, which no classification network
+calls. Where torchvision is not installed, it is looked for in ``results/torchvision``:
+``pip install --no-deps --target benchmarks/results/torchvision torchvision==0.28.0``.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 
+from roadworthy.frameworks.torch.torchvision_ops import declare_missing
+
 FOLDER = Path(__file__).resolve().parent / "results" / "torchvision"
-DECLARED = torch.library.Library("torchvision", "FRAGMENT")
-for operator in ("nms", "qnms"):
-    DECLARED.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 sys.path.append(str(FOLDER))
 
 SIZED = {"vit_b_16": lambda size: {"image_size": size}, "maxvit_t": lambda size: {"input_size": (size, size)}}
@@ -25,6 +24,7 @@ AUXILIARY = ("googlenet", "inception_v3")
 
 def network(name: str, size: int) -> Any:
     """The network of that name for ``size`` x ``size`` images and 10 classes, as torchvision initialises it."""
+    declare_missing()
     import torchvision
 
     options = SIZED[name](size) if name in SIZED else {"init_weights": False, "aux_logits": True} if name in AUXILIARY else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from _walk import HERE, OUT, ROADWORTHY, run
@@ -26,9 +27,10 @@ def main() -> None:
 
 def photograph(export: Path, image: Path, photo: Path) -> None:
     """Open the page in a Chromium without a window, give it ``image``, and keep what it shows as ``photo``."""
+    from roadworthy.runtimes.exported._browser.chromium import ChromiumPage
     from roadworthy.runtimes.exported._browser.shown import ShownPage
 
-    with ShownPage(export) as page:
+    with closing(ChromiumPage()) as browser, ShownPage(browser, export) as page:
         print(f"\nThe page in {export}, given {image.name}: {page.give(image)}")
         page.photograph(photo)
     print(f"It looks like {photo}")

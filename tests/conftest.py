@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from roadworthy.core.host import Host, library_caps
-from support import hosts, warm_children
+from support import hosts, kept, warm_children
 from support.models import bundles
 from support.waiting import HANG_SECONDS
 
@@ -37,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     shared = tempfile.mkdtemp(prefix="roadworthy-tests-")
     config.add_cleanup(lambda: shutil.rmtree(shared, ignore_errors=True))
     os.environ |= {"XDG_CACHE_HOME": f"{shared}/cache", "XDG_STATE_HOME": f"{shared}/state"}
+    kept.in_cache(f"{shared}/cache")
     if name := config.getoption("--pretend"):
         hosts.pretend(name)
 
@@ -64,6 +65,7 @@ def no_earlier_deployments(monkeypatch: pytest.MonkeyPatch) -> None:
     own = f"{os.environ['XDG_CACHE_HOME']}/{uuid.uuid4().hex}"
     monkeypatch.setenv("XDG_CACHE_HOME", f"{own}/cache")
     monkeypatch.setenv("XDG_STATE_HOME", f"{own}/state")
+    kept.in_cache(f"{own}/cache")
 
 
 @pytest.fixture(params=[(name, cores) for name in hosts.FEATURES for cores in hosts.CORES], ids=lambda one: f"{one[0]}-{one[1]}")

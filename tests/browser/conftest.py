@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +28,8 @@ def browser() -> Iterator[webdriver.Chrome]:
         # Chromium's sandbox does not start as root, and containers run tests as root.
         options.add_argument("--no-sandbox")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    opened = webdriver.Chrome(options=options, service=Service(driver))
-    yield opened
-    opened.quit()
+    # The driver ends the browser before it has removed the folder of its socket.
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="t-") as folder:
+        opened = webdriver.Chrome(options=options, service=Service(driver, env=os.environ | {"TMPDIR": folder}))
+        yield opened
+        opened.quit()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import roadworthy as rw
 from roadworthy.build import deploy, exporting
@@ -16,12 +17,15 @@ from roadworthy.build.exporting import ExportJob, placed
 from roadworthy.build.job import Job
 from roadworthy.bundle import export_evidence, store
 from roadworthy.bundle.certificate import NOT_ON_TARGET, ON_TARGET
+from roadworthy.cli import export
 from roadworthy.core import registry
 from roadworthy.core.errors import BundleError, DataError, EnvironmentFault, NoCandidate, StepFailed, UsageError
 
 pytestmark = pytest.mark.usefixtures("warm_steps")
 
 TARGET = "elsewhere"
+UNTIMED = "un-reached"
+"""A target that cannot run here, whose forms are not raced."""
 
 
 @pytest.fixture
@@ -83,19 +87,15 @@ def test_an_export_becomes_part_of_the_bundle_whole(bundle: Path) -> None:
     with rw.load(bundle) as model:
         assert model.variant.plan.runtime == "null"
 
-    # A second export takes the place of the first.
-    exporting.export(ExportJob(bundle, TARGET, forms=("",)))
-    assert len([one for one in store.read_certificate(bundle).exports if one.path]) == 1
-
 
 def test_a_damaged_export_or_graph_stops_no_server_and_no_export_starts_from_it(bundle: Path) -> None:
-    made = rw.export(bundle, TARGET)
+    made = rw.export(bundle, UNTIMED)
     for file in (made.path / "model.npz", bundle / "graphs" / "npz" / "model.npz"):
         whole = file.read_bytes()
         file.write_bytes(b"another")
         store.read(bundle)
         with pytest.raises(BundleError, match=file.name):
-            exporting.export(ExportJob(bundle, TARGET))
+            exporting.export(ExportJob(bundle, UNTIMED))
         file.unlink()
         with pytest.raises(BundleError, match="is missing"):
             store.read(bundle, whole=True)
@@ -104,13 +104,13 @@ def test_a_damaged_export_or_graph_stops_no_server_and_no_export_starts_from_it(
 
 
 def test_a_bundle_that_only_serves_needs_neither_folder(bundle: Path, planted_target: None) -> None:
-    rw.export(bundle, TARGET)
+    rw.export(bundle, UNTIMED)
     shutil.rmtree(bundle / "graphs")
     store.read(bundle, whole=True)
     with rw.load(bundle) as model:
         assert model.variant.plan.runtime == "null"
     with pytest.raises(UsageError, match="packed without graphs"):
-        rw.export(bundle, TARGET)
+        rw.export(bundle, UNTIMED)
     # A change seals what is there.
     with store.amending(bundle) as root:
         store.seal(root, store.read(root))
@@ -122,15 +122,15 @@ def test_an_export_to_a_directory_leaves_the_bundle_as_it_is(bundle: Path, tmp_p
     out = tmp_path / "out"
     monkeypatch.chdir(bundle.parent)
     # Names are meant from the user's working directory.
-    assert rw.export(bundle.name, TARGET, "out").path == Path("out")
+    assert rw.export(bundle.name, UNTIMED, "out").path == Path("out")
     assert out.is_dir()
-    rw.export(bundle, TARGET, out)
-    assert export_evidence.read(out / "evidence.json").target == TARGET
+    rw.export(bundle, UNTIMED, out)
+    assert export_evidence.read(out / "evidence.json").target == UNTIMED
     assert (bundle / "manifest.json").read_bytes() == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "work.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not an export, so it is not overwritten"):
-        rw.export(bundle, TARGET, tmp_path / "mine")
+        rw.export(bundle, UNTIMED, tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["work.txt"]
 
 
@@ -142,10 +142,11 @@ def test_a_deployment_exports_on_all_of_its_samples(job: Job, planted_target: No
 
 
 def test_samples_of_the_users_prove_more_than_the_golden_ones(bundle: Path, linear: Path) -> None:
-    evidence = rw.export(bundle, TARGET, data=str(linear / "data.npz")).evidence
-    assert evidence.samples.evaluated == 320
+    made = rw.export(bundle, UNTIMED, data=str(linear / "data.npz"))
+    samples = made.evidence.samples
+    assert samples.evaluated == 320 and f"320 samples and {samples.golden} golden samples were" in (made.path / "README.md").read_text()
     with pytest.raises(DataError, match="there is no data at nowhere"):
-        rw.export(bundle, TARGET, data="nowhere")
+        rw.export(bundle, UNTIMED, data="nowhere")
 
 
 def test_wrong_answers_are_not_exported_and_nothing_is_written(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,13 +168,18 @@ def test_what_fails_while_it_is_finished_leaves_nothing(bundle: Path, monkeypatc
 
     monkeypatch.setattr(placed, "alone", failing)
     with pytest.raises(StepFailed, match="planted"):
-        rw.export(bundle, TARGET, bundle.parent / "out")
+        rw.export(bundle, UNTIMED, bundle.parent / "out")
     assert not (bundle.parent / "out").exists()
 
 
 def test_what_can_be_known_before_is_refused_before(bundle: Path, job: Job) -> None:
     with pytest.raises(UsageError, match=r"the target 'nowhere' is not known; choose from .*elsewhere"):
         rw.export(bundle, "nowhere")
+    with pytest.raises(UsageError, match="there is no precision 'fp8'; choose from fp32"):
+        rw.export(bundle, TARGET, precisions=["fp8"])
+    for inside in (bundle / "exports" / TARGET, bundle / "new"):
+        with pytest.raises(UsageError, match="is inside the bundle"):
+            rw.export(bundle, TARGET, inside)
     with pytest.raises(NoCandidate, match="elsewhere has no form other here"):
         rw.export(bundle, TARGET, forms=("other",))
     bare = deploy.deploy(replace(job, graphs=False, output=job.output.with_name("bare"))).bundle
@@ -187,19 +193,28 @@ def test_what_can_be_known_before_is_refused_before(bundle: Path, job: Job) -> N
 
 def test_what_cannot_run_here_says_so_and_is_not_timed(bundle: Path) -> None:
     with pytest.raises(EnvironmentFault, match="un-reached did not run on its target here"):
-        rw.export(bundle, "un-reached", on_target=True)
+        rw.export(bundle, UNTIMED, on_target=True)
     assert not (bundle / "exports").exists()
-    made = rw.export(bundle, "un-reached")
+    made = rw.export(bundle, UNTIMED)
     assert not made.evidence.on_target and made.evidence.ms is None
     assert "Not verified on the target" in (made.path / "README.md").read_text()
     (entry,) = store.read_certificate(bundle).exports
     assert (entry.verification, entry.timing) == (NOT_ON_TARGET, None)
     assert "not verified on the target" in (bundle / "report.html").read_text()
+    # A second export takes the place of the first.
+    again = rw.export(bundle, UNTIMED, forms=("",))
+    assert len(store.read_certificate(bundle).exports) == 1 and export_evidence.read(made.path / "evidence.json") == again.evidence
+
+
+def test_what_was_made_before_a_target_that_fails_is_shown(bundle: Path) -> None:
+    result = CliRunner().invoke(export.command, [str(bundle), "--to", f"{UNTIMED},triton"])
+    assert isinstance(result.exception, UsageError) and "cannot be exported to triton" in result.exception.message
+    assert f"exports/{UNTIMED}, see README.md there" in result.output
 
 
 def test_a_target_has_a_default_and_is_read_without_importing_the_runtime(planted_target: None, tmp_path: Path) -> None:
     assert (registry.facts("null").target, registry.facts("null").on_target) == ("server", True)
     assert (registry.facts(TARGET).target, registry.facts(TARGET).on_target) == ("elsewhere", True)
-    assert (registry.facts("un_reached").target, registry.facts("un_reached").on_target) == ("un-reached", False)
+    assert (registry.facts("un_reached").target, registry.facts("un_reached").on_target) == (UNTIMED, False)
     # The original runs on a runtime for a server, though another one, first by name, takes its format.
     assert registry.runtime_for("npz") == "null"

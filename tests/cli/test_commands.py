@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from roadworthy.bundle import export_evidence
-from roadworthy.core import registry
-from support import merging
+from roadworthy.core import cpu_mask, registry
+from support import hosts, merging
 from support.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.slow
@@ -76,14 +76,19 @@ def test_errors_are_json_with_the_option_json(cli: Cli, tmp_path: Path) -> None:
     assert "nothing.pt" in json.loads(run.stdout)["error"]
 
 
-def test_doctor_names_every_runtime(cli: Cli, tmp_path: Path) -> None:
+def test_doctor_names_every_runtime_and_what_a_mask_leaves(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if hosts.true_host().architecture == "x86_64":
+        monkeypatch.setenv(cpu_mask.MASK, "sse4_2")
     left = Path(os.environ["XDG_CACHE_HOME"], "roadworthy", "left")
     left.mkdir(parents=True, mode=0o700)
     left.parent.chmod(0o700)
     examination = json.loads(cli("doctor", "--json", "--clear-cache", cwd=tmp_path).stdout)
     assert (examination["cache"]["folder"], examination["cache"]["entries"]) == (str(left.parent), 0) and not left.exists()
     assert {health["runtime"] for health in examination["runtimes"] if health["works"]} >= {"null"}
-    assert examination["host"]["cores"] >= 1
+    here = examination["host"]
+    assert here["cores"] >= 1
+    if hosts.true_host().architecture == "x86_64":
+        assert here["features"] == ["sse4_2"] and here["cpu"].endswith("(ROADWORTHY_CPU_MASK=sse4_2)")
     assert {one["target"] for one in examination["targets"]} == set(registry.targets())
     assert all(one["works"] or one["remedy"] for one in examination["targets"])
 

@@ -45,7 +45,7 @@ def parsed(text: str) -> TritonConfig:
 def test_names_and_numbers_are_triton_s() -> None:
     theirs = drive(client_python("tritonclient-grpc", "tritonclient[grpc]==2.73.0"), "descriptors.py", "tritonclient.grpc.model_config_pb2")
     described = runpy.run_path(str(SCRIPTS / "descriptors.py"))["described"]
-    ours = described(descriptors.pool("roadworthy.other_servers.proto", "triton").FindFileByName("triton.proto"))
+    ours = described(descriptors.pool("roadworthy.other_servers.proto", "model_config").FindFileByName("model_config.proto"))
     assert ours == {name: members for name, members in theirs.items() if name in ours} and len(ours) > 60
     assert ours["inference.ModelConfig"] == theirs["inference.ModelConfig"]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from support import kept
 
 LIMIT_S = 240
 
@@ -16,7 +17,7 @@ def installed(name: str, *packages: str) -> Path:
     """The folder of the environment ``name`` with these packages, as ``package@version``; the test is skipped where it cannot be had."""
     if not shutil.which("node") or not shutil.which("npm"):
         pytest.skip("it needs Node and npm: apt-get install nodejs npm")
-    folder = Path(os.environ.get("ROADWORTHY_TEST_CACHE") or Path.home() / ".cache" / "roadworthy-tests") / name
+    folder = kept.FOLDER / name
     stamp, wanted = folder / "installed.txt", "\n".join(packages)
     if stamp.is_file() and stamp.read_text() == wanted:
         return folder

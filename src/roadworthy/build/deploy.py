@@ -112,7 +112,7 @@ def _export(target: str, trial: Trial, job: Job, workspace: Workspace) -> None:
     asked = ExportJob(job.output, target, precisions=job.precisions, seconds=EXPORT_SECONDS, memory_mb=job.memory_mb, cache=job.cache)
     try:
         here = replace(workspace, deadline=time.monotonic() + EXPORT_SECONDS, bounded=False)
-        exporting.export_on(asked, trial, here, evaluated=trial.samples.count)
+        exporting.export_new(asked, trial, here)
     except RoadworthyError as problem:
         raise type(problem)(
             f"the bundle {job.output} is written, and its export to {target} is not: {problem.message}", detail=problem.detail

@@ -43,9 +43,9 @@ class Tool:
 
 @dataclass(frozen=True)
 class ComparedSamples:
-    """How many samples were compared: ``golden`` ones, and those that the bundle was ``evaluated`` on.
+    """How many samples were compared: ``golden`` ones, and ``evaluated`` ones of the deployment or of the user's data.
 
-    ``generated`` says that they were made up: they prove nothing about real ones.
+    ``generated`` says that all of them were made up: they prove nothing about real ones.
     """
 
     golden: int
@@ -171,8 +171,13 @@ def _is_time(text: str) -> bool:
     return True
 
 
+def made_by_use(name: PurePosixPath) -> bool:
+    """Whether a file of an export, named below its folder, is made by using it: what is built on the target, and compiled Python."""
+    return name.parts[0] == BUILT or "__pycache__" in name.parts
+
+
 def _own(name: PurePosixPath) -> bool:
-    return str(name) not in (NAME, FROM_TARGET, README) and name.parts[0] != BUILT and "__pycache__" not in name.parts
+    return str(name) not in (NAME, FROM_TARGET, README) and not made_by_use(name)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from roadworthy.bundle import certificate as certificates
+from roadworthy.bundle import export_evidence
 from roadworthy.bundle import manifest as manifests
 from roadworthy.bundle.certificate import Certificate
 from roadworthy.bundle.manifest import File, Manifest
@@ -74,9 +75,13 @@ def amending(target: Path) -> Iterator[Path]:
 
 
 def seal(root: Path, manifest: Manifest) -> Manifest:
-    """Hash every file below ``root`` into the manifest and write it with its sidecar, in place of older ones."""
+    """Hash every file below ``root`` into the manifest and write it with its sidecar, in place of older ones.
+
+    What is made by using an export in its place is not part of the bundle.
+    """
     own = (root / manifests.NAME, root / manifests.SIDECAR)
-    entries = [_entry(root, path) for path in sorted(root.rglob("*")) if not path.is_dir() and path not in own]
+    files = [path for path in sorted(root.rglob("*")) if not path.is_dir() and path not in own]
+    entries = [_entry(root, path) for path in files if not _made_by_use(path.relative_to(root))]
     kept = tuple(entry for entry in entries if entry.path.partition("/")[0] in (manifests.GRAPHS, manifests.EXPORTS))
     graphs = tuple(graph for graph in manifest.graphs if (root / graph.path).exists())
     sealed = replace(manifest, files=tuple(entry for entry in entries if entry not in kept), graphs=graphs, kept=kept)
@@ -194,6 +199,10 @@ def _entry(root: Path, path: Path) -> File:
     name = path.relative_to(root).as_posix()
     _inside(root, root.resolve(), name)
     return File(name, path.stat().st_size, _digest(path))
+
+
+def _made_by_use(name: Path) -> bool:
+    return name.parts[0] == manifests.EXPORTS and len(name.parts) > 2 and export_evidence.made_by_use(PurePosixPath(*name.parts[2:]))
 
 
 def _digest(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -67,7 +68,8 @@ def examine(*, peak: bool = False) -> Examination:
     """Import every runtime, each in its own process, so that one that crashes on this CPU is reported and does not end the command."""
     host = this_host()
     workers = default_workers(host.cores)
-    runtimes = tuple(_health(name) for name in registry.names(registry.RUNTIMES))
+    with ThreadPoolExecutor(max_workers=host.cores) as pool:
+        runtimes = tuple(pool.map(_health, registry.names(registry.RUNTIMES)))
     targets = tuple(map(_target, registry.targets()))
     peaks = of_host(host) if peak else None
     return Examination(host, runtimes, targets, ThreadPlan(workers, host.cores // workers), store.state(), peaks)

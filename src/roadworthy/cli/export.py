@@ -38,13 +38,17 @@ def command(bundle: Path, targets: tuple[str, ...], output: Path | None, as_json
     """
     from roadworthy.build import exporting
     from roadworthy.build.exporting import ExportJob
-    from roadworthy.cli.console.export import show_exports
+    from roadworthy.cli.console import terminal
+    from roadworthy.cli.console.export import show_export
     from roadworthy.cli.console.progress import progress
 
     exporting.refuse_unknown(targets)
     made = []
-    with progress(quiet=as_json) as notify:
-        for target in targets:
-            place = output / target if output is not None and len(targets) > 1 else output
+    for target in targets:
+        place = output / target if output is not None and len(targets) > 1 else output
+        with progress(quiet=as_json) as notify:
             made.append(exporting.export(ExportJob(bundle, target, place, **options), notify))
-    show_exports(made, as_json=as_json)
+        if not as_json:
+            show_export(made[-1])
+    if as_json:
+        terminal.show_json(made)

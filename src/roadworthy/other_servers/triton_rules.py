@@ -6,7 +6,7 @@ The rules are those of Triton's documentation of model configurations and of its
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from roadworthy.core.types import ANY_RANK, UNKNOWN, TensorSpec
 from roadworthy.other_servers.triton_config import ANY, INTER, INTRA, TritonConfig, TritonTensor
@@ -134,5 +134,5 @@ def _against(config: TritonConfig, tensor: TritonTensor, spec: TensorSpec) -> li
     return []
 
 
-def _listed(names: object) -> str:
-    return ", ".join(sorted(map(repr, names))) or "none"  # type: ignore[call-overload]
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(map(repr, names))) or "none"

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from roadworthy.core.errors import StepFailed, UsageError
+import numpy as np
+
+from roadworthy.core.errors import InvalidRequest, StepFailed, UsageError
 from roadworthy.core.stages import Plan
-from roadworthy.core.types import BYTES, Arrays, Signature, TensorSpec, difference, output_names
-from roadworthy.runtimes._onnx_strings import TYPES, decoded, encoded
+from roadworthy.core.types import BYTES, Array, Arrays, Signature, TensorSpec, difference, output_names
 from roadworthy.runtimes._reasons import reason
 
 # The Linux wheel opens a device id and an upload queue below $HOME as soon as it is imported, unless told before.
@@ -26,6 +27,12 @@ NATIVE = False
 
 MODEL = "model.onnx"
 FATAL = 4
+DTYPES = {
+    "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(bool)": "bool",
+    "tensor(int8)": "int8", "tensor(int16)": "int16", "tensor(int32)": "int32", "tensor(int64)": "int64",
+    "tensor(uint8)": "uint8", "tensor(uint16)": "uint16", "tensor(uint32)": "uint32", "tensor(uint64)": "uint64",
+    "tensor(string)": BYTES, "tensor(bfloat16)": "bfloat16",
+}  # fmt: skip
 
 
 def load(path: Path, signature: Signature, plan: Plan) -> OnnxRuntimeSession:
@@ -65,7 +72,7 @@ def _options(plan: Plan) -> Any:
 
 
 def _spec(port: Any) -> TensorSpec:
-    return TensorSpec(port.name, TYPES.get(port.type, port.type), tuple(size if isinstance(size, int) else "?" for size in port.shape))
+    return TensorSpec(port.name, DTYPES.get(port.type, port.type), tuple(size if isinstance(size, int) else "?" for size in port.shape))
 
 
 class OnnxRuntimeSession:
@@ -80,18 +87,35 @@ class OnnxRuntimeSession:
         # What is around this method in Python checks the feeds once more, which takes a third of a tiny model's call.
         self._call = getattr(session, "_sess", session).run
         self._asked, self._outputs = list(outputs), list(outputs.values())
-        self._texts = tuple(port.name for port in session.get_inputs() if TYPES.get(port.type) == BYTES)
-        self._said = tuple(outputs[port.name] for port in session.get_outputs() if TYPES.get(port.type) == BYTES and port.name in outputs)
+        self._texts = tuple(port.name for port in session.get_inputs() if DTYPES.get(port.type) == BYTES)
+        self._said = tuple(outputs[port.name] for port in session.get_outputs() if DTYPES.get(port.type) == BYTES and port.name in outputs)
 
     def run(self, feeds: Arrays) -> Arrays:
         """The outputs by name; InvalidRequest for byte strings that are no text, StepFailed where the model fails."""
         if self._texts:
-            feeds = {**feeds, **{name: decoded(name, feeds[name]) for name in self._texts}}
+            feeds = {**feeds, **{name: _decoded(name, feeds[name]) for name in self._texts}}
         try:
             answers = dict(zip(self._outputs, self._call(self._asked, feeds, None), strict=True))
         except Exception as problem:
             raise StepFailed(f"ONNX Runtime failed: {reason(problem)}", detail=str(problem)) from problem
-        return answers | {name: encoded(answers[name]) for name in self._said} if self._said else answers
+        return answers | {name: _encoded(answers[name]) for name in self._said} if self._said else answers
 
     def close(self) -> None:
         self._session = self._call = None
+
+
+def _decoded(name: str, strings: Array) -> Array:
+    texts = np.empty(strings.shape, object)
+    for position, string in enumerate(strings.flat):
+        try:
+            texts.flat[position] = string.decode()
+        except UnicodeDecodeError:
+            where = [int(index) for index in np.unravel_index(position, strings.shape)]
+            raise InvalidRequest(f"input {name!r} holds bytes at {where} that are not UTF-8, and a string of ONNX is text") from None
+    return texts
+
+
+def _encoded(texts: Array) -> Array:
+    strings = np.empty(texts.shape, BYTES)
+    strings.flat[:] = [text.encode() for text in texts.flat]
+    return strings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,11 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from roadworthy.build.export import browser
-from roadworthy.core.errors import EnvironmentFault, StepFailed, UsageError
+from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Signature, SizeRange, TensorSpec
 from roadworthy.runtimes import open_session
-from support import hosts
+from support import browser_exports, hosts
 from support.files.onnx_cases import CASES, Case, node, weights, written
 from support.files.onnx_networks import NETWORKS
 
@@ -27,19 +26,11 @@ def offered(graph: Graph) -> dict[str, Plan]:
 
 
 def exported(graph: Graph, flavour: str, out: Path) -> Plan:
+    """The files in the new folder ``out``; the test is skipped without Chromium, and where the runtime cannot be had."""
+    browser_exports.chromium_or_skip()
     plan = offered(graph)[flavour]
-    out.mkdir()
-    try:
-        browser.lower(graph, plan, None, out)
-    except EnvironmentFault as problem:
-        pytest.skip(problem.message)
+    browser_exports.lowered(graph, out, plan)
     return plan
-
-
-@pytest.fixture
-def chromium() -> None:
-    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
-        pytest.skip("it needs Chromium: apt-get install chromium")
 
 
 def test_the_runtimes_are_offered_in_the_precision_of_the_graph_on_one_thread(tmp_path: Path) -> None:
@@ -78,7 +69,6 @@ def test_an_operator_without_a_translation_is_refused_by_name(tmp_path: Path, fl
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("chromium")
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_network_answers_in_chromium(tmp_path: Path, flavour: str) -> None:
     """Several calls of other sizes: LiteRT.js is given one sample at a time, TensorFlow.js all of them."""
@@ -94,7 +84,6 @@ def test_a_network_answers_in_chromium(tmp_path: Path, flavour: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("chromium")
 def test_whole_numbers_come_back_as_the_signature_has_them_and_those_beyond_32_bits_are_refused(tmp_path: Path) -> None:
     case = Case([node("Add", "x n")], (3,), {"n": np.array([1, -2, 3], np.int64)}, "int64")
     _, graph = written(case, tmp_path)
@@ -107,7 +96,6 @@ def test_whole_numbers_come_back_as_the_signature_has_them_and_those_beyond_32_b
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("chromium")
 def test_a_page_without_webassembly_is_not_taken_for_one_with_it(tmp_path: Path) -> None:
     """TensorFlow.js goes on in plain JavaScript: a page says so, and nothing is verified or timed that way."""
     _, graph = written(CASES["conv, no padding"], tmp_path)

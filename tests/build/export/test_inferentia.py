@@ -20,7 +20,7 @@ from roadworthy.bundle import export_evidence
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import BATCH, Signature, SizeRange, TensorSpec
-from roadworthy.runtimes.exported import _inferentia_model as neuron
+from roadworthy.runtimes.exported._on_target import inferentia_model as neuron
 from support import exporting
 from support.models import torch_models as models
 

@@ -69,6 +69,7 @@ STEPS = {
     "YOLO": (Decode(), Letterbox((64, 80)), ReverseChannels()),
     "padded, one corner": (Decode(), Letterbox(48, antialias=True, scale_up=False, centered=False)),
     "crop that resizes": (Decode(), Crop((50, 61), "down", "resize")),
+    "Pillow, the rows first": (Decode(), Resize((60, 20))),
     "grey": (Decode("L"), Resize((20, 24)), ChannelsFirst()),
     "grey three times": (Decode(), Grey(3, "torch"), Resize((20, 24), "lanczos")),
     "nearest": (Decode(), Resize((20, 24), "nearest")),
@@ -100,7 +101,7 @@ def test_pixels_are_those_of_roadworthy(tensorflow: Worker) -> None:
     found = tensorflow.ask(steps.pixels, request).by_name
     # One level where the order of two roundings, or a sum in float32, decides.
     assert {name: levels for name, levels in found.items() if not levels[:1].isdigit() or float(levels) > 1.001} == {}
-    same = ("ImageNet, torchvision", "TensorFlow 1", "torch on tensors", "YOLO", "nearest")
+    same = ("ImageNet, torchvision", "Pillow, the rows first", "TensorFlow 1", "torch on tensors", "YOLO", "nearest")
     assert {name: found[name] for name in same if float(found[name]) > 1e-2} == {}
 
 

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from roadworthy.build.export._browser import tfjs
+from roadworthy.build.export._browser.flavours.tfjs import FLAVOUR
 from roadworthy.build.export._browser.tfjs.graph_model import SHARD, GraphModel
 from roadworthy.build.nhwc.program import NhwcTensor
 from roadworthy.core.errors import StepFailed
@@ -24,7 +25,7 @@ from support import node_packages
 from support.files.onnx_cases import CASES, INTO, KERNEL, Case, node, weights, whole, written
 from support.files.onnx_networks import NETWORKS
 
-PACKAGES = tuple(f"@tensorflow/tfjs-{part}@4.22.0" for part in ("core", "converter", "backend-wasm", "backend-cpu"))
+PACKAGES = tuple(f"{package.name}@{package.version}" for package in FLAVOUR.packages)
 DRIVER = Path(__file__).with_name("tfjs_cases.mjs")
 OWN = {
     "strides of one axis, each channel alone": Case(

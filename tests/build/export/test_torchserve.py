@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +18,8 @@ from onnx import helper
 import roadworthy
 from roadworthy.build.export import torchserve as target
 from roadworthy.build.exported import Export
+from roadworthy.bundle import export_evidence, store
 from roadworthy.bundle import golden as goldens
-from roadworthy.bundle import store
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import this_host
 from roadworthy.core.stages import Graph, Plan
@@ -26,6 +28,7 @@ from roadworthy.preprocess.contract import Answer, Contract
 from roadworthy.preprocess.steps import ChannelsFirst, Decode, Normalize, Resize
 from roadworthy.runtimes.exported import _torchserve_server
 from roadworthy.runtimes.exported import torchserve as runtime
+from support import exporting
 from support.clients.environments import torchserve_programs
 from support.models import bundles
 from support.server_exports import LABELS, graph
@@ -33,6 +36,7 @@ from support.server_exports import LABELS, graph
 PLAN = Plan("torchserve", flavour="onnxruntime")
 SIGNATURE = Signature((TensorSpec("image", "float32", (BATCH, 3, 4, 4)),), (TensorSpec("logits", "float32", (BATCH, 4)),))
 STEPS = (Decode(), Resize((4, 4)), ChannelsFirst(), Normalize(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)))
+WHEEL = "roadworthy-0.1.0-py3-none-any.whl"
 CONTRACT = Contract(STEPS, Answer("softmax", 2, LABELS))
 
 
@@ -51,6 +55,9 @@ def made(tmp_path: Path) -> Made:
     ends = [("image", [BATCH, 3, 4, 4])], [("logits", [BATCH, 4])]
     captured = graph(tmp_path / "m.onnx", nodes, *ends, held)
     bundle = bundles.write_bundle(tmp_path / "bundle", name="linear", signature=SIGNATURE, contract=CONTRACT)
+    (bundle / "deploy").mkdir()
+    (bundle / "deploy" / WHEEL).write_bytes(b"a wheel")
+    store.seal(bundle, store.read(bundle))
     golden = goldens.read(bundle / "golden.npz", SIGNATURE)
     return Made(captured, Export("linear", "3", PLAN, SIGNATURE, CONTRACT, golden, 1e-5, bundle, (captured,)))
 
@@ -74,7 +81,7 @@ def test_it_answers_before_it_is_packed(made: Made, tmp_path: Path) -> None:
 
 def test_the_archive_holds_the_bundle_and_no_code_of_the_model(made: Made, tmp_path: Path) -> None:
     readme = finished(made, tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.properties", "linear.mar"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.properties", "linear.mar", WHEEL, "verify.py"]
     with zipfile.ZipFile(tmp_path / "out" / "linear.mar") as archive:
         names, manifest = archive.namelist(), json.loads(archive.read("MAR-INF/MANIFEST.json"))
         handler, pins = archive.read("handler.py").decode(), archive.read("requirements.txt").decode()
@@ -87,9 +94,10 @@ def test_the_archive_holds_the_bundle_and_no_code_of_the_model(made: Made, tmp_p
         "model": {"modelName": "linear", "handler": "handler.py", "modelVersion": "3", "requirementsFile": "requirements.txt"},
     }  # fmt: skip
     assert "torch" not in handler.replace("TorchServe", "").replace("torchserve", "") and 25 <= len(handler.splitlines()) <= 45
-    assert pins.splitlines()[0] == f"roadworthy=={roadworthy.__version__}" and "onnxruntime==" in pins
+    # No index has Roadworthy: the archive and the folder hold the wheel of the bundle.
+    assert pins.splitlines()[0] == f"./bundle/deploy/{WHEEL}" in (f"./{name}" for name in names) and "onnxruntime==" in pins
     assert store.read(tmp_path / "unpacked" / "bundle").variants[0].gate == made.export.gate
-    assert "torchserve --start" in readme and "curl -T FILE" in readme
+    assert "@" not in readme and "torchserve --start" in readme and "curl -T FILE" in readme and f"torch ./{WHEEL} onnxruntime==" in readme
 
 
 def test_it_is_the_same_every_time(made: Made, tmp_path: Path) -> None:
@@ -146,6 +154,7 @@ def test_without_the_server_the_runtime_inside_answers_and_nothing_claims_the_ta
     session = runtime.load(tmp_path / "out", SIGNATURE, PLAN)
     np.testing.assert_allclose(session.run(made.export.golden.inputs)["logits"], made.export.golden.outputs["logits"], atol=1e-5)
     assert session.on_target is False  # type: ignore[attr-defined]
+    assert [tool.name for tool in session.tools] == ["onnxruntime"]  # type: ignore[attr-defined]
     session.close()
 
 
@@ -167,6 +176,14 @@ def test_torchserve_itself_answers(made: Made, tmp_path: Path, monkeypatch: pyte
         assert session.item(picture()) == best(made.export.bundle)
         with pytest.raises(StepFailed, match="TorchServe refused a request"):
             session.item(b"no image")
+        goldens.write(tmp_path / "out" / "golden.npz", made.export.golden)
+        exporting.seal(tmp_path / "out", PLAN, len(x))
+        environment = os.environ | {"SERVER_URL": session._server._address}
+        verify = subprocess.run(
+            [sys.executable, "-I", str(tmp_path / "out" / "verify.py")], capture_output=True, text=True, env=environment
+        )
+        assert verify.returncode == 0, verify.stderr
+        assert export_evidence.read(tmp_path / "out" / "evidence-target.json").passed
     finally:
         children = _torchserve_server._descendants(session._server._child.pid)
         session.close()

@@ -66,7 +66,7 @@ def test_more_samples_than_the_server_takes_go_in_several_calls(tmp_path: Path) 
 
 
 def test_the_configuration_says_everything(tmp_path: Path) -> None:
-    _, readme = finished(convolution(tmp_path / "m.onnx"), out := tmp_path / "out", replace(PLAN, threads=2, spin=True))
+    exported, readme = finished(convolution(tmp_path / "m.onnx"), out := tmp_path / "out", replace(PLAN, threads=2, spin=True))
     config = config_of(out)
     assert config.name == "digits" and config.runs_on == "onnxruntime" and config.max_batch_size == 64 and config.batching
     # The batch is left out of dims.
@@ -79,19 +79,11 @@ def test_the_configuration_says_everything(tmp_path: Path) -> None:
         found = np.fromfile(out / "digits" / "warmup" / one.file, np.float32).reshape(1, *one.dims)
         assert warmup.batch_size == 1 and np.array_equal(found, images(4)[number : number + 1])
     assert len(config.warmups) == 2
-    model = made_of(out)
+    model = exported.signature.inputs, exported.signature.outputs
     assert (
         triton_rules.mistakes(config) == triton_rules.contradictions(config, *model) == triton_rules.acts_in_silence(config, *model) == ()
     )
-    assert "--model-repository=/models" in readme and "--disable-auto-complete-config" not in readme
-
-
-def made_of(out: Path, name: str = "digits") -> tuple[Any, Any]:
-    """The inputs and outputs that the model's own file states."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(out / name / "1" / "model.onnx")
-    return [runtime._spec(port) for port in session.get_inputs()], [runtime._spec(port) for port in session.get_outputs()]
+    assert "@" not in readme and "--model-repository=/models" in readme and "--disable-auto-complete-config" not in readme
 
 
 @pytest.mark.parametrize("kind", ["FLOAT", "DOUBLE", "FLOAT16", "INT64", "INT8", "UINT8", "BOOL", "STRING", "BFLOAT16"])

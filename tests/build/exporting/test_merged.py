@@ -60,6 +60,19 @@ def test_a_second_time_replaces_the_first(bundle: Path, file: Path) -> None:
     store.read(bundle, whole=True)
 
 
+def test_what_is_made_by_using_an_export_in_its_place_is_no_part_of_the_bundle(bundle: Path, file: Path) -> None:
+    """An engine that is built again later would be damage."""
+    place = bundle / "exports/tensorrt"
+    made = [place / "built" / "model.plan", place / "__pycache__" / "engine.cpython-311.pyc"]
+    for one in made:
+        one.parent.mkdir()
+        one.write_bytes(b"first")
+    merge_evidence(bundle, file)
+    assert all(one.read_bytes() == b"first" for one in made)
+    made[0].write_bytes(b"second")
+    store.read(bundle, whole=True)
+
+
 def test_what_does_not_fit_leaves_every_byte_as_it_was(bundle: Path, file: Path, tmp_path: Path) -> None:
     def content() -> dict[str, bytes]:
         return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in bundle.rglob("*") if path.is_file()}

@@ -43,7 +43,7 @@ def resizes() -> dict[str, tuple[Step, ...]]:
             for antialias in (True, False):
                 for centers in ("half", "corner", "aligned"):
                     for rounded in (True, False):
-                        step = Resize((19, 41), filter, antialias, None, centers, rounded, like)  # type: ignore[arg-type]
+                        step = Resize((19, 53), filter, antialias, None, centers, rounded, like)  # type: ignore[arg-type]
                         try:
                             step.check(10_000)
                         except DataError:

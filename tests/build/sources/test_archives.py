@@ -164,8 +164,9 @@ def test_an_archive_with_a_bundle_says_so(tmp_path: Path) -> None:
 def test_an_archive_in_an_archive_is_refused(tmp_path: Path) -> None:
     inner = zipped(tmp_path, members({"serializedFile": "m.onnx"}, **{"m.onnx": onnx_model(tmp_path)})).read_bytes()
     path = zipped(tmp_path, members({"serializedFile": "inner.mar"}, **{"inner.mar": inner}))
-    with pytest.raises(SourceError, match="is an archive or a repository itself"):
-        identified(path)
+    for read in (identified, sources.inspect):
+        with pytest.raises(SourceError, match="is an archive or a repository itself"):
+            read(path)
 
 
 def linked(kind: bytes, target: str = "/etc/passwd") -> Callable[[tarfile.TarFile], None]:

@@ -18,8 +18,10 @@ from typing import Any
 
 import pytest
 
+from support import kept
+
 SCRIPTS = Path(__file__).parent / "scripts"
-CACHE = Path.home() / ".cache" / "roadworthy-tests" / "clients"
+CACHE = kept.FOLDER / "clients"
 """Not below XDG_CACHE_HOME: every run of the tests has another one, and an environment takes seconds to make."""
 
 

@@ -16,6 +16,6 @@ const feeds = {};
 for (const [name, { dtype, shape, file }] of Object.entries(JSON.parse(stated))) feeds[name] = fromBytes(dtype, shape, new Uint8Array(await readFile(file)));
 const outputs = Object.entries(await model.run(feeds)).map(([name, array]) => [name, { ...array, data: Buffer.from(toBytes(array)).toString('hex') }]);
 const page = JSON.parse(await readFile(new URL('page.json', base)));
-const errors = await check(model, page, await readNpz(await read(new URL('golden.npz', base))));
+const errors = await check(model, page, readNpz(await read(new URL('golden.npz', base))));
 console.log(JSON.stringify({ outputs: Object.fromEntries(outputs), threads: model.threads, errors }));
 await model.close();

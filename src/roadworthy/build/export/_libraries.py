@@ -1,7 +1,4 @@
-"""Libraries that are built or downloaded once a machine, in the user's cache.
-
-They lie beside the cache of results and not in it: everything that is there without being in its ledger is removed.
-"""
+"""Libraries that are built or downloaded once a machine: one process makes each of them."""
 
 from __future__ import annotations
 
@@ -10,12 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-
-def folder(name: str) -> Path:
-    """Where the library ``name`` lies, or will."""
-    stated = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (stated if stated.is_absolute() else Path.home() / ".cache") / "roadworthy-libraries" / name
 
 
 @contextmanager

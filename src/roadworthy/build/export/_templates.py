@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 
 
 def filled(package: str, name: str, words: Mapping[str, str]) -> str:
-    """The template ``name`` of ``package`` with each ``@WORD@`` of ``words`` replaced by its text."""
+    """The template ``name`` of ``package``, a path below it, with each ``@WORD@`` replaced by that of ``words``, which has all of them."""
     text = files(package).joinpath(name).read_text(encoding="utf-8")
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
-    return text
+    # In one pass: a text that goes in may hold such a word itself, a label "@HOME@" say.
+    return re.sub(r"@([A-Z_]+)@", lambda found: words[found[1]], text)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from roadworthy.build.export import _edge, _verify
 from roadworthy.build.export._edge import calibrated
+from roadworthy.build.export._templates import filled
 from roadworthy.build.exported import Export
 from roadworthy.build.lower import litert
 from roadworthy.core.errors import UsageError
@@ -74,7 +75,7 @@ def _of_litert(plan: Plan) -> Plan:
 def finish(export: Export, out: Path) -> str:
     """Add the class names, a class in Kotlin and a script that verifies on a board; how they are used, and where the limits are."""
     labels, words = _edge.write_labels(export, out), _edge.tensors(export)
-    script = _edge.filled("android_answers.py.template", {"THREADS": str(export.plan.threads)})
+    script = filled(_edge.__name__, "android_answers.py.template", {"THREADS": str(export.plan.threads)})
     (out / _verify.NAME).write_text(_verify.script(export, script, ("ai_edge_litert",)), encoding="utf-8")
     own = {
         "LABELS": labels,
@@ -83,7 +84,7 @@ def finish(export: Export, out: Path) -> str:
         "KOTLIN": _write_kotlin(export, out, words),
         "CALLS": "One sample a call." if export.plan.batch == 1 else "A call has the shape of the model, which is fixed.",
     }
-    return _edge.filled("android.md.template", words | own)
+    return filled(_edge.__name__, "android.md.template", words | own)
 
 
 def _write_kotlin(export: Export, out: Path, words: Mapping[str, str]) -> str:
@@ -95,5 +96,5 @@ def _write_kotlin(export: Export, out: Path, words: Mapping[str, str]) -> str:
         )
     array, word = KOTLIN[inputs[0].dtype]
     own = {"NAME": export.name, "VERSION": export.version, "ARRAY": array, "WRITE": word}
-    (out / "Classifier.kt").write_text(_edge.filled("Classifier.kt.template", {**words, **own}), encoding="utf-8")
+    (out / "Classifier.kt").write_text(filled(_edge.__name__, "Classifier.kt.template", {**words, **own}), encoding="utf-8")
     return "`Classifier.kt` is a class for this model: `Classifier(context).answer(sample)`. Put it into a package of yours."

@@ -13,7 +13,7 @@ from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
-from roadworthy.runtimes.exported._browser import chromium
+from roadworthy.runtimes.exported._browser import chromium, held
 
 ACCEPTS = ("onnx", "graphdef", "saved_model", "tflite")
 
@@ -52,16 +52,17 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
         raise StepFailed(f"a page cannot run this model: {words}")
     for folder in ("model", "runtime"):
         (out / folder).mkdir()
-    written = flavour.write(graph, plan, out / "model")
+    inner = flavour.write(graph, plan, out / "model")
     for package in flavour.packages:
         npm.copy(package, out / "runtime")
-    description.write(flavour, written, out)
+    description.write(flavour, graph.signature.fixed(plan.batch) if plan.batch else graph.signature, inner, out)
 
 
 def finish(export: Export, out: Path) -> str:
     """Add the page to the model in ``out``: ``index.html``, ``page.css`` and ``page.json``. It reads ``golden.npz`` beside them."""
-    page.write(export, out)
-    return page.instructions(export, _flavour(export.plan), out)
+    model = held.read(out)
+    page.write(export, model, out)
+    return page.instructions(export, _flavour(export.plan), model)
 
 
 def _flavour(plan: Plan) -> Flavour:

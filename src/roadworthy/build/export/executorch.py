@@ -13,6 +13,7 @@ from typing import Any
 
 from roadworthy.build.export import _edge, _verify
 from roadworthy.build.export._executorch import runner
+from roadworthy.build.export._templates import filled
 from roadworthy.build.exported import Export
 from roadworthy.build.program import compiler, licences, sources
 from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
@@ -113,7 +114,7 @@ def finish(export: Export, out: Path) -> str:
     labels = _edge.write_labels(export, out)
     licences.write(out, {"executorch.txt": runner.licence()})
     names = {"INPUTS": [spec.name for spec in export.signature.inputs], "OUTPUTS": [spec.name for spec in export.signature.outputs]}
-    script = _edge.filled("executorch_answers.py.template", {word: repr(found) for word, found in names.items()})
+    script = filled(_edge.__name__, "executorch_answers.py.template", {word: repr(found) for word, found in names.items()})
     (out / _verify.NAME).write_text(_verify.script(export, script, ("executorch", "torch")), encoding="utf-8")
     kernels = (out / runner.LIBRARIES / runner.KERNELS).is_file()
     words = {
@@ -121,4 +122,4 @@ def finish(export: Export, out: Path) -> str:
         "KERNELS": " and its optimised kernels" if kernels else "",
         "LABELS": labels,
     }
-    return _edge.filled("executorch.md.template", _edge.tensors(export) | words)
+    return filled(_edge.__name__, "executorch.md.template", _edge.tensors(export) | words)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 
 from roadworthy.build.export import _verify
@@ -57,8 +56,7 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
 
 def finish(export: Export, out: Path) -> str:
     """Add what compiles, runs and verifies the model on the target; returns how."""
-    source = files("roadworthy.runtimes.exported").joinpath("_inferentia_model.py")
-    (out / PROGRAM).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    (out / PROGRAM).write_text(filled("roadworthy.runtimes.exported._on_target", "inferentia_model.py", {}), encoding="utf-8")
     here = f"{__package__}._inferentia"
     script = _verify.script(export, filled(here, "answers.template", {}), ("torch", "torch_neuronx"))
     (out / _verify.NAME).write_text(script, encoding="utf-8")

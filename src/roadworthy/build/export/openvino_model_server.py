@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
-from roadworthy.build.export import _verify
-from roadworthy.build.export._servers import oip_verify
+from roadworthy.build.export._servers import verify
+from roadworthy.build.export._templates import filled
 from roadworthy.build.exported import Export
 from roadworthy.build.lower import _openvino_graph
 from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
@@ -22,6 +23,8 @@ from roadworthy.runtimes._reasons import reason
 
 ACCEPTS = ("onnx", "saved_model", "graphdef", "tflite")
 MODEL, VERSION = "model.xml", "1"
+SERVER = "OpenVINO Model Server"
+"""What the server calls itself."""
 UNNAMED = "model"
 """The folder's name until the export has one."""
 MOUNTED = "/models"
@@ -66,28 +69,19 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
 def finish(export: Export, out: Path) -> str:
     """Name the model; add its threads and ``verify.py``."""
     (out / UNNAMED).rename(out / export.name)
-    streams = max(1, usable_cores() // export.plan.threads)
-    properties = ((STREAMS, str(streams)), (THREADS, str(streams * export.plan.threads)))
-    entry = _entry(export.name)
-    plugin = tuple({**dict(entry.plugin), **dict(properties)}.items())
-    (out / FILE).write_text(ovms_config.text((replace(entry, plugin=plugin, nireq=streams),)))
-    (out / _verify.NAME).write_text(oip_verify.script(export, output_names(export.signature)))
-    return _how_to_run(export, streams)
+    threads, streams = export.plan.threads, max(1, usable_cores() // export.plan.threads)
+    (out / FILE).write_text(ovms_config.text((_entry(export.name, streams, streams * threads),)))
+    verify.write_for_oip(export, out, SERVER, output_names(export.signature))
+    words = {
+        "STEPS": "; ".join(export.contract.describe()) or "the tensors as the model takes them.",
+        "VERSION": version("openvino"),
+        "STREAMS": str(streams),
+        "THREADS": str(threads),
+    }
+    return filled(f"{__package__}._servers", "openvino_model_server.md.template", words)
 
 
-def _entry(name: str) -> OvmsModel:
-    """The model's entry for one stream; float32 is stated, because the server's default is bf16 on some CPUs."""
-    plugin = ((PRECISION, "f32"), ("PERFORMANCE_HINT", "LATENCY"), (STREAMS, "1"))
-    return OvmsModel(name, f"{MOUNTED}/{name}", plugin, target_device="CPU", nireq=1)
-
-
-def _how_to_run(export: Export, streams: int) -> str:
-    limits = (
-        f"- {streams} stream(s) of {export.plan.threads} thread(s) each: set `{STREAMS}` and `nireq` to the cores of the server divided by "
-        f"{export.plan.threads}, and `{THREADS}` to its cores.",
-        f"- `{PRECISION}` is stated: without it the server computes in bf16 on a CPU that has it.",
-        "- The server gathers no requests: a call has the samples that its request has.",
-        "- Class names are not part of such a repository: the answers are numbers, in the order of the labels of the bundle.",
-    )
-    run = f"docker run --rm -p 8000:8000 -v $PWD:{MOUNTED} openvino/model_server:latest --config_path {MOUNTED}/{FILE} --rest_port 8000"
-    return "\n".join(("```", run, "SERVER_URL=http://localhost:8000 python verify.py", "```", "", *limits))
+def _entry(name: str, streams: int = 1, threads: int | None = None) -> OvmsModel:
+    """The model's entry; float32 is stated, because the server's default is bf16 on some CPUs."""
+    plugin = {PRECISION: "f32", "PERFORMANCE_HINT": "LATENCY", STREAMS: str(streams)} | ({THREADS: str(threads)} if threads else {})
+    return OvmsModel(name, f"{MOUNTED}/{name}", tuple(plugin.items()), target_device="CPU", nireq=streams)

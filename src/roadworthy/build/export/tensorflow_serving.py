@@ -8,12 +8,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from roadworthy.build.export import _verify
+from roadworthy.build.export._templates import filled
 from roadworthy.build.export._tensorflow import frozen, saved, warmup
 from roadworthy.build.exported import Export
 from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
@@ -33,6 +33,7 @@ IMAGE = "image"
 LEVELS = 2.0
 """How far a pixel of that signature may be from Roadworthy's own, of 255."""
 CONFIG, BATCHING = "models.config", "batching.config"
+_HERE = "roadworthy.build.export._tensorflow"
 LARGEST_BATCH = 64
 
 
@@ -86,21 +87,22 @@ def finish(export: Export, out: Path) -> str:
     images = _with_images(export, model)
     sizes = _batch_sizes(export)
     records = warmup.write(model, export.name, _requests(export, sizes, images))
-    (out / CONFIG).write_text(_filled("models.config", name=export.name))
+    (out / CONFIG).write_text(filled(_HERE, "files/models.config", {"NAME": export.name}))
     if export.signature.batched:
-        batching = {"most": str(sizes[-1]), "threads": str(export.plan.threads)}
-        (out / BATCHING).write_text(_filled("batching.config", **batching) + "".join(f"allowed_batch_sizes: {size}\n" for size in sizes))
-    (out / _verify.NAME).write_text(_verify.script(export, _filled("answers.template", name=export.name), ()))
-    return _filled(
-        "readme.md",
-        name=export.name,
-        version=version,
-        threads=str(export.plan.threads),
-        images=images.words,
-        records=str(records),
-        batching=_batching_words(sizes) if export.signature.batched else "The model takes one number of samples a call: nothing is joined.",
-        renamed="" if version == export.version else f"\n- TensorFlow Serving has whole numbers as versions: {export.version} is 1 here.",
-    )
+        allowed = "".join(f"allowed_batch_sizes: {size}\n" for size in sizes)
+        batching = {"MOST": str(sizes[-1]), "THREADS": str(export.plan.threads), "ALLOWED": allowed}
+        (out / BATCHING).write_text(filled(_HERE, "files/batching.config", batching))
+    (out / _verify.NAME).write_text(_verify.script(export, filled(_HERE, "files/answers.template", {"NAME": export.name}), ()))
+    words = {
+        "NAME": export.name,
+        "VERSION": version,
+        "THREADS": str(export.plan.threads),
+        "IMAGES": images.words,
+        "RECORDS": str(records),
+        "BATCHING": _batching_words(export, sizes),
+        "RENAMED": "" if version == export.version else _renamed(export.version),
+    }
+    return filled(_HERE, "files/readme.md", words)
 
 
 def _with_images(export: Export, model: Path) -> ImageSignature:
@@ -129,7 +131,8 @@ def _with_images(export: Export, model: Path) -> ImageSignature:
         True,
         f"The signature `{IMAGE}` takes the bytes of JPEG or PNG files in its input `{IMAGE}` and carries out: "
         f"{'; '.join(step.describe() for step in contract.image)}. Its pixels were compared with Roadworthy's for {compared.images} "
-        f"images: {figures}. It reads no other format, and a large photograph takes memory for every pixel as a float.",
+        f"images: {figures}. It reads no other format, and a large photograph takes memory for every pixel as a float. Ask it by REST:\n\n"
+        + filled(_HERE, "files/ask.md", {"NAME": export.name, "IMAGE": IMAGE}).rstrip(),
     )
 
 
@@ -154,16 +157,14 @@ def _requests(export: Export, sizes: tuple[int, ...], images: ImageSignature) ->
             yield IMAGE, {IMAGE: np.array([contents[number % len(contents)] for number in range(size)], BYTES)}
 
 
-def _batching_words(sizes: tuple[int, ...]) -> str:
+def _renamed(version: str) -> str:
+    return f"\n- TensorFlow Serving has whole numbers as versions: {version} is 1 here."
+
+
+def _batching_words(export: Export, sizes: tuple[int, ...]) -> str:
+    if not export.signature.batched:
+        return "The model takes one number of samples a call: nothing is joined."
     return (
         f"`--enable_batching --batching_parameters_file=/models/{BATCHING}` lets the server join requests, to calls of at most "
         f"{sizes[-1]} samples: {'the sizes that were' if len(sizes) > 1 else 'the size that was'} proven."
     )
-
-
-def _filled(template: str, **values: str) -> str:
-    """The text of a file beside this one, each ``@WORD@`` in it replaced."""
-    text = files("roadworthy.build.export").joinpath("_tensorflow", "files", template).read_text(encoding="utf-8")
-    for word, value in values.items():
-        text = text.replace(f"@{word.upper()}@", value)
-    return text

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable
-from importlib.resources import files
 from pathlib import Path
 
-from roadworthy.build.export import _verify
+from roadworthy.build.export import _onnx_file, _verify
 from roadworthy.build.export._templates import filled
 from roadworthy.build.export._tensorrt import checks, onnx_file
 from roadworthy.build.exported import Export
@@ -69,8 +68,7 @@ def _sizes(spec: TensorSpec, signature: Signature) -> dict[str, list[int]]:
 def finish(export: Export, out: Path) -> str:
     """Add what builds, runs and verifies the engine on the target; returns how."""
     names = {name: spec.name for name, spec in zip(output_names(export.signature), export.signature.outputs, strict=True)}
-    source = files("roadworthy.runtimes.exported").joinpath("_tensorrt_engine.py")
-    (out / ENGINE).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    (out / ENGINE).write_text(filled("roadworthy.runtimes.exported._on_target", "tensorrt_engine.py", {}), encoding="utf-8")
     (out / "build.sh").write_text(_build_script(out), encoding="utf-8")
     (out / "build.sh").chmod(0o755)
     changed = {name: own for name, own in names.items() if name != own}
@@ -85,7 +83,7 @@ def _readme(export: Export, out: Path) -> str:
     words = {
         "INPUTS": ", ".join(f'"{spec.name}": array' for spec in export.signature.inputs),
         "STEPS": "; ".join(export.contract.describe()) or "the tensors as the model takes them.",
-        "OPSET": str(onnx_file.opset_of(out / MODEL)),
+        "OPSET": str(_onnx_file.opset_of(out / MODEL)),
         "SIZES": "; ".join(sizes) or "those of the model, which are fixed",
         "PRECISION": HALF if profile["strongly_typed"] else WHOLE,
         "CHECKS": "\n".join(f"- {line}" for line in checks.findings(out / MODEL)),

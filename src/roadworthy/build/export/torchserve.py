@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from importlib import metadata
-from importlib.resources import files
 from pathlib import Path
 
+from roadworthy.build.export._servers import verify
+from roadworthy.build.export._templates import filled
 from roadworthy.build.exported import Export
 from roadworthy.bundle import store
 from roadworthy.bundle.manifest import Variant
@@ -20,11 +21,11 @@ from roadworthy.core.errors import BackendMissing, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
-from roadworthy.core.version import __version__
 
 ACCEPTS = ("onnx",)
 RUNTIMES = ("onnxruntime", "openvino")
 """The runtimes that answer inside the handler, simplest first."""
+SERVERS = f"{__package__}._servers"
 CANDIDATE = "candidate"
 """The folder of the runtime's files until they are part of the archive."""
 HANDLER, REQUIREMENTS, LABELS = "handler.py", "requirements.txt", "index_to_name.json"
@@ -74,9 +75,11 @@ def finish(export: Export, out: Path) -> str:
     work = out / "archive"
     pins = [f"{package}=={metadata.version(package)}" for package in registry.facts(export.plan.flavour).packages]
     created = _bundle(export, out / CANDIDATE, work / "bundle", pins)
-    handler = files("roadworthy.build.export._servers").joinpath("torchserve_handler.template").read_text(encoding="utf-8")
-    (work / HANDLER).write_text(handler)
-    (work / REQUIREMENTS).write_text("".join(f"{pin}\n" for pin in (f"roadworthy=={__version__}", *pins)))
+    (work / HANDLER).write_text(filled(SERVERS, "torchserve_handler.template", {}))
+    (wheel,) = (work / "bundle" / "deploy").glob("*.whl")
+    shutil.copyfile(wheel, out / wheel.name)
+    # The server installs them from the archive's folder.
+    (work / REQUIREMENTS).write_text("".join(f"{one}\n" for one in (f"./{wheel.relative_to(work).as_posix()}", *pins)))
     if labels := export.contract.answer.labels:
         (work / LABELS).write_text(json.dumps({str(index): label for index, label in enumerate(labels)}, indent=2))
     (work / "MAR-INF").mkdir()
@@ -87,7 +90,8 @@ def finish(export: Export, out: Path) -> str:
     (out / "config.properties").write_text(
         f"load_models={export.name}.mar\ninstall_py_dep_per_model=false\nmax_request_size={LARGEST}\nmax_response_size={LARGEST}\n"
     )
-    return _how_to_run(export, pins)
+    verify.write_for_torchserve(export, out)
+    return _readme(export, (f"./{wheel.name}", *pins))
 
 
 def _inner(plan: Plan) -> Plan:
@@ -127,24 +131,14 @@ def _pack(folder: Path, archive: Path) -> None:
                     shutil.copyfileobj(source, member, 2**20)
 
 
-def _how_to_run(export: Export, pins: list[str]) -> str:
-    item = export.contract.kind
-    ask = f"curl -T FILE http://127.0.0.1:8080/predictions/{export.name}"
-    if item is None:
-        first = export.signature.inputs[0].name
-        ask = f"curl -H 'Content-Type: application/json' -d '{{\"{first}\": [[...]]}}' http://127.0.0.1:8080/predictions/{export.name}"
-    return "\n".join(
-        (
-            "```",
-            f"pip install torchserve==0.12.0 torch 'roadworthy=={__version__}' {' '.join(pins)}",
-            "torchserve --start --foreground --ncs --model-store . --ts-config config.properties --disable-token-auth",
-            ask,
-            "```",
-            "",
-            "- TorchServe itself needs Java 17 and PyTorch; the model does not: its handler opens the bundle in the archive.",
-            f"- The answers are those of {export.plan.flavour} on {export.plan.threads} thread(s), behind HTTP and JSON.",
-            "- A request holds tensors as JSON by input name, or as `.npz`"
-            + (f", or one {item}; that is answered with the best classes by label." if item else "."),
-            "- `--disable-token-auth` is for a loopback address; leave it out where others reach the server.",
-        )
-    )
+def _readme(export: Export, packages: Iterable[str]) -> str:
+    item, first = export.contract.kind, export.signature.inputs[0].name
+    address = f"http://127.0.0.1:8080/predictions/{export.name}"
+    words = {
+        "PACKAGES": " ".join(packages),
+        "ASK": f"curl -T FILE {address}" if item else f"curl -H 'Content-Type: application/json' -d '{{\"{first}\": [[...]]}}' {address}",
+        "RUNTIME": export.plan.flavour,
+        "THREADS": str(export.plan.threads),
+        "ITEM": f", or one {item}; that is answered with the best classes by label." if item else ".",
+    }
+    return filled(SERVERS, "torchserve.md.template", words)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from roadworthy.build.export import _verify
-from roadworthy.build.export._servers import oip_verify, onnx_file
+from roadworthy.build.export import _onnx_file
+from roadworthy.build.export._servers import verify
+from roadworthy.build.export._templates import filled
 from roadworthy.build.exported import Export
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import Host, usable_cores
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Graph, Plan
-from roadworthy.core.types import BYTES, Array, Signature, TensorSpec
+from roadworthy.core.types import BYTES, Array, Signature, TensorSpec, output_names
 from roadworthy.other_servers import triton_config, triton_rules
 from roadworthy.other_servers.triton_config import (
     ANY,
@@ -31,7 +32,11 @@ from roadworthy.other_servers.triton_config import (
 )
 
 ACCEPTS = ("onnx",)
+RELEASE = "25.11"
+"""A release of NVIDIA's container that README.md names."""
 MODEL, VERSION, LABELS = "model.onnx", "1", "labels.txt"
+SERVER = "triton"
+"""What the server calls itself."""
 UNNAMED = "model"
 """The folder's name until the export has one."""
 MOST = 64
@@ -58,10 +63,13 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     """
     if plan.precision != graph.precision or plan.batch not in (None, *(spec.samples for spec in graph.signature.inputs)):
         raise UsageError(f"{plan.name} is not a plan of Triton: the graph is deployed as it is")
+    import onnx
+
     folder = out / UNNAMED
-    config = _config(graph.signature, onnx_file.outputs_in_file(graph.path, graph.signature))
+    model = onnx.load(graph.path)
+    config = _config(graph.signature, output_names(graph.signature, [value.name for value in model.graph.output]))
     (folder / VERSION).mkdir(parents=True)
-    onnx_file.copy(graph.path, folder / VERSION / MODEL)
+    _onnx_file.save(model, folder / VERSION / MODEL)
     (folder / FILE).write_text(triton_config.text(config))
 
 
@@ -83,8 +91,8 @@ def finish(export: Export, out: Path) -> str:
     (folder / FILE).write_text(triton_config.text(config))
     # No call has more samples than the server takes.
     asked = replace(export, signature=replace(export.signature, max_batch=config.max_batch_size or export.signature.max_batch))
-    (out / _verify.NAME).write_text(oip_verify.script(asked, [tensor.name for tensor in config.outputs], _numbers(export, config)))
-    return _how_to_run(export, config)
+    verify.write_for_oip(asked, out, SERVER, [tensor.name for tensor in config.outputs], _numbers(export, config))
+    return _readme(export, config, folder)
 
 
 def _config(signature: Signature, outputs: tuple[str, ...]) -> TritonConfig:
@@ -130,7 +138,9 @@ def _warmups(export: Export, config: TritonConfig, folder: Path) -> tuple[Warmup
     place = folder / triton_config.WARMUP
     place.mkdir()
     found = []
-    for number, call in enumerate(onnx_file.calls(export.signature, export.golden.inputs)[:WARMUPS]):
+    rows = export.golden.inputs
+    for number in range(min(WARMUPS, *(len(array) for array in rows.values()))):
+        call = export.signature.to_call({name: array[number : number + 1] for name, array in rows.items()})
         inputs: list[WarmupInput] = []
         for tensor in config.inputs:
             array, file = call[tensor.name], f"golden{number}-{len(inputs)}.bin"
@@ -148,27 +158,18 @@ def _raw(array: Array) -> bytes:
     return array.tobytes()
 
 
-def _how_to_run(export: Export, config: TritonConfig) -> str:
+def _readme(export: Export, config: TritonConfig, folder: Path) -> str:
     silent = triton_rules.acts_in_silence(config, export.signature.inputs, export.signature.outputs)
-    option = " --disable-auto-complete-config" if silent else ""
-    limits = [
-        f"- {config.instances[0].count} instance(s) of {export.plan.threads} thread(s) each (`instance_group`, `{INTRA}`): set the "
-        "count to the cores of the server divided by the threads. A global thread pool of the backend would override both.",
-        f"- At most {config.max_batch_size} samples a call; requests are gathered (`dynamic_batching`)."
+    words = {
+        "RELEASE": RELEASE,
+        # Without it the server takes the first free dimension for a batch.
+        "OPTION": " --disable-auto-complete-config" if silent else "",
+        "STEPS": "; ".join(export.contract.describe()) or "the tensors as the model takes them.",
+        "OPSET": str(_onnx_file.opset_of(folder / VERSION / MODEL)),
+        "INSTANCES": str(config.instances[0].count),
+        "THREADS": str(export.plan.threads),
+        "CALLS": f"At most {config.max_batch_size} samples a call; requests are gathered (`dynamic_batching`)."
         if config.max_batch_size
-        else "- A call has the whole shapes of the configuration: no batch dimension is added to them.",
-        "- Threads that wait spin: the backend for ONNX Runtime has no switch for that.",
-    ]
-    if option:
-        limits.append("- Without `--disable-auto-complete-config` the server takes the first free dimension for a batch.")
-    return "\n".join(
-        (
-            "```",
-            "docker run --rm -p 8000:8000 -v $PWD:/models nvcr.io/nvidia/tritonserver:RELEASE-py3 \\",
-            f"    tritonserver --model-repository=/models{option}",
-            "SERVER_URL=http://localhost:8000 python verify.py",
-            "```",
-            "",
-            *limits,
-        )
-    )
+        else "A call has the whole shapes of the configuration: no batch dimension is added to them.",
+    }
+    return filled(f"{__package__}._servers", "triton.md.template", words)

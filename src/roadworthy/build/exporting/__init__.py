@@ -6,29 +6,30 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from roadworthy.build import imports
+from roadworthy.build import imports, lower
 from roadworthy.build.data import dataset
 from roadworthy.build.exported import target
-from roadworthy.build.exporting import placed
+from roadworthy.build.exporting import packed, placed
 from roadworthy.build.exporting.candidates import Chosen, TargetForm, chosen_form
 from roadworthy.build.exporting.data_trial import data_trial
 from roadworthy.build.exporting.finished import FinishRequest, TriedExport, TryRequest, finish, try_finished
-from roadworthy.build.exporting.golden_trial import golden_answers, golden_trial
 from roadworthy.build.exporting.job import Exported, ExportJob
+from roadworthy.build.exporting.packed import PackedModel
 from roadworthy.build.package import gate
 from roadworthy.build.search import Trial
 from roadworthy.build.workspace import STEP_SECONDS, Notify, Progress, Workspace, open_workspace
 from roadworthy.bundle import export_evidence, store
-from roadworthy.bundle.certificate import NOT_ON_TARGET, ON_TARGET, Certificate, CertifiedExport
+from roadworthy.bundle import manifest as manifests
+from roadworthy.bundle.certificate import NOT_ON_TARGET, ON_TARGET, CertifiedExport
 from roadworthy.bundle.export_evidence import ComparedSamples, ExportEvidence
 from roadworthy.bundle.manifest import Manifest
 from roadworthy.core import registry
 from roadworthy.core.errors import EnvironmentFault, NoCandidate, UsageError
+from roadworthy.core.host import Host
 from roadworthy.core.isolation import usercode
 from roadworthy.core.isolation.confinement import Confinement
-from roadworthy.core.stages import Graph
 
-__all__ = ["ExportJob", "Exported", "export", "export_on", "refuse_unknown"]
+__all__ = ["ExportJob", "Exported", "export", "export_new", "refuse_unknown"]
 
 
 def refuse_unknown(targets: tuple[str, ...]) -> None:
@@ -44,13 +45,13 @@ def refuse_unknown(targets: tuple[str, ...]) -> None:
 def export(job: ExportJob, notify: Notify = lambda progress: None) -> Exported:
     """Export the bundle of ``job``, verified on its golden samples, and on the samples of ``job.data`` where there are some.
 
-    Raises UsageError for an unknown target, BundleError for a damaged bundle, EnvironmentFault where this machine lacks something,
-    NoCandidate where nothing that was made gives the answers. Nothing is written then.
+    Raises UsageError for an unknown target or precision, BundleError for a damaged bundle, EnvironmentFault where this machine lacks
+    something, NoCandidate where nothing that was made gives the answers. Nothing is written then.
     """
     refuse_unknown((job.target,))
+    lower.refuse_unknown((), job.precisions)
     if job.output is not None:
-        store.refuse_other_content(job.output, export_evidence.NAME)
-    manifest = store.read(job.bundle, whole=True)
+        _refuse_output(job.output, job.bundle)
     workspace = open_workspace(
         seconds=job.seconds,
         step_seconds=STEP_SECONDS,
@@ -61,12 +62,22 @@ def export(job: ExportJob, notify: Notify = lambda progress: None) -> Exported:
         code=_code_folders(job.data),
     )
     with workspace as here:
-        graphs = packed_graphs(job, manifest)
-        if job.data is None:
-            return export_on(job, golden_trial(job.bundle, manifest, graphs, here), here, evaluated=0)
-        framework = store.read_certificate(job.bundle).origin.framework
-        trial = data_trial(job.data, manifest, graphs, framework, here)
-        return export_on(job, trial, here, evaluated=trial.samples.count)
+        model = packed.read(job, here)
+        trial = packed.golden_trial(model) if job.data is None else data_trial(job.data, model, here)
+        return _exported(job, model, trial, _apart(job, here))
+
+
+def export_new(job: ExportJob, trial: Trial, workspace: Workspace) -> Exported:
+    """Export the bundle of ``job``, which was made just now, verified on the samples ``trial`` of its deployment too."""
+    workspace = _apart(job, workspace)
+    return _exported(job, packed.read(job, workspace), trial, workspace)
+
+
+def _refuse_output(output: Path, bundle: Path) -> None:
+    """Raise UsageError where an export must not be written to ``output``."""
+    store.refuse_other_content(output, export_evidence.NAME)
+    if output.resolve().is_relative_to(bundle.resolve()):
+        raise UsageError(f"{output} is inside the bundle {bundle}: leave -o out to make the export a part of the bundle")
 
 
 def _code_folders(data: str | None) -> tuple[Path, ...]:
@@ -77,61 +88,46 @@ def _code_folders(data: str | None) -> tuple[Path, ...]:
     return (usercode.package_root(file.resolve()) if file.suffix == ".py" else Path.cwd(),)
 
 
-def export_on(job: ExportJob, trial: Trial, workspace: Workspace, *, evaluated: int) -> Exported:
-    """Export the bundle of ``job``, verified on the samples of ``trial``, of which ``evaluated`` are not golden ones.
+def _apart(job: ExportJob, workspace: Workspace) -> Workspace:
+    """A folder of the export's own. Nothing of the user's runs in its steps, and the programs of a target write where they like."""
+    path = workspace.folder(f"export/{job.target}")
+    path.mkdir(parents=True)
+    return replace(workspace, confinement=Confinement(Path.cwd(), None), path=path)
 
-    The golden samples are answered by the finished export too.
-    """
-    # The steps work in directories of their own.
-    job = replace(job, bundle=job.bundle.absolute())
-    # Nothing of the user's runs here, and the programs of a target write where they like.
-    workspace = replace(workspace, confinement=Confinement(Path.cwd(), None), path=workspace.folder(f"export/{job.target}"))
-    workspace.path.mkdir(parents=True)
-    manifest, certificate = store.read(job.bundle), store.read_certificate(job.bundle)
-    graphs = packed_graphs(job, manifest)
-    golden, reference = golden_answers(job.bundle, manifest, graphs, workspace)
-    chosen = chosen_form(job, manifest, certificate, graphs, trial, workspace)
+
+def _exported(job: ExportJob, model: PackedModel, trial: Trial, workspace: Workspace) -> Exported:
+    """The best form of the target on the samples of ``trial``, finished, tried on the golden samples, and put in its place."""
+    manifest = model.manifest
+    chosen = chosen_form(job, model, trial, workspace)
 
     plan, made = chosen.best.verified.candidate.plan, workspace.folder("finished")
     allowed = gate(chosen.best.verified, manifest.tolerance)
     workspace.begin("finish", 2)
-    request = FinishRequest(job.bundle, job.target, plan, chosen.best.verified.candidate.path, allowed, graphs, made)
+    request = FinishRequest(model.root, manifest, job.target, plan, chosen.best.verified.candidate.path, allowed, model.graphs, made)
     text = workspace.step(finish, request, "finish", imports.to_run(plan)).text
     workspace.notify(Progress("finish", 1, 2))
-    asked = TryRequest(made, plan, manifest.signature, golden, reference)
+    asked = TryRequest(made, plan, manifest.signature, model.golden, model.reference)
     tried = workspace.step(try_finished, asked, "try", imports.to_run(plan))
     if tried.parity.max_rel > allowed:
         raise NoCandidate(f"the finished export is off by {tried.parity.max_rel:.3g} of the output's scale, and {allowed:.3g} is allowed")
     if job.on_target and not tried.on_target:
         raise EnvironmentFault(f"{job.target} did not run on its target here; leave --run out to make it without that")
-    evidence = _evidence(job, manifest, certificate, chosen, tried, allowed, made, workspace, evaluated)
+    samples = ComparedSamples(
+        golden=model.golden.count,
+        evaluated=0 if trial.samples is model.golden else trial.samples.count,
+        generated=model.certificate.samples.kind == "generated" and job.data is None,
+    )
+    evidence = _evidence(job, manifest, chosen, tried, samples, allowed, made, workspace.host)
     export_evidence.write(made / export_evidence.NAME, evidence)
     (made / export_evidence.README).write_text(placed.readme(evidence, text, chosen.reasons), encoding="utf-8")
-    path = placed.alone(made, job.output) if job.output else placed.in_bundle(job.bundle, made, _entries(job, chosen, tried))
+    path = placed.alone(made, job.output) if job.output else placed.in_bundle(model.root, made, _entries(job, chosen, tried))
     workspace.notify(Progress("finish", 2, 2))
     return Exported(path, evidence, chosen.reasons, chosen.rejected)
 
 
-def packed_graphs(job: ExportJob, manifest: Manifest) -> tuple[Graph, ...]:
-    """The graphs in the bundle; UsageError where it holds none, or none that the target starts from."""
-    graphs = tuple(
-        Graph(one.format, (job.bundle / one.path).absolute(), one.signature, "packed", precision=one.precision)
-        for one in manifest.graphs
-        if (job.bundle / one.path).exists()
-    )
-    wanted = target(job.target).ACCEPTS
-    if any(graph.format in wanted for graph in graphs):
-        return graphs
-    held = f"it holds it as {', '.join(graph.format for graph in graphs)}" if graphs else "it was packed without graphs"
-    raise UsageError(
-        f"{job.bundle} cannot be exported to {job.target}, which starts from the model as {' or '.join(wanted)}: {held}. Deploy the model "
-        f"again with this version and without --no-graphs, or with --export {job.target}"
-    )
-
-
 def _evidence(
-    job: ExportJob, manifest: Manifest, certificate: Certificate, chosen: Chosen, tried: TriedExport, allowed: float, made: Path,
-    workspace: Workspace, evaluated: int,
+    job: ExportJob, manifest: Manifest, chosen: Chosen, tried: TriedExport, samples: ComparedSamples, allowed: float, made: Path,
+    host: Host,
 ) -> ExportEvidence:  # fmt: skip
     verified, timing = chosen.best.verified, chosen.best.timing
     files = {entry.path: entry.sha256 for entry in manifest.files}
@@ -143,10 +139,10 @@ def _evidence(
         plan=verified.candidate.plan,
         files=export_evidence.files_sum(made),
         verification=ON_TARGET if tried.on_target else NOT_ON_TARGET,
-        host=workspace.host,
+        host=host,
         device=tried.device,
         tools=tried.tools,
-        samples=ComparedSamples(manifest.golden.samples, evaluated, certificate.samples.kind == "generated"),
+        samples=samples,
         max_rel=max(verified.parity.max_rel, tried.parity.max_rel),
         max_abs=max(verified.parity.max_abs, tried.parity.max_abs),
         gate=allowed,
@@ -158,7 +154,7 @@ def _evidence(
 
 def _entries(job: ExportJob, chosen: Chosen, tried: TriedExport) -> tuple[CertifiedExport, ...]:
     """What the certificate says of the form that is packed, and of the others that passed."""
-    place = f"exports/{job.target}"
+    place = f"{manifests.EXPORTS}/{job.target}"
 
     def entry(form: TargetForm, path: str, reasons: tuple[str, ...]) -> CertifiedExport:
         moved = replace(form.verified, candidate=replace(form.verified.candidate, path=Path(path or "not-packed")))

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from roadworthy.build import lower, races
 from roadworthy.build.choice import choose
 from roadworthy.build.exporting.job import ExportJob
+from roadworthy.build.exporting.packed import PackedModel
 from roadworthy.build.search import Trial, search
 from roadworthy.build.workspace import Workspace
-from roadworthy.bundle.certificate import Certificate, Goal
+from roadworthy.bundle.certificate import Goal
 from roadworthy.bundle.manifest import Manifest, Variant
 from roadworthy.core import registry
 from roadworthy.core.errors import BackendMissing, EnvironmentFault, NoCandidate
 from roadworthy.core.evidence import Timing
-from roadworthy.core.stages import Candidate, Graph, Rejected, Verified
+from roadworthy.core.stages import Candidate, Rejected, Verified
 
 UNPROVEN = (
     "a bundle's golden samples are too few to prove another precision on: name the target with --export when you deploy, or give --data"
@@ -40,23 +40,21 @@ class Chosen:
     rejected: tuple[Rejected, ...]
 
 
-def chosen_form(
-    job: ExportJob, manifest: Manifest, certificate: Certificate, graphs: tuple[Graph, ...], trial: Trial, workspace: Workspace
-) -> Chosen:
+def chosen_form(job: ExportJob, model: PackedModel, trial: Trial, workspace: Workspace) -> Chosen:
     """The best form of the target.
 
     Raises EnvironmentFault where this machine cannot make any, NoCandidate where none was made or none gives the answers.
     """
     backend = registry.backend_of(job.target)
     planned = lower.plans_for(
-        graphs, workspace.host, runtimes=(backend,), precisions=job.precisions, calibrated=trial.calibration is not None,
+        model.graphs, workspace.host, runtimes=(backend,), precisions=job.precisions, calibrated=trial.calibration is not None,
         unproven="" if trial.calibration is not None else UNPROVEN,
     )  # fmt: skip
     forms = [(plan, graph) for plan, graph in planned.plans if not job.forms or plan.flavour in job.forms]
-    forms = [(lower.fitted(plan, graph, manifest.signature), graph) for plan, graph in forms]
+    forms = [(lower.fitted(plan, graph, model.manifest.signature), graph) for plan, graph in forms]
     if not forms:
         raise _nothing_planned(job, planned.unavailable, [plan.flavour for plan, _ in planned.plans])
-    found = search(forms, graphs, trial, workspace)
+    found = search(forms, model.graphs, trial, workspace)
     if not found.verified:
         raise _nothing_passed(job, found.rejected)
     if not registry.facts(backend).on_target:
@@ -67,14 +65,13 @@ def chosen_form(
             tuple(map(TargetForm, rest)),
             found.rejected,
         )
-    return _timed(job, manifest, certificate, found.verified, found.rejected, trial, workspace)
+    return _timed(job, model, found.verified, found.rejected, trial, workspace)
 
 
 def _timed(
-    job: ExportJob, manifest: Manifest, certificate: Certificate, verified: tuple[Verified, ...], rejected: tuple[Rejected, ...],
-    trial: Trial, workspace: Workspace,
-) -> Chosen:  # fmt: skip
-    race = races.race_for(job.target, (_served(job.bundle, manifest, certificate), *verified), trial, workspace)
+    job: ExportJob, model: PackedModel, verified: tuple[Verified, ...], rejected: tuple[Rejected, ...], trial: Trial, workspace: Workspace
+) -> Chosen:
+    race = races.race_for(job.target, (_served(model), *verified), trial, workspace)
     goal = Goal(trial.objective, trial.metric, trial.budget)
     choice, race = choose(race, goal, trial, workspace, framework_allowed=True, target=job.target)
     rejected = (*rejected, *race.failed)
@@ -85,13 +82,13 @@ def _timed(
     return Chosen(best, choice.reasons, tuple(forms.values()), rejected)
 
 
-def _served(bundle: Path, manifest: Manifest, certificate: Certificate) -> Verified:
+def _served(model: PackedModel) -> Verified:
     """The first variant of the bundle that runs here, beside which the forms are timed."""
-    variant = _runnable(manifest)
+    variant, certificate = _runnable(model.manifest), model.certificate
     known = {one.verified.candidate.plan.name: one.verified for one in (certificate.baseline, *certificate.measured)}
-    path = (bundle / variant.path).absolute()
+    path = model.root / variant.path
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return replace(known[variant.name], candidate=Candidate(variant.plan, path, manifest.signature, "", size, 0.0))
+    return replace(known[variant.name], candidate=Candidate(variant.plan, path, model.manifest.signature, "", size, 0.0))
 
 
 def _runnable(manifest: Manifest) -> Variant:

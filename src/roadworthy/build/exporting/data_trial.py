@@ -11,28 +11,27 @@ from dataclasses import replace
 from roadworthy.build import imports, sources, verify
 from roadworthy.build.data import dataset
 from roadworthy.build.data.raw_data import ExpectedInputs
+from roadworthy.build.exporting.packed import PackedModel
 from roadworthy.build.original import CALIBRATION_SAMPLES
 from roadworthy.build.search import Trial, baseline_of
 from roadworthy.build.workspace import Progress, Workspace
-from roadworthy.bundle.manifest import Manifest
 from roadworthy.core.errors import DataError
 from roadworthy.core.evidence import Budget
 from roadworthy.core.samples import renamed
-from roadworthy.core.stages import Graph
 from roadworthy.core.types import BYTES
 
 
-def data_trial(data: str, manifest: Manifest, graphs: tuple[Graph, ...], framework: str, workspace: Workspace) -> Trial:
+def data_trial(data: str, model: PackedModel, workspace: Workspace) -> Trial:
     """The samples of ``data``, one fifth of them at most to calibrate with, and the first graph's answers to the others.
 
     No labels are read: the metric is agreement, or the error where no output ranks classes. Raises DataError for data that cannot be read
     or that the model does not take.
     """
-    graph = graphs[0]
+    manifest, graph = model.manifest, model.graphs[0]
     inputs = manifest.signature.inputs
     expected = ExpectedInputs(
         tuple(spec.name for spec in inputs), manifest.contract, numbers=all(spec.dtype != BYTES for spec in inputs),
-        channels_first=sources.layout_of(framework) == "CHW", suggested=manifest.contract.answer.labels,
+        channels_first=sources.layout_of(model.certificate.origin.framework) == "CHW", suggested=manifest.contract.answer.labels,
     )  # fmt: skip
     workspace.begin("data")
     request = dataset.GatherRequest(data, expected, workspace.folder("data/all"))

@@ -10,8 +10,8 @@ from pathlib import Path
 from roadworthy.build import verify
 from roadworthy.build.exported import Export, target
 from roadworthy.bundle import golden as goldens
-from roadworthy.bundle import store
 from roadworthy.bundle.export_evidence import Tool
+from roadworthy.bundle.manifest import Manifest
 from roadworthy.core import registry
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.evidence import Parity
@@ -28,6 +28,7 @@ class FinishRequest:
     """The files of ``plan`` in ``candidate``, of the bundle at ``bundle``, to be finished for ``target`` in the new directory ``out``."""
 
     bundle: Path
+    manifest: Manifest
     target: str
     plan: Plan
     candidate: Path
@@ -45,7 +46,7 @@ class FinishedText:
 
 def finish(request: FinishRequest) -> FinishedText:
     """A step: the candidate's files with all that the target adds, and the golden samples."""
-    manifest = store.read(request.bundle)
+    manifest = request.manifest
     shutil.copytree(request.candidate, request.out)
     golden = request.bundle / manifest.golden.path
     shutil.copyfile(golden, request.out / GOLDEN)

@@ -67,7 +67,7 @@ def _refuse_other(root: Path, place: Path, evidence: ExportEvidence, file: Path)
     if export_evidence.files_sum(root / place) != own.files:
         raise BundleError(f"the files in {place} are not those that its {export_evidence.NAME} is about; export it again")
     if evidence.samples != replace(own.samples, evaluated=0):
-        raise BundleError(f"{file} is about {evidence.samples.golden} golden samples, and the export has {own.samples.golden}")
+        raise BundleError(f"{file} is about other samples than the {own.samples.golden} golden ones of the export")
     if not evidence.passed:
         error = "infinitely far off" if evidence.max_rel is None else f"off by {evidence.max_rel:.3g} of the output's scale"
         raise BundleError(f"the answers of the target are {error}, and {own.gate:.3g} is allowed: the export is not verified there")

@@ -62,8 +62,9 @@ def readme(evidence: ExportEvidence, text: str, reasons: tuple[str, ...]) -> str
     """README.md of an export: what it is, how it is run, and what was proven."""
     samples = f"{evidence.samples.golden} golden samples"
     if evidence.samples.evaluated:
-        made_up = ", which were made up" if evidence.samples.generated else ""
-        samples = f"{evidence.samples.evaluated:,} samples{made_up}, and {samples}"
+        samples = f"{evidence.samples.evaluated:,} samples and {samples}"
+    if evidence.samples.generated:
+        samples = f"{samples}, all of them made up,"
     where = f"{evidence.host.cpu}, {evidence.host.cores} cores" + (f", {evidence.device}" if evidence.device else "")
     timed = f" One call took {evidence.ms:.3g} ms there." if evidence.ms is not None else ""
     tools = ", ".join(f"{tool.name} {tool.version}" for tool in evidence.tools)

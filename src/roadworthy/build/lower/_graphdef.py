@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,18 +95,26 @@ def read(directory: Path, signature: Signature) -> tuple[Any, GraphEntry]:
 def as_saved_model(graph: Any, entry: GraphEntry, directory: Path) -> None:
     """Write ``graph`` as a SavedModel whose signature has the ports' names, which need not be identifiers."""
     tf = framework.framework()
-    v1 = tf.compat.v1
     with tf.Graph().as_default() as live:
-        v1.import_graph_def(graph, name="")
-        inputs, outputs = (
-            {port.name: v1.saved_model.build_tensor_info(live.get_tensor_by_name(port.tensor)) for port in ports}
-            for ports in (entry.inputs, entry.outputs)
-        )
-        definition = v1.saved_model.build_signature_def(inputs, outputs, v1.saved_model.PREDICT_METHOD_NAME)
-        builder = v1.saved_model.Builder(str(directory))
-        with v1.Session(graph=live) as session:
-            builder.add_meta_graph_and_variables(session, [v1.saved_model.SERVING], {"serving_default": definition})
-        builder.save()
+        tf.compat.v1.import_graph_def(graph, name="")
+        ports = ({port.name: live.get_tensor_by_name(port.tensor) for port in some} for some in (entry.inputs, entry.outputs))
+        save(live, {"serving_default": definition(*ports)}, directory)
+
+
+def definition(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Any:
+    """A signature of tensors of a graph by the names that a caller knows."""
+    saved_model = framework.framework().compat.v1.saved_model
+    infos = ({name: saved_model.build_tensor_info(tensor) for name, tensor in some.items()} for some in (inputs, outputs))
+    return saved_model.build_signature_def(*infos, saved_model.PREDICT_METHOD_NAME)
+
+
+def save(live: Any, definitions: Mapping[str, Any], directory: Path) -> None:
+    """Write the graph ``live`` as a SavedModel with these signatures, by name, into the new ``directory``."""
+    v1 = framework.framework().compat.v1
+    builder = v1.saved_model.Builder(str(directory))
+    with v1.Session(graph=live) as session:
+        builder.add_meta_graph_and_variables(session, [v1.saved_model.SERVING], dict(definitions))
+    builder.save()
 
 
 def _node(tensor: str) -> str:

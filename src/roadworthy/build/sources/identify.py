@@ -6,10 +6,11 @@ import difflib
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from roadworthy.build.sources import formats
 from roadworthy.build.sources import user_code as architectures
+from roadworthy.build.sources.formats import SourceFormat
 from roadworthy.build.sources.holding import HeldModel
 from roadworthy.build.sources.inspect import Examined, examined, measure
 from roadworthy.core.errors import BackendMissing, RoadworthyError, SourceError, SourceRefused, UsageError
@@ -69,16 +70,13 @@ def identify(
     if formats.holds(format):
         request = IdentifyRequest(file.path, arch, trust, signature, outputs, weights, unpacked)
         return _of_held(format.unpack(file.path, unpacked or file.path), request)
-    found = examined(format, file)
+    found = examined(cast(SourceFormat, format), file)
     return _of_found(found, IdentifyRequest(path, arch, trust, signature, outputs, weights))
 
 
 def _of_held(held: HeldModel, request: IdentifyRequest) -> Source:
     """The model file that an archive or a repository holds, by its own format, with what is stated around it."""
-    inner, file = formats.recognise(held.path)
-    if formats.holds(inner):
-        raise SourceError(f"{held.called} is an archive or a repository itself; deploy what that one holds")
-    found = examined(inner, file)
+    found = examined(*formats.recognise_inside(held))
     arch = request.arch
     if arch is None and found.facts.needs_arch:
         if held.no_arch:

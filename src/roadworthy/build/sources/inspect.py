@@ -11,7 +11,6 @@ from typing import cast
 
 from roadworthy.build.sources import formats
 from roadworthy.build.sources.formats import SourceFormat
-from roadworthy.build.sources.holding import HoldingFormat
 from roadworthy.build.sources.source_file import SourceFile
 from roadworthy.build.sources.static_facts import StaticFacts
 from roadworthy.core.errors import SourceUnreadable
@@ -91,10 +90,10 @@ def examine(path: Path) -> Examined:
     """``inspect`` without the hashes."""
     format, file = formats.recognise(path)
     if not formats.holds(format):
-        return examined(format, file)
+        return examined(cast(SourceFormat, format), file)
     with tempfile.TemporaryDirectory() as scratch:
         held = format.unpack(file.path, Path(scratch))
-        inner = examine(held.path)
+        inner = examined(*formats.recognise_inside(held))
         notes = (*held.notes, f"the model inside is a file of the format {inner.kind}", *inner.facts.notes)
         executes = (*inner.facts.executes, *((f"{held.code} (the code that builds the model)",) if held.code else ()))
         files = held.files if file.path.is_dir() else ()
@@ -102,10 +101,9 @@ def examine(path: Path) -> Examined:
     return Examined(file.path, format.KIND, inner.framework, facts)
 
 
-def examined(format: SourceFormat | HoldingFormat, file: SourceFile) -> Examined:
+def examined(format: SourceFormat, file: SourceFile) -> Examined:
     """What a source format's own inspection finds in a file that it accepts."""
-    plain = cast(SourceFormat, format)
-    return Examined(file.path, plain.KIND, plain.FRAMEWORK, plain.inspect(file))
+    return Examined(file.path, format.KIND, format.FRAMEWORK, format.inspect(file))
 
 
 def measure(found: Examined) -> tuple[int, str, tuple[FileSum, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -13,16 +12,8 @@ from roadworthy.bundle.export_evidence import ExportEvidence
 from roadworthy.cli.console import terminal
 
 
-def show_exports(exports: Sequence[Exported], *, as_json: bool) -> None:
-    """Print each export, or all as one JSON list."""
-    if as_json:
-        terminal.show_json(list(exports))
-        return
-    for one in exports:
-        _show(one)
-
-
-def _show(one: Exported) -> None:
+def show_export(one: Exported) -> None:
+    """Print where an export lies, and what was found of it."""
     found = one.evidence
     timed = f", {found.ms:.3g} ms a call" if found.ms is not None else ""
     said = (

@@ -7,7 +7,7 @@ from typing import Any
 from roadworthy.core import descriptors
 from roadworthy.core.errors import BackendMissing
 
-FAMILIES = {"triton": ("triton.proto",)}
+FAMILIES = {"model_config": ("model_config.proto",)}
 """The files of each descriptor set."""
 
 
@@ -16,6 +16,6 @@ def model_config() -> Any:
     try:
         from google.protobuf.message_factory import GetMessageClass
 
-        return GetMessageClass(descriptors.pool(__name__, "triton").FindMessageTypeByName("inference.ModelConfig"))()
+        return GetMessageClass(descriptors.pool(__name__, "model_config").FindMessageTypeByName("inference.ModelConfig"))()
     except ImportError as problem:
         raise BackendMissing("a config.pbtxt needs protobuf; install it with: pip install 'roadworthy[build]'") from problem

@@ -15,7 +15,7 @@ from roadworthy.core.stages import Plan
 from roadworthy.core.types import Arrays, Signature
 from roadworthy.runtimes.exported._browser import held, wire
 from roadworthy.runtimes.exported._browser.chromium import ChromiumPage
-from roadworthy.runtimes.exported._browser.shown import ShownPage
+from roadworthy.runtimes.exported._browser.held import PageModel
 from roadworthy.runtimes.exported._browser.site import ISOLATED, PAGE, PREFIX, LoopbackSite
 
 RUNS: tuple[str, ...] = ()
@@ -49,15 +49,6 @@ def load(path: Path, signature: Signature, plan: Plan) -> BrowserSession:
 
 
 @dataclass(frozen=True)
-class PageTimes:
-    """The median ``ms`` of a call and the number of ``calls``, timed in a loop inside the page, on ``threads`` threads."""
-
-    ms: float
-    calls: int
-    threads: int
-
-
-@dataclass(frozen=True)
 class PageLoad:
     """What a page takes before it can answer: bytes of its files, as they are and gzipped, and the ``ms`` to open the model."""
 
@@ -69,7 +60,7 @@ class PageLoad:
 class BrowserSession:
     """The driven page. A call that takes longer than ``CALL_S`` ends the browser and raises PageTimeout."""
 
-    def __init__(self, path: Path, stated: held.StatedSite, signature: Signature, threads: int) -> None:
+    def __init__(self, path: Path, stated: PageModel, signature: Signature, threads: int) -> None:
         self._path = path
         self._outputs = tuple(spec.name for spec in signature.outputs)
         self._site = LoopbackSite(path, ISOLATED | {"Content-Security-Policy": stated.policy}, stated.import_map)
@@ -106,14 +97,6 @@ class BrowserSession:
         page = self._living()
         with self._ended_where_late():
             return tuple(int(ns) for ns in page.evaluate(f"roadworthy.time({calls})", CALL_S))
-
-    def bench(self, feeds: Arrays, seconds: float) -> PageTimes:
-        """Calls with ``feeds`` for about ``seconds`` in a loop inside the page: nothing on the way to it counts."""
-        self.run(feeds)
-        page = self._living()
-        with self._ended_where_late():
-            found = page.evaluate(f"roadworthy.bench({seconds})", CALL_S + 10 * seconds)
-        return PageTimes(float(found["ms"]), int(found["calls"]), self.threads)
 
     def loaded(self) -> PageLoad:
         """What this page asked for until it could answer, without the driving page itself."""
@@ -155,11 +138,3 @@ class BrowserSession:
             if page is not None:
                 page.close()
             raise
-
-
-def photograph(folder: Path, file: Path, image: Path | None = None) -> None:
-    """Write what the page of the export in ``folder`` shows as the PNG ``file``, with its answer to ``image`` where one is given."""
-    with ShownPage(folder, isolated=True) as shown:
-        if image is not None:
-            shown.give(image)
-        shown.photograph(file)

@@ -10,7 +10,7 @@ from roadworthy.core import registry
 from roadworthy.core.interfaces import Session
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Arrays, Signature
-from roadworthy.runtimes.exported import _inferentia_model as neuron
+from roadworthy.runtimes.exported._on_target import inferentia_model as neuron
 
 RUNS: tuple[str, ...] = ()
 PACKAGES: tuple[str, ...] = ("torch", "numpy")

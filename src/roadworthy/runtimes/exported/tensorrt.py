@@ -10,7 +10,7 @@ from roadworthy.core import registry
 from roadworthy.core.interfaces import Session
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import Arrays, Signature, output_names
-from roadworthy.runtimes.exported import _tensorrt_engine as engine
+from roadworthy.runtimes.exported._on_target import tensorrt_engine as engine
 
 RUNS: tuple[str, ...] = ()
 PACKAGES: tuple[str, ...] = ("onnxruntime", "numpy")

@@ -18,6 +18,8 @@ from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.interfaces import Session
 from roadworthy.core.stages import Plan
 from roadworthy.core.types import BYTES, Array, Arrays, Signature
+from roadworthy.runtimes.exported import _torchserve_server
+from roadworthy.runtimes.exported._calls import in_parts
 from roadworthy.runtimes.exported._torchserve_server import Server, installed
 
 RUNS: tuple[str, ...] = ()
@@ -49,6 +51,12 @@ def load(path: Path, signature: Signature, plan: Plan) -> Session:
     return _Unpacked(archives[0], signature, plan)
 
 
+def _tools(plan: Plan) -> tuple[Tool, ...]:
+    """What answers inside, beside this module's own packages."""
+    inside = (package for package in registry.facts(plan.flavour).packages if package not in PACKAGES)
+    return tuple(Tool(package, metadata.version(package)) for package in inside)
+
+
 def _inside(folder: Path, signature: Signature, plan: Plan) -> Session:
     return registry.runtime(plan.flavour).load(folder, signature, Plan(plan.flavour, plan.precision, threads=plan.threads))
 
@@ -65,6 +73,7 @@ class _Unpacked:
                 packed.extractall(self._folder.name)
             (variant,) = Path(self._folder.name, "bundle", "variants").iterdir()
             self._session = _inside(variant, signature, plan)
+            self.tools = _tools(plan)
         except BaseException:
             self._folder.cleanup()
             raise
@@ -85,21 +94,13 @@ class TorchServeSession:
     def __init__(self, archive: Path, store: Path, signature: Signature, plan: Plan) -> None:
         self._name, self._signature = archive.stem, signature
         self._server = Server(archive, store)
-        inside = (package for package in registry.facts(plan.flavour).packages if package not in PACKAGES)
-        self.tools = (Tool("torchserve", self._server.version), *(Tool(package, metadata.version(package)) for package in inside))
+        self.tools = (Tool(_torchserve_server.PROGRAM, self._server.version), *_tools(plan))
 
     def run(self, feeds: Arrays) -> Arrays:
         """The outputs by name; more samples than fit into one request go in several."""
-        count = self._signature.count(feeds)
-        size = sum(array.nbytes for array in feeds.values())
-        step = max(1, count * REQUEST // max(size, 1)) if self._signature.batched else count
-        if step >= count:
-            return self._answer(feeds)
-        parts = [
-            self._answer({spec.name: spec.take(feeds[spec.name], slice(start, start + step)) for spec in self._signature.inputs})
-            for start in range(0, count, step)
-        ]
-        return {spec.name: spec.joined([part[spec.name] for part in parts]) for spec in self._signature.outputs}
+        count, size = self._signature.count(feeds), sum(array.nbytes for array in feeds.values())
+        most = max(1, count * REQUEST // max(size, 1)) if self._signature.batched else count
+        return in_parts(self._answer, self._signature, feeds, most)
 
     def item(self, data: bytes, content_type: str = "application/octet-stream") -> Any:
         """The server's answer, decoded, to a request with this body."""

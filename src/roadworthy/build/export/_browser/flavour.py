@@ -26,53 +26,23 @@ class NpmPackage:
 
 
 @dataclass(frozen=True)
-class FileTensor:
-    """An input or output of the model's file: ``name``, ``dtype`` and ``shape`` are those of the signature, ``inner`` the file's name.
-
-    ``permutation`` is of the axes, as for ``numpy.transpose``: of an input it leads from the signature's array to the file's, of an
-    output from the file's array to the signature's. It is empty where both are the same: [0, 2, 3, 1] is for an input that is NCHW in
-    the signature and NHWC in the file. ``js/open.js`` carries it out.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-    inner: str
-    permutation: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class ModelFiles:
-    """What a flavour wrote into the folder ``model``: ``inputs`` and ``outputs`` in the signature's order, and the file's fixed ``batch``.
-
-    A ``batch`` of None says that a call may have any number of samples.
-    """
-
-    inputs: tuple[FileTensor, ...]
-    outputs: tuple[FileTensor, ...]
-    batch: int | None = None
-
-
-@dataclass(frozen=True)
 class Flavour:
     """``name`` is the plan's flavour, ``accepts`` the graph formats that ``write`` reads, best first.
 
-    ``write(graph, plan, folder)`` writes the model's files into the existing empty ``folder`` and raises StepFailed naming what the
-    runtime lacks. ``adapter`` is the module in ``adapters`` that opens them in a page: see ``adapters/README.md``. ``scripts`` are the
-    sources beside 'self' and 'wasm-unsafe-eval' that a Content-Security-Policy must allow it for scripts and workers. ``threads`` says
-    whether it can use several. ``batch`` is the number of samples a call that its files are for, None for any. ``imports`` is what an
-    import map must map, by bare name, to a file of ``runtime``. ``limits`` are sentences for the README.
-    ``unfit`` says in words why a signature cannot be given to the runtime;
-    empty where it can.
+    ``write(graph, plan, folder)`` writes the model's files into the existing empty ``folder``, gives the names of its inputs and outputs
+    there where they are others than the signature's, and raises StepFailed naming what the runtime lacks. ``adapter`` is the module in
+    ``adapters`` that opens the files in a page: see ``adapters/README.md``. ``threads`` says whether it can use several. ``batch`` is the
+    number of samples a call that its files are for, None for any. ``imports`` is what an import map must map, by bare name, to a file of
+    ``runtime``. ``limits`` are sentences for the README. ``unfit`` says in words why a signature cannot be given to the runtime; empty
+    where it can.
     """
 
     name: str
     accepts: tuple[str, ...]
     packages: tuple[NpmPackage, ...]
     adapter: str
-    write: Callable[[Graph, Plan, Path], ModelFiles]
+    write: Callable[[Graph, Plan, Path], Mapping[str, str]]
     unfit: Callable[[Signature], str]
-    scripts: tuple[str, ...] = ()
     threads: bool = True
     batch: int | None = None
     limits: tuple[str, ...] = ()

@@ -10,7 +10,6 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from roadworthy.build.export import _libraries
 from roadworthy.build.export._browser.flavour import NpmPackage
 from roadworthy.core import programs
 from roadworthy.core.errors import EnvironmentFault
@@ -32,7 +31,7 @@ def copy(package: NpmPackage, out: Path) -> None:
         shutil.copyfile(LICENCES / package.licence, licence)
     else:
         wanted[f"package/{package.licence}"] = licence
-    with tarfile.open(archive(package)) as held:
+    with tarfile.open(archive(package), "r|gz") as held:
         for member in held:
             if place := wanted.pop(member.name, None):
                 content = held.extractfile(member)
@@ -74,7 +73,7 @@ def require(package: NpmPackage) -> None:
 
 def cache() -> Path:
     """Where archives are kept."""
-    return _libraries.folder("npm")
+    return programs.libraries() / "npm"
 
 
 def integrity(path: Path) -> str:

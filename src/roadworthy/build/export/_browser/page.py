@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, StrictUndefined, Template
 
-from roadworthy.build.export._browser import description
 from roadworthy.build.export._browser.flavour import Flavour
 from roadworthy.build.exported import Export
 from roadworthy.core import codec
 from roadworthy.core.types import Quantization, TensorSpec
 from roadworthy.preprocess.contract import Answer, Contract
 from roadworthy.preprocess.steps import Step
+from roadworthy.runtimes.exported._browser.held import PageModel
 
 PAGE = Path(__file__).with_name("page")
 NAME = "page.json"
@@ -65,9 +65,8 @@ class PageFacts:
     answer: Answer
 
 
-def write(export: Export, out: Path) -> None:
-    """``index.html``, ``page.css`` and ``page.json`` beside the model in ``out``."""
-    model = codec.from_json(description.PageModel, (out / description.NAME).read_bytes())
+def write(export: Export, model: PageModel, out: Path) -> None:
+    """``index.html``, ``page.css`` and ``page.json`` beside the ``model`` in ``out``."""
     signature = export.signature.fixed(export.plan.batch) if export.plan.batch else export.signature
     inputs, outputs = (tuple(map(_tensor, specs)) for specs in (signature.inputs, signature.outputs))
     refused = refusal(export.contract, signature.inputs)
@@ -80,16 +79,19 @@ def write(export: Export, out: Path) -> None:
     shutil.copyfile(PAGE / "page.css", out / "page.css")
 
 
-def instructions(export: Export, flavour: Flavour, out: Path) -> str:
-    """How the page in ``out`` is run, used and served, and its limits, in Markdown."""
-    model = codec.from_json(description.PageModel, (out / description.NAME).read_bytes())
+def instructions(export: Export, flavour: Flavour, model: PageModel) -> str:
+    """How the page of ``model`` is run, used and served, and its limits, in Markdown."""
     signature = export.signature.fixed(export.plan.batch or 1)
-    packages = " and ".join(f"{package.name} {package.version}" for package in flavour.packages)
     return _template("README.md.j2", escaped=False).render(
-        refused=refusal(export.contract, export.signature.inputs), threads=export.plan.threads, policy=model.policy, packages=packages,
-        inputs=[_example(spec) for spec in signature.inputs], output=signature.outputs[0].name,
+        refused=refusal(export.contract, export.signature.inputs),
+        threads=export.plan.threads,
+        policy=model.policy,
+        imports=model.import_map,
+        packages=" and ".join(f"{package.name} {package.version}" for package in flavour.packages),
+        inputs=[_example(spec) for spec in signature.inputs],
+        output=signature.outputs[0].name,
         limits=flavour.limits,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from roadworthy.build.export import _templates
 from roadworthy.build.exported import Export
 from roadworthy.core.types import TensorSpec
 
@@ -19,11 +17,6 @@ def write_labels(export: Export, out: Path) -> str:
         return "The classes have no names in the bundle."
     (out / LABELS).write_text("".join(f"{' '.join(label.split())}\n" for label in labels), encoding="utf-8")
     return f"`{LABELS}` has the names of the {len(labels)} classes, one a line, in the order of the model's outputs."
-
-
-def filled(template: str, words: Mapping[str, str]) -> str:
-    """The text of the file ``template`` of this folder, with each ``@WORD@`` replaced."""
-    return _templates.filled(__name__, template, words)
 
 
 def tensors(export: Export) -> dict[str, str]:

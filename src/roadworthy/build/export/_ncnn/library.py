@@ -34,7 +34,7 @@ LEFT_OUT = (
 
 def folder() -> Path:
     """Where the finished library lies: ``include/``, ``libncnn.a`` and ``LICENSE.txt``."""
-    return _libraries.folder(f"ncnn-{VERSION}")
+    return programs.libraries() / f"ncnn-{VERSION}"
 
 
 def built() -> bool:

@@ -57,9 +57,9 @@ def write_with_images(directory: Path, steps: Callable[[Any], Any], name: str) -
         either = v1.placeholder_with_default(sample, tf.TensorShape(taken.attr["shape"].shape), f"roadworthy_{name}_or_sample")
         v1.import_graph_def(kept, {port.tensor: either}, name="")
         outputs = {out.name: live.get_tensor_by_name(out.tensor) for out in entry.outputs}
-        definitions = {SERVING: _definition({port.name: either}, outputs), name: _definition({name: contents}, outputs)}
+        definitions = {SERVING: _graphdef.definition({port.name: either}, outputs), name: _graphdef.definition({name: contents}, outputs)}
         shutil.rmtree(directory)
-        _write(live, definitions, directory)
+        _graphdef.save(live, definitions, directory)
 
 
 def write_as_it_is(graph: Graph, directory: Path) -> None:
@@ -90,20 +90,6 @@ def write_as_it_is(graph: Graph, directory: Path) -> None:
 def write(graph: Any, entry: GraphEntry, directory: Path) -> None:
     """Write the frozen ``graph`` as a SavedModel into the new ``directory``."""
     _graphdef.as_saved_model(graph, entry, directory)
-
-
-def _definition(inputs: dict[str, Any], outputs: dict[str, Any]) -> Any:
-    v1 = framework.framework().compat.v1
-    infos = ({name: v1.saved_model.build_tensor_info(tensor) for name, tensor in ports.items()} for ports in (inputs, outputs))
-    return v1.saved_model.build_signature_def(*infos, v1.saved_model.PREDICT_METHOD_NAME)
-
-
-def _write(live: Any, definitions: dict[str, Any], directory: Path) -> None:
-    v1 = framework.framework().compat.v1
-    builder = v1.saved_model.Builder(str(directory))
-    with v1.Session(graph=live) as session:
-        builder.add_meta_graph_and_variables(session, [v1.saved_model.SERVING], definitions)
-    builder.save()
 
 
 def _meta(directory: Path) -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from roadworthy.build.export import _onnx_file
 from roadworthy.build.export._tensorrt import operators
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.text import first_line
@@ -13,8 +14,6 @@ LEAST, MOST = 9, 20
 """The operator sets that every TensorRT from 10.0 on takes."""
 FORMAT = 10
 """The version of the file's own form that the parser of 10.0 reads."""
-LARGEST = 2**30
-"""Bytes of weights above which they lie in a file beside the model."""
 
 
 def write(path: Path, out: Path, *, half: bool) -> int:
@@ -26,7 +25,7 @@ def write(path: Path, out: Path, *, half: bool) -> int:
 
     model = onnx.load(path)
     _refuse_operators(model)
-    version = _opset(model)
+    version = _onnx_file.opset(model)
     wanted = min(max(version, LEAST), MOST)
     if version != wanted:
         model = _converted(model, wanted, path.name)
@@ -34,24 +33,11 @@ def write(path: Path, out: Path, *, half: bool) -> int:
     if half:
         model = _halved(model, path.name)
     model.ir_version = min(model.ir_version, FORMAT)
-    large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) >= LARGEST
-    onnx.save(model, out, save_as_external_data=large, location=f"{out.name}.data" if large else None)
+    _onnx_file.save(model, out)
     # An exporter that was asked for a version may write another one and report success.
-    if (written := opset_of(out)) != wanted:
+    if (written := _onnx_file.opset_of(out)) != wanted:
         raise StepFailed(f"{path.name} was to have ONNX's operator set {wanted} for TensorRT, and {written} was written")
     return wanted
-
-
-def opset_of(path: Path) -> int:
-    """The operator set that the file at ``path`` states."""
-    import onnx
-
-    return _opset(onnx.load(path, load_external_data=False))
-
-
-def _opset(model: Any) -> int:
-    """The version of ONNX's own operator set that ``model`` states."""
-    return next((int(entry.version) for entry in model.opset_import if entry.domain in operators.OWN), 1)
 
 
 def _refuse_operators(model: Any) -> None:
@@ -69,8 +55,8 @@ def _converted(model: Any, wanted: int, name: str) -> Any:
         return version_converter.convert_version(model, wanted)
     except Exception as problem:
         raise StepFailed(
-            f"{name} is of ONNX's operator set {_opset(model)}, TensorRT takes {LEAST} to {MOST}, and ONNX's converter cannot convert it: "
-            f"{first_line(problem)}; export the model with opset_version={wanted}",
+            f"{name} is of ONNX's operator set {_onnx_file.opset(model)}, TensorRT takes {LEAST} to {MOST}, and ONNX's converter cannot "
+            f"convert it: {first_line(problem)}; export the model with opset_version={wanted}",
             detail=str(problem),
         ) from problem
 

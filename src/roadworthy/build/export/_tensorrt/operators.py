@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from onnx import helper, numpy_helper
 
-OWN = ("", "ai.onnx")
+from roadworthy.build.export._onnx_file import OWN
 
 
 def lacking(model: Any) -> tuple[str, ...]:

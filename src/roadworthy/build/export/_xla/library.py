@@ -14,6 +14,7 @@ from pathlib import Path
 
 from roadworthy.build.export import _libraries
 from roadworthy.build.program import compiler
+from roadworthy.core import programs
 from roadworthy.core.errors import BackendMissing, StepFailed
 from roadworthy.core.host import usable_cores
 
@@ -106,7 +107,7 @@ def licences() -> dict[str, Path]:
 
 
 def _folder(level: str) -> Path:
-    return _libraries.folder(f"xla-{release()}-{level}")
+    return programs.libraries() / f"xla-{release()}-{level}"
 
 
 def release() -> str:

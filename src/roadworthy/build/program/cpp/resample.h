@@ -58,18 +58,25 @@ static Taps<double> merged(Taps<double> taps) {
     return taps;
 }
 
+// Since version 13 Pillow begins with the rows where the height loses more than twice as many pixels as the width.
+static bool rows_first(const Picture &picture, size_t height, size_t width) {
+    const auto lost = [](size_t from, size_t to) { return static_cast<int64_t>(from) - static_cast<int64_t>(to); };
+    return lost(picture.height, height) > std::max<int64_t>(0, 2 * lost(picture.width, width));
+}
+
 static Bytes in_whole_numbers(const Picture &picture, size_t height, size_t width, const Kernel &how) {
     constexpr int PILLOW_BITS = 22;
     Bytes pixels = picture.bytes;
-    size_t now = picture.width;
-    for (int axis : {1, 0}) {
+    size_t rows = picture.height, columns = picture.width;
+    const int first = how.like == Like::pillow && rows_first(picture, height, width) ? 0 : 1;
+    for (int axis : {first, 1 - first}) {
         const size_t size = axis ? picture.width : picture.height, length = axis ? width : height;
         if (size == length) continue;
         Taps<double> taps = how.antialias ? antialiased<double>(size, length, how.filter, false)
                                           : merged(between<double>(size, length, Centers::half, how.filter == Filter::bicubic, Position::wide));
         const int bits = how.like == Like::torch ? torch_bits(taps) : PILLOW_BITS;
-        pixels = by_whole_weights(pixels, picture.height, now, picture.channels, axis, taps, bits);
-        if (axis) now = width;
+        pixels = by_whole_weights(pixels, rows, columns, picture.channels, axis, taps, bits);
+        (axis ? columns : rows) = length;
     }
     return pixels;
 }

@@ -11,12 +11,12 @@ from types import ModuleType
 from typing import Protocol, TypeGuard, cast
 
 from roadworthy.build.sources import holding, source_file
-from roadworthy.build.sources.holding import HoldingFormat
+from roadworthy.build.sources.holding import HeldModel, HoldingFormat
 from roadworthy.build.sources.model import Model, Opened
 from roadworthy.build.sources.source_file import SourceFile
 from roadworthy.build.sources.static_facts import StaticFacts
 from roadworthy.core import registry
-from roadworthy.core.errors import BackendMissing, SourceUnreadable
+from roadworthy.core.errors import BackendMissing, SourceError, SourceUnreadable
 from roadworthy.core.stages import Source
 
 
@@ -83,6 +83,14 @@ def recognise(path: Path) -> tuple[SourceFormat | HoldingFormat, SourceFile]:
         kinds = " and ".join(format.KIND for format in found)
         raise SourceUnreadable(f"{file.path} is a file of several kinds ({kinds}), so its meaning depends on the reader; save it again")
     return found[0], file
+
+
+def recognise_inside(held: HeldModel) -> tuple[SourceFormat, SourceFile]:
+    """``recognise`` for the file that an archive or a repository holds; SourceError where that holds another one itself."""
+    format, file = recognise(held.path)
+    if holds(format):
+        raise SourceError(f"{held.called} is an archive or a repository itself; deploy what that one holds")
+    return cast(SourceFormat, format), file
 
 
 def holds(format: SourceFormat | HoldingFormat) -> TypeGuard[HoldingFormat]:

@@ -61,7 +61,9 @@ class ChromiumPage:
             raise
 
     def show(self, url: str, limit_s: float) -> None:
-        """Go to ``url`` and wait until the document and what it names is loaded."""
+        """Go to ``url`` and wait until the document and what it names is loaded; what was said and asked for before is forgotten."""
+        if self._pipe is not None:
+            self._pipe.events.clear()
         self.call("Page.navigate", limit_s, url=url)
         self.evaluate("new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', () => done()))", limit_s)
 

@@ -1,4 +1,4 @@
-"""The page of an export as a visitor sees it: shown in a Chromium without a window, given an image, photographed."""
+"""The page of an export as a visitor sees it: shown in Chromium, given an image, photographed."""
 
 from __future__ import annotations
 
@@ -9,25 +9,20 @@ from typing import Any, Self
 from roadworthy.core.errors import StepFailed
 from roadworthy.runtimes.exported._browser.chromium import ChromiumPage
 from roadworthy.runtimes.exported._browser.pipe import PageTimeout
-from roadworthy.runtimes.exported._browser.site import ISOLATED, LoopbackSite
+from roadworthy.runtimes.exported._browser.site import LoopbackSite
 
 LIMIT_S = 180.0
 STATE = "document.documentElement.dataset.state"
 
 
 class ShownPage:
-    """``index.html`` of the export in ``folder``; not ``isolated``, it is served as ``python -m http.server`` serves it.
+    """``index.html`` of the export in ``folder``, served without headers of its own and shown in ``page``, which stays open.
 
-    Raises ProgramMissing without a browser, StepFailed with the page's own words where it cannot open the model.
+    Raises StepFailed with the page's own words where it cannot open the model.
     """
 
-    def __init__(self, folder: Path, *, isolated: bool = False) -> None:
-        self.site = LoopbackSite(folder, ISOLATED if isolated else {})
-        try:
-            self.page = ChromiumPage()
-        except BaseException:
-            self.site.close()
-            raise
+    def __init__(self, page: ChromiumPage, folder: Path) -> None:
+        self.page, self.site = page, LoopbackSite(folder, {})
         try:
             self.page.show(f"{self.site.address}/", LIMIT_S)
             if self._until("ready", "failed") == "failed":
@@ -38,6 +33,8 @@ class ShownPage:
 
     def give(self, image: Path) -> str:
         """Choose the file ``image``, and what the page says of it when it has answered."""
+        # An earlier image was answered.
+        self.page.evaluate(f"{STATE} = 'ready'", LIMIT_S)
         root = self.page.call("DOM.getDocument", LIMIT_S)["root"]["nodeId"]
         field = self.page.call("DOM.querySelector", LIMIT_S, nodeId=root, selector="#file")["nodeId"]
         self.page.call("DOM.setFileInputFiles", LIMIT_S, nodeId=field, files=[str(image.absolute())])
@@ -57,7 +54,7 @@ class ShownPage:
         self.page.screenshot(file, LIMIT_S)
 
     def close(self) -> None:
-        self.page.close()
+        """End the site."""
         self.site.close()
 
     def __enter__(self) -> Self:

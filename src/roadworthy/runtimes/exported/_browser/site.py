@@ -25,8 +25,8 @@ class LoopbackSite:
     """``root`` served on a free port of 127.0.0.1 until it is closed, each answer with ``headers``.
 
     ``imports`` is the text of the driving page's import map. The driving page sends what it has to say, which is put into ``answers``, and
-    with the same request waits for the next of ``feeds``: one way there and back for a call. ``served`` has the size of each file that
-    was asked for.
+    with the same request waits for the next of ``feeds``: one way there and back for a call. ``served`` are the paths of the files that
+    were asked for.
     """
 
     def __init__(self, root: Path, headers: Mapping[str, str], imports: str = "") -> None:
@@ -35,7 +35,7 @@ class LoopbackSite:
         self.page = page.replace(MAP, f'<script type="importmap">{imports}</script>' if imports else "").encode()
         self.feeds: SimpleQueue[bytes] = SimpleQueue()
         self.answers: SimpleQueue[bytes] = SimpleQueue()
-        self.served: dict[str, int] = {}
+        self.served: set[str] = set()
         self._server = _SiteServer(self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
@@ -77,7 +77,7 @@ class _SiteRequest(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.OK, site.page, "text/html")
         elif found := site.file(path):
             content = found.read_bytes()
-            site.served[path] = len(content)
+            site.served.add(path)
             kind = TYPES.get(found.suffix) or mimetypes.guess_type(found.name)[0] or "application/octet-stream"
             self._answer(HTTPStatus.OK, content, kind)
         else:

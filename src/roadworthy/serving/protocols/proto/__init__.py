@@ -14,14 +14,17 @@ from typing import Any
 
 from roadworthy.core import descriptors
 from roadworthy.core.errors import BackendMissing, InvalidRequest
+from roadworthy.other_servers import proto as other_servers
 
 FAMILIES = {
-    "inference": ("model_config.proto", "inference.proto"),
+    "inference": ("inference.proto",),
     "health": ("health.proto",),
     "tensorflow": ("tensorflow.proto", "tensorflow_error.proto", "tensorflow_serving.proto"),
     "torchserve": ("rpc_status.proto", "torchserve_inference.proto", "torchserve_management.proto"),
 }
 """The files of each descriptor set, each after those that it imports."""
+IMPORTED = {"inference": ((other_servers.__name__, "model_config"),)}
+"""The sets of other packages that a set needs."""
 
 
 class ProtoPackage:
@@ -105,6 +108,6 @@ def parse(kind: Any, data: bytes) -> Any:
 
 def _pool(family: str) -> Any:
     try:
-        return descriptors.pool(__name__, family)
+        return descriptors.pool(__name__, family, *IMPORTED.get(family, ()))
     except ImportError as problem:
         raise BackendMissing("gRPC needs protobuf; install it with: pip install 'roadworthy[grpc]'") from problem

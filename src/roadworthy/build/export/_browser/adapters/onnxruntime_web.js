@@ -1,7 +1,5 @@
 // ONNX Runtime compiled to WebAssembly: opens model.onnx and answers.
 
-const TYPES = { bool: 'bool' };
-
 export async function open(files, options) {
   const ort = await import(new URL('ort.wasm.min.mjs', options.runtime));
   ort.env.wasm.numThreads = options.threads;
@@ -13,7 +11,7 @@ export async function open(files, options) {
 
   async function run(feeds) {
     const given = {};
-    for (const [name, { dtype, shape, data }] of Object.entries(feeds)) given[name] = new ort.Tensor(TYPES[dtype] ?? dtype, data, shape);
+    for (const [name, { dtype, shape, data }] of Object.entries(feeds)) given[name] = new ort.Tensor(dtype, data, shape);
     const found = await session.run(given, wanted);
     return Object.fromEntries(wanted.map((name) => [name, { dtype: found[name].type, shape: [...found[name].dims], data: found[name].data }]));
   }

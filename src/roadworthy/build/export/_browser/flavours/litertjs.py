@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from roadworthy.build.export._browser.flavour import FileTensor, Flavour, ModelFiles, NpmPackage
+from roadworthy.build.export._browser.flavour import Flavour, NpmPackage
 from roadworthy.build.lower import litert
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Signature
@@ -25,14 +26,10 @@ def unfit(signature: Signature) -> str:
     return ""
 
 
-def write(graph: Graph, plan: Plan, folder: Path) -> ModelFiles:
+def write(graph: Graph, plan: Plan, folder: Path) -> Mapping[str, str]:
     """``folder/model.tflite``."""
     litert.lower(graph, Plan("litert", plan.precision, batch=plan.batch), None, folder)
-    signature = graph.signature.fixed(plan.batch) if plan.batch else graph.signature
-    inputs, outputs = (
-        tuple(FileTensor(spec.name, spec.dtype, spec.shape, spec.name) for spec in specs) for specs in (signature.inputs, signature.outputs)
-    )
-    return ModelFiles(inputs, outputs, plan.batch)
+    return {}
 
 
 def _wasm(*kinds: str) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from roadworthy.build.export._browser.flavour import FileTensor, Flavour, ModelFiles, NpmPackage
+from roadworthy.build.export._browser.flavour import Flavour, NpmPackage
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.stages import Graph, Plan
-from roadworthy.core.types import Signature, TensorSpec, output_names
+from roadworthy.core.types import Signature, output_names
 
 MODEL = "model.onnx"
 DTYPES = ("float32", "float64", "float16", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -25,7 +26,7 @@ def unfit(signature: Signature) -> str:
     return ""
 
 
-def write(graph: Graph, plan: Plan, folder: Path) -> ModelFiles:
+def write(graph: Graph, plan: Plan, folder: Path) -> Mapping[str, str]:
     """``folder/model.onnx``: the graph as one file, weights included."""
     import onnx
 
@@ -35,11 +36,7 @@ def write(graph: Graph, plan: Plan, folder: Path) -> ModelFiles:
         raise StepFailed(f"the model has {size / 2**30:.1f} GiB, and a file of ONNX for a page holds at most 2 GiB")
     (folder / MODEL).write_bytes(model.SerializeToString())
     outputs = output_names(graph.signature, [port.name for port in model.graph.output])
-    return ModelFiles(
-        tuple(_tensor(spec, spec.name) for spec in graph.signature.inputs),
-        tuple(_tensor(spec, name) for spec, name in zip(graph.signature.outputs, outputs, strict=True)),
-        plan.batch,
-    )
+    return {spec.name: name for spec, name in zip(graph.signature.outputs, outputs, strict=True)}
 
 
 def _refuse_other_operators(model: object) -> None:
@@ -49,10 +46,6 @@ def _refuse_other_operators(model: object) -> None:
                 f"onnxruntime-web has no operator {node.domain}.{node.op_type} (node {node.name or node.output[0]!r}); "
                 f"it has those of {', '.join(domain for domain in DOMAINS if domain)}"
             )
-
-
-def _tensor(spec: TensorSpec, inner: str) -> FileTensor:
-    return FileTensor(spec.name, spec.dtype, spec.shape, inner)
 
 
 FLAVOUR = Flavour(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from roadworthy.build.export._browser import tfjs
-from roadworthy.build.export._browser.flavour import FileTensor, Flavour, ModelFiles, NpmPackage
+from roadworthy.build.export._browser.flavour import Flavour, NpmPackage
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Signature
 
@@ -25,14 +26,11 @@ def unfit(signature: Signature) -> str:
     return ""
 
 
-def write(graph: Graph, plan: Plan, folder: Path) -> ModelFiles:
+def write(graph: Graph, plan: Plan, folder: Path) -> Mapping[str, str]:
     """``folder/model.json`` and its weights."""
     signature = graph.signature.fixed(plan.batch) if plan.batch else graph.signature
     tfjs.write(graph.path, signature, folder)
-    inputs, outputs = (
-        tuple(FileTensor(spec.name, spec.dtype, spec.shape, spec.name) for spec in specs) for specs in (signature.inputs, signature.outputs)
-    )
-    return ModelFiles(inputs, outputs, plan.batch)
+    return {}
 
 
 def _package(part: str, integrity: str, *files: str) -> NpmPackage:

@@ -25,9 +25,15 @@ export function fromBytes(dtype, shape, bytes) {
 /** The bytes of an array, in the order of this machine. */
 export const toBytes = ({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
-/** As numpy.transpose, a copy; the array itself without a permutation. */
+/** The numbers that an array represents. */
+export function real({ dtype, data }, quantization) {
+  if (quantization && !dtype.startsWith('float')) return Array.from(data, (value) => Math.fround((Number(value) - quantization.zero_point) * quantization.scale));
+  return Array.from(data, Number);
+}
+
+/** As numpy.transpose, a copy; the array itself where no axis moves. */
 export function transpose(array, permutation) {
-  if (!permutation.length || permutation.every((axis, place) => axis === place)) return array;
+  if (permutation.every((axis, place) => axis === place)) return array;
   const { dtype, data } = array;
   const shape = permutation.map((axis) => array.shape[axis]);
   const strides = stridesOf(array.shape);

@@ -1,6 +1,6 @@
 // The self-check: the model's answers to the golden samples beside the original's, by the rule that verified the export.
 
-import { count, transpose } from './arrays.js';
+import { count, real, transpose } from './arrays.js';
 
 /**
  * Runs every golden sample by itself and gives for each output { name, error }: the largest difference, relative to the output's scale.
@@ -53,12 +53,6 @@ function row({ dtype, shape, data }, index) {
 }
 
 const continuous = (dtype, quantization) => dtype.startsWith('float') || Boolean(quantization);
-
-/** The numbers that an array represents. */
-export function real({ dtype, data }, quantization) {
-  if (quantization && !dtype.startsWith('float')) return Array.from(data, (value) => Math.fround((Number(value) - quantization.zero_point) * quantization.scale));
-  return Array.from(data, Number);
-}
 
 function scaleOf(array, quantization) {
   if (!continuous(array.dtype, quantization)) return 1;

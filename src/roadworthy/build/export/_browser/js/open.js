@@ -1,6 +1,6 @@
 // Opens the model that lies beside this folder, as model.json describes it, with the runtime's adapter.
 
-import { count, kind, transpose } from './arrays.js';
+import { count, kind } from './arrays.js';
 
 const HERE = new URL('../', import.meta.url);
 
@@ -19,13 +19,9 @@ export async function openModel({ threads = 1, base = HERE, read = fetched } = {
 
   async function run(feeds) {
     const given = {};
-    for (const input of inputs) {
-      const array = feeds[input.name];
-      check(input, array);
-      given[input.inner] = transpose(array, input.permutation);
-    }
+    for (const input of inputs) given[input.inner] = check(input, feeds[input.name]);
     const found = await session.run(given);
-    return Object.fromEntries(outputs.map((output) => [output.name, { ...transpose(found[output.inner], output.permutation), dtype: output.dtype }]));
+    return Object.fromEntries(outputs.map((output) => [output.name, { ...found[output.inner], dtype: output.dtype }]));
   }
 
   return { description, threads: session.threads, note: session.note ?? '', run, close: () => session.close() };
@@ -58,4 +54,5 @@ function check({ name, dtype, shape }, array) {
   const fits = array.shape.length === shape.length && array.shape.every((size, axis) => typeof shape[axis] === 'string' || shape[axis] === size);
   if (array.dtype !== dtype || !fits) throw new Error(`the input ${name} is ${array.dtype} [${array.shape}]; the model takes ${dtype} [${shape}]`);
   if (!(array.data instanceof kind(dtype)) || array.data.length !== count(array.shape)) throw new Error(`the data of ${name} do not fit its shape`);
+  return array;
 }

@@ -14,8 +14,8 @@ const made = (tag, text, name = '') => Object.assign(document.createElement(tag)
 
 let model;
 let page;
-
-start().catch(failed);
+// What the model has to answer, one call after the other: the self-check, then images.
+let waiting = start().catch(failed);
 
 async function start() {
   page = JSON.parse(new TextDecoder().decode(await fetched('page.json')));
@@ -38,7 +38,7 @@ function threadsNote() {
 }
 
 async function selfCheck() {
-  const golden = await readNpz(await fetched('golden.npz'));
+  const golden = readNpz(await fetched('golden.npz'));
   const found = await check(model, page, golden, (done, all) => say('verdict', `Checking golden sample ${done} of ${all}…`));
   const holds = found.every(({ error }) => error <= page.gate);
   for (const { name, error } of found) {
@@ -65,7 +65,11 @@ function failed(problem) {
 
 function listen() {
   find('drop').hidden = false;
-  find('file').addEventListener('change', ({ target }) => take(target.files));
+  find('file').addEventListener('change', ({ target }) => {
+    take(target.files);
+    // The same file, changed meanwhile, can then be chosen again.
+    target.value = '';
+  });
   addEventListener('paste', ({ clipboardData }) => take(clipboardData.files));
   addEventListener('dragover', (event) => event.preventDefault());
   addEventListener('drop', (event) => {
@@ -74,11 +78,11 @@ function listen() {
   });
 }
 
-let waiting = Promise.resolve();
-
-// One image after the other: the model answers one call at a time.
 function take([file]) {
-  if (!file) return;
+  if (!file) {
+    say('said', 'That has no image file in it.');
+    return;
+  }
   root.dataset.state = 'asked';
   waiting = waiting.then(() => answer(file)).catch((problem) => say('said', problem.message)).then(() => { root.dataset.state = 'answered'; });
 }

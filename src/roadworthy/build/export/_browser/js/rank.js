@@ -1,6 +1,6 @@
 // The first output as ranked classes, as preprocess/answer.py reads it.
 
-import { real } from './check.js';
+import { real } from './arrays.js';
 
 /** The best classes [{ label, score }] of a call of one sample, best first; null where the output is not a row of scores. */
 export function ranked(output, { activation, top_k: most, labels }, quantization) {

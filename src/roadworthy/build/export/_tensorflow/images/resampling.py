@@ -34,7 +34,18 @@ def resize(pixels: Any, to: tuple[Any, Any], how: Kernel) -> Any:
         return _levels(found) if rounded else found
     if rounded and how.like == "opencv" and how.filter == "bilinear":
         return opencv.resize(pixels, to)
-    for axis in (1, 0):
+    if rounded and how.like == "pillow" and how.antialias:
+        height, width = tf.unstack(tf.shape(pixels)[:2])
+        # Since version 13 Pillow begins with the rows where the height loses more than twice as many pixels as the width.
+        rows_first = tf.logical_and(to[0] < height, height - to[0] > 2 * (width - to[1]))
+        return tf.cond(rows_first, lambda: _along(pixels, to, how, (0, 1), rounded), lambda: _along(pixels, to, how, (1, 0), rounded))
+    return _along(pixels, to, how, (1, 0), rounded)
+
+
+def _along(pixels: Any, to: tuple[Any, Any], how: Kernel, axes: tuple[int, int], rounded: bool) -> Any:
+    """``resize`` by weighted sums along one axis after the other."""
+    tf = framework.framework()
+    for axis in axes:
         weights = _weights(tf.shape(pixels)[axis], tf.convert_to_tensor(to[axis]), how)
         whole = rounded and (how.antialias or how.like == "torch")
         pixels = _summed_whole(pixels, weights, axis, how) if whole else _summed(pixels, weights, axis)

@@ -9,7 +9,7 @@ async function open(threads) {
   arrays = await import('/js/arrays.js');
   const { openModel } = await import('/js/open.js');
   model = await openModel({ threads });
-  return { threads: model.threads, note: model.note, isolated: crossOriginIsolated, ms: performance.now() - begun };
+  return { threads: model.threads, note: model.note, ms: performance.now() - begun };
 }
 
 /** Answers what the site sends, one call after the other, until it sends nothing. */
@@ -36,30 +36,6 @@ async function time(calls) {
   return times;
 }
 
-/**
- * Median milliseconds of a call with the arrays of the last call. The clock is coarse: several calls are timed at once. What is called in
- * the first half of the time does not count: the browser compiles the runtime better while it runs.
- */
-async function bench(seconds) {
-  const begin = performance.now() + seconds * 500;
-  const until = begin + seconds * 500;
-  const times = [];
-  let calls = 0;
-  let together = 1;
-  while (performance.now() < until || !times.length) {
-    const begun = performance.now();
-    for (let call = 0; call < together; call += 1) await model.run(feeds);
-    const ms = performance.now() - begun;
-    calls += together;
-    if (ms < 5 && together < 2 ** 20) together *= 2;
-    else if (performance.now() > begin) times.push(ms / together);
-  }
-  times.sort((a, b) => a - b);
-  return { ms: times[Math.floor(times.length / 2)], calls };
-}
-
-const close = () => model?.close();
-
 function unpacked(buffer) {
   const size = new DataView(buffer).getUint32(0, true);
   const found = {};
@@ -81,4 +57,4 @@ function packed(outputs, error = '') {
   return new Blob([size, header, ...parts]);
 }
 
-globalThis.roadworthy = { open, serve, time, bench, close };
+globalThis.roadworthy = { open, serve, time };

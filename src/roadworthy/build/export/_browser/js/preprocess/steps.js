@@ -41,9 +41,6 @@ const STEPS = {
   normalize: (step, pixels) => ({ ...pixels, data: normalize(step, pixels, pixels.first) }),
 };
 
-/** The kinds of `steps` that this page cannot carry out. */
-export const unknown = (steps) => steps.slice(1).map((step) => step.kind).filter((kind) => !(kind in STEPS));
-
 /** One sample without its batch axis, { dtype, shape, data }, of decoded pixels; the first step, decode, was carried out. */
 export function sample(steps, decoded) {
   let pixels = decoded;

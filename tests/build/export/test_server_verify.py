@@ -1,4 +1,4 @@
-"""``verify.py`` of a repository for another server asks it by the Open Inference Protocol; here our own server answers."""
+"""``verify.py`` of an export for another server asks it over HTTP; here our own server answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roadworthy.build.export._servers import oip_verify
+import roadworthy
+from roadworthy.build.export._servers import verify
 from roadworthy.build.exported import Export
 from roadworthy.bundle import export_evidence
 from roadworthy.bundle import golden as goldens
@@ -26,11 +27,11 @@ from support.models import bundles
 from support.servers.commands import served
 
 
-def written(folder: Path, export: Export, outputs: list[str]) -> Path:
+def written(folder: Path, export: Export, outputs: list[str], server: str = "roadworthy") -> Path:
     """The folder as it lies on the target."""
     folder.mkdir()
     goldens.write(folder / "golden.npz", export.golden)
-    (folder / "verify.py").write_text(oip_verify.script(export, outputs))
+    verify.write_for_oip(export, folder, server, outputs)
     evidence = ExportEvidence(
         target="triton", model=export.name, version="1", golden=hashlib.sha256((folder / "golden.npz").read_bytes()).hexdigest(),
         plan=export.plan, files=export_evidence.files_sum(folder), verification=NOT_ON_TARGET, host=this_host(), tools=(),
@@ -60,12 +61,17 @@ def test_a_server_is_asked_and_its_answers_become_evidence(tmp_path: Path) -> No
         tmp_path / "wrong", replace(export, golden=replace(export.golden, outputs={"y": export.golden.outputs["y"] * 1.01})), ["y"]
     )
     other = written(tmp_path / "other", replace(export, name="gone"), ["y"])
+    triton = written(tmp_path / "triton", export, ["y"], "triton")
     with served(export.bundle, "linear") as (url, _):
         done = run(right, url)
         assert done.returncode == 0, done.stderr
         evidence = export_evidence.read(right / "evidence-target.json")
         assert evidence.verification == ON_TARGET and evidence.passed and evidence.device == f"the server at {url}"
         assert run(wrong, url).returncode == 1
+        assert {tool.name: tool.version for tool in evidence.tools}["triton"] == roadworthy.__version__
+        # Ours answers as Triton does, and is not Triton.
+        another = run(triton, url)
+        assert another.returncode == 2 and "calls itself 'roadworthy', and 'triton' is wanted" in another.stderr
         refused = run(other, url)
         assert refused.returncode == 2 and "/v2/models/gone/infer answered 404" in refused.stderr
 
@@ -77,12 +83,13 @@ def test_a_server_that_does_not_answer_is_said(tmp_path: Path) -> None:
     assert not (folder / "evidence-target.json").exists()
 
 
-def test_what_json_cannot_carry_and_what_has_another_shape_there() -> None:
+def test_what_json_cannot_carry_and_what_has_another_shape_there(tmp_path: Path) -> None:
     """The script's own functions on their own: strings, a number a sample, bfloat16."""
     specs = tuple(TensorSpec(name, dtype, (BATCH,)) for name, dtype in (("s", "object"), ("n", "int64"), ("b", "bfloat16")))
     export = Export("m", "1", Plan("triton"), Signature(specs, specs[:2]), Contract(), goldens.Golden({}, {}), 1e-5, Path())
     names: dict[str, object] = {"__file__": "verify.py", "__name__": "verify"}
-    exec(oip_verify.script(export, ["s_out", "n_out"], ["n"]), names)
+    verify.write_for_oip(export, tmp_path, "triton", ["s_out", "n_out"], ["n"])
+    exec((tmp_path / "verify.py").read_text(), names)
     tensor, array_of = names["tensor"], names["array_of"]
     assert tensor("s", np.array([b"ab"], object)) == {"name": "s", "datatype": "BYTES", "shape": [1], "data": ["ab"]}  # type: ignore[operator]
     assert tensor("n", np.array([1, 2])) == {"name": "n", "datatype": "INT64", "shape": [2, 1], "data": [1, 2]}  # type: ignore[operator]
