@@ -74,6 +74,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.slow
 def test_a_program_answers_wherever_it_lies(kept: None, tmp_path: Path) -> None:
     if not LEVEL or not library.built(LEVEL):
         pytest.skip("libxla.a is not built here: pytest -m soak tests/build/export/test_xla_aot.py builds it")
@@ -81,6 +82,7 @@ def test_a_program_answers_wherever_it_lies(kept: None, tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.slow
 def test_the_library_is_built_and_a_program_answers(kept: None, tmp_path: Path) -> None:
     if not LEVEL:
         pytest.skip("this CPU has no level that code is made for")
