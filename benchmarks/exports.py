@@ -249,10 +249,14 @@ def show(result: dict[str, Any], targets: list[str]) -> None:
         for one in rows:
             ratios = [one["over_onnxruntime_on_one_thread"], one["over_torch_eager_on_as_many"]]
             words = [f"{ratio['median']:.2f} [{ratio['least']:.2f}, {ratio['most']:.2f}]" for ratio in ratios]
-            own = [f"{one['facts'][name]:.3g}" if name in one["facts"] else "" for name in facts]
-            print(line(one["name"], one["threads"], f"{one['ms']:.3g}", *words, *own))
+            own = [number(one["facts"][name]) if name in one["facts"] else "" for name in facts]
+            print(line(one["name"], one["threads"], number(one["ms"]), *words, *own))
     for name, reason in result["failed"].items():
         print(f"\n{name} was not made: {reason}")
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def line(*cells: object) -> str:

@@ -39,8 +39,8 @@ def test_a_target_that_was_not_made_has_its_reason(tmp_path: Path) -> None:
 
 
 def test_ratios_are_paired_by_round() -> None:
-    mine = exports.Timed("native generated", 1, lambda: 0.0, [1.0, 2.0, 4.0])
-    theirs = exports.Timed("ONNX Runtime", 1, lambda: 0.0, [2.0, 2.0, 4.0])
+    mine = exports.Timed("native generated", 1, lambda: 0.0, rounds=[1.0, 2.0, 4.0])
+    theirs = exports.Timed("ONNX Runtime", 1, lambda: 0.0, rounds=[2.0, 2.0, 4.0])
     assert mine.against(theirs) == {"median": 1.0, "least": 1.0, "most": 2.0}
     assert mine.ms == 2.0
     with pytest.raises(ValueError):

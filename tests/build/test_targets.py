@@ -192,7 +192,7 @@ def test_what_can_be_known_before_is_refused_before(bundle: Path, job: Job) -> N
 
 
 def test_what_cannot_run_here_says_so_and_is_not_timed(bundle: Path) -> None:
-    with pytest.raises(EnvironmentFault, match="un-reached did not run on its target here"):
+    with pytest.raises(EnvironmentFault, match="un-reached cannot run on its target here: no session of this target"):
         rw.export(bundle, UNTIMED, on_target=True)
     assert not (bundle / "exports").exists()
     made = rw.export(bundle, UNTIMED)

@@ -108,7 +108,7 @@ def test_export_refuses_what_can_be_known_before(cli: Cli, null_bundle: Path, tm
     assert not (null_bundle / "exports").exists()
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.2, 0.8, 1.5, 2.5, 4.0])
+@pytest.mark.parametrize("seconds", [0.8, 2.5, *(pytest.param(seconds, marks=pytest.mark.soak) for seconds in (0.0, 0.2, 1.5, 4.0))])
 def test_ctrl_c_at_any_point_leaves_nothing(linear: Path, seconds: float) -> None:
     before = sorted(path.name for path in linear.iterdir())
     scratch = linear / "tmp"

@@ -13,11 +13,13 @@ from support.servers.commands import SHORT_RACES
 from support.warm_children import ADDRESS
 
 ABOUT_DATA = ("audio", "tables", "text")
+OFTEN = ("classification", "regression")
+"""The pages whose programs run each time; the others are like them, with other data, and are in the long form of the suite."""
 PAGES = [page for page in sorted((Path(__file__).parents[2] / "docs" / "tasks").glob("*.md")) if page.stem not in ABOUT_DATA]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [pytest.param(page, marks=() if page.stem in OFTEN else pytest.mark.soak, id=page.stem) for page in PAGES])
 def test_the_program_of_a_page_runs(page: Path, tmp_path: Path, torch_server: str) -> None:
     programs = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     assert programs

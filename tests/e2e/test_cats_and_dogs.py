@@ -15,7 +15,7 @@ from PIL import Image
 
 from support.servers.commands import roadworthy, served
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 KERAS = """
 import keras, numpy as np

@@ -37,6 +37,7 @@ def build():
 """
 
 
+@pytest.mark.soak
 def test_answers_are_kept_to_the_image(tmp_path: Path, torch_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     from roadworthy.frameworks.torch.torchvision_ops import declare_missing

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pytorch_and_tensorflow"
 ROADWORTHY = str(Path(sys.executable).with_name("roadworthy"))

@@ -16,7 +16,7 @@ from support import short_races
 from support.files import wav_files
 from support.models import tokenizers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 WORDS = ("good", "film", "about", "dogs", "bad", "cats")
 

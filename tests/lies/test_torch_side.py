@@ -138,6 +138,7 @@ def test_our_route_quantises_what_any_export_gave(example: Tensor) -> None:
     assert quantised(_pt2e.with_sources(exported(own, example).module(check_guards=False)), example) > 0
 
 
+@pytest.mark.soak
 def test_an_int8_candidate_computes_in_int8(tmp_path: Path) -> None:
     module, plan = colour(), Plan("aotinductor", "int8", threads=2)
     calibration = samples.write(tmp_path / "samples", {"image": images(64)})
@@ -190,6 +191,7 @@ def test_bare_int8_of_one_channel_answers_wrongly(tmp_path: Path, monkeypatch: p
     assert int8_error(tmp_path) > 0.3
 
 
+@pytest.mark.soak
 def test_int8_of_one_channel_answers_rightly(tmp_path: Path) -> None:
     assert 1e-4 < int8_error(tmp_path) < 0.1
 
@@ -204,6 +206,7 @@ class Scale(nn.Module):
         return (image - 0.5) * 2
 
 
+@pytest.mark.soak
 def test_compiled_code_reads_other_strides_wrongly_and_ours_does_not(tmp_path: Path) -> None:
     module, x = nn.Sequential(Scale(), colour()).eval(), images(3)
     graph = as_program(module, tmp_path, channels_last=True)

@@ -16,8 +16,10 @@ from onnx.reference import ReferenceEvaluator
 
 from roadworthy.build import lower
 from roadworthy.build.lower import generated_cpp as lowering
+from roadworthy.build.lower._onnxruntime import int8
 from roadworthy.core.errors import EnvironmentFault, ProgramMissing, StepFailed, UsageError
 from roadworthy.core.host import this_host
+from roadworthy.core.samples import SampleSet, file_of
 from roadworthy.core.stages import Candidate, Graph, Plan
 from roadworthy.core.types import Array
 from roadworthy.runtimes import generated_cpp, open_session
@@ -125,8 +127,8 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def test_a_session_of_another_precision_or_with_spinning_threads_is_refused(candidate: Candidate) -> None:
-    with pytest.raises(UsageError, match="fp32"):
-        open_session(candidate.path, candidate.signature, replace(PLAN, precision="int8"))
+    with pytest.raises(UsageError, match="fp32 or int8"):
+        open_session(candidate.path, candidate.signature, replace(PLAN, precision="bf16"))
     with pytest.raises(UsageError, match="spin"):
         open_session(candidate.path, candidate.signature, replace(PLAN, spin=True))
 
@@ -145,7 +147,8 @@ def test_a_cpu_below_all_levels_is_an_error_and_no_crash(candidate: Candidate, m
 
 def test_without_a_compiler_there_is_no_plan_and_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = graph_of(CASE, tmp_path)
-    assert [plan.threads for plan in lowering.plans(graph, replace(this_host(), cores=2))] == [1, 2]
+    planned = [(plan.precision, plan.flavour, plan.threads) for plan in lowering.plans(graph, replace(this_host(), cores=2))]
+    assert planned == [("fp32", "", 1), ("fp32", "", 2), ("int8", "", 1), ("int8", "", 2), ("int8", "percentile-mixed", 1)]
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not list(lowering.plans(graph, this_host()))
     assert "apt-get install g++" in lowering.unavailable(this_host())["fp32"]
@@ -153,6 +156,29 @@ def test_without_a_compiler_there_is_no_plan_and_the_remedy_is_named(tmp_path: P
     with pytest.raises(ProgramMissing, match=r"apt-get install g\+\+"):
         lowering.lower(graph, PLAN, None, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_int8_answers_nearly_as_the_original_and_what_came_quantised_as_it_is(tmp_path: Path) -> None:
+    """Both are made from one quantised file: a user may hand in what the plan makes."""
+    graph = graph_of(CASE, tmp_path)
+    (wanted,) = by_definition(CASE, 5)
+    for folder in ("samples", "came"):
+        (tmp_path / folder).mkdir()
+    np.save(tmp_path / "samples" / file_of("x"), CASE.feeds(32)["x"])
+    samples = SampleSet(tmp_path / "samples", ("x",), 32)
+    int8.quantise(graph.path, graph.signature, int8.Recipe.of(""), samples, tmp_path / "came")
+    plan = replace(PLAN, precision="int8")
+    with pytest.raises(UsageError, match="int8 needs samples"):
+        lower.lower(lower.LowerRequest(graph, plan, None, tmp_path / "none"))
+    came = replace(graph, path=tmp_path / "came" / "model.onnx", precision="int8")
+    assert {plan.precision for plan in lowering.plans(came, this_host())} == {"int8"}
+    answers = []
+    for number, (given, calibration) in enumerate(((graph, samples), (came, None))):
+        made = lower.lower(lower.LowerRequest(given, plan, calibration, tmp_path / str(number)))
+        with open_session(made.path, made.signature, plan) as session:
+            answers.append(session.run(CASE.feeds(5))["y"])
+    assert np.array_equal(*answers)
+    assert 0 < np.abs(answers[0] - wanted).max() < 0.02 * np.abs(wanted).max()
 
 
 @pytest.mark.parametrize("change", [{"architecture": "aarch64"}])

@@ -24,6 +24,7 @@ def test_it_is_a_form_and_never_a_plan_of_a_deployment(tmp_path: Path) -> None:
     assert wanted in [plan for plan, _ in lower.forms_for((graph,), host, "fp32").plans]
 
 
+@pytest.mark.soak
 def test_it_answers_as_the_original_and_leaves_what_it_compiled_beside_its_candidate(tmp_path: Path) -> None:
     (tmp_path / "graph").mkdir()
     graph = torch_models.as_module(torch_models.colour(), tmp_path / "graph")

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from roadworthy.build.exported import Export, target
 from roadworthy.bundle import export_evidence
@@ -18,6 +23,25 @@ from roadworthy.preprocess.contract import Contract
 from roadworthy.runtimes import CheckedSession, open_session
 
 GATE = 1e-5
+
+
+@contextmanager
+def packages_from(*folders: Path, names: tuple[str, ...]) -> Iterator[None]:
+    """The packages ``names`` are those in ``folders``, whatever was imported before; afterwards everything is as it was."""
+
+    def loaded() -> list[str]:
+        return [module for module in sys.modules if module.partition(".")[0] in names]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in loaded():
+            patch.delitem(sys.modules, module)
+        for folder in folders:
+            patch.syspath_prepend(folder)
+        try:
+            yield
+        finally:
+            for module in loaded():
+                del sys.modules[module]
 
 
 def lowered(graph: Graph, plan: Plan, out: Path) -> Path:

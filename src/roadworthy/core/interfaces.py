@@ -40,8 +40,9 @@ class Runtime(Protocol):
     machine code for the very CPU that made them, which run on no lesser one.
     Two more have defaults. ``OPTIONS`` lists the words that ``plan.options`` may hold: none if it is not defined.
     A module in ``runtimes/exported/`` is for the target of its name. ``ON_TARGET`` says that its sessions run there during the build
-    too, as those for a server always do; where only the machine can tell, it is False and the session has an attribute ``on_target``.
-    All are literals: ``registry.facts`` reads them without importing the module.
+    too, as those for a server always do; where only the machine can tell, it is False, the session has an attribute ``on_target``, and
+    ``lacking() -> str`` says in words what the machine lacks for that, or "".
+    All others are literals: ``registry.facts`` reads them without importing the module.
     """
 
     RUNS: tuple[str, ...]

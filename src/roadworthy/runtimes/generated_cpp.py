@@ -18,16 +18,17 @@ FRAMEWORK = False
 NATIVE = False
 
 LIBRARY = "model.so"
+PRECISIONS = ("fp32", "int8")
 
 
 def load(path: Path, signature: Signature, plan: Plan) -> GeneratedSession:
     """The session of the library in ``path`` on ``plan.threads`` threads.
 
-    Raises UsageError for another precision than fp32, EnvironmentFault where this CPU has none of the levels, StepFailed for a file that
-    does not load.
+    Raises UsageError for another precision than fp32 and int8, EnvironmentFault where this CPU has none of the levels, StepFailed for a
+    file that does not load.
     """
-    if plan.precision != "fp32":
-        raise UsageError(f"generated code computes in fp32, and {plan.precision} was asked for; choose fp32")
+    if plan.precision not in PRECISIONS:
+        raise UsageError(f"generated code computes in {' or '.join(PRECISIONS)}, and {plan.precision} was asked for; choose one of these")
     if plan.spin:
         raise UsageError("generated code has no choice of spinning threads; leave spin out of the plan")
     file = path / LIBRARY

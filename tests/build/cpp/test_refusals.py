@@ -16,6 +16,14 @@ from roadworthy.core.types import BATCH, Array, Signature, TensorSpec
 from support.models.operator_cases import OperatorCase
 
 IMAGE = (4, 6, 6)
+
+
+def rounded(constants: dict[str, Array], read_by: str = "s", zero: str = "") -> OperatorCase:
+    """A value that is rounded by the scale ``s`` and read by another."""
+    nodes = [("QuantizeLinear", ["x", "s", zero], "q", {}), ("DequantizeLinear", ["q", read_by, zero], "y", {})]
+    return OperatorCase("", {"x": (4,)}, nodes, constants, opset=21)
+
+
 REFUSED: dict[str, tuple[OperatorCase, str]] = {
     "an operator that is unknown": (
         OperatorCase("", {"x": (8,)}, [("LayerNormalization", ["x", "s"], "y", {})], {"s": np.ones(8, np.float32)}),
@@ -60,6 +68,19 @@ REFUSED: dict[str, tuple[OperatorCase, str]] = {
     "indices": (
         OperatorCase("", {"x": IMAGE}, [("MaxPool", ["x"], "y i", {"kernel_shape": (2, 2)})]),
         "MaxPool 'node_0': it gives the indices",
+    ),
+    "a scale for each channel of a value": (
+        rounded({"s": np.ones(4, np.float32)}),
+        "QuantizeLinear 'node_0': it has a scale for each channel",
+    ),
+    "a scale of 0": (rounded({"s": np.zeros((), np.float32)}), "QuantizeLinear 'node_0': its scale is not above 0"),
+    "16 bits": (
+        rounded({"s": np.ones((), np.float32), "z": np.zeros((), np.int16)}, zero="z"),
+        "QuantizeLinear 'node_0': it rounds to int16",
+    ),
+    "numbers that are read by another scale": (
+        rounded({"s": np.ones((), np.float32), "t": np.full((), 2, np.float32)}, read_by="t"),
+        "DequantizeLinear 'node_1': generated code needs 'q' to come from a QuantizeLinear with the same scale",
     ),
     "whole numbers": (
         OperatorCase("", {"x": (4,)}, [("Cast", ["x"], "i", {"to": 7}), ("Cast", ["i"], "y", {"to": 1})]),

@@ -114,6 +114,7 @@ def test_beside_the_file_lie_class_names_and_a_script(made: Made, tmp_path: Path
     contract, golden = Contract(answer=Answer(labels=("a", "b"))), Golden({"x": made.x}, {"y": made.wanted})
     text = executorch.finish(Export("digits", "3", PLAN, SIGNATURE, contract, golden, 1e-5, tmp_path), tmp_path)
     assert (tmp_path / "labels.txt").read_text() == "a\nb\n"
+    assert "Redistribution" in (tmp_path / "licences" / "executorch.txt").read_text()
     assert "Not verified on the target" in text and "its optimised kernels" in text and "@" not in text
     compile((tmp_path / "verify.py").read_text(), "verify.py", "exec")
 

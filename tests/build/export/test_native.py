@@ -25,6 +25,7 @@ from roadworthy.core import cpu_mask
 from roadworthy.core.errors import ProgramMissing, StepFailed, UsageError
 from roadworthy.core.host import this_host
 from roadworthy.core.numerics import softmax
+from roadworthy.core.samples import SampleSet, file_of
 from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Signature, TensorSpec
 from roadworthy.preprocess.contract import Answer, Contract
@@ -83,12 +84,12 @@ class Made:
         )
 
 
-def exported(folder: Path, plan: Plan) -> Made:
+def exported(folder: Path, plan: Plan, calibration: SampleSet | None = None) -> Made:
     path = network(folder / "model.onnx")
     graph = Graph("onnx", path, SIGNATURE, "test")
     answers = np.asarray(ReferenceEvaluator(str(path)).run(None, {"x": SAMPLES})[0])
     (folder / "out").mkdir()
-    native.lower(graph, plan, None, folder / "out")
+    native.lower(graph, plan, calibration, folder / "out")
     golden = Golden({"x": SAMPLES}, {"y": answers})
     export = Export("net", "1", plan, SIGNATURE, CONTRACT, golden, 1e-5, folder, (graph,))
     return Made(folder / "out", native.finish(export, folder / "out"), graph, answers)
@@ -189,7 +190,7 @@ def test_the_program_can_be_linked_again_as_the_guide_says(made: Made, tmp_path:
     shutil.copytree(made.path, tmp_path / "copy")
     (tmp_path / "copy" / "program").unlink()
     done = subprocess.run(command, shell=True, cwd=tmp_path / "copy", capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, ""), "it is compiled without a warning"
     assert (tmp_path / "copy" / "program").stat().st_size == (made.path / "program").stat().st_size
 
 
@@ -207,11 +208,13 @@ def test_the_other_form_is_planned_where_its_library_is_there(tmp_path: Path, mo
     graph = Graph("onnx", network(tmp_path / "model.onnx"), SIGNATURE, "test")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     host = replace(this_host(), cores=4)
-    assert [(plan.flavour, plan.threads) for plan in native.plans(graph, host)] == [("generated", 1), ("generated", 4)]
+    first = [("generated", 1), ("generated", 4)]
+    int8 = [*first, ("generated-percentile-mixed", 1)]
+    assert [(plan.flavour, plan.threads) for plan in native.plans(graph, host)] == [*first, *int8]
     library.folder().mkdir(parents=True)
     (library.folder() / "libncnn.a").touch()
     found = [(plan.flavour, plan.threads) for plan in native.plans(graph, host)]
-    assert found == [("generated", 1), ("generated", 4), ("ncnn", 1), ("ncnn", 4)]
+    assert found == [*first, ("ncnn", 1), ("ncnn", 4), *int8]
 
 
 def test_a_machine_without_a_compiler_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,11 +227,32 @@ def test_a_machine_without_a_compiler_is_told_what_to_install(tmp_path: Path, mo
 
 def test_another_precision_and_another_machine_are_refused(tmp_path: Path) -> None:
     graph = Graph("onnx", network(tmp_path / "model.onnx"), SIGNATURE, "test")
-    with pytest.raises(UsageError, match="native-int8-t1 is not a plan of native"):
-        native.lower(graph, Plan("native", "int8"), None, tmp_path)
-    assert native.unavailable(replace(this_host(), architecture="aarch64")) == {
-        "fp32": "the executable is for x86-64, and this machine is aarch64"
-    }
+    with pytest.raises(UsageError, match="native-int8-ncnn-t1 is not a plan of native"):
+        native.lower(graph, Plan("native", "int8", flavour="ncnn"), None, tmp_path)
+    with pytest.raises(UsageError, match="int8 needs samples to calibrate on"):
+        native.lower(graph, replace(PLAN, precision="int8"), None, tmp_path)
+    words = "the executable is for x86-64, and this machine is aarch64"
+    assert native.unavailable(replace(this_host(), architecture="aarch64")) == {"fp32": words, "int8": words}
+
+
+def test_int8_gives_nearly_the_answers_and_the_same_at_every_level(
+    tmp_path: Path, made: Made, unmasked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "samples").mkdir()
+    np.save(tmp_path / "samples" / file_of("x"), np.random.default_rng(2).standard_normal((64, 1, 8, 8), dtype=np.float32))
+    plan = replace(PLAN, precision="int8")
+    narrow = exported(tmp_path, plan, SampleSet(tmp_path / "samples", ("x",), 64))
+    assert "computes in int8" in narrow.text and "computes in int8" not in made.text
+    answers = []
+    for mask in ("sse4_2", "avx2", "avx512"):
+        monkeypatch.setenv(cpu_mask.MASK, mask)
+        session = runtime.load(narrow.path, SIGNATURE, plan)
+        try:
+            answers.append(session.run({"x": SAMPLES})["y"])
+        finally:
+            session.close()
+    assert np.array_equal(answers[0], answers[1]) and np.array_equal(answers[0], answers[2])
+    assert 0 < np.abs(answers[0] - made.answers).max() < 0.05 * np.abs(made.answers).max()
 
 
 def test_a_directory_without_a_program_is_refused(tmp_path: Path) -> None:

@@ -240,21 +240,15 @@ def test_polygraphy_has_what_the_engine_asks_for() -> None:
 
 
 def test_where_there_is_a_gpu_the_session_is_the_engine(linear: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(FAKE)
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("polygraphy", "tensorrt")]:
-        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(engine, "DEVICES", ("/dev/null",))
     out = exporting.lowered(linear, PLAN, tmp_path / "out")
-    session = exporting.opened(linear, PLAN, out)
-    assert session.inner.on_target is True  # type: ignore[attr-defined]
-    first = session.run(samples())["y"]
-    kept = first.copy()
-    session.run({"x": -samples()["x"]})
-    np.testing.assert_array_equal(first, kept)  # an answer is not overwritten by the next call
-    np.testing.assert_allclose(first, expected(linear, samples())["y"], rtol=1e-5)
-    session.close()
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("polygraphy", "tensorrt")]:
-        del sys.modules[name]
+    with exporting.packages_from(FAKE, names=("polygraphy", "tensorrt")), exporting.opened(linear, PLAN, out) as session:
+        assert session.inner.on_target is True  # type: ignore[attr-defined]
+        first = session.run(samples())["y"]
+        kept = first.copy()
+        session.run({"x": -samples()["x"]})
+        np.testing.assert_array_equal(first, kept)  # an answer is not overwritten by the next call
+        np.testing.assert_allclose(first, expected(linear, samples())["y"], rtol=1e-5)
 
 
 def test_the_words_say_what_is_in_it(linear: Graph, tmp_path: Path) -> None:

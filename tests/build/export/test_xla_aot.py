@@ -74,6 +74,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.slow
 def test_a_program_answers_wherever_it_lies(kept: None, tmp_path: Path) -> None:
     if not LEVEL or not library.built(LEVEL):
         pytest.skip("libxla.a is not built here: pytest -m soak tests/build/export/test_xla_aot.py builds it")
@@ -81,6 +82,7 @@ def test_a_program_answers_wherever_it_lies(kept: None, tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.slow
 def test_the_library_is_built_and_a_program_answers(kept: None, tmp_path: Path) -> None:
     if not LEVEL:
         pytest.skip("this CPU has no level that code is made for")
@@ -108,4 +110,5 @@ def answers_wherever_it_lies(folder: Path) -> None:
     assert f"{out}/lib/{library.FRAMEWORK}" in linked and "not found" not in linked
     timed = subprocess.run([out / "program", "--bench", "0.1"], capture_output=True, text=True, check=True, env={}).stdout
     assert json.loads(timed)["calls"] > 0
-    assert {path.name for path in out.iterdir()} == {"program", "lib", "source", "needs.json"}
+    assert {path.name for path in out.iterdir()} == {"program", "lib", "source", "needs.json", "licences"}
+    assert {path.name for path in (out / "licences").iterdir()} == {"tensorflow.txt", "tensorflow-others.txt"}

@@ -15,6 +15,7 @@ from roadworthy.build.exporting.merged import merge_evidence
 from roadworthy.bundle import store
 from roadworthy.bundle.certificate import NOT_ON_TARGET, ON_TARGET
 from roadworthy.core.errors import BundleError
+from support import exporting
 from support.files import onnx_files
 
 FAKE = Path(__file__).parents[2] / "support" / "fake_tensorrt"
@@ -35,17 +36,12 @@ def test_the_evidence_of_the_target_comes_back(tmp_path: Path, monkeypatch: pyte
 
     elsewhere = tmp_path / "gpu"
     shutil.copytree(made.path, elsewhere)
-    for folder in (FAKE, elsewhere):
-        monkeypatch.syspath_prepend(folder)
-    try:
+    with exporting.packages_from(FAKE, elsewhere, names=FAKED):
         import engine  # type: ignore[import-not-found]
 
         monkeypatch.setattr(engine, "DEVICES", ("/dev/null",))
         monkeypatch.setattr(sys, "argv", ["verify.py"])
         assert runpy.run_path(str(elsewhere / "verify.py"), run_name="verify")["main"]() == 0
-    finally:
-        for name in [name for name in sys.modules if name.partition(".")[0] in FAKED]:
-            del sys.modules[name]
 
     brought = merge_evidence(bundle, elsewhere / "evidence-target.json")
     (export,) = store.read_certificate(bundle).exports

@@ -174,6 +174,7 @@ def test_the_page_checks_itself_and_answers_an_image(made: Made, visitor: Chromi
         assert np.abs(np.array(shown.data("outputs")[0]) - want).max() < 1e-5 * np.abs(want).max()
         best = answer.read_out(SEES.answer, {"logits": want})[0]
         assert shown.text("ranking").split("\n") == [text for one in best for text in (one.label, f"{one.score * 100:.1f} %")]
+        shown.give(tmp_path / "image.png")  # the same once more
         shown.photograph(tmp_path / "page.png")
         for way in (dropped, pasted):
             pixels = picture(30, 41 if way is dropped else 43)

@@ -1,29 +1,25 @@
-"""Convolutions, dense layers and batch normalisation."""
+"""Convolutions, dense layers and batch normalisation, in float32 or, where the graph rounds what they multiply, in whole numbers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from roadworthy.build.cpp import values
+from roadworthy.build.cpp import integers, values
+from roadworthy.build.cpp.integers import BLOCK, IntegerWeights
 from roadworthy.build.cpp.network import Handler, Network
 from roadworthy.build.cpp.steps import FREE, Fields, Step, written
 from roadworthy.build.cpp.values import Image, Value
-from roadworthy.build.cpp.windows import Window, window
+from roadworthy.build.cpp.windows import Window, segments, window
 from roadworthy.build.onnx_graph import Node
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array
 
-BLOCK = 16
-"""Output channels whose weights lie side by side; the same in ``convolution.h``."""
 DEPTH = 320
 """Most products that are summed before all positions had their turn: their weights fit the first cache."""
-NEAR = 48 * 1024
-"""Most numbers of the input that are read before all output channels had their turn: they fit the second cache."""
-POSITIONS = 96, 1024
 FEW = 12
 """Positions among which it does not pay to keep weights in the first cache."""
 TAKES_FACTORS = ("convolution", "depthwise")
@@ -37,45 +33,47 @@ def convolution(to: Network, node: Node) -> None:
         raise StepFailed(f"{node}: a convolution over {weights.ndim - 2} axes; generated code has them over 1 and 2")
     bias = to.constant(node.input(2), node) if node.input(2) else np.zeros(len(weights), np.float32)
     over = window(node, weights.shape[2:], sizes, made)
-    step = _convolution(to.last(node.input(0), over.border), values.last(made), weights, bias, over)
-    to.add(step, node.outputs[0])
+    alone = weights.shape[1] == 1 and len(weights) == sizes[0]
+    whole = None if alone else integers.weights(to, node, to.integers(node.input(0)), bias, axis=0)
+    source = to.last(to.stored(node.input(0)) if alone or whole else node.input(0), over.border)
+    to.add(_convolution(source, values.last(made), weights, bias, over, whole), node.outputs[0])
 
 
-def _convolution(source: Value, output: Value, weights: Array, bias: Array, over: Window) -> Step:
+def _convolution(source: Value, output: Value, weights: Array, bias: Array, over: Window, whole: IntegerWeights | None) -> Step:
     weights = weights.reshape(*weights.shape[:2], *over.kernel)
     channels, filters = source.sizes[0], len(weights)
     groups = channels // weights.shape[1]
+    if whole:
+        return integers.convolution(source, output, replace(whole, weights=whole.weights.reshape(weights.shape)), groups, over)
     alone = groups == channels == filters
     kernel, structure = ("depthwise", "Depthwise") if alone else ("convolution", "Convolution")
 
     def fields() -> Fields:
         common = {"in": source.image, "out": output.image}
         added = {"added": step.added.image if step.added else output.image}
-        low, high = step.limits or FREE
+        low, high = step.kept()
         limits = {"low": low, "high": high}
         if alone:
             return common | over.fields("kernel", "stride", "dilation", "begin") | added | limits
-        segments = list(_segments(source.image, weights.shape[1], over, groups))
         positions = output.image.height * output.image.width
-        chunks = _chunked(segments, DEPTH if positions > FEW else math.inf)
+        chunks = _chunked(list(segments(source.image, weights.shape[1], over)), DEPTH if positions > FEW else math.inf)
         flat = [segment for chunk in chunks for segment in chunk]
         starts = [sum(map(len, chunks[:number])) for number in range(len(chunks))]
         table = [(start, len(chunk), sum(length for _, length in chunk)) for start, chunk in zip(starts, chunks, strict=True)]
-        near = NEAR // (over.stride[0] * over.stride[1] * channels)
         return common | over.fields("stride", "begin") | {
             "groups": groups, "group_in": weights.shape[1], "group_out": filters // groups, "depth": math.prod(weights.shape[1:]),
-            "chunks": len(chunks), "positions": min(max(POSITIONS[0], near), POSITIONS[1]), **added, **limits,
+            "chunks": len(chunks), "positions": over.positions(channels), **added, **limits,
             "segment": f"(const Segment[]){written('', flat)}", "chunk": f"(const Chunk[]){written('', table)}",
         }  # fmt: skip
 
-    pack = _packed_depthwise if alone else partial(_packed, groups)
+    def packed_depthwise(constants: list[Array]) -> list[Array]:
+        weights, bias = constants
+        unit = step.output.scale
+        return [weights[:, 0].transpose(1, 2, 0) * (source.scale / unit), bias / unit]
+
+    pack = packed_depthwise if alone else partial(_packed, groups)
     step = Step(kernel, structure, fields, [source], output, [weights, bias], pack, FREE, adds=True)
     return step
-
-
-def _packed_depthwise(constants: list[Array]) -> list[Array]:
-    weights, bias = constants
-    return [weights[:, 0].transpose(1, 2, 0), bias]
 
 
 def _packed(groups: int, constants: list[Array]) -> list[Array]:
@@ -86,21 +84,6 @@ def _packed(groups: int, constants: list[Array]) -> list[Array]:
     by_group = weights.transpose(0, 2, 3, 1).reshape(groups, filters, -1)
     blocks = np.pad(by_group, ((0, 0), (0, missing), (0, 0))).reshape(groups, -1, BLOCK, by_group.shape[-1])
     return [blocks.transpose(0, 1, 3, 2), np.pad(bias.reshape(groups, filters), ((0, 0), (0, missing)))]
-
-
-def _segments(image: Image, depth: int, over: Window, groups: int) -> Iterator[tuple[int, int]]:
-    """Where the numbers under a kernel lie, as starts and lengths; what lies behind one another is one segment."""
-    start, length = 0, 0
-    for y in range(over.kernel[0]):
-        for x in range(over.kernel[1]):
-            at = y * over.dilation[0] * image.row + x * over.dilation[1] * image.channels
-            if length and at == start + length:
-                length += depth
-            else:
-                if length:
-                    yield start, length
-                start, length = at, depth
-    yield start, length
 
 
 def _chunked(segments: list[tuple[int, int]], most: float) -> list[list[tuple[int, int]]]:
@@ -133,7 +116,8 @@ def gemm(to: Network, node: Node) -> None:
         if stated.size not in (1, len(weights)):
             raise StepFailed(f"{node}: its third operand differs between samples")
         bias = bias + stated.reshape(-1) * np.float32(attributes.get("beta", 1.0))
-    _dense(to, node, weights, bias)
+    alone = attributes.get("alpha", 1.0) == 1.0
+    _dense(to, node, weights, bias, axis=(0 if attributes.get("transB") else 1) if alone else None)
 
 
 def product(to: Network, node: Node) -> None:
@@ -143,19 +127,24 @@ def product(to: Network, node: Node) -> None:
     weights = to.constant(node.input(1), node)
     if weights.ndim != 2:
         raise StepFailed(f"{node}: its second operand has {weights.ndim} axes; generated code multiplies by constant matrices")
-    _dense(to, node, weights.T, np.zeros(weights.shape[1], np.float32))
+    _dense(to, node, weights.T, np.zeros(weights.shape[1], np.float32), axis=1)
 
 
-def _dense(to: Network, node: Node, weights: Array, bias: Array) -> None:
-    """A dense layer as a convolution: over one pixel a row, or over the whole image whose numbers it takes in ONNX's order."""
+def _dense(to: Network, node: Node, weights: Array, bias: Array, axis: int | None) -> None:
+    """A dense layer as a convolution: over one pixel a row, or over the whole image whose numbers it takes in ONNX's order.
+
+    ``axis`` is that of the outputs in the graph's own weights, None where they are multiplied by a number first.
+    """
     name = node.input(0)
     made = to.sizes(node.outputs[0], node)
+    whole = None if axis is None else integers.weights(to, node, to.integers(name), bias, axis)
     if name in to.flattened:
-        source = to.flattened[name]
+        origin = to.flattened[name]
+        source = to.last(to.stored(origin) if whole else origin)
         kernel = source.image.height, source.image.width
         weights = weights.reshape(len(weights), source.sizes[0], *kernel)
     else:
-        value = to.plain(name)
+        value = to.plain(to.stored(name) if whole else name)
         rows = math.prod(value.sizes[:-1])
         image = Image(1, rows, value.sizes[-1])
         source = Value((value.sizes[-1], rows), values.Storage(image, value.storage.pointer, pinned=True, whole=value.storage), last=True)
@@ -169,7 +158,7 @@ def _dense(to: Network, node: Node, weights: Array, bias: Array) -> None:
         values.Storage(Image(1, math.prod(made[:-1]), len(weights)), whole=output.storage, pinned=True),
         last=True,
     )
-    step = _convolution(source, seen, weights, bias, over)
+    step = _convolution(source, seen, weights, bias, over, whole)
     step.output = output
     to.add(step, node.outputs[0])
 
@@ -192,8 +181,8 @@ def normalisation(to: Network, node: Node) -> None:
         to.put(node.outputs[0], before.output)
         return
     sizes = to.sizes(name, node)
-    source = to.last(name) if len(sizes) > 1 else to.plain(name)
-    output = values.last(sizes) if len(sizes) > 1 else values.plain(sizes)
+    source = (to.last if len(sizes) > 1 else to.plain)(to.stored(name))
+    output = values.like(source)
 
     def fields() -> Fields:
         low, high = step.limits or FREE

@@ -8,11 +8,11 @@ from roadworthy.build.cpp.steps import Step
 from roadworthy.build.cpp.values import Storage
 
 ALIGNED = 16
-"""Numbers in 64 bytes."""
+"""Floats in 64 bytes."""
 
 
 def planned(steps: Sequence[Step]) -> tuple[dict[Storage, int], int]:
-    """The place of every storage of the steps in numbers of one sample, and how many there are in all."""
+    """The place of every storage of the steps in floats of one sample, and how many there are in all."""
     lives: dict[Storage, tuple[int, int]] = {}
     for number, step in enumerate(steps):
         for value in (*step.values, step.output):
@@ -20,7 +20,7 @@ def planned(steps: Sequence[Step]) -> tuple[dict[Storage, int], int]:
             if not owner.pointer:
                 lives[owner] = (lives.get(owner, (number, number))[0], number)
     places: dict[Storage, int] = {}
-    for storage in sorted(lives, key=lambda one: -one.image.size):
+    for storage in sorted(lives, key=lambda one: -_size(one)):
         taken = sorted((places[other], _size(other)) for other in places if _meet(lives[storage], lives[other]))
         at = 0
         for start, size in taken:
@@ -32,7 +32,9 @@ def planned(steps: Sequence[Step]) -> tuple[dict[Storage, int], int]:
 
 
 def _size(storage: Storage) -> int:
-    return -(-storage.image.size // ALIGNED) * ALIGNED
+    """Floats that take as much memory, in whole cache lines. One whole number more may be read than there is."""
+    size = storage.image.size // 2 + 1 if storage.integers else storage.image.size
+    return -(-size // ALIGNED) * ALIGNED
 
 
 def _meet(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from roadworthy.build.cpp import values
 from roadworthy.build.cpp.steps import FREE, Step
-from roadworthy.build.cpp.values import Value
+from roadworthy.build.cpp.values import Integers, Value
 from roadworthy.build.onnx_graph import Node, OnnxGraph
 from roadworthy.core.errors import StepFailed
 from roadworthy.core.types import Array
@@ -21,12 +21,18 @@ AXES = 6
 
 
 class Network:
-    """Steps in order. A value may be there in both layouts: each is made when a step needs it."""
+    """Steps in order. A value may be there in both layouts: each is made when a step needs it.
+
+    What the graph rounds is there as whole numbers, under the name that these have in ONNX, and ``rounded`` has that name by the one of
+    the numbers for which they stand, which are made where a step cannot take whole ones. ``flattened`` are images in ONNX's order that a
+    dense layer takes as they lie, by the names before and after.
+    """
 
     def __init__(self, graph: OnnxGraph, samples: int | None) -> None:
         self.graph, self._samples = graph, samples
         self.steps: list[Step] = []
-        self.flattened: dict[str, Value] = {}
+        self.flattened: dict[str, str] = {}
+        self.rounded: dict[str, str] = {}
         self._last: dict[str, Value] = {}
         self._plain: dict[str, Value] = {}
         self._uses = Counter([name for node in graph.nodes for name in node.inputs] + list(graph.outputs))
@@ -63,8 +69,36 @@ class Network:
         """``value`` holds what ONNX calls ``name``."""
         (self._last if value.last else self._plain)[name] = value
 
+    def stored(self, name: str) -> str:
+        """The name of the whole numbers that stand for the value, or its own where there are none."""
+        return self.rounded.get(name, name)
+
+    def integers(self, name: str) -> Integers | None:
+        """What the whole numbers are that stand for the value, None where there are none."""
+        name = self.flattened.get(name, name)
+        return self.either(self.rounded[name]).integers if name in self.rounded else None
+
+    def has(self, name: str) -> bool:
+        """Whether the value is there."""
+        return name in self._last or name in self._plain
+
+    def _with_floats(self, name: str) -> None:
+        """Where there are only whole numbers that stand for the value, make it."""
+        if name in self.rounded and not self.has(name):
+            source = self.either(self.rounded[name])
+            made = values.like(source)
+            self.convert(source, made)
+            self.put(name, made)
+
+    def put_as(self, name: str, value: Value, source: str) -> None:
+        """``value``, of the same numbers as ``source``, holds what ONNX calls ``name``, as whole numbers where it does so."""
+        if source in self.rounded:
+            self.rounded[name] = f"{name} in whole numbers"
+        self.put(self.stored(name), value)
+
     def is_last(self, name: str) -> bool:
         """Whether the value is there with its channels last and not otherwise: its followers then keep it so."""
+        self._with_floats(name)
         return name in self._last and name not in self._plain
 
     def either(self, name: str) -> Value:
@@ -79,16 +113,18 @@ class Network:
 
     def plain(self, name: str) -> Value:
         """The value in ONNX's order of axes."""
+        self._with_floats(name)
         if name not in self._plain:
             self._plain[name] = self._as_plain(self._last[name])
         return self._plain[name]
 
     def last(self, name: str, border: tuple[int, int] = (0, 0)) -> Value:
         """The value with its channels last, and at least that many rows and columns of zeros around it."""
+        self._with_floats(name)
         if name not in self._last:
             self._last[name] = self._as_last(self._plain[name])
         if not self._last[name].storage.has_border(*border):
-            made = values.last(self._last[name].sizes)
+            made = values.like(self._last[name], self._last[name].integers)
             made.storage.has_border(*border)
             self.move(self._last[name], made)
             self._last[name] = made
@@ -99,7 +135,7 @@ class Network:
         if (image.channels == 1 or image.height * image.width == 1) and not (image.border_h or image.border_w):
             value.storage.pinned = True
             return Value(value.sizes, value.storage, last=False)
-        made = values.plain(value.sizes)
+        made = values.plain(value.sizes, integers=value.integers)
         self.move(value, made)
         return made
 
@@ -108,7 +144,7 @@ class Network:
             # One pixel: its channels lie there already.
             storage = values.Storage(values.Image(1, 1, value.sizes[0]), value.storage.pointer, pinned=True, whole=value.storage)
             return Value(value.sizes, storage, last=True)
-        made = values.last(value.sizes)
+        made = values.last(value.sizes, value.integers)
         self.move(value, made)
         return made
 
@@ -122,6 +158,14 @@ class Network:
     def move(self, source: Value, target: Value) -> None:
         """Copy a value into memory of another layout."""
         self.copy(source, target, source.sizes, lambda: (source.strides, source.origin), lambda: (target.strides, target.origin))
+
+    def convert(self, source: Value, target: Value) -> None:
+        """Copy a value into memory where its numbers are stored otherwise, in the same layout."""
+
+        def fields() -> dict[str, object]:
+            return {"in": source.image, "out": target.image, "a": 0.0, "b": 0.0}
+
+        self.steps.append(Step("map<Unary::SAME>", "Map", fields, [source], target))
 
     def copy(
         self,
@@ -146,11 +190,16 @@ class Network:
 
     def maker(self, name: str) -> Step | None:
         """The step that made the value, where nothing but one operator takes it and the step may do more to it; else None."""
-        value = self._last[name] if self.is_last(name) else self._plain.get(name)
-        if value is None or not self.alone(name) or name in self.flattened:
+        made = self.made(name)
+        return made if made is not None and made.limits == FREE else None
+
+    def made(self, name: str) -> Step | None:
+        """The step that made the value, where nothing but one operator takes it; else None."""
+        if name in self.rounded or name in self.flattened or not self.alone(name):
             return None
-        made = [step for step in self.steps if step.output is value]
-        return made[0] if len(made) == 1 and made[0].limits == FREE else None
+        value = self._last[name] if self.is_last(name) else self._plain.get(name)
+        steps = [step for step in self.steps if step.output is value]
+        return steps[0] if len(steps) == 1 else None
 
 
 def _loops(sizes: tuple[int, ...], steps_in: tuple[int, ...], steps_out: tuple[int, ...]) -> list[tuple[int, int, int]]:

@@ -43,16 +43,11 @@ def gelu(to: Network, node: Node) -> None:
 
 def _mapped(to: Network, node: Node, word: str, a: float = 0.0, b: float = 0.0) -> None:
     to.sizes(node.outputs[0], node)
-    source = to.either(node.input(0))
-    output = _like(source)
+    source = to.either(to.stored(node.input(0)))
+    output = values.like(source)
     fields: dict[str, object] = {"a": a, "b": b}
     step = Step(f"map<Unary::{word}>", "Map", lambda: {"in": source.image, "out": output.image, **fields}, [source], output)
     to.add(step, node.outputs[0])
-
-
-def _like(value: Value) -> Value:
-    """A new value with the sizes and the layout of another."""
-    return values.last(value.sizes) if value.last else values.plain(value.sizes)
 
 
 def relu(to: Network, node: Node) -> None:
@@ -97,7 +92,7 @@ def binary(to: Network, node: Node) -> None:
     if to.is_constant(second):
         _with_constant(to, node, word, first, to.constant(second, node))
     elif not (_joined(to, node, first, second) or _swish(to, node, first, second)):
-        _with_value(to, node, word, _whole(to, to.either(first), sizes), second)
+        _with_value(to, node, word, _whole(to, to.either(to.stored(first)), sizes), to.stored(second), to.sizes(second, node))
 
 
 def _count(to: Network, name: str) -> int:
@@ -127,6 +122,8 @@ def _swish(to: Network, node: Node, first: str, second: str) -> bool:
     if node.op != "Mul":
         return False
     for name, other in ((first, second), (second, first)):
+        if other in to.rounded:
+            continue
         maker = to.maker(other)
         if maker is None and to.alone(other):
             maker = next((step for step in to.steps if step.output is to.either(other)), None)
@@ -142,7 +139,8 @@ def _whole(to: Network, value: Value, sizes: tuple[int, ...]) -> Value:
     if value.sizes == sizes:
         return value
     shorter = (1,) * (len(sizes) - len(value.sizes)) + value.sizes
-    made = values.last(sizes) if value.last and len(value.sizes) == len(sizes) else values.plain(sizes)
+    keep_last = value.last and len(value.sizes) == len(sizes)
+    made = values.last(sizes, value.integers) if keep_last else values.plain(sizes, integers=value.integers)
 
     def read() -> tuple[tuple[int, ...], int]:
         steps = (0,) * (len(sizes) - len(value.sizes)) + value.strides
@@ -152,9 +150,8 @@ def _whole(to: Network, value: Value, sizes: tuple[int, ...]) -> Value:
     return made
 
 
-def _with_value(to: Network, node: Node, word: str, first: Value, second: str) -> None:
-    """The second operand in the layout of the first: as it is, a number for each channel, or repeated until it has all sizes."""
-    sizes = to.sizes(second, node)
+def _with_value(to: Network, node: Node, word: str, first: Value, second: str, sizes: tuple[int, ...]) -> None:
+    """The second operand in the layout of the first: as it is, a number for each channel, or repeated until it has all ``sizes``."""
     channels = first.last and len(sizes) == len(first.sizes) and sizes == (first.sizes[0], *(1,) * (len(sizes) - 1))
     if channels and sizes != first.sizes:
         other, kind = to.plain(second), "CHANNEL"
@@ -164,10 +161,10 @@ def _with_value(to: Network, node: Node, word: str, first: Value, second: str) -
             "SAME",
         )
         if other.last != first.last:
-            made = _like(first)
+            made = values.like(first, other.integers)
             to.move(other, made)
             other = made
-    output = _like(first)
+    output = values.like(first)
 
     def fields() -> Fields:
         low, high = step.limits or FREE
@@ -181,7 +178,7 @@ def _with_value(to: Network, node: Node, word: str, first: Value, second: str) -
 
 def _with_constant(to: Network, node: Node, word: str, name: str, constant: Array) -> None:
     sizes = to.sizes(node.outputs[0], node)
-    first = _whole(to, to.either(name), sizes)
+    first = _whole(to, to.either(to.stored(name)), sizes)
     if constant.ndim > len(sizes):
         if constant.shape[0] != 1:
             raise StepFailed(f"{node}: its constant differs between samples")
@@ -194,7 +191,7 @@ def _with_constant(to: Network, node: Node, word: str, name: str, constant: Arra
     else:
         kind, numbers = "SAME", np.broadcast_to(spread, sizes)
         numbers = np.moveaxis(numbers, 0, -1) if first.last else numbers
-    output = _like(first)
+    output = values.like(first)
     image = first.image
     plain_image = values.Image(image.height, image.width, image.channels)
 

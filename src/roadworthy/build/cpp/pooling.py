@@ -24,7 +24,7 @@ def pooling(to: Network, node: Node) -> None:
         raise StepFailed(f"{node}: it gives the indices of what it found, which generated code does not")
     sizes, made = to.sizes(node.input(0), node), to.sizes(node.outputs[0], node)
     over = window(node, node.attributes["kernel_shape"], sizes, made)
-    source, output = to.last(node.input(0)), values.last(made)
+    source, output = to.last(to.stored(node.input(0))), values.last(made)
 
     def fields() -> Fields:
         return {
@@ -43,10 +43,10 @@ def reduction(to: Network, node: Node) -> None:
         raise StepFailed(f"{node}: it reduces the axis of the samples")
     made = to.sizes(node.outputs[0], node)
     whole_image = len(sizes) in (2, 3) and axes == list(range(2, len(sizes) + 1))
-    source = to.last(name) if whole_image else _turned(to, to.plain(name), axes)
+    source = to.last(to.stored(name)) if whole_image else _turned(to, to.plain(to.stored(name)), axes)
     output = values.plain(made)
     by = f"Reduction::{REDUCTIONS[node.op]}"
-    step = Step("reduce_pixels", "Reduce", lambda: {"in": source.image, "by": by}, [source], output)
+    step = Step("reduce_pixels", "Reduce", lambda: {"in": source.image, "out": output.image, "by": by}, [source], output)
     to.add(step, node.outputs[0])
 
 
@@ -55,7 +55,7 @@ def _turned(to: Network, value: values.Value, axes: list[int]) -> values.Value:
     reduced = [axis - 1 for axis in axes]
     kept = [axis for axis in range(len(value.sizes)) if axis not in reduced]
     channels, columns = (math.prod(value.sizes[axis] for axis in some) for some in (kept, reduced))
-    made = values.last((channels, columns))
+    made = values.last((channels, columns), value.integers)
     steps = [0] * len(value.sizes)
     for some, step in ((kept, 1), (reduced, channels)):
         for axis in reversed(some):

@@ -11,15 +11,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from roadworthy.build.cpp import layers, memory, pointwise, pooling, shapes, values
+from roadworthy.build.cpp import integers, layers, memory, pointwise, pooling, shapes, values
 from roadworthy.build.cpp.network import Handler, Network
-from roadworthy.build.cpp.steps import Step, real, structure
+from roadworthy.build.cpp.steps import LAYERS, Step, real, structure, written
 from roadworthy.build.cpp.values import Storage, Value
 from roadworthy.build.onnx_graph import OnnxGraph, read
 from roadworthy.core.errors import StepFailed
-from roadworthy.core.types import Array, Signature, output_names
+from roadworthy.core.types import Signature, output_names
 
-HANDLERS: dict[str, Handler] = {**layers.HANDLERS, **pooling.HANDLERS, **pointwise.HANDLERS, **shapes.HANDLERS}
+HANDLERS: dict[str, Handler] = {
+    **layers.HANDLERS, **pooling.HANDLERS, **pointwise.HANDLERS, **shapes.HANDLERS, **integers.HANDLERS,
+}  # fmt: skip
 """What can be translated, by the operator's name in ONNX."""
 FOLDED = ("Cast", "Constant", "ConstantOfShape", "Gather", "Range", "Shape", "Size")
 """Operators that exporters write to compute shapes: nothing of them is left in most graphs."""
@@ -31,7 +33,10 @@ TOGETHER = 16
 """Most samples that go through the network at once."""
 WORTH_A_THREAD = 1_000_000
 """Products for which a second thread is worth its waking: about 50 microseconds."""
-ALIGNED = 16
+LINE = 64
+"""Bytes of a line of the cache, where each of the weights begins."""
+POINTERS = {"float32": "", "int8": "(const signed char *)", "int32": "(const int *)"}
+"""What brings the address of weights of each dtype into its type."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +93,16 @@ def generate(path: Path, signature: Signature, out: Path) -> Generated:
     network = _translated(graph, signature)
     places, size = memory.planned(network.steps)
     together = max(1, min(TOGETHER, NEAR // max(size, 1)))
-    weights: list[Array] = []
+    weights: list[bytes] = []
     lines = list(_lines(network.steps, places, together, weights))
     (out / NETWORK).write_text(_network(lines))
-    (out / SIZES).write_text(_sizes(signature, together, max(size, ALIGNED) * together, _work(network.steps)))
-    data = np.concatenate(weights) if weights else np.zeros(ALIGNED, np.float32)
-    data.astype("<f4").tofile(out / WEIGHTS)
+    (out / SIZES).write_text(_sizes(signature, together, max(size, memory.ALIGNED) * together, _work(network.steps)))
+    data = b"".join(weights) or bytes(LINE)
+    (out / WEIGHTS).write_bytes(data)
     for file in KERNELS.iterdir():
         if file.is_file():
             shutil.copyfile(file, out / file.name)
-    return Generated(out, data.nbytes, max(size, ALIGNED) * together * 4, together, len(lines))
+    return Generated(out, len(data), max(size, memory.ALIGNED) * together * 4, together, len(lines))
 
 
 def _translated(graph: OnnxGraph, signature: Signature) -> Network:
@@ -113,14 +118,15 @@ def _translated(graph: OnnxGraph, signature: Signature) -> Network:
     return network
 
 
-def _lines(steps: list[Step], places: dict[Storage, int], together: int, weights: list[Array]) -> list[str]:
+def _lines(steps: list[Step], places: dict[Storage, int], together: int, weights: list[bytes]) -> list[str]:
     """The call of each step; its weights go to the end of ``weights``."""
     lines, made = [], set()
     length = 0
 
     def at(value: Value) -> str:
         owner = value.storage.owner
-        return owner.pointer or f"memory + {places[owner] * together}"
+        place = owner.pointer or f"memory + {places[owner] * together}"
+        return f"(short *)({place})" if owner.integers else place
 
     for step in steps:
         fields = dict(step.fields())
@@ -129,33 +135,26 @@ def _lines(steps: list[Step], places: dict[Storage, int], together: int, weights
         if step.adds:
             arguments.append(at(step.added) if step.added else "nullptr")
         for constant in step.pack(step.constants):
-            flat = np.ascontiguousarray(constant, np.float32).reshape(-1)
-            arguments.append(f"weights + {length}")
-            weights.append(np.pad(flat, (0, -flat.size % ALIGNED)))
-            length += weights[-1].size
+            array = constant if constant.dtype.name in POINTERS else constant.astype(np.float32)
+            arguments.append(f"{POINTERS[array.dtype.name]}(weights + {length // 4})")
+            weights.append(array.tobytes() + bytes(-array.nbytes % LINE))
+            length += len(weights[-1])
         arguments.append(at(step.output))
         lines.append(f"{step.kernel}({', '.join(arguments)});")
         storage = step.output.storage
         if storage not in made and (storage.image.border_h or storage.image.border_w):
-            lines.append(f"clear_border({structure('Image', _image(storage))}, samples, {at(step.output)});")
+            lines.append(f"clear_border(Image{written('', step.output.image)}, samples, {at(step.output)});")
         made.add(storage)
     return lines
 
 
 def _work(steps: list[Step]) -> int:
     """About how many products one sample takes: every weight once for each output position."""
-    return sum(step.constants[0].size * step.output.image.height * step.output.image.width for step in steps if step.adds)
+    return sum(step.constants[0].size * step.output.image.height * step.output.image.width for step in steps if step.kernel in LAYERS)
 
 
 def _argument(value: object) -> str:
     return real(value) if isinstance(value, float) else str(value)
-
-
-def _image(storage: Storage) -> dict[str, object]:
-    image = storage.image
-    return {
-        "height": image.height, "width": image.width, "channels": image.channels, "border_h": image.border_h, "border_w": image.border_w,
-    }  # fmt: skip
 
 
 def _network(lines: list[str]) -> str:

@@ -19,7 +19,8 @@ def same(to: Network, node: Node) -> None:
     """Identity and Dropout, which does nothing when a model answers."""
     if [name for name in node.outputs[1:] if name]:
         raise StepFailed(f"{node}: it gives its mask as a second output")
-    to.put(node.outputs[0], replace(to.either(node.input(0))))
+    name = node.input(0)
+    to.put_as(node.outputs[0], replace(to.either(to.stored(name))), name)
 
 
 def reshape(to: Network, node: Node) -> None:
@@ -28,15 +29,16 @@ def reshape(to: Network, node: Node) -> None:
     old, sizes = to.sizes(name, node), to.sizes(output, node)
     if math.prod(old) != math.prod(sizes):
         raise StepFailed(f"{node}: it moves numbers from one sample to another")
-    if to.is_last(name) and len(sizes) == 1 and _only_dense(to, output):
+    stored = to.stored(name)
+    if to.is_last(stored) and len(sizes) == 1 and _only_dense(to, output):
         # A dense layer takes the image as it lies; its weights are in the order of ONNX, and are turned.
-        to.flattened[output] = to.last(name)
+        to.flattened[output] = name
         return
-    if to.is_last(name) and sizes == old:
-        to.put(output, replace(to.last(name)))
+    if to.is_last(stored) and sizes == old:
+        to.put_as(output, replace(to.last(stored)), name)
         return
-    source = to.plain(name)
-    to.put(output, Value(sizes, source.storage, last=False))
+    source = to.plain(stored)
+    to.put_as(output, Value(sizes, source.storage, last=False), name)
 
 
 def _only_dense(to: Network, name: str) -> bool:

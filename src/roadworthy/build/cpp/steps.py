@@ -13,6 +13,10 @@ from roadworthy.core.types import Array
 
 FREE = (-math.inf, math.inf)
 """Limits that change nothing."""
+LAYERS = ("convolution", "depthwise", "integer_convolution")
+"""The kernels that take most of the time."""
+ROUND = ("map", "pairs", "scale", "pool", "reduce_pixels", "depthwise", "integer_convolution")
+"""Kernels whose output may be stored as whole numbers."""
 
 Fields = Mapping[str, object]
 
@@ -37,6 +41,19 @@ class Step:
     added: Value | None = None
 
     @property
+    def rounds(self) -> bool:
+        """Whether its output may be stored as whole numbers."""
+        return self.kernel.partition("<")[0] in ROUND and self.added is None
+
+    def kept(self) -> tuple[float, float]:
+        """Its limits and those of the whole numbers that its output is stored as, in units of these; or its limits."""
+        low, high = self.limits or FREE
+        if (integers := self.output.integers) is None:
+            return low, high
+        least, most = (min(max(limit / integers.scale, integers.low), integers.high) for limit in (low, high))
+        return least, most
+
+    @property
     def values(self) -> list[Value]:
         """Everything that it reads."""
         return self.reads + ([self.added] if self.added else [])
@@ -45,8 +62,10 @@ class Step:
 def written(name: str, number: object) -> str:
     """A field's value in C++."""
     if isinstance(number, Image):
-        sizes = (number.height, number.width, number.channels, number.border_h, number.border_w)
-        return f"{{{', '.join(map(str, sizes))}}}"
+        words = [str(size) for size in (number.height, number.width, number.channels, number.border_h, number.border_w)]
+        if number.integers:
+            words += [real(number.integers.scale), str(number.integers.low), str(number.integers.high)]
+        return f"{{{', '.join(words)}}}"
     if isinstance(number, bool):
         return "true" if number else "false"
     if isinstance(number, float):

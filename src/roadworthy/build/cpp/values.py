@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roadworthy.core.errors import StepFailed
 
 
 @dataclass(frozen=True)
+class Integers:
+    """Whole numbers of 16 bits, from ``low`` to ``high``. Each stands for the number ``scale`` times as large, and so 0 for 0."""
+
+    scale: float
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
 class Image:
-    """Rows, columns and channels, channels innermost, with rows and columns of zeros around them: ``Image`` of the C++ files."""
+    """Rows, columns and channels, channels innermost, with rows and columns of zeros around them: ``Image`` of the C++ files.
+
+    ``integers`` is what its numbers are stored as, None for floats.
+    """
 
     height: int
     width: int
     channels: int
     border_h: int = 0
     border_w: int = 0
+    integers: Integers | None = None
 
     @property
     def row(self) -> int:
@@ -39,12 +52,14 @@ class Storage:
     """Memory for one value. A border may still be added, unless it is ``pinned``: a caller's memory, or memory read in ONNX's order.
 
     ``pointer`` is the C++ expression of the caller's memory. ``whole`` is the storage whose memory this is, seen as another image.
+    ``integers`` is what the owner's memory holds, None for floats.
     """
 
     image: Image
     pointer: str = ""
     pinned: bool = False
     whole: Storage | None = None
+    integers: Integers | None = None
 
     @property
     def owner(self) -> Storage:
@@ -56,7 +71,7 @@ class Storage:
         image = self.image
         if not self.pinned:
             border = max(image.border_h, height), max(image.border_w, width)
-            self.image = Image(image.height, image.width, image.channels, *border)
+            self.image = replace(image, border_h=border[0], border_w=border[1])
         return self.image.border_h >= height and self.image.border_w >= width
 
 
@@ -71,7 +86,17 @@ class Value:
     @property
     def image(self) -> Image:
         """As rows, columns and channels; in ONNX's order all numbers are the channels of one pixel."""
-        return self.storage.image if self.last else Image(1, 1, math.prod(self.sizes))
+        return replace(self.storage.image if self.last else Image(1, 1, math.prod(self.sizes)), integers=self.integers)
+
+    @property
+    def integers(self) -> Integers | None:
+        """What its numbers are stored as, None for floats."""
+        return self.storage.owner.integers
+
+    @property
+    def scale(self) -> float:
+        """What the stored number 1 stands for."""
+        return self.integers.scale if self.integers else 1.0
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -87,14 +112,19 @@ class Value:
         return self.image.origin
 
 
-def last(sizes: tuple[int, ...]) -> Value:
+def last(sizes: tuple[int, ...], integers: Integers | None = None) -> Value:
     """A new value of channels, rows and columns, or channels and columns, in memory of its own, channels last."""
     if len(sizes) not in (2, 3):
         raise StepFailed(f"a tensor of {len(sizes) + 1} axes where images have 3 or 4")
     height, width = (1, *sizes[1:])[-2:]
-    return Value(sizes, Storage(Image(height, width, sizes[0])), last=True)
+    return Value(sizes, Storage(Image(height, width, sizes[0]), integers=integers), last=True)
 
 
-def plain(sizes: tuple[int, ...], pointer: str = "") -> Value:
+def plain(sizes: tuple[int, ...], pointer: str = "", integers: Integers | None = None) -> Value:
     """A new value in ONNX's order: in memory of its own, or at ``pointer``, the caller's."""
-    return Value(sizes, Storage(Image(1, 1, math.prod(sizes)), pointer, pinned=True), last=False)
+    return Value(sizes, Storage(Image(1, 1, math.prod(sizes)), pointer, pinned=True, integers=integers), last=False)
+
+
+def like(value: Value, integers: Integers | None = None) -> Value:
+    """A new value with the sizes and the layout of another."""
+    return last(value.sizes, integers) if value.last else plain(value.sizes, integers=integers)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from roadworthy.build.cpp.values import Image
 from roadworthy.build.onnx_graph import Node
 from roadworthy.core.errors import StepFailed
 
 AXES = ("h", "w")
+NEAR = 48 * 1024
+"""Most numbers of the input that are read before all output channels had their turn: they fit the second cache."""
+POSITIONS = 96, 1024
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,11 @@ class Window:
     def fields(self, *names: str) -> dict[str, int]:
         """Those of the sizes, as fields of a C++ structure."""
         return {f"{word}_{axis}": size for name, word in map(_split, names) for axis, size in zip(AXES, getattr(self, name), strict=True)}
+
+    def positions(self, channels: int) -> int:
+        """How many output positions are computed before the next ones, of an input of that many channels."""
+        near = NEAR // (self.stride[0] * self.stride[1] * channels)
+        return min(max(POSITIONS[0], near), POSITIONS[1])
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -61,3 +70,18 @@ def _two(sizes: Sequence[int], missing: int = 1) -> tuple[int, int]:
     """Sizes of rows and columns, of which ``sizes`` are the last ones."""
     filled = (*(missing,) * (2 - len(sizes)), *sizes)
     return filled[0], filled[1]
+
+
+def segments(image: Image, depth: int, over: Window) -> Iterator[tuple[int, int]]:
+    """Where the numbers under a kernel lie, as starts and lengths; what lies behind one another is one segment."""
+    start, length = 0, 0
+    for y in range(over.kernel[0]):
+        for x in range(over.kernel[1]):
+            at = y * over.dilation[0] * image.row + x * over.dilation[1] * image.channels
+            if length and at == start + length:
+                length += depth
+            else:
+                if length:
+                    yield start, length
+                start, length = at, depth
+    yield start, length

@@ -15,7 +15,7 @@ from roadworthy.build.export import _edge, _verify
 from roadworthy.build.export._executorch import runner
 from roadworthy.build.export._templates import filled
 from roadworthy.build.exported import Export
-from roadworthy.build.program import compiler, sources
+from roadworthy.build.program import compiler, licences, sources
 from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
@@ -110,8 +110,9 @@ def _example(tensor: Any, spec: Any) -> Any:
 
 
 def finish(export: Export, out: Path) -> str:
-    """Add the class names and a script that verifies on a board; how the file is run, and where the limits are."""
+    """Add the class names, the runtime's licence and a script that verifies on a board; how the file is run, and where the limits are."""
     labels = _edge.write_labels(export, out)
+    licences.write(out, {"executorch.txt": runner.licence()})
     names = {"INPUTS": [spec.name for spec in export.signature.inputs], "OUTPUTS": [spec.name for spec in export.signature.outputs]}
     script = filled(_edge.__name__, "executorch_answers.py.template", {word: repr(found) for word, found in names.items()})
     (out / _verify.NAME).write_text(_verify.script(export, script, ("executorch", "torch")), encoding="utf-8")

@@ -14,7 +14,7 @@ import numpy as np
 from roadworthy.build.export._tensorflow import frozen
 from roadworthy.build.export._xla import library, network
 from roadworthy.build.exported import Export
-from roadworthy.build.program import compiler, image_files, sources, steps, templates
+from roadworthy.build.program import compiler, image_files, licences, sources, steps, templates
 from roadworthy.core.errors import StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
@@ -74,7 +74,10 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
 
 
 def finish(export: Export, out: Path) -> str:
-    """Put images, labels and ranked classes into the program; how it is used."""
+    """Put images, labels and ranked classes into the program, licences beside it; how it is used."""
+    licences.write(out, library.licences())
+    if image_files.wanted(export.contract):
+        licences.of_debian(out, licences.IMAGES)
     _program(out, export.name, export.signature, export.plan, export.contract)
     values: dict[str, Any] = {
         "level": export.plan.flavour, "features": LEVELS[export.plan.flavour], "version": library.release(),

@@ -50,6 +50,8 @@ def export(job: ExportJob, notify: Notify = lambda progress: None) -> Exported:
     """
     refuse_unknown((job.target,))
     lower.refuse_unknown((), job.precisions)
+    if job.on_target:
+        _refuse_without_target(job.target)
     if job.output is not None:
         _refuse_output(job.output, job.bundle)
     workspace = open_workspace(
@@ -71,6 +73,15 @@ def export_new(job: ExportJob, trial: Trial, workspace: Workspace) -> Exported:
     """Export the bundle of ``job``, which was made just now, verified on the samples ``trial`` of its deployment too."""
     workspace = _apart(job, workspace)
     return _exported(job, packed.read(job, workspace), trial, workspace)
+
+
+def _refuse_without_target(target: str) -> None:
+    """Raise EnvironmentFault where it is known before that an export cannot run on its target here."""
+    backend = registry.backend_of(target)
+    lacking = getattr(registry.runtime(backend), "lacking", None)
+    words = lacking() if lacking else "" if registry.facts(backend).on_target else "no session of this target runs the target itself"
+    if words:
+        raise EnvironmentFault(f"{target} cannot run on its target here: {words}; leave --run out to make it without that")
 
 
 def _refuse_output(output: Path, bundle: Path) -> None:

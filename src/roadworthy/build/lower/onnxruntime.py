@@ -56,14 +56,11 @@ def lower(graph: Graph, plan: Plan, calibration: SampleSet | None, out: Path) ->
     # A batch is fixed only where the graph holds for that size alone.
     if plan.batch not in (None, *(spec.samples for spec in graph.signature.inputs)) or plan.precision not in ("fp32", "int8"):
         raise UsageError(f"{plan.name} is not a plan of ONNX Runtime")
-    to_quantise = plan.precision == "int8" and graph.precision != "int8"
-    if to_quantise and calibration is None:
-        raise UsageError("int8 needs samples to calibrate on")
+    if plan.precision == "int8" and not graph.quantized:
+        int8.file_of(graph, plan, plan.flavour, calibration, out)
+        return
     try:
-        if calibration is not None and to_quantise:
-            int8.quantise(graph.path, graph.signature, int8.Recipe.of(plan.flavour), calibration, out)
-        else:
-            _write(graph, calibration, out)
+        _write(graph, calibration, out)
     except (RoadworthyError, OSError):
         raise
     except Exception as problem:

@@ -22,6 +22,9 @@ TRIED = (2, 3)
 """Two numbers of samples, neither of which an exporter takes for a size to be broadcast."""
 OWN_DOMAINS = ("", "ai.onnx")
 RANDOM = ("RandomNormal", "RandomUniform")
+ROUNDING = ("QuantizeLinear", "DequantizeLinear")
+ROUNDING_SET = 19
+"""The first operator set of which ONNX's evaluator has these; what they do to whole numbers of 8 and 32 bits is the same since set 10."""
 LARGEST = 2**31 - 2**24
 """Bytes of weights: the offsets of a ``.tflite`` file, and of code in an executable, have 31 bits."""
 
@@ -51,6 +54,7 @@ class OnnxGraph:
     """The operators that are left to run, in order.
 
     ``outputs`` are the file's own names. ``varying`` are constants that depend on the number of samples, at the second number tried.
+    ``computed`` are the operators whose outputs are constants, by the names of these.
     """
 
     nodes: tuple[Node, ...]
@@ -59,6 +63,7 @@ class OnnxGraph:
     varying: dict[str, Array]
     shapes: dict[str, Sizes]
     dtypes: dict[str, str]
+    computed: dict[str, Node]
 
     def refuse_unknown(self) -> None:
         """Raise StepFailed for a tensor whose shape could not be inferred."""
@@ -92,7 +97,7 @@ def read(path: Path, signature: Signature) -> OnnxGraph:
             name: other.constants[name] for name, array in first.constants.items() if not np.array_equal(array, other.constants[name])
         }
         shapes = {name: _common(shape, other.shapes[name]) for name, shape in first.shapes.items() if name in other.shapes}
-        first = OnnxGraph(first.nodes, first.outputs, first.constants, varying, shapes, first.dtypes)
+        first = OnnxGraph(first.nodes, first.outputs, first.constants, varying, shapes, first.dtypes, first.computed)
     return first
 
 
@@ -118,6 +123,7 @@ def _at(model: Any, signature: Signature) -> OnnxGraph:
         port.type.tensor_type.ClearField("shape")
     del graph.value_info[:]
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    done: dict[str, Node] = {}
     while True:
         shapes, dtypes = _inferred(model)
         found = {node.output[0]: _computed(node, constants, shapes, model.opset_import) for node in graph.node}
@@ -125,6 +131,7 @@ def _at(model: Any, signature: Signature) -> OnnxGraph:
         if not computed:
             break
         constants |= computed
+        done |= {node.output[0]: _node(node) for node in graph.node if node.output[0] in computed}
         graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in computed.items())
         left = [node for node in graph.node if node.output[0] not in computed]
         del graph.node[:]
@@ -136,6 +143,7 @@ def _at(model: Any, signature: Signature) -> OnnxGraph:
         {},
         shapes | {name: array.shape for name, array in constants.items()},
         dtypes | {name: array.dtype.name for name, array in constants.items()},
+        done,
     )
 
 
@@ -166,6 +174,8 @@ def _computed(node: Any, constants: dict[str, Array], shapes: dict[str, Sizes], 
     ports = [
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape) for name, array in given.items()
     ]
+    if node.op_type in ROUNDING:
+        opsets = [helper.make_opsetid("", max(ROUNDING_SET, *(one.version for one in opsets if one.domain in OWN_DOMAINS)))]
     alone = helper.make_graph([node], "constant", ports, [onnx.ValueInfoProto(name=node.output[0])])
     return np.asarray(ReferenceEvaluator(helper.make_model(alone, opset_imports=opsets)).run(None, given)[0])
 

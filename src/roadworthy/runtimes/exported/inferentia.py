@@ -19,6 +19,8 @@ NATIVE = False
 ON_TARGET = False
 """The machine decides: a session says by ``on_target`` whether Inferentia itself answers."""
 
+lacking = neuron.lacking
+
 
 def load(path: Path, signature: Signature, plan: Plan) -> InferentiaSession:
     """The session of the folder ``path``; the model is compiled there at first use. Raises what the runtime raises."""

@@ -17,6 +17,7 @@ NATIVE = False
 ON_TARGET = True
 
 PROGRAM = "program"
+PRECISIONS = ("fp32", "int8")
 LEVELS = {"v4": ("avx512f", "avx512bw"), "v3": ("avx2", "fma", "f16c"), "v2": ("sse4_2",)}
 """Levels of x86-64 that generated code has, and CPU features that tell them apart."""
 
@@ -24,10 +25,10 @@ LEVELS = {"v4": ("avx512f", "avx512bw"), "v3": ("avx2", "fma", "f16c"), "v2": ("
 def load(path: Path, signature: Signature, plan: Plan) -> ProgramSession:
     """The session of the program in ``path``, on ``plan.threads`` threads and at the CPU's level, a mask of it included.
 
-    Raises UsageError for another precision than fp32, StepFailed where the program is missing or does not start.
+    Raises UsageError for another precision than fp32 and int8, StepFailed where the program is missing or does not start.
     """
-    if plan.precision != "fp32" or plan.spin:
-        raise UsageError(f"{plan.name} is not a plan of native: it computes in fp32, and has no choice of spinning threads")
+    if plan.precision not in PRECISIONS or plan.spin:
+        raise UsageError(f"{plan.name} is not a plan of native: it computes in fp32 or int8, and has no choice of spinning threads")
     program = path / PROGRAM
     if not program.is_file():
         raise StepFailed(f"{path} holds no {PROGRAM}")

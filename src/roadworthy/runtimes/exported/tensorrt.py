@@ -19,6 +19,8 @@ NATIVE = False
 ON_TARGET = False
 """The machine decides: a session says by ``on_target`` whether TensorRT itself answers."""
 
+lacking = engine.lacking
+
 
 def load(path: Path, signature: Signature, plan: Plan) -> TensorrtSession:
     """The session of the folder ``path``; an engine is built there at first use. Raises what the runtime raises."""

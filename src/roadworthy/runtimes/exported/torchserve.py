@@ -34,6 +34,13 @@ REQUEST = 16 * 2**20
 ANSWER_S = 120.0
 
 
+def lacking() -> str:
+    """In words, what this machine lacks to run an archive in TorchServe; empty where it lacks nothing."""
+    return (
+        "" if installed() else "TorchServe and Java are not both installed here; install them with: pip install torchserve, Java from 11 on"
+    )
+
+
 def load(path: Path, signature: Signature, plan: Plan) -> Session:
     """The archive in ``path`` in a server of its own on loopback ports, or else by the runtime that is inside.
 

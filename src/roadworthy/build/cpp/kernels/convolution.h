@@ -105,18 +105,24 @@ __attribute__((noinline)) void tile(const Pass &pass, const Places &at, const fl
     }
 }
 
+// Calls `work` with `count`, which is at most MOST, as a constant.
+template <int MOST, typename Work>
+inline __attribute__((always_inline)) void with_count(int count, const Work &work) {
+    switch (count) {
+        case 1: return work.template operator()<1>();
+        case 2: if constexpr (MOST >= 2) return work.template operator()<2>(); break;
+        case 3: if constexpr (MOST >= 3) return work.template operator()<3>(); break;
+        case 4: if constexpr (MOST >= 4) return work.template operator()<4>(); break;
+        case 5: if constexpr (MOST >= 5) return work.template operator()<5>(); break;
+        case 6: if constexpr (MOST >= 6) return work.template operator()<6>(); break;
+        case 7: if constexpr (MOST >= 7) return work.template operator()<7>(); break;
+        case 8: if constexpr (MOST >= 8) return work.template operator()<8>(); break;
+    }
+}
+
 template <int MOST, int BLOCKS>
 inline void tile_of(int count, const Pass &pass, const Places &at, const float *weights, const float *bias) {
-    switch (count) {
-        case 1: return tile<1, BLOCKS>(pass, at, weights, bias);
-        case 2: if constexpr (MOST >= 2) return tile<2, BLOCKS>(pass, at, weights, bias); break;
-        case 3: if constexpr (MOST >= 3) return tile<3, BLOCKS>(pass, at, weights, bias); break;
-        case 4: if constexpr (MOST >= 4) return tile<4, BLOCKS>(pass, at, weights, bias); break;
-        case 5: if constexpr (MOST >= 5) return tile<5, BLOCKS>(pass, at, weights, bias); break;
-        case 6: if constexpr (MOST >= 6) return tile<6, BLOCKS>(pass, at, weights, bias); break;
-        case 7: if constexpr (MOST >= 7) return tile<7, BLOCKS>(pass, at, weights, bias); break;
-        case 8: if constexpr (MOST >= 8) return tile<8, BLOCKS>(pass, at, weights, bias); break;
-    }
+    with_count<MOST>(count, [&]<int COUNT>() { tile<COUNT, BLOCKS>(pass, at, weights, bias); });
 }
 
 // A tile whose last block has channels that the output lacks: it works on copies.
@@ -177,11 +183,11 @@ inline void blocks(const Convolution &of, const Positions &at, const float *in, 
     }
 }
 
-KERNEL void convolution(const Convolution &of, int samples, const float *in, const float *added, const float *weights, const float *bias,
-                        float *out) {
+// Gives `work` the positions of all samples, at most `of.positions` at a time.
+template <typename Of, typename Work>
+inline __attribute__((always_inline)) void by_positions(const Of &of, const Image &added, int samples, const Work &work) {
     const Image &from = of.in, &to = of.out;
     const int corner = from.origin() - of.pad_h * from.row() - of.pad_w * from.channels;
-    const int blocks_of_group = (of.group_out + BLOCK - 1) / BLOCK;
     int sample = 0, y = 0, x = 0;
     while (sample < samples) {
         Positions at;
@@ -190,7 +196,7 @@ KERNEL void convolution(const Convolution &of, int samples, const float *in, con
             const int end = least(to.width, x + of.positions - at.count);
             int in_at = sample * from.size() + corner + y * of.stride_h * from.row() + x * of.stride_w * from.channels;
             int out_at = sample * to.size() + to.origin() + y * to.row() + x * to.channels;
-            int added_at = sample * of.added.size() + of.added.origin() + y * of.added.row() + x * to.channels;
+            int added_at = sample * added.size() + added.origin() + y * added.row() + x * to.channels;
             for (; x < end; x++, at.count++) {
                 at.in[at.count] = in_at;
                 at.out[at.count] = out_at;
@@ -204,6 +210,14 @@ KERNEL void convolution(const Convolution &of, int samples, const float *in, con
                 if (++y == to.height) y = 0, sample++;
             }
         }
+        work(at);
+    }
+}
+
+KERNEL void convolution(const Convolution &of, int samples, const float *in, const float *added, const float *weights, const float *bias,
+                        float *out) {
+    const int blocks_of_group = (of.group_out + BLOCK - 1) / BLOCK;
+    by_positions(of, of.added, samples, [&](const Positions &at) {
         for (int group = 0; group < of.groups; group++) {
             const float *of_group = weights + (long)group * blocks_of_group * of.depth * BLOCK;
             const float *group_in = in + group * of.group_in, *plus = added ? added + group * of.group_out : nullptr;
@@ -217,7 +231,7 @@ KERNEL void convolution(const Convolution &of, int samples, const float *in, con
             else
                 blocks<TILE, WIDE>(of, at, group_in, group_out, plus, of_group, group_bias);
         }
-    }
+    });
 }
 
 }  // namespace

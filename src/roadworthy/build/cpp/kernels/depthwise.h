@@ -1,4 +1,4 @@
-// Convolutions of each channel with a kernel of its own.
+// Convolutions of each channel with a kernel of its own. Where images are stored as whole numbers, the scales are in the weights.
 #pragma once
 #include "vectors.h"
 
@@ -12,13 +12,13 @@ struct Depthwise {
 };
 
 // `COLUMNS` output positions of a row for one vector of channels, of which `count` exist. A size of 0 is read from `of`.
-template <int COLUMNS, int SIZE, int STRIDE, bool WHOLE>
-inline __attribute__((always_inline)) void depthwise_tile(const Depthwise &of, const float *in, const float *added, float *out,
+template <int COLUMNS, int SIZE, int STRIDE, bool WHOLE, typename In, typename Out>
+inline __attribute__((always_inline)) void depthwise_tile(const Depthwise &of, const In *in, const float *added, Out *out,
                                                           const float *weights, const float *bias, int count) {
     const int kernel_h = SIZE ? SIZE : of.kernel_h, kernel_w = SIZE ? SIZE : of.kernel_w;
     const int stride = STRIDE ? STRIDE : of.stride_w, dilation = STRIDE ? 1 : of.dilation_w;
     const int channels = of.in.channels, row = of.in.row() * of.dilation_h;
-    const auto numbers = [&](const float *from) { return WHOLE ? load(from) : load(from, count); };
+    const auto numbers = [&](const auto *from) { return WHOLE ? load(from) : load(from, count); };
     Vector sums[COLUMNS];
 #pragma GCC unroll 8
     for (int i = 0; i < COLUMNS; i++) sums[i] = numbers(bias);
@@ -42,8 +42,9 @@ inline __attribute__((always_inline)) void depthwise_tile(const Depthwise &of, c
 }
 
 // All channels; the last whole vector may begin within the one before it.
-template <int COLUMNS, int SIZE, int STRIDE>
-inline void depthwise_pixels(const Depthwise &of, const float *in, const float *added, float *out, const float *weights, const float *bias) {
+template <int COLUMNS, int SIZE, int STRIDE, typename In, typename Out>
+inline void depthwise_pixels(const Depthwise &of, const In *in, const float *added, Out *out, const float *weights,
+                             const float *bias) {
     const int channels = of.in.channels;
     if (channels < LANES) return depthwise_tile<COLUMNS, 0, 0, false>(of, in, added, out, weights, bias, channels);
     for (int c = 0; c < channels; c += LANES) {
@@ -52,8 +53,8 @@ inline void depthwise_pixels(const Depthwise &of, const float *in, const float *
     }
 }
 
-template <int SIZE, int STRIDE>
-__attribute__((noinline)) void depthwise_rows(const Depthwise &of, int samples, const float *in, const float *added, float *out,
+template <int SIZE, int STRIDE, typename In, typename Out>
+__attribute__((noinline)) void depthwise_rows(const Depthwise &of, int samples, const In *in, const float *added, Out *out,
                                               const float *weights, const float *bias) {
     constexpr int COLUMNS = 4;
     const Image &from = of.in, &to = of.out, &plus = of.added;
@@ -61,9 +62,9 @@ __attribute__((noinline)) void depthwise_rows(const Depthwise &of, int samples, 
     const int corner = from.origin() - of.pad_h * from.row() - of.pad_w * channels;
     for (int sample = 0; sample < samples; sample++) {
         for (int y = 0; y < to.height; y++) {
-            const float *line = in + sample * from.size() + corner + y * of.stride_h * from.row();
+            const In *line = in + sample * from.size() + corner + y * of.stride_h * from.row();
             const float *added_line = added ? added + sample * plus.size() + plus.origin() + y * plus.row() : nullptr;
-            float *made = out + sample * to.size() + to.origin() + y * to.row();
+            Out *made = out + sample * to.size() + to.origin() + y * to.row();
             for (int x = 0; x < to.width;) {
                 const float *pixels = added ? added_line + x * channels : nullptr;
                 if (to.width - x >= COLUMNS) {
@@ -78,8 +79,8 @@ __attribute__((noinline)) void depthwise_rows(const Depthwise &of, int samples, 
     }
 }
 
-KERNEL void depthwise(const Depthwise &of, int samples, const float *in, const float *added, const float *weights, const float *bias,
-                      float *out) {
+template <typename In, typename Out>
+KERNEL void depthwise(const Depthwise &of, int samples, const In *in, const float *added, const float *weights, const float *bias, Out *out) {
     const bool dense = of.dilation_w == 1 && of.kernel_h == of.kernel_w;
     if (dense && of.kernel_h == 3 && of.stride_w == 1)
         depthwise_rows<3, 1>(of, samples, in, added, out, weights, bias);

@@ -12,18 +12,20 @@ struct Move {
     int in_start, out_start, in_size, out_size;
 };
 
-void move_axis(const Move &of, int axis, const float *in, float *out) {
+template <typename Number>
+void move_axis(const Move &of, int axis, const Number *in, Number *out) {
     const int size = of.sizes[axis], step_in = of.in[axis], step_out = of.out[axis];
     if (axis < AXES - 1) {
         for (int i = 0; i < size; i++) move_axis(of, axis + 1, in + i * step_in, out + i * step_out);
     } else if (step_in == 1 && step_out == 1) {
-        memcpy(out, in, size * sizeof(float));
+        memcpy(out, in, size * sizeof(Number));
     } else {
         for (int i = 0; i < size; i++) out[i * step_out] = in[i * step_in];
     }
 }
 
-KERNEL void move(const Move &of, int samples, const float *in, float *out) {
+template <typename Number>
+KERNEL void move(const Move &of, int samples, const Number *in, Number *out) {
     for (int sample = 0; sample < samples; sample++)
         move_axis(of, 0, in + (long)sample * of.in_size + of.in_start, out + (long)sample * of.out_size + of.out_start);
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include "convolution.h"
 #include "depthwise.h"
+#include "integer_convolution.h"
 #include "move.h"
 #include "pointwise.h"
 #include "pooling.h"

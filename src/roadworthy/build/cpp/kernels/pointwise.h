@@ -47,10 +47,11 @@ inline Vector each(Vector x) {
     return x;
 }
 
-enum class Unary { CLIP, LEAKY_RELU, SIGMOID, HARD_SIGMOID, HARD_SWISH, SILU, TANH, ELU, SOFTPLUS, GELU, ERF, EXP, LOG, SQRT, ABS, NEG };
+enum class Unary { SAME, CLIP, LEAKY_RELU, SIGMOID, HARD_SIGMOID, HARD_SWISH, SILU, TANH, ELU, SOFTPLUS, GELU, ERF, EXP, LOG, SQRT, ABS, NEG };
 
 template <Unary OP>
 inline Vector of_one(Vector x, float a, float b) {
+    if constexpr (OP == Unary::SAME) return x;
     if constexpr (OP == Unary::CLIP) return kept_between(x, a, b);
     if constexpr (OP == Unary::LEAKY_RELU) return chosen(x < 0.0f, x * a, x);
     if constexpr (OP == Unary::SIGMOID) return sigmoid(x);
@@ -74,16 +75,16 @@ struct Map {
     float a, b;
 };
 
-template <Unary OP>
-KERNEL void map(const Map &of, int samples, const float *in, float *out) {
+template <Unary OP, typename In, typename Out>
+KERNEL void map(const Map &of, int samples, const In *in, Out *out) {
     const int length = of.in.width * of.in.channels;
     for (int sample = 0; sample < samples; sample++) {
         for (int y = 0; y < of.in.height; y++) {
-            const float *line = in + (long)sample * of.in.size() + of.in.origin() + y * of.in.row();
-            float *made = out + (long)sample * of.out.size() + of.out.origin() + y * of.out.row();
+            const In *line = in + (long)sample * of.in.size() + of.in.origin() + y * of.in.row();
+            Out *made = out + (long)sample * of.out.size() + of.out.origin() + y * of.out.row();
             int i = 0;
-            for (; i + LANES <= length; i += LANES) store(made + i, of_one<OP>(load(line + i), of.a, of.b));
-            if (i < length) store(made + i, of_one<OP>(load(line + i, length - i), of.a, of.b), length - i);
+            for (; i + LANES <= length; i += LANES) write(of.out, made + i, of_one<OP>(read(of.in, line + i), of.a, of.b));
+            if (i < length) write(of.out, made + i, of_one<OP>(read(of.in, line + i, length - i), of.a, of.b), length - i);
         }
     }
 }
@@ -112,25 +113,20 @@ struct Pairs {
     float low, high;
 };
 
-template <Binary OP, Second KIND>
-KERNEL void pairs(const Pairs &of, int samples, const float *first, const float *second, float *out) {
+template <Binary OP, Second KIND, typename First, typename Other, typename Out>
+KERNEL void pairs(const Pairs &of, int samples, const First *first, const Other *second, Out *out) {
     const int channels = of.first.channels, length = of.first.width * channels;
     const int run = KIND == Second::CHANNEL ? channels : length;
     for (int sample = 0; sample < samples; sample++, second += of.second_step) {
         for (int y = 0; y < of.first.height; y++) {
-            const float *line = first + (long)sample * of.first.size() + of.first.origin() + y * of.first.row();
-            const float *other = KIND == Second::SAME ? second + of.second.origin() + y * of.second.row() : second;
-            float *made = out + (long)sample * of.out.size() + of.out.origin() + y * of.out.row();
+            const First *line = first + (long)sample * of.first.size() + of.first.origin() + y * of.first.row();
+            const Other *other = KIND == Second::SAME ? second + of.second.origin() + y * of.second.row() : second;
+            Out *made = out + (long)sample * of.out.size() + of.out.origin() + y * of.out.row();
             for (int start = 0; start < length; start += run, line += run, made += run) {
                 for (int i = 0; i < run; i += LANES) {
-                    const int count = run - i;
-                    if (count >= LANES) {
-                        const Vector b = KIND == Second::NUMBER ? spread(*other) : load(other + i);
-                        store(made + i, kept_between(of_two<OP>(load(line + i), b), of.low, of.high));
-                    } else {
-                        const Vector b = KIND == Second::NUMBER ? spread(*other) : load(other + i, count);
-                        store(made + i, kept_between(of_two<OP>(load(line + i, count), b), of.low, of.high), count);
-                    }
+                    const int count = least(LANES, run - i);
+                    const Vector b = KIND == Second::NUMBER ? spread((float)*other * of.second.scale) : read(of.second, other + i, count);
+                    write(of.out, made + i, kept_between(of_two<OP>(read(of.first, line + i, count), b), of.low, of.high), count);
                 }
             }
         }
@@ -143,20 +139,18 @@ struct Scale {
     float low, high;
 };
 
-KERNEL void scale(const Scale &of, int samples, const float *in, const float *factors, const float *offsets, float *out) {
+template <typename In, typename Out>
+KERNEL void scale(const Scale &of, int samples, const In *in, const float *factors, const float *offsets, Out *out) {
     const int channels = of.in.channels;
     for (int sample = 0; sample < samples; sample++) {
         for (int y = 0; y < of.in.height; y++) {
-            const float *line = in + (long)sample * of.in.size() + of.in.origin() + y * of.in.row();
-            float *made = out + (long)sample * of.out.size() + of.out.origin() + y * of.out.row();
+            const In *line = in + (long)sample * of.in.size() + of.in.origin() + y * of.in.row();
+            Out *made = out + (long)sample * of.out.size() + of.out.origin() + y * of.out.row();
             for (int x = 0; x < of.in.width; x++, line += channels, made += channels) {
                 for (int c = 0; c < channels; c += LANES) {
-                    const int count = channels - c;
-                    if (count >= LANES)
-                        store(made + c, kept_between(load(line + c) * load(factors + c) + load(offsets + c), of.low, of.high));
-                    else
-                        store(made + c, kept_between(load(line + c, count) * load(factors + c, count) + load(offsets + c, count), of.low, of.high),
-                              count);
+                    const int count = least(LANES, channels - c);
+                    const Vector factor = read(of.in, factors + c, count), offset = read(of.in, offsets + c, count);
+                    write(of.out, made + c, kept_between(read(of.in, line + c, count) * factor + offset, of.low, of.high), count);
                 }
             }
         }

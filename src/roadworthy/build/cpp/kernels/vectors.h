@@ -18,6 +18,7 @@ constexpr int LANES = 4;
 
 typedef float Vector __attribute__((vector_size(LANES * 4)));
 typedef int Integers __attribute__((vector_size(LANES * 4)));
+typedef short Shorts __attribute__((vector_size(LANES * 2)));
 
 inline Vector spread(float number) { return number - Vector{}; }
 
@@ -61,29 +62,63 @@ inline Vector chosen(Integers where, Vector yes, Vector no) { return (Vector)((w
 inline Vector largest(Vector a, Vector b) { return chosen(a == a, larger(a, b), a); }
 inline Vector smallest(Vector a, Vector b) { return chosen(a == a, smaller(a, b), a); }
 
+// Whole numbers of 16 bits as floats, and back: rounded to the nearest one, of two that are as near to the even one.
+inline Vector widened(Shorts numbers) { return __builtin_convertvector(__builtin_convertvector(numbers, Integers), Vector); }
+inline Shorts rounded(Vector numbers) {
+    const Vector shifted = numbers + 12582912.0f;  // 1.5 * 2^23: the sum's last 16 bits are the nearest whole number
+    return __builtin_convertvector((Integers)shifted, Shorts);
+}
+inline Vector load(const short *from, int count) {
+    Shorts made{};
+    memcpy(&made, from, count * sizeof(short));
+    return widened(made);
+}
+inline Vector load(const short *from) { return load(from, LANES); }
+inline void store(short *to, Vector numbers, int count) {
+    const Shorts made = rounded(numbers);
+    memcpy(to, &made, count * sizeof(short));
+}
+inline void store(short *to, Vector numbers) { store(to, numbers, LANES); }
+
 inline int least(int a, int b) { return a < b ? a : b; }
 inline int most(int a, int b) { return a > b ? a : b; }
 
 // One sample of an image, channels last, with rows and columns of zeros around it. What has no image's axes is one row of one column.
+// Numbers that are stored as whole ones are these times `scale`; they are from `low` to `high`.
 struct Image {
     int height, width, channels, border_h, border_w;
+    float scale = 1.0f, low = 0.0f, high = 0.0f;
 
     constexpr int row() const { return (width + 2 * border_w) * channels; }
     constexpr int size() const { return (height + 2 * border_h) * row(); }
     constexpr int origin() const { return border_h * row() + border_w * channels; }
 };
 
-KERNEL void clear_border(const Image &image, int samples, float *at) {
+// Numbers of an image, as they are or by the whole numbers that stand for them. What is not a number becomes the least one.
+inline Vector read(const Image &, const float *from, int count = LANES) { return count == LANES ? load(from) : load(from, count); }
+inline Vector read(const Image &of, const short *from, int count = LANES) {
+    return (count == LANES ? load(from) : load(from, count)) * of.scale;
+}
+inline void write(const Image &, float *to, Vector numbers, int count = LANES) {
+    count == LANES ? store(to, numbers) : store(to, numbers, count);
+}
+inline void write(const Image &of, short *to, Vector numbers, int count = LANES) {
+    const Vector kept = smaller(spread(of.high), larger(numbers / of.scale, spread(of.low)));
+    count == LANES ? store(to, kept) : store(to, kept, count);
+}
+
+template <typename Number>
+KERNEL void clear_border(const Image &image, int samples, Number *at) {
     const int row = image.row(), edge = image.border_w * image.channels;
     for (int sample = 0; sample < samples; sample++, at += image.size()) {
         const int height = image.height + 2 * image.border_h;
         for (int y = 0; y < height; y++) {
-            float *line = at + y * row;
+            Number *line = at + y * row;
             if (y < image.border_h || y >= image.border_h + image.height) {
-                memset(line, 0, row * sizeof(float));
+                memset(line, 0, row * sizeof(Number));
             } else {
-                memset(line, 0, edge * sizeof(float));
-                memset(line + row - edge, 0, edge * sizeof(float));
+                memset(line, 0, edge * sizeof(Number));
+                memset(line + row - edge, 0, edge * sizeof(Number));
             }
         }
     }

@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import tempfile
 from collections.abc import Sequence
+from importlib.metadata import distribution
 from pathlib import Path
 
 from roadworthy.build.program import compiler, sources
@@ -28,6 +29,12 @@ def wheel() -> Path:
     if folder is None:
         raise BackendMissing(f"ExecuTorch's files cannot be made: {MISSING}")
     return folder
+
+
+def licence() -> Path:
+    """The licence of ExecuTorch, in the wheel's own description."""
+    package = distribution("executorch")
+    return Path(str(package.locate_file(f"executorch-{package.version}.dist-info/licenses/LICENSE")))
 
 
 def write(out: Path, name: str, signature: Signature, *, threads: int, batch: int | None, kernels: bool) -> None:

@@ -10,19 +10,14 @@ import numpy as np
 
 from roadworthy.build.export._native import generated
 from roadworthy.build.exported import Export
-from roadworthy.build.program import compiler, image_files, sources, steps, templates
+from roadworthy.build.program import compiler, image_files, licences, sources, steps, templates
 from roadworthy.core.stages import Plan
 from roadworthy.core.text import identifier
 from roadworthy.core.types import Signature, TensorSpec
 from roadworthy.preprocess.contract import Contract
 
-PROGRAM, ARCHIVE, SOURCE, LICENCES = "program", "libmodel.a", "source", "licences"
+PROGRAM, ARCHIVE, SOURCE, LICENCES = "program", "libmodel.a", "source", licences.FOLDER
 HERE = Path(__file__).parent
-NOTICES = {
-    "libjpeg-turbo.txt": "libjpeg62-turbo-dev", "libpng.txt": "libpng-dev", "zlib.txt": "zlib1g-dev", "glibc.txt": "libc6-dev",
-    "gcc.txt": "gcc-12-base",
-}  # fmt: skip
-"""Packages of Debian whose archives are linked in, and the names that their licences get."""
 C_TYPES = {
     "float32": "float", "float64": "double", "bool": "unsigned char", "uint8": "unsigned char", "int8": "signed char",
     "uint16": "unsigned short", "int16": "short", "uint32": "unsigned int", "int32": "int", "uint64": "unsigned long", "int64": "long",
@@ -57,11 +52,7 @@ def write_library(out: Path, name: str, signature: Signature) -> None:
 
 def write_licences(out: Path) -> None:
     """The licences of what is linked in, where the distribution has them on disk."""
-    (out / LICENCES).mkdir()
-    for name, package in NOTICES.items():
-        notice = Path("/usr/share/doc") / package / "copyright"
-        if notice.is_file():
-            shutil.copyfile(notice, out / LICENCES / name)
+    licences.of_debian(out, licences.IMAGES | licences.STATIC)
 
 
 def library(name: str) -> str:
@@ -76,7 +67,7 @@ def guide(out: Path, export: Export) -> str:
     values = {
         "library": library(export.name), "plan": export.plan, "size": (out / PROGRAM).stat().st_size / 1e6, "again": again,
         "formats": [one.format for one in image_files.wanted(contract)], "images": steps.from_images(contract),
-        "lacking": steps.lacking(contract), "generated": export.plan.flavour == generated.FLAVOUR, "link": " ".join(_link(export.plan)),
+        "lacking": steps.lacking(contract), "generated": generated.is_form_of(export.plan), "link": " ".join(_link(export.plan)),
     }  # fmt: skip
     return templates.text(HERE / "guide.md.j2", **values)
 
@@ -90,7 +81,7 @@ def _command(plan: Plan, contract: Contract) -> list[str]:
 
 def _link(plan: Plan) -> tuple[str, ...]:
     """What a program with the model's library is linked with."""
-    return ("-pthread",) if plan.flavour == generated.FLAVOUR else ("-pthread", "-fopenmp")
+    return ("-pthread",) if generated.is_form_of(plan) else ("-pthread", "-fopenmp")
 
 
 def _c_type(spec: TensorSpec) -> str:

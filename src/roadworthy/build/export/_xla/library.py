@@ -100,6 +100,12 @@ def copy_framework(out: Path) -> Path:
     return Path(shutil.copyfile(source, out / FRAMEWORK))
 
 
+def licences() -> dict[str, Path]:
+    """The licence of TensorFlow and the notices of what is in it, by the names that they get in an export."""
+    folder = tensorflow()
+    return {"tensorflow.txt": folder / "include" / "LICENSE", "tensorflow-others.txt": folder / "THIRD_PARTY_NOTICES.txt"}
+
+
 def _folder(level: str) -> Path:
     return programs.libraries() / f"xla-{release()}-{level}"
 

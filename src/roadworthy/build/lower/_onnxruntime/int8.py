@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from roadworthy.build.lower import NARROW, calibration_batches
 from roadworthy.build.lower._onnxruntime import answers, clean, opset, pixels, sensitivity
-from roadworthy.core.errors import UsageError
+from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import Host
 from roadworthy.core.samples import SampleSet
+from roadworthy.core.stages import Graph, Plan
 from roadworthy.core.types import Signature
+from roadworthy.runtimes._reasons import reason
 
 MODEL = "model.onnx"
 SIGNED, PERCENTILE, MIXED = "signed", "percentile", "mixed"
@@ -33,6 +37,13 @@ def flavour(narrow: str, host: Host) -> str:
     On x86 those of signed activations saturate as those of unsigned ones do before VNNI, and are slower everywhere.
     """
     return SIGNED if host.architecture in ("aarch64", "arm64") else narrow
+
+
+def unavailable() -> Mapping[str, str]:
+    """Why nothing can be quantised here, by precision; empty where it can."""
+    if importlib.util.find_spec("onnxruntime"):
+        return {}
+    return {"int8": "int8 needs the package onnxruntime; install it with: pip install 'roadworthy[onnxruntime]'"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,29 @@ class Recipe:
                 raise UsageError(f"ONNX Runtime has no int8 recipe {word!r}; it has {', '.join(words)}")
             words[word] = True
         return cls(*words.values())
+
+
+def file_of(graph: Graph, plan: Plan, recipe: str, calibration: SampleSet | None, out: Path) -> Path:
+    """The ONNX file of ``graph`` in the precision of ``plan``: its own, or one that is quantised by ``recipe`` into ``out``.
+
+    Raises UsageError for int8 without samples and for a recipe that there is not, StepFailed where quantising fails.
+    """
+    if plan.precision == graph.precision:
+        return graph.path
+    if calibration is None:
+        raise UsageError("int8 needs samples to calibrate on")
+    # As in the runtime: set before the first import, this turns the library's telemetry off.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    words = Recipe.of(recipe)
+    try:
+        quantise(graph.path, graph.signature, words, calibration, out)
+    except (RoadworthyError, OSError):
+        raise
+    except Exception as problem:
+        raise StepFailed(
+            f"ONNX Runtime's quantiser could not make {plan.artefact} of {graph.path.name}: {reason(problem)}", detail=str(problem)
+        ) from problem
+    return out / MODEL
 
 
 def quantise(path: Path, signature: Signature, recipe: Recipe, calibration: SampleSet, out: Path) -> None:

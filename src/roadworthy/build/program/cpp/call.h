@@ -41,9 +41,9 @@ static void call_once(const Samples &inputs, Samples &outputs, size_t first, uns
 }
 
 static Samples answers_for(const Samples &inputs, unsigned samples) {
-    if (BATCH && samples % BATCH) fail(BAD_INPUT, "%u samples came, and this model takes %u a call, or a multiple of it", samples, BATCH);
+    const unsigned each = BATCH ? BATCH : std::max(samples, 1u);
+    if (samples % each) fail(BAD_INPUT, "%u samples came, and this model takes %u a call, or a multiple of it", samples, BATCH);
     Samples outputs = memory_for(OUTPUTS, samples);
-    const unsigned each = BATCH ? BATCH : samples;
     for (unsigned first = 0; first < samples; first += each) call_once(inputs, outputs, first, each);
     return outputs;
 }

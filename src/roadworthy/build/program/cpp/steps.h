@@ -1,4 +1,5 @@
 // The other steps of the preprocessing: sizes, crops, padding, channels, values.
+// A program calls some of them: a compiler that warns of functions without use leaves inline ones out.
 #pragma once
 #include "picture.h"
 #include "resample.h"
@@ -10,7 +11,7 @@ static void admit(const Picture &picture, size_t height, size_t width) {
 }
 
 // The shorter side gets `wanted`, the longer at most `longest`; 0 is none.
-static void resize_side(Picture &picture, size_t wanted, size_t longest, const Kernel &how) {
+static inline void resize_side(Picture &picture, size_t wanted, size_t longest, const Kernel &how) {
     const size_t small = std::min(picture.height, picture.width), large = std::max(picture.height, picture.width);
     auto share = [](size_t a, size_t b, size_t c) { return static_cast<size_t>(static_cast<double>(a * b) / static_cast<double>(c)); };
     size_t shorter = small, longer = large;
@@ -21,7 +22,7 @@ static void resize_side(Picture &picture, size_t wanted, size_t longest, const K
     resize(picture, tall ? longer : shorter, tall ? shorter : longer, how);
 }
 
-static void resize_to(Picture &picture, size_t height, size_t width, const Kernel &how) {
+static inline void resize_to(Picture &picture, size_t height, size_t width, const Kernel &how) {
     admit(picture, height, width);
     resize(picture, height, width, how);
 }
@@ -59,14 +60,14 @@ static std::ptrdiff_t crop_start(size_t length, size_t wanted, Rounding rounding
     return static_cast<std::ptrdiff_t>(std::floor(static_cast<double>(margin) / 2));
 }
 
-static void crop_to_aspect(Picture &picture, size_t height, size_t width) {
+static inline void crop_to_aspect(Picture &picture, size_t height, size_t width) {
     auto side = [](size_t a, size_t b, size_t c) { return static_cast<size_t>(static_cast<float>(a * b) / static_cast<float>(c)); };
     const size_t rows = std::max<size_t>(1, std::min(picture.height, side(picture.width, height, width)));
     const size_t columns = std::max<size_t>(1, std::min(picture.width, side(picture.height, width, height)));
     cut(picture, static_cast<std::ptrdiff_t>((picture.height - rows) / 2), static_cast<std::ptrdiff_t>((picture.width - columns) / 2), rows, columns);
 }
 
-static void crop(Picture &picture, size_t height, size_t width, Rounding rounding, bool resizes) {
+static inline void crop(Picture &picture, size_t height, size_t width, Rounding rounding, bool resizes) {
     if (resizes) {
         if (picture.height < height || picture.width < width) {
             crop_to_aspect(picture, height, width);
@@ -81,13 +82,13 @@ static void crop(Picture &picture, size_t height, size_t width, Rounding roundin
     cut(picture, crop_start(picture.height, height, rounding), crop_start(picture.width, width, rounding), height, width);
 }
 
-static void crop_fraction(Picture &picture, double fraction) {
+static inline void crop_fraction(Picture &picture, double fraction) {
     auto margin = [&](size_t side) { return static_cast<size_t>((static_cast<double>(side) - static_cast<double>(side) * fraction) / 2); };
     const size_t top = margin(picture.height), left = margin(picture.width);
     cut(picture, static_cast<std::ptrdiff_t>(top), static_cast<std::ptrdiff_t>(left), picture.height - 2 * top, picture.width - 2 * left);
 }
 
-static void letterbox(Picture &picture, size_t height, size_t width, size_t stride, int value, bool scale_up, bool centered, const Kernel &how) {
+static inline void letterbox(Picture &picture, size_t height, size_t width, size_t stride, int value, bool scale_up, bool centered, const Kernel &how) {
     const double tall = static_cast<double>(picture.height), wide = static_cast<double>(picture.width);
     double ratio = std::min(static_cast<double>(height) / tall, static_cast<double>(width) / wide);
     if (!scale_up) ratio = std::min(ratio, 1.0);
@@ -101,7 +102,7 @@ static void letterbox(Picture &picture, size_t height, size_t width, size_t stri
 }
 
 // Grey in one channel or three equal ones.
-static void grey(Picture &picture, size_t channels, bool as_torch) {
+static inline void grey(Picture &picture, size_t channels, bool as_torch) {
     if (picture.channels == 3 && as_torch) {
         Bytes levels(picture.height * picture.width);
         for (size_t i = 0; i < levels.size(); i++) {
@@ -114,7 +115,7 @@ static void grey(Picture &picture, size_t channels, bool as_torch) {
     repeat_channel(picture, channels);
 }
 
-static void reverse_channels(Picture &picture) {
+static inline void reverse_channels(Picture &picture) {
     for (size_t i = 0; i < picture.height * picture.width; i++) {
         if (picture.real()) std::reverse(&picture.values[i * picture.channels], &picture.values[i * picture.channels] + picture.channels);
         else std::reverse(&picture.bytes[i * picture.channels], &picture.bytes[i * picture.channels] + picture.channels);
@@ -129,7 +130,7 @@ template <typename Pixel> static std::vector<Pixel> planes(const std::vector<Pix
     return found;
 }
 
-static void channels_first(Picture &picture) {
+static inline void channels_first(Picture &picture) {
     if (picture.real()) picture.values = planes(picture.values, picture.channels);
     else picture.bytes = planes(picture.bytes, picture.channels);
     picture.channels_first = true;
@@ -144,7 +145,7 @@ struct Values {  // one number for each channel, or one for all
     std::vector<float> second;    // fused: the summand; else the standard deviation; empty where it changes nothing
 };
 
-static void normalize(Picture &picture, const Values &how) {
+static inline void normalize(Picture &picture, const Values &how) {
     std::vector<float> values = reals_of(picture);
     const size_t plane = picture.height * picture.width;
     const float scale = static_cast<float>(how.scale);

@@ -33,6 +33,8 @@ class ShownPage:
 
     def give(self, image: Path) -> str:
         """Choose the file ``image``, and what the page says of it when it has answered."""
+        # An earlier image was answered.
+        self.page.evaluate(f"{STATE} = 'ready'", LIMIT_S)
         root = self.page.call("DOM.getDocument", LIMIT_S)["root"]["nodeId"]
         field = self.page.call("DOM.querySelector", LIMIT_S, nodeId=root, selector="#file")["nodeId"]
         self.page.call("DOM.setFileInputFiles", LIMIT_S, nodeId=field, files=[str(image.absolute())])

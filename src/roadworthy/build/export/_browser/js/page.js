@@ -65,7 +65,11 @@ function failed(problem) {
 
 function listen() {
   find('drop').hidden = false;
-  find('file').addEventListener('change', ({ target }) => take(target.files));
+  find('file').addEventListener('change', ({ target }) => {
+    take(target.files);
+    // The same file, changed meanwhile, can then be chosen again.
+    target.value = '';
+  });
   addEventListener('paste', ({ clipboardData }) => take(clipboardData.files));
   addEventListener('dragover', (event) => event.preventDefault());
   addEventListener('drop', (event) => {
