@@ -126,6 +126,7 @@ def test_where_fewer_channels_are_no_faster_nothing_is_taught_and_the_figures_sa
     assert not job.output.with_name("smaller").exists()
 
 
+@pytest.mark.soak
 def test_what_leaves_the_budget_is_left_out(job: Job, planted: Callable[[float], None]) -> None:
     planted(1.0)
     assert job.compress is not None

@@ -397,6 +397,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Any, Any]:
     return Made(model, graph, SampleSet(folder / "samples", ("image",), 256), folder), images[1200:], labels[1200:]
 
 
+@pytest.mark.soak
 class TestDigits:
     @staticmethod
     def accuracy(graph: Graph, images: Any, labels: Any) -> float:

@@ -68,6 +68,7 @@ def test_a_damaged_student_learns_without_labels(child: Worker, made: Made, data
     assert before.weight != after.weight
 
 
+@pytest.mark.soak
 def test_a_model_of_keras_2_learns(child: Worker, data: tuple[SampleSet, SampleSet], tmp_path: Path) -> None:
     if importlib.util.find_spec("tf_keras") is None:
         pytest.skip("tf-keras is not installed")
@@ -77,6 +78,7 @@ def test_a_model_of_keras_2_learns(child: Worker, data: tuple[SampleSet, SampleS
     assert len(isolate.call(look_at, Asked(taught.graph.path, data[1])).classes) == 360
 
 
+@pytest.mark.soak
 def test_equal_requests_give_equal_models_and_a_stopped_one_goes_on(
     child: Worker, made: Made, data: tuple[SampleSet, SampleSet], tmp_path: Path
 ) -> None:
@@ -96,6 +98,7 @@ def test_equal_requests_give_equal_models_and_a_stopped_one_goes_on(
     assert child.ask(look_at, Asked(again.graph.path, data[1])).weight == first[1]
 
 
+@pytest.mark.soak
 def test_features_of_equal_layers_teach(child: Worker, made: Made, data: tuple[SampleSet, SampleSet], tmp_path: Path) -> None:
     taught = child.ask(teach, request(made, data, tmp_path, replace(EPOCHS, features=True)))
     assert taught.lessons[taught.best].metric > 0.9

@@ -104,6 +104,7 @@ torch.save((network(torch.load("image.pt")), numbers), "answer.pt")
     assert numbers == sum(parameter.numel() for parameter in smaller.parameters())
 
 
+@pytest.mark.soak
 def test_files_that_the_users_file_imports_come_with_it_and_no_name_is_taken_twice(tmp_path: Path) -> None:
     folder = tmp_path / "user"
     folder.mkdir()
@@ -134,6 +135,7 @@ def test_a_model_without_a_named_class_is_refused(tmp_path: Path) -> None:
         compress.write(WriteRequest(graph, None, found, tmp_path / "out"))
 
 
+@pytest.mark.soak
 def test_files_that_do_not_answer_alike_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = constructors.expression
     monkeypatch.setattr(constructors, "expression", lambda name, layer: right(name, layer).replace(", padding_mode='reflect'", ""))

@@ -108,6 +108,7 @@ def test_labels_alone_teach_another_network(original: nn.Module, data: tuple[Sam
     assert (taught.graph.derived_from, taught.graph.compression) == ("module", "taught")
 
 
+@pytest.mark.soak
 def test_equal_requests_give_equal_weights(original: nn.Module, data: tuple[SampleSet, SampleSet], tmp_path: Path) -> None:
     recipe = replace(EPOCHS, epochs=2, soft=0.5, flip=True, crop=1)
     first, second = (teach(request(original, data, tmp_path / name, recipe)) for name in ("a", "b"))
@@ -157,6 +158,7 @@ def test_all_is_put_back_but_the_weights(original: nn.Module, data: tuple[Sample
     assert not torch.equal(taught.features[1].running_mean, student.features[1].running_mean)
 
 
+@pytest.mark.soak
 def test_features_of_equal_layers_teach(original: nn.Module, data: tuple[SampleSet, SampleSet], tmp_path: Path) -> None:
     taught = teach(request(original, unlabelled(data), tmp_path, replace(EPOCHS, features=True, epochs=4)))
     assert taught.lessons[taught.best].metric > 0.93
