@@ -72,7 +72,7 @@ def job(trained: Path, tmp_path: Path, torch_server: str, monkeypatch: pytest.Mo
     asked = Compression(("prune", "distil"), str(trained / "train.npz"), 4.0)
     return Job(
         trained / "net.pt", tmp_path / "bundle", arch=f"{trained / 'net.py'}:Net", data=str(trained / "test.npz"),
-        budget=Budget(0.9, relative=False), runtimes=("onnxruntime",), compress=asked,
+        budget=Budget(1.0, relative=False), runtimes=("onnxruntime",), compress=asked,
     )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_a_smaller_model_that_pays_takes_part_in_the_race_and_is_in_the_evidence
         assert step.speedup.low > 1 and step.score is not None and step.score.samples == 200
         assert {layer.layer for layer in step.layers} == {"conv1", "conv2"}
         assert all(layer.after < layer.before for layer in step.layers)
-        assert step.lessons is not None and step.lessons.samples > 0
+        assert step.lessons is not None and step.lessons.ended
     deeper = [step.multiplications for step in proof.steps]
     assert deeper == sorted(deeper, reverse=True), "each step is cut deeper than the one before"
     tried = [one.verified.candidate.plan for one in made.certificate.measured] + [one.plan for one in made.certificate.rejected]
