@@ -15,7 +15,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("swaps", [12, pytest.param(50, marks=pytest.mark.soak)])
-@pytest.mark.parametrize("how", ["oip", "oip-grpc", "tfserving-grpc", "torchserve"])
+@pytest.mark.parametrize(
+    "how", ["oip", "tfserving-grpc", *(pytest.param(how, marks=pytest.mark.soak) for how in ("oip-grpc", "torchserve"))]
+)
 def test_swaps_under_load(serve: Callable[..., Server], tmp_path: Path, how: str, swaps: int) -> None:
     write_version(tmp_path, 1)
     server = serve(tmp_path, workers=2, grpc_port=0)

@@ -243,11 +243,11 @@ SEQUENCE = {"units": 3, "batch_input_shape": [None, 4, 5]}
 @pytest.mark.parametrize(
     ("version", "arguments", "function"),
     [
-        ("2.2.4", {"recurrent_activation": "hard_sigmoid", "implementation": 1}, old.hard_sigmoid),
-        ("2.0.8", {"recurrent_activation": "hard_sigmoid", "implementation": 0}, old.hard_sigmoid),
+        pytest.param("2.2.4", {"recurrent_activation": "hard_sigmoid", "implementation": 1}, old.hard_sigmoid, marks=pytest.mark.soak),
+        pytest.param("2.0.8", {"recurrent_activation": "hard_sigmoid", "implementation": 0}, old.hard_sigmoid, marks=pytest.mark.soak),
         ("2.2.4", {}, old.hard_sigmoid),
         ("2.3.1", {}, old.sigmoid),
-        ("2.2.4-tf", {}, old.hard_sigmoid),
+        pytest.param("2.2.4-tf", {}, old.hard_sigmoid, marks=pytest.mark.soak),
     ],
 )
 def test_lstm_of_standalone_keras(
