@@ -62,7 +62,7 @@ def _deployed(job: Job, workspace: Workspace) -> Certificate:
     source = identify(job, early)
     supplied.refuse_unproven(job, source)
     if job.compress:
-        compressing.refuse_untrainable(source)
+        compressing.refuse_untrainable(source, job.compress)
     found = pixels.contract(job, source, early)
     contract = found.contract
     loaded, data = pixels.load(source, job, found, early)

@@ -33,12 +33,11 @@ def capture_all(
     Where no format keeps its symbolic axes, graphs for the sizes of the samples, unless the user ``stated`` their symbols. Where steps are
     in front of the original, its graphs come first with the steps inside and then with the steps in front.
     """
-    if found := front_of(original.path):
-        front, path = found
-        behind = replace(original, path=path, signature=front.behind(original.signature), unfolded=False)
+    front, model = behind(original)
+    if front:
         few = front.applied(samples, workspace.folder("graphs-behind/samples"), FEW)
-        graphs, routes = capture_all(behind, few, workspace, stated, runtimes)
-        fronted = [*(_in_front(front, graph, workspace) for graph in graphs[:-1]), original]
+        graphs, routes = capture_all(model, few, workspace, stated, runtimes)
+        fronted = [*(in_front(front, graph, workspace) for graph in graphs[:-1]), original]
         folded, more = _folded([graph for graph in fronted if lower.takes(graph.format, runtimes)], samples, workspace)
         return (*folded, *fronted), (*routes, *more)
     formats = capture.formats(original)
@@ -78,9 +77,19 @@ def _captured(
     return graphs, tuple(route for one in captured for route in one.routes)
 
 
-def _in_front(front: Front, graph: Graph, workspace: Workspace) -> Graph:
+def behind(graph: Graph) -> tuple[Front | None, Graph]:
+    """The steps in front of the model, if there are any, and its graph without them."""
+    found = front_of(graph.path)
+    if not found:
+        return None, graph
+    front, path = found
+    return front, replace(graph, path=path, signature=front.behind(graph.signature), unfolded=False)
+
+
+def in_front(front: Front, graph: Graph, workspace: Workspace) -> Graph:
+    """The graph of a model with the steps of ``front`` in front of it."""
     (spec,) = graph.signature.inputs
-    path = put_in_front(front, graph.path, workspace.folder(f"graphs-behind/{graph.format}"))
+    path = put_in_front(front, graph.path, workspace.folder(f"graphs-behind/{graph.format}{graph.compression and f'-{graph.compression}'}"))
     return replace(graph, path=path, signature=replace(graph.signature, inputs=(front.outer(spec),)), unfolded=True)
 
 

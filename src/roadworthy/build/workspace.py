@@ -181,6 +181,12 @@ class Workspace:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
+    def below(self, name: str) -> Workspace:
+        """The same workspace in a new folder of its own."""
+        path = self.folder(name)
+        path.mkdir()
+        return replace(self, path=path)
+
     @property
     def seconds_left(self) -> float:
         """Seconds to the deadline, not below zero."""

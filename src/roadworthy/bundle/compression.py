@@ -39,9 +39,9 @@ class Lessons:
 class CompressionStep:
     """One smaller model. ``name`` is what the plans made from it have in their names (``pruned50``).
 
-    ``speedup`` is the latency of the fastest plan of the uncompressed model over that of ``plan``, the fastest one of this model, timed
-    beside each other. ``score`` is on the validation samples, which took no part in the teaching; it and ``lessons`` are ``None`` where
-    the step ended before. ``kept`` says that the model went on to the search among all candidates, and ``reason`` why, or why not.
+    ``speedup`` is the latency of ``beside``, the fastest plan of the uncompressed model, over that of ``plan``, the fastest one of this
+    model, timed beside each other. ``score`` is on the validation samples, which took no part in the teaching; it is ``None`` where the
+    plan gave no answers. ``kept`` says that the model went on to the search among all candidates, and ``reason`` why, or why not.
     """
 
     name: str
@@ -50,8 +50,9 @@ class CompressionStep:
     multiplications: int
     plan: str
     ms: float
+    beside: str
     speedup: Interval
-    lessons: Lessons | None
+    lessons: Lessons
     score: Score | None
     kept: bool
     reason: str
@@ -62,9 +63,8 @@ class CompressionProof:
     """A search for a smaller model of the original with ``parameters`` and ``multiplications`` (of one sample).
 
     ``ways`` are those that were asked for, ``data`` is the training data as the user named it, with how many samples of it taught and how
-    many validated; ``labelled`` says that labels took part. ``seconds`` is the time that teaching could take. ``fastest`` is the plan of
-    the uncompressed model that every step was timed beside, with its ``ms`` a call. ``left`` are layers that cannot be cut, with the
-    reason. ``outcome`` says in one sentence what came of it.
+    many validated; ``labelled`` says that labels took part. ``seconds`` is the time that teaching could take. ``left`` are layers that
+    cannot be cut, with the reason. ``outcome`` says in one sentence what came of it.
     """
 
     ways: tuple[str, ...]
@@ -75,8 +75,6 @@ class CompressionProof:
     seconds: float
     parameters: int
     multiplications: int
-    fastest: str
-    ms: float
     steps: tuple[CompressionStep, ...]
     left: tuple[tuple[str, str], ...]
     outcome: str

@@ -43,7 +43,12 @@ def test_an_unknown_way_and_a_student_without_a_teacher_are_refused() -> None:
 @pytest.mark.parametrize("kind", ["onnx", "tflite", "jit", "exported", "saved_model", "graphdef"])
 def test_a_source_whose_weights_are_constants_is_refused_as_soon_as_it_is_known(kind: str) -> None:
     with pytest.raises(SourceError, match=r"cannot be trained.*\.keras file"):
-        refuse_untrainable(Source(Path("model.bin"), kind, "onnx", "0" * 64, 1))
+        refuse_untrainable(Source(Path("model.bin"), kind, "onnx", "0" * 64, 1), Compression(("prune",), "train/"))
+
+
+def test_int8_in_mind_is_refused_for_keras_before_anything_is_trained() -> None:
+    with pytest.raises(UsageError, match="for PyTorch models"):
+        refuse_untrainable(Source(Path("net.keras"), "keras", "tensorflow", "0" * 64, 1), Compression(("quantise",), "train/"))
 
 
 @pytest.mark.parametrize(

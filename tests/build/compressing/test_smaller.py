@@ -14,14 +14,18 @@ import torch
 
 from roadworthy.build import benchmark, compressing
 from roadworthy.build.benchmark import Beside
+from roadworthy.build.compress import Cut
+from roadworthy.build.compressing import steps
+from roadworthy.build.compressing.attempt import Attempt
 from roadworthy.build.compressing.given_back import compress_source
+from roadworthy.build.compressing.widths import WidthChoice
 from roadworthy.build.deploy import deploy
 from roadworthy.build.job import Compression, Job
 from roadworthy.bundle import compression, store
-from roadworthy.core.errors import DataError, NoCandidate
+from roadworthy.core.errors import DataError, NoCandidate, StepFailed
 from roadworthy.core.evidence import Budget, Interval
 from roadworthy.core.samples import SampleSet
-from roadworthy.core.stages import Candidate
+from roadworthy.core.stages import Candidate, Graph
 from support import warm_children
 from support.models import networks
 
@@ -82,11 +86,12 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
     def plant(power: float) -> None:
         def side_by_side(
-            candidates: Sequence[Candidate], samples: SampleSet, *, seconds: float, log_dir: Path, progress: object
+            old: Sequence[Candidate], new: Sequence[Candidate], samples: SampleSet, *, seconds: float, log_dir: Path, progress: object
         ) -> tuple[Beside, ...]:
-            times = [float(one.size) ** power for one in candidates]
-            ratios = [tuple(Interval(other / mine, 0.999 * other / mine, 1.001 * other / mine) for other in times) for mine in times]
-            return tuple(Beside(one, ms, over) for one, ms, over in zip(candidates, times, ratios, strict=True))
+            other = min(float(one.size) ** power for one in old)
+            times = [float(one.size) ** power for one in new]
+            ratios = [Interval(other / mine, 0.999 * other / mine, 1.001 * other / mine) for mine in times]
+            return tuple(Beside(one, ms, old[0].plan.name, ratio) for one, ms, ratio in zip(new, times, ratios, strict=True))
 
         monkeypatch.setattr(benchmark, "side_by_side", side_by_side)
 
@@ -104,7 +109,7 @@ def test_a_smaller_model_that_pays_takes_part_in_the_race_and_is_in_the_evidence
         assert step.speedup.low > 1 and step.score is not None and step.score.samples == 200
         assert {layer.layer for layer in step.layers} == {"conv1", "conv2"}
         assert all(layer.after < layer.before for layer in step.layers)
-        assert step.lessons is not None and step.lessons.ended
+        assert step.lessons.ended and step.beside.startswith("onnxruntime-fp32-")
     deeper = [step.multiplications for step in proof.steps]
     assert deeper == sorted(deeper, reverse=True), "each step is cut deeper than the one before"
     tried = [one.verified.candidate.plan for one in made.certificate.measured] + [one.plan for one in made.certificate.rejected]
@@ -120,7 +125,7 @@ def test_where_fewer_channels_are_no_faster_nothing_is_taught_and_the_figures_sa
     made = deploy(job)
     proof = made.certificate.compression
     assert proof is not None and not proof.steps
-    assert proof.outcome.startswith("fewer channels do not make it faster: 1.00 times as fast [1.00, 1.00]")
+    assert proof.outcome.startswith("fewer channels do not make it faster: 1.00 times as fast as onnxruntime-fp32-")
     with pytest.raises(NoCandidate, match="no smaller model pays: fewer channels do not make it faster"):
         compress_source(replace(job, output=job.output.with_name("smaller")))
     assert not job.output.with_name("smaller").exists()
@@ -155,6 +160,32 @@ def test_the_smaller_model_is_given_back_as_code_that_loads_without_us(job: Job,
     (other / "mine.txt").write_text("mine")
     with pytest.raises(compressing.UsageError, match="is not a smaller model of ours"):
         compress_source(replace(job, output=other))
+
+
+def test_a_cut_that_cannot_be_made_is_left_out_and_the_others_go_on(
+    job: Job, planted: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted(1.0)
+    cut = steps.cut_to
+
+    def refusing(model: Graph, choice: WidthChoice, attempt: Attempt, name: str) -> Cut:
+        if choice.share == 0.25:
+            raise StepFailed("the layer conv1 cannot have that width")
+        return cut(model, choice, attempt, name)
+
+    monkeypatch.setattr(steps, "cut_to", refusing)
+    proof = deploy(job).certificate.compression
+    assert proof is not None and proof.kept
+    assert all(layer.after <= layer.before // 2 for step in proof.kept for layer in step.layers)
+
+
+def test_labels_that_are_not_there_cannot_teach(job: Job, trained: Path, tmp_path: Path) -> None:
+    assert job.compress is not None
+    x, _ = networks.digits()
+    np.savez(tmp_path / "bare.npz", x=x[:100].numpy())
+    asked = replace(job.compress, ways=("prune",), data=str(tmp_path / "bare.npz"))
+    with pytest.raises(DataError, match=r"has no labels to train with.*--compress prune,distil"):
+        deploy(replace(job, compress=asked))
 
 
 def test_training_data_that_does_not_fit_is_refused(job: Job, trained: Path, tmp_path: Path, planted: Callable[[float], None]) -> None:

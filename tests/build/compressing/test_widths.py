@@ -8,12 +8,13 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roadworthy.build.benchmark import Beside
 from roadworthy.build.compress import Block, Cut, Cuttable
 from roadworthy.build.compressing.steps import TimedCut, worth_teaching
-from roadworthy.build.compressing.widths import WidthChoice, choices
+from roadworthy.build.compressing.widths import WidthChoice, choices, deeper
 from roadworthy.core.evidence import Interval
 from roadworthy.core.host import Host
-from roadworthy.core.stages import Graph
+from roadworthy.core.stages import Candidate, Graph, Plan
 from support.models.linear import SIGNATURE
 
 AVX2 = Host("a CPU", "x86_64", ("avx2",), 2, 2, 8192, "Linux", "3.11")
@@ -48,7 +49,8 @@ def test_what_is_narrow_already_is_left() -> None:
 def cut(multiplications: int, ms: float, low: float) -> TimedCut:
     graph = Graph("null", Path("none"), SIGNATURE, "planted")
     made = Cut(graph, {}, 1, multiplications, 0.0)
-    return TimedCut(WidthChoice(0.5, {}), made, "null-fp32-t1", ms, Interval(1 / ms, low, 2 / ms))
+    best = Beside(Candidate(Plan("null"), Path("none"), SIGNATURE, "null", 1, 0.0), ms, "null-fp32-t1", Interval(1 / ms, low, 2 / ms))
+    return TimedCut(WidthChoice(0.5, {}), made, best)
 
 
 def test_a_cut_that_is_not_faster_beyond_the_noise_is_not_taught() -> None:
@@ -64,3 +66,9 @@ def test_the_channels_between_blocks_are_cut_too_and_apart() -> None:
     found = choices(Cuttable((block("a", 64),), streams=(block("s", 32),)), AVX2)
     assert [dict(one.widths) for one in found[:2]] == [{"a": 48}, {"a": 48, "s": 24}]
     assert len(found) == 6
+
+
+def test_a_model_is_cut_further_only_where_no_block_would_grow() -> None:
+    assert deeper({"a": 32, "s": 24}, {"a": 48}) and deeper({"a": 32}, {}) and deeper({"a": 32}, {"a": 32})
+    assert not deeper({"a": 48}, {"a": 32}), "a cut cannot give channels back"
+    assert not deeper({"a": 16}, {"a": 48, "s": 24}), "the stream would be as wide as in the original again"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from roadworthy.build.reuse import store
+from roadworthy.build.reuse import open_reuse, store
 from roadworthy.build.reuse.store import ENTRY, FILES, Entry, KeptFile, NotUsable, Store
 from roadworthy.core import codec
 from roadworthy.core.errors import EnvironmentFault
@@ -296,3 +296,23 @@ def test_the_cache_can_be_cleared(here: Store, out: Path, tmp_path: Path) -> Non
     assert here.state().entries == 1 and here.state().size == 756
     store.clear()
     assert store.state().entries == 0 and here.get(KEY, tmp_path / "again") is None
+
+
+def test_what_an_interrupted_step_left_is_there_for_the_next_run_and_is_no_result(out: Path, tmp_path: Path) -> None:
+    reuse, fault = open_reuse(tmp_path, (), wanted=True)
+    assert not fault
+    again, other = tmp_path / "again", tmp_path / "other"
+    again.mkdir()
+    other.mkdir()
+    reuse.find_unfinished(KEY, again)
+    assert not list(again.iterdir()), "nothing was interrupted yet"
+    reuse.keep_unfinished(KEY, out)
+    assert store.open_store().get(KEY, tmp_path / "result") is None
+    reuse.find_unfinished(KEY, again)
+    assert (again / "model.onnx").read_bytes() == b"graph" * 100
+    reuse.find_unfinished("b" * 64, other)
+    assert not list(other.iterdir())
+    without, _ = open_reuse(tmp_path, (), wanted=False)
+    without.keep_unfinished(KEY, out)
+    without.find_unfinished(KEY, other)
+    assert not list(other.iterdir())

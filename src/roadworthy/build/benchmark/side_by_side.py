@@ -1,4 +1,4 @@
-"""Candidates timed beside the first of them, before any of them is verified: whether making one of them right would pay."""
+"""Candidates timed beside others before any of them is verified: whether making one of them right would pay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from roadworthy.build.benchmark.bursts import Bursts
 from roadworthy.build.benchmark.case import Case
 from roadworthy.build.benchmark.latency import time_call
 from roadworthy.build.benchmark.schedule import Progress, Schedule
-from roadworthy.core.errors import StepFailed
 from roadworthy.core.evidence import Interval
 from roadworthy.core.samples import SampleSet
 from roadworthy.core.stages import Candidate
@@ -23,30 +22,24 @@ ROUNDS, LEAST_ROUNDS, MOST_ROUNDS = 12, 5, 24
 
 @dataclass(frozen=True)
 class Beside:
-    """The latency in ms of a call of one sample, and that of each other candidate over it, by the order in which they were given."""
+    """The latency in ms of a call of one sample, and how many times as fast that is as ``other``, the plan that it is held against."""
 
     candidate: Candidate
     ms: float
-    over: tuple[Interval | None, ...]
-
-    def faster_than(self, other: int) -> Interval:
-        """How many times as fast it is as candidate ``other``; raises StepFailed where that one could not be timed."""
-        ratio = self.over[other]
-        if ratio is None:
-            raise StepFailed("a candidate could not be timed beside another one, which failed")
-        return ratio
+    other: str
+    speedup: Interval
 
 
 def side_by_side(
-    candidates: Sequence[Candidate], samples: SampleSet, *, seconds: float, log_dir: Path, progress: Progress
-) -> tuple[Beside | None, ...]:
-    """Interleaved rounds of all ``candidates`` on ``samples``, for about ``seconds``; ``None`` for one that fails.
+    old: Sequence[Candidate], new: Sequence[Candidate], samples: SampleSet, *, seconds: float, log_dir: Path, progress: Progress
+) -> tuple[Beside, ...]:
+    """``new`` beside the fastest of ``old``, all in interleaved rounds on ``samples``, for about ``seconds``; what fails is left out.
 
-    Raises StepFailed where the first one fails.
+    Raises StepFailed where the first of ``old`` fails.
     """
     log_dir.mkdir(parents=True, exist_ok=True)
     bursts, deadline = Bursts(), monotonic() + seconds
-    cases = [Case(candidate, samples, bursts) for candidate in candidates]
+    cases = [Case(candidate, samples, bursts) for candidate in (*old, *new)]
 
     def unfinished(running: list[Case]) -> list[Case]:
         return running if any(len(case.latency.quiet) < ROUNDS for case in running) else []
@@ -56,18 +49,11 @@ def side_by_side(
             schedule.rounds(
                 group, time_call, unfinished=unfinished, fewest=LEAST_ROUNDS, most=MOST_ROUNDS, deadline=deadline, name="side by side"
             )
-    series = statistics.aligned([case.latency for case in cases])
-    fit = [not case.failure and bool(one.all) for case, one in zip(cases, series, strict=True)]
-    return tuple(
-        Beside(
-            case.candidate,
-            mine.median.value,
-            tuple(statistics.paired(other, mine).ratio if there else None for other, there in zip(series, fit, strict=True)),
-        )
-        if fits
-        else None
-        for case, mine, fits in zip(cases, series, fit, strict=True)
-    )
+    timed = list(zip(cases, statistics.aligned([case.latency for case in cases]), strict=True))
+    before, after = ([(case, one) for case, one in some if not case.failure and one.all] for some in (timed[: len(old)], timed[len(old) :]))
+    fastest, rounds = min(before, key=lambda pair: pair[1].median.value)
+    name = fastest.candidate.plan.name
+    return tuple(Beside(case.candidate, one.median.value, name, statistics.paired(rounds, one).ratio) for case, one in after)
 
 
 def _load(case: Case) -> None:

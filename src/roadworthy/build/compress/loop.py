@@ -77,7 +77,7 @@ def train(
     """Teach ``learner`` and leave it with its best weights; ``look`` gives their metric on the validation samples.
 
     What lies in ``directory`` for the same ``fingerprint`` goes on where it was stopped; every look is written there. ``began`` is the
-    ``clock`` when the time of the recipe began. Raises UsageError for a recipe without an end, StepFailed where the loss is no number
+    ``clock`` when the time of the recipe began. Raises UsageError for a recipe without an end, StepFailed where the loss is not a number
     before there is any look after the first batch.
     """
     if recipe.seconds <= 0 and recipe.epochs <= 0:

@@ -124,8 +124,8 @@ class WrittenModel:
 class TeachingRecipe:
     """How a model is taught. With ``epochs`` and no ``seconds`` the same recipe gives the same model, but for the rounding of threads.
 
-    ``seconds`` are the time for all of it, the range test for the learning rate included; 0 is no limit. ``epochs`` bounds it as well: 0
-    is no bound. ``soft`` is the part of the loss that the original's answers take, the rest is the labels'; 1 needs no labels.
+    ``seconds`` limit all of it, the range test for the learning rate included, and so do ``epochs``; 0 leaves out that limit.
+    ``soft`` is the part of the loss that the original's answers take, the rest is the labels'; 1 needs no labels.
     ``temperature`` softens both sides (Hinton 2015). ``features`` adds the distance of the layers of equal name and shape. ``flip``
     mirrors images left to right, ``crop`` shifts them by up to so many pixels. ``quantised`` puts fake quantisers of int8 into the model.
     """

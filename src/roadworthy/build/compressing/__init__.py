@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from roadworthy.build import compress, imports
 from roadworthy.build.compress import BlocksRequest
-from roadworthy.build.compressing.attempt import Attempt, below
+from roadworthy.build.compressing.attempt import DISTIL, PRUNE, QUANTISE, Attempt
 from roadworthy.build.compressing.baseline import baseline_plans
 from roadworthy.build.compressing.steps import JudgedStep
 from roadworthy.build.compressing.training import training_data
 from roadworthy.build.compressing.ways import of_student, pruned, quantised
+from roadworthy.build.graphs import behind, in_front
 from roadworthy.build.job import Compression, Job
 from roadworthy.build.workspace import Workspace
 from roadworthy.bundle.compression import CompressionProof
-from roadworthy.core.errors import SourceError, UsageError
+from roadworthy.core.errors import DataError, SourceError, UsageError
 from roadworthy.core.stages import Graph, Source
 from roadworthy.preprocess.contract import Contract
-from roadworthy.preprocess.front import Front, front_of, put_in_front
 
-__all__ = ["DISTIL", "PRUNE", "QUANTISE", "Smaller", "refuse_unknown", "smaller"]
+__all__ = ["Smaller", "refuse_unknown", "refuse_untrainable", "smaller"]
 
-PRUNE, DISTIL, QUANTISE = "prune", "distil", "quantise"
 WAYS = (PRUNE, DISTIL, QUANTISE)
 FROZEN = ("exported", "graphdef", "jit", "npz", "onnx", "saved_model", "tf1", "tflite")
 """Kinds of sources that hold a graph and no layers that could be trained."""
@@ -46,10 +45,15 @@ def refuse_unknown(asked: Compression | None) -> None:
         raise UsageError("--student is taught by the original: write --compress distil")
 
 
-def refuse_untrainable(source: Source) -> None:
-    """Raise SourceError for a file whose weights are constants of a graph, as soon as it is known what the file is."""
+def refuse_untrainable(source: Source, asked: Compression) -> None:
+    """Raise SourceError for a file whose weights are constants of a graph, UsageError for a way that its framework does not have.
+
+    Both as soon as it is known what the file is.
+    """
     if source.kind in FROZEN:
         raise SourceError(f"{source.named} cannot be trained: its weights are constants of a graph. {compress.TRAINABLE}")
+    if QUANTISE in asked.ways and source.framework != "torch":
+        raise UsageError(f"--compress {QUANTISE} is for PyTorch models, and this one is of {source.framework}: leave it out")
 
 
 def smaller(source: Source, original: Graph, captured: tuple[Graph, ...], contract: Contract, job: Job, workspace: Workspace) -> Smaller:
@@ -61,25 +65,27 @@ def smaller(source: Source, original: Graph, captured: tuple[Graph, ...], contra
     asked = job.compress
     assert asked is not None, "nothing was asked for"
     workspace.begin("compress")
-    workspace = below(workspace, "compress")
-    front, model = _behind(original)
+    workspace = workspace.below("compress")
+    front, model = behind(original)
     compress.framework(model)
     if model.quantized:
         raise SourceError(f"the original computes in whole numbers already and cannot be trained. {compress.TRAINABLE}")
     lessons = training_data(asked, model, source, contract, job, workspace)
-    original_graphs = tuple(_behind(graph)[1] for graph in captured if graph.unfolded == original.unfolded) if front else captured
-    baseline = baseline_plans(original_graphs, lessons.trial, job, workspace)
+    if not lessons.labelled and DISTIL not in asked.ways and PRUNE in asked.ways:
+        raise DataError(f"{asked.data} has no labels to train with: let the original teach, with --compress prune,distil")
+    graphs = tuple(behind(graph)[1] for graph in captured if graph.unfolded == original.unfolded)
+    baseline = baseline_plans(graphs, lessons.trial, job, workspace)
     slow = imports.of_framework(compress.framework(model))
     cuttable = workspace.step(compress.blocks, BlocksRequest(model, lessons.training), "blocks", slow)
     done, outcome = _steps(Attempt(asked, model, cuttable, lessons, baseline, workspace))
     kept = [step for step in done if step.model]
     proof = CompressionProof(
         asked.ways, asked.data, lessons.training.count, lessons.validation.count, lessons.labelled, asked.seconds, cuttable.parameters,
-        cuttable.multiplications, baseline.fastest[0].plan.name, baseline.ms, tuple(step.evidence for step in done),
-        tuple(cuttable.left.items()), outcome,
+        cuttable.multiplications, tuple(step.evidence for step in done), tuple(cuttable.left.items()), outcome,
     )  # fmt: skip
-    graphs = tuple(_fronted(front, graph, workspace) for step in kept for graph in step.graphs)
-    return Smaller(graphs, tuple(step.model for step in kept if step.model), proof)
+    found = tuple(graph for step in kept for graph in step.graphs)
+    found = tuple(in_front(front, graph, workspace) for graph in found) if front else found
+    return Smaller(found, tuple(step.model for step in kept if step.model), proof)
 
 
 def _steps(attempt: Attempt) -> tuple[tuple[JudgedStep, ...], str]:
@@ -92,21 +98,3 @@ def _steps(attempt: Attempt) -> tuple[tuple[JudgedStep, ...], str]:
     kept = [step.evidence.name for step in done if step.model]
     went = f"{', '.join(kept)} went on to the search among all candidates" if kept else ""
     return done, "; ".join(filter(None, (went, *(words for _, words in found))))
-
-
-def _behind(graph: Graph) -> tuple[Front | None, Graph]:
-    """The steps in front of a model, if there are any, and the model without them."""
-    found = front_of(graph.path)
-    if not found:
-        return None, graph
-    front, path = found
-    return front, replace(graph, path=path, signature=front.behind(graph.signature), unfolded=False)
-
-
-def _fronted(front: Front | None, graph: Graph, workspace: Workspace) -> Graph:
-    """A graph of a smaller model with the original's steps in front of it."""
-    if front is None:
-        return graph
-    (spec,) = graph.signature.inputs
-    path = put_in_front(front, graph.path, workspace.folder(f"fronted/{graph.compression}/{graph.format}"))
-    return replace(graph, path=path, signature=replace(graph.signature, inputs=(front.outer(spec),)), unfolded=True)

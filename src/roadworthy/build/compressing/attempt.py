@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from roadworthy.build.compress import Cuttable, TeachingRecipe
 from roadworthy.build.compressing.baseline import BaselinePlans
@@ -11,6 +11,7 @@ from roadworthy.build.job import Compression
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core.stages import Graph
 
+PRUNE, DISTIL, QUANTISE = "prune", "distil", "quantise"
 HARD = 0.3
 """The part of the loss that labels take where there are some and the original teaches as well."""
 
@@ -28,16 +29,10 @@ class Attempt:
 
     def recipe(self, seconds: float) -> TeachingRecipe:
         """How a copy is taught: by the original, by the labels, or by both, as far as there are some."""
-        soft = 1.0 if not self.lessons.labelled else 1 - HARD if "distil" in self.asked.ways else 0.0
+        hard = HARD if DISTIL in self.asked.ways else 1.0
+        soft = 1.0 - hard if self.lessons.labelled else 1.0
         return TeachingRecipe(seconds, soft=soft, flip=self.asked.flip, crop=self.asked.crop)
 
     def tell(self, words: str) -> None:
         """Say what is done now."""
         self.workspace.notify(Progress("compress", 0, 1, words))
-
-
-def below(workspace: Workspace, name: str) -> Workspace:
-    """The same workspace with a folder of its own for what is made of one model."""
-    path = workspace.folder(name)
-    path.mkdir(parents=True, exist_ok=True)
-    return replace(workspace, path=path)

@@ -13,7 +13,6 @@ from roadworthy.build.search import SearchResult, Trial, search
 from roadworthy.build.workspace import Progress, Workspace
 from roadworthy.core import registry
 from roadworthy.core.errors import NoCandidate, RoadworthyError
-from roadworthy.core.evidence import Interval
 from roadworthy.core.stages import Candidate, Graph, Plan
 
 LONGEST_TO_MAKE = 10.0
@@ -26,13 +25,9 @@ SECONDS = 20.0
 
 @dataclass(frozen=True)
 class BaselinePlans:
-    """``fastest`` are candidates of the uncompressed model, the fastest of each runtime; ``trial`` judges on validation samples.
-
-    ``ms`` is the latency of the first of them at its first look.
-    """
+    """``fastest`` are candidates of the uncompressed model, the fastest of each runtime; ``trial`` judges on validation samples."""
 
     fastest: tuple[Candidate, ...]
-    ms: float
     trial: Trial
     job: Job
     workspace: Workspace
@@ -52,19 +47,13 @@ class BaselinePlans:
         return tuple(one for one in found if one)
 
     def beside(self, smaller: Sequence[Candidate], name: str) -> tuple[Beside, ...]:
-        """``smaller`` timed beside ``fastest``, which come first; one that fails is left out."""
+        """``smaller`` timed beside the fastest of ``fastest``; what fails is left out."""
 
         def tell(text: str, share: float) -> None:
             self.workspace.notify(Progress("compress", 0, 1, f"{name}: {text}"))
 
-        timed = benchmark.side_by_side(
-            (*self.fastest, *smaller), self.trial.samples, seconds=SECONDS, log_dir=self.workspace.folder(f"timed/{name}"), progress=tell
-        )
-        return tuple(one for one in timed if one)
-
-    def speedup(self, one: Beside, timed: Sequence[Beside]) -> Interval:
-        """How many times as fast ``one`` is as the fastest of ``fastest``, which are the first of ``timed``."""
-        return one.faster_than(min(range(len(self.fastest)), key=lambda number: timed[number].ms))
+        log = self.workspace.folder(f"timed/{name}")
+        return benchmark.side_by_side(self.fastest, smaller, self.trial.samples, seconds=SECONDS, log_dir=log, progress=tell)
 
     def judged(self, graphs: tuple[Graph, ...], precision: str = "fp32") -> SearchResult:
         """The plans of a smaller model on the validation samples: those within the budget, and the others."""
@@ -92,7 +81,7 @@ def baseline_plans(graphs: tuple[Graph, ...], trial: Trial, job: Job, workspace:
         best.setdefault(one.candidate.plan.runtime, one.candidate)
     if not best:
         raise NoCandidate("no plan in float32 gives the original's answers, so nothing smaller can be timed beside it")
-    return BaselinePlans(tuple(best.values())[:PLANS], ranked[0].look.ms if ranked[0].look else 0.0, trial, job, workspace)
+    return BaselinePlans(tuple(best.values())[:PLANS], trial, job, workspace)
 
 
 def _plans(graphs: tuple[Graph, ...], job: Job, workspace: Workspace, precision: str) -> list[tuple[Plan, Graph]]:

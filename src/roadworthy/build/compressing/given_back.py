@@ -47,7 +47,7 @@ def compress_source(job: Job, notify: Notify = lambda progress: None) -> Compres
     job = replace(job, data=job.data or asked.data, samples=job.samples or SAMPLES)
     with workspace_for((job,), notify) as workspace:
         source = identify(job, workspace)
-        refuse_untrainable(source)
+        refuse_untrainable(source, asked)
         found = pixels.contract(job, source, workspace)
         loaded, data = pixels.load(source, job, found, workspace)
         graphs, _ = capture_all(loaded.graph, data.evaluation, workspace, (), job.runtimes)
@@ -91,8 +91,7 @@ def _facts(proof: CompressionProof, step: CompressionStep) -> Iterator[str]:
             f"{score.shown(score.original)}. At 95 % confidence it is worse by at most {score.shown(max(score.bound, 0.0))}."
         )
     yield (
-        f"{speed.value:.2f} times as fast [{speed.low:.2f}, {speed.high:.2f}] as {proof.fastest} of the original: {step.ms:.3g} ms a call, "
+        f"{speed.value:.2f} times as fast [{speed.low:.2f}, {speed.high:.2f}] as {step.beside} of the original: {step.ms:.3g} ms a call, "
         f"as {step.plan}."
     )
-    if step.lessons:
-        yield f"Taught for {step.lessons.seconds:.0f} s on {proof.training:,} samples of `{proof.data}`."
+    yield f"Taught for {step.lessons.seconds:.0f} s on {proof.training:,} samples of `{proof.data}`."

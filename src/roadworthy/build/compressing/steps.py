@@ -9,13 +9,13 @@ from typing import Literal
 from roadworthy.build import compress, imports
 from roadworthy.build.benchmark import Beside
 from roadworthy.build.compress import Cut, CutRequest, Taught, TeachingRecipe, TeachRequest
-from roadworthy.build.compressing.attempt import Attempt, below
+from roadworthy.build.compressing.attempt import Attempt
 from roadworthy.build.compressing.baseline import captured
 from roadworthy.build.compressing.widths import WidthChoice
 from roadworthy.bundle.compression import CompressionStep, CutLayer, Lessons
-from roadworthy.core.errors import NoCandidate
-from roadworthy.core.evidence import Interval, Score
-from roadworthy.core.stages import Graph
+from roadworthy.core.errors import StepFailed
+from roadworthy.core.evidence import Score
+from roadworthy.core.stages import Candidate, Graph
 
 NOT_MADE = "no plan could be made for it"
 SLOWER = "it is not faster than the uncompressed model beyond the noise"
@@ -25,13 +25,11 @@ KEPT = "it is faster beyond the noise and within the budget on the validation sa
 
 @dataclass(frozen=True)
 class TimedCut:
-    """A cut that was not taught yet: its plan and latency, and how many times as fast it is as the uncompressed model's fastest plan."""
+    """A cut that was not taught yet, and its fastest plan beside that of the uncompressed model."""
 
     choice: WidthChoice
     cut: Cut
-    plan: str
-    ms: float
-    speedup: Interval
+    best: Beside
 
 
 @dataclass(frozen=True)
@@ -44,21 +42,27 @@ class JudgedStep:
 
 
 def timed_cuts(attempt: Attempt, choices: Sequence[WidthChoice]) -> tuple[TimedCut, ...]:
-    """Every choice of widths cut from the model as it is and timed, before anything is taught: only the widths count."""
-    cuts = []
+    """Every choice of widths cut from the model as it is and timed, before anything is taught: only the widths count.
+
+    A choice that cannot be made, or runs nowhere, is left out.
+    """
+    cuts: list[tuple[WidthChoice, Cut, tuple[Candidate, ...]]] = []
     for number, choice in enumerate(choices):
         name = f"widths-{number}"
         attempt.tell(f"cut {number + 1} of {len(choices)}, about {choice.share:.0%} of the channels, is made to be timed")
-        made = cut_to(attempt.model, choice, attempt, name)
-        graphs = captured(made.graph, attempt.baseline, below(attempt.workspace, name), attempt.baseline.runtimes)
+        try:
+            made = cut_to(attempt.model, choice, attempt, name)
+        except StepFailed as problem:
+            attempt.tell(f"cut {number + 1} is left out: {problem.message}")
+            continue
+        graphs = captured(made.graph, attempt.baseline, attempt.workspace.below(f"{name}/graphs"), attempt.baseline.runtimes)
         cuts.append((choice, made, attempt.baseline.made(graphs, name)))
     timed = attempt.baseline.beside([one for _, _, candidates in cuts for one in candidates], "widths")
     found = []
     for choice, made, candidates in cuts:
         paths = {one.path for one in candidates}
         if ran := [one for one in timed if one.candidate.path in paths]:
-            best = min(ran, key=lambda one: one.ms)
-            found.append(TimedCut(choice, made, best.candidate.plan.name, best.ms, attempt.baseline.speedup(best, timed)))
+            found.append(TimedCut(choice, made, min(ran, key=lambda one: one.ms)))
     return tuple(found)
 
 
@@ -66,7 +70,7 @@ def worth_teaching(cuts: Sequence[TimedCut]) -> tuple[TimedCut, ...]:
     """Those that are faster beyond the noise, the lightest first; of two, the one that leaves less and is no faster is left out."""
     kept: list[TimedCut] = []
     for one in sorted(cuts, key=lambda one: -one.cut.multiplications):
-        if one.speedup.low > 1 and all(one.ms < other.ms for other in kept):
+        if one.best.speedup.low > 1 and all(one.best.ms < other.best.ms for other in kept):
             kept.append(one)
     return tuple(kept)
 
@@ -80,7 +84,10 @@ def cut_to(model: Graph, choice: WidthChoice, attempt: Attempt, name: str) -> Cu
 def taught(
     student: Graph, made: Cut | None, recipe: TeachingRecipe, before: Sequence[JudgedStep], attempt: Attempt, name: str
 ) -> JudgedStep:
-    """The ``student`` (``made`` by a cut, if it was) after its lessons, judged."""
+    """The ``student`` (``made`` by a cut, if it was) after its lessons, judged.
+
+    Raises StepFailed where it cannot be taught, or runs in none of the runtimes.
+    """
     lessons = _lessons(student, recipe, attempt, name)
     return _judged(made, lessons, before, attempt, name, "int8" if recipe.quantised else "fp32")
 
@@ -109,41 +116,44 @@ def _judged(
     made: Cut | None, result: Taught, before: Sequence[JudgedStep], attempt: Attempt, name: str, precision: Literal["fp32", "int8"]
 ) -> JudgedStep:
     """Kept where it is within the budget on the validation samples, and faster than the uncompressed model and all steps before."""
-    here = below(attempt.workspace, f"{name}/judged")
+    here = attempt.workspace.below(f"{name}/judged")
     baseline = replace(attempt.baseline, workspace=here)
     graphs = captured(result.graph, baseline, here, baseline.job.runtimes)
     found = baseline.judged(graphs, precision)
     scores = {one.candidate.plan.name: one.score for one in found.verified} | {one.plan.name: one.score for one in found.rejected}
     reason = "" if found.verified else "; ".join(dict.fromkeys(one.reason for one in found.rejected)) or NOT_MADE
-    candidates = tuple(one.candidate for one in found.verified) or baseline.made(graphs, name)
-    timed = baseline.beside(candidates, name)
-    best = _fastest(timed, len(baseline.fastest))
-    ratio = baseline.speedup(best, timed)
-    if not reason and ratio.low <= 1:
+    timed = baseline.beside(tuple(one.candidate for one in found.verified) or baseline.made(graphs, name), name)
+    if not timed:
+        raise StepFailed(f"it ran in none of {', '.join(baseline.runtimes)}: {reason}")
+    best = min(timed, key=lambda one: one.ms)
+    if not reason and best.speedup.low <= 1:
         reason = SLOWER
-    if not reason and any(other.evidence.kept and other.evidence.ms <= best.ms for other in before):
+    # Both are held against the same model; their times are of different minutes.
+    if not reason and any(other.evidence.kept and other.evidence.speedup.value >= best.speedup.value for other in before):
         reason = NO_FASTER
-    plan = best.candidate.plan.name
-    evidence = _evidence(made, result, attempt, plan, best.ms, ratio, scores.get(plan), reason)
+    evidence = _evidence(made, result, attempt, best, scores.get(best.candidate.plan.name), reason)
     return JudgedStep(evidence) if reason else JudgedStep(evidence, result.graph, graphs)
 
 
-def _fastest(timed: Sequence[Beside], uncompressed: int) -> Beside:
-    """The fastest smaller candidate, those behind the first ``uncompressed`` ones. Raises NoCandidate where none ran."""
-    if len(timed) <= uncompressed:
-        raise NoCandidate("the smaller model ran in none of the runtimes")
-    return min(timed[uncompressed:], key=lambda one: one.ms)
-
-
-def _evidence(
-    made: Cut | None, result: Taught, attempt: Attempt, plan: str, ms: float, ratio: Interval, score: Score | None, reason: str
-) -> CompressionStep:
-    cuttable, lessons = attempt.cuttable, result.lessons
+def _evidence(made: Cut | None, result: Taught, attempt: Attempt, best: Beside, score: Score | None, reason: str) -> CompressionStep:
+    cuttable, lessons, last = attempt.cuttable, result.lessons, result.lessons[-1]
     widths = made.widths if made else {}
-    blocks = (*cuttable.blocks, *cuttable.streams)
-    layers = tuple(CutLayer(block.name, block.channels, widths[block.name]) for block in blocks if block.name in widths)
-    size = (made.parameters, made.multiplications) if made else (cuttable.parameters, cuttable.multiplications)
-    teaching = Lessons(
-        lessons[-1].samples, lessons[-1].seconds, result.rate, lessons[0].metric, lessons[result.best].metric, result.ended
-    )  # fmt: skip
-    return CompressionStep(result.graph.compression, layers, *size, plan, ms, ratio, teaching, score, not reason, reason or KEPT)
+    size = made or cuttable
+    return CompressionStep(
+        name=result.graph.compression,
+        layers=tuple(
+            CutLayer(block.name, block.channels, widths[block.name])
+            for block in (*cuttable.blocks, *cuttable.streams)
+            if block.name in widths
+        ),
+        parameters=size.parameters,
+        multiplications=size.multiplications,
+        plan=best.candidate.plan.name,
+        ms=best.ms,
+        beside=best.other,
+        speedup=best.speedup,
+        lessons=Lessons(last.samples, last.seconds, result.rate, lessons[0].metric, lessons[result.best].metric, result.ended),
+        score=score,
+        kept=not reason,
+        reason=reason or KEPT,
+    )

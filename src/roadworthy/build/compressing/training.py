@@ -8,9 +8,9 @@ import numpy as np
 
 from roadworthy.build import classes, sources, supplied
 from roadworthy.build.certificate import Data
-from roadworthy.build.data import dataset
+from roadworthy.build.data import dataset, sample_writer
 from roadworthy.build.job import Compression, Job
-from roadworthy.build.original import gather_samples
+from roadworthy.build.original import CALIBRATION_SAMPLES, gather_samples
 from roadworthy.build.reference import reference_of
 from roadworthy.build.search import Trial
 from roadworthy.build.workspace import Workspace
@@ -59,12 +59,10 @@ def training_data(asked: Compression, model: Graph, source: Source, contract: Co
             f"{asked.data} holds {samples.count} samples: too few to train on and to keep some of them to validate on; "
             f"give {dataset.FEWEST_TO_SPLIT} at the very least"
         )
-    data = Data(gathered.kind, validation, _few(training), gathered.classes, answer=classes.named(contract, gathered, paired))
+    # The first of the training samples hold all classes evenly.
+    few = np.arange(min(training.count, CALIBRATION_SAMPLES))
+    calibration = sample_writer.write(workspace.folder("data/calibration"), training.open(), training.open_targets(), few)
+    data = Data(gathered.kind, validation, calibration, gathered.classes, answer=classes.named(contract, gathered, paired))
     data = replace(data, metric=paired.metric, reading=paired.reading) if paired else data
     trial, _ = reference_of(model, model.signature, data, taught, workspace)
     return TrainingData(training, validation, replace(trial, reserve=0.0, keep=True), samples.labelled)
-
-
-def _few(training: SampleSet) -> SampleSet:
-    """The first of the training samples, which hold all classes evenly: int8 is calibrated on them."""
-    return replace(training, count=min(training.count, int(np.clip(training.count // 5, 1, 200))))

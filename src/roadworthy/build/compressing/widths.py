@@ -1,4 +1,4 @@
-"""Which widths are worth a look: parts of every block's channels, in multiples that vector units like."""
+"""Which widths are worth a look: parts of every block's channels, in multiples of a vector."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ class WidthChoice:
 
     share: float
     widths: Widths
+
+
+def deeper(one: Widths, other: Widths) -> bool:
+    """Whether ``one`` leaves no block wider than ``other`` does: a model of those widths can be cut to these."""
+    return all(name in one and one[name] <= width for name, width in other.items())
 
 
 def choices(cuttable: Cuttable, host: Host) -> tuple[WidthChoice, ...]:

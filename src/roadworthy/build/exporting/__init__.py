@@ -101,9 +101,7 @@ def _code_folders(data: str | None) -> tuple[Path, ...]:
 
 def _apart(job: ExportJob, workspace: Workspace) -> Workspace:
     """A folder of the export's own. Nothing of the user's runs in its steps, and the programs of a target write where they like."""
-    path = workspace.folder(f"export/{job.target}")
-    path.mkdir(parents=True)
-    return replace(workspace, confinement=Confinement(Path.cwd(), None), path=path)
+    return replace(workspace.below(f"export/{job.target}"), confinement=Confinement(Path.cwd(), None))
 
 
 def _exported(job: ExportJob, model: PackedModel, trial: Trial, workspace: Workspace) -> Exported:

@@ -15,7 +15,7 @@ def show_steps(proof: CompressionProof) -> None:
     for step in proof.steps:
         score = f", {step.score.metric} {step.score.shown(step.score.value.value)} on validation samples" if step.score else ""
         ratio = f"{step.speedup.value:.2f} [{step.speedup.low:.2f}, {step.speedup.high:.2f}]"
-        words = f"{step.name}: {ratio} times as fast as {proof.fastest}{score}; {'kept' if step.kept else 'left out'}: {step.reason}"
+        words = f"{step.name}: {ratio} times as fast as {step.beside}{score}; {'kept' if step.kept else 'left out'}: {step.reason}"
         terminal.output.print(escape(f"{words}."), soft_wrap=True)
     terminal.output.print(escape(f"A smaller model: {proof.outcome}."), soft_wrap=True)
 

@@ -37,7 +37,7 @@ def hard(loss: OutputLoss, given: Any, labels: Any) -> Any:
         logits = _logits(loss, given)
         return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(tf.reshape(labels, tf.shape(given)), logits))
     logs = tf.nn.log_softmax(_logits(loss, given), axis=loss.axis)
-    # Pixels that do not count have no entry, as NO_CLASS is no index: their part of the sum is zero.
+    # Pixels that do not count have no entry, because NO_CLASS is not an index: their part of the sum is zero.
     picked = tf.reduce_sum(logs * tf.one_hot(labels, logs.shape[loss.axis], axis=loss.axis, dtype=logs.dtype))
     counted = tf.reduce_sum(tf.cast(tf.not_equal(labels, NO_CLASS), logs.dtype))
     return -picked / tf.maximum(counted, 1.0)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -17,12 +14,11 @@ from roadworthy.build.compress.requests import check_answers, check_request, che
 from roadworthy.build.compress.stages import Taught, TeachRequest
 from roadworthy.build.compress.tensorflow.learner import KerasLearner
 from roadworthy.build.compress.validation import Validation, answers, first
-from roadworthy.core import codec
 from roadworthy.core.errors import RoadworthyError, StepFailed, UsageError
 from roadworthy.core.host import usable_cores
 from roadworthy.core.types import Array
 from roadworthy.frameworks.tensorflow import framework, keras_model
-from roadworthy.frameworks.tensorflow.keras_model import KerasModel, Original
+from roadworthy.frameworks.tensorflow.keras_model import KerasModel
 
 
 def teach(request: TeachRequest) -> Taught:
@@ -45,9 +41,8 @@ def teach(request: TeachRequest) -> Taught:
 
 def _taught(request: TeachRequest, began: float) -> Taught:
     recipe, signature = request.recipe, request.student.signature
-    original = codec.from_json(Original, (request.student.path / keras_model.ORIGINAL).read_bytes())
     # Before the layers exist: each dropout draws its own seed when it is made.
-    keras_model.package(original.reader).utils.set_random_seed(recipe.seed)
+    keras_model.package(keras_model.record(request.student.path).reader).utils.set_random_seed(recipe.seed)
     student, teacher = keras_model.load(request.student.path), keras_model.load(request.teacher.path)
     size = signature.call_size(recipe.batch)
     wanted = answers(teacher.answer, request.validation, signature, size)
@@ -71,19 +66,10 @@ def _taught(request: TeachRequest, began: float) -> Taught:
         began=began,
     )
     learner.close()
-    _save(student, request.student.path, original, request.out)
+    keras_model.save_again(request.student.path, student.model, request.out)
     few = signature.to_call(request.validation.feeds(0, min(size, request.validation.count)))
     check_saved(keras_model.load(request.out).answer(few), student.answer(few))
     return taught(request, request.out, training)
-
-
-def _save(student: KerasModel, came: Path, original: Original, out: Path) -> None:
-    """Write the student into the new directory ``out``, as it came in the directory ``came``: with its call and its classes."""
-    out.mkdir(parents=True)
-    stored = replace(original, file=keras_model.MODEL["zip"])
-    keras_model.save(out, stored, {}, student.model.save)
-    if (came / keras_model.OBJECTS).is_file():
-        shutil.copyfile(came / keras_model.OBJECTS, out / keras_model.OBJECTS)
 
 
 def _arrays(model: KerasModel) -> dict[str, Array]:

@@ -57,7 +57,7 @@ def _smaller(certificate: Certificate) -> str:
     if proof is None or step is None:
         return ""
     cut = f", with fewer channels in {len(step.layers)} layers" if step.layers else ""
-    taught = f", taught on {proof.training:,} samples of {_code(proof.data)} for {step.lessons.seconds:.0f} s" if step.lessons else ""
+    taught = f", taught on {proof.training:,} samples of {_code(proof.data)} for {step.lessons.seconds:.0f} s"
     return f" It has {step.parameters:,} parameters{cut}{taught}."
 
 
